@@ -1,0 +1,65 @@
+"""The one family of errors that a user can cause, and the exit codes of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_INPUT = 2
+EXIT_REFUSED = 3
+EXIT_STALE = 4  # `ov plan --exit-code`: something would run
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in a text file; line and column count from 1, 0 means unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.file
+        return f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
+
+
+class OvError(Exception):
+    """Something failed that the user can understand and act on; printed without a traceback.
+
+    ``message`` is a fact in lower case, ``hint`` the next step, ``where`` the place in a file that is to blame.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, *, hint: str | None = None, where: Where | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{head}\n  hint: {self.hint}" if self.hint else head
+
+
+class InputError(OvError):
+    """What the user wrote (a file, an option) is wrong."""
+
+    exit_code = EXIT_INPUT
+
+
+class RefusedError(OvError):
+    """What was asked for would hurt something that is in use or not disposable."""
+
+    exit_code = EXIT_REFUSED
+
+
+class InputErrors(InputError):
+    """Several input errors at once; ``errors`` are in the order of files and lines."""
+
+    def __init__(self, errors: Sequence[InputError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(e) for e in self.errors))

@@ -1,0 +1,1 @@
+"""This machine: subprocesses, paths, locks, tools and the packages that bring them."""

@@ -1,0 +1,68 @@
+"""Which package brings a program, on this distribution."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+# program → package, by family; a family left out uses the program's own name.
+PACKAGES: dict[str, dict[str, str]] = {
+    "qemu-img": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-img"},
+    "qemu-system-x86_64": {
+        "debian": "qemu-system-x86",
+        "fedora": "qemu-kvm",
+        "arch": "qemu-base",
+        "suse": "qemu-x86",
+    },
+    "mmdebstrap": {},
+    "mkfs.ext4": {"debian": "e2fsprogs", "fedora": "e2fsprogs", "arch": "e2fsprogs", "suse": "e2fsprogs"},
+    "mke2fs": {"debian": "e2fsprogs", "fedora": "e2fsprogs", "arch": "e2fsprogs", "suse": "e2fsprogs"},
+    "mkfs.fat": {"debian": "dosfstools", "fedora": "dosfstools", "arch": "dosfstools", "suse": "dosfstools"},
+    "mcopy": {"debian": "mtools", "fedora": "mtools", "arch": "mtools", "suse": "mtools"},
+    "gpgv": {"debian": "gpgv", "fedora": "gnupg2", "arch": "gnupg", "suse": "gpg2"},
+    "gpg": {"debian": "gpg", "fedora": "gnupg2", "arch": "gnupg", "suse": "gpg2"},
+    "xz": {"debian": "xz-utils", "fedora": "xz", "arch": "xz", "suse": "xz"},
+    "zstd": {},
+    "dot": {"debian": "graphviz", "fedora": "graphviz", "arch": "graphviz", "suse": "graphviz"},
+    "ssh-keygen": {"debian": "openssh-client", "fedora": "openssh-clients", "arch": "openssh", "suse": "openssh-clients"},
+}
+INSTALL = {
+    "debian": "apt-get install",
+    "fedora": "dnf install",
+    "arch": "pacman -S",
+    "suse": "zypper install",
+}
+_FAMILY_BY_ID = {
+    "debian": "debian",
+    "ubuntu": "debian",
+    "fedora": "fedora",
+    "rhel": "fedora",
+    "centos": "fedora",
+    "arch": "arch",
+    "suse": "suse",
+    "opensuse": "suse",
+}
+
+
+@cache
+def family() -> str | None:
+    """``debian``, ``fedora``, ``arch`` or ``suse``, from ``ID`` and ``ID_LIKE`` of os-release; None: not known."""
+    values: dict[str, str] = {}
+    for path in (Path("/etc/os-release"), Path("/usr/lib/os-release")):
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                key, _, value = line.partition("=")
+                values.setdefault(key, value.strip().strip("\"'"))
+            break
+    for name in [values.get("ID", ""), *values.get("ID_LIKE", "").split()]:
+        if found := _FAMILY_BY_ID.get(name.split("-")[0]):
+            return found
+    return None
+
+
+def package_hint(program: str) -> str:
+    """One line that says how to get ``program`` here."""
+    name = family()
+    if name is None:
+        return f"install the package that brings {program}"
+    return f"{INSTALL[name]} {PACKAGES.get(program, {}).get(name, program)}"

@@ -1,0 +1,36 @@
+"""Where things lie, by the XDG base directory specification (a relative value is ignored, as it says)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def _xdg(variable: str, default: str) -> Path:
+    value = os.environ.get(variable, "")
+    return Path(value) if value.startswith("/") else Path.home() / default
+
+
+def cache_home() -> Path:
+    """``$XDG_CACHE_HOME/ov``: may be emptied at any time."""
+    return _xdg("XDG_CACHE_HOME", ".cache") / "ov"
+
+
+def image_store() -> Path:
+    """Base images by sha256, shared by all projects."""
+    return cache_home() / "images"
+
+
+def data_home() -> Path:
+    """``$XDG_DATA_HOME/ov``: what must not be lost."""
+    return _xdg("XDG_DATA_HOME", ".local/share") / "ov"
+
+
+def config_home() -> Path:
+    """``$XDG_CONFIG_HOME/ov``: settings."""
+    return _xdg("XDG_CONFIG_HOME", ".config") / "ov"
+
+
+def instance_directory(domain: str) -> Path:
+    """The directory of one instance; ``domain`` is ``ov-<vm>`` or ``ov-<vm>-<instance>``."""
+    return data_home() / "vm" / domain

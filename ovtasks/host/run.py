@@ -1,0 +1,180 @@
+"""The one gateway to other programs: argument lists, no shell, children that die with us, errors worth reading."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from ovtasks.errors import OvError
+from ovtasks.host.packages import package_hint
+
+TAIL_LINES = 15
+
+
+class CommandError(OvError):
+    """A program ended with a status other than 0; ``stderr`` is the tail of what it said."""
+
+    def __init__(self, argv: Sequence[str], returncode: int, stderr: str) -> None:
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.stderr = stderr
+        end = f"was killed by {_signal_name(-returncode)}" if returncode < 0 else f"ended with status {returncode}"
+        tail = "\n".join(f"  | {line}" for line in stderr.rstrip().splitlines()[-TAIL_LINES:])
+        super().__init__(f"{Path(argv[0]).name} {end}" + (f":\n{tail}" if tail else ""), hint=shlex.join(argv))
+
+
+class MissingProgramError(OvError):
+    """A program is not installed; the hint names this distribution's package."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        super().__init__(f"{program} is not installed", hint=package_hint(program))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished program said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def require(program: str) -> Path:
+    """The program's path.
+
+    :raises MissingProgramError: it is not in PATH (``/usr/sbin`` and ``/sbin`` are looked at too).
+    """
+    found = which(program)
+    if found is None:
+        raise MissingProgramError(program)
+    return found
+
+
+def which(program: str) -> Path | None:
+    """The program's path, or None; looks in the system directories that an ordinary user's PATH leaves out."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    found = shutil.which(program, path=path)
+    return Path(found) if found else None
+
+
+@cache
+def _setpriv() -> str | None:
+    found = which("setpriv")
+    return str(found) if found else None
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    check: bool = True,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Result:
+    """Run a program to its end and return what it said.
+
+    ``env`` is added to our environment, with ``LC_ALL=C.UTF-8`` so that messages can be read by code. ``on_line`` hears
+    stdout and stderr line by line as they come (carriage returns end a line too). ``timeout`` is in seconds. The child
+    is killed when we die, however that happens, and when an exception (Ctrl-C too) passes through here.
+
+    :raises MissingProgramError: the program is not installed.
+    :raises CommandError: it ended with a status other than 0 and ``check`` is true, or took longer than ``timeout``.
+    """
+    words = [os.fspath(word) for word in argv]
+    words[0] = str(require(words[0]))
+    guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := _setpriv()) else []
+    process = subprocess.Popen(
+        [*guard, *words],
+        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+        cwd=cwd,
+        start_new_session=True,  # Ctrl-C reaches us; we end the child in an orderly way
+        pass_fds=pass_fds,
+    )
+    try:
+        out, err = _communicate(process, stdin, timeout, on_line)
+    except BaseException as e:
+        stop(process)
+        if isinstance(e, subprocess.TimeoutExpired):
+            raise CommandError(words, -signal.SIGKILL, f"took longer than {timeout:g} s") from None
+        raise
+    if check and process.returncode != 0:
+        raise CommandError(words, process.returncode, err or out)
+    return Result(process.returncode, out, err)
+
+
+def stop(process: subprocess.Popen[bytes], *, grace: float = 5.0) -> None:
+    """End a child and its process group: SIGTERM, after ``grace`` seconds SIGKILL; always reaps it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            break
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def _communicate(
+    process: subprocess.Popen[bytes],
+    stdin: bytes | None,
+    timeout: float | None,
+    on_line: Callable[[str], None] | None,
+) -> tuple[str, str]:
+    if on_line is None:
+        out, err = process.communicate(stdin, timeout)
+        return out.decode(errors="replace"), err.decode(errors="replace")
+    assert process.stdout is not None and process.stderr is not None
+    texts: tuple[list[str], list[str]] = ([], [])
+    readers = [
+        threading.Thread(target=_read_lines, args=(stream, text, on_line), daemon=True)
+        for stream, text in zip((process.stdout, process.stderr), texts, strict=True)
+    ]
+    for reader in readers:
+        reader.start()
+    if process.stdin is not None:
+        with process.stdin:
+            process.stdin.write(stdin or b"")
+    process.wait(timeout)
+    for reader in readers:
+        reader.join()
+    return "\n".join(texts[0]), "\n".join(texts[1])
+
+
+def _read_lines(stream: IO[bytes], text: list[str], on_line: Callable[[str], None]) -> None:
+    pending = b""
+    while chunk := stream.read1(65536):  # type: ignore[attr-defined]
+        *lines, pending = (pending + chunk).replace(b"\r", b"\n").split(b"\n")
+        for raw in lines:
+            line = raw.decode(errors="replace")
+            text.append(line)
+            on_line(line)
+    if pending:
+        text.append(pending.decode(errors="replace"))
+        on_line(text[-1])

@@ -1,0 +1,1 @@
+"""Base images: fetch, check, keep by sha256, find out what nobody uses any more."""

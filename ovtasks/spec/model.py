@@ -1,0 +1,260 @@
+"""The spec as values: one frozen dataclass per block of ``vms.yml``.
+
+Sizes are bytes, paths are absolute, defaults are filled in where they do not depend on the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from ovtasks.errors import Where
+from ovtasks.jsonvalue import Json
+
+GiB = 1 << 30
+MiB = 1 << 20
+
+
+class Firmware(StrEnum):
+    BIOS = "bios"
+    UEFI_INSECURE = "uefi-insecure"
+    UEFI_SECURE = "uefi-secure"
+
+
+class Injection(StrEnum):
+    """Whether one channel carries the SSH key into the guest."""
+
+    AUTO = "auto"
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """``type`` is ``sha256``, ``sha512`` or ``none``; without ``value`` a checksum file beside the image is used."""
+
+    type: str = "sha256"
+    value: str | None = None
+    keyring: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the disk comes from. ``fields`` is the ``source:`` mapping as written (defaults not filled in)."""
+
+    kind: str
+    fields: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class CloudImageSource(Source):
+    url: str = ""
+    checksum: Checksum = Checksum()
+    cache: Path | None = None
+    base_user: str | None = None
+    distro: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BootcSource(Source):
+    image: str = ""
+    transport: str = "registry"
+    rootfs: str = "ext4"
+    root_size: int | None = None
+    kernel_args: tuple[str, ...] = ()
+    base_user: str | None = None
+    distro: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloneSource(Source):
+    from_vm: str = ""
+    from_snapshot: str = ""
+    cloud_init_clean: bool = False
+    base_user: str | None = None
+    distro: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedSource(Source):
+    libvirt_name: str = ""
+    disk_path: Path = Path("/")
+    disk_format: str = "qcow2"
+    adopted_at: str | None = None
+    last_synced_at: str | None = None
+    base_user: str | None = None
+    distro: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapSource(Source):
+    """``architecture`` is Debian's name (amd64, arm64); None means the host's. ``suite`` None: the distro's stable."""
+
+    distro: str = "debian"
+    suite: str | None = None
+    packages: tuple[str, ...] = ()
+    builder: str = "mmdebstrap"
+    builder_image: str | None = None
+    architecture: str | None = None
+    variant: str = "minbase"
+    rootfs: str = "ext4"
+    kernel_args: tuple[str, ...] = ()
+    base_user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortForward:
+    """``protocol`` tcp or udp; ``address`` is the host's address to listen on."""
+
+    host: int
+    guest: int
+    protocol: str = "tcp"
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    mode: str = "user"
+    model: str = "virtio-net-pci"
+    bridge: str | None = None
+    mac: str | None = None
+    port_forwards: tuple[PortForward, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ssh:
+    """``user`` is resolved: explicit, else ``source.base_user``, else root for bootc, else None (nobody).
+
+    ``port`` None: leased at create. ``key_source``: ``auto``, ``generate``, ``none`` or an absolute path.
+    """
+
+    user: str | None = None
+    port: int | None = None
+    key_source: str = "auto"
+    smbios: Injection = Injection.AUTO
+    cloud_init: Injection = Injection.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    sudo: bool = False
+    groups: tuple[str, ...] = ()
+    shell: str | None = None
+    lock_passwd: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    path: str
+    content: str = ""
+    owner: str | None = None
+    perms: str | None = None
+    encoding: str | None = None
+    append: bool = False
+    defer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrors:
+    apt: tuple[str, ...] = ()
+    dnf: tuple[str, ...] = ()
+    pacman: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OvInstall:
+    """How the ``ov`` program gets into the guest; ``checksum`` is ``sha256:<hex>``."""
+
+    strategy: str = "auto"
+    url: str | None = None
+    checksum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloudInit:
+    """``network`` is cloud-init's network-config, as written. ``extra`` is a mapping merged into user-data last.
+
+    ``runcmd`` and ``bootcmd`` items are a shell line or an argument list.
+    """
+
+    hostname: str | None = None
+    timezone: str | None = None
+    locale: str | None = None
+    users: tuple[User, ...] = ()
+    packages: tuple[str, ...] = ()
+    runcmd: tuple[str | tuple[str, ...], ...] = ()
+    bootcmd: tuple[str | tuple[str, ...], ...] = ()
+    write_files: tuple[WriteFile, ...] = ()
+    network: Mapping[str, Json] = field(default_factory=dict)
+    mirrors: Mirrors = Mirrors()
+    ov_install: OvInstall = OvInstall()
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    name: str
+    description: str | None = None
+    mode: str = "external"
+    quiesce: bool = False
+    from_: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VmSpec:
+    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins."""
+
+    name: str
+    source: Source
+    where: Where
+    disk_size: int | None = None
+    ram: int = 4 * GiB
+    cpus: int = 2
+    machine: str | None = None
+    firmware: Firmware = Firmware.BIOS
+    backend: str = "auto"
+    accel: str = "auto"
+    autostart: bool = False
+    network: Network = Network()
+    ssh: Ssh = Ssh()
+    cloud_init: CloudInit | None = None
+    libvirt: Mapping[str, Json] = field(default_factory=dict)
+    snapshots: tuple[Snapshot, ...] = ()
+    eval: tuple[Json, ...] = ()
+    deploy_eval: tuple[Json, ...] = ()
+    declared: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> str:
+        """The name under which backends and the data directory know the VM's default instance."""
+        return f"ov-{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Everything declared in one project. ``files`` are all files read, and the places looked at in vain."""
+
+    root: Path
+    vms: Mapping[str, VmSpec]
+    files: tuple[Path, ...]
+
+    @property
+    def output(self) -> Path:
+        """Artifacts: rebuildable, one folder per VM."""
+        return self.root / "output"
+
+    @property
+    def state(self) -> Path:
+        """What the tool itself remembers about this project; losing it costs time, never results."""
+        return self.output / ".ov"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "ovtasks.lock"
+
+    def artifacts(self, vm: str, type: str) -> Path:
+        """``output/<vm>/<type>``: the disk, its seed."""
+        return self.output / vm / type
