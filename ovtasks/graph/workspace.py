@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from ovtasks.graph.step import Step
 from ovtasks.host.files import fsync_directory
+from ovtasks.host.progress import Progress
 from ovtasks.jsonvalue import Json
 
 PART = ".part"
-
-
-class Progress(Protocol):
-    """Where a step says how far it is."""
-
-    def note(self, text: str) -> None:
-        """One line that the user should see even without a terminal."""
-
-    def update(self, done: int, total: int | None, unit: str = "B") -> None:
-        """``done`` of ``total`` (None: not known) bytes, or percent with unit ``%``."""
 
 
 class Needed(Protocol):
@@ -73,6 +64,3 @@ class Workspace:
     def fact(self, key: str, value: Json) -> None:
         """Something later steps or ``ov why`` want to know; it does not decide whether anything is fresh."""
         self.facts[key] = value
-
-
-Run = Callable[[Workspace], None]

@@ -24,7 +24,12 @@ PACKAGES: dict[str, dict[str, str]] = {
     "xz": {"debian": "xz-utils", "fedora": "xz", "arch": "xz", "suse": "xz"},
     "zstd": {},
     "dot": {"debian": "graphviz", "fedora": "graphviz", "arch": "graphviz", "suse": "graphviz"},
-    "ssh-keygen": {"debian": "openssh-client", "fedora": "openssh-clients", "arch": "openssh", "suse": "openssh-clients"},
+    "ssh-keygen": {
+        "debian": "openssh-client",
+        "fedora": "openssh-clients",
+        "arch": "openssh",
+        "suse": "openssh-clients",
+    },
 }
 INSTALL = {
     "debian": "apt-get install",
