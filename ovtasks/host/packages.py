@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-# program → package, by family; a family left out uses the program's own name.
+# program → package, by family; a family left out uses the program's own name; "" says that nothing brings it there.
 PACKAGES: dict[str, dict[str, str]] = {
     "qemu-img": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-img"},
     "qemu-system-x86_64": {
@@ -14,7 +14,11 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "qemu-base",
         "suse": "qemu-x86",
     },
-    "mmdebstrap": {},
+    "OVMF": {"debian": "ovmf", "fedora": "edk2-ovmf", "arch": "edk2-ovmf", "suse": "qemu-ovmf-x86_64"},
+    "mmdebstrap": {"arch": "", "suse": ""},
+    "newuidmap": {"debian": "uidmap", "fedora": "shadow-utils", "arch": "shadow", "suse": "shadow"},
+    "sfdisk": {"debian": "fdisk", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
+    "mkfs.btrfs": {"debian": "btrfs-progs", "fedora": "btrfs-progs", "arch": "btrfs-progs", "suse": "btrfsprogs"},
     "mkfs.ext4": {"debian": "e2fsprogs", "fedora": "e2fsprogs", "arch": "e2fsprogs", "suse": "e2fsprogs"},
     "mke2fs": {"debian": "e2fsprogs", "fedora": "e2fsprogs", "arch": "e2fsprogs", "suse": "e2fsprogs"},
     "mkfs.fat": {"debian": "dosfstools", "fedora": "dosfstools", "arch": "dosfstools", "suse": "dosfstools"},
@@ -24,6 +28,9 @@ PACKAGES: dict[str, dict[str, str]] = {
     "xz": {"debian": "xz-utils", "fedora": "xz", "arch": "xz", "suse": "xz"},
     "zstd": {},
     "dot": {"debian": "graphviz", "fedora": "graphviz", "arch": "graphviz", "suse": "graphviz"},
+    "ninja": {"debian": "ninja-build", "fedora": "ninja-build", "arch": "ninja", "suse": "ninja"},
+    "shellcheck": {"fedora": "ShellCheck", "suse": "ShellCheck"},
+    "ssh": {"debian": "openssh-client", "fedora": "openssh-clients", "arch": "openssh", "suse": "openssh-clients"},
     "ssh-keygen": {
         "debian": "openssh-client",
         "fedora": "openssh-clients",
@@ -65,9 +72,15 @@ def family() -> str | None:
     return None
 
 
+def package_of(program: str, family: str) -> str | None:
+    """The package that brings ``program`` in distributions of that family; None: there is none."""
+    return PACKAGES.get(program, {}).get(family, program) or None
+
+
 def package_hint(program: str) -> str:
     """One line that says how to get ``program`` here."""
     name = family()
-    if name is None:
+    package = name and package_of(program, name)
+    if not (name and package):
         return f"install the package that brings {program}"
-    return f"{INSTALL[name]} {PACKAGES.get(program, {}).get(name, program)}"
+    return f"{INSTALL[name]} {package}"

@@ -1,0 +1,166 @@
+"""What the goals of a ``doitw`` command line need of this host.
+
+``python -m ovtasks.host.needs [--manager M] -- WORD…`` is run by ``doitw``; ``M`` is the package manager. It is only a
+convenience before the build: the files are read leniently (whoever builds reports what is wrong with them), and a step
+whose program is missing all the same says so itself. The answer is lines for a shell to read:
+
+``missing PACKAGE PROGRAM``, ``unknown PROGRAM`` (no package brings it here), ``found PATH``, and ``read PATH`` for the
+files that decided the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ovtasks.host import packages
+from ovtasks.host.run import which
+
+SPEC_FILES = ("overthink.yml", "vms.yml", "vm.yml")
+FAMILY_BY_MANAGER = {"apt-get": "debian", "dnf": "fedora", "pacman": "arch", "zypper": "suse"}
+
+# doit's commands that run no step.
+QUIET_COMMANDS = frozenset(
+    {"clean", "dumpdb", "forget", "help", "ignore", "info", "list", "reset-dep", "tabcompletion"}
+)
+
+DISK = ("qemu-img",)
+BOOTSTRAP = (*DISK, "mmdebstrap", "mke2fs", "mkfs.fat", "mcopy", "sfdisk")
+BENCH = ("qemu-img", "curl", "make", "ninja")
+TEST = (
+    *(*BOOTSTRAP, *BENCH),
+    *("OVMF", "cloud-init", "dash", "dot", "git", "gpg", "gpgv", "mkfs.btrfs", "qemu-system-x86_64", "shellcheck"),
+    *("ssh", "ssh-keygen", "xz", "zstd"),
+)
+GOALS = {"test": TEST, "bench": BENCH}
+CHAIN = frozenset({"build", "disk", "fetch", "seed", "verify"})
+
+# What is no program, and where distributions put it.
+FILES = {
+    "OVMF": (
+        "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+        "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+        "/usr/share/qemu/ovmf-x86_64-code.bin",
+    ),
+}
+
+
+def needed(words: Sequence[str], root: Path) -> tuple[str, ...]:
+    """The programs that doit's arguments ``words`` need in the project ``root``, sorted."""
+    programs: set[str] = set()
+    patterns: list[str] = []
+    for goal in _goals(words):
+        base, colon, rest = goal.partition(":")
+        if goal in GOALS:
+            programs.update(GOALS[goal])
+        elif colon:
+            patterns.append(rest.split(":")[0])
+        elif base in CHAIN:
+            patterns.append("*")
+        elif "output/" in goal:  # a target's path
+            patterns.append(goal.rpartition("output/")[2].split("/")[0])
+    if patterns:
+        for name, source in _sources(root):
+            if any(fnmatchcase(name, pattern) for pattern in patterns):
+                programs.update(_source_needs(source))
+    return tuple(sorted(programs))
+
+
+def _goals(words: Sequence[str]) -> list[str]:
+    if (words and words[0] in QUIET_COMMANDS) or any(word in {"--help", "--version"} for word in words):
+        return []
+    plain = [word for word in words if not word.startswith("-") or word == "--"]
+    goals = plain[: plain.index("--")] if "--" in plain else plain
+    goals = [word for word in goals if word not in {"run", "auto"} and "=" not in word and not word.isdigit()]
+    return goals or ["build"]
+
+
+def _source_needs(source: dict[str, object]) -> tuple[str, ...]:
+    if source.get("kind") == "bootstrap":
+        return BOOTSTRAP if os.geteuid() == 0 else (*BOOTSTRAP, "newuidmap")
+    programs = list(DISK)
+    checksum = source.get("checksum")
+    if isinstance(checksum, dict) and "keyring" in checksum:
+        programs.append("gpgv")
+    if str(source.get("url", "")).endswith(".zst"):
+        programs.append("zstd")
+    return tuple(programs)
+
+
+def spec_files(root: Path) -> tuple[Path, ...]:
+    """The files that may declare VMs, with those that ``overthink.yml`` includes; they need not exist."""
+    files = [root / name for name in SPEC_FILES]
+    for document in _documents(files[0]):
+        includes = document.get("includes")
+        files += [root / str(item) for item in includes] if isinstance(includes, list) else []
+    return tuple(files)
+
+
+def _sources(root: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    """Every VM's name and its ``source:`` mapping."""
+    for path in spec_files(root):
+        for document in _documents(path):
+            for key in ("vms", "vm"):
+                vms = document.get(key)
+                if not isinstance(vms, dict):
+                    continue
+                one = {vms["name"]: vms} if "source" in vms and "name" in vms else vms
+                for name, vm in one.items():
+                    source = vm.get("source") if isinstance(vm, dict) else None
+                    if isinstance(source, dict):
+                        yield str(name), source
+
+
+def _documents(path: Path) -> list[dict[str, object]]:
+    """The mappings of a YAML stream; nothing for a file that is absent or wrong."""
+    if not path.is_file():
+        return []
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        documents = list(yaml.load_all(path.read_bytes(), Loader=loader))
+    except (yaml.YAMLError, OSError, ValueError, RecursionError):
+        return []
+    return [document for document in documents if isinstance(document, dict)]
+
+
+def find(program: str) -> Path | None:
+    """Where the program (or the file that stands for it, see ``FILES``) is; None: it is missing."""
+    if program in FILES:
+        return next((Path(name) for name in FILES[program] if Path(name).exists()), None)
+    return which(program)
+
+
+def answer(words: Sequence[str], root: Path, family: str | None) -> Iterator[str]:
+    """The lines described at the head of this module."""
+    for program in needed(words, root):
+        if (path := find(program)) is not None:
+            yield f"found {path}"
+        elif family is not None and (package := packages.package_of(program, family)) is not None:
+            yield f"missing {package} {program}"
+        else:
+            yield f"unknown {program}"
+    for path in spec_files(root):
+        yield f"read {path}"
+
+
+def main(argv: Sequence[str]) -> int:
+    words = list(argv)
+    family = packages.family()
+    if words and words[0] == "--manager":
+        family = FAMILY_BY_MANAGER.get(words[1], family)
+        del words[:2]
+    if words and words[0] == "--":
+        del words[0]
+    for line in answer(words, Path.cwd(), family):
+        print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

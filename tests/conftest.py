@@ -1,0 +1,43 @@
+"""What all tests share: directories of their own instead of the user's, and who runs where under xdist."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+XDG = {"XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
+
+
+def pytest_configure() -> None:
+    # pip's downloads are worth keeping when XDG_CACHE_HOME points elsewhere.
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Boots first and all on one worker, then what is slow, then the rest: no worker ends long before the other."""
+    for item in items:
+        if item.get_closest_marker("boot") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("boot"))
+    items.sort(key=lambda item: (not item.get_closest_marker("boot"), not item.get_closest_marker("slow")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_directories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What session fixtures build goes to this run's own cache, shared by all its tests but not by its workers."""
+    base = tmp_path_factory.mktemp("xdg")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, name in XDG.items():
+            patch.setenv(variable, str(base / name))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test never sees the user's cache, data or settings, nor those of another test."""
+    for variable, name in XDG.items():
+        monkeypatch.setenv(variable, str(tmp_path / "xdg" / name))

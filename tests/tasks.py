@@ -1,0 +1,78 @@
+"""The checkout's own doit tasks: ``test`` and ``bench``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from doit.exceptions import TaskFailed
+
+ROOT = Path(__file__).parent.parent
+FAST = "not slow and not boot"
+NO_TESTS_COLLECTED = 5  # pytest's status when -k and the like leave nothing
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+)
+
+
+def _run(module: str, *arguments: str) -> int:
+    """Run a Python tool on our own terminal: its colours, its progress and Ctrl-C are the user's."""
+    print("$", module, *arguments, flush=True)
+    return subprocess.call([sys.executable, "-m", module, *arguments], cwd=ROOT)
+
+
+def _pytest_arguments(fast: bool, arguments: Sequence[str]) -> list[str]:
+    """One pytest run, so that one closing line tells all.
+
+    Boots are slow and use a whole core: they are one group (tests/conftest.py) on one worker, and the others go through
+    the rest meanwhile.
+    """
+    workers = min(os.cpu_count() or 1, 4)
+    spread = ["-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
+    return [*spread, *(["-m", FAST] if fast else []), *arguments]
+
+
+def run_tests(fast: bool, arguments: list[str]) -> TaskFailed | None:
+    """Static checks, then pytest; all of them run even when one fails, and pytest has the last word."""
+    failed = [" ".join(check) for check in CHECKS if _run(*check) != 0]
+    if _run("pytest", *_pytest_arguments(fast, arguments)) not in {0, NO_TESTS_COLLECTED}:
+        failed.append("pytest")
+    return TaskFailed(f"failed: {', '.join(failed)}") if failed else None
+
+
+def run_benchmarks(arguments: list[str]) -> TaskFailed | None:
+    """Every ``bench/*.py``, or those named."""
+    names = arguments or sorted(path.stem for path in (ROOT / "bench").glob("[!_]*.py"))
+    failed = [name for name in names if _run(f"bench.{name}") != 0]
+    return TaskFailed(f"failed: {', '.join(failed)}") if failed else None
+
+
+def task_test() -> dict[str, object]:
+    """check the checkout: ruff, mypy, pytest (--fast: without slow and boot tests; -- ARGS go to pytest)"""
+    return {
+        "actions": [run_tests],
+        "params": [
+            {"name": "fast", "long": "fast", "type": bool, "default": False, "help": "leave out slow and boot tests"}
+        ],
+        "pos_arg": "arguments",
+        "uptodate": [False],
+        "io": {"capture": False},
+        "verbosity": 2,
+    }
+
+
+def task_bench() -> dict[str, object]:
+    """measure: no-op speed, cold build (README's figures); names of bench/*.py choose"""
+    return {
+        "actions": [run_benchmarks],
+        "pos_arg": "arguments",
+        "uptodate": [False],
+        "io": {"capture": False},
+        "verbosity": 2,
+    }
