@@ -1,0 +1,126 @@
+"""Steps of every source that has a seed: the key pair of ``key_source: generate``, and the NoCloud image."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+
+from ovtasks.graph.step import Step
+from ovtasks.graph.workspace import Workspace
+from ovtasks.host.paths import instance_directory
+from ovtasks.instance.keys import KeyChoice, ensure_key_pair, read_public_keys, resolve_keys
+from ovtasks.jsonvalue import Json, plain
+from ovtasks.render.cloud_init import SeedInput, carries_keys, hostname, render, wants_seed
+from ovtasks.render.distro import attribute, detect
+from ovtasks.spec.model import CloudInit, Project, VmSpec
+
+__all__ = ["key_step", "seed_inputs", "seed_name", "seed_step", "wants_seed"]
+
+KEY_RECIPE = 1
+SEED_RECIPE = 1  # raise it when rendering changes what it makes from the same spec
+SEED_FILE = "seed.iso"
+
+
+def key_name(vm: VmSpec) -> str:
+    return f"key:{vm.name}"
+
+
+def seed_name(vm: VmSpec, type: str = "qcow2") -> str:
+    """``seed:<vm>``, with another disk type than qcow2 ``seed:<vm>:<type>``."""
+    return f"seed:{vm.name}" if type == "qcow2" else f"seed:{vm.name}:{type}"
+
+
+def key_step(vm: VmSpec) -> Step | None:
+    """Make the VM's own SSH key pair; None when its key is the user's, or when it gets none.
+
+    The pair outlives builds and ``doit clean``: an existing VM is reached with it.
+    """
+    choice = _choice(vm)
+    if not choice.generated or choice.public is None:
+        return None
+    public = choice.public
+
+    def run(ws: Workspace) -> None:
+        made = ensure_key_pair(public.parent, vm.domain)
+        ws.also(public, digest=_sha256("\n".join(made.keys).encode()))
+        if made.private is not None:
+            ws.also(made.private)
+
+    return Step(
+        name=key_name(vm),
+        inputs={"recipe": KEY_RECIPE, "key_source": "generate"},
+        targets=(public,),
+        run=run,
+        title=f"SSH key pair of {vm.name}",
+        reads=choice.reads,
+        shared=True,
+    )
+
+
+def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
+    """Render the seed for the disk made by the step named ``disk``.
+
+    The instance-id follows that disk's digest: it stays as long as the disk does, so an edit of ``cloud_init`` does
+    not make cloud-init start over on an existing disk, and a fresh disk is always a new instance.
+    """
+    choice = _choice(vm)
+    target = project.artifacts(vm.name, type) / SEED_FILE
+
+    def run(ws: Workspace) -> None:
+        keys = choice.keys
+        if choice.generated and choice.public is not None and carries_keys(vm):
+            keys = read_public_keys(choice.public)
+        if choice.note is not None:
+            ws.progress.note(f"{vm.name}: {choice.note}")
+        instance_id = instance_identity(vm, ws.needs[disk].digest)
+        from ovtasks.render.seed_iso import seed_iso
+
+        image = seed_iso(render(SeedInput(vm, instance_id, hostname(vm), keys)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(ws.part(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, 0o600)
+            file.write(image)
+        ws.commit(target, digest=_sha256(image))
+        ws.fact("instance_id", instance_id)
+
+    return Step(
+        name=seed_name(vm, type),
+        inputs=seed_inputs(vm, choice),
+        needs=(disk, key_name(vm)) if choice.generated and carries_keys(vm) else (disk,),
+        targets=(target,),
+        run=run,
+        title=f"cloud-init seed of {vm.name}",
+        reads=choice.reads,
+    )
+
+
+def seed_inputs(vm: VmSpec, choice: KeyChoice) -> Mapping[str, Json]:
+    """What rendering reads of the spec; a generated key enters by its step's digest. Called on every no-op: cheap."""
+    inputs: dict[str, Json] = {
+        "recipe": SEED_RECIPE,
+        "kind": vm.source.kind,
+        "hostname": hostname(vm),
+        "cloud_init": plain(vm.cloud_init or CloudInit()),
+        "ssh_user": vm.ssh.user,
+        "base_user": attribute(vm.source, "base_user"),
+    }
+    if distro := detect(vm.source):
+        inputs["distro"] = distro.name
+    if carries_keys(vm):
+        inputs["key"] = "generated" if choice.generated else list(choice.keys)
+    return inputs
+
+
+def instance_identity(vm: VmSpec, disk_digest: str) -> str:
+    """``ov-`` and 20 hexadecimal digits."""
+    return "ov-" + _sha256(f"{vm.name}\0{disk_digest}".encode())[:20]
+
+
+def _choice(vm: VmSpec) -> KeyChoice:
+    return resolve_keys(vm.ssh, instance_directory(vm.domain), where=vm.where)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
