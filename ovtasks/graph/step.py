@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,10 @@ class Step:
     ``needs`` join them when the step is checked or run. ``reads`` are files that were looked at to compute the
     inputs (a public key, a tool's program file): the fast path watches them.
 
-    ``shared`` steps make something that several VMs or projects use (a base image, a key pair): ``doit clean``
-    leaves their targets alone. ``exclusive`` names a machine-wide lock (for example a URL) that the step holds while
-    it runs, besides its own. ``refresh`` makes the step stale once, on request, with that text as the reason.
+    ``name`` is ``<verb>:<vm>``, or ``<verb>:@<content>`` for a step that several VMs share; ``makes`` says in the
+    user's words what comes out ("base image"). ``shared`` steps make something that outlives one VM's artifacts (a
+    base image, a key pair): ``doit clean`` leaves it alone. ``refresh`` makes the step run once although it is
+    fresh, with that text as the reason.
     """
 
     name: str
@@ -34,15 +35,26 @@ class Step:
     title: str
     needs: tuple[str, ...] = ()
     reads: tuple[Path, ...] = ()
+    makes: str = ""
     shared: bool = False
     refresh: str | None = None
-    group: str = field(default="", compare=False)
+
+    @property
+    def verb(self) -> str:
+        """``disk`` of ``disk:arch``."""
+        return self.name.partition(":")[0]
 
     @property
     def receipt(self) -> Path:
         """The step's receipt lies beside its first target."""
         first = self.targets[0]
         return first.with_name(first.name + ".receipt.json")
+
+    @property
+    def marker(self) -> Path:
+        """Stands in for the receipt while the step runs: what is left of a killed run."""
+        first = self.targets[0]
+        return first.with_name(f".{first.name}.running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +69,10 @@ class BuildOptions:
     size: int | None = None
     refresh: bool = False
     locked: bool = False
+
+
+def need_keys(names: Iterable[str]) -> dict[str, str]:
+    """Under which key each needed step stands in inputs and reasons: its verb, where that is clear without the rest."""
+    names = list(names)
+    verbs = [name.partition(":")[0] for name in names]
+    return {name: verb if verbs.count(verb) == 1 else name for name, verb in zip(names, verbs, strict=True)}

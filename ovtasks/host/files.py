@@ -33,7 +33,7 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
@@ -56,7 +56,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         _copy_sparse(source, part)
         shutil.copymode(source, part)
-        os.replace(part, target)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 

@@ -113,6 +113,7 @@ def run(
         start_new_session=True,  # Ctrl-C reaches us; we end the child in an orderly way
         pass_fds=pass_fds,
     )
+    _running.add(process)
     try:
         out, err = _communicate(process, stdin, timeout, on_line)
     except BaseException as e:
@@ -120,9 +121,20 @@ def run(
         if isinstance(e, subprocess.TimeoutExpired):
             raise CommandError(words, -signal.SIGKILL, f"took longer than {timeout:g} s") from None
         raise
+    finally:
+        _running.discard(process)
     if check and process.returncode != 0:
         raise CommandError(words, process.returncode, err or out)
     return Result(process.returncode, out, err)
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+def stop_all() -> None:
+    """End every child that :func:`run` is waiting for, in whichever thread: the program is ending."""
+    for process in list(_running):
+        stop(process)
 
 
 def stop(process: subprocess.Popen[bytes], *, grace: float = 5.0) -> None:

@@ -1,0 +1,77 @@
+"""What several commands share: the project, the goals, the build options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ovtasks.errors import InputError
+from ovtasks.graph import plugins
+from ovtasks.graph.chains import Chain, Graph
+from ovtasks.graph.options import TYPES, Overrides
+from ovtasks.graph.step import Step
+from ovtasks.spec.load import find_root, load_project
+from ovtasks.spec.model import Project
+
+
+def open_project(args: argparse.Namespace) -> Project:
+    """The project that ``-C`` or the current folder is in.
+
+    :raises InputError: there is none, or its files are wrong.
+    """
+    return load_project(find_root(args.directory.absolute()), kinds=plugins.schema)
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """The options that ``doit build:x`` takes too."""
+    parser.add_argument("--size", metavar="SIZE", help="disk size, wins over disk_size in vms.yml (40G)")
+    parser.add_argument("--type", metavar="TYPE", help="disk format: qcow2 (default) or raw")
+    parser.add_argument("--refresh", action="store_true", help='ask whether "latest" images moved on')
+    parser.add_argument("--locked", action="store_true", help="fail unless ovtasks.lock pins every image")
+
+
+def open_graph(args: argparse.Namespace, project: Project) -> Graph:
+    """The project's graph under the build options of ``args``."""
+    overrides = Overrides()
+    overrides.set(None, vars(args))
+    return Graph(project, overrides)
+
+
+def chains_of(graph: Graph, vms: Sequence[str]) -> list[Chain]:
+    """The chains of the named VMs, or of all that can be built."""
+    if vms:
+        return [graph.chain(vm) for vm in dict.fromkeys(vms)]
+    chains: list[Chain] = []
+    problems: list[InputError] = []
+    for vm in graph.project.vms:
+        try:
+            chains.append(graph.chain(vm))
+        except InputError as e:
+            problems.append(e)
+    if problems and not chains:
+        raise problems[0]
+    return chains
+
+
+def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
+    """What ``arch``, ``build:arch`` or ``disk:arch`` stand for; no words: every VM.
+
+    :raises InputError: a word names no VM and no step.
+    """
+    if not words:
+        chains = chains_of(graph, [])
+        return chains, [step for chain in chains for step in chain]
+    chains, steps = [], []
+    for word in words:
+        verb, colon, vm = word.partition(":")
+        if not colon or verb == "build":
+            chain = graph.chain(vm if colon else word)
+            chains.append(chain)
+            steps += chain.steps
+        else:
+            steps.append(graph.find(word))
+            chains += [graph.chain(name) for name in graph.project.vms if name == vm.partition(":")[0]]
+    return chains, steps
+
+
+__all__ = ["TYPES", "add_build_options", "chains_of", "goals", "open_graph", "open_project"]

@@ -1,0 +1,114 @@
+"""``ov plan``: what would run, and why, key by key."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from ovtasks.cli.common import add_build_options, goals, open_graph, open_project
+from ovtasks.errors import EXIT_DONE, EXIT_STALE
+from ovtasks.graph.chains import Chain, State, Status
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``ov plan``."""
+    parser = subparsers.add_parser(
+        "plan",
+        help="show what would run and why; run nothing",
+        description="Show what would run and why. run: it will; maybe: a step before it runs and may come out the "
+        "same; fresh: it will not.",
+    )
+    parser.add_argument("goals", nargs="*", metavar="GOAL", help="arch, build:arch, disk:arch (default: every VM)")
+    add_build_options(parser)
+    parser.add_argument("--all", action="store_true", help="show fresh steps too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--exit-code", action="store_true", help="end with 4 when something would run")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan."""
+    graph = open_graph(args, open_project(args))
+    chains, steps = goals(graph, args.goals)
+    statuses = graph.status(steps)
+    users = _users(chains)
+    if args.json:
+        json.dump({"steps": [as_json(status, users) for status in statuses]}, sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(as_text(statuses, users, everything=args.all))
+    stale = any(status.state is State.RUN for status in statuses)
+    return EXIT_STALE if stale and args.exit_code else EXIT_DONE
+
+
+def _users(chains: Sequence[Chain]) -> dict[str, list[str]]:
+    users: dict[str, list[str]] = {}
+    for chain in chains:
+        for step in chain:
+            if chain.vm not in (names := users.setdefault(step.name, [])):
+                names.append(chain.vm)
+    return users
+
+
+def as_json(status: Status, users: dict[str, list[str]]) -> dict[str, object]:
+    """One step's plan as JSON data."""
+    fetched = age_seconds(status)
+    return {
+        "step": status.step.name,
+        "title": status.step.title,
+        "state": status.state.value,
+        "reasons": [{"text": r.text, "key": r.key, "old": r.old, "new": r.new} for r in status.reasons],
+        "targets": [str(target) for target in status.step.targets],
+        "vms": users.get(status.step.name, []),
+        **({"age_seconds": round(fetched)} if fetched is not None else {}),
+    }
+
+
+def as_text(statuses: Sequence[Status], users: dict[str, list[str]], *, everything: bool = False) -> str:
+    """The plan for people; base images are always shown, with their age."""
+    lines: list[str] = []
+    width = max((len(name_of(s, users)) for s in statuses), default=0)
+    for status in statuses:
+        age = age_seconds(status)
+        reasons = [reason.text for reason in status.reasons]
+        if status.state is State.FRESH:
+            if age is None and not everything:
+                continue
+            reasons = [f"fetched {ago(age)}"] if age is not None else []
+        head = f"{status.state.value:<6} {name_of(status, users):<{width}}"
+        lines += [f"{head}  {reasons[0] if reasons else status.step.title}".rstrip()]
+        lines += [f"{'':<6} {'':<{width}}  {reason}" for reason in reasons[1:]]
+    counts = {state: sum(status.state is state for status in statuses) for state in State}
+    if counts[State.RUN] or counts[State.MAYBE]:
+        maybe = f", {counts[State.MAYBE]} maybe" if counts[State.MAYBE] else ""
+        lines.append(f"{counts[State.RUN]} to run{maybe}, {counts[State.FRESH]} fresh")
+    else:
+        lines.append(f"nothing to do: {counts[State.FRESH]} fresh")
+    return "\n".join(lines) + "\n"
+
+
+def name_of(status: Status, users: dict[str, list[str]]) -> str:
+    """``fetch:@3fa9… (arch, web)``: a shared step with those who use it."""
+    name = status.step.name
+    if "@" not in name:
+        return name
+    vms = users.get(name, [])
+    return f"{name} ({', '.join(vms[:3])}{', …' if len(vms) > 3 else ''})"
+
+
+def age_seconds(status: Status) -> float | None:
+    """How long ago the image behind a step was fetched; None for other steps."""
+    fetched = status.receipt.facts.get("fetched_epoch") if status.receipt else None
+    return max(0.0, time.time() - float(fetched)) if isinstance(fetched, int | float) else None
+
+
+def ago(seconds: float) -> str:
+    """``3 days ago``."""
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"

@@ -1,0 +1,76 @@
+"""``ov vm``: build the VMs' artifacts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from ovtasks.cli.common import add_build_options, chains_of, open_graph, open_project
+from ovtasks.errors import EXIT_DONE, EXIT_FAILED
+from ovtasks.graph.chains import Graph
+from ovtasks.graph.record import record
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``ov vm …``."""
+    noun = subparsers.add_parser("vm", help="build VMs", description="VMs of vms.yml.")
+    verbs = noun.add_subparsers(required=True, metavar="VERB")
+    build = verbs.add_parser(
+        "build",
+        help="build what is stale and print the artifacts' paths",
+        description="Build what is stale of the named VMs (default: all) and print the artifacts' paths, one a line.",
+    )
+    build.add_argument("vms", nargs="*", metavar="VM")
+    add_build_options(build)
+    build.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run so many steps at once")
+    build.add_argument("--continue", dest="go_on", action="store_true", help="go on with other VMs after a failure")
+    build.set_defaults(run=run_build)
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Build through doit; stdout gets the artifacts' paths and nothing else."""
+    loaded_ns = time.time_ns()
+    project = open_project(args)
+    graph = open_graph(args, project)
+    chains = chains_of(graph, args.vms)
+    code = _run_doit(args, graph)
+    if code != EXIT_DONE:
+        return code
+    text = "".join(f"{_short(path)}\n" for chain in chains for path in chain.artifacts)
+    if args.words[:2] == ["vm", "build"] and project.root == Path.cwd():
+        record(open_graph(args, project), chains, args.words[2:], text, loaded_ns)
+    sys.stdout.write(text)
+    return EXIT_DONE
+
+
+def _run_doit(args: argparse.Namespace, graph: Graph) -> int:
+    from doit.doit_cmd import DoitMain
+
+    from ovtasks.graph.display import Display
+    from ovtasks.graph.loader import OvLoader
+
+    display = Display(quiet=args.quiet)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        loader = OvLoader(display, graph.project, out=nowhere if args.quiet else sys.stderr)
+        options = ["-n", str(args.jobs)] if args.jobs > 1 else []
+        options += ["--continue"] if args.go_on else []
+        code = DoitMain(loader, config_filenames=()).run(["run", *options, *_goals(args)])
+    if display.failures:
+        return max(error.exit_code for error in display.failures)
+    return EXIT_FAILED if code else EXIT_DONE
+
+
+def _goals(args: argparse.Namespace) -> list[str]:
+    options = [f"--{name}={value}" for name in ("size", "type") if (value := getattr(args, name))]
+    options += [f"--{name}" for name in ("refresh", "locked") if getattr(args, name)]
+    goals = [f"build:{vm}" for vm in dict.fromkeys(args.vms)] or ["build"]
+    return [word for goal in goals for word in (goal, *options)]
+
+
+def _short(path: os.PathLike[str]) -> str:
+    """Relative to the current folder when it lies below."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,79 @@
+"""``ov why``: one step's inputs, receipt and reason."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+
+from ovtasks.cli.common import add_build_options, open_graph, open_project
+from ovtasks.errors import EXIT_DONE
+from ovtasks.graph.chains import Status
+from ovtasks.graph.freshness import show
+from ovtasks.jsonvalue import Json
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``ov why``."""
+    parser = subparsers.add_parser("why", help="explain one step: inputs, receipt, reason")
+    parser.add_argument("step", metavar="STEP", help="for example disk:arch")
+    add_build_options(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is known about one step."""
+    graph = open_graph(args, open_project(args))
+    status = graph.status([graph.find(args.step)])[-1]
+    if args.json:
+        json.dump(as_json(status), sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(as_text(status))
+    return EXIT_DONE
+
+
+def as_json(status: Status) -> dict[str, Json]:
+    """The step as JSON data."""
+    step, receipt = status.step, status.receipt
+    return {
+        "step": step.name,
+        "state": status.state.value,
+        "reasons": [reason.text for reason in status.reasons],
+        "inputs": step.inputs,
+        "needs": list(step.needs),
+        "targets": [str(target) for target in step.targets],
+        "receipt": None
+        if receipt is None
+        else {
+            "path": str(step.receipt),
+            "inputs": receipt.inputs,
+            "needs": receipt.needs,
+            "digest": receipt.digest,
+            "facts": receipt.facts,
+            "started": receipt.started,
+            "duration": receipt.duration,
+            "version": receipt.version,
+        },
+    }
+
+
+def as_text(status: Status) -> str:
+    """The step for people."""
+    step, receipt = status.step, status.receipt
+    lines = [f"{step.name}: {step.title}", f"state: {status.state.value}"]
+    lines += [f"  {reason.text}" for reason in status.reasons]
+    lines += ["inputs:", *(f"  {key}: {show(step.inputs[key], key)}" for key in sorted(step.inputs))]
+    if step.needs:
+        lines += ["needs:", *(f"  {need}" for need in step.needs)]
+    lines += ["targets:", *(f"  {target}" for target in step.targets)]
+    if receipt is None:
+        lines.append("receipt: none")
+    else:
+        when = datetime.fromtimestamp(receipt.started, UTC).astimezone().isoformat(" ", "seconds")
+        lines += [f"receipt: {step.receipt}", f"  made {when} in {receipt.duration:.1f} s by version {receipt.version}"]
+        lines += [f"  result {receipt.digest}"]
+        lines += [f"  {key}: {show(value, key)}" for key, value in sorted(receipt.facts.items())]
+    return "\n".join(lines) + "\n"

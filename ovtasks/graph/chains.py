@@ -1,0 +1,170 @@
+"""All steps of a project: each VM's chain, the steps that chains share, and their present state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError
+from ovtasks.graph import plugins
+from ovtasks.graph.freshness import Freshness, Reason, check
+from ovtasks.graph.options import TYPES, Overrides
+from ovtasks.graph.receipt import Receipt
+from ovtasks.graph.step import BuildOptions, Step, need_keys
+from ovtasks.spec.model import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One VM's steps for one disk format, in the order of their needs."""
+
+    vm: str
+    options: BuildOptions
+    steps: tuple[Step, ...]
+    artifacts: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+
+class State(StrEnum):
+    """What a run would do with a step. ``MAYBE``: a step before it runs, and may come out the same."""
+
+    FRESH = "fresh"
+    MAYBE = "maybe"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One step's state before a run."""
+
+    step: Step
+    state: State
+    reasons: tuple[Reason, ...]
+    receipt: Receipt | None
+
+
+class Graph:
+    """The steps of a project's VMs, made when asked for."""
+
+    def __init__(self, project: Project, overrides: Overrides | None = None) -> None:
+        self.project = project
+        self.overrides = overrides or Overrides()
+        self._chains: dict[tuple[str, BuildOptions], Chain] = {}
+        self._owners: dict[str, list[tuple[str, str]]] = {}
+
+    @property
+    def locks(self) -> Path:
+        """The folder of the steps' lock files."""
+        return self.project.state / "locks"
+
+    def chain(self, vm: str, type: str | None = None) -> Chain:
+        """The chain of ``vm`` under the options in force; ``type`` overrides the disk format.
+
+        :raises InputError: no such VM, or its source cannot be built.
+        """
+        options = self.overrides.of(vm)
+        if type is not None and type != options.type:
+            options = BuildOptions(type, options.size, options.refresh, options.locked)
+        found = self._chains.get((vm, options))
+        if found is None:
+            found = self._chains[vm, options] = self._make(vm, options)
+            for step in found:
+                owners = self._owners.setdefault(step.name, [])
+                if (vm, options.type) not in owners:
+                    owners.append((vm, options.type))
+        return found
+
+    def _make(self, vm: str, options: BuildOptions) -> Chain:
+        spec = self.project.vms.get(vm)
+        if spec is None:
+            from ovtasks.spec.load import unknown_vm
+
+            raise unknown_vm(vm, self.project)
+        try:
+            steps = tuple(plugins.source(spec.source.kind).steps(spec, self.project, options))
+        except OvError as e:
+            if e.where is None:
+                e.where = spec.where
+            raise
+        folder = self.project.artifacts(vm, options.type)
+        artifacts = tuple(step.targets[0] for step in steps if step.targets[0].parent == folder)
+        return Chain(vm, options, steps, artifacts)
+
+    def step(self, name: str) -> Step:
+        """The step called ``name``, of a chain that was made before; a refresh that any of its VMs asks for counts.
+
+        :raises KeyError: no chain made so far has it.
+        """
+        found: Step | None = None
+        for vm, type in self._owners[name]:
+            for step in self.chain(vm, type):
+                if step.name == name and (found is None or step.refresh):
+                    found = step
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def find(self, name: str) -> Step:
+        """The step that a user calls ``name``: also ``fetch:arch`` for the shared step behind it.
+
+        :raises InputError: there is no such step; the hint lists the VM's steps.
+        """
+        verb, _, rest = name.partition(":")
+        vm, _, type = rest.partition(":")
+        names = [vm] if vm in self.project.vms else list(self.project.vms)
+        known: list[str] = []
+        for candidate in names:
+            for step in self.chain(candidate, type if type in TYPES else None):
+                if name == step.name or (vm == candidate and verb == step.verb and step.shared):
+                    return step
+                known.append(step.name)
+        hint = f"steps: {', '.join(dict.fromkeys(known))}" if vm in self.project.vms else "see: ov plan --all"
+        raise InputError(f"no step is called {name!r}", hint=hint)
+
+    def closure(self, steps: Iterable[Step]) -> list[Step]:
+        """The steps and all they need, needs first, each once."""
+        order: dict[str, Step] = {}
+
+        def visit(step: Step) -> None:
+            if step.name not in order:
+                for need in step.needs:
+                    visit(self.step(need))
+                order[step.name] = step
+
+        for step in steps:
+            visit(step)
+        return list(order.values())
+
+    def freshness(self, step: Step, *, heal: bool = False) -> Freshness:
+        """Check one step against the receipts of the steps it needs, as they are now."""
+        keys = need_keys(step.needs)
+        needs = {keys[name]: receipt.digest if receipt else None for name, receipt in self.receipts(step).items()}
+        return check(step, needs, heal=heal)
+
+    def receipts(self, step: Step) -> dict[str, Receipt | None]:
+        """The receipts of the steps that ``step`` needs, by name."""
+        return {name: Receipt.load(self.step(name).receipt) for name in step.needs}
+
+    def status(self, steps: Iterable[Step], visit: Callable[[Step], None] | None = None) -> list[Status]:
+        """What a run would do with ``steps`` and all they need, in order."""
+        states: dict[str, Status] = {}
+        for step in self.closure(steps):
+            if visit is not None:
+                visit(step)
+            now = self.freshness(step)
+            moving = [states[need].step for need in step.needs if states[need].state is not State.FRESH]
+            keys = need_keys(step.needs)
+            open_questions = {keys[other.name] for other in moving}
+            if sure := tuple(reason for reason in now.reasons if reason.key not in open_questions):
+                state, reasons = State.RUN, sure
+            elif moving:
+                what = ", ".join(step.makes or step.name for step in moving)
+                state, reasons = State.MAYBE, (Reason(f"{what} may come out the same"),)
+            else:
+                state, reasons = State.FRESH, ()
+            states[step.name] = Status(step, state, reasons, now.receipt)
+        return list(states.values())

@@ -1,0 +1,34 @@
+"""How doit sees whether a user's ``file_dep`` changed: by sha256, taken from a receipt where one knows it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from doit.dependency import FileChangedChecker
+
+from ovtasks.graph.receipt import Receipt, sha256_of
+
+
+class ReceiptChecker(FileChangedChecker):  # type: ignore[misc]
+    """State: modification time, size and digest. A gigabyte that a step of ours made is never read for it."""
+
+    def check_modified(self, file_path: str, file_stat: os.stat_result, state: tuple[int, int, str]) -> bool:
+        mtime_ns, size, digest = state
+        if file_stat.st_mtime_ns == mtime_ns and file_stat.st_size == size:
+            return False
+        return bool(digest != file_digest(Path(file_path), file_stat))
+
+    def get_state(self, dep: str, current_state: tuple[int, int, str] | None) -> tuple[int, int, str] | None:
+        stat = Path(dep).stat()
+        if current_state and current_state[0] == stat.st_mtime_ns and current_state[1] == stat.st_size:
+            return None
+        return stat.st_mtime_ns, stat.st_size, file_digest(Path(dep), stat)
+
+
+def file_digest(path: Path, stat: os.stat_result) -> str:
+    """A step's output digest when ``path`` is that step's unchanged target, else the content's sha256."""
+    receipt = Receipt.load(path.with_name(path.name + ".receipt.json"))
+    if receipt and receipt.outputs and receipt.outputs[0].same_stat(stat):
+        return receipt.digest
+    return sha256_of(path)

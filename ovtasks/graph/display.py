@@ -1,0 +1,149 @@
+"""What a person sees of running steps: a live line each on a terminal, plain lines elsewhere, on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ovtasks.errors import OvError
+from ovtasks.graph.step import Step
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+PLAIN_SECONDS = 10.0
+"""Without a terminal: a line about progress at most this often."""
+
+
+class Cancelled(BaseException):
+    """Raised inside a step that runs in a thread, when the program is ending."""
+
+
+class Display:
+    """Shows steps while they run; ``failures`` keeps what went wrong, for the exit code."""
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self.quiet = quiet
+        self.stream = stream or sys.stderr
+        self.failures: list[OvError] = []
+        self.cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._bars: Bars | None = None
+        self._running = 0
+
+    @contextlib.contextmanager
+    def step(self, step: Step) -> Iterator[StepProgress]:
+        """Show ``step`` for as long as it runs."""
+        bars = self._start() if self.stream.isatty() and not self.quiet else None
+        progress = StepProgress(self, step.title, bars)
+        try:
+            yield progress
+        finally:
+            progress.end()
+            if bars is not None:
+                self._stop()
+
+    def print(self, text: str) -> None:
+        """One line, above the live ones."""
+        if self.quiet:
+            return
+        with self._lock:
+            if self._bars is not None:
+                self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            else:
+                print(text, file=self.stream, flush=True)
+
+    def _start(self) -> Bars:
+        with self._lock:
+            if self._bars is None:
+                self._bars = _new_bars(self.stream)
+                self._bars.start()
+            self._running += 1
+            return self._bars
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._running -= 1
+            if self._running == 0 and self._bars is not None:
+                self._bars.stop()
+                self._bars = None
+
+
+def _new_bars(stream: TextIO) -> Bars:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    class Bytes(DownloadColumn):
+        """Amount, rate and time left, for steps that count bytes."""
+
+        def render(self, task: Any) -> Any:
+            return super().render(task) if task.fields.get("unit") == "B" and task.completed else ""
+
+    class Rate(TransferSpeedColumn):
+        def render(self, task: Any) -> Any:
+            return super().render(task) if task.fields.get("unit") == "B" and task.completed else ""
+
+    return Bars(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        Bytes(binary_units=True),
+        Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=Console(file=stream),
+        transient=True,
+    )
+
+
+class StepProgress:
+    """The :class:`ovtasks.host.progress.Progress` of one running step."""
+
+    def __init__(self, display: Display, title: str, bars: Bars | None) -> None:
+        self._display = display
+        self._title = title
+        self._bars = bars
+        self._bar: TaskID | None = bars.add_task(title, total=None, unit="") if bars is not None else None
+        self._spoke = time.monotonic()
+
+    def note(self, text: str) -> None:
+        self._display.print(f"   {text}")
+
+    def update(self, done: int, total: int | None, unit: str = "B") -> None:
+        if self._display.cancelled.is_set():
+            raise Cancelled
+        if self._bars is not None and self._bar is not None:
+            self._bars.update(self._bar, completed=done, total=total, unit=unit)
+        elif time.monotonic() - self._spoke > PLAIN_SECONDS:
+            self._spoke = time.monotonic()
+            self._display.print(f"   {self._title}: {amount(done, total, unit)}")
+
+    def end(self) -> None:
+        if self._bars is not None and self._bar is not None:
+            self._bars.remove_task(self._bar)
+
+
+def amount(done: int, total: int | None, unit: str) -> str:
+    """``312 MiB of 1.2 GiB (26 %)``, or ``26 %``."""
+    if unit == "%":
+        return f"{done} %"
+    text = _mebibytes(done)
+    return f"{text} of {_mebibytes(total)} ({100 * done // total} %)" if total else text
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / (1 << 30):.2f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.0f} MiB"

@@ -1,0 +1,58 @@
+"""The graph as text for Graphviz or Mermaid, and as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovtasks.graph.chains import Chain, Graph, State, Status
+from ovtasks.host.run import run
+
+COLOURS = {State.FRESH: "#d8efd3", State.MAYBE: "#fdf0c4", State.RUN: "#f9d4c9"}
+
+
+def edges(graph: Graph, chains: Sequence[Chain]) -> list[tuple[str, str]]:
+    """(needed, needing) pairs, in order; the goals ``build:<vm>`` need all their steps that nothing else needs."""
+    pairs: list[tuple[str, str]] = []
+    for chain in chains:
+        needed = {need for step in chain for need in step.needs}
+        pairs += [(need, step.name) for step in chain for need in step.needs]
+        pairs += [(step.name, f"build:{chain.vm}") for step in chain if step.name not in needed]
+    return list(dict.fromkeys(pairs))
+
+
+def dot(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> str:
+    """Graphviz' language."""
+    lines = ["digraph ovtasks {", "  rankdir=LR;", '  node [shape=box, style="rounded,filled", fontname="sans-serif"];']
+    for status in statuses:
+        label = _quote(f"{status.step.name}\n{status.step.title}")
+        lines.append(f'  {_quote(status.step.name)} [label={label}, fillcolor="{COLOURS[status.state]}"];')
+    for chain in chains:
+        lines.append(f'  {_quote(f"build:{chain.vm}")} [fillcolor="#e0e0e0"];')
+    lines += [f"  {_quote(before)} -> {_quote(after)};" for before, after in edges(graph, chains)]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def mermaid(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> str:
+    """Mermaid's flowchart language."""
+    names = [s.step.name for s in statuses] + [f"build:{chain.vm}" for chain in chains]
+    ids = {name: f"n{i}" for i, name in enumerate(names)}
+    lines = ["flowchart LR"]
+    lines += [f'  {ids[name]}["{name.replace(chr(34), "#quot;")}"]' for name in names]
+    lines += [f"  {ids[before]} --> {ids[after]}" for before, after in edges(graph, chains)]
+    lines += [f"  style {ids[s.step.name]} fill:{COLOURS[s.state]}" for s in statuses]
+    return "\n".join(lines) + "\n"
+
+
+def svg(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> str:
+    """A picture, by the program ``dot``.
+
+    :raises MissingProgramError: Graphviz is not installed.
+    """
+    return run(["dot", "-Tsvg"], stdin=dot(graph, chains, statuses).encode()).stdout
+
+
+FORMATS = {"dot": dot, "mermaid": mermaid, "svg": svg}

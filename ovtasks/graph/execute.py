@@ -1,0 +1,107 @@
+"""Run one step so that it can be killed at any moment: lock, clear, run, receipt."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.graph.freshness import check
+from ovtasks.graph.receipt import Output, Receipt, output_digest
+from ovtasks.graph.step import Step, need_keys
+from ovtasks.graph.workspace import Workspace
+from ovtasks.host.files import flock, write_atomic
+from ovtasks.host.progress import Progress
+
+
+def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Progress, *, force: bool = False) -> bool:
+    """Run ``step`` unless another process just did; return whether it ran.
+
+    ``needs`` maps step names to the receipts of what the step needs; ``locks`` is the folder of lock files. The
+    step's receipt makes way for a marker first: whatever happens from there on, no half-made result counts as fresh.
+
+    :raises OvError: the step failed; what it had half made is removed and the last good receipt is back.
+    """
+    keys = need_keys(needs)
+    by_verb = {keys[name]: receipt.digest for name, receipt in needs.items()}
+    try:
+        with flock(
+            locks / step.name.replace("/", "%"), waiting=lambda who: progress.note(f"{step.name}: waiting for {who}")
+        ):
+            if not force and check(step, by_verb, heal=True).fresh:
+                return False
+            _run(step, needs, by_verb, progress)
+            return True
+    except OSError as e:
+        raise explain(e, step) from e
+
+
+def _run(step: Step, needs: Mapping[str, Receipt], by_verb: Mapping[str, str], progress: Progress) -> None:
+    _refuse_directories(step)
+    for directory in {target.parent for target in step.targets}:
+        directory.mkdir(parents=True, exist_ok=True)
+    old = _begin(step)
+    workspace = Workspace(step, needs, progress)
+    started = time.time()
+    try:
+        step.run(workspace)
+        outputs = tuple(Output.of(path, workspace.contents.get(path)) for path in workspace.outputs)
+        if old is not None:
+            _remove_obsolete(old, outputs)
+        identity = workspace.identity or output_digest(outputs, step.inputs, by_verb)
+        duration = time.time() - started
+        receipt = Receipt(step.name, step.inputs, by_verb, outputs, identity, workspace.facts, started, duration)
+        receipt.save(step.receipt)
+    except BaseException:
+        _clear_parts(step)
+        if old is not None:
+            step.marker.replace(step.receipt)
+        raise
+    finally:
+        step.marker.unlink(missing_ok=True)
+
+
+def _begin(step: Step) -> Receipt | None:
+    """Put the marker in the receipt's place, clear what a killed run left, and return the last good receipt."""
+    if step.receipt.exists():
+        step.receipt.replace(step.marker)
+    elif not step.marker.exists():
+        write_atomic(step.marker, "{}")
+    _clear_parts(step)
+    return Receipt.load(step.marker)
+
+
+def _clear_parts(step: Step) -> None:
+    for target in step.targets:
+        Workspace.part(target).unlink(missing_ok=True)
+
+
+def _remove_obsolete(old: Receipt, outputs: tuple[Output, ...]) -> None:
+    """Files that the step made the last time and did not make now (a base image of another digest)."""
+    kept = {output.path for output in outputs}
+    for output in old.outputs:
+        if output.path not in kept:
+            output.path.unlink(missing_ok=True)
+
+
+def _refuse_directories(step: Step) -> None:
+    for path in (*step.targets, step.receipt):
+        if path.is_dir() and not path.is_symlink():
+            raise OvError(f"{path} is a directory where {step.title} must write a file", hint=f"move it away: {path}")
+
+
+def explain(error: OSError, step: Step) -> OvError:
+    """An operating system error as one that says what to do."""
+    place = error.filename or step.targets[0].parent
+    hints = {
+        errno.ENOSPC: "free some space, then run the same command again: finished steps are kept",
+        errno.EDQUOT: "your disk quota is used up",
+        errno.EACCES: "check who owns the folder",
+        errno.EPERM: "check who owns the folder",
+        errno.EROFS: "the folder is on a read-only file system",
+    }
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return OvError(f"{step.title}: {reason}: {place}", hint=hints.get(error.errno or 0))

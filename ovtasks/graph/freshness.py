@@ -1,0 +1,143 @@
+"""Is a step's result still what it should be, and if not, why not: key by key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ovtasks.graph.receipt import Output, Receipt, sha256_of
+from ovtasks.graph.step import Step
+from ovtasks.jsonvalue import Json, canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a step would run. ``key`` names an input, a needed step, a target, or is empty; the values are as kept."""
+
+    text: str
+    key: str = ""
+    old: Json = None
+    new: Json = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """No reasons means fresh. ``receipt`` is the last good one, of a fresh or a stale result."""
+
+    reasons: tuple[Reason, ...]
+    receipt: Receipt | None
+
+    @property
+    def fresh(self) -> bool:
+        return not self.reasons
+
+
+def check(step: Step, needs: Mapping[str, str | None], *, heal: bool = False) -> Freshness:
+    """Compare ``step`` with its receipt and the files it made.
+
+    ``needs`` maps the verb of each needed step to its present output digest (None: not built). A target whose times
+    differ but whose content does not (a copy, a restored cache, ``touch``) counts as unchanged; with ``heal`` its
+    new times are noted in the receipt, so that it is read only once.
+    """
+    receipt = Receipt.load(step.receipt)
+    if receipt is None:
+        return _without_receipt(step)
+    reasons = [Reason(step.refresh)] if step.refresh else []
+    reasons += diff(receipt.inputs, step.inputs)
+    reasons += _needs_diff(receipt.needs, needs)
+    if [o.path for o in receipt.outputs][: len(step.targets)] != list(step.targets):
+        reasons.append(Reason("its files have other names now"))
+    seen: list[Output] = []
+    for output in receipt.outputs:
+        found, reason = _look(output)
+        seen.append(found)
+        if reason:
+            reasons.append(reason)
+    if heal and not reasons and tuple(seen) != receipt.outputs:
+        receipt = replace(receipt, outputs=tuple(seen))
+        receipt.save(step.receipt)
+    if heal and not reasons:
+        step.marker.unlink(missing_ok=True)  # of a run that was killed between its last two system calls
+    return Freshness(tuple(reasons), receipt)
+
+
+def _without_receipt(step: Step) -> Freshness:
+    old = Receipt.load(step.marker)
+    if step.marker.exists() or any(_part_exists(step)):
+        return Freshness((Reason("interrupted"),), old)
+    if any(os.path.lexists(target) for target in step.targets):
+        return Freshness((Reason("no receipt: not known how it was made"),), None)
+    return Freshness((Reason("never built"),), None)
+
+
+def _part_exists(step: Step) -> list[bool]:
+    return [target.with_name(f".{target.name}.part").exists() for target in step.targets]
+
+
+def _look(output: Output) -> tuple[Output, Reason | None]:
+    """What is to be said about one file, and its state as it is now when that is as good."""
+    name = output.path.name
+    try:
+        stat = output.path.stat()
+    except OSError:
+        return output, Reason(f"target missing: {name}", key=name)
+    if output.same_stat(stat):
+        return output, None
+    if stat.st_size == output.size and _same_content(output):
+        return replace(output, mtime_ns=stat.st_mtime_ns, inode=stat.st_ino), None
+    return output, Reason(f"target changed by hand: {name}", key=name)
+
+
+def _same_content(output: Output) -> bool:
+    try:
+        return output.content is not None and sha256_of(output.path) == output.content
+    except OSError:
+        return False
+
+
+def diff(old: Mapping[str, Json], new: Mapping[str, Json], prefix: str = "") -> list[Reason]:
+    """The keys that differ, nested ones by their path: ``cloud_init.packages: [a] → [a, b]``."""
+    reasons: list[Reason] = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if canonical(before) == canonical(after):
+            continue
+        path = f"{prefix}{key}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            reasons += diff(before, after, f"{path}.")
+        else:
+            reasons.append(Reason(f"{path}: {show(before, key)} → {show(after, key)}", path, before, after))
+    return reasons
+
+
+def _needs_diff(old: Mapping[str, str], new: Mapping[str, str | None]) -> list[Reason]:
+    labels = {"verify": "base image", "base": "base image", "fetch": "downloaded file", "key": "ssh key"}
+    return [
+        Reason(f"{labels.get(verb, verb)} {short(old.get(verb))} → {short(new.get(verb))}", verb, old.get(verb), digest)
+        for verb, digest in sorted({**dict.fromkeys(old), **new}.items())
+        if old.get(verb) != digest
+    ]
+
+
+def short(digest: str | None) -> str:
+    """``sha256:ab12…`` for people."""
+    if digest is None:
+        return "none"
+    kind, _, hexadecimal = digest.partition(":")
+    return f"{kind}:{hexadecimal[:12]}…" if len(hexadecimal) > 12 else digest
+
+
+def show(value: Json, key: str = "") -> str:
+    """An input value for people: sizes as sizes, long text cut."""
+    if value is None:
+        return "none"
+    if isinstance(value, int) and not isinstance(value, bool) and ("size" in key or key in {"ram"}):
+        from ovtasks.spec.sizes import format_size
+
+        return format_size(value)
+    text = value if isinstance(value, str) else canonical(value)
+    return text if len(text) <= 60 else text[:57] + "…"

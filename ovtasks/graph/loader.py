@@ -1,0 +1,153 @@
+"""Where doit and the graph meet: the loader plug-in, and ``load_tasks(globals())`` for a plain ``dodo.py``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TextIO
+
+from doit.cmd_base import DodoTaskLoader
+from doit.cmdparse import CmdOption, CmdParseError, TaskParse
+from doit.exceptions import InvalidDodoFile
+from doit.task import Task
+
+from ovtasks.errors import OvError
+from ovtasks.graph import plugins
+from ovtasks.graph.chains import Graph
+from ovtasks.graph.checker import ReceiptChecker
+from ovtasks.graph.display import Display
+from ovtasks.graph.options import PARAMS, Overrides
+from ovtasks.graph.reporter import OvReporter
+from ovtasks.graph.tasks import BUILD, tasks
+from ovtasks.spec.load import load_project
+from ovtasks.spec.model import Project
+
+CREATOR = "task_ovtasks"
+
+
+def doit_config() -> dict[str, object]:
+    """Settings that make doit safe for long builds; a ``DOIT_CONFIG`` of the user's wins key by key."""
+    return {
+        "backend": "ovtasks",
+        "dep_file": "output/.ov/doit.db",
+        "check_file_uptodate": ReceiptChecker,
+        "par_type": "thread",
+        "reporter": OvReporter,
+        "verbosity": 2,
+    }
+
+
+def install(namespace: dict[str, object]) -> None:
+    """Add our settings and one task creator to a ``dodo.py``'s namespace, for doit's own loader."""
+    config = namespace.setdefault("DOIT_CONFIG", {})
+    assert isinstance(config, dict)
+    for key, value in doit_config().items():
+        config.setdefault(key, value)
+    root = Path(str(namespace["__file__"])).resolve().parent
+
+    def create() -> Iterator[Task]:
+        """VMs of vms.yml."""
+        graph = Graph(_load(root))
+        yield from tasks(graph, list(graph.project.vms), prepare(Display()))
+
+    namespace[CREATOR] = create
+
+
+class OvLoader(DodoTaskLoader):  # type: ignore[misc]
+    """Loads a ``dodo.py`` if there is one, and of ``vms.yml`` only the VMs that the command line names."""
+
+    def __init__(
+        self, display: Display | None = None, project: Project | None = None, out: TextIO | None = None
+    ) -> None:
+        super().__init__()
+        self.display = display or Display()
+        self._out = out
+        self.graph: Graph | None = None
+        self._project = project
+        self._root = Path.cwd()
+
+    def setup(self, opt_values: dict[str, Any]) -> None:
+        dodo = Path(opt_values["dodoFile"])
+        if self._project is None and (dodo.exists() or opt_values["seek_file"] or opt_values["dodoFile"] != "dodo.py"):
+            super().setup(opt_values)
+            self._root = Path(str(self.namespace["__file__"])).parent
+        else:
+            self.namespace = {}
+            if opt_values["cwdPath"]:
+                os.chdir(opt_values["cwdPath"])
+                self._root = Path.cwd()
+
+    def load_doit_config(self) -> dict[str, object]:
+        config = {**doit_config(), **super().load_doit_config()}
+        if self._project is not None:
+            config["dep_file"] = str(self._project.state / "doit.db")
+        return {**config, "outfile": self._out} if self._out else config
+
+    def load_tasks(self, cmd: Any, pos_args: list[str]) -> list[Task]:
+        namespace = {name: value for name, value in self.namespace.items() if name != CREATOR}
+        self.namespace = namespace
+        own: list[Task] = super().load_tasks(cmd, pos_args)
+        project = self._project or _load(self._root)
+        self.graph = Graph(project, Overrides())
+        vms = selected(pos_args, project) or list(project.vms)
+        return own + list(tasks(self.graph, vms, prepare(self.display)))
+
+
+def selected(words: Sequence[str], project: Project) -> list[str]:
+    """The VMs whose chains a command line needs; empty when it may be any (a group, a pattern, an unknown word)."""
+    vms: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        vm = _vm_of(word, project)
+        if vm is None:
+            return []
+        vms.append(vm)
+        if word.startswith(f"{BUILD}:"):
+            try:
+                _, rest = TaskParse([CmdOption(option) for option in PARAMS]).parse(rest)
+            except CmdParseError:
+                return []  # doit will say what is wrong with it
+    return list(dict.fromkeys(vms))
+
+
+def _vm_of(word: str, project: Project) -> str | None:
+    """``arch`` of ``disk:arch``, ``seed:arch:raw`` or ``output/arch/qcow2/disk.qcow2``."""
+    verb, colon, rest = word.partition(":")
+    if colon and verb.isidentifier():
+        name = rest.partition(":")[0]
+        return name if name in project.vms else None
+    parts = Path(word).parts
+    if len(parts) > 2 and parts[0] == "output" and parts[1] in project.vms:
+        return parts[1]
+    return None
+
+
+def _load(root: Path) -> Project:
+    try:
+        return load_project(root, kinds=plugins.schema)
+    except OvError as e:
+        raise InvalidDodoFile(str(e)) from None
+
+
+def prepare(display: Display) -> Display:
+    """Make Ctrl-C and a CI's SIGTERM end the run in an orderly way: children ended, database and receipts kept."""
+    if threading.current_thread() is threading.main_thread():
+
+        def end(number: int, frame: FrameType | None) -> NoReturn:
+            from ovtasks.host.run import stop_all
+
+            display.cancelled.set()
+            stop_all()
+            print(f"\ninterrupted by {signal.Signals(number).name}; finished steps are kept", file=sys.stderr)
+            sys.exit(128 + number)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, end)
+    return display

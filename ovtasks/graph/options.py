@@ -1,0 +1,69 @@
+"""Build options of the command line, the same for ``doit build:x`` and ``ov vm build x``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ovtasks.errors import InputError
+from ovtasks.graph.step import BuildOptions
+
+TYPES = ("qcow2", "raw")
+
+PARAMS: list[dict[str, object]] = [
+    {"name": "size", "long": "size", "type": str, "default": "", "help": "disk size, wins over disk_size (40G)"},
+    {"name": "type", "long": "type", "type": str, "default": "", "help": "disk format: qcow2 (default) or raw"},
+    {"name": "refresh", "long": "refresh", "type": bool, "default": False, "help": 'ask whether "latest" images moved'},
+    {"name": "locked", "long": "locked", "type": bool, "default": False, "help": "fail unless ovtasks.lock pins all"},
+]
+"""In doit's own form (``doit.cmdparse.CmdOption``)."""
+
+
+class Overrides:
+    """What was said on the command line, for one VM or (``None``) for all."""
+
+    def __init__(self) -> None:
+        self._of: dict[str | None, BuildOptions] = {}
+
+    def set(self, vm: str | None, values: Mapping[str, object]) -> None:
+        """Note the options given with one goal; empty values change nothing.
+
+        :raises InputError: a size or type that is none.
+        """
+        self._of[vm] = apply(self._of.get(vm, BuildOptions()), values)
+
+    def of(self, vm: str) -> BuildOptions:
+        """The options for ``vm``: its own over the general ones."""
+        general, own = self._of.get(None), self._of.get(vm)
+        if general is None or own is None:
+            return own or general or BuildOptions()
+        return BuildOptions(
+            type=own.type if own.type != "qcow2" else general.type,
+            size=own.size or general.size,
+            refresh=own.refresh or general.refresh,
+            locked=own.locked or general.locked,
+        )
+
+
+def apply(options: BuildOptions, values: Mapping[str, object]) -> BuildOptions:
+    """``options`` with the given command line values on top.
+
+    :raises InputError: a size or type that is none.
+    """
+    if size := values.get("size"):
+        from ovtasks.spec.sizes import parse_size
+
+        try:
+            options = replace(options, size=parse_size(str(size), bare=1))
+        except InputError as e:
+            raise InputError(f"--size: {e.message}", hint=e.hint) from None
+    if type := values.get("type"):
+        if type not in TYPES:
+            hint = "an ISO cannot be built; qcow2 and raw can" if type == "iso" else f"one of: {', '.join(TYPES)}"
+            raise InputError(f"--type: unknown disk format {type!r}", hint=hint)
+        options = replace(options, type=str(type))
+    return replace(
+        options,
+        refresh=options.refresh or bool(values.get("refresh")),
+        locked=options.locked or bool(values.get("locked")),
+    )

@@ -1,0 +1,249 @@
+"""Steps as doit tasks."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from doit.exceptions import InvalidCommand, TaskFailed
+from doit.task import Task
+
+from ovtasks.errors import OvError
+from ovtasks.graph.chains import Chain, Graph
+from ovtasks.graph.display import Display
+from ovtasks.graph.execute import execute
+from ovtasks.graph.options import PARAMS, TYPES
+from ovtasks.graph.receipt import Receipt
+from ovtasks.graph.step import Step
+
+BUILD = "build"
+
+
+class Fresh:
+    """doit's ``uptodate`` for one step. doit asks for the signature each time: it is here once and for all."""
+
+    __signature__: ClassVar[inspect.Signature] = inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")]
+    )
+
+    def __call__(self, task: StepTask, values: object) -> bool:
+        task.was_fresh = task.graph.freshness(task.graph.step(task.name), heal=True).fresh
+        return task.was_fresh
+
+    def __repr__(self) -> str:
+        return "receipt"
+
+
+class OvTask(Task):  # type: ignore[misc]
+    """What our tasks have in common; ``graph`` does not go to worker processes (they fork and have it)."""
+
+    def __init__(self, graph: Graph, name: str, actions: list[Any] | None, **attributes: Any) -> None:
+        self.graph = graph
+        super().__init__(name, actions, **attributes)
+
+    def pickle_safe_dict(self) -> dict[str, Any]:
+        safe: dict[str, Any] = super().pickle_safe_dict()
+        safe.pop("graph", None)
+        safe.pop("display", None)
+        return safe
+
+
+class StepTask(OvTask):
+    """One step. Its receipt decides; doit's database is not asked."""
+
+    def __init__(self, graph: Graph, step: Step, display: Display) -> None:
+        self.display = display
+        self.was_fresh = False
+        super().__init__(
+            graph,
+            step.name,
+            [_nothing],
+            task_dep=list(step.needs),
+            targets=[relative(target, graph.project.root) for target in step.targets],
+            uptodate=[Fresh()],
+            doc=step.title,
+            title=lambda task: f"{task.name}  {step.title}",
+            subtask_of=step.verb,
+            io={"capture": False},
+        )
+
+    def execute(self, stream: object) -> TaskFailed | None:
+        """Run the step; a user error becomes doit's failure, without a traceback."""
+        self.executed = True
+        step = self.graph.step(self.name)
+        receipts: dict[str, Receipt] = {}
+        for name, receipt in self.graph.receipts(step).items():
+            if receipt is None:
+                return TaskFailed(f"{name} has no result", report=True)
+            receipts[name] = receipt
+        try:
+            with self.display.step(step) as progress:
+                execute(step, receipts, self.graph.locks, progress, force=self.was_fresh)
+        except OvError as e:
+            self.display.failures.append(e)
+            return TaskFailed(str(e))
+        return None
+
+    def clean(self, outstream: Any, dryrun: bool) -> None:
+        """Remove the step's files, if they are this VM's own."""
+        step = self.graph.step(self.name)
+        if not step.shared:
+            clean_steps([step], outstream, self.name, dryrun)
+
+
+class GoalTask(OvTask):
+    """``build:<vm>``: depends on the steps of the disk format that the command line asks for."""
+
+    def __init__(self, graph: Graph, vm: str) -> None:
+        self.vm = vm
+        super().__init__(
+            graph,
+            f"{BUILD}:{vm}",
+            None,
+            uptodate=[True],
+            params=PARAMS,
+            doc=f"all artifacts of {vm}",
+            subtask_of=BUILD,
+        )
+
+    @property
+    def task_dep(self) -> list[str]:
+        """Computed when asked, because options are parsed after the task was made."""
+        return [step.name for step in self.graph.chain(self.vm)]
+
+    @task_dep.setter
+    def task_dep(self, value: list[str]) -> None:
+        """doit's constructor sets an empty list; there is nothing to keep."""
+
+    def init_options(self, args: Any = None) -> Any:
+        first = self.options is None
+        rest = super().init_options(args)
+        if first:
+            _override(self.graph, self.vm, self.options)
+        return rest
+
+    def clean(self, outstream: Any, dryrun: bool) -> None:
+        """``doit clean build:<vm>``: that VM's artifacts of every format, never what others share."""
+        steps = [step for type in TYPES for step in self.graph.chain(self.vm, type) if not step.shared]
+        clean_steps(steps, outstream, self.name, dryrun)
+
+
+class BrokenGoal(OvTask):
+    """``build:<vm>`` of a VM whose chain cannot be made: listed like the others, fails with the reason when run."""
+
+    def __init__(self, graph: Graph, vm: str, error: OvError, display: Display) -> None:
+        self.error = error
+        self.display = display
+        super().__init__(graph, f"{BUILD}:{vm}", [_nothing], params=PARAMS, doc=error.message, subtask_of=BUILD)
+
+    def execute(self, stream: object) -> TaskFailed:
+        self.executed = True
+        self.display.failures.append(self.error)
+        return TaskFailed(str(self.error))
+
+
+class GroupTask(OvTask):
+    """``build``, ``disk``, ``seed`` …: all tasks of that verb. ``build`` takes the options for all VMs."""
+
+    def __init__(self, graph: Graph, verb: str, members: Iterable[str]) -> None:
+        super().__init__(
+            graph,
+            verb,
+            None,
+            task_dep=list(members),
+            uptodate=[True],
+            has_subtask=True,
+            params=PARAMS if verb == BUILD else (),
+            doc="every VM's artifacts" if verb == BUILD else f"every VM's {verb} step",
+        )
+
+    def init_options(self, args: Any = None) -> Any:
+        first = self.options is None
+        rest = super().init_options(args)
+        if first and self.name == BUILD:
+            _override(self.graph, None, self.options)
+        return rest
+
+
+class AliasTask(OvTask):
+    """``fetch:<vm>``: the VM's name for a step that it shares."""
+
+    def __init__(self, graph: Graph, verb: str, vm: str, step: Step) -> None:
+        super().__init__(
+            graph,
+            f"{verb}:{vm}",
+            None,
+            task_dep=[step.name],
+            uptodate=[True],
+            doc=step.title,
+            subtask_of=verb,
+        )
+
+
+def tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
+    """The doit tasks of the given VMs: groups first, then goals, then steps."""
+    groups: dict[str, list[str]] = {BUILD: []}
+    made: dict[str, Task] = {}
+    for vm in vms:
+        for task in _vm_tasks(graph, vm, display, made):
+            made[task.name] = task
+            groups.setdefault(task.name.partition(":")[0], []).append(task.name)
+    for verb, members in groups.items():
+        yield GroupTask(graph, verb, members)
+    yield from made.values()
+
+
+def _vm_tasks(graph: Graph, vm: str, display: Display, made: dict[str, Task]) -> Iterator[Task]:
+    try:
+        chains: list[Chain] = [graph.chain(vm, type) for type in TYPES]
+    except OvError as e:
+        yield BrokenGoal(graph, vm, e, display)
+        return
+    yield GoalTask(graph, vm)
+    seen: set[str] = set()
+    for chain in chains:
+        for step in chain:
+            if step.name in seen:
+                continue
+            seen.add(step.name)
+            if step.shared and "@" in step.name:
+                yield AliasTask(graph, step.verb, vm, step)
+            if step.name not in made:
+                yield StepTask(graph, step, display)
+
+
+def relative(path: Path, root: Path) -> str:
+    """As a user writes it in a ``file_dep``: relative to the project inside it, absolute outside."""
+    text, prefix = str(path), f"{root}{os.sep}"
+    return text.removeprefix(prefix)
+
+
+def clean_steps(steps: Iterable[Step], outstream: Any, name: str, dryrun: bool) -> None:
+    """Remove everything that the steps made, and their receipts; then the folders that became empty."""
+    folders: set[Path] = set()
+    for step in steps:
+        receipt = Receipt.load(step.receipt)
+        files = {*step.targets, step.receipt, step.marker, *(o.path for o in (receipt.outputs if receipt else ()))}
+        for path in sorted(files):
+            if os.path.lexists(path):
+                outstream.write(f"{name} - removing file '{path}'\n")
+                if not dryrun:
+                    path.unlink()
+                folders |= {path.parent, path.parent.parent}
+    for folder in sorted(folders, reverse=True):
+        if not dryrun and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _override(graph: Graph, vm: str | None, options: dict[str, object]) -> None:
+    try:
+        graph.overrides.set(vm, options)
+    except OvError as e:
+        raise InvalidCommand(str(e)) from None
+
+
+def _nothing() -> None:
+    """doit shows and runs tasks that have an action; ours run in ``execute``."""

@@ -1,0 +1,146 @@
+"""``source.kind: cloud_image``: fetch and verify a vendor's image, overlay it, add the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from ovtasks.errors import InputError
+from ovtasks.graph.step import BuildOptions, Step
+from ovtasks.graph.workspace import Workspace
+from ovtasks.host.files import write_atomic
+from ovtasks.host.paths import image_store
+from ovtasks.jsonvalue import Json
+from ovtasks.sources.disk import IMAGES, disk_step
+from ovtasks.sources.seed import key_step, seed_step
+from ovtasks.spec.model import CloudImageSource, Project, VmSpec
+
+RECIPE = 1
+LATEST = "asked to look for a newer image"
+
+
+class CloudImage:
+    """The chain ``fetch → verify → disk``, and the seed."""
+
+    kind = "cloud_image"
+    schema: Mapping[str, Json] | None = None
+
+    def steps(self, vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
+        """The VM's steps; ``fetch`` and ``verify`` are shared by all VMs with the same URL and checksum.
+
+        :raises InputError: ``options.locked`` and the URL is not in ``ovtasks.lock``.
+        """
+        fetch, verify = image_steps(vm, project, options)
+        disk = disk_step(vm, project, options, base=verify.name)
+        key = key_step(vm)
+        return [fetch, verify, disk, *([key] if key else []), seed_step(vm, project, options.type, disk.name)]
+
+
+def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[Step, Step]:
+    """Fetch and verify. The bytes are hashed while they arrive; ``verify`` compares and gives the final name.
+
+    What a project is built from stands in its own ``output/.images/``: another project's refresh changes nothing.
+    """
+    from ovtasks.images.lockfile import read_lock
+    from ovtasks.images.request import ImageRequest
+
+    source = vm.source
+    assert isinstance(source, CloudImageSource)
+    pin = read_lock(project.lock_file).get(source.url)
+    if options.locked and pin is None:
+        raise InputError(
+            f"{source.url} is not pinned in {project.lock_file.name}, and --locked was given",
+            hint=f"ov lock adds it; the file belongs into version control: {project.lock_file}",
+            where=vm.where,
+        )
+    request = ImageRequest(source.url, source.checksum, source.cache or image_store(), pin)
+    folder = project.output / IMAGES
+    reads = tuple(path for path in (source.checksum.keyring, project.lock_file) if path)
+    inputs: dict[str, Json] = {
+        "recipe": RECIPE,
+        "url": source.url,
+        "checksum": {"type": source.checksum.type, "value": source.checksum.value},
+        "pinned": pin.sha256 if pin else None,
+    }
+    fetch = Step(
+        name=f"fetch:@{request.key}",
+        inputs=inputs,
+        targets=(folder / f"{request.key}.fetched.json",),
+        run=lambda workspace: _fetch(workspace, request, refresh=options.refresh),
+        title=f"fetch {_short_url(source.url)}",
+        reads=reads,
+        makes="downloaded file",
+        shared=True,
+        refresh=LATEST if options.refresh else None,
+    )
+    verify = Step(
+        name=f"verify:@{request.key}",
+        inputs={"recipe": RECIPE, "keyring": _keyring_digest(source.checksum.keyring)},
+        targets=(folder / f"{request.key}.json",),
+        run=lambda workspace: _verify(workspace, request, fetch.name, project),
+        title=f"verify {_short_url(source.url)}",
+        needs=(fetch.name,),
+        reads=reads,
+        makes="base image",
+        shared=True,
+    )
+    return fetch, verify
+
+
+def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
+    from ovtasks.images.fetch import fetch, revalidate
+    from ovtasks.images.records import Fetched, read_record, record_text
+    from ovtasks.images.request import ImageRequest
+
+    assert isinstance(request, ImageRequest)
+    target = workspace.step.targets[0]
+    known = read_record(target) if refresh else None
+    if known is not None:
+        fetched = revalidate(request, Fetched.from_json(known), workspace.progress)
+    else:
+        fetched = fetch(request, workspace.progress)
+    write_atomic(workspace.part(target), record_text(fetched.to_json()))
+    workspace.commit(target, digest=f"sha256:{fetched.sha256}")
+    workspace.fact("fetched", fetched.to_json())
+    workspace.fact("fetched_epoch", datetime.fromisoformat(fetched.fetched_at).timestamp())
+
+
+def _verify(workspace: Workspace, request: object, fetch: str, project: Project) -> None:
+    from ovtasks.images.records import Fetched, record_text
+    from ovtasks.images.request import ImageRequest
+    from ovtasks.images.store import Store
+    from ovtasks.images.verify import verify
+
+    assert isinstance(request, ImageRequest)
+    known = workspace.needs[fetch].facts["fetched"]
+    assert isinstance(known, Mapping)
+    verified = verify(request, Fetched.from_json(known), workspace.progress)
+    for note in verified.notes:
+        workspace.progress.note(note)
+    link = project.output / IMAGES / f"{verified.sha256}.{verified.format}"
+    Store(request.store).link(verified.sha256, link)
+    target = workspace.step.targets[0]
+    write_atomic(workspace.part(target), record_text(verified.to_json()))
+    workspace.commit(target, digest=f"sha256:{verified.sha256}")
+    workspace.also(link, digest=f"sha256:{verified.sha256}")
+    base_facts(workspace, verified.sha256, verified.format, verified.virtual_size, link.relative_to(project.root))
+
+
+def base_facts(workspace: Workspace, sha256: str, format: str, virtual_size: int, path: Path) -> None:
+    """What :func:`ovtasks.sources.disk.disk_step` wants to know of a base image; ``path`` relative to the project."""
+    workspace.fact("sha256", sha256)
+    workspace.fact("format", format)
+    workspace.fact("virtual_size", virtual_size)
+    workspace.fact("path", str(path))
+
+
+def _keyring_digest(keyring: Path | None) -> str | None:
+    """The keyring's content decides, not its name. A missing one is reported when it is used."""
+    from ovtasks.graph.receipt import sha256_of
+
+    return sha256_of(keyring) if keyring and keyring.is_file() else None
+
+
+def _short_url(url: str) -> str:
+    return url.rpartition("/")[2] or url

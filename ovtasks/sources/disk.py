@@ -1,0 +1,89 @@
+"""From a base image to a VM's disk: an overlay of the wanted size, or a raw disk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ovtasks.errors import InputError
+from ovtasks.graph.step import BuildOptions, Step
+from ovtasks.graph.workspace import Workspace
+from ovtasks.host.files import link_or_copy
+from ovtasks.host.run import run
+from ovtasks.spec.model import Project, VmSpec
+from ovtasks.spec.sizes import format_size
+
+RECIPE = 1
+IMAGES = ".images"
+"""Folder below ``output/``: this project's hard links to the base images it is built from."""
+
+_PERCENT = re.compile(r"\((\d+)\.\d+/100%\)")
+
+
+def disk_name(vm: VmSpec, type: str) -> str:
+    """The name of the step that makes ``vm``'s disk."""
+    return f"disk:{vm.name}" if type == "qcow2" else f"disk:{vm.name}:{type}"
+
+
+def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str) -> Step:
+    """The disk of ``vm`` from the base image that the step ``base`` provides.
+
+    That step's receipt has the facts ``sha256``, ``format``, ``virtual_size`` (bytes) and ``path`` (of the content,
+    relative to the project). The overlay's backing file is a hard link of it inside ``output/<vm>/``, by a relative
+    path: the folder can be moved, and emptying the cache breaks nothing.
+    """
+    size = options.size or vm.disk_size
+    folder = project.artifacts(vm.name, options.type)
+
+    def work(workspace: Workspace) -> None:
+        facts = workspace.needs[base].facts
+        virtual_size, format = int(str(facts["virtual_size"])), str(facts["format"])
+        if size is not None and size < virtual_size:
+            raise InputError(
+                f"disk_size {format_size(size)} is smaller than the base image, which is {format_size(virtual_size)}",
+                hint=f"set disk_size to {format_size(virtual_size)} or more; a disk cannot be shrunk",
+                where=vm.where,
+            )
+        source = project.root / str(facts["path"])
+        if options.type == "raw":
+            _raw(workspace, source, format, size)
+        else:
+            _overlay(workspace, source, format, str(facts["sha256"]), size or virtual_size)
+
+    return Step(
+        name=disk_name(vm, options.type),
+        inputs={"recipe": RECIPE, "type": options.type, "disk_size": size},
+        targets=(folder / f"disk.{options.type}",),
+        run=work,
+        title=f"{options.type} disk of {vm.name}",
+        needs=(base,),
+        makes="disk",
+    )
+
+
+def _overlay(workspace: Workspace, source: Path, format: str, sha256: str, size: int) -> None:
+    target = workspace.step.targets[0]
+    backing = target.parent.parent / f"base-{sha256[:12]}.{format}"
+    if not (backing.exists() and backing.samefile(source)):
+        backing.unlink(missing_ok=True)
+        link_or_copy(source, backing)
+    part = workspace.part(target)
+    options = ["-q", "-f", "qcow2", "-F", format, "-b", f"../{backing.name}"]
+    run(["qemu-img", "create", *options, part.name, str(size)], cwd=part.parent)
+    workspace.commit(target)
+    workspace.also(backing, digest=f"sha256:{sha256}")
+
+
+def _raw(workspace: Workspace, source: Path, format: str, size: int | None) -> None:
+    target = workspace.step.targets[0]
+    part = workspace.part(target)
+
+    def percent(line: str) -> None:
+        if found := _PERCENT.search(line):
+            workspace.progress.update(int(found[1]), 100, "%")
+
+    run(["qemu-img", "convert", "-p", "-W", "-f", format, "-O", "raw", source, part], on_line=percent)
+    if size is not None:
+        with part.open("r+b") as file:
+            file.truncate(size)  # larger only: checked before; a hole
+    workspace.commit(target)
