@@ -1,0 +1,130 @@
+"""The checked documents of a project in one marshal file, so that a second load needs neither YAML nor schemas.
+
+Losing or damaging the file costs a fraction of a second. VMs are stored one by one: asking for one reads one.
+"""
+
+from __future__ import annotations
+
+import binascii
+import marshal
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ovtasks import __version__
+
+MAGIC = b"ovspec1\n"
+RACY_NS = 50_000_000  # a file changed less than this ago may change again within the same mtime
+
+Kinds = Callable[[str], Mapping[str, Any] | None]
+Stamp = tuple[int, int, int] | None
+
+
+class Entry(NamedTuple):
+    """One VM: its mapping as marshal bytes, and the place of its name."""
+
+    packed: bytes
+    file: str
+    line: int
+    column: int
+
+    @classmethod
+    def of(cls, data: Any, file: str, line: int, column: int) -> Entry:
+        """The entry of a checked mapping."""
+        return cls(marshal.dumps(data), file, line, column)
+
+    def data(self) -> Any:
+        """A fresh copy of the mapping."""
+        return marshal.loads(self.packed)
+
+
+class Known(NamedTuple):
+    """What the cache knows about a project."""
+
+    files: tuple[str, ...]
+    entries: Mapping[str, Entry]
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.stat(path)  # noqa: PTH116 — Path objects cost more than the call itself
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _program() -> tuple[Any, ...]:
+    """What the verdict depends on besides the project: version, interpreter, and in a checkout the code's own files."""
+    here = os.path.dirname(__file__)  # noqa: PTH120
+    with os.scandir(here) as entries:
+        newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
+    schemas = [os.path.join(here, *up, "schemas", "vms.schema.json") for up in (("..",), ("..", ".."))]  # noqa: PTH118
+    return (__version__, sys.hexversion, newest, *(_stamp(path) for path in schemas))
+
+
+def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str | None]:
+    from ovtasks.jsonvalue import digest
+
+    found = {name: kinds(name) if kinds else None for name in names}
+    return {name: digest(dict(schema)) if schema is not None else None for name, schema in found.items()}
+
+
+def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
+    """What was saved, if it still holds; None when anything differs or the file is damaged."""
+    try:
+        with open(store, "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    head = len(MAGIC) + 4
+    if data[: len(MAGIC)] != MAGIC or binascii.crc32(data[head:]).to_bytes(4, "big") != data[len(MAGIC) : head]:
+        return None
+    try:
+        program, saved_root, stamps, environment, schemas, entries = marshal.loads(memoryview(data)[head:])
+    except (EOFError, ValueError, TypeError):
+        return None
+    if program != _program() or saved_root != str(root):
+        return None
+    if any(_stamp(path) != stamp for path, stamp in stamps):
+        return None
+    if any(os.environ.get(name) != value for name, value in environment):
+        return None
+    if schemas and _schema_digests(kinds, schemas) != schemas:
+        return None
+    return Known(tuple(path for path, _ in stamps), {name: Entry(*entry) for name, entry in entries.items()})
+
+
+class Guard:
+    """Made before the files are read, so that a change meanwhile keeps the result out of the cache."""
+
+    def __init__(self) -> None:
+        self._began = time.time_ns()
+
+    def save(
+        self,
+        store: Path,
+        root: Path,
+        files: Iterable[Path],
+        entries: Mapping[str, Entry],
+        variables: Iterable[str],
+        plugin_schemas: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Write the cache, unless a file is too young to be told from its next version. Never fails."""
+        from ovtasks.host.files import write_atomic
+        from ovtasks.jsonvalue import digest
+
+        stamps = [(str(path), _stamp(str(path))) for path in files]
+        if any(stamp is not None and stamp[0] > self._began - RACY_NS for _, stamp in stamps):
+            return
+        environment = [(name, os.environ.get(name)) for name in variables]
+        schemas = {name: digest(dict(schema)) for name, schema in plugin_schemas.items()}
+        plain = {name: tuple(entry) for name, entry in entries.items()}
+        payload = marshal.dumps((_program(), str(root), stamps, environment, schemas, plain))
+        crc = binascii.crc32(payload).to_bytes(4, "big")
+        try:
+            write_atomic(store, MAGIC + crc + payload)
+        except OSError:
+            return  # a read-only project works too

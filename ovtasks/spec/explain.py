@@ -1,0 +1,195 @@
+"""Schema violations in human words, with the place in the file and the likely cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ovtasks.errors import InputError
+from ovtasks.spec.yamlio import Document, Key
+
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+# Names from other programs and other versions → ours.
+_OTHER_NAMES = {
+    "memory": "ram",
+    "mem": "ram",
+    "cpu": "cpus",
+    "vcpu": "cpus",
+    "vcpus": "cpus",
+    "disk": "disk_size",
+    "size": "disk_size",
+    "networks": "network",
+    "snapshot": "snapshots",
+    "tests": "eval",
+    "deploy_tests": "deploy_eval",
+    "package": "packages",
+    "ports": "port_forwards",
+    "permissions": "perms",
+    "box": "image",
+    "charly_install": "ov_install",
+    "username": "user",
+    "arch": "bootstrap_arch",
+    "variant": "bootstrap_variant",
+}
+_MOVED = {
+    "disposable": "it is a property of the deployment (deploy.yml)",
+    "lifecycle": "it is a property of the deployment (deploy.yml)",
+    "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
+}
+
+
+def dotted(path: Iterable[Key]) -> str:
+    """``vms.arch.cloud_init.users[0].name``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text or "the top level"
+
+
+def near(word: str, words: Iterable[str]) -> str | None:
+    """The one of ``words`` that ``word`` was probably meant to be."""
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), [*words], n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def choice(place: str, value: object, allowed: Iterable[str]) -> tuple[str, str | None]:
+    """Message and hint for a value that is none of ``allowed``."""
+    words = [str(word) for word in allowed]
+    guess = difflib.get_close_matches(str(value).lower(), words, n=1, cutoff=0.5)
+    prefix = [word for word in words if word.startswith(str(value).lower())] if str(value) else []
+    found = guess or prefix
+    message = f"{place} must be one of {', '.join(words)}, not {shown(value)}"
+    return message, f"did you mean '{found[0]}'?" if found else None
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it."""
+    if isinstance(value, str):
+        return f"'{value if len(value) <= 60 else value[:57] + '...'}'"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else str(value)
+
+
+def key_places(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Every key of a VM → the dotted block in which it belongs (the first one found, from the top)."""
+    places: dict[str, str] = {}
+    for kind in sources.values():
+        for key in kind["properties"]:
+            places.setdefault(key, "source")
+    queue: list[tuple[str, Mapping[str, Any]]] = [("", vm)]
+    while queue:
+        block, schema = queue.pop(0)
+        for key, value in schema.get("properties", {}).items():
+            if block:
+                places.setdefault(key, block)
+            queue.append((f"{block}.{key}" if block else key, value))
+            if isinstance(value.get("items"), Mapping):
+                queue.append((f"{block}.{key}[]" if block else f"{key}[]", value["items"]))
+    return places
+
+
+def explain(
+    error: Any, document: Document, base: tuple[Key, ...], root: Mapping[str, Any], belongs: Callable[[str], str | None]
+) -> Iterator[InputError]:
+    """The input errors that one violation of jsonschema's stands for; ``base`` is where its paths begin."""
+    path = (*base, *error.absolute_path)
+    place = dotted(path)
+    if error.validator in {"additionalProperties", "unevaluatedProperties"} and isinstance(error.instance, dict):
+        yield from _unknown_keys(error, document, path, root, belongs)
+    elif error.validator == "required":
+        for key in error.validator_value:
+            if key not in error.instance and key != "kind":
+                message = f"'{key}' is missing in {place}"
+                yield InputError(message, hint=_purpose(error.schema, key), where=document.where(*path, key=True))
+    elif error.validator == "propertyNames":
+        key = str(error.instance)
+        yield InputError(f"key '{key}' is not allowed in {place}", where=document.where(*path, key, key=True))
+    else:
+        message, hint = _value(error, place)
+        yield InputError(message, hint=hint, where=document.where(*path))
+
+
+def _purpose(schema: Mapping[str, Any], key: str) -> str | None:
+    text = schema.get("properties", {}).get(key, {}).get("description")
+    return f"{key}: {text}" if text else None
+
+
+def _unknown_keys(
+    error: Any,
+    document: Document,
+    path: tuple[Key, ...],
+    root: Mapping[str, Any],
+    belongs: Callable[[str], str | None],
+) -> Iterator[InputError]:
+    known = error.schema.get("properties", {})
+    in_source = bool(path) and path[-1] == "source"
+    for key in error.instance:
+        if key in known:
+            continue
+        where = document.where(*path, key, key=True)
+        kinds = belongs(key) if in_source else None
+        if kinds:
+            kind = error.instance.get("kind")
+            message = f"'{key}' belongs to source.kind {kinds}, not {kind}"
+            yield InputError(message, hint=f"remove it, or change kind in {dotted(path)}", where=where)
+        else:
+            hint = _key_hint(key, known, path)
+            yield InputError(f"unknown key '{key}' in {dotted(path)}", hint=hint, where=where)
+
+
+def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...]) -> str:
+    from ovtasks.spec.schema import vm_key_places  # the schema module uses this one
+
+    if (other := _OTHER_NAMES.get(key)) and other in known:
+        return f"did you mean '{other}'?"
+    if key in _MOVED:
+        return _MOVED[key]
+    if guess := near(key, known):
+        return f"did you mean '{guess}'?"
+    if path and (block := vm_key_places().get(key)):
+        return f"'{key}' belongs under {block}:"
+    return f"known keys: {', '.join(sorted(known))}" if known else "no keys are known here"
+
+
+def _value(error: Any, place: str) -> tuple[str, str | None]:
+    """Message and hint for a value that the schema does not allow."""
+    value, wanted = error.instance, error.validator_value
+    match error.validator:
+        case "type":
+            kinds = wanted if isinstance(wanted, list) else [wanted]
+            words = " or ".join(dict.fromkeys(_TYPES.get(kind, kind) for kind in kinds))
+            hint = _purpose({"properties": {"value": error.schema}}, "value")
+            if isinstance(value, str) and {"integer", "number"} & {*kinds} and value.strip().lstrip("-").isdigit():
+                return f"{place} must be {words}, not the text {shown(value)}", "write it without quotes"
+            return f"{place} must be {words}, not {shown(value)}", hint and hint.removeprefix("value: ")
+        case "enum":
+            return choice(place, value, wanted)
+        case "const":
+            return f"{place} must be {shown(wanted)}, not {shown(value)}", None
+        case "pattern":
+            text = error.schema.get("patternErrorMessage", f"does not match {wanted}")
+            examples = error.schema.get("examples")
+            hint = f"for example {', '.join(str(example) for example in examples)}" if examples else None
+            return f"{place}: {shown(value)} {text}", hint
+        case "minimum" | "exclusiveMinimum":
+            return f"{place} is {value}, but must be at least {wanted}", None
+        case "maximum" | "exclusiveMaximum":
+            return f"{place} is {value}, but must be at most {wanted}", None
+        case "minLength" | "minItems" | "minProperties":
+            return f"{place} must not be empty", None
+        case _:  # a plug-in's schema may use all of JSON Schema
+            return f"{place}: {error.message}", None

@@ -1,0 +1,198 @@
+"""The files of a project: which are read, in which order, and the VMs found in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ovtasks.errors import InputError, Where
+from ovtasks.spec.declared import DeclaredVm, display
+from ovtasks.spec.schema import Checker
+from ovtasks.spec.yamlio import Document, Key, parse_yaml, read_yaml
+
+PROJECT_FILE = "overthink.yml"
+VM_FILES = ("vms.yml", "vm.yml")
+ROOT_FILES = (PROJECT_FILE, *VM_FILES)
+# Declarations of other kinds, which other parts of the tool read; an include of one is noted and left alone.
+OTHER_FILES = frozenset({"image.yml", "images.yml", "layer.yml", "layers.yml", "deploy.yml", "build.yml", "pod.yml"})
+
+EXAMPLE = "vms: {demo: {source: {kind: bootstrap}, disk_size: 2G}}"
+
+
+class Reader:
+    """Reads a project's files and collects VMs and errors; nothing here raises for what a user wrote."""
+
+    def __init__(self, checker: Checker) -> None:
+        self.checker = checker
+        self.errors: list[InputError] = []
+        self.vms: dict[str, DeclaredVm] = {}
+        self.files: dict[Path, None] = {}  # read, or looked for in vain, in order
+        self._active: list[Path] = []
+        self._done: set[Path] = set()
+
+    def read_root(self, root: Path) -> None:
+        """``overthink.yml`` with what it includes, then ``vms.yml`` and ``vm.yml`` beside it."""
+        for name in ROOT_FILES:
+            path = root / name
+            self.files[path] = None
+            if path.exists():
+                self.read(path)
+
+    def read(self, path: Path) -> None:
+        """One file and what it includes; a file that was read before is not read again."""
+        real = path.resolve()
+        self.files[path] = None
+        if real in self._done:
+            return
+        self._active.append(real)
+        try:
+            documents = read_yaml(path, display(path))
+        except InputError as e:
+            self.errors.append(e)
+            documents = None
+        if documents == []:
+            where = Where(display(path), 1, 1)
+            hint = f"a file begins like this: {EXAMPLE}"
+            self.errors.append(InputError("the file declares nothing: it is empty", hint=hint, where=where))
+        for document in documents or ():
+            self._document(document, path)
+        self._active.pop()
+        self._done.add(real)
+
+    def _document(self, document: Document, path: Path) -> None:
+        data = document.data
+        if not isinstance(data, dict):
+            kind = "a list" if isinstance(data, list) else "a single value"
+            message = f"the top level must be a mapping, not {kind}"
+            hint = f"a file begins like this: {EXAMPLE}"
+            self.errors.append(InputError(message, hint=hint, where=document.where()))
+            return
+        # The names of the other kinds are known in every file but the two that are for VMs alone.
+        schema = "vms" if path.name in VM_FILES else "overthink"
+        self.errors += self.checker.check_root(document, schema)
+        for key in ("vms", "vm"):
+            for name, value, place in _entries(data, key):
+                self._vm(name, value, document, place, path)
+        includes = data.get("includes")
+        items: list[tuple[Any, tuple[Key, ...]]] = [(includes, ("includes",))]
+        if isinstance(includes, list):
+            items = [(item, ("includes", index)) for index, item in enumerate(includes)]
+        for item, place in items:
+            if isinstance(item, str) and item:
+                self._include(item, document.where(*place), path)
+
+    def _vm(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
+        before = self.vms.get(name)
+        where = document.where(*path, key=True)
+        if before is not None:
+            first = before.where(key=True)
+            hint = f"also at {first}; rename or remove one of the two"
+            self.errors.append(InputError(f"VM '{name}' is defined twice", hint=hint, where=where))
+            return
+        if value is None:
+            hint = f"for example: {name}: {{source: {{kind: bootstrap}}, disk_size: 2G}}"
+            self.errors.append(InputError(f"VM '{name}' declares nothing", hint=hint, where=where))
+            return
+        data, errors = self.checker.check_vm(value, document, path)
+        self.errors += errors
+        vm = DeclaredVm(name, data, document, path, file)
+        self.vms[name] = self._with_parsed_extra(vm)
+
+    def _with_parsed_extra(self, vm: DeclaredVm) -> DeclaredVm:
+        """``cloud_init.extra`` may be YAML text: here it becomes the mapping that it spells."""
+        text = vm.text("cloud_init", "extra")
+        if text is None:
+            return vm
+        extra: Any = None
+        try:
+            documents = parse_yaml(text.encode(), "extra")
+            extra = documents[0].data if len(documents) == 1 else {} if not documents else None
+            problem = "cloud_init.extra must be one YAML mapping"
+        except InputError as e:
+            problem = f"cloud_init.extra, line {e.where.line if e.where else 0} of the text: {e.message}"
+        if not isinstance(extra, dict):
+            hint = "write a mapping; the text's own lines are counted from 1"
+            self.errors.append(vm.error(problem, "cloud_init", "extra", hint=hint))
+            extra = {}
+        data = {**vm.data, "cloud_init": {**vm.data["cloud_init"], "extra": extra}}
+        return DeclaredVm(vm.name, data, vm.document, vm.path, vm.file)
+
+    def _include(self, pattern: str, where: Where, file: Path) -> None:
+        if "**" in pattern:
+            hint = "name the folders one by one: layers/*/vms.yml"
+            self.errors.append(InputError("** is not supported in includes", hint=hint, where=where))
+            return
+        found = [*self._matches(file.parent, pattern)]
+        magic = _is_pattern(pattern)
+        for path in found:
+            if path.name in OTHER_FILES:
+                self.files[path] = None
+                continue
+            if path.is_dir():
+                hint = f"name a file: {pattern}/vms.yml"
+                self.errors.append(InputError(f"{pattern} is a folder", hint=hint, where=where))
+            elif not path.exists():
+                self.files[path] = None
+                hint = "paths start at this file's folder"
+                self.errors.append(InputError(f"included file {pattern} does not exist", hint=hint, where=where))
+            elif (real := path.resolve()) in self._active:
+                if magic:  # a pattern may well match the file that it stands in
+                    continue
+                chain = [*self._active[self._active.index(real) :], real]
+                message = "includes go round in a circle: " + " → ".join(display(step) for step in chain)
+                self.errors.append(InputError(message, hint="remove one of these includes", where=where))
+            else:
+                self.read(path)
+
+    def _matches(self, base: Path, pattern: str) -> Iterator[Path]:
+        """The files that ``pattern`` names; folders that were searched are noted, since a file may appear there."""
+        if not _is_pattern(pattern):
+            yield base / pattern
+            return
+        paths = [base if not pattern.startswith("/") else Path("/")]
+        parts = [part for part in pattern.split("/") if part]
+        for index, part in enumerate(parts):
+            if not _is_pattern(part):
+                paths = [path / part for path in paths]
+                continue
+            for path in paths:
+                self.files[path] = None
+            expression = re.compile(_expression(part))
+            last = index == len(parts) - 1
+            paths = [
+                entry
+                for path in paths
+                if path.is_dir()
+                for entry in sorted(path.iterdir())
+                if expression.fullmatch(entry.name) and entry.is_dir() is not last
+            ]
+        for path in paths:
+            if path.exists():
+                yield path
+            else:
+                self.files[path] = None
+
+
+def _entries(data: dict[str, Any], key: str) -> Iterator[tuple[str, Any, tuple[Key, ...]]]:
+    """Name, value and place of every VM under root key ``key``."""
+    value = data.get(key)
+    if not isinstance(value, dict):
+        return
+    name = value.get("name")
+    if key == "vm" and name is not None and not isinstance(name, dict):
+        yield str(name), {item: part for item, part in value.items() if item != "name"}, (key,)
+        return
+    for entry, part in value.items():
+        yield entry, part, (key, entry)
+
+
+def _is_pattern(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _expression(part: str) -> str:
+    """A file name pattern as a regular expression; hidden files match only what begins with a dot too."""
+    body = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in part)
+    return body if part.startswith(".") else f"(?![.]){body}"

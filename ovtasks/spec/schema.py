@@ -1,0 +1,189 @@
+"""The JSON Schemas: their text, and the check of one mapping that reports every violation in human words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ovtasks.errors import InputError
+from ovtasks.spec.explain import explain, key_places
+from ovtasks.spec.yamlio import Document, Key
+
+Schema = dict[str, Any]
+Kinds = Callable[[str], Mapping[str, Any] | None]
+KINDS = ("cloud_image", "bootc", "clone", "imported", "bootstrap")
+
+# YAML 1.1's words for truth; taken where a bool is wanted, and nowhere else.
+_TRUTH = {"yes": True, "on": True, "no": False, "off": False}
+
+
+def schema_path(name: str) -> Path:
+    """Where ``<name>.schema.json`` lies: inside the installed package, else in the checkout's ``schemas/``."""
+    file = f"{name}.schema.json"
+    packaged = Path(str(resources.files("ovtasks"))) / "schemas" / file
+    return packaged if packaged.is_file() else Path(__file__).resolve().parents[2] / "schemas" / file
+
+
+def schema_text(name: str) -> str:
+    """The text of schema ``vms`` or ``overthink``."""
+    return schema_path(name).read_text(encoding="utf-8")
+
+
+@cache
+def inlined(name: str) -> Schema:
+    """The schema with every ``$ref`` replaced by what it names: faster to check against, simpler to walk."""
+    loaded: Schema = json.loads(schema_text(name))
+    vms = loaded if name == "vms" else inlined("vms")
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                found: Any = vms
+                for part in value["$ref"].partition("#/")[2].split("/"):
+                    found = found[part]
+                return walk(found)
+            return {key: walk(item) for key, item in value.items()}
+        return [walk(item) for item in value] if isinstance(value, list) else value
+
+    result: Schema = walk(loaded)
+    return result
+
+
+@cache
+def vm_schema() -> Schema:
+    """The schema of one VM."""
+    found: Schema = inlined("vms")["$defs"]["vm"]
+    return found
+
+
+def source_schema(kind: str) -> Schema:
+    """The schema of a built-in kind's ``source:``."""
+    found: Schema = inlined("vms")["$defs"][f"source_{kind}"]
+    return found
+
+
+class Checker:
+    """Checks VMs and roots; compiled once, used for every VM."""
+
+    def __init__(self, kinds: Kinds | None = None) -> None:
+        from jsonschema import Draft202012Validator
+
+        self._new = Draft202012Validator
+        self._kinds = kinds or (lambda kind: None)
+        # The source is checked against its kind's schema alone, so that a message never speaks of the other kinds.
+        rest = {**vm_schema(), "properties": {**vm_schema()["properties"], "source": {"type": "object"}}}
+        self._vm = self._new(rest)
+        self._sources: dict[str, Any] = {kind: self._new(source_schema(kind)) for kind in KINDS}
+        self.plugin_schemas: dict[str, Mapping[str, Any]] = {}
+
+    def check_root(self, document: Document, name: str) -> list[InputError]:
+        """Errors of a file's top level; what lies below ``vms:`` and ``vm:`` is left to :meth:`check_vm`."""
+        top = inlined(name)
+        shallow = {**top, "properties": {key: _shallow(value) for key, value in top["properties"].items()}}
+        return self._explain(self._new(shallow).iter_errors(document.data), document, (), shallow)
+
+    def check_vm(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
+        """The VM at ``path`` of ``document`` with its scalars as the schema wants them, and all violations."""
+        errors = list(self._errors(data))
+        if errors and (mended := _mend(data, errors, document, path)) is not data:
+            data = mended
+            errors = list(self._errors(data))
+        found = self._explain(iter(errors), document, path, vm_schema())
+        return data, [*found, *self._kind_errors(data, document, path)]
+
+    def _source(self, kind: object) -> Any:
+        if not isinstance(kind, str):
+            return None
+        if kind not in self._sources:
+            schema = self._kinds(kind)
+            if schema is not None:
+                self.plugin_schemas[kind] = schema
+            self._sources[kind] = self._new(_with_kind(schema)) if schema is not None else None
+        return self._sources[kind]
+
+    def _errors(self, data: Any) -> Iterator[Any]:
+        yield from self._vm.iter_errors(data)
+        source = data.get("source") if isinstance(data, dict) else None
+        if isinstance(source, dict) and (validator := self._source(source.get("kind"))) is not None:
+            for error in validator.iter_errors(source):
+                error.relative_path.appendleft("source")
+                yield error
+
+    def _kind_errors(self, data: Any, document: Document, path: tuple[Key, ...]) -> list[InputError]:
+        source = data.get("source") if isinstance(data, dict) else None
+        if not isinstance(source, dict) or self._source(source.get("kind")) is not None:
+            return []
+        from ovtasks.spec.explain import choice, dotted
+
+        place = dotted((*path, "source"))
+        kind = source.get("kind")
+        if kind is None:
+            where = document.where(*path, "source", key=True)
+            return [InputError(f"'kind' is missing in {place}", hint=f"one of {', '.join(KINDS)}", where=where)]
+        where = document.where(*path, "source", "kind")
+        message, hint = choice(f"{place}.kind", kind, KINDS)
+        return [InputError(message, hint=hint, where=where)]
+
+    def _explain(
+        self, errors: Iterator[Any], document: Document, path: tuple[Key, ...], schema: Schema
+    ) -> list[InputError]:
+        return [found for error in errors for found in explain(error, document, path, schema, _belongs)]
+
+
+def _belongs(key: str) -> str | None:
+    """The built-in kinds whose source has ``key``, as text."""
+    kinds = [kind for kind in KINDS if key in source_schema(kind)["properties"]]
+    return " or ".join(kinds) or None
+
+
+@cache
+def vm_key_places() -> Mapping[str, str]:
+    """Every key of a VM → the block where it belongs, for hints."""
+    return key_places(vm_schema(), {kind: source_schema(kind) for kind in KINDS})
+
+
+def _shallow(schema: Any) -> Any:
+    """``schema`` without what it says about the VMs below."""
+    return {key: value for key, value in schema.items() if key not in {"additionalProperties", "if", "then", "else"}}
+
+
+def _with_kind(schema: Mapping[str, Any]) -> Schema:
+    """A plug-in's schema; ``kind`` need not be among the properties that it declares."""
+    properties = {"kind": {"type": "string"}, **schema.get("properties", {})}
+    return {"type": "object", **schema, "properties": properties}
+
+
+def _mend(data: Any, errors: list[Any], document: Document, path: tuple[Key, ...]) -> Any:
+    """``data`` with scalars read as the schema wants them: text for an unquoted 1.10, a bool for yes, nothing for null."""
+    for error in errors:
+        if error.validator != "type" or not error.absolute_path:
+            continue
+        wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        place = tuple(error.absolute_path)
+        value, raw = error.instance, document.raw(*path, *place)
+        if raw is None:
+            continue
+        if value is None:
+            if isinstance(place[-1], str):
+                data = _changed(data, place, None, remove=True)
+        elif "boolean" in wanted and isinstance(value, str) and value.lower() in _TRUTH:
+            data = _changed(data, place, _TRUTH[value.lower()])
+        elif "string" in wanted and not isinstance(value, str):
+            data = _changed(data, place, raw)
+    return data
+
+
+def _changed(data: Any, path: tuple[Key, ...], value: Any, *, remove: bool = False) -> Any:
+    """A copy along ``path`` only: what aliases share must not change in two places."""
+    copied: Any = dict(data) if isinstance(data, dict) else list(data)
+    if len(path) > 1:
+        copied[path[0]] = _changed(copied[path[0]], path[1:], value, remove=remove)
+    elif remove:
+        copied.pop(path[0], None)
+    else:
+        copied[path[0]] = value
+    return copied
