@@ -41,7 +41,7 @@ def run_build(args: argparse.Namespace) -> int:
         return code
     text = "".join(f"{_short(path)}\n" for chain in chains for path in chain.artifacts)
     if args.words[:2] == ["vm", "build"] and project.root == Path.cwd():
-        record(open_graph(args, project), chains, args.words[2:], text, loaded_ns)
+        record(graph, chains, args.words[2:], text, loaded_ns)
     sys.stdout.write(text)
     return EXIT_DONE
 

@@ -65,6 +65,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         self, display: Display | None = None, project: Project | None = None, out: TextIO | None = None
     ) -> None:
         super().__init__()
+        self.namespace: dict[str, Any] = {}
         self.display = display or Display()
         self._out = out
         self.graph: Graph | None = None
@@ -77,7 +78,6 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
             super().setup(opt_values)
             self._root = Path(str(self.namespace["__file__"])).parent
         else:
-            self.namespace = {}
             if opt_values["cwdPath"]:
                 os.chdir(opt_values["cwdPath"])
                 self._root = Path.cwd()
@@ -89,8 +89,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         return {**config, "outfile": self._out} if self._out else config
 
     def load_tasks(self, cmd: Any, pos_args: list[str]) -> list[Task]:
-        namespace = {name: value for name, value in self.namespace.items() if name != CREATOR}
-        self.namespace = namespace
+        self.namespace = {name: value for name, value in self.namespace.items() if name != CREATOR}
         own: list[Task] = super().load_tasks(cmd, pos_args)
         project = self._project or _load(self._root)
         self.graph = Graph(project, Overrides())

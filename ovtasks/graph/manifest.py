@@ -69,4 +69,5 @@ def look(path: str) -> Entry:
 
 def dump(entries: list[Entry], text: str) -> bytes:
     """A manifest's content."""
-    return marshal.dumps((_identity(), entries, text))
+    content: tuple[object, ...] = (_identity(), entries, text)
+    return marshal.dumps(content)  # type: ignore[arg-type]

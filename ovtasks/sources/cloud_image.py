@@ -12,7 +12,7 @@ from ovtasks.graph.workspace import Workspace
 from ovtasks.host.files import write_atomic
 from ovtasks.host.paths import image_store
 from ovtasks.jsonvalue import Json
-from ovtasks.sources.disk import IMAGES, disk_step
+from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.spec.model import CloudImageSource, Project, VmSpec
 
@@ -125,14 +125,6 @@ def _verify(workspace: Workspace, request: object, fetch: str, project: Project)
     workspace.commit(target, digest=f"sha256:{verified.sha256}")
     workspace.also(link, digest=f"sha256:{verified.sha256}")
     base_facts(workspace, verified.sha256, verified.format, verified.virtual_size, link.relative_to(project.root))
-
-
-def base_facts(workspace: Workspace, sha256: str, format: str, virtual_size: int, path: Path) -> None:
-    """What :func:`ovtasks.sources.disk.disk_step` wants to know of a base image; ``path`` relative to the project."""
-    workspace.fact("sha256", sha256)
-    workspace.fact("format", format)
-    workspace.fact("virtual_size", virtual_size)
-    workspace.fact("path", str(path))
 
 
 def _keyring_digest(keyring: Path | None) -> str | None:

@@ -61,6 +61,14 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
     )
 
 
+def base_facts(workspace: Workspace, sha256: str, format: str, virtual_size: int, path: Path) -> None:
+    """What :func:`disk_step` wants to know of a base image; ``path`` relative to the project."""
+    workspace.fact("sha256", sha256)
+    workspace.fact("format", format)
+    workspace.fact("virtual_size", virtual_size)
+    workspace.fact("path", str(path))
+
+
 def _overlay(workspace: Workspace, source: Path, format: str, sha256: str, size: int) -> None:
     target = workspace.step.targets[0]
     backing = target.parent.parent / f"base-{sha256[:12]}.{format}"
