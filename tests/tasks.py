@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ CHECKS = (
 
 def _run(module: str, *arguments: str) -> int:
     """Run a Python tool on our own terminal: its colours, its progress and Ctrl-C are the user's."""
-    print("$", module, *arguments, flush=True)
+    print("$", shlex.join([module, *arguments]), flush=True)
     return subprocess.call([sys.executable, "-m", module, *arguments], cwd=ROOT)
 
 

@@ -1,0 +1,92 @@
+"""A project whose ``.venv`` is already made, and a PATH with next to nothing in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ovtasks.host.run import require
+from tests.checkout import ROOT, environment, run
+
+TOOLS = ("sh", "cat", "cksum", "env", "find", "id", "mkdir", "mv", "readlink", "rm", "sed", "sort", "tr")
+
+
+@dataclass
+class Bare:
+    """``directory``: the project; ``bin``: all of its PATH; ``log``: what its scripts were called with."""
+
+    directory: Path
+    bin: Path
+    log: Path
+
+    def script(self, path: Path, text: str) -> Path:
+        """Write a program that first notes its name and arguments in the log."""
+        path.write_text(f"#!/bin/sh\necho \"${{0##*/}} $*\" >>'{self.log}'\n{text}\n")
+        path.chmod(0o755)
+        return path
+
+    def calls(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def env(self, **changes: str) -> dict[str, str]:
+        return environment(PATH=str(self.bin), **changes)
+
+    def doitw(self, *words: str, user: Sequence[str] = (), **env: str) -> subprocess.CompletedProcess[str]:
+        """``user`` is a command prefix, see :func:`root` and :func:`ordinary_user`."""
+        return run(*user, self.directory / "doitw", *words, cwd=self.directory, env=self.env(**env))
+
+
+def stamp(directory: Path, *, extras: str = "dev") -> None:
+    """What doitw leaves behind when it has installed (see ``install_package`` there)."""
+    sum_ = subprocess.run(
+        ["cksum"], input=(directory / "pyproject.toml").read_bytes(), capture_output=True, check=True
+    ).stdout.decode()
+    recipe = next(line for line in (ROOT / "doitw").read_text().splitlines() if line.startswith("RECIPE=")).split()[0]
+    (directory / ".venv" / "ov-stamp").write_text(f"{recipe[7:]} {directory}\n{sum_}{extras}\n")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Bare:
+    directory, bin_ = tmp_path / "a project", tmp_path / "bin"
+    programs = directory / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    bin_.mkdir()
+    for tool in TOOLS:
+        (bin_ / tool).symlink_to(require(tool))
+    for name in ("doitw", "pyproject.toml"):
+        shutil.copy2(ROOT / name, directory / name)
+    project = Bare(directory, bin_, tmp_path / "log")
+    project.script(programs / "python", f"exec '{sys.executable}' \"$@\"")
+    project.script(programs / "doit", 'pwd -P; for word; do echo "<$word>"; done; exit "${DOIT_STATUS:-0}"')
+    (directory / "vms.yml").write_text("vms:\n  web: {source: {kind: cloud_image, url: /x.qcow2}}\n")
+    stamp(directory)
+    return project
+
+
+def root() -> list[str]:
+    """A command prefix: user id 0, at least to look at."""
+    return [] if os.getuid() == 0 else [str(require("unshare")), "--map-root-user"]
+
+
+def ordinary_user(project: Bare) -> list[str]:
+    """A command prefix: another user id, yet able to read root's files (our Python may lie among them).
+
+    access(2) asks the user id, not the capability: pytest's folders around the project are opened for passing through.
+    """
+    if os.getuid() != 0:
+        return []
+    for folder in project.bin.parents:
+        if folder.stat().st_uid != 0 or folder.stat().st_mode & 0o001:
+            break
+        folder.chmod(0o711)
+    return [
+        *(str(require("setpriv")), "--reuid=65534", "--regid=65534", "--clear-groups"),
+        *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"),
+    ]

@@ -1,0 +1,113 @@
+"""doitw in a fresh clone: real installs, interrupted ones, two at once, a moved folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import clone, environment, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("checkout")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the clone lies; tests rename the clone."""
+    yield tmp_path_factory.mktemp("fresh")
+
+
+@pytest.fixture(scope="module")
+def fresh(folder: Path) -> Path:
+    return clone(folder / "my ovtasks")
+
+
+@pytest.fixture(scope="module")
+def listed(fresh: Path) -> subprocess.CompletedProcess[str]:
+    """The newcomer's first command."""
+    return run("./doitw", "list", cwd=fresh, env=environment(OV_PYTHON=sys.executable))
+
+
+def is_made(checkout: Path) -> bool:
+    venv = checkout / ".venv"
+    return (venv / "ov-stamp").exists() and not (venv / "ov-installing").exists()
+
+
+def test_first_command_works(fresh: Path, listed: subprocess.CompletedProcess[str]) -> None:
+    assert listed.returncode == 0, listed.stderr
+    assert is_made(fresh)
+    names = [line.split()[0] for line in listed.stdout.splitlines() if line.strip()]
+    assert {"build", "test", "bench"} <= set(names)
+    assert "doitw: installing into .venv" in listed.stderr
+
+
+def test_second_command_installs_nothing_and_is_quick(fresh: Path, listed: object) -> None:
+    """At most 20 ms over doit itself; the median of pairs run in turn, because the machine is shared."""
+    ours, doits = [], []
+    for _ in range(9):
+        for argv, times in ((["./doitw", "--version"], ours), ([".venv/bin/doit", "--version"], doits)):
+            start = time.perf_counter()
+            done = run(*argv, cwd=fresh, env=environment())
+            times.append(time.perf_counter() - start)
+            assert (done.returncode, done.stderr) == (0, "")
+    extra = statistics.median(a - b for a, b in zip(ours, doits, strict=True))
+    assert extra <= 0.020, f"{extra * 1000:.1f} ms"
+
+
+def test_changed_pyproject_installs_again_once_for_two(fresh: Path, listed: object) -> None:
+    with (fresh / "pyproject.toml").open("a") as file:
+        file.write("# changed\n")
+    both = [
+        subprocess.Popen(
+            ["./doitw", "list"],
+            cwd=fresh,
+            env=environment(OV_PYTHON=sys.executable),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=600)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert "".join(said).count("doitw: installing into .venv") == 1
+    assert "".join(said).count("doitw: another doitw is installing; waiting for it") == 1
+    assert is_made(fresh)
+
+
+def test_killed_install_in_a_moved_checkout_is_made_anew(fresh: Path, listed: object) -> None:
+    """Moved: programs in .venv carry the old path, so everything is made anew. Killed: made anew once more."""
+    moved = fresh.with_name("moved here")
+    fresh.rename(moved)
+    process = subprocess.Popen(
+        ["./doitw", "list"],
+        cwd=moved,
+        env=environment(OV_PYTHON=sys.executable),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (moved / ".venv" / "bin" / "pip").exists() or not (moved / ".venv" / "ov-installing").exists():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.1)
+        time.sleep(2)  # somewhere in the middle of pip
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not is_made(moved)
+    done = run("./doitw", "list", cwd=moved, env=environment(OV_PYTHON=sys.executable))
+    assert done.returncode == 0, done.stderr
+    assert is_made(moved)
+    assert str(fresh) not in (moved / ".venv" / "bin" / "doit").read_text()
+    moved.rename(fresh)

@@ -1,0 +1,90 @@
+"""What goals need of the host, read from the command line and vms.yml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ovtasks.host.needs import BENCH, BOOTSTRAP, TEST, answer, needed, spec_files
+
+VMS = """
+vms:
+  web: {source: {kind: cloud_image, url: "https://x/y.qcow2"}}
+  signed: {source: {kind: cloud_image, url: "https://x/y.qcow2.zst", checksum: {keyring: /k.gpg}}}
+  demo: {source: {kind: bootstrap, distro: debian}}
+"""
+DEMO = set(BOOTSTRAP) | (set() if os.geteuid() == 0 else {"newuidmap"})
+WEB = {"qemu-img"}
+SIGNED = {"qemu-img", "gpgv", "zstd"}
+
+
+@pytest.mark.parametrize(
+    ("words", "programs"),
+    [
+        ([], DEMO | SIGNED),
+        (["build"], DEMO | SIGNED),
+        (["build:web"], WEB),
+        (["build:w*"], WEB),
+        (["run", "build:web"], WEB),
+        (["-n", "4", "-P", "thread", "build:web", "--size", "40G"], WEB),
+        (["build:signed", "build:web"], SIGNED),
+        (["fetch:signed"], SIGNED),
+        (["seed:demo"], DEMO),
+        (["disk"], DEMO | SIGNED),
+        (["output/demo/qcow2/disk.qcow2"], DEMO),
+        (["build:nobody"], set()),
+        (["test"], set(TEST)),
+        (["test", "--fast", "--", "-k", "build:demo"], set(TEST)),
+        (["bench"], set(BENCH)),
+        (["list"], set()),
+        (["list", "--all"], set()),
+        (["clean", "build:demo"], set()),
+        (["info", "build:demo"], set()),
+        (["help", "run"], set()),
+        (["--version"], set()),
+        (["size=40G", "build:web"], WEB),
+        (["ship"], set()),
+    ],
+)
+def test_goals(tmp_path: Path, words: list[str], programs: set[str]) -> None:
+    (tmp_path / "vms.yml").write_text(VMS)
+    assert set(needed(words, tmp_path)) == programs
+
+
+def test_included_files_and_one_vm_documents(tmp_path: Path) -> None:
+    (tmp_path / "overthink.yml").write_text("includes: [more/a.yml]\n---\nvm: {name: x, source: {kind: cloud_image}}\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.yml").write_text("vm:\n  d: {source: {kind: bootstrap}}\n")
+    assert set(needed(["build:x"], tmp_path)) == WEB
+    assert set(needed(["build:d"], tmp_path)) == DEMO
+    assert spec_files(tmp_path)[-1] == tmp_path / "more" / "a.yml"
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "vms: 3", "vms: {x: 3}", "[]", "", "vms: {x: {source: []}}", "\0", "a: &a [*a]"]
+)
+def test_wrong_files_are_left_to_the_build(tmp_path: Path, text: str) -> None:
+    (tmp_path / "vms.yml").write_text(text)
+    assert needed(["build"], tmp_path) == ()
+
+
+def test_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vms.yml").write_text(VMS)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "zstd").symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(programs))
+    lines = list(answer(["build:signed"], tmp_path, "debian"))
+    assert f"found {programs}/zstd" in lines
+    assert "missing qemu-utils qemu-img" in lines
+    assert f"read {tmp_path}/vms.yml" in lines
+    assert "unknown qemu-img" in list(answer(["build:web"], tmp_path, None))
+
+
+def test_a_package_is_known_for_every_need() -> None:
+    from ovtasks.host.packages import package_of
+
+    for program in {*TEST, *BENCH, "newuidmap"}:
+        assert package_of(program, "debian") and package_of(program, "fedora")
