@@ -1,0 +1,157 @@
+"""What a fetched file is: only a self-contained qcow2 or a raw disk gets into the store."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovtasks.errors import OvError
+from ovtasks.host.run import CommandError, run, which
+
+_MEMORY = 1 << 30  # bytes of address space; OpenStack gives qemu-img the same
+_CPU_SECONDS = 30
+_WALL_SECONDS = 60.0
+_HEAD = 64 << 10
+# QEMU docs/interop/qcow2.rst, "incompatible features"
+_CORRUPT, _EXTERNAL_DATA = 1 << 1, 1 << 2
+_FOREIGN = {
+    b"KDMV": "vmdk",
+    b"# Disk DescriptorFile": "vmdk",
+    b"COWD": "vmdk",
+    b"vhdxfile": "vhdx",
+    b"conectix": "vpc",
+    b"QED\0": "qed",
+    b"WithoutFreeSpace": "parallels",
+    b"WithouFreSpacExt": "parallels",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """``format`` is ``qcow2`` or ``raw``; ``virtual_size`` is the disk's size in bytes."""
+
+    format: str
+    virtual_size: int
+
+
+class ImageError(OvError):
+    """The file is not an image that a VM may be built from."""
+
+
+def inspect(path: Path, shown: str) -> Inspected:
+    """Look at an untrusted image: first its header by hand, then ``qemu-img info`` under limits.
+
+    ``shown`` names the image in errors.
+
+    :raises ImageError: another format, a backing file, an external data file, encryption, damage.
+    :raises OvError: qemu-img is not installed.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        file.seek(0, 2)
+        size = file.tell()
+    format = _detect(head, size, shown)
+    if format == "qcow2":
+        _check_qcow2(head, shown)
+    info = _qemu_img_info(path, format, shown)
+    if info.get("backing-filename") or info.get("full-backing-filename"):
+        raise _backing(shown, str(info.get("backing-filename")))
+    if info.get("encrypted"):
+        raise ImageError(f"{shown} is encrypted", hint="decrypt it with qemu-img convert first")
+    data = info.get("format-specific", {}).get("data", {})
+    if data.get("data-file"):
+        raise _external_data(shown)
+    if data.get("corrupt"):
+        raise _corrupt(shown)
+    virtual_size = int(info["virtual-size"])
+    if virtual_size <= 0:
+        raise ImageError(f"{shown} is a disk of 0 bytes", hint="check the URL")
+    return Inspected(format, virtual_size)
+
+
+def _detect(head: bytes, size: int, shown: str) -> str:
+    """The format by its magic number; a raw disk must carry a partition table or boot sector to be believed."""
+    if head.startswith(b"QFI\xfb"):
+        return "qcow2"
+    foreign = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
+    if foreign is None and head[64:68] == b"\x7f\x10\xda\xbe":
+        foreign = "vdi"
+    if foreign is not None:
+        raise ImageError(
+            f"{shown} is a {foreign} image; only qcow2 and raw can be used",
+            hint=f"convert it: qemu-img convert -f {foreign} -O qcow2 IMAGE disk.qcow2, and use file:///…/disk.qcow2",
+        )
+    if head.startswith(b"LUKS\xba\xbe"):
+        raise ImageError(f"{shown} is encrypted (LUKS)", hint="decrypt it with qemu-img convert first")
+    if head[32769:32774] == b"CD001":
+        raise ImageError(f"{shown} is an ISO 9660 image, not a disk", hint="use the distribution's cloud image")
+    if head.lstrip()[:1] == b"<":
+        raise ImageError(
+            f"{shown}: unknown image format: it looks like a web page",
+            hint="the URL must be the image's own, not a page's",
+        )
+    if head[257:262] == b"ustar":
+        raise ImageError(f"{shown} is a tar archive", hint="unpack it and use the disk image inside by file:///…")
+    partitioned = head[510:512] == b"\x55\xaa" or b"EFI PART" in {head[512:520], head[4096:4104]}
+    if partitioned and size >= 1024:
+        return "raw"
+    raise ImageError(
+        f"{shown}: unknown image format: neither qcow2 nor a raw disk with a partition table",
+        hint="check the URL; qemu-img info tells what a file is",
+    )
+
+
+def _check_qcow2(head: bytes, shown: str) -> None:
+    """QEMU docs/interop/qcow2.rst, "Header"."""
+    if len(head) < 104:
+        raise ImageError(f"{shown} is cut off in its qcow2 header", hint="the file is broken where it comes from")
+    version, backing_offset = struct.unpack(">IQ", head[4:16])
+    if version not in {2, 3}:
+        raise ImageError(f"{shown} is qcow2 version {version}; 2 and 3 are known", hint="check the URL")
+    if backing_offset:
+        length = struct.unpack(">I", head[16:20])[0]
+        raise _backing(shown, head[backing_offset : backing_offset + min(length, 1023)].decode(errors="replace"))
+    if struct.unpack(">I", head[32:36])[0]:
+        raise ImageError(f"{shown} is encrypted", hint="decrypt it with qemu-img convert first")
+    features = struct.unpack(">Q", head[72:80])[0] if version == 3 else 0
+    if features & _EXTERNAL_DATA:
+        raise _external_data(shown)
+    if features & _CORRUPT:
+        raise _corrupt(shown)
+
+
+def _backing(shown: str, name: str) -> ImageError:
+    return ImageError(
+        f"{shown} has a backing file ({name!r}): it is not complete, and could read this machine's files",
+        hint="make it self-contained with qemu-img convert -O qcow2",
+    )
+
+
+def _external_data(shown: str) -> ImageError:
+    return ImageError(
+        f"{shown} keeps its data in another file: it is not complete, and could read this machine's files",
+        hint="make it self-contained with qemu-img convert -O qcow2",
+    )
+
+
+def _corrupt(shown: str) -> ImageError:
+    return ImageError(f"{shown} is marked as corrupt", hint="qemu-img check -r all mends some of that, at the source")
+
+
+def _qemu_img_info(path: Path, format: str, shown: str) -> dict[str, Any]:
+    argv = ["qemu-img", "info", "-U", "--output=json", "-f", format, str(path.absolute())]
+    if which("prlimit") is not None and which("qemu-img") is not None:
+        argv = ["prlimit", f"--as={_MEMORY}", f"--cpu={_CPU_SECONDS}", "--", *argv]
+    try:
+        out = run(argv, timeout=_WALL_SECONDS).stdout
+    except CommandError as e:
+        raise ImageError(
+            f"{shown} cannot be read as {format}: {(e.stderr.strip().splitlines() or ['qemu-img failed'])[-1]}",
+            hint="the file is broken where it comes from, or not what it claims to be",
+        ) from e
+    info = json.loads(out)
+    assert isinstance(info, dict)
+    return info

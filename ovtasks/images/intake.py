@@ -1,0 +1,223 @@
+"""One pass over the bytes of an image: written, hashed and unpacked while they arrive."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.host.progress import Progress
+from ovtasks.images.unpack import MAGIC_LENGTH, Unpacker, detect
+
+CHUNK = 1 << 20
+_QUEUE_LENGTH = 8
+_BLOCK = 64 << 10
+_ZEROS = bytes(_BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What went through an :class:`Intake`; see :class:`ovtasks.images.records.Fetched` for the fields."""
+
+    size: int
+    sha256: str
+    sha512: str | None
+    compression: str | None
+    content_sha256: str
+    content_size: int
+
+
+class SparseWriter:
+    """Writes one new file from its start; whole blocks of zeros become holes."""
+
+    def __init__(self, path: Path, *, keep: int = 0) -> None:
+        """``keep``: the number of bytes at the start that are already right."""
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.offset = keep
+        os.ftruncate(self._fd, keep)
+
+    def write(self, data: bytes) -> None:
+        """Append. A hole at the end is not there until :meth:`finish`: the file never claims bytes not received."""
+        start = 0
+        for block in range(0, len(data), _BLOCK):
+            if data[block] == 0 and (part := data[block : block + _BLOCK]) == _ZEROS[: len(part)]:
+                self._put(data, start, block)
+                start = block + len(part)
+        self._put(data, start, len(data))
+        self.offset += len(data)
+
+    def _put(self, data: bytes, start: int, end: int) -> None:
+        view = memoryview(data)[start:end]
+        at = self.offset + start
+        while view:
+            written = os.pwrite(self._fd, view, at)
+            at += written
+            view = view[written:]
+
+    def finish(self) -> None:
+        """The full length, durably."""
+        os.ftruncate(self._fd, self.offset)
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class _Worker:
+    """A thread that eats chunks in order; its failure is raised in the feeding thread."""
+
+    def __init__(self, eat: Callable[[bytes], object]) -> None:
+        self._eat = eat
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: deque[Future[object]] = deque()
+
+    def put(self, chunk: bytes) -> None:
+        if len(self._pending) >= _QUEUE_LENGTH:
+            self._pending.popleft().result()
+        self._pending.append(self._thread.submit(self._eat, chunk))
+
+    def join(self) -> None:
+        """Wait until everything is eaten; raise what went wrong."""
+        while self._pending:
+            self._pending.popleft().result()
+        self._thread.shutdown()
+
+    def abandon(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+
+class Intake:
+    """Takes a download's bytes in order into ``part``, hashes them, and unpacks them into ``raw_part`` if compressed.
+
+    Hashing and unpacking run in threads beside the network and the disk (all of them release the GIL).
+    """
+
+    def __init__(self, part: Path, raw_part: Path, *, sha512: bool) -> None:
+        self.part = part
+        self.raw_part = raw_part
+        self._with_sha512 = sha512
+        self._writer: SparseWriter | None = None
+        self._start(keep=0, truncate=False)
+
+    def _start(self, *, keep: int, truncate: bool) -> None:
+        self._sha256 = hashlib.sha256()
+        self._sha512 = hashlib.sha512() if self._with_sha512 else None
+        self._content = hashlib.sha256()
+        self._workers: list[_Worker] = []
+        self._head = b""
+        self._seen = 0
+        self._compression: str | None = None
+        self._unpacker: Unpacker | None = None
+        self._raw: SparseWriter | None = None
+        self._started = False
+        self._writer = SparseWriter(self.part, keep=keep) if truncate else None
+
+    @property
+    def offset(self) -> int:
+        """How many bytes have been taken."""
+        return self._seen + len(self._head)
+
+    def restart(self) -> None:
+        """Forget everything: what comes next is the first byte."""
+        self.close()
+        self.raw_part.unlink(missing_ok=True)
+        self._start(keep=0, truncate=True)
+
+    def resume(self, progress: Progress, total: int | None) -> None:
+        """Read again what an earlier run left in ``part``; the next byte fed is the one after it."""
+        size = self.part.stat().st_size
+        self._start(keep=size, truncate=True)
+        with self.part.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                self._take(chunk, write=False)
+                progress.update(self.offset, total)
+
+    def feed(self, chunk: bytes) -> None:
+        """:raises OSError: the disk refuses. :raises UnpackError: the compressed data is damaged."""
+        self._take(chunk, write=True)
+
+    def _take(self, chunk: bytes, *, write: bool) -> None:
+        if write:
+            assert self._writer is not None, "restart() or resume() first"
+            self._writer.write(chunk)
+        if not self._started:
+            self._head += chunk
+            if len(self._head) < MAGIC_LENGTH:
+                return
+            chunk = self._begin()
+        self._seen += len(chunk)
+        for worker in self._workers:
+            worker.put(chunk)
+
+    def _begin(self) -> bytes:
+        """The first bytes are here: decide who works on them."""
+        head, self._head, self._started = self._head, b"", True
+        self._workers.append(_Worker(self._sha256.update))
+        if self._sha512 is not None:
+            self._workers.append(_Worker(self._sha512.update))
+        self._compression = detect(head)
+        if self._compression is not None:
+            self._raw = SparseWriter(self.raw_part)
+            self._unpacker = Unpacker(self._compression, self._unpacked)
+            self._workers.append(_Worker(self._unpacker.feed))
+        return head
+
+    def _unpacked(self, piece: bytes) -> None:
+        assert self._raw is not None
+        self._content.update(piece)
+        self._raw.write(piece)
+
+    def finish(self) -> Digests:
+        """Everything arrived: wait for the threads, make the bytes durable.
+
+        :raises OSError: the disk refuses. :raises UnpackError: the compressed data is damaged or cut off.
+        """
+        if not self._started:
+            head = self._begin()
+            self._seen += len(head)
+            for worker in self._workers:
+                worker.put(head)
+        workers, self._workers = self._workers, []
+        try:
+            for worker in workers:
+                worker.join()
+        finally:
+            for worker in workers:
+                worker.abandon()
+        if self._unpacker is not None:
+            self._unpacker.finish()
+        for writer in (self._writer, self._raw):
+            if writer is not None:
+                writer.finish()
+        sha256 = self._sha256.hexdigest()
+        packed = self._unpacker is not None
+        return Digests(
+            size=self._seen,
+            sha256=sha256,
+            sha512=self._sha512.hexdigest() if self._sha512 is not None else None,
+            compression=self._compression,
+            content_sha256=self._content.hexdigest() if packed else sha256,
+            content_size=self._unpacker.size if self._unpacker is not None else self._seen,
+        )
+
+    def discard(self) -> None:
+        """Stop, and leave nothing behind."""
+        self.close()
+        self.part.unlink(missing_ok=True)
+        self.raw_part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Stop; ``part`` keeps what arrived, for a resume."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.abandon()
+        for writer in (self._writer, self._raw):
+            if writer is not None:
+                with contextlib.suppress(OSError):
+                    writer.close()
+        self._writer = self._raw = None

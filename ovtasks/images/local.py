@@ -1,0 +1,48 @@
+"""Images from this machine: copied, because a user's own file may change under us at any time."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError
+from ovtasks.host.files import write_atomic
+from ovtasks.host.progress import Progress
+from ovtasks.images.intake import CHUNK, Intake
+from ovtasks.images.transport import Facts
+
+
+def copy(
+    url: str, path: Path, intake: Intake, state: Path, progress: Progress, *, unless: str | None = None
+) -> Facts | None:
+    """Feed the file to ``intake``. None when its stat still is ``unless`` (an ``etag`` that this function made).
+
+    ``state`` is written first: it marks the copy as partial.
+
+    :raises InputError: it is not there, not readable or not a file. :raises OvError: it changed meanwhile.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang us
+    except OSError as e:
+        raise InputError(f"cannot read the image {path}: {e.strerror}", hint="check source.url") from e
+    with os.fdopen(fd, "rb") as file:
+        before = os.fstat(fd)
+        if stat.S_ISDIR(before.st_mode):
+            raise InputError(f"{path} is a directory, not an image", hint="source.url names one image file")
+        if not stat.S_ISREG(before.st_mode):
+            raise InputError(f"{path} is not a regular file", hint="source.url names one image file")
+        if unless is not None and unless == _etag(before):
+            return None
+        write_atomic(state, "{}\n")
+        intake.restart()
+        while chunk := file.read(CHUNK):
+            intake.feed(chunk)
+            progress.update(intake.offset, before.st_size)
+        if _etag(os.fstat(fd)) != _etag(before) or intake.offset != before.st_size:
+            raise OvError(f"{path} changed while it was copied", hint="wait until it is complete, then run again")
+    return Facts(url=url, final_url=path.absolute().as_uri(), etag=_etag(before), total=before.st_size)
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"

@@ -1,0 +1,112 @@
+"""What is remembered about an image: as it was fetched, and as it was found to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ovtasks.jsonvalue import Json, canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The bytes of one URL as they came.
+
+    ``size`` (bytes), ``sha256`` and ``sha512`` describe what was downloaded; ``content_sha256`` and ``content_size``
+    what came out of it when ``compression`` (``xz``, ``zst``, ``gz``, ``bz2``) is not None. ``expected`` is
+    ``"sha256:…"``, ``"sha512:…"`` or None; ``expected_from`` is ``vms.yml``, ``ovtasks.lock``, the URL of a checksum
+    file, or ``none asked``. ``signed_url`` is the signed file and ``signature_url`` its detached signature (None:
+    clear-signed), when a keyring was given. For a local file ``etag`` is made of its stat. ``fetched_at`` is ISO UTC.
+    """
+
+    url: str
+    final_url: str
+    size: int
+    sha256: str
+    content_sha256: str
+    content_size: int
+    fetched_at: str
+    expected_from: str
+    expected: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    sha512: str | None = None
+    compression: str | None = None
+    signed_url: str | None = None
+    signature_url: str | None = None
+
+    def matches(self, digest: str) -> bool | None:
+        """Whether the downloaded bytes have this digest (``type:hex``); None: that kind was not computed."""
+        kind, _, value = digest.partition(":")
+        own = {"sha256": self.sha256, "sha512": self.sha512}.get(kind)
+        return None if own is None else own == value
+
+    def to_json(self) -> dict[str, Json]:
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Json]) -> Fetched:
+        """:raises ValueError: not a record of this version."""
+        return cls(**_from_json(cls, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An image in the store. ``sha256`` is that of the content as stored, ``virtual_size`` the disk's size in bytes.
+
+    ``signer`` is the fingerprint and name of the key that signed. ``source_sha256`` is the digest of the bytes as
+    downloaded, ``keyring_sha256`` that of the keyring used.
+    """
+
+    sha256: str
+    path: Path
+    format: str
+    virtual_size: int
+    expected_from: str
+    source_sha256: str
+    signer: str | None = None
+    keyring_sha256: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Json]) -> Verified:
+        """:raises ValueError: not a record of this version."""
+        values = _from_json(cls, value)
+        return cls(**{**values, "path": Path(values["path"]), "notes": tuple(values["notes"])})
+
+
+def read_record(path: Path) -> Mapping[str, Json] | None:
+    """A record's JSON; None when there is none or it is not readable: records are a cache, never the truth."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def record_text(value: Mapping[str, Json]) -> str:
+    """The text of a record, with the newline that ends it."""
+    return canonical(value) + "\n"
+
+
+def _to_json(record: Fetched | Verified) -> dict[str, Json]:
+    values: dict[str, Json] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        values[field.name] = (
+            str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        )
+    return values
+
+
+def _from_json(cls: type[Fetched] | type[Verified], value: Mapping[str, Json]) -> dict[str, Any]:
+    names = {field.name for field in fields(cls)}
+    if set(value) != names:
+        raise ValueError(f"not a {cls.__name__} record: {sorted(set(value) ^ names)}")
+    return dict(value)

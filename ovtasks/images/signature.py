@@ -1,0 +1,117 @@
+"""OpenPGP signatures, by ``gpgv``: no agent, no trust database, only the keys of one keyring."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError
+from ovtasks.host.run import run
+
+_BEGIN = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_END = "-----END PGP PUBLIC KEY BLOCK-----"
+_STATUS = "[GNUPG:] "  # machine-readable lines, GnuPG's doc/DETAILS
+# What makes a signature worthless, and why; gpgv itself accepts an expired key.
+_BAD = {
+    "BADSIG": "the signature is wrong: the file was changed after it was signed",
+    "EXPSIG": "the signature has expired",
+    "EXPKEYSIG": "the key that signed has expired: get the current keyring",
+    "REVKEYSIG": "the key that signed was revoked: get the current keyring",
+    "NO_PUBKEY": "the key that signed is not in the keyring",
+    "ERRSIG": "the signature cannot be checked",
+    "NODATA": "this is no OpenPGP signature",
+    "UNEXPECTED": "this is no OpenPGP signature",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """``signer`` is the fingerprint and the name of the key; ``text`` is exactly what a clear-signed file signs."""
+
+    signer: str
+    text: str | None
+
+
+def keyring_sha256(keyring: Path) -> str:
+    """Identity of a keyring's content.
+
+    :raises InputError: it cannot be read.
+    """
+    return hashlib.sha256(_read(keyring)).hexdigest()
+
+
+def check(keyring: Path, signed: Path, signature: Path | None, shown: str) -> Signed:
+    """Verify ``signed`` by its detached ``signature``, or as a clear-signed text when that is None.
+
+    ``keyring`` holds public keys, binary or ASCII-armoured; ``shown`` names the signed file in errors.
+
+    :raises InputError: the keyring is not one. :raises OvError: the signature is not good.
+    """
+    with tempfile.TemporaryDirectory(prefix="ov-gpgv-") as home:
+        binary, output = Path(home, "keyring.gpg"), Path(home, "output")
+        binary.write_bytes(dearmor(_read(keyring), keyring))
+        files = [signed] if signature is None else [signature, signed]
+        result = run(
+            ["gpgv", "--homedir", home, "--keyring", binary, "--status-fd", "1", "--output", output, "--", *files],
+            check=False,
+            timeout=600,
+        )
+        words = [line.removeprefix(_STATUS).split() for line in result.stdout.splitlines() if line.startswith(_STATUS)]
+        status = {word[0]: word[1:] for word in words if word}
+        problem = next((text for name, text in _BAD.items() if name in status), None)
+        if problem is None and (result.returncode != 0 or "GOODSIG" not in status or "VALIDSIG" not in status):
+            problem = "the signature cannot be checked: " + (result.stderr.strip().splitlines() or ["gpgv failed"])[-1]
+        if problem is not None:
+            key = (status.get("NO_PUBKEY") or status.get("BADSIG") or status.get("EXPKEYSIG") or [""])[0]
+            raise OvError(
+                f"{shown}: {problem}" + (f" (key {key})" if key else ""),
+                hint=f"the keyring is {keyring}; gpg --show-keys lists its keys",
+            )
+        fingerprint, name = status["VALIDSIG"][0], " ".join(status["GOODSIG"][1:])
+        text = output.read_text(encoding="utf-8", errors="replace") if signature is None else None
+        return Signed(f"{fingerprint} {name}", text)
+
+
+def dearmor(data: bytes, keyring: Path) -> bytes:
+    """Binary keys of a keyring file: OpenPGP's ASCII armour (RFC 9580 §6) decoded, else as it is.
+
+    :raises InputError: empty, or the armour is damaged.
+    """
+    if not data.strip():
+        raise InputError(f"the keyring {keyring} is empty", hint="export it with gpg --export")
+    if not data.lstrip().startswith(b"-----BEGIN"):
+        return data
+    keys = b""
+    block: list[str] | None = None
+    for line in data.decode("ascii", errors="replace").splitlines():
+        line = line.strip()
+        if line == _BEGIN:
+            block = []
+        elif line == _END and block is not None:
+            keys += _decode(block, keyring)
+            block = None
+        elif block is not None:
+            block.append(line)
+    if not keys:
+        raise InputError(f"the keyring {keyring} holds no public key block", hint="export it with gpg --export --armor")
+    return keys
+
+
+def _decode(block: list[str], keyring: Path) -> bytes:
+    """Headers end at an empty line; a line that starts with ``=`` is the checksum."""
+    body = block[block.index("") + 1 :] if "" in block else block
+    try:
+        return base64.b64decode("".join(line for line in body if not line.startswith("=")), validate=True)
+    except binascii.Error as e:
+        raise InputError(f"the keyring {keyring} is damaged: {e}", hint="export it again") from e
+
+
+def _read(keyring: Path) -> bytes:
+    try:
+        return keyring.read_bytes()
+    except OSError as e:
+        raise InputError(f"cannot read the keyring {keyring}: {e.strerror}", hint="check checksum.keyring") from e

@@ -1,0 +1,180 @@
+"""Unpacking while bytes arrive: xz, zstd, gzip, bzip2, recognised by their first bytes, with bounded memory."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from ovtasks.errors import OvError
+
+MAGIC_LENGTH = 10  # bytes of the beginning that detect() wants to see
+OUTPUT_PIECE = 1 << 20
+LARGEST_CONTENT = 2 << 40  # a "disk" above this is a decompression bomb: zeros cost no room when written sparse
+_XZ_MEMORY = 1 << 30
+_ZSTD_INPUT = 4 << 10  # a zstd block of 4 bytes may say 128 KiB: small bites bound what one call returns
+_BZIP2_BLOCK = b"1AY&SY"
+_BZIP2_END = b"\x17rE8P\x90"
+
+
+class UnpackError(OvError):
+    """The compressed data is damaged, cut off or not believable."""
+
+
+class _Stream(Protocol):
+    """One compressed stream from its magic to its end."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def pieces(self, data: bytes) -> Iterator[bytes]: ...
+
+
+def detect(head: bytes) -> str | None:
+    """``xz``, ``zst``, ``gz`` or ``bz2`` by the magic number at the beginning of a file; None: not compressed."""
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return "xz"
+    if head.startswith(b"\x28\xb5\x2f\xfd"):  # RFC 8878 §3.1.1
+        return "zst"
+    if head.startswith(b"\x1f\x8b\x08"):  # RFC 1952 §2.3: deflate is the only method
+        return "gz"
+    if head[:3] == b"BZh" and head[3:4] in b"123456789" and head[4:10] in {_BZIP2_BLOCK, _BZIP2_END}:
+        return "bz2"
+    return None
+
+
+class Unpacker:
+    """Feed compressed bytes with :meth:`feed`, end with :meth:`finish`; ``write`` gets the content in bounded pieces.
+
+    Concatenated streams are one content, as xz, gzip and zstd themselves treat them; null padding after a stream is
+    allowed.
+    """
+
+    def __init__(self, compression: str, write: Callable[[bytes], None]) -> None:
+        self.compression = compression
+        self.size = 0
+        self._write = write
+        self._stream: _Stream | None = None
+        self._pending = b""
+
+    def feed(self, data: bytes) -> None:
+        """:raises UnpackError: damaged data, or garbage after a stream."""
+        data = self._pending + data if self._pending else data
+        self._pending = b""
+        while data:
+            if self._stream is None:
+                if self.size:  # between two streams
+                    data = data.lstrip(b"\0")
+                if len(data) < MAGIC_LENGTH:
+                    self._pending = data
+                    return
+                if detect(data) != self.compression:
+                    raise UnpackError(f"there is something else after the end of the {self.compression} data")
+                self._stream = _STREAMS[self.compression]()
+            data = self._advance(self._stream, data)
+
+    def finish(self) -> None:
+        """:raises UnpackError: the data ended too early."""
+        if self._stream is not None or self._pending.strip(b"\0"):
+            raise UnpackError(
+                f"the {self.compression} data is cut off after {self.size} unpacked bytes",
+                hint="the file is incomplete where it comes from; try again later or use another mirror",
+            )
+
+    def _advance(self, stream: _Stream, data: bytes) -> bytes:
+        try:
+            for piece in stream.pieces(data):
+                self.size += len(piece)
+                if self.size > LARGEST_CONTENT:
+                    raise UnpackError(f"unpacks to more than {LARGEST_CONTENT >> 40} TiB: this is no disk image")
+                self._write(piece)
+        except _damage() as e:
+            raise UnpackError(f"the {self.compression} data is damaged after {self.size} unpacked bytes: {e}") from e
+        except OSError as e:
+            if e.errno is not None:  # from writing; bz2 reports damage as an OSError without a number
+                raise
+            raise UnpackError(f"the bz2 data is damaged after {self.size} unpacked bytes: {e}") from e
+        if not stream.eof:
+            return b""
+        self._stream = None
+        return stream.unused_data
+
+
+class _Bounded:
+    """xz and bzip2: the decompressor keeps input back when the output is limited."""
+
+    def __init__(self, decompressor: lzma.LZMADecompressor | bz2.BZ2Decompressor) -> None:
+        self._inner = decompressor
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        piece = self._inner.decompress(data, OUTPUT_PIECE)
+        yield piece
+        while not self._inner.eof and not self._inner.needs_input:
+            yield self._inner.decompress(b"", OUTPUT_PIECE)
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        while data and not self._inner.eof:
+            yield self._inner.decompress(data, OUTPUT_PIECE)
+            data = self._inner.unconsumed_tail
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        import zstandard
+
+        self._inner = zstandard.ZstdDecompressor().decompressobj()
+        self._rest = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data + self._rest
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _ZSTD_INPUT):
+            yield self._inner.decompress(data[start : start + _ZSTD_INPUT])
+            if self._inner.eof:
+                self._rest = data[start + _ZSTD_INPUT :]
+                return
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What the libraries raise on bad data; bz2 raises a plain OSError."""
+    import zstandard
+
+    return (lzma.LZMAError, zlib.error, zstandard.ZstdError)
+
+
+_STREAMS: dict[str, Callable[[], _Stream]] = {
+    "xz": lambda: _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)),
+    "bz2": lambda: _Bounded(bz2.BZ2Decompressor()),
+    "gz": _Gzip,
+    "zst": _Zstd,
+}
