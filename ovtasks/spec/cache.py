@@ -48,10 +48,11 @@ class Known(NamedTuple):
     entries: Mapping[str, Entry]
 
 
-def _stamp(path: str) -> Stamp:
+def stamp(path: str | Path) -> Stamp:
+    """What tells one version of a file from the next: mtime in ns, size, inode; None when there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116 — Path objects cost more than the call itself
-    except OSError:
+    except (OSError, ValueError):
         return None
     return (found.st_mtime_ns, found.st_size, found.st_ino)
 
@@ -62,7 +63,7 @@ def _program() -> tuple[Any, ...]:
     with os.scandir(here) as entries:
         newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
     schemas = [os.path.join(here, *up, "schemas", "vms.schema.json") for up in (("..",), ("..", ".."))]  # noqa: PTH118
-    return (__version__, sys.hexversion, newest, *(_stamp(path) for path in schemas))
+    return (__version__, sys.hexversion, newest, *(stamp(path) for path in schemas))
 
 
 def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str | None]:
@@ -88,7 +89,7 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
         return None
     if program != _program() or saved_root != str(root):
         return None
-    if any(_stamp(path) != stamp for path, stamp in stamps):
+    if any(stamp(path) != before for path, before in stamps):
         return None
     if any(os.environ.get(name) != value for name, value in environment):
         return None
@@ -107,7 +108,7 @@ class Guard:
         self,
         store: Path,
         root: Path,
-        files: Iterable[Path],
+        files: Mapping[Path, Stamp],
         entries: Mapping[str, Entry],
         variables: Iterable[str],
         plugin_schemas: Mapping[str, Mapping[str, Any]],
@@ -116,8 +117,8 @@ class Guard:
         from ovtasks.host.files import write_atomic
         from ovtasks.jsonvalue import digest
 
-        stamps = [(str(path), _stamp(str(path))) for path in files]
-        if any(stamp is not None and stamp[0] > self._began - RACY_NS for _, stamp in stamps):
+        stamps = [(str(path), before) for path, before in files.items()]
+        if any(before is not None and before[0] > self._began - RACY_NS for _, before in stamps):
             return
         environment = [(name, os.environ.get(name)) for name in variables]
         schemas = {name: digest(dict(schema)) for name, schema in plugin_schemas.items()}

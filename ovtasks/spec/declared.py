@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +52,3 @@ class DeclaredVm:
     def error(self, message: str, *path: Key, hint: str | None = None, key: bool = False) -> InputError:
         """An error that blames the value (or the key) at ``path``."""
         return InputError(message, hint=hint, where=self.where(*path, key=key))
-
-
-def display(path: Path) -> str:
-    """How errors name a file: from the current directory if it lies below, else absolute."""
-    try:
-        return str(path.relative_to(os.getcwd()))  # noqa: PTH109 — Path.cwd() is ten times as slow
-    except (ValueError, FileNotFoundError):
-        return str(path)

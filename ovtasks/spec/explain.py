@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ovtasks.errors import InputError
@@ -84,32 +85,41 @@ def shown(value: object) -> str:
     return "a list" if isinstance(value, list) else str(value)
 
 
-def key_places(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Every key of a VM → the dotted block in which it belongs (the first one found, from the top)."""
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Where keys belong: ``places`` a VM's key → its block, ``kinds`` a source's key → the kinds that have it."""
+
+    places: Mapping[str, str]
+    kinds: Mapping[str, tuple[str, ...]]
+
+
+def vocabulary(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> Vocabulary:
+    """The keys of the VM's schema and of every built-in kind's; a key in several blocks counts for the topmost."""
     places: dict[str, str] = {}
-    for kind in sources.values():
-        for key in kind["properties"]:
+    kinds: dict[str, tuple[str, ...]] = {}
+    for kind, schema in sources.items():
+        for key in schema["properties"]:
             places.setdefault(key, "source")
+            kinds[key] = (*kinds.get(key, ()), kind)
     queue: list[tuple[str, Mapping[str, Any]]] = [("", vm)]
     while queue:
-        block, schema = queue.pop(0)
-        for key, value in schema.get("properties", {}).items():
+        block, current = queue.pop(0)
+        for key, value in current.get("properties", {}).items():
             if block:
                 places.setdefault(key, block)
-            queue.append((f"{block}.{key}" if block else key, value))
+            below = f"{block}.{key}" if block else key
+            queue.append((below, value))
             if isinstance(value.get("items"), Mapping):
-                queue.append((f"{block}.{key}[]" if block else f"{key}[]", value["items"]))
-    return places
+                queue.append((f"{below}[]", value["items"]))
+    return Vocabulary(places, kinds)
 
 
-def explain(
-    error: Any, document: Document, base: tuple[Key, ...], root: Mapping[str, Any], belongs: Callable[[str], str | None]
-) -> Iterator[InputError]:
+def explain(error: Any, document: Document, base: tuple[Key, ...], words: Vocabulary) -> Iterator[InputError]:
     """The input errors that one violation of jsonschema's stands for; ``base`` is where its paths begin."""
     path = (*base, *error.absolute_path)
     place = dotted(path)
     if error.validator in {"additionalProperties", "unevaluatedProperties"} and isinstance(error.instance, dict):
-        yield from _unknown_keys(error, document, path, root, belongs)
+        yield from _unknown_keys(error, document, path, words)
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance and key != "kind":
@@ -128,39 +138,29 @@ def _purpose(schema: Mapping[str, Any], key: str) -> str | None:
     return f"{key}: {text}" if text else None
 
 
-def _unknown_keys(
-    error: Any,
-    document: Document,
-    path: tuple[Key, ...],
-    root: Mapping[str, Any],
-    belongs: Callable[[str], str | None],
-) -> Iterator[InputError]:
+def _unknown_keys(error: Any, document: Document, path: tuple[Key, ...], words: Vocabulary) -> Iterator[InputError]:
     known = error.schema.get("properties", {})
     in_source = bool(path) and path[-1] == "source"
     for key in error.instance:
         if key in known:
             continue
         where = document.where(*path, key, key=True)
-        kinds = belongs(key) if in_source else None
-        if kinds:
-            kind = error.instance.get("kind")
-            message = f"'{key}' belongs to source.kind {kinds}, not {kind}"
+        if in_source and (kinds := words.kinds.get(key)):
+            message = f"'{key}' belongs to source.kind {' or '.join(kinds)}, not {error.instance.get('kind')}"
             yield InputError(message, hint=f"remove it, or change kind in {dotted(path)}", where=where)
         else:
-            hint = _key_hint(key, known, path)
+            hint = _key_hint(key, known, path, words)
             yield InputError(f"unknown key '{key}' in {dotted(path)}", hint=hint, where=where)
 
 
-def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...]) -> str:
-    from ovtasks.spec.schema import vm_key_places  # the schema module uses this one
-
+def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: Vocabulary) -> str:
     if (other := _OTHER_NAMES.get(key)) and other in known:
         return f"did you mean '{other}'?"
     if key in _MOVED:
         return _MOVED[key]
     if guess := near(key, known):
         return f"did you mean '{guess}'?"
-    if path and (block := vm_key_places().get(key)):
+    if path and (block := words.places.get(key)):
         return f"'{key}' belongs under {block}:"
     return f"known keys: {', '.join(sorted(known))}" if known else "no keys are known here"
 
@@ -170,12 +170,12 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
     value, wanted = error.instance, error.validator_value
     match error.validator:
         case "type":
-            kinds = wanted if isinstance(wanted, list) else [wanted]
+            kinds: list[str] = wanted if isinstance(wanted, list) else [wanted]
             words = " or ".join(dict.fromkeys(_TYPES.get(kind, kind) for kind in kinds))
-            hint = _purpose({"properties": {"value": error.schema}}, "value")
+            hint = error.schema.get("description")
             if isinstance(value, str) and {"integer", "number"} & {*kinds} and value.strip().lstrip("-").isdigit():
                 return f"{place} must be {words}, not the text {shown(value)}", "write it without quotes"
-            return f"{place} must be {words}, not {shown(value)}", hint and hint.removeprefix("value: ")
+            return f"{place} must be {words}, not {shown(value)}", hint
         case "enum":
             return choice(place, value, wanted)
         case "const":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,9 @@ from typing import Any
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.spec import cache as spec_cache
 from ovtasks.spec.build import build_vm
-from ovtasks.spec.cache import Entry
+from ovtasks.spec.cache import Entry, Kinds, Stamp
 from ovtasks.spec.model import Project, VmSpec
-
-Kinds = Callable[[str], Mapping[str, Any] | None]
-ROOT_FILES = ("vms.yml", "vm.yml", "overthink.yml")
+from ovtasks.spec.places import ROOT_FILES, display
 
 
 class LazyVms(Mapping[str, VmSpec]):
@@ -29,7 +27,7 @@ class LazyVms(Mapping[str, VmSpec]):
         if built is None:
             entry = self._entries[name]
             path = Path(entry.file)
-            where = Where(_display(path), entry.line, entry.column)
+            where = Where(display(path), entry.line, entry.column)
             built = self._built[name] = build_vm(name, entry.data(), path.parent, where)
         return built
 
@@ -52,7 +50,7 @@ class Checked:
 
     errors: tuple[InputError, ...]
     names: tuple[str, ...]
-    files: tuple[Path, ...]
+    files: Mapping[Path, Stamp]
     entries: Mapping[str, Entry]
     variables: tuple[str, ...]
     plugin_schemas: Mapping[str, Mapping[str, Any]]
@@ -75,7 +73,6 @@ def find_root(start: Path) -> Path:
 
 def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | None = None) -> Checked:
     """Read the project in ``root``, or only the files ``paths`` and what they include, and check everything."""
-    from ovtasks.spec.declared import display
     from ovtasks.spec.read import Reader
     from ovtasks.spec.rules import all_rules
     from ovtasks.spec.schema import Checker
@@ -95,8 +92,7 @@ def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | N
         for vm in vms:
             where = vm.where(key=True)
             entries[vm.name] = Entry.of(vm.data, str(vm.file), where.line, where.column)
-    files = tuple(reader.files)
-    return Checked(tuple(errors), tuple(reader.vms), files, entries, variables, checker.plugin_schemas)
+    return Checked(tuple(errors), tuple(reader.vms), reader.files, entries, variables, checker.plugin_schemas)
 
 
 def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, int]:
@@ -123,7 +119,7 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
         raise InputErrors(checked.errors)
     if cache:
         guard.save(store, root, checked.files, checked.entries, checked.variables, checked.plugin_schemas)
-    return Project(root, LazyVms(checked.entries), checked.files)
+    return Project(root, LazyVms(checked.entries), tuple(checked.files))
 
 
 def unknown_vm(name: str, project: Project) -> InputError:
@@ -139,10 +135,4 @@ def unknown_vm(name: str, project: Project) -> InputError:
         hint = f"declared are {', '.join(names[:8])}{more}"
     else:
         hint = "the project declares no VMs"
-    return InputError(f"no VM '{name}' is declared in {_display(project.root)}", hint=hint)
-
-
-def _display(path: Path) -> str:
-    from ovtasks.spec.declared import display
-
-    return display(path) if display(path) != "." else str(path)
+    return InputError(f"no VM '{name}' is declared in {project.root}", hint=hint)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ovtasks.errors import InputError, Where
-from ovtasks.spec.declared import DeclaredVm, display
+from ovtasks.spec.cache import Stamp, stamp
+from ovtasks.spec.declared import DeclaredVm
+from ovtasks.spec.places import ROOT_FILES, VM_FILES, display
 from ovtasks.spec.schema import Checker
 from ovtasks.spec.yamlio import Document, Key, parse_yaml, read_yaml
 
-PROJECT_FILE = "overthink.yml"
-VM_FILES = ("vms.yml", "vm.yml")
-ROOT_FILES = (PROJECT_FILE, *VM_FILES)
 # Declarations of other kinds, which other parts of the tool read; an include of one is noted and left alone.
 OTHER_FILES = frozenset({"image.yml", "images.yml", "layer.yml", "layers.yml", "deploy.yml", "build.yml", "pod.yml"})
 
@@ -28,7 +28,7 @@ class Reader:
         self.checker = checker
         self.errors: list[InputError] = []
         self.vms: dict[str, DeclaredVm] = {}
-        self.files: dict[Path, None] = {}  # read, or looked for in vain, in order
+        self.files: dict[Path, Stamp] = {}  # read, or looked for in vain, as they were just before
         self._active: list[Path] = []
         self._done: set[Path] = set()
 
@@ -36,14 +36,17 @@ class Reader:
         """``overthink.yml`` with what it includes, then ``vms.yml`` and ``vm.yml`` beside it."""
         for name in ROOT_FILES:
             path = root / name
-            self.files[path] = None
-            if path.exists():
+            self._note(path)
+            if _exists(path):
                 self.read(path)
+
+    def _note(self, path: Path) -> None:
+        self.files.setdefault(path, stamp(path))
 
     def read(self, path: Path) -> None:
         """One file and what it includes; a file that was read before is not read again."""
-        real = path.resolve()
-        self.files[path] = None
+        real = _real(path)
+        self._note(path)
         if real in self._done:
             return
         self._active.append(real)
@@ -128,16 +131,16 @@ class Reader:
         magic = _is_pattern(pattern)
         for path in found:
             if path.name in OTHER_FILES:
-                self.files[path] = None
+                self._note(path)
                 continue
-            if path.is_dir():
+            if os.path.isdir(path):  # noqa: PTH112 — unlike Path.is_dir, answers for every text
                 hint = f"name a file: {pattern}/vms.yml"
                 self.errors.append(InputError(f"{pattern} is a folder", hint=hint, where=where))
-            elif not path.exists():
-                self.files[path] = None
+            elif not _exists(path):
+                self._note(path)
                 hint = "paths start at this file's folder"
                 self.errors.append(InputError(f"included file {pattern} does not exist", hint=hint, where=where))
-            elif (real := path.resolve()) in self._active:
+            elif (real := _real(path)) in self._active:
                 if magic:  # a pattern may well match the file that it stands in
                     continue
                 chain = [*self._active[self._active.index(real) :], real]
@@ -158,21 +161,20 @@ class Reader:
                 paths = [path / part for path in paths]
                 continue
             for path in paths:
-                self.files[path] = None
+                self._note(path)
             expression = re.compile(_expression(part))
             last = index == len(parts) - 1
             paths = [
-                entry
+                path / name
                 for path in paths
-                if path.is_dir()
-                for entry in sorted(path.iterdir())
-                if expression.fullmatch(entry.name) and entry.is_dir() is not last
+                for name in _listing(path)
+                if expression.fullmatch(name) and (path / name).is_dir() is not last
             ]
         for path in paths:
-            if path.exists():
+            if _exists(path):
                 yield path
             else:
-                self.files[path] = None
+                self._note(path)
 
 
 def _entries(data: dict[str, Any], key: str) -> Iterator[tuple[str, Any, tuple[Key, ...]]]:
@@ -186,6 +188,21 @@ def _entries(data: dict[str, Any], key: str) -> Iterator[tuple[str, Any, tuple[K
         return
     for entry, part in value.items():
         yield entry, part, (key, entry)
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 — unlike Path.exists, answers for every text
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 — names are all that is wanted
+    except (OSError, ValueError):
+        return []
 
 
 def _is_pattern(text: str) -> bool:

@@ -1,13 +1,244 @@
-"""Cross-field rules (being written)."""
+"""The rules that a schema cannot say: between the fields of one VM. Rules between VMs are in :mod:`.across`.
+
+Each rule yields errors for what it finds and trusts nothing: the schema's own complaints come beside these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 
 from ovtasks.errors import InputError
+from ovtasks.spec.across import across_rules
+from ovtasks.spec.build import UEFI_ONLY
 from ovtasks.spec.declared import DeclaredVm
+from ovtasks.spec.expand import EXPANDED, KEY_WORDS, expand, variables
+from ovtasks.spec.explain import near
+from ovtasks.spec.ports import parse_forward
+from ovtasks.spec.sizes import MiB, format_size, parse_size
+from ovtasks.spec.yamlio import Key
+
+MAX_NAME = 50
+RESERVED = "-eph-"  # names of ephemeral instances
+NAME_RULE = f"a VM's name begins with a-z or 0-9, then a-z, 0-9 or hyphens, at most {MAX_NAME} characters"
+# Under these a bare number was surely meant as gigabytes.
+MIN_DISK = 32 * MiB
+MIN_RAM = 32 * MiB
+DIGEST_DIGITS = {"sha256": 64, "sha512": 128}
+
+Errors = Iterator[InputError]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 
 
 def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
-    """Every violation, and the environment variables that were read."""
-    return [], ()
+    """Every violation, and the names of the environment variables that the VMs' paths use."""
+    errors = [error for vm in vms for rule in RULES for error in rule(vm)]
+    errors += across_rules(vms)
+    used = {name for vm in vms for path in EXPANDED if (text := vm.text(*path)) for name in variables(text)}
+    return errors, tuple(sorted(used))
+
+
+def name_rule(vm: DeclaredVm) -> Errors:
+    """Names become folders, domains and host names: one safe alphabet."""
+    name = vm.name
+    shown = name if len(name) <= MAX_NAME + 10 else name[:MAX_NAME] + "..."
+    path = ("name",) if vm.path == ("vm",) else ()
+    key = not path
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+        lower = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_NAME].strip("-")
+        hint = NAME_RULE + (f"; for example '{lower}'" if lower and lower != name else "")
+        yield vm.error(f"'{shown}' is no VM name", *path, hint=hint, key=key)
+    elif RESERVED in name:
+        yield vm.error(f"VM name '{shown}' is reserved", *path, hint=f"'{RESERVED}' marks ephemeral instances", key=key)
+
+
+def _size(vm: DeclaredVm, *path: Key) -> tuple[int | None, InputError | None]:
+    value = vm.get(*path)
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None, None
+    try:
+        return parse_size(value, bare=MiB), None
+    except InputError as e:
+        return None, vm.error(f"{_dotted(path)}: {e.message}", *path, hint=e.hint)
+
+
+def _dotted(path: Sequence[Key]) -> str:
+    return ".".join(str(step) for step in path)
+
+
+def size_rules(vm: DeclaredVm) -> Errors:
+    """Sizes parse, are plausible, and fit into each other."""
+    sizes: dict[str, int] = {}
+    for path, least in ((("disk_size",), MIN_DISK), (("ram",), MIN_RAM), (("source", "root_size"), 0)):
+        size, error = _size(vm, *path)
+        if error is not None:
+            yield error
+        elif size is not None:
+            sizes[path[-1]] = size
+            if size < least:
+                written = vm.get(*path)
+                bare = isinstance(written, int) or str(written).isdigit()
+                hint = f"did you mean {written}G? A number without a unit counts in MiB" if bare else None
+                message = f"{_dotted(path)} of {format_size(size)} is too small: at least {format_size(least)}"
+                yield vm.error(message, *path, hint=hint)
+    if sizes.get("root_size", 0) > sizes.get("disk_size", 1 << 62):
+        message = f"source.root_size {vm.get('source', 'root_size')} is more than disk_size {vm.get('disk_size')}"
+        yield vm.error(message, "source", "root_size", hint="enlarge disk_size, or leave root_size out")
+    kind = vm.get("source", "kind")
+    if kind in {"bootc", "bootstrap"} and "disk_size" not in vm.mapping():
+        yield vm.error(
+            f"'disk_size' is missing in VM '{vm.name}': source.kind {kind} makes a new disk",
+            hint="for example disk_size: 20G",
+            key=True,
+        )
+
+
+def checksum_rules(vm: DeclaredVm) -> Errors:
+    """The value has as many digits as its type, and ``none`` has neither value nor keyring."""
+    checksum = vm.mapping("source", "checksum")
+    kind, value = checksum.get("type", "sha256"), checksum.get("value")
+    at = ("source", "checksum")
+    if kind == "none":
+        for key in ("value", "keyring"):
+            if key in checksum:
+                yield vm.error(
+                    f"checksum.{key} contradicts checksum.type none", *at, key, key=True, hint="remove one of the two"
+                )
+    elif kind in DIGEST_DIGITS and isinstance(value, str) and len(value) != DIGEST_DIGITS[kind]:
+        fits = [name for name, digits in DIGEST_DIGITS.items() if digits == len(value)]
+        message = f"checksum.value has {len(value)} digits, {kind} has {DIGEST_DIGITS[kind]}"
+        hint = f"is it type: {fits[0]}?" if fits else "copy the whole digest from the checksum file"
+        yield vm.error(message, *at, "value", hint=hint)
+
+
+def path_rules(vm: DeclaredVm) -> Errors:
+    """``~`` and ``${VAR}`` can be expanded; a key file looks like a path; an imported disk's path is absolute."""
+    for path in EXPANDED:
+        text = vm.text(*path)
+        if not text or (path[-1] == "key_source" and text in KEY_WORDS):
+            continue
+        if path[-1] == "key_source" and not text.startswith(("/", "~", "${", "./", "../")):
+            guess = near(text, KEY_WORDS)
+            hint = f"did you mean '{guess}'?" if guess else "a relative path begins with ./"
+            yield vm.error(f"ssh.key_source '{text}' is not auto, generate, none or a path", *path, hint=hint)
+            continue
+        try:
+            expanded = expand(text)
+        except InputError as e:
+            yield vm.error(f"{_dotted(path)}: {e.message}", *path, hint=e.hint)
+            continue
+        if path[-1] == "disk_path" and not expanded.startswith("/"):
+            yield vm.error(f"source.disk_path '{text}' is not absolute", *path, hint="write the whole path, from /")
+
+
+def firmware_rules(vm: DeclaredVm) -> Errors:
+    """Secure Boot needs SMM and a chipset that has it; some architectures have no BIOS."""
+    firmware, machine = vm.text("firmware"), vm.text("machine") or ""
+    if firmware == "uefi-secure":
+        if machine in {"i440fx", "pc"} or machine.startswith("pc-i440fx"):
+            yield vm.error(f"firmware uefi-secure does not work with machine {machine}", "machine", hint="machine: q35")
+        if str(vm.get("libvirt", "features", "smm")).lower() in {"false", "no", "off"}:
+            yield vm.error(
+                "firmware uefi-secure needs SMM, but libvirt.features.smm turns it off",
+                *("libvirt", "features", "smm"),
+                hint="remove libvirt.features.smm, or choose uefi-insecure",
+            )
+    if firmware == "bios":
+        arch = vm.get("source", "bootstrap_arch")
+        if machine == "virt" or machine.startswith("virt-"):
+            yield vm.error(f"machine {machine} has no BIOS", "firmware", hint="firmware: uefi-insecure")
+        elif isinstance(arch, str) and arch in UEFI_ONLY:
+            yield vm.error(f"architecture {arch} has no BIOS", "firmware", hint="firmware: uefi-insecure")
+
+
+def network_rules(vm: DeclaredVm) -> Errors:
+    """Bridge mode names its bridge; the MAC is one card's; forwards are in range, unique, and possible."""
+    network = vm.mapping("network")
+    mode = network.get("mode", "user")
+    if mode == "bridge" and "bridge" not in network:
+        hint = "network: {mode: bridge, bridge: br0}"
+        yield vm.error("network.bridge is missing: mode bridge needs the bridge's name", "network", hint=hint, key=True)
+    if mode == "user" and "bridge" in network:
+        hint = "set mode: bridge, or remove bridge"
+        yield vm.error("network.bridge has no effect in mode user", "network", "bridge", hint=hint, key=True)
+    yield from _mac_rules(vm)
+    forwards = vm.list("network", "port_forwards")
+    if mode != "user" and forwards:
+        hint = "the VM is reachable by its own address; remove port_forwards, or set mode: user"
+        yield vm.error(f"port_forwards do not work in mode {mode}", "network", "port_forwards", hint=hint, key=True)
+    for index, item in enumerate(forwards):
+        if isinstance(item, str):
+            try:
+                parse_forward(item)
+            except InputError as e:
+                yield vm.error(f"network.port_forwards: {e.message}", "network", "port_forwards", index, hint=e.hint)
+
+
+def _mac_rules(vm: DeclaredVm) -> Errors:
+    mac = vm.text("network", "mac")
+    if mac is None:
+        return
+    path = ("network", "mac")
+    if not _MAC.fullmatch(mac):
+        yield vm.error(f"'{mac}' is no MAC address", *path, hint="six pairs of hex digits: 52:54:00:12:34:56")
+    elif int(mac[:2], 16) & 1:
+        yield vm.error(f"'{mac}' is a multicast address, not a card's", *path, hint="the first pair must be even: 52")
+    elif not int(mac.replace(":", ""), 16):
+        yield vm.error(f"'{mac}' is no card's address", *path, hint="for example 52:54:00:12:34:56")
+
+
+def ssh_rules(vm: DeclaredVm) -> Errors:
+    """Either a port, or one that is leased."""
+    port = vm.get("ssh", "port")
+    if vm.get("ssh", "port_auto") is True and isinstance(port, int) and port > 0:
+        hint = "remove one of the two: without port, one is leased"
+        yield vm.error(f"ssh.port_auto contradicts ssh.port {port}", "ssh", "port_auto", hint=hint, key=True)
+
+
+def cloud_init_rules(vm: DeclaredVm) -> Errors:
+    """Strategy url has its URL; a user is declared once."""
+    install = vm.mapping("cloud_init", "ov_install")
+    if install.get("strategy") == "url" and "url" not in install:
+        path = ("cloud_init", "ov_install")
+        yield vm.error("ov_install.url is missing: strategy url needs it", *path, "strategy", hint="url: https://…")
+    yield from _twice(vm, "cloud_init", "users", what="user")
+
+
+def snapshot_rules(vm: DeclaredVm) -> Errors:
+    """A snapshot's name is unique in its VM."""
+    yield from _twice(vm, "snapshots", what="snapshot")
+
+
+def _twice(vm: DeclaredVm, *path: Key, what: str) -> Errors:
+    seen: dict[str, int] = {}
+    for index, item in enumerate(vm.list(*path)):
+        name = item.get("name") if isinstance(item, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            first = vm.where(*path, seen[name], "name")
+            yield vm.error(f"{what} '{name}' is there twice", *path, index, "name", hint=f"first at {first}")
+        seen.setdefault(name, index)
+
+
+def backend_rules(vm: DeclaredVm) -> Errors:
+    """Only libvirt starts a VM with the host."""
+    if vm.get("autostart") is True and vm.get("backend") == "qemu":
+        hint = "backend: libvirt (or auto), or remove autostart"
+        yield vm.error("autostart does not work with backend qemu", "autostart", hint=hint, key=True)
+
+
+RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
+    name_rule,
+    size_rules,
+    checksum_rules,
+    path_rules,
+    firmware_rules,
+    network_rules,
+    ssh_rules,
+    cloud_init_rules,
+    snapshot_rules,
+    backend_rules,
+)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ovtasks.errors import InputError
-from ovtasks.spec.explain import explain, key_places
+from ovtasks.errors import InputError, OvError
+from ovtasks.spec.cache import Kinds
+from ovtasks.spec.explain import Vocabulary, choice, dotted, explain, vocabulary
 from ovtasks.spec.yamlio import Document, Key
 
 Schema = dict[str, Any]
-Kinds = Callable[[str], Mapping[str, Any] | None]
 KINDS = ("cloud_image", "bootc", "clone", "imported", "bootstrap")
 
 # YAML 1.1's words for truth; taken where a bool is wanted, and nowhere else.
@@ -70,9 +70,12 @@ class Checker:
     """Checks VMs and roots; compiled once, used for every VM."""
 
     def __init__(self, kinds: Kinds | None = None) -> None:
-        from jsonschema import Draft202012Validator
+        from jsonschema import Draft202012Validator, validators
 
-        self._new = Draft202012Validator
+        # JSON Schema takes 2.0 for an integer; a dataclass's int must be one.
+        types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+        extend: Any = validators.extend  # has no type hints
+        self._new = extend(Draft202012Validator, type_checker=types)
         self._kinds = kinds or (lambda kind: None)
         # The source is checked against its kind's schema alone, so that a message never speaks of the other kinds.
         rest = {**vm_schema(), "properties": {**vm_schema()["properties"], "source": {"type": "object"}}}
@@ -84,7 +87,7 @@ class Checker:
         """Errors of a file's top level; what lies below ``vms:`` and ``vm:`` is left to :meth:`check_vm`."""
         top = inlined(name)
         shallow = {**top, "properties": {key: _shallow(value) for key, value in top["properties"].items()}}
-        return self._explain(self._new(shallow).iter_errors(document.data), document, (), shallow)
+        return self._explain(self._new(shallow).iter_errors(document.data), document, ())
 
     def check_vm(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
         """The VM at ``path`` of ``document`` with its scalars as the schema wants them, and all violations."""
@@ -92,7 +95,7 @@ class Checker:
         if errors and (mended := _mend(data, errors, document, path)) is not data:
             data = mended
             errors = list(self._errors(data))
-        found = self._explain(iter(errors), document, path, vm_schema())
+        found = self._explain(iter(errors), document, path)
         return data, [*found, *self._kind_errors(data, document, path)]
 
     def _source(self, kind: object) -> Any:
@@ -100,10 +103,21 @@ class Checker:
             return None
         if kind not in self._sources:
             schema = self._kinds(kind)
+            self._sources[kind] = None
             if schema is not None:
                 self.plugin_schemas[kind] = schema
-            self._sources[kind] = self._new(_with_kind(schema)) if schema is not None else None
+                self._sources[kind] = self._plugin(kind, _with_kind(schema))
         return self._sources[kind]
+
+    def _plugin(self, kind: str, schema: Schema) -> Any:
+        from jsonschema import SchemaError
+
+        try:
+            self._new.check_schema(schema)
+        except SchemaError as e:
+            message = f"the plug-in of source.kind {kind} brings a wrong JSON Schema: {e.message}"
+            raise OvError(message, hint="report it to the plug-in's author, or uninstall it") from None
+        return self._new(schema)
 
     def _errors(self, data: Any) -> Iterator[Any]:
         yield from self._vm.iter_errors(data)
@@ -117,8 +131,6 @@ class Checker:
         source = data.get("source") if isinstance(data, dict) else None
         if not isinstance(source, dict) or self._source(source.get("kind")) is not None:
             return []
-        from ovtasks.spec.explain import choice, dotted
-
         place = dotted((*path, "source"))
         kind = source.get("kind")
         if kind is None:
@@ -128,22 +140,13 @@ class Checker:
         message, hint = choice(f"{place}.kind", kind, KINDS)
         return [InputError(message, hint=hint, where=where)]
 
-    def _explain(
-        self, errors: Iterator[Any], document: Document, path: tuple[Key, ...], schema: Schema
-    ) -> list[InputError]:
-        return [found for error in errors for found in explain(error, document, path, schema, _belongs)]
-
-
-def _belongs(key: str) -> str | None:
-    """The built-in kinds whose source has ``key``, as text."""
-    kinds = [kind for kind in KINDS if key in source_schema(kind)["properties"]]
-    return " or ".join(kinds) or None
+    def _explain(self, errors: Iterator[Any], document: Document, path: tuple[Key, ...]) -> list[InputError]:
+        return [found for error in errors for found in explain(error, document, path, _words())]
 
 
 @cache
-def vm_key_places() -> Mapping[str, str]:
-    """Every key of a VM → the block where it belongs, for hints."""
-    return key_places(vm_schema(), {kind: source_schema(kind) for kind in KINDS})
+def _words() -> Vocabulary:
+    return vocabulary(vm_schema(), {kind: source_schema(kind) for kind in KINDS})
 
 
 def _shallow(schema: Any) -> Any:
@@ -158,7 +161,7 @@ def _with_kind(schema: Mapping[str, Any]) -> Schema:
 
 
 def _mend(data: Any, errors: list[Any], document: Document, path: tuple[Key, ...]) -> Any:
-    """``data`` with scalars read as the schema wants them: text for an unquoted 1.10, a bool for yes, nothing for null."""
+    """``data`` with scalars as the schema wants them: text for an unquoted 1.10, a bool for yes; a null is dropped."""
     for error in errors:
         if error.validator != "type" or not error.absolute_path:
             continue

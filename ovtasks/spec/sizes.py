@@ -43,7 +43,7 @@ def parse_size(value: str | int | float, *, bare: int) -> int:
 
 
 def format_size(size: int) -> str:
-    """The shortest exact text for ``size`` bytes, with the largest unit that divides it: ``20G``, ``1536M``, ``100B``."""
+    """The exact text for ``size`` bytes, with the largest unit that divides it: ``20G``, ``1536M``, ``100B``."""
     for unit, factor in reversed(UNITS.items()):
         if size >= factor and size % factor == 0:
             return f"{size // factor}{unit}"

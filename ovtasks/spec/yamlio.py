@@ -239,11 +239,17 @@ class _Composer:
         if tag == _TAG + "str":
             return text
         value = _scalar(text)
-        wanted = {_TAG + "int": int, _TAG + "float": (int, float), _TAG + "bool": bool, _TAG + "null": type(None)}
-        if tag not in wanted:
+        wanted: dict[str, tuple[type, ...]] = {
+            "int": (int,),
+            "float": (int, float),
+            "bool": (bool,),
+            "null": (type(None),),
+        }
+        name = tag.removeprefix(_TAG)
+        if name not in wanted:
             raise self.fail(f"tag {tag.replace(_TAG, '!!')} is not supported", position, "write a plain value")
-        if not isinstance(value, wanted[tag]):
-            raise self.fail(f"{text!r} is no {tag.removeprefix(_TAG)}", position)
+        if type(value) not in wanted[name]:
+            raise self.fail(f"{text!r} is no {name}", position)
         return value
 
     def key(self, frame: _Frame, text: str, plain: bool, position: Position) -> None:

@@ -1,0 +1,80 @@
+"""``ov validate``: everything that is wrong in the project's files, at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
+from ovtasks.graph import plugins
+from ovtasks.spec.load import Checked, check, find_root
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``ov validate``."""
+    parser = subparsers.add_parser(
+        "validate",
+        help="check vms.yml and all that it includes",
+        description="Check the project's files and print every error, as file:line:column: message.",
+    )
+    parser.add_argument(
+        "path", nargs="?", type=Path, metavar="PATH", help="a file, or a project's folder (default: this project)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, print, and return 0 when all is valid, else 2.
+
+    :raises InputError: there is no project, or no such file.
+    """
+    checked = _check(args.directory, args.path)
+    if args.json:
+        report = {
+            "valid": not checked.errors,
+            "errors": [as_json(error) for error in checked.errors],
+            "vms": list(checked.names),
+        }
+        json.dump(report, sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        for error in checked.errors:
+            print(error, file=sys.stderr)
+        print(_summary(checked), file=sys.stderr if checked.errors else sys.stdout)
+    return EXIT_INPUT if checked.errors else EXIT_DONE
+
+
+def _check(directory: Path, path: Path | None) -> Checked:
+    if path is not None:
+        path = (directory / path).absolute()
+        if not path.exists():
+            raise InputError(f"{path} does not exist", hint="name a file or a project's folder")
+        if not path.is_dir():
+            return check((path,), kinds=plugins.schema)
+    return check((), find_root(path or directory.absolute()), kinds=plugins.schema)
+
+
+def _summary(checked: Checked) -> str:
+    if checked.errors:
+        return _count(checked.errors, "error")
+    return f"{_count(checked.names, 'VM')} valid"
+
+
+def _count(items: Sequence[object], word: str) -> str:
+    return f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
+
+
+def as_json(error: InputError) -> dict[str, object]:
+    """One error as JSON data; line and column 0 mean: not known."""
+    where = error.where
+    return {
+        "file": where.file if where else None,
+        "line": where.line if where else 0,
+        "column": where.column if where else 0,
+        "message": error.message,
+        "hint": error.hint,
+    }

@@ -1,0 +1,18 @@
+"""Which files make a project, and how messages name a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PROJECT_FILE = "overthink.yml"
+VM_FILES = ("vms.yml", "vm.yml")
+ROOT_FILES = (PROJECT_FILE, *VM_FILES)
+
+
+def display(path: Path) -> str:
+    """How errors name a file: from the current directory if it lies below, else absolute."""
+    try:
+        return str(path.relative_to(os.getcwd()))  # noqa: PTH109 — Path.cwd() is ten times as slow
+    except (ValueError, FileNotFoundError):
+        return str(path)
