@@ -92,11 +92,14 @@ def _source_needs(source: dict[str, object]) -> tuple[str, ...]:
 
 
 def spec_files(root: Path) -> tuple[Path, ...]:
-    """The files that may declare VMs, with those that ``overthink.yml`` includes; they need not exist."""
+    """The files that may declare VMs, with those that they include; they need not exist."""
     files = [root / name for name in SPEC_FILES]
-    for document in _documents(files[0]):
-        includes = document.get("includes")
-        files += [root / str(item) for item in includes] if isinstance(includes, list) else []
+    for path in files:  # grows meanwhile
+        for document in _documents(path):
+            includes = document.get("includes")
+            for item in [includes] if isinstance(includes, str) else includes if isinstance(includes, list) else []:
+                found = sorted(path.parent.glob(str(item))) if "*" in str(item) else [path.parent / str(item)]
+                files += [file for file in found if file not in files]
     return tuple(files)
 
 

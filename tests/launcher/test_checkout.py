@@ -50,7 +50,8 @@ def test_first_command_works(fresh: Path, listed: subprocess.CompletedProcess[st
 
 def test_second_command_installs_nothing_and_is_quick(fresh: Path, listed: object) -> None:
     """At most 20 ms over doit itself; the median of pairs run in turn, because the machine is shared."""
-    ours, doits = [], []
+    ours: list[float] = []
+    doits: list[float] = []
     for _ in range(9):
         for argv, times in ((["./doitw", "--version"], ours), ([".venv/bin/doit", "--version"], doits)):
             start = time.perf_counter()

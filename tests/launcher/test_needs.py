@@ -54,9 +54,9 @@ def test_goals(tmp_path: Path, words: list[str], programs: set[str]) -> None:
 
 
 def test_included_files_and_one_vm_documents(tmp_path: Path) -> None:
-    (tmp_path / "overthink.yml").write_text("includes: [more/a.yml]\n---\nvm: {name: x, source: {kind: cloud_image}}\n")
+    (tmp_path / "overthink.yml").write_text("includes: [more/*.yml]\n---\nvm: {name: x, source: {kind: cloud_image}}\n")
     (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "a.yml").write_text("vm:\n  d: {source: {kind: bootstrap}}\n")
+    (tmp_path / "more" / "a.yml").write_text("includes: ../overthink.yml\nvm:\n  d: {source: {kind: bootstrap}}\n")
     assert set(needed(["build:x"], tmp_path)) == WEB
     assert set(needed(["build:d"], tmp_path)) == DEMO
     assert spec_files(tmp_path)[-1] == tmp_path / "more" / "a.yml"

@@ -1,0 +1,104 @@
+"""Write ``docs/vms.md``, the field reference, from ``schemas/vms.schema.json``: ``python docs/generate.py``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = ROOT / "schemas" / "vms.schema.json"
+PAGE = ROOT / "docs" / "vms.md"
+
+HEAD = """# vms.yml, field by field
+
+Made from `schemas/vms.schema.json` by `python docs/generate.py`; do not edit. `[]` means: each item of a list; `<name>`
+stands for a key of your choice.
+
+"""
+
+Schema = Mapping[str, Any]
+
+
+def page(schema: Schema) -> str:
+    """The whole reference page."""
+    sections = [HEAD, _section("The file", schema["description"], _rows(schema, schema, ""))]
+    vm = schema["$defs"]["vm"]
+    sections.append(_section("A VM", vm["description"], _rows(schema, vm, "")))
+    for name, definition in schema["$defs"].items():
+        if name.startswith("source_"):
+            kind = name.removeprefix("source_")
+            title, rows = f"source.kind: {kind}", _rows(schema, definition, "source.")
+            sections.append(_section(title, definition["description"], rows, required=definition.get("required", [])))
+    return "".join(sections).rstrip() + "\n"
+
+
+def _section(title: str, text: str, rows: Iterator[str], *, required: list[str] | None = None) -> str:
+    needed = [f"`source.{name}`" for name in required or [] if name != "kind"]
+    text = f"{text} Required: {', '.join(needed)}." if needed else text
+    return "\n".join(
+        [f"## {title}", "", text, "", "| field | value | default | meaning |", "|---|---|---|---|", *rows, "", ""]
+    )
+
+
+def _rows(root: Schema, schema: Schema, prefix: str) -> Iterator[str]:
+    for name, field in schema.get("properties", {}).items():
+        yield from _field(root, f"{prefix}{name}", field)
+
+
+def _field(root: Schema, path: str, field: Schema) -> Iterator[str]:
+    if "$ref" in field:  # described in a section of its own
+        target = _resolve(root, field["$ref"])
+        yield _row(path, field if "description" in field else target)
+        return
+    yield _row(path, field)
+    yield from _rows(root, field, f"{path}.")
+    for branch in (*field.get("anyOf", ()), *field.get("oneOf", ())):
+        yield from _rows(root, branch, f"{path}.")
+    if isinstance(items := field.get("items"), Mapping):
+        for branch in (items, *items.get("anyOf", ()), *items.get("oneOf", ())):
+            yield from _rows(root, branch, f"{path}[].")
+    if isinstance(values := field.get("additionalProperties"), Mapping) and "$ref" not in values:
+        yield from _rows(root, values, f"{path}.<name>.")
+
+
+def _resolve(root: Schema, reference: str) -> Schema:
+    node: Schema = root
+    for part in reference.removeprefix("#/").split("/"):
+        node = node[part]
+    return node
+
+
+def _row(path: str, field: Schema) -> str:
+    default = f"`{_text(field['default'])}`" if "default" in field else ""
+    meaning = str(field.get("description", ""))
+    if examples := field.get("examples"):
+        meaning += f" Example: `{_text(examples[0])}`"
+    cells = [f"`{path}`", _value(field), default, meaning]
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", chr(92) + "|").replace(chr(10), " ")
+
+
+def _value(field: Schema) -> str:
+    if "const" in field:
+        return f"`{_text(field['const'])}`"
+    if "enum" in field:
+        return ", ".join(f"`{_text(value)}`" for value in field["enum"])
+    kinds = field.get("type", "")
+    text = kinds if isinstance(kinds, str) else " or ".join(kinds)
+    items = field.get("items", {})
+    if text == "array" and isinstance(kind := items.get("type"), str):
+        return f"array of {kind}"
+    return text
+
+
+def _text(value: object) -> str:
+    return value if value and isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(json.loads(SCHEMA.read_text(encoding="utf-8"))), encoding="utf-8")

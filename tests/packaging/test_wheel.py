@@ -1,0 +1,127 @@
+"""The wheel in an empty virtual environment, and a repository of its own that uses it with a two-line dodo.py."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import venv
+import zipfile
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+import ovtasks
+from tests.checkout import ROOT, environment, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+
+DODO = "from ovtasks import load_tasks\nload_tasks(globals())\n"
+SHIP = """from ovtasks import load_tasks
+
+
+def task_ship():
+    return {
+        "file_dep": ["output/web/qcow2/disk.qcow2"],
+        "targets": ["shipped"],
+        "actions": ["echo shipped >> %(targets)s"],
+    }
+
+
+load_tasks(globals())
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", out, ROOT, cwd=out, env=environment(), check=True)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``bin`` folder of an environment with nothing but the wheel and what it depends on."""
+    target = tmp_path_factory.mktemp("installed") / "venv"
+    venv.create(target, with_pip=True)
+    pip: list[str | Path] = [target / "bin" / "python", "-m", "pip", "-q", "--disable-pip-version-check"]
+    run(*pip, "install", wheel, cwd=target, env=environment(), check=True)
+    return target / "bin"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's own folder: an image with its checksum file, ``vms.yml`` and a two-line ``dodo.py``."""
+    folder = tmp_path / "my repository"
+    folder.mkdir()
+    image = tmp_path / "tiny.qcow2"
+    run("qemu-img", "create", "-q", "-f", "qcow2", image, "64M", cwd=tmp_path, check=True)
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    (tmp_path / "SHA256SUMS").write_text(f"{digest}  tiny.qcow2\n")
+    declare(folder, "128M")
+    (folder / "dodo.py").write_text(DODO)
+    return folder
+
+
+def declare(folder: Path, disk_size: str) -> None:
+    image = (folder.parent / "tiny.qcow2").as_uri()
+    (folder / "vms.yml").write_text(
+        f"vms:\n  web:\n    source: {{kind: cloud_image, url: '{image}', distro: debian}}\n"
+        f"    disk_size: {disk_size}\n    ssh: {{user: me, key_source: generate}}\n"
+    )
+
+
+def test_wheel_has_all_and_only_what_runs(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    sources = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "ovtasks").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    schemas = {f"ovtasks/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.json")}
+    assert schemas
+    info = f"ovtasks-{ovtasks.__version__}.dist-info"
+    assert {name for name in names if not name.startswith(info)} == sources | schemas
+    assert f"{info}/licenses/LICENSE" in names
+
+
+def test_metadata(wheel: Path) -> None:
+    info = f"ovtasks-{ovtasks.__version__}.dist-info"
+    archive = zipfile.ZipFile(wheel)
+    metadata = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode())
+    assert metadata["Version"] == ovtasks.__version__
+    assert metadata.get_all("Provides-Extra") == ["dev", "libvirt"]
+    assert "ov = ovtasks.cli:main" in archive.read(f"{info}/entry_points.txt").decode()
+
+
+def test_two_line_dodo_lists_and_builds(installed: Path, project: Path) -> None:
+    listed = run(installed / "doit", "list", cwd=project, env=environment(), check=True)
+    assert "build" in [line.split()[0] for line in listed.stdout.splitlines()]
+    every = run(installed / "doit", "list", "--all", cwd=project, env=environment(), check=True)
+    assert "build:web" in [line.split()[0] for line in every.stdout.splitlines()]
+    run(installed / "doit", "build:web", cwd=project, env=environment(), check=True)
+    disk = project / "output" / "web" / "qcow2" / "disk.qcow2"
+    made = disk.stat()
+    assert (disk.parent / "seed.iso").exists()
+    run(installed / "doit", "build:web", cwd=project, env=environment(), check=True)
+    assert (disk.stat().st_ino, disk.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+
+
+def test_command_line_works_without_a_dodo(installed: Path, project: Path) -> None:
+    (project / "dodo.py").unlink()
+    assert run(installed / "ov", "validate", cwd=project, env=environment()).returncode == 0
+    built = run(installed / "ov", "vm", "build", "web", cwd=project, env=environment(), check=True)
+    assert [Path(line).name for line in built.stdout.splitlines()] == ["disk.qcow2", "seed.iso"]
+
+
+def test_own_task_runs_after_the_build_and_only_when_it_changed(installed: Path, project: Path) -> None:
+    (project / "dodo.py").write_text(SHIP)
+
+    def ship() -> int:
+        run(installed / "doit", "ship", cwd=project, env=environment(), check=True)
+        return len((project / "shipped").read_text().splitlines())
+
+    assert [ship(), ship()] == [1, 1]
+    declare(project, "192M")
+    assert [ship(), ship()] == [2, 2]
