@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from glob import glob
 from pathlib import Path
 
 from ovtasks.host import packages
@@ -98,7 +99,8 @@ def spec_files(root: Path) -> tuple[Path, ...]:
         for document in _documents(path):
             includes = document.get("includes")
             for item in [includes] if isinstance(includes, str) else includes if isinstance(includes, list) else []:
-                found = sorted(path.parent.glob(str(item))) if "*" in str(item) else [path.parent / str(item)]
+                pattern = os.path.normpath(path.parent / str(item))
+                found = [Path(name) for name in sorted(glob(pattern)) or [pattern]]
                 files += [file for file in found if file not in files]
     return tuple(files)
 
