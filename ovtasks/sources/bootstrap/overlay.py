@@ -1,0 +1,83 @@
+"""The files that our images have and the packages do not bring, and the boot loader's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ovtasks.sources.bootstrap.recipe import Recipe
+
+BOOT_CFG = "/boot/grub/ov.cfg"  # not grub.cfg: a guest that installs GRUB's packages gets that one from update-grub
+
+# Work that costs much at boot, above all without KVM, and gives a fresh VM nothing.
+MASKED = ("e2scrub_reap.service", "e2scrub_all.timer", "apt-daily.timer", "apt-daily-upgrade.timer")
+
+CLOUD_CFG = """\
+# NoCloud: the seed disk. None: boot goes on without a seed.
+datasource_list: [NoCloud, None]
+# Each further kind of key costs seconds under emulation.
+ssh_genkeytypes: [ed25519]
+# No locales are in the image; C.UTF-8 needs none.
+locale: false
+# The boot loader is not managed by packages.
+grub_dpkg: {enabled: false}
+"""
+HOSTS = """\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+# linux-update-symlinks(1): the distribution keeps /boot/vmlinuz and /boot/initrd.img at the newest kernel, so that the
+# boot loader's configuration never changes.
+KERNEL_IMG = "do_symlinks = yes\nlink_in_boot = yes\n"
+INITRAMFS = "RESUME=none\nCOMPRESS=zstd\n"
+
+
+def files(recipe: Recipe) -> dict[str, str]:
+    """Path inside the image → content."""
+    root = recipe.identifier("root")
+    check = "errors=remount-ro 0 1" if recipe.rootfs == "ext4" else "defaults 0 0"
+    return {
+        "/etc/fstab": f"UUID={root} / {recipe.rootfs} {check}\n",
+        "/etc/hosts": HOSTS,
+        "/etc/kernel-img.conf": KERNEL_IMG,
+        "/etc/initramfs-tools/conf.d/ov": INITRAMFS,
+        "/etc/cloud/cloud.cfg.d/90_ov.cfg": CLOUD_CFG,
+        BOOT_CFG: boot_cfg(recipe),
+    }
+
+
+def write(recipe: Recipe, directory: Path) -> None:
+    """Lay the files out below ``directory``."""
+    for path, content in files(recipe).items():
+        target = directory / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+    units = directory / "etc/systemd/system"
+    units.mkdir(parents=True, exist_ok=True)
+    for unit in MASKED:
+        (units / unit).symlink_to("/dev/null")
+
+
+def early_cfg(recipe: Recipe) -> str:
+    """What GRUB reads first, from its own image or from the ESP: find the root by its UUID and go on there."""
+    root = recipe.identifier("root")
+    return f"search --no-floppy --fs-uuid --set=root {root}\nset prefix=($root)/boot/grub\nconfigfile {BOOT_CFG}\n"
+
+
+def boot_cfg(recipe: Recipe) -> str:
+    """GRUB's menu: the newest kernel at once, the one before it for who holds a key at the serial console."""
+    root = recipe.identifier("root")
+    console = recipe.arch.console
+    args = " ".join(f"'{arg}'" for arg in recipe.kernel_args)
+    line = f"root=UUID={root} ro console=tty0 console={console},115200 {args}".rstrip()
+    serial = (
+        "serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n"
+        if console == "ttyS0"
+        else ""
+    )
+    return (
+        f"{serial}set default=0\nset timeout=0\n"
+        f"menuentry 'Linux' {{\n  linux /boot/vmlinuz {line}\n  initrd /boot/initrd.img\n}}\n"
+        f"menuentry 'Linux, previous kernel' {{\n  linux /boot/vmlinuz.old {line}\n  initrd /boot/initrd.img.old\n}}\n"
+    )

@@ -1,0 +1,219 @@
+"""What a bootstrap image is made of: distributions, suites, architectures, packages; what is refused and why."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ovtasks.errors import InputError, Where
+from ovtasks.jsonvalue import Json, digest
+from ovtasks.spec.model import BootstrapSource
+
+RECIPE = 1  # bump when the same inputs shall give another image
+CONFIGURE_TIME = (
+    1686355200  # SOURCE_DATE_EPOCH while packages are configured; the files' own times come from the packages
+)
+UUIDS = uuid.UUID("6f0c1f5e-3b3c-4d6b-9d0d-6c1f0b7a5c11")  # name space of every identifier inside the images
+
+ROOT_FILESYSTEMS = {"ext4": "e2fsprogs", "btrfs": "btrfs-progs"}
+VARIANTS = (
+    "apt",
+    "minbase",
+    "required",
+    "buildd",
+    "important",
+    "debootstrap",
+    "standard",
+)  # those that have apt inside
+BUILDERS = ("mmdebstrap", "debootstrap")  # the second is a synonym: what it says is wanted, mmdebstrap makes
+
+_BASE = (
+    "ca-certificates",
+    "cloud-guest-utils",
+    "cloud-init",
+    "dbus",
+    "fdisk",
+    "initramfs-tools",
+    "iproute2",
+    "libpam-systemd",
+    "netbase",
+    "netplan.io",
+    "openssh-server",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "zstd",
+)
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9.+:~-]+)?")
+_SUITE = re.compile(r"[a-z][a-z0-9.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Distro:
+    """``resolved_inside``: suites whose systemd package still contains systemd-resolved."""
+
+    stable: str
+    keyring: str
+    components: str
+    kernels: Mapping[str, str]
+    resolved_inside: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """``root_type`` is the partition type of the Discoverable Partitions Specification; ``shim`` and ``grub`` are names
+    of the signed EFI programs, ``removable`` the UEFI specification's name for a disk's default program."""
+
+    root_type: str
+    console: str
+    removable: str
+    shim: str
+    grub: str
+    grub_package: str
+    bios: bool
+
+
+DISTROS = {
+    "debian": Distro(
+        stable="trixie",
+        keyring="debian-archive-keyring",
+        components="main",
+        kernels={"amd64": "linux-image-cloud-amd64", "arm64": "linux-image-cloud-arm64"},
+        resolved_inside=frozenset({"buster", "bullseye"}),
+    ),
+    "ubuntu": Distro(
+        stable="noble",
+        keyring="ubuntu-keyring",
+        components="main,universe",
+        kernels={"amd64": "linux-image-virtual", "arm64": "linux-image-virtual"},
+        resolved_inside=frozenset({"bionic", "focal", "jammy"}),
+    ),
+}
+ARCHITECTURES = {
+    "amd64": Architecture(
+        root_type="4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+        console="ttyS0",
+        removable="BOOTX64.EFI",
+        shim="shimx64.efi.signed",
+        grub="grubx64.efi",
+        grub_package="grub-efi-amd64-signed",
+        bios=True,
+    ),
+    "arm64": Architecture(
+        root_type="B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
+        console="ttyAMA0",
+        removable="BOOTAA64.EFI",
+        shim="shimaa64.efi.signed",
+        grub="grubaa64.efi",
+        grub_package="grub-efi-arm64-signed",
+        bios=False,
+    ),
+}
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}  # what uname says → Debian's name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides an image, resolved and checked; equal recipes are one build step."""
+
+    distro: str
+    suite: str
+    packages: tuple[str, ...]
+    architecture: str
+    variant: str
+    rootfs: str
+    kernel_args: tuple[str, ...]
+
+    @property
+    def inputs(self) -> dict[str, Json]:
+        return {
+            "distro": self.distro,
+            "suite": self.suite,
+            "packages": self.packages,
+            "architecture": self.architecture,
+            "variant": self.variant,
+            "rootfs": self.rootfs,
+            "kernel_args": self.kernel_args,
+            "recipe": RECIPE,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """12 hexadecimal digits that name the recipe."""
+        return digest(self.inputs)[:12]
+
+    @property
+    def arch(self) -> Architecture:
+        return ARCHITECTURES[self.architecture]
+
+    def identifier(self, role: str) -> str:
+        """A UUID for one part of the image (``root``, ``disk`` …), the same for every build of this recipe."""
+        return str(uuid.uuid5(UUIDS, f"{self.key}:{role}"))
+
+    def all_packages(self) -> tuple[str, ...]:
+        """The wanted packages and those without which the image would not boot, grow or be reached; sorted."""
+        distro = DISTROS[self.distro]
+        wanted = {*_BASE, *self.packages, ROOT_FILESYSTEMS[self.rootfs]}
+        if self.suite not in distro.resolved_inside:
+            wanted.add("systemd-resolved")
+        if not any(re.match(r"linux-image-", name) for name in self.packages):
+            wanted.add(distro.kernels[self.architecture])
+        return tuple(sorted(wanted))
+
+
+def resolve(source: BootstrapSource, where: Where, machine: str) -> Recipe:
+    """The recipe for a source; ``machine`` is the host's ``uname -m``.
+
+    :raises InputError: something this kind of source cannot make; the message names what it can.
+    """
+
+    def refuse(message: str, hint: str) -> InputError:
+        return InputError(message, hint=hint, where=where)
+
+    _check_builder(source, where)
+    distro = DISTROS.get(source.distro)
+    if distro is None:
+        raise refuse(
+            f"source.kind bootstrap cannot make distro {source.distro!r}",
+            f"supported: {', '.join(DISTROS)}; for others use source.kind cloud_image",
+        )
+    architecture = source.architecture or _MACHINES.get(machine, machine)
+    if architecture not in ARCHITECTURES:
+        raise refuse(f"architecture {architecture!r} is not supported", f"supported: {', '.join(ARCHITECTURES)}")
+    if source.rootfs not in ROOT_FILESYSTEMS:
+        raise refuse(
+            f"rootfs {source.rootfs!r} is not supported by source.kind bootstrap",
+            f"supported: {', '.join(ROOT_FILESYSTEMS)} (they can be filled from a folder without a mount)",
+        )
+    if source.variant not in VARIANTS:
+        raise refuse(f"variant {source.variant!r} is not supported", f"supported: {', '.join(VARIANTS)}")
+    suite = distro.stable if source.suite is None else source.suite
+    if not _SUITE.fullmatch(suite):
+        raise refuse(f"{suite!r} is not the name of a suite", f"for example {distro.stable}")
+    for name in source.packages:
+        if not _PACKAGE.fullmatch(name):
+            raise refuse(f"{name!r} is not the name of a package", "name, name=version or name/suite")
+    for arg in source.kernel_args:
+        if not arg or "'" in arg or not arg.isprintable():
+            raise refuse(f"kernel argument {arg!r} cannot be passed on", "printable text without single quotes")
+    packages = tuple(sorted(set(source.packages)))
+    return Recipe(source.distro, suite, packages, architecture, source.variant, source.rootfs, source.kernel_args)
+
+
+def _check_builder(source: BootstrapSource, where: Where) -> None:
+    if source.builder not in BUILDERS:
+        raise InputError(
+            f"builder {source.builder!r} is not supported",
+            hint=f"supported: {', '.join(BUILDERS)}; for other distributions use source.kind cloud_image",
+            where=where,
+        )
+    if source.builder_image is not None:
+        raise InputError(
+            "builder_image has no meaning here: the image is built without a container",
+            hint="leave builder_image out",
+            where=where,
+        )

@@ -1,0 +1,84 @@
+"""Programs that need to be root over a folder: in namespaces of their own, so that nothing outlives us."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.host.run import CommandError, Result, require, run
+
+# What may reach the packages' scripts; everything else of the environment could make a difference in the image.
+KEPT = frozenset(
+    {
+        *("HOME", "LC_ALL", "PATH"),
+        *("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
+    }
+)
+SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def prefix() -> list[str]:
+    """The words before a command that give it its own processes and mounts and, for an ordinary user, root's rights.
+
+    The kernel ends all processes of the process namespace, and with the last one the mounts go, as soon as
+    ``unshare`` is killed: unshare(1), ``--kill-child``. In the user namespace we are root, and the subordinate user
+    numbers of subuid(5) are the others.
+
+    :raises MissingProgramError: util-linux, or for an ordinary user newuidmap, is not installed.
+    :raises OvError: an ordinary user has no subordinate user numbers.
+    """
+    words = ["unshare", "--fork", "--pid", "--mount", "--mount-proc", "--kill-child=KILL"]
+    if os.geteuid() != 0:
+        require("newuidmap")
+        _check_subordinate()
+        words += ["--user", "--map-root-user", "--map-auto"]
+    return words
+
+
+def inside(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    epoch: int,
+    cwd: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Result:
+    """Run a program to its end in the sandbox, with a bare environment and umask 022; ``epoch``: SOURCE_DATE_EPOCH.
+
+    :raises OvError: the sandbox is not permitted here. :raises CommandError: the program failed.
+    """
+    clean = ["env", *(word for name in sorted(set(os.environ) - KEPT) for word in ("-u", name))]
+    settings = {
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "E2FSPROGS_FAKE_TIME": str(epoch),  # before 1.47.1 e2fsprogs did not know the other one
+        "PYTHONHASHSEED": "0",
+        "DEBIAN_FRONTEND": "noninteractive",
+        "TZ": "UTC",
+        "PATH": SEARCH,
+    }
+    clean += [f"{name}={value}" for name, value in settings.items()]
+    words = [*prefix(), "--", *clean, "sh", "-c", 'umask 022; exec "$@"', "sh", *(os.fspath(word) for word in argv)]
+    try:
+        return run(words, cwd=cwd, on_line=on_line)
+    except CommandError as e:
+        if e.stderr.lstrip().startswith("unshare: "):
+            raise OvError(
+                f"this machine does not permit what a bootstrap build needs: {e.stderr.strip().splitlines()[0]}",
+                hint="run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor)",
+            ) from None
+        raise CommandError([os.fspath(word) for word in argv], e.returncode, e.stderr) from None
+
+
+def _check_subordinate() -> None:
+    import pwd
+
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    for path in (Path("/etc/subuid"), Path("/etc/subgid")):
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        if not any(line.split(":")[0] in {user, str(os.geteuid())} for line in lines):
+            raise OvError(
+                f"{user} has no entry in {path}",
+                hint=f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user} (as root)",
+            )

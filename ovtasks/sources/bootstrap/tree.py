@@ -1,0 +1,184 @@
+"""The root tree: mmdebstrap, what it is told, and its errors in the user's terms."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError, Where
+from ovtasks.host.progress import Progress
+from ovtasks.host.run import CommandError, require
+from ovtasks.sources.bootstrap import overlay
+from ovtasks.sources.bootstrap.recipe import CONFIGURE_TIME, DISTROS, Recipe
+from ovtasks.sources.bootstrap.sandbox import inside
+
+SCRATCH_NEED = 3 << 30  # bytes: tree, disk, packages
+_EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
+_LINE_PERCENT = (
+    ("running apt-get update", 1),
+    ("downloading packages", 4),
+    ("extracting archives", 15),
+    ("installing essential packages", 18),
+    ("installing remaining packages", 25),
+)
+_INSTALLED_PERCENT = 70  # of the whole build, when the last package is set up
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A finished root tree. ``epoch``: time of its newest packaged file (seconds); ``blocks`` of 4 KiB and ``inodes``:
+    what it takes; ``boot``: folder of the boot loader's parts; ``packages``: ``name version architecture``, sorted."""
+
+    root: Path
+    boot: Path
+    epoch: int
+    blocks: int
+    inodes: int
+    packages: tuple[str, ...]
+
+
+def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> Tree:
+    """Make the tree below ``scratch``, an empty folder.
+
+    :raises InputError: no such suite or package. :raises OvError: no network, no space, a program failed.
+    """
+    for program in ("mmdebstrap", "apt-get", "dpkg-deb"):
+        require(program)
+    _check_space(scratch)
+    root, boot, stamp = scratch / "root", scratch / "boot", scratch / "stamp"
+    overlay.write(recipe, scratch / "overlay")
+    (scratch / "early.cfg").write_text(overlay.early_cfg(recipe), encoding="utf-8")
+    for script in ("boot-loader.sh", "finish.sh"):
+        text = (files(__package__) / "scripts" / script).read_text(encoding="utf-8")
+        (scratch / script).write_text(text, encoding="utf-8")
+    stamp.touch()
+    progress.note(f"{recipe.distro} {recipe.suite}: root tree of {len(recipe.all_packages())} packages and their needs")
+    try:
+        inside(arguments(recipe, scratch), epoch=CONFIGURE_TIME, cwd=scratch, on_line=_Follow(progress))
+    except CommandError as e:
+        raise explain(e, recipe, where) from e
+    facts = inside(["sh", scratch / "finish.sh", root, stamp], epoch=CONFIGURE_TIME).stdout.split()
+    epoch, blocks, inodes = (int(word) for word in facts)
+    return Tree(root, boot, epoch, blocks, inodes, _packages(root, boot))
+
+
+def arguments(recipe: Recipe, scratch: Path) -> list[str]:
+    """mmdebstrap(1)'s command line. Its hooks are lines for a shell with the tree as ``$1``."""
+    arch = recipe.arch
+    loader = ["shim-signed", arch.grub_package]
+    if arch.bios:
+        loader += ["grub-common", "grub-pc-bin", "libdevmapper1.02.1"]
+    bios = "yes" if arch.bios else "no"
+    script = ["sh", str(scratch / "boot-loader.sh")]
+    rest = [str(scratch / "boot"), str(scratch / "early.cfg"), bios, *loader]
+    return [
+        "mmdebstrap",
+        "--verbose",
+        "--mode=root",  # the sandbox has made us root
+        "--format=directory",
+        f"--variant={recipe.variant}",
+        f"--architectures={recipe.architecture}",
+        f"--components={DISTROS[recipe.distro].components}",
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        '--aptopt=Acquire::Retries "3"',
+        "--dpkgopt=force-unsafe-io",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        f"--include={','.join(recipe.all_packages())}",
+        f'--setup-hook=cp -R {shlex.quote(str(scratch / "overlay"))}/. "$1"',
+        f'--customize-hook={shlex.join(script)} "$1" {shlex.join(rest)}',
+        recipe.suite,
+        str(scratch / "root"),
+    ]
+
+
+def explain(error: CommandError, recipe: Recipe, where: Where) -> OvError:
+    """What mmdebstrap's or apt's message means for the user."""
+    text = error.stderr
+    if found := re.search(r"E: (?:Unable to locate package|Couldn't find any package by \w+) '?([^\s']+)", text):
+        hint = f"packages.{recipe.distro}.org knows the names; spelling, suite and architecture count"
+        return InputError(
+            f"{recipe.distro} {recipe.suite} ({recipe.architecture}) has no package {found[1]}", hint=hint, where=where
+        )
+    if found := re.search(
+        r"E: (Version '[^']+' for '[^']+' was not found|Release '[^']+' for '[^']+' was not found)", text
+    ):
+        return InputError(f"{recipe.distro} {recipe.suite}: {found[1]}", where=where)
+    if found := re.search(r"E: Package '([^']+)' has no installation candidate", text):
+        return InputError(f"{recipe.distro} {recipe.suite} has no package {found[1]} to install", where=where)
+    if "does not have a Release file" in text or re.search(r"Release\s+404", text) or "unknown suite" in text:
+        hint = f"suites have names like {DISTROS[recipe.distro].stable}"
+        return InputError(f"{recipe.distro} has no suite {recipe.suite} on its mirrors", hint=hint, where=where)
+    if re.search(r"NO_PUBKEY|is not signed|not available: .*keyring|cannot be verified|couldn't be verified", text):
+        hint = f"install {DISTROS[recipe.distro].keyring} (a newer one for a newer suite)"
+        return OvError(f"the signature of {recipe.distro} {recipe.suite} cannot be verified", hint=hint)
+    if "No space left on device" in text or "not enough free space" in text:
+        return OvError("the disk became full during the bootstrap", hint="the output folder needs about 3 GiB free")
+    if re.search(r"Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable", text):
+        hint = "the first build of a bootstrap VM needs the network; http_proxy is honoured"
+        return OvError(f"the package mirror of {recipe.distro} cannot be reached", hint=hint)
+    return error
+
+
+class _Follow:
+    """mmdebstrap's, apt's and dpkg's lines → progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.percent = 0
+        self.expected = 0
+        self.seen = 0
+
+    def __call__(self, line: str) -> None:
+        for text, percent in _LINE_PERCENT:
+            if line.startswith("I:") and text in line:
+                self._reach(percent)
+        if found := re.match(r"\d+ upgraded, (\d+) newly installed", line):
+            self.expected, self.seen = 2 * int(found[1]), 0
+        elif self.expected and line.startswith(("Unpacking ", "Setting up ")) and self.percent >= _LINE_PERCENT[-1][1]:
+            self.seen += 1
+            start = _LINE_PERCENT[-1][1]
+            self._reach(start + (_INSTALLED_PERCENT - start) * min(self.seen, self.expected) // self.expected)
+
+    def _reach(self, percent: int) -> None:
+        if percent > self.percent:
+            self.percent = percent
+            self.progress.update(percent, 100, "%")
+
+
+def _packages(root: Path, boot: Path) -> tuple[str, ...]:
+    """Installed packages (from dpkg's status file, deb-control(5) paragraphs) and those the boot loader came from."""
+    found = {line for line in (boot / "packages").read_text(encoding="utf-8").splitlines() if line}
+    for paragraph in (root / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace").split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[0] != " ")
+        if fields.get("Status") == "install ok installed":
+            found.add(f"{fields['Package']} {fields['Version']} {fields['Architecture']}")
+    return tuple(sorted(found))
+
+
+def _check_space(directory: Path) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < SCRATCH_NEED:
+        raise OvError(
+            f"{directory} has {free >> 20} MiB free; a bootstrap build needs about {SCRATCH_NEED >> 20} MiB",
+            hint="free some space, or put the project elsewhere",
+        )
+
+
+def remove(scratch: Path) -> None:
+    """Remove the scratch folder, files of subordinate users and a half-made tree included.
+
+    Nothing in it can be a mount: those were in a namespace that ended with its processes.
+    """
+    if not scratch.exists():
+        return
+    if os.geteuid() == 0:
+        shutil.rmtree(scratch)
+    else:
+        inside(["rm", "-rf", "--one-file-system", scratch], epoch=CONFIGURE_TIME)
