@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 
 from ovtasks.host import packages
@@ -99,9 +99,9 @@ def spec_files(root: Path) -> tuple[Path, ...]:
         for document in _documents(path):
             includes = document.get("includes")
             for item in [includes] if isinstance(includes, str) else includes if isinstance(includes, list) else []:
-                pattern = os.path.normpath(path.parent / str(item))
-                found = [Path(name) for name in sorted(glob(pattern)) or [pattern]]
-                files += [file for file in found if file not in files]
+                pattern = os.path.join(escape(str(path.parent)), str(item))
+                names = sorted(glob(pattern)) or [str(path.parent / str(item))]  # noqa: PTH207 - may be absolute
+                files += [file for name in names if (file := Path(os.path.normpath(name))) not in files]
     return tuple(files)
 
 
