@@ -99,7 +99,7 @@ def spec_files(root: Path) -> tuple[Path, ...]:
         for document in _documents(path):
             includes = document.get("includes")
             for item in [includes] if isinstance(includes, str) else includes if isinstance(includes, list) else []:
-                pattern = os.path.join(escape(str(path.parent)), str(item))
+                pattern = str(Path(escape(str(path.parent))) / str(item))
                 names = sorted(glob(pattern)) or [str(path.parent / str(item))]  # noqa: PTH207 - may be absolute
                 files += [file for name in names if (file := Path(os.path.normpath(name))) not in files]
     return tuple(files)
