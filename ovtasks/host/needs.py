@@ -87,8 +87,6 @@ def _source_needs(source: dict[str, object]) -> tuple[str, ...]:
     checksum = source.get("checksum")
     if isinstance(checksum, dict) and "keyring" in checksum:
         programs.append("gpgv")
-    if str(source.get("url", "")).endswith(".zst"):
-        programs.append("zstd")
     return tuple(programs)
 
 

@@ -12,12 +12,12 @@ from ovtasks.host.needs import BENCH, BOOTSTRAP, TEST, answer, needed, spec_file
 VMS = """
 vms:
   web: {source: {kind: cloud_image, url: "https://x/y.qcow2"}}
-  signed: {source: {kind: cloud_image, url: "https://x/y.qcow2.zst", checksum: {keyring: /k.gpg}}}
+  signed: {source: {kind: cloud_image, url: "https://x/y.qcow2", checksum: {keyring: /k.gpg}}}
   demo: {source: {kind: bootstrap, distro: debian}}
 """
 DEMO = set(BOOTSTRAP) | (set() if os.geteuid() == 0 else {"newuidmap"})
 WEB = {"qemu-img"}
-SIGNED = {"qemu-img", "gpgv", "zstd"}
+SIGNED = {"qemu-img", "gpgv"}
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "vms.yml").write_text(VMS)
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "zstd").symlink_to("/bin/true")
+    (programs / "gpgv").symlink_to("/bin/true")
     monkeypatch.setenv("PATH", str(programs))
     lines = list(answer(["build:signed"], tmp_path, "debian"))
-    assert f"found {programs}/zstd" in lines
+    assert f"found {programs}/gpgv" in lines
     assert "missing qemu-utils qemu-img" in lines
     assert f"read {tmp_path}/vms.yml" in lines
     assert "unknown qemu-img" in list(answer(["build:web"], tmp_path, None))
