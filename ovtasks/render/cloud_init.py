@@ -43,6 +43,9 @@ _PROBE_SSH = (
 )
 
 
+_BREAKS = frozenset("\r\x85\u2028\u2029\ufeff")
+
+
 @dataclass(frozen=True, slots=True)
 class SeedInput:
     """Everything a seed is rendered from.
@@ -175,7 +178,9 @@ def _yaml(data: Json) -> bytes:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+        # YAML's other line breaks do not survive any style but the quoted one
+        style = '"' if set(value) & _BREAKS else "|" if "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
     dumped: str = yaml.dump(plain(data), Dumper=Dumper, sort_keys=True, allow_unicode=True, width=1 << 30)

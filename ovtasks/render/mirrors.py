@@ -22,10 +22,10 @@ _DNF_TREE = (
     (r".*[?&]repo=centos-appstream-(\$stream|[0-9]+-stream)&arch=([^&]+).*", r"\2/AppStream/\3/os/"),
     (r".*[?&]repo=centos-crb-(\$stream|[0-9]+-stream)&arch=([^&]+).*", r"\2/CRB/\3/os/"),
     (r".*[?&]arch=([^&]+)&repo=(BaseOS|AppStream|CRB|extras)-([^&]+)\$rltype.*", r"\4/\3/\2/os/"),
-    (r".*/mirrorlist/(\$releasever|[0-9]+)/baseos.*", r"\2/BaseOS/$basearch/os/"),
-    (r".*/mirrorlist/(\$releasever|[0-9]+)/appstream.*", r"\2/AppStream/$basearch/os/"),
-    (r".*/mirrorlist/(\$releasever|[0-9]+)/crb.*", r"\2/CRB/$basearch/os/"),
-    (r".*/mirrorlist/(\$releasever|[0-9]+)/extras.*", r"\2/extras/$basearch/os/"),
+    (r".*/mirrorlist/(\$releasever|[0-9]+)/baseos$", r"\2/BaseOS/$basearch/os/"),
+    (r".*/mirrorlist/(\$releasever|[0-9]+)/appstream$", r"\2/AppStream/$basearch/os/"),
+    (r".*/mirrorlist/(\$releasever|[0-9]+)/crb$", r"\2/CRB/$basearch/os/"),
+    (r".*/mirrorlist/(\$releasever|[0-9]+)/extras$", r"\2/extras/$basearch/os/"),
 )
 _DNF_SCRIPT = 'for f in /etc/yum.repos.d/*.repo; do if [ -f "$f" ]; then sed -E -i "$1" "$f"; fi; done'
 _PACMAN_CONF = "/etc/pacman.conf"

@@ -43,9 +43,9 @@ def key_step(vm: VmSpec) -> Step | None:
 
     def run(ws: Workspace) -> None:
         made = ensure_key_pair(public.parent, vm.domain)
-        ws.also(public, digest=_sha256("\n".join(made.keys).encode()))
+        ws.identity = "sha256:" + _sha256("\n".join(made.keys).encode())
         if made.private is not None:
-            ws.also(made.private)
+            ws.also(made.private)  # watched, so that a lost one is noticed
 
     return Step(
         name=key_name(vm),
@@ -82,7 +82,7 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
         with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, 0o600)
             file.write(image)
-        ws.commit(target, digest=_sha256(image))
+        ws.commit(target, digest="sha256:" + _sha256(image))
         ws.fact("instance_id", instance_id)
 
     return Step(
