@@ -30,6 +30,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "dot": {"debian": "graphviz", "fedora": "graphviz", "arch": "graphviz", "suse": "graphviz"},
     "ninja": {"debian": "ninja-build", "fedora": "ninja-build", "arch": "ninja", "suse": "ninja"},
     "shellcheck": {"fedora": "ShellCheck", "suse": "ShellCheck"},
+    "isoinfo": {"debian": "genisoimage", "fedora": "genisoimage", "arch": "cdrtools", "suse": "mkisofs"},
     "ssh": {"debian": "openssh-client", "fedora": "openssh-clients", "arch": "openssh", "suse": "openssh-clients"},
     "ssh-keygen": {
         "debian": "openssh-client",
