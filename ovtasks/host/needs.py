@@ -82,7 +82,9 @@ def _goals(words: Sequence[str]) -> list[str]:
 
 def _source_needs(source: dict[str, object]) -> tuple[str, ...]:
     if source.get("kind") == "bootstrap":
-        return BOOTSTRAP if os.geteuid() == 0 else (*BOOTSTRAP, "newuidmap")
+        more = [] if os.geteuid() == 0 else ["newuidmap"]
+        more += ["mkfs.btrfs"] if source.get("rootfs") == "btrfs" else []
+        return (*BOOTSTRAP, *more)
     programs = list(DISK)
     checksum = source.get("checksum")
     if isinstance(checksum, dict) and "keyring" in checksum:

@@ -1,0 +1,71 @@
+"""README.md is true: its commands run as shown, in a clone, in the order of the page."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import ROOT, clone, environment, run
+from tests.packaging.test_wheel import DODO, SHIP
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_RUN = {"ci", "example"}  # .ci/run runs the one; the other waits for a person
+
+
+def blocks(language: str, tag: str) -> list[str]:
+    return [text for found, name, text in BLOCK.findall(README) if (found, name) == (language, tag)]
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    tags = {tag for language, tag, _ in BLOCK.findall(README) if language == "sh"}
+    assert tags == {"test", *NOT_RUN}
+    assert blocks("sh", "ci") == ["./doitw test\n"]
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("./doitw test")
+
+
+def test_code_is_what_the_packaging_tests_use() -> None:
+    assert blocks("python", "dodo") == [DODO]
+    assert blocks("python", "ship") == [SHIP]
+
+
+def test_sample_is_valid(tmp_path: Path) -> None:
+    from ovtasks.spec.load import load_project
+
+    (sample,) = blocks("yaml", "vms")
+    (tmp_path / "vms.yml").write_text(sample)
+    assert list(load_project(tmp_path).vms) == ["debian"]
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def use_local_image(project: Path) -> None:
+    """The ``debian`` of vms.yml, with an image of this machine in place of the URL: tests need no server."""
+    image = project.parent / "image.qcow2"
+    run("qemu-img", "create", "-q", "-f", "qcow2", image, "64M", cwd=project, check=True)
+    digest = hashlib.sha512(image.read_bytes()).hexdigest()
+    (image.parent / "SHA512SUMS").write_text(f"{digest}  {image.name}\n")
+    spec = project / "vms.yml"
+    text, count = re.subn(r"url: https://cloud\.debian\.org\S+", f"url: '{image.as_uri()}'", spec.read_text())
+    assert count == 1
+    spec.write_text(text)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("boot")  # shares the time-consuming part with those who boot the demo: one at a time
+def test_commands(tmp_path: Path) -> None:
+    """All ``sh test`` blocks in one shell, each echoed, so that a failure names its line."""
+    project = clone(tmp_path / "ovtasks")
+    use_local_image(project)
+    script = "set -eu\n" + "".join(f"set -x\n{text}{{ set +x; }} 2>/dev/null\n" for text in blocks("sh", "test"))
+    done = run("bash", "-c", script, cwd=project, env=environment(CI="true", OV_PYTHON=sys.executable))
+    assert done.returncode == 0, f"{done.stderr[-6000:]}"
+    lines = done.stdout.splitlines()
+    assert "output/demo/qcow2/disk.qcow2" in lines and "output/demo/qcow2/seed.iso" in lines
