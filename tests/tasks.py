@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from doit.exceptions import TaskFailed
 
 ROOT = Path(__file__).parent.parent
 FAST = "not slow and not boot"
+SECONDS_TO_CLEAN_UP = 20.0
 NO_TESTS_COLLECTED = 5  # pytest's status when -k and the like leave nothing
 
 CHECKS = (
@@ -25,7 +28,16 @@ CHECKS = (
 def _run(module: str, *arguments: str) -> int:
     """Run a Python tool on our own terminal: its colours, its progress and Ctrl-C are the user's."""
     print("$", shlex.join([module, *arguments]), flush=True)
-    return subprocess.call([sys.executable, "-m", module, *arguments], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=ROOT)
+    try:
+        return process.wait()
+    except BaseException as e:  # we are ending: let pytest clean up, by a Ctrl-C unless the terminal sent it one
+        if not (isinstance(e, KeyboardInterrupt) or getattr(e, "code", None) == 128 + signal.SIGINT):
+            process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_CLEAN_UP)
+        process.kill()
+        raise
 
 
 def _pytest_arguments(fast: bool, arguments: Sequence[str]) -> list[str]:
