@@ -21,7 +21,7 @@ def across_rules(vms: Sequence[DeclaredVm]) -> list[InputError]:
 
 def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
     """The host ports that a VM takes: port, protocol, address, where it is written."""
-    if vm.get("network", "mode") not in {None, "user"}:
+    if vm.text("network", "mode") not in {None, "user"}:
         return
     port = vm.get("ssh", "port")
     if isinstance(port, int) and not isinstance(port, bool) and port > 0:

@@ -29,6 +29,7 @@ DIGEST_DIGITS = {"sha256": 64, "sha512": 128}
 Errors = Iterator[InputError]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
+_HEX = re.compile(r"[0-9a-f]+", re.ASCII | re.IGNORECASE)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 
 
@@ -86,7 +87,7 @@ def size_rules(vm: DeclaredVm) -> Errors:
     if sizes.get("root_size", 0) > sizes.get("disk_size", 1 << 62):
         message = f"source.root_size {vm.get('source', 'root_size')} is more than disk_size {vm.get('disk_size')}"
         yield vm.error(message, "source", "root_size", hint="enlarge disk_size, or leave root_size out")
-    kind = vm.get("source", "kind")
+    kind = vm.text("source", "kind")
     if kind in {"bootc", "bootstrap"} and "disk_size" not in vm.mapping():
         yield vm.error(
             f"'disk_size' is missing in VM '{vm.name}': source.kind {kind} makes a new disk",
@@ -98,15 +99,15 @@ def size_rules(vm: DeclaredVm) -> Errors:
 def checksum_rules(vm: DeclaredVm) -> Errors:
     """The value has as many digits as its type, and ``none`` has neither value nor keyring."""
     checksum = vm.mapping("source", "checksum")
-    kind, value = checksum.get("type", "sha256"), checksum.get("value")
     at = ("source", "checksum")
+    kind, value = vm.text(*at, "type") or "sha256", vm.text(*at, "value")
     if kind == "none":
         for key in ("value", "keyring"):
             if key in checksum:
                 yield vm.error(
                     f"checksum.{key} contradicts checksum.type none", *at, key, key=True, hint="remove one of the two"
                 )
-    elif kind in DIGEST_DIGITS and isinstance(value, str) and len(value) != DIGEST_DIGITS[kind]:
+    elif kind in DIGEST_DIGITS and value and _HEX.fullmatch(value) and len(value) != DIGEST_DIGITS[kind]:
         fits = [name for name, digits in DIGEST_DIGITS.items() if digits == len(value)]
         message = f"checksum.value has {len(value)} digits, {kind} has {DIGEST_DIGITS[kind]}"
         hint = f"is it type: {fits[0]}?" if fits else "copy the whole digest from the checksum file"
@@ -156,7 +157,7 @@ def firmware_rules(vm: DeclaredVm) -> Errors:
 def network_rules(vm: DeclaredVm) -> Errors:
     """Bridge mode names its bridge; the MAC is one card's; forwards are in range, unique, and possible."""
     network = vm.mapping("network")
-    mode = network.get("mode", "user")
+    mode = vm.text("network", "mode") or "user"
     if mode == "bridge" and "bridge" not in network:
         hint = "network: {mode: bridge, bridge: br0}"
         yield vm.error("network.bridge is missing: mode bridge needs the bridge's name", "network", hint=hint, key=True)

@@ -66,16 +66,21 @@ def source_schema(kind: str) -> Schema:
     return found
 
 
+@cache
+def _validator_class() -> Any:
+    from jsonschema import Draft202012Validator, validators
+
+    # JSON Schema takes 2.0 for an integer; a dataclass's int must be one.
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    extend: Any = validators.extend  # has no type hints
+    return extend(Draft202012Validator, type_checker=types)
+
+
 class Checker:
     """Checks VMs and roots; compiled once, used for every VM."""
 
     def __init__(self, kinds: Kinds | None = None) -> None:
-        from jsonschema import Draft202012Validator, validators
-
-        # JSON Schema takes 2.0 for an integer; a dataclass's int must be one.
-        types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-        extend: Any = validators.extend  # has no type hints
-        self._new = extend(Draft202012Validator, type_checker=types)
+        self._new = _validator_class()
         self._kinds = kinds or (lambda kind: None)
         # The source is checked against its kind's schema alone, so that a message never speaks of the other kinds.
         rest = {**vm_schema(), "properties": {**vm_schema()["properties"], "source": {"type": "object"}}}

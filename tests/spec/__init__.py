@@ -1,0 +1,1 @@
+"""Tests of ``ovtasks.spec`` and ``ov validate``."""

@@ -1,0 +1,246 @@
+"""Cross-field rules: each with its place and its hint, and what it must leave alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .helpers import CLOUD, errors_of, one, place
+
+SHA256, SHA512 = "a" * 64, "b" * 128
+BOOTSTRAP = "{kind: bootstrap}"
+
+
+def _vm(fields: str, source: str = CLOUD) -> str:
+    return f"vms:\n  a:\n    source: {source}\n    {fields}\n"
+
+
+# fields on line 4 from column 5, message, hint, column
+FIELD_RULES = [
+    ("disk_size: 20X", "disk_size: '20X' is not a size", "20G", 16),
+    ("disk_size: 0", "disk_size: 0 is no size", "20G", 16),
+    ("disk_size: -1G", "disk_size: '-1G' is negative", "20G", 16),
+    ("disk_size: 20", "disk_size of 20M is too small", "did you mean 20G?", 16),
+    ("disk_size: 1M", "disk_size of 1M is too small: at least 32M", None, 16),
+    ("disk_size: 5000P", "more than 1 EiB", None, 16),
+    ("ram: 8 apples", "ram: '8 apples' is not a size", "8192M", 10),
+    ("ram: 8", "ram of 8M is too small", "did you mean 8G?", 10),
+    ("ram: .nan", "ram: '.nan' is not a size", None, 10),
+    ("firmware: bios\n    machine: virt", "machine virt has no BIOS", "uefi-insecure", 15),
+    ("firmware: bios\n    machine: virt-9.1", "machine virt-9.1 has no BIOS", "uefi-insecure", 15),
+    ("machine: i440fx\n    firmware: uefi-secure", "uefi-secure does not work with machine i440fx", "q35", 14),
+    ("machine: pc\n    firmware: uefi-secure", "uefi-secure does not work with machine pc", "q35", 14),
+    ("machine: pc-i440fx-9.1\n    firmware: uefi-secure", "does not work with machine pc-i440fx-9.1", "q35", 14),
+    (
+        "libvirt: {features: {smm: false}}\n    firmware: uefi-secure",
+        "libvirt.features.smm turns it off",
+        "remove",
+        31,
+    ),
+    ("libvirt: {features: {smm: no}}\n    firmware: uefi-secure", "turns it off", "uefi-insecure", 31),
+    ("network: {mode: bridge}", "network.bridge is missing", "br0", 5),
+    ("network: {bridge: br0}", "network.bridge has no effect in mode user", "mode: bridge", 15),
+    ("network: {mac: 52:54}", "'52:54' is no MAC address", "52:54:00", 20),
+    ("network: {mac: 52-54-00-12-34-56}", "is no MAC address", "52:54:00", 20),
+    ("network: {mac: '53:54:00:12:34:56'}", "is a multicast address", "even", 20),
+    ("network: {mac: '00:00:00:00:00:00'}", "is no card's address", "52:54", 20),
+    ("network: {mode: nat, port_forwards: ['80:80']}", "port_forwards do not work in mode nat", "mode: user", 26),
+    ("network: {port_forwards: ['80']}", "'80' is no port forward", "8080:80", 31),
+    ("network: {port_forwards: [80]}", "'80' is no port forward", "8080:80", 31),
+    ("network: {port_forwards: ['a:b']}", "is no port forward", "8080:80", 31),
+    ("network: {port_forwards: ['80:80/icmp']}", "is no port forward", "/udp", 31),
+    ("network: {port_forwards: ['80:']}", "is no port forward", None, 31),
+    ("network: {port_forwards: ['0:80']}", "host port 0 of '0:80' is not in 1–65535", None, 31),
+    ("network: {port_forwards: ['80:65536']}", "guest port 65536", None, 31),
+    ("network: {port_forwards: ['80:1000000']}", "guest port 1000000", None, 31),
+    ("network: {port_forwards: ['300.1.1.1:80:80']}", "'300.1.1.1' of '300.1.1.1:80:80' is no IP address", None, 31),
+    ("network: {port_forwards: ['80:80', '80:81']}", "host port 80/tcp is taken by this VM itself", ":4:31", 40),
+    ("network: {port_forwards: ['80:80', '0.0.0.0:80:81']}", "80/tcp is taken", "another port", 40),
+    ("ssh: {port: 2222}\n    network: {port_forwards: ['2222:1']}", "host port 2222/tcp is taken", ":4:17", 0),
+    ("ssh: {port: 2222, port_auto: true}", "ssh.port_auto contradicts ssh.port 2222", "leased", 23),
+    ("ssh: {key_source: generat}", "is not auto, generate, none or a path", "did you mean 'generate'?", 23),
+    ("ssh: {key_source: keys/me.pub}", "is not auto, generate, none or a path", "begins with ./", 23),
+    ("ssh: {key_source: '${NO_SUCH_VARIABLE}/x'}", "variable NO_SUCH_VARIABLE is not set", "export", 23),
+    ("ssh: {key_source: '${a b}/x'}", "${a b} is no environment variable", "${NAME}", 23),
+    ("ssh: {key_source: ~other/x}", "~other is not expanded", "~/", 23),
+    ("cloud_init: {ov_install: {strategy: url}}", "ov_install.url is missing", "https://", 41),
+    ("cloud_init: {users: [{name: u}, {name: u}]}", "user 'u' is there twice", ":4:33", 44),
+    ("cloud_init: {extra: 'a: [1'}", "of the text: not YAML", "mapping", 25),
+    ("cloud_init: {extra: '- a'}", "extra must be one YAML mapping", "mapping", 25),
+    ('cloud_init: {extra: "a: 1\\n---\\nb: 2"}', "extra must be one YAML mapping", "mapping", 25),
+    ("snapshots: [{name: s}, {name: s}]", "snapshot 's' is there twice", ":4:24", 35),
+    ("autostart: true\n    backend: qemu", "autostart does not work with backend qemu", "libvirt", 5),
+]
+
+
+@pytest.mark.parametrize(("fields", "message", "hint", "column"), FIELD_RULES)
+def test_field_rules(tmp_path: Path, fields: str, message: str, hint: str | None, column: int) -> None:
+    error = one(errors_of(tmp_path, _vm(fields)))
+    assert message in error.message
+    assert hint is None or hint in (error.hint or "")
+    if column:
+        assert place(error) == ("vms.yml", 4, column)
+
+
+ZEROS = "0" * 63
+# source on line 3 from column 13, message, hint, line, column
+SOURCE_RULES = [
+    (f"{{kind: cloud_image, url: /x, checksum: {{value: {ZEROS}}}}}", "63 digits, sha256 has 64", "whole", 3, 60),
+    (f"{{kind: cloud_image, url: /x, checksum: {{value: {SHA512}}}}}", "has 128 digits", "type: sha512?", 3, 60),
+    (
+        f"{{kind: cloud_image, url: /x, checksum: {{type: sha512, value: {SHA256}}}}}",
+        "64 digits, sha512 has 128",
+        "type: sha256?",
+        3,
+        74,
+    ),
+    (f"{{kind: cloud_image, url: /x, checksum: {{type: none, value: {SHA256}}}}}", "contradicts", "one", 3, 65),
+    ("{kind: cloud_image, url: /x, checksum: {type: none, keyring: /k}}", "keyring contradicts", None, 3, 65),
+    ("{kind: cloud_image, url: /x, checksum: {keyring: '${NOT_SET}'}}", "NOT_SET is not set", None, 3, 62),
+    ("{kind: cloud_image, url: /x, cache: '${NOT_SET}/y'}", "NOT_SET is not set", "export NOT_SET", 3, 49),
+    (
+        "{kind: imported, libvirt_name: x, disk_path: x.img, disk_format: raw}",
+        "'x.img' is not absolute",
+        "from /",
+        3,
+        58,
+    ),
+    ("{kind: bootc, image: x, root_size: 30G}", "root_size 30G is more than disk_size 20G", "enlarge", 3, 48),
+    ("{kind: bootc, image: x, root_size: 1Q}", "source.root_size: '1Q' is not a size", None, 3, 48),
+    ("{kind: clone, from_vm: a, from_snapshot: s}", "cannot be a clone of itself", None, 3, 36),
+    ("{kind: clone, from_vm: aa, from_snapshot: s}", "no VM 'aa' is declared", "did you mean 'a'?", 3, 36),
+]
+
+
+@pytest.mark.parametrize(("source", "message", "hint", "line", "column"), SOURCE_RULES)
+def test_source_rules(tmp_path: Path, source: str, message: str, hint: str | None, line: int, column: int) -> None:
+    error = one(errors_of(tmp_path, _vm("disk_size: 20G", source)))
+    assert message in error.message
+    assert hint is None or hint in (error.hint or "")
+    assert place(error) == ("vms.yml", line, column)
+
+
+@pytest.mark.parametrize("source", ["{kind: bootc, image: x}", BOOTSTRAP])
+def test_new_disks_need_a_size(tmp_path: Path, source: str) -> None:
+    error = one(errors_of(tmp_path, _vm("ram: 2G", source)))
+    assert "'disk_size' is missing in VM 'a'" in error.message
+    assert error.hint == "for example disk_size: 20G"
+    assert place(error) == ("vms.yml", 2, 3)
+
+
+def test_architectures_without_a_bios(tmp_path: Path) -> None:
+    text = _vm("disk_size: 2G\n    firmware: bios", "{kind: bootstrap, bootstrap_arch: arm64}")
+    error = one(errors_of(tmp_path, text))
+    assert error.message == "architecture arm64 has no BIOS"
+    assert place(error) == ("vms.yml", 5, 15)
+
+
+NAMES = [
+    ("Web", "'Web' is no VM name", "for example 'web'"),
+    ("a/b", "'a/b' is no VM name", "for example 'a-b'"),
+    ("..", "'..' is no VM name", "begins with a-z"),
+    ("a b", "'a b' is no VM name", "for example 'a-b'"),
+    ("'a '", "'a ' is no VM name", "for example 'a'"),
+    ("-a", "'-a' is no VM name", "for example 'a'"),
+    ("a_b", "'a_b' is no VM name", "for example 'a-b'"),
+    ("a.b", "'a.b' is no VM name", "for example 'a-b'"),
+    ("'ä'", "'ä' is no VM name", "begins with a-z"),
+    ('"a\\n"', "is no VM name", "for example 'a'"),
+    ("''", "'' is no VM name", "begins with a-z"),
+    ("x" * 51, "is no VM name", "at most 50 characters"),
+    ("web-eph-1", "VM name 'web-eph-1' is reserved", "ephemeral"),
+]
+
+
+@pytest.mark.parametrize(("name", "message", "hint"), NAMES)
+def test_vm_names(tmp_path: Path, name: str, message: str, hint: str) -> None:
+    error = one(errors_of(tmp_path, f"vms:\n  {name}: {{source: {CLOUD}}}\n"))
+    assert message in error.message
+    assert hint in (error.hint or "")
+    assert place(error) == ("vms.yml", 2, 3)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "x" * 50, "a-b-c", "9front", "no", "1.5e1".replace(".", "")])
+def test_good_vm_names(tmp_path: Path, name: str) -> None:
+    assert errors_of(tmp_path, f"vms: {{{name}: {{source: {CLOUD}}}, a-b: {{source: {CLOUD}}}}}") == []
+
+
+def test_a_document_with_one_vm_blames_its_name(tmp_path: Path) -> None:
+    error = one(errors_of(tmp_path, f"vm:\n  name: Web\n  source: {CLOUD}\n"))
+    assert place(error) == ("vms.yml", 2, 9)
+
+
+def _two(first: str, second: str) -> str:
+    return f"vms:\n  a: {{source: {CLOUD}, {first}}}\n  b: {{source: {CLOUD}, {second}}}\n"
+
+
+COLLISIONS = [
+    ("ssh: {port: 2222}", "ssh: {port: 2222}", "host port 2222/tcp is taken by VM 'a'", "lease a free one"),
+    (
+        "ssh: {port: 2222}",
+        "network: {port_forwards: ['2222:80']}",
+        "host port 2222/tcp is taken by VM 'a'",
+        "vms.yml:2",
+    ),
+    (
+        "network: {port_forwards: ['0.0.0.0:80:80/udp']}",
+        "network: {port_forwards: ['80:80/udp']}",
+        "80/udp is taken",
+        "choose another port",
+    ),
+    ("network: {mac: '52:54:00:aa:bb:cc'}", "network: {mac: '52:54:00:AA:BB:CC'}", "is taken by VM 'a'", "derived"),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "message", "hint"), COLLISIONS)
+def test_what_two_vms_cannot_share(tmp_path: Path, first: str, second: str, message: str, hint: str) -> None:
+    error = one(errors_of(tmp_path, _two(first, second)))
+    assert message in error.message
+    assert hint in (error.hint or "")
+    assert place(error)[1] == 3
+
+
+NO_COLLISIONS = [
+    ("network: {port_forwards: ['80:80']}", "network: {port_forwards: ['80:80/udp']}"),
+    ("network: {port_forwards: ['127.0.0.2:80:80']}", "network: {port_forwards: ['80:80']}"),
+    ("ssh: {port: 0}", "ssh: {port: 0}"),
+    ("ssh: {port: 22}, network: {mode: bridge, bridge: br0}", "ssh: {port: 22}"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), NO_COLLISIONS)
+def test_what_two_vms_can_share(tmp_path: Path, first: str, second: str) -> None:
+    assert errors_of(tmp_path, _two(first, second)) == []
+
+
+def test_clones_in_a_circle_are_named_once(tmp_path: Path) -> None:
+    clone = "{source: {kind: clone, from_vm: %s, from_snapshot: s}}"
+    text = f"vms:\n  a: {clone % 'b'}\n  b: {clone % 'c'}\n  c: {clone % 'a'}\n  d: {clone % 'a'}\n"
+    error = one(errors_of(tmp_path, text))
+    assert error.message == "clones go round in a circle: a → b → c → a"
+    assert place(error) == ("vms.yml", 2, 38)
+
+
+GOOD = [
+    "disk_size: 1000M",
+    "ram: 4096",
+    "ram: 1.5G",
+    "machine: q35\n    firmware: uefi-secure\n    libvirt: {features: {smm: true}}",
+    "machine: virt",
+    "network: {mode: bridge, bridge: br0}",
+    "network: {mode: nat, bridge: default}",
+    "network: {port_forwards: ['[::1]:80:80', '0.0.0.0:81:81']}",
+    "ssh: {port: 0, port_auto: true}",
+    "ssh: {port_auto: true}",
+    "ssh: {key_source: ~/.ssh/id.pub}",
+    "ssh: {key_source: ./me.pub}",
+    "autostart: true\n    backend: libvirt",
+    "cloud_init: {ov_install: {strategy: url, url: 'https://x/y'}}",
+    "cloud_init: {extra: ''}",
+]
+
+
+@pytest.mark.parametrize("fields", GOOD)
+def test_what_the_rules_leave_alone(tmp_path: Path, fields: str) -> None:
+    assert errors_of(tmp_path, _vm(fields)) == []
