@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovtasks.jsonvalue import Json
+from ovtasks.render.apt_sources import apt_command
 from ovtasks.render.distro import Distro
 from ovtasks.spec.model import Mirrors
 
@@ -40,8 +41,12 @@ def mirrors(wanted: Mirrors, distro: Distro | None) -> dict[str, Json]:
     """
     data: dict[str, Json] = {}
     bootcmd: list[Json] = []
-    if wanted.apt:
-        data["apt"] = _apt(wanted.apt, distro)
+    if wanted.apt and distro and distro.name == "ubuntu":
+        data["apt"] = _apt(wanted.apt)
+    elif wanted.apt:
+        # else cloud-init would write the sources anew, after bootcmd
+        data["apt"] = {"preserve_sources_list": True}
+        bootcmd.append([*apt_command(wanted.apt)])
     if wanted.dnf:
         bootcmd.append(["sh", "-c", _DNF_SCRIPT, "ov-mirrors", dnf_sed(wanted.dnf)])
     if wanted.pacman:
@@ -53,18 +58,13 @@ def mirrors(wanted: Mirrors, distro: Distro | None) -> dict[str, Json]:
     return data
 
 
-def _apt(urls: Sequence[str], distro: Distro | None) -> dict[str, Json]:
+def _apt(urls: Sequence[str]) -> dict[str, Json]:
     """cloud-init takes the first of ``search`` whose host resolves.
 
-    Without a ``security`` entry it would look for the security suite under the primary mirror too: right for Ubuntu,
-    but Debian keeps it in an archive of its own.
+    Without a ``security`` entry it looks for the security suite under the primary mirror too: right for Ubuntu.
     """
     choice: dict[str, Json] = {"uri": urls[0]} if len(urls) == 1 else {"search": list(urls)}
-    apt: dict[str, Json] = {"preserve_sources_list": False, "primary": [{"arches": ["default"], **choice}]}
-    is_debian = distro.name == "debian" if distro else any("/debian" in url for url in urls)
-    if is_debian:
-        apt["security"] = [{"arches": ["default"], "uri": "http://security.debian.org/debian-security"}]
-    return apt
+    return {"preserve_sources_list": False, "primary": [{"arches": ["default"], **choice}]}
 
 
 def dnf_sed(urls: Sequence[str]) -> str:

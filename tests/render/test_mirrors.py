@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import json
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,36 +18,36 @@ import pytest
 from ovtasks.render.cloud_init import INSTALL_SCRIPT
 from ovtasks.render.distro import detect
 from ovtasks.render.mirrors import PACMAN_LIST, mirrors
-from ovtasks.spec.model import CloudInit, Mirrors
+from ovtasks.spec.model import CloudInit, Mirrors, Source
 from tests.render.specs import UNKNOWN, bootstrap, cloud_image, data, vm
 
 M = "https://m.example/root"
 REPOSITORIES = {  # a vendor's line → ours
-    "metalink=https://mirrors.fedoraproject.org/metalink?repo=fedora-$releasever&arch=$basearch": (
+    "metalink=https://vendor.example/metalink?repo=fedora-$releasever&arch=$basearch": (
         f"baseurl={M}/releases/$releasever/Everything/$basearch/os/"
     ),
-    "metalink=https://mirrors.fedoraproject.org/metalink?repo=updates-released-f$releasever&arch=$basearch": (
+    "metalink=https://vendor.example/metalink?repo=updates-released-f$releasever&arch=$basearch": (
         f"baseurl={M}/updates/$releasever/Everything/$basearch/"
     ),
-    "metalink=https://mirrors.fedoraproject.org/metalink?repo=fedora-41&arch=x86_64": (
+    "metalink=https://vendor.example/metalink?repo=fedora-41&arch=x86_64": (
         f"baseurl={M}/releases/41/Everything/x86_64/os/"
     ),
-    "metalink=https://mirrors.fedoraproject.org/metalink?repo=fedora-debug-$releasever&arch=$basearch": None,
-    "metalink=https://mirrors.centos.org/metalink?repo=centos-baseos-$stream&arch=$basearch&protocol=https,http": (
+    "metalink=https://vendor.example/metalink?repo=fedora-debug-$releasever&arch=$basearch": None,
+    "metalink=https://vendor.example/metalink?repo=centos-baseos-$stream&arch=$basearch&protocol=https,http": (
         f"baseurl={M}/$stream/BaseOS/$basearch/os/"
     ),
-    "metalink=https://mirrors.centos.org/metalink?repo=centos-appstream-10-stream&arch=$basearch&protocol=https": (
+    "metalink=https://vendor.example/metalink?repo=centos-appstream-10-stream&arch=$basearch&protocol=https": (
         f"baseurl={M}/10-stream/AppStream/$basearch/os/"
     ),
-    "metalink=https://mirrors.centos.org/metalink?repo=centos-baseos-source-$stream&arch=source": None,
-    "mirrorlist=https://mirrors.rockylinux.org/mirrorlist?arch=$basearch&repo=AppStream-$releasever$rltype": (
+    "metalink=https://vendor.example/metalink?repo=centos-baseos-source-$stream&arch=source": None,
+    "mirrorlist=https://vendor.example/mirrorlist?arch=$basearch&repo=AppStream-$releasever$rltype": (
         f"baseurl={M}/$releasever/AppStream/$basearch/os/"
     ),
-    "mirrorlist=https://mirrors.almalinux.org/mirrorlist/$releasever/baseos": (
+    "mirrorlist=https://vendor.example/mirrorlist/$releasever/baseos": (
         f"baseurl={M}/$releasever/BaseOS/$basearch/os/"
     ),
-    "mirrorlist=https://mirrors.almalinux.org/mirrorlist/$releasever/baseos-debug": None,
-    "#metalink=https://mirrors.fedoraproject.org/metalink?repo=fedora-$releasever&arch=$basearch": None,
+    "mirrorlist=https://vendor.example/mirrorlist/$releasever/baseos-debug": None,
+    "#metalink=https://vendor.example/metalink?repo=fedora-$releasever&arch=$basearch": None,
     "gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-$releasever-$basearch": None,
 }
 
@@ -78,7 +80,7 @@ def test_dnf_repositories_are_turned_to_the_mirror(tmp_path: Path) -> None:
 def test_dnf_takes_several_mirrors_and_odd_characters(tmp_path: Path) -> None:
     folder = tmp_path / "etc/yum.repos.d"
     folder.mkdir(parents=True)
-    line = "metalink=https://mirrors.fedoraproject.org/metalink?repo=fedora-$releasever&arch=$basearch\n"
+    line = "metalink=https://vendor.example/metalink?repo=fedora-$releasever&arch=$basearch\n"
     (folder / "a.repo").write_text(line)
     run_in(tmp_path, bootcmd(dnf=("http://a/~u/x&y", "http://b")))
     tail = "releases/$releasever/Everything/$basearch/os/"
@@ -103,16 +105,24 @@ def test_pacman_gets_a_list_of_its_own(tmp_path: Path) -> None:
     assert file["content"] == f"Server = {M}/$repo/os/$arch\nServer = http://b/$repo/os/x86_64\n"
 
 
-def test_apt() -> None:
-    ubuntu = mirrors(Mirrors(apt=("http://a/ubuntu",)), detect(bootstrap(distro="ubuntu")))
-    assert ubuntu == {
+def test_apt_on_ubuntu_is_cloud_inits_own_module() -> None:
+    ubuntu = detect(bootstrap(distro="ubuntu"))
+    assert mirrors(Mirrors(apt=("http://a/ubuntu",)), ubuntu) == {
         "apt": {"preserve_sources_list": False, "primary": [{"arches": ["default"], "uri": "http://a/ubuntu"}]}
     }
-    debian: Any = mirrors(Mirrors(apt=("http://a", "http://b")), detect(bootstrap()))
-    assert debian["apt"]["primary"] == [{"arches": ["default"], "search": ["http://a", "http://b"]}]
-    assert debian["apt"]["security"][0]["uri"].endswith("/debian-security")
-    unknown: Any = mirrors(Mirrors(apt=("http://a/debian",)), detect(cloud_image(UNKNOWN)))
-    assert "security" in unknown["apt"]
+    several: Any = mirrors(Mirrors(apt=("http://a", "http://b")), ubuntu)
+    assert several["apt"]["primary"] == [{"arches": ["default"], "search": ["http://a", "http://b"]}]
+
+
+@pytest.mark.parametrize("source", [bootstrap(), cloud_image(UNKNOWN), cloud_image()])
+def test_apt_elsewhere_is_a_command_and_names_only_the_wanted_hosts(source: Source) -> None:
+    made: Any = mirrors(Mirrors(apt=("http://a.example/debian", "http://b.example")), detect(source))
+    assert made["apt"] == {"preserve_sources_list": True}
+    (command,) = made["bootcmd"]
+    assert command[:2] == ["sh", "-c"]
+    assert command[3:5] == ["ov-mirrors", "/etc"]
+    assert command[6:] == ["http://a.example/debian", "http://b.example"]
+    assert set(re.findall(r"https?://[^\"' ]*", json.dumps(made))) == {"http://a.example/debian", "http://b.example"}
 
 
 def test_bootcmd_of_the_user_comes_after_the_mirrors() -> None:
