@@ -20,7 +20,7 @@ MAGIC = b"ovspec1\n"
 RACY_NS = 50_000_000  # a file changed less than this ago may change again within the same mtime
 
 Kinds = Callable[[str], Mapping[str, Any] | None]
-Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int, int] | None
 
 
 class Entry(NamedTuple):
@@ -49,12 +49,12 @@ class Known(NamedTuple):
 
 
 def stamp(path: str | Path) -> Stamp:
-    """What tells one version of a file from the next: mtime in ns, size, inode; None when there is no file."""
+    """What tells one version of a file from the next: mtime (ns), size, inode, ctime (ns); None without a file."""
     try:
         found = os.stat(path)  # noqa: PTH116 — Path objects cost more than the call itself
     except (OSError, ValueError):
         return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino)
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
 
 
 def _program() -> tuple[Any, ...]:

@@ -74,7 +74,7 @@ class Reader:
             return
         # The names of the other kinds are known in every file but the two that are for VMs alone.
         schema = "vms" if path.name in VM_FILES else "overthink"
-        self.errors += self.checker.check_root(document, schema)
+        self.errors += self.checker.check_root(data, document, schema)
         for key in ("vms", "vm"):
             for name, value, place in _entries(data, key):
                 self._vm(name, value, document, place, path)

@@ -88,11 +88,12 @@ class Checker:
         self._sources: dict[str, Any] = {kind: self._new(source_schema(kind)) for kind in KINDS}
         self.plugin_schemas: dict[str, Mapping[str, Any]] = {}
 
-    def check_root(self, document: Document, name: str) -> list[InputError]:
-        """Errors of a file's top level; what lies below ``vms:`` and ``vm:`` is left to :meth:`check_vm`."""
+    def check_root(self, data: Mapping[str, Any], document: Document, name: str) -> list[InputError]:
+        """Errors of a file's top level ``data``; what lies below ``vms:`` and ``vm:`` is left to :meth:`check_vm`."""
         top = inlined(name)
         shallow = {**top, "properties": {key: _shallow(value) for key, value in top["properties"].items()}}
-        return self._explain(self._new(shallow).iter_errors(document.data), document, ())
+        data = {key: value for key, value in data.items() if value is not None}  # "vms:" with all below commented out
+        return self._explain(self._new(shallow).iter_errors(data), document, ())
 
     def check_vm(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
         """The VM at ``path`` of ``document`` with its scalars as the schema wants them, and all violations."""

@@ -172,7 +172,11 @@ class _Frame:
         self.key_at: Position = position
 
 
-_MERGE = "\0<<"  # cannot be written: NUL is not YAML
+class _MergeKey(str):
+    __slots__ = ()
+
+
+_MERGE = _MergeKey("<<")  # known by identity: a quoted "<<" is a key like any other
 
 
 class _Composer:
@@ -315,7 +319,7 @@ class _Composer:
         if not frame.is_map:
             frame.items[len(frame.data)] = mark
             frame.data.append(value)
-        elif frame.key == _MERGE:
+        elif frame.key is _MERGE:
             self.merge(frame, value, mark)
             frame.key = None
         else:

@@ -161,7 +161,7 @@ def test_vm_names(tmp_path: Path, name: str, message: str, hint: str) -> None:
     assert place(error) == ("vms.yml", 2, 3)
 
 
-@pytest.mark.parametrize("name", ["a", "0", "x" * 50, "a-b-c", "9front", "no", "1.5e1".replace(".", "")])
+@pytest.mark.parametrize("name", ["a", "0", "x" * 50, "a-b-c", "9front", "no", "15e1"])
 def test_good_vm_names(tmp_path: Path, name: str) -> None:
     assert errors_of(tmp_path, f"vms: {{{name}: {{source: {CLOUD}}}, a-b: {{source: {CLOUD}}}}}") == []
 
