@@ -62,7 +62,7 @@ class StepTask(OvTask):
             step.name,
             [_nothing],
             task_dep=list(step.needs),
-            targets=[relative(target, graph.project.root) for target in step.targets],
+            targets=[relative(target) for target in step.targets],
             uptodate=[Fresh()],
             doc=step.title,
             title=lambda task: f"{task.name}  {step.title}",
@@ -215,10 +215,9 @@ def _vm_tasks(graph: Graph, vm: str, display: Display, made: dict[str, Task]) ->
                 yield StepTask(graph, step, display)
 
 
-def relative(path: Path, root: Path) -> str:
-    """As a user writes it in a ``file_dep``: relative to the project inside it, absolute outside."""
-    text, prefix = str(path), f"{root}{os.sep}"
-    return text.removeprefix(prefix)
+def relative(path: Path) -> str:
+    """As a user writes it in a ``file_dep``: relative to the current folder (doit's is the project) if below it."""
+    return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def clean_steps(steps: Iterable[Step], outstream: Any, name: str, dryrun: bool) -> None:

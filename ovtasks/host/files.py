@@ -23,22 +23,41 @@ def fsync_directory(directory: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
-    """Write ``path`` as a whole or not at all: temporary file in the same directory, fsync, rename."""
+    """Write ``path`` as a whole or not at all: temporary file in the same directory, fsync, rename.
+
+    The temporary name is always the same, so that what a killed process left is taken over by the next one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    part = path.with_name(f".{path.name}.part")
+    fd = _open_locked(part, mode)
     try:
         with os.fdopen(fd, "wb") as file:
             os.fchmod(file.fileno(), mode)
+            file.truncate(0)
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+            part.replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
+        part.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+
+
+def _open_locked(part: Path, mode: int) -> int:
+    """Open ``part`` for writing, alone: a file that was renamed while we waited for its lock is not it any more."""
+    while True:
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if part.stat().st_ino == os.fstat(fd).st_ino:
+                return fd
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -62,25 +81,41 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def _copy_sparse(source: Path, target: Path) -> None:
-    """Copy data extents only: holes stay holes."""
+    """Copy data extents only: holes stay holes. Blocks are shared where the file system can (reflink)."""
     with source.open("rb") as src, target.open("wb") as dst:
         size = os.fstat(src.fileno()).st_size
         os.ftruncate(dst.fileno(), size)
-        offset = 0
-        while offset < size:
-            try:
-                start = os.lseek(src.fileno(), offset, os.SEEK_DATA)
-            except OSError as e:
-                if e.errno == errno.ENXIO:  # only a hole is left
-                    break
-                raise
-            offset = os.lseek(src.fileno(), start, os.SEEK_HOLE)
-            while start < offset:
-                copied = os.copy_file_range(src.fileno(), dst.fileno(), offset - start, start, start)
+        for start, end in _extents(src.fileno(), size):
+            while start < end:
+                copied = _copy_range(src.fileno(), dst.fileno(), start, end - start)
                 if copied == 0:
                     raise OvError(f"{source} became shorter while it was copied")
                 start += copied
         os.fsync(dst.fileno())
+
+
+def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """The parts of a file that hold data, as (start, end) in bytes."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError as e:
+            if e.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        yield start, end
+
+
+def _copy_range(source: int, target: int, offset: int, count: int) -> int:
+    """Copy up to ``count`` bytes at ``offset``; returns how many."""
+    try:
+        return os.copy_file_range(source, target, count, offset, offset)
+    except OSError as e:
+        if e.errno not in {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise
+    return os.pwrite(target, os.pread(source, min(count, 1 << 20), offset), offset)
 
 
 @contextlib.contextmanager

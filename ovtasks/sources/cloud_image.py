@@ -9,7 +9,6 @@ from pathlib import Path
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.files import write_atomic
 from ovtasks.host.paths import image_store
 from ovtasks.jsonvalue import Json
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
@@ -100,7 +99,7 @@ def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
         fetched = revalidate(request, Fetched.from_json(known), workspace.progress)
     else:
         fetched = fetch(request, workspace.progress)
-    write_atomic(workspace.part(target), record_text(fetched.to_json()))
+    workspace.part(target).write_text(record_text(fetched.to_json()), encoding="utf-8")
     workspace.commit(target, digest=f"sha256:{fetched.sha256}")
     workspace.fact("fetched", fetched.to_json())
     workspace.fact("fetched_epoch", datetime.fromisoformat(fetched.fetched_at).timestamp())
@@ -121,7 +120,7 @@ def _verify(workspace: Workspace, request: object, fetch: str, project: Project)
     link = project.output / IMAGES / f"{verified.sha256}.{verified.format}"
     Store(request.store).link(verified.sha256, link)
     target = workspace.step.targets[0]
-    write_atomic(workspace.part(target), record_text(verified.to_json()))
+    workspace.part(target).write_text(record_text(verified.to_json()), encoding="utf-8")
     workspace.commit(target, digest=f"sha256:{verified.sha256}")
     workspace.also(link, digest=f"sha256:{verified.sha256}")
     base_facts(workspace, verified.sha256, verified.format, verified.virtual_size, link.relative_to(project.root))

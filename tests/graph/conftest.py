@@ -1,0 +1,26 @@
+"""A small image and a project for each test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.graph.workbench import DODO, Workbench, make_image
+
+
+@pytest.fixture(scope="session")
+def small_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 16 MiB qcow2 image; tests must not change it."""
+    path = tmp_path_factory.mktemp("images") / "small.qcow2"
+    make_image(path)
+    return path
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    """An empty project with the two-line dodo.py."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "dodo.py").write_text(DODO, encoding="utf-8")
+    return Workbench(root)

@@ -1,0 +1,120 @@
+"""A project in a temporary folder, driven through the real programs ``ov`` and ``doit``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ovtasks.graph.receipt import Receipt, sha256_of
+from ovtasks.graph.step import Step
+
+ROOT = Path(__file__).parents[2]
+OV = [sys.executable, "-c", "import sys; sys.argv[0] = 'ov'; from ovtasks.cli import main; sys.exit(main())"]
+DOIT = [sys.executable, "-m", "doit"]
+DODO = "from ovtasks import load_tasks\nload_tasks(globals())\n"
+TIMEOUT = 120.0
+
+
+def make_image(path: Path, size: str = "16M", *, mark: bytes = b"") -> str:
+    """A small qcow2 image with some content; returns its sha256 in hexadecimal."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, size], check=True)
+    subprocess.run(
+        ["qemu-io", "-f", "qcow2", "-c", f"write -P {len(mark) + 1} 0 64k", path], check=True, capture_output=True
+    )
+    return sha256_of(path).removeprefix("sha256:")
+
+
+@dataclass
+class Workbench:
+    """``root`` is the project; ``env`` is added to the environment of what is run."""
+
+    root: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def write(self, vms: Mapping[str, Any], name: str = "vms.yml") -> None:
+        """Declare VMs (JSON is YAML)."""
+        (self.root / name).write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
+
+    def start(self, argv: list[str], **options: Any) -> subprocess.Popen[str]:
+        """A program in the project's folder, in a session of its own."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        return subprocess.Popen(argv, cwd=self.root, env={**os.environ, **self.env}, **{**pipes, **options})
+
+    def run(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run to the end."""
+        with self.start(argv) as process:
+            out, err = process.communicate(timeout=TIMEOUT)
+        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+    def ov(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run ``ov`` and expect an exit code (None: any)."""
+        done = self.run([*OV, *words])
+        assert code is None or done.returncode == code, f"ov {' '.join(words)}: {done}"
+        return done
+
+    def doit(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run ``doit`` and expect an exit code (None: any)."""
+        done = self.run([*DOIT, *words])
+        assert code is None or done.returncode == code, f"doit {' '.join(words)}: {done}"
+        return done
+
+    def plan(self, *words: str) -> dict[str, str]:
+        """State by step."""
+        steps = json.loads(self.ov("plan", "--json", *words).stdout)["steps"]
+        return {step["step"]: step["state"] for step in steps}
+
+    def reasons(self, *words: str) -> dict[str, list[str]]:
+        """Texts of the reasons by step, of those that are not fresh."""
+        steps = json.loads(self.ov("plan", "--json", *words).stdout)["steps"]
+        return {s["step"]: [r["text"] for r in s["reasons"]] for s in steps if s["state"] != "fresh"}
+
+    def files(self) -> dict[str, tuple[int, int, int]]:
+        """Everything below ``output/`` that is a result: size, time, inode."""
+        found = {}
+        for path in sorted((self.root / "output").rglob("*")):
+            relative = str(path.relative_to(self.root))
+            if path.is_file() and not relative.startswith("output/.ov/"):
+                stat = path.stat()
+                found[relative] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        return found
+
+    def contents(self) -> dict[str, str]:
+        """Digests of all VMs' artifacts; receipts are left out, because they hold times."""
+        names = (name for name in self.files() if not name.startswith("output/.") and not name.endswith(".json"))
+        return {name: sha256_of(self.root / name) for name in names}
+
+    def leftovers(self) -> list[str]:
+        """Half-made files and markers anywhere in the project and the cache."""
+        places = [
+            self.root,
+            *(Path(value) for key, value in {**os.environ, **self.env}.items() if key.startswith("XDG_")),
+        ]
+        return sorted(
+            str(path)
+            for place in places
+            if place.is_dir()
+            for path in place.rglob("*")
+            if path.is_file() and (path.name.endswith((".part", ".running", ".link")) or ".part" in path.name)
+        )
+
+    def receipt(self, step: Step) -> Receipt:
+        found = Receipt.load(step.receipt)
+        assert found is not None
+        return found
+
+
+def cloud_vm(image: Path, **fields: Any) -> dict[str, Any]:
+    """A VM from a local image file, without keys."""
+    source = {"kind": "cloud_image", "url": str(image), "checksum": {"type": "none"}}
+    return {"source": source, "disk_size": "1G", "ssh": {"key_source": "none"}, **fields}
+
+
+def ran(output: str) -> list[str]:
+    """The steps that a run of doit executed, from its report."""
+    return [line.split()[1] for line in output.splitlines() if line.startswith(".  ")]
