@@ -33,8 +33,8 @@ BOOTSTRAP = (*DISK, "mmdebstrap", "mke2fs", "mkfs.fat", "mcopy", "sfdisk")
 BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
     *(*BOOTSTRAP, *BENCH),
-    *("OVMF", "cloud-init", "dash", "dot", "git", "gpg", "gpgv", "mkfs.btrfs", "qemu-system-x86_64", "shellcheck"),
-    *("ssh", "ssh-keygen", "xz", "zstd"),
+    *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpgv", "isoinfo", "mkfs.btrfs"),
+    *("qemu-io", "qemu-system-x86_64", "setpriv", "shellcheck", "ssh", "ssh-keygen", "unshare", "xz", "zstd"),
 )
 GOALS = {"test": TEST, "bench": BENCH}
 CHAIN = frozenset({"build", "disk", "fetch", "seed", "verify"})

@@ -8,6 +8,10 @@ from pathlib import Path
 # program → package, by family; a family left out uses the program's own name; "" says that nothing brings it there.
 PACKAGES: dict[str, dict[str, str]] = {
     "qemu-img": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-img"},
+    "qemu-io": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-tools"},
+    "setpriv": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
+    "unshare": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
+    "blkid": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
     "qemu-system-x86_64": {
         "debian": "qemu-system-x86",
         "fedora": "qemu-kvm",

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from ovtasks.host.run import require
 from tests.checkout import ROOT, run
 from tests.launcher.conftest import Bare
 
@@ -39,6 +40,9 @@ def test_any_folder_and_any_way_to_call_it(bare: Bare, tmp_path: Path) -> None:
         ["./twice", "list"],
         ["../a project/doitw", "list"],
         ["sh", "twice", "list"],
+        [require("dash"), "./direct", "list"],
+        [require("bash"), "twice", "list"],
+        [require("bash"), "--posix", "../a project/doitw", "list"],
         ["from-path", "list"],
     ):
         argv = ["env", "-C", str(elsewhere), *map(str, call)]
