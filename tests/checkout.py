@@ -33,8 +33,9 @@ def clone(target: Path) -> Path:
     """``git clone`` this checkout to ``target``, and bring along what is not committed yet."""
     git = ("git", "-c", "safe.directory=*")
     run(*git, "clone", "--quiet", "--no-hardlinks", ROOT, target, cwd=ROOT, check=True)
-    changed = run(*git, "ls-files", "-z", "--modified", "--others", "--exclude-standard", cwd=ROOT, check=True)
-    for name in filter(None, changed.stdout.split("\0")):
+    changed = run(*git, "diff", "-z", "--name-only", "--no-renames", "HEAD", cwd=ROOT, check=True).stdout
+    new = run(*git, "ls-files", "-z", "--others", "--exclude-standard", cwd=ROOT, check=True).stdout
+    for name in filter(None, (changed + new).split("\0")):
         if (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
