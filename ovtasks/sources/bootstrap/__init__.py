@@ -17,13 +17,15 @@ from pathlib import Path
 from ovtasks.errors import Where
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import flock, link_or_copy, write_atomic
 from ovtasks.host.paths import image_store
 from ovtasks.host.run import run
 from ovtasks.images.store import Store
 from ovtasks.jsonvalue import Json, canonical, digest
-from ovtasks.sources.bootstrap import disk, tree
+from ovtasks.sources.bootstrap import image, tree
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
+from ovtasks.sources.disk import IMAGES, base_facts, disk_step
+from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.spec.model import BootstrapSource, Project, VmSpec
 
 FORMAT = "qcow2"
@@ -36,8 +38,14 @@ class Bootstrap:
     schema: Mapping[str, Json] | None = None
 
     def steps(self, vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
-        """:raises InputError: the source names something that cannot be made."""
-        return [base_step(vm, project, options)]
+        """The VM's steps; the base image is shared by all VMs with the same recipe.
+
+        :raises InputError: the source names something that cannot be made.
+        """
+        base = base_step(vm, project, options)
+        disk = disk_step(vm, project, options, base=base.name)
+        key = key_step(vm)
+        return [base, disk, *([key] if key else []), seed_step(vm, project, options.type, disk.name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +67,12 @@ def base_step(vm: VmSpec, project: Project, options: BuildOptions) -> Step:
     assert isinstance(vm.source, BootstrapSource)
     recipe = resolve(vm.source, vm.where, platform.machine())
     return Step(
-        name=f"base:{recipe.key}",
+        name=f"base:@{recipe.key}",
         inputs=recipe.inputs,
-        targets=(project.output / ".images" / f"bootstrap-{recipe.key}.json",),
+        targets=(project.output / IMAGES / f"bootstrap-{recipe.key}.json",),
         run=partial(_run, recipe, project, vm.where),
-        title=f"{recipe.distro} {recipe.suite} base image",
+        title=f"{recipe.distro} {recipe.suite} root image",
+        makes="base image",
         shared=True,
         refresh="packages are fetched anew (--refresh)" if options.refresh else None,
     )
@@ -73,23 +82,16 @@ def _run(recipe: Recipe, project: Project, where: Where, ws: Workspace) -> None:
     store = Store(image_store())
     scratch = project.state / "work" / recipe.key
     with store.lock(f"bootstrap-{recipe.key}", waiting=lambda who: ws.progress.note(f"waiting for {who}")):
-        image = build(recipe, store, scratch, where, ws)
-    path = project.output / ".images" / f"{image.sha256}.{FORMAT}"
-    store.link(image.sha256, path)
-    facts: dict[str, Json] = {
-        "sha256": image.sha256,
-        "format": FORMAT,
-        "virtual_size": image.virtual_size,
-        "path": str(path.relative_to(project.root)),
-    }
-    for key, value in facts.items():
-        ws.fact(key, value)
-    ws.fact("packages", digest(image.packages))
+        built = build(recipe, store, scratch, where, ws)
+    path = project.output / IMAGES / f"{built.sha256}.{FORMAT}"
+    store.link(built.sha256, path)
+    base_facts(ws, built.sha256, FORMAT, built.virtual_size, path.relative_to(project.root))
+    record = {**ws.facts, "recipe": recipe.inputs, "packages": built.packages}
+    ws.fact("packages", digest(built.packages))
     (target,) = ws.step.targets
-    record = {**facts, "recipe": recipe.inputs, "packages": image.packages}
     write_atomic(ws.part(target), canonical(record) + "\n")
-    ws.commit(target, digest=f"sha256:{image.sha256}")
-    ws.also(path, digest=f"sha256:{image.sha256}")
+    ws.commit(target, digest=f"sha256:{built.sha256}")
+    ws.also(path, digest=f"sha256:{built.sha256}")
 
 
 def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspace) -> Image:
@@ -97,28 +99,36 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
 
     :raises InputError: no such suite or package. :raises OvError: a tool is missing or failed, no network, no space.
     """
-    part = store.part(f"bootstrap-{recipe.key}")
-    tree.remove(scratch)
-    scratch.mkdir(parents=True)
-    try:
-        made = tree.make(recipe, scratch, ws.progress, where)
-        ws.progress.update(75, 100, "%")
-        ws.progress.note(f"{len(made.packages)} packages; making the {recipe.rootfs} disk")
-        raw = disk.assemble(recipe, made, scratch)
-        ws.progress.update(85, 100, "%")
-        part.parent.mkdir(parents=True, exist_ok=True)
-        run(["qemu-img", "convert", "-c", "-f", "raw", "-O", FORMAT, "-o", "compression_type=zstd", raw.path, part])
-        sha256 = _digest_durably(part)
-        store.add(part, sha256)
-        ws.progress.update(100, 100, "%")
-        return Image(sha256, raw.size, made.packages)
-    finally:
-        part.unlink(missing_ok=True)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    with flock(tree.lock_of(scratch)):
+        tree.sweep(scratch.parent)
         tree.remove(scratch)
+        scratch.mkdir()
+        try:
+            made = tree.make(recipe, scratch, ws.progress, where)
+            ws.progress.update(75, 100, "%")
+            ws.progress.note(f"{len(made.packages)} packages; making the {recipe.rootfs} disk")
+            raw = image.assemble(recipe, made, scratch)
+            ws.progress.update(85, 100, "%")
+            sha256 = _store(raw.path, scratch / f"disk.{FORMAT}", store, f"bootstrap-{recipe.key}")
+            ws.progress.update(100, 100, "%")
+            return Image(sha256, raw.size, made.packages)
+        finally:
+            tree.remove(scratch)
 
 
-def _digest_durably(path: Path) -> str:
-    with path.open("rb") as file:
-        value = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-    return value
+def _store(raw: Path, converted: Path, store: Store, key: str) -> str:
+    """Compress the disk and put it into the store; returns its sha256."""
+    options = ["-c", "-f", "raw", "-O", FORMAT, "-o", "compression_type=zstd"]
+    run(["qemu-img", "convert", *options, raw, converted])
+    with converted.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    part = store.part(key)
+    with store.guard("put an image into the store"):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        link_or_copy(converted, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    store.add(part, sha256)
+    return sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
@@ -169,6 +170,22 @@ def _check_space(directory: Path) -> None:
             f"{directory} has {free >> 20} MiB free; a bootstrap build needs about {SCRATCH_NEED >> 20} MiB",
             hint="free some space, or put the project elsewhere",
         )
+
+
+def lock_of(scratch: Path) -> Path:
+    """Held while the scratch folder is in use."""
+    return scratch.with_name(f"{scratch.name}.lock")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the scratch folders below ``folder`` that killed runs of other recipes left behind."""
+    for lock in sorted(folder.glob("*.lock")):
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # in use, by us or by another process
+                continue
+            remove(lock.with_suffix(""))
 
 
 def remove(scratch: Path) -> None:
