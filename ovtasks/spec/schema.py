@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -73,7 +74,21 @@ def _validator_class() -> Any:
     # JSON Schema takes 2.0 for an integer; a dataclass's int must be one.
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     extend: Any = validators.extend  # has no type hints
-    return extend(Draft202012Validator, type_checker=types)
+    return extend(Draft202012Validator, {"pattern": _pattern}, type_checker=types)
+
+
+def _pattern(validator: Any, pattern: str, value: object, schema: Schema) -> Iterator[Any]:
+    """JSON Schema's ``$`` is the very end; Python's also matches before a last line break, which no name may hold."""
+    from jsonschema import ValidationError
+
+    if isinstance(value, str) and not _compiled(pattern).search(value):
+        yield ValidationError(f"does not match {pattern}")
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    dollar = pattern.endswith("$") and not pattern.endswith("\\$")
+    return re.compile(pattern[:-1] + r"\Z" if dollar else pattern)
 
 
 class Checker:

@@ -175,7 +175,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     folder = tmp_path_factory.mktemp("fields")
     found: dict[str, set[str]] = {}
     for path, value in {**VALUES, "network.bridge": "br0"}.items():
-        base = {"source": SOURCES["cloud_image"]}
+        base: dict[str, Any] = {"source": SOURCES["cloud_image"]}
         if "[]" in path:
             base = _put(base, path.partition("[]")[0], VALUES[path.partition("[]")[0]])
         elif path.startswith("cloud_init."):

@@ -136,6 +136,8 @@ VM_ERRORS = [
     ("cloud_init: {write_files: [{path: /x, perms: rw}]}", "'rw' is no octal mode", "0644", 4, 50),
     ("cloud_init: {write_files: [{path: /x, encoding: rot13}]}", "must be one of b64, gz", None, 4, 53),
     ("cloud_init: {hostname: a_b}", "'a_b' is no host name", None, 4, 28),
+    ('cloud_init: {hostname: "a\\n"}', "is no host name", None, 4, 28),
+    ('ssh: {user: "root\\n"}', "is no user name", None, 4, 17),
     ("cloud_init: {ov_install: {checksum: 'md5:1'}}", "is no checksum", None, 4, 41),
     ("cloud_init: {ov_install: {strategy: ftp}}", "must be one of auto, scp, url, skip", None, 4, 41),
     ("cloud_init: {extra: 5}", "cloud_init.extra must be one YAML mapping", "mapping", 4, 25),
