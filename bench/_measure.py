@@ -1,0 +1,98 @@
+"""Whole processes, timed in turns: wall time and peak memory as the operating system accounts them."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPTS = Path(sys.executable).parent
+PYTHON_PASS = [sys.executable, "-c", "pass"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Median wall time in milliseconds and peak memory in MiB over the runs of one command."""
+
+    name: str
+    wall: tuple[float, ...]
+    peak: float
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.wall)
+
+    def ratio(self, other: Figure) -> float:
+        """Median of the ratios run by run: both were measured in turns, so slow moments cancel out."""
+        return statistics.median(a / b for a, b in zip(self.wall, other.wall, strict=True))
+
+
+def once(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float, float]:
+    """Run one process to its end; wall milliseconds and peak MiB."""
+    # A child's peak memory starts at its parent's (Linux keeps the maximum over exec): figures are upper bounds.
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    here = Path.cwd()
+    os.chdir(cwd)
+    try:
+        start = time.perf_counter()
+        pid = os.posix_spawn(argv[0], list(argv), dict(env), file_actions=actions)
+        _, status, usage = os.wait4(pid, 0)
+        wall = (time.perf_counter() - start) * 1000
+    finally:
+        os.chdir(here)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"{' '.join(argv)} ended with {os.waitstatus_to_exitcode(status)}")
+    return wall, usage.ru_maxrss / 1024
+
+
+def in_turns(
+    commands: Mapping[str, Sequence[str]],
+    cwd: Path,
+    *,
+    runs: int = 21,
+    env: Mapping[str, str] | None = None,
+    before: Callable[[str], None] | None = None,
+) -> dict[str, Figure]:
+    """Run every command ``runs`` times, A B C A B C …, after one warm-up round."""
+    environment = {**os.environ, **(env or {})}
+    walls: dict[str, list[float]] = {name: [] for name in commands}
+    peaks: dict[str, float] = {}
+    for turn in range(runs + 1):
+        for name, argv in commands.items():
+            if before is not None:
+                before(name)
+            wall, peak = once(argv, cwd, environment)
+            if turn:
+                walls[name].append(wall)
+                peaks[name] = peak
+    return {name: Figure(name, tuple(walls[name]), peaks[name]) for name in commands}
+
+
+def table(title: str, figures: Mapping[str, Figure], base: str) -> None:
+    """Print medians, and ratios to ``base``."""
+    print(f"\n{title}")
+    for figure in figures.values():
+        ratio = figure.ratio(figures[base])
+        print(f"  {figure.name:<28} {figure.median:9.1f} ms  {ratio:7.2f} x {base}  peak {figure.peak:6.1f} MiB")
+
+
+def compile_package() -> None:
+    """As an installed package is: an editable checkout under PYTHONDONTWRITEBYTECODE is compiled at each start."""
+    package = Path(__file__).parent.parent / "ovtasks"
+    subprocess.run([sys.executable, "-m", "compileall", "-q", package], check=True)
+
+
+def verdict(limits: Mapping[str, tuple[float, float]]) -> int:
+    """Print each (measured, limit) pair; 1 when one is over."""
+    print()
+    for name, (measured, limit) in limits.items():
+        print(f"  {'ok  ' if measured <= limit else 'OVER'} {name}: {measured:.2f} (limit {limit:g})")
+    return int(any(measured > limit for measured, limit in limits.values()))

@@ -1,0 +1,121 @@
+"""Nothing to do: ``ov`` and ``doit`` beside ``python -c pass``, ninja and make on an equal graph.
+
+``python -m bench.noop [VMS]``; 1000 VMs by default, which takes a few minutes to build once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench._measure import PYTHON_PASS, SCRIPTS, compile_package, in_turns, table, verdict
+
+PYTHON = "python -c pass"
+
+
+def make_project(root: Path, count: int) -> None:
+    """``count`` VMs on one small image, built."""
+    image = root / "image.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "16M"], check=True)
+    vm = {
+        "source": {"kind": "cloud_image", "url": str(image), "checksum": {"type": "none"}},
+        "disk_size": "1G",
+        "ssh": {"key_source": "none"},
+        "cloud_init": {"packages": ["vim"]},
+    }
+    vms = {f"vm{number}": vm for number in range(count)}
+    (root / "vms.yml").write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
+    (root / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n', encoding="utf-8")
+    for words in (["vm", "build"], ["vm", "build", "vm0"]):
+        for _ in range(2):
+            subprocess.run([SCRIPTS / "ov", *words], cwd=root, check=True, capture_output=True)
+
+
+def make_peers(root: Path, count: int) -> None:
+    """The same graph for ninja and make: a shared fetch and verify, a disk and a seed for each VM, one goal each."""
+    files = root / "peers"
+    files.mkdir()
+    (files / "url").touch()
+    edges = [("fetched", ["url"]), ("verified", ["fetched"])]
+    for number in range(count):
+        (files / f"spec{number}").touch()
+        edges += [
+            (f"disk{number}", ["verified", f"spec{number}"]),
+            (f"seed{number}", [f"disk{number}", f"spec{number}"]),
+        ]
+    goals = [(f"vm{number}", [f"disk{number}", f"seed{number}"]) for number in range(count)]
+    ninja = ["rule t", " command = touch $out"]
+    ninja += [f"build {out}: t {' '.join(needs)}" for out, needs in edges]
+    ninja += [f"build {goal}: phony {' '.join(needs)}" for goal, needs in goals]
+    ninja += [f"build all: phony {' '.join(goal for goal, _ in goals)}", "default all", ""]
+    make = [f"all: {' '.join(goal for goal, _ in goals)}"]
+    make += [f"{goal}: {' '.join(needs)}" for goal, needs in goals]
+    make += [f"{out}: {' '.join(needs)}\n\ttouch $@" for out, needs in edges]
+    (files / "build.ninja").write_text("\n".join(ninja), encoding="utf-8")
+    (files / "Makefile").write_text("\n".join(make) + "\n", encoding="utf-8")
+    for tool in ("ninja", "make"):
+        subprocess.run([tool, "-C", files], check=True, capture_output=True)
+
+
+def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:
+    """Build, measure, print; the ratios with their limits."""
+    root = scratch / f"{count}"
+    root.mkdir()
+    print(f"building {count} VM{'s' if count > 1 else ''} …", flush=True)
+    make_project(root, count)
+    make_peers(root, count)
+    ov, doit = str(SCRIPTS / "ov"), str(SCRIPTS / "doit")
+    ninja, make = (shutil.which(tool) or tool for tool in ("ninja", "make"))
+    peers = str(root / "peers")
+    one = in_turns(
+        {
+            PYTHON: PYTHON_PASS,
+            "ov vm build vm0": [ov, "vm", "build", "vm0"],
+            "doit build:vm0": [doit, "build:vm0"],
+            "ninja vm0": [ninja, "-C", peers, "vm0"],
+            "make vm0": [make, "-s", "-C", peers, "vm0"],
+        },
+        root,
+    )
+    table(f"{count} in the file, one goal", one, PYTHON)
+    limits = {
+        f"ov, 1 of {count}": (one["ov vm build vm0"].ratio(one[PYTHON]), 1.3),
+        f"doit, 1 of {count}": (one["doit build:vm0"].ratio(one[PYTHON]), 11.0),
+        f"ov's memory in MiB, 1 of {count}": (one["ov vm build vm0"].peak, 25.0),
+    }
+    if count > 1:
+        everything = in_turns(
+            {
+                PYTHON: PYTHON_PASS,
+                "ov vm build": [ov, "vm", "build"],
+                "ninja": [ninja, "-C", peers],
+                "make": [make, "-s", "-C", peers],
+            },
+            root,
+        )
+        table(f"all {count}", everything, PYTHON)
+        limits |= {
+            f"ov, all {count}": (everything["ov vm build"].ratio(everything[PYTHON]), 3.0),
+            f"ov to ninja, all {count}": (everything["ov vm build"].ratio(everything["ninja"]), 1.2),
+            f"ov's memory in MiB, all {count}": (everything["ov vm build"].peak, 25.0),
+        }
+    return limits
+
+
+def main() -> int:
+    """Measure 1 VM and many."""
+    compile_package()
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    with tempfile.TemporaryDirectory(prefix="ov-bench-") as name:
+        scratch = Path(name)
+        os.environ.update(XDG_CACHE_HOME=str(scratch / "cache"), XDG_DATA_HOME=str(scratch / "data"))
+        return verdict(measure(1, scratch) | measure(count, scratch))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
