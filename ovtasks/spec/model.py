@@ -1,6 +1,7 @@
 """The spec as values: one frozen dataclass per block of ``vms.yml``.
 
-Sizes are bytes, paths are absolute, defaults are filled in where they do not depend on the machine.
+Sizes are bytes, paths are absolute, defaults are filled in where they do not depend on the machine. No ``slots``: they
+would double the time that importing this module takes, and every run of doit imports it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Injection(StrEnum):
     DISABLED = "disabled"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Checksum:
     """``type`` is ``sha256``, ``sha512`` or ``none``; without ``value`` a checksum file beside the image is used."""
 
@@ -40,7 +41,7 @@ class Checksum:
     keyring: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """Where the disk comes from. ``fields`` is the ``source:`` mapping as written (defaults not filled in)."""
 
@@ -48,7 +49,7 @@ class Source:
     fields: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CloudImageSource(Source):
     url: str = ""
     checksum: Checksum = Checksum()
@@ -57,7 +58,7 @@ class CloudImageSource(Source):
     distro: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BootcSource(Source):
     image: str = ""
     transport: str = "registry"
@@ -68,7 +69,7 @@ class BootcSource(Source):
     distro: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CloneSource(Source):
     from_vm: str = ""
     from_snapshot: str = ""
@@ -77,7 +78,7 @@ class CloneSource(Source):
     distro: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImportedSource(Source):
     libvirt_name: str = ""
     disk_path: Path = Path("/")
@@ -88,7 +89,7 @@ class ImportedSource(Source):
     distro: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BootstrapSource(Source):
     """``architecture`` is Debian's name (amd64, arm64); None means the host's. ``suite`` None: the distro's stable."""
 
@@ -104,7 +105,7 @@ class BootstrapSource(Source):
     base_user: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PortForward:
     """``protocol`` tcp or udp; ``address`` is the host's address to listen on."""
 
@@ -114,7 +115,7 @@ class PortForward:
     address: str = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Network:
     mode: str = "user"
     model: str = "virtio-net-pci"
@@ -123,7 +124,7 @@ class Network:
     port_forwards: tuple[PortForward, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ssh:
     """``user`` is resolved: explicit, else ``source.base_user``, else root for bootc, else None (nobody).
 
@@ -137,7 +138,7 @@ class Ssh:
     cloud_init: Injection = Injection.AUTO
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class User:
     name: str
     sudo: bool = False
@@ -146,7 +147,7 @@ class User:
     lock_passwd: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WriteFile:
     path: str
     content: str = ""
@@ -157,14 +158,14 @@ class WriteFile:
     defer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mirrors:
     apt: tuple[str, ...] = ()
     dnf: tuple[str, ...] = ()
     pacman: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OvInstall:
     """How the ``ov`` program gets into the guest; ``checksum`` is ``sha256:<hex>``."""
 
@@ -173,7 +174,7 @@ class OvInstall:
     checksum: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CloudInit:
     """``network`` is cloud-init's network-config, as written. ``extra`` is a mapping merged into user-data last.
 
@@ -194,7 +195,7 @@ class CloudInit:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     name: str
     description: str | None = None
@@ -203,7 +204,7 @@ class Snapshot:
     from_: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VmSpec:
     """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins."""
 
@@ -233,7 +234,7 @@ class VmSpec:
         return f"ov-{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Project:
     """Everything declared in one project. ``files`` are all files read, and the places looked at in vain."""
 

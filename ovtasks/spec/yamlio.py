@@ -1,13 +1,12 @@
 """YAML text → plain JSON-like data, and the line and column of every key and value.
 
 Plain scalars follow the core of YAML 1.2's JSON schema: ``true``/``false`` (also capitalised), ``null``/``~``/nothing,
-decimal integers and decimal fractions. Everything else is the text that was written, so ``no``, ``on``, ``0644``,
-``22:22`` and ``2024-01-01`` mean what they look like. Keys are always text.
+decimal integers, decimal fractions without an exponent. Everything else is the text that was written, so ``no``,
+``on``, ``0644``, ``22:22``, ``1e3`` and ``2024-01-01`` mean what they look like. Keys are always text.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ Key = str | int
 Position = tuple[int, int]
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})", re.ASCII)
-_FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_FRACTION = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,18}", re.ASCII)
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _TAG = "tag:yaml.org,2002:"
@@ -148,9 +147,8 @@ def _scalar(text: str) -> Json:
     if text[0] in "+-0123456789":
         if _INTEGER.fullmatch(text):
             return int(text)
-        if len(text) <= 40 and ("." in text or "e" in text or "E" in text) and _FLOAT.fullmatch(text):
-            number = float(text)
-            return number if math.isfinite(number) else text
+        if "." in text and _FRACTION.fullmatch(text):
+            return float(text)
     return text
 
 
