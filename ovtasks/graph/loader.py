@@ -21,7 +21,7 @@ from ovtasks.graph import plugins
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.checker import ReceiptChecker
 from ovtasks.graph.display import Display
-from ovtasks.graph.options import PARAMS, Overrides
+from ovtasks.graph.options import PARAMS, TYPES, Overrides
 from ovtasks.graph.reporter import OvReporter
 from ovtasks.graph.tasks import BUILD, tasks
 from ovtasks.spec.load import load_project
@@ -94,7 +94,9 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         project = self._project or _load(self._root)
         self.graph = Graph(project, Overrides())
         vms = selected(pos_args, project) or list(project.vms)
-        return own + list(tasks(self.graph, vms, prepare(self.display)))
+        only_qcow2 = cmd.execute_tasks and not any("raw" in word or "*" in word for word in pos_args)
+        types = TYPES[:1] if only_qcow2 else TYPES
+        return own + list(tasks(self.graph, vms, prepare(self.display), types))
 
 
 def selected(words: Sequence[str], project: Project) -> list[str]:

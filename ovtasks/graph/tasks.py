@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -183,12 +183,12 @@ class AliasTask(OvTask):
         )
 
 
-def tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
-    """The doit tasks of the given VMs: groups first, then goals, then steps."""
+def tasks(graph: Graph, vms: Iterable[str], display: Display, types: Sequence[str] = TYPES) -> Iterator[Task]:
+    """The doit tasks of the given VMs, for the given disk formats: groups first, then goals, then steps."""
     groups: dict[str, list[str]] = {BUILD: []}
     made: dict[str, Task] = {}
     for vm in vms:
-        for task in _vm_tasks(graph, vm, display, made):
+        for task in _vm_tasks(graph, vm, display, types, made):
             made[task.name] = task
             groups.setdefault(task.name.partition(":")[0], []).append(task.name)
     for verb, members in groups.items():
@@ -196,9 +196,9 @@ def tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
     yield from made.values()
 
 
-def _vm_tasks(graph: Graph, vm: str, display: Display, made: dict[str, Task]) -> Iterator[Task]:
+def _vm_tasks(graph: Graph, vm: str, display: Display, types: Sequence[str], made: dict[str, Task]) -> Iterator[Task]:
     try:
-        chains: list[Chain] = [graph.chain(vm, type) for type in TYPES]
+        chains: list[Chain] = [graph.chain(vm, type) for type in types]
     except OvError as e:
         yield BrokenGoal(graph, vm, e, display)
         return

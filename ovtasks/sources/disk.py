@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from ovtasks.errors import InputError
@@ -16,8 +15,6 @@ from ovtasks.spec.sizes import format_size
 RECIPE = 1
 IMAGES = ".images"
 """Folder below ``output/``: this project's hard links to the base images it is built from."""
-
-_PERCENT = re.compile(r"\((\d+)\.\d+/100%\)")
 
 
 def disk_name(vm: VmSpec, type: str) -> str:
@@ -86,9 +83,9 @@ def _raw(workspace: Workspace, source: Path, format: str, size: int | None) -> N
     target = workspace.step.targets[0]
     part = workspace.part(target)
 
-    def percent(line: str) -> None:
-        if found := _PERCENT.search(line):
-            workspace.progress.update(int(found[1]), 100, "%")
+    def percent(line: str) -> None:  # "    (12.34/100%)"
+        if line.endswith("/100%)"):
+            workspace.progress.update(int(float(line.strip("( ").partition("/")[0])), 100, "%")
 
     run(["qemu-img", "convert", "-p", "-W", "-f", format, "-O", "raw", source, part], on_line=percent)
     if size is not None:
