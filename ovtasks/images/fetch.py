@@ -11,13 +11,14 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
-from ovtasks.images import local, transport
+from ovtasks.images import local
+from ovtasks.images.download import Facts, download
 from ovtasks.images.expected import NONE_ASKED, Expected, Places, WebPlaces, find_expected, places_for
 from ovtasks.images.intake import Digests, Intake
 from ovtasks.images.records import Fetched, read_record, record_text
 from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
 from ovtasks.images.store import Store, StoreFullError
-from ovtasks.images.transport import Facts
+from ovtasks.images.transport import StatusError
 from ovtasks.images.unpack import UnpackError
 
 __all__ = ["Fetched", "fetch", "fetch_locked", "hold", "revalidate"]
@@ -242,10 +243,10 @@ def _transfer(
     unless = _conditions(before)
     if request.pin is not None and request.pin.final_url != request.url:
         try:
-            return transport.download(places.session, request.pin.final_url, intake, state, progress, unless=unless)
-        except transport.StatusError as e:
+            return download(places.session, request.pin.final_url, intake, state, progress, unless=unless)
+        except StatusError as e:
             progress.note(f"{e.message}; trying {public(request.url)}")
-    return transport.download(places.session, request.url, intake, state, progress, unless=unless)
+    return download(places.session, request.url, intake, state, progress, unless=unless)
 
 
 def _conditions(before: Fetched | None) -> dict[str, str] | None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from ovtasks.host.progress import Progress
 from ovtasks.images.unpack import MAGIC_LENGTH, Unpacker, detect
 
-CHUNK = 1 << 20
-_QUEUE_LENGTH = 8
+CHUNK = 256 << 10  # bytes; larger buffers cost more in page faults than they save in calls
+_RING = 4  # chunks; together they fit a core's cache
 _BLOCK = 64 << 10
 _ZEROS = bytes(_BLOCK)
+_WRITE_BACK = 32 << 20
+
+Bytes: TypeAlias = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +41,24 @@ class SparseWriter:
     def __init__(self, path: Path, *, keep: int = 0) -> None:
         """``keep``: the number of bytes at the start that are already right."""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self.offset = keep
+        self.offset = self._handed_over = keep
         os.ftruncate(self._fd, keep)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Bytes) -> None:
         """Append. A hole at the end is not there until :meth:`finish`: the file never claims bytes not received."""
         start = 0
         for block in range(0, len(data), _BLOCK):
-            if data[block] == 0 and (part := data[block : block + _BLOCK]) == _ZEROS[: len(part)]:
+            if data[block] == 0 and (part := bytes(data[block : block + _BLOCK])) == _ZEROS[: len(part)]:
                 self._put(data, start, block)
                 start = block + len(part)
         self._put(data, start, len(data))
         self.offset += len(data)
+        if self.offset - self._handed_over >= _WRITE_BACK:
+            # The kernel begins to write now, beside the download, so that the fsync at the end has little left to do.
+            os.posix_fadvise(self._fd, self._handed_over, self.offset - self._handed_over, os.POSIX_FADV_DONTNEED)
+            self._handed_over = self.offset
 
-    def _put(self, data: bytes, start: int, end: int) -> None:
+    def _put(self, data: Bytes, start: int, end: int) -> None:
         view = memoryview(data)[start:end]
         at = self.offset + start
         while view:
@@ -68,29 +75,6 @@ class SparseWriter:
         os.close(self._fd)
 
 
-class _Worker:
-    """A thread that eats chunks in order; its failure is raised in the feeding thread."""
-
-    def __init__(self, eat: Callable[[bytes], object]) -> None:
-        self._eat = eat
-        self._thread = ThreadPoolExecutor(1)
-        self._pending: deque[Future[object]] = deque()
-
-    def put(self, chunk: bytes) -> None:
-        if len(self._pending) >= _QUEUE_LENGTH:
-            self._pending.popleft().result()
-        self._pending.append(self._thread.submit(self._eat, chunk))
-
-    def join(self) -> None:
-        """Wait until everything is eaten; raise what went wrong."""
-        while self._pending:
-            self._pending.popleft().result()
-        self._thread.shutdown()
-
-    def abandon(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
-
-
 class Intake:
     """Takes a download's bytes in order into ``part``, hashes them, and unpacks them into ``raw_part`` if compressed.
 
@@ -101,6 +85,7 @@ class Intake:
         self.part = part
         self.raw_part = raw_part
         self._with_sha512 = sha512
+        self._ring = [bytearray(CHUNK) for _ in range(_RING)]  # fresh memory for each chunk would cost page faults
         self._writer: SparseWriter | None = None
         self._start(keep=0, truncate=False)
 
@@ -108,7 +93,9 @@ class Intake:
         self._sha256 = hashlib.sha256()
         self._sha512 = hashlib.sha512() if self._with_sha512 else None
         self._content = hashlib.sha256()
-        self._workers: list[_Worker] = []
+        self._workers: list[tuple[ThreadPoolExecutor, Callable[[Bytes], object]]] = []
+        self._slot = 0
+        self._busy: list[list[Future[object]]] = [[] for _ in range(_RING)]
         self._head = b""
         self._seen = 0
         self._compression: str | None = None
@@ -132,39 +119,62 @@ class Intake:
         """Read again what an earlier run left in ``part``; the next byte fed is the one after it."""
         size = self.part.stat().st_size
         self._start(keep=size, truncate=True)
-        with self.part.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                self._take(chunk, write=False)
+        with self.part.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer := self.buffer()):
+                self._take(buffer[:count], write=False)
                 progress.update(self.offset, total)
 
-    def feed(self, chunk: bytes) -> None:
-        """:raises OSError: the disk refuses. :raises UnpackError: the compressed data is damaged."""
+    def buffer(self) -> memoryview:
+        """Memory for the next chunk, waiting until the threads are done with what it held before.
+
+        :raises OSError: the disk refused an earlier chunk. :raises UnpackError: an earlier chunk is damaged.
+        """
+        self._slot = (self._slot + 1) % _RING
+        self._settle(self._busy[self._slot])
+        return memoryview(self._ring[self._slot])
+
+    def feed(self, chunk: memoryview) -> None:
+        """Take the filled part of the last :meth:`buffer`.
+
+        :raises OSError: the disk refuses. :raises UnpackError: the compressed data is damaged.
+        """
         self._take(chunk, write=True)
 
-    def _take(self, chunk: bytes, *, write: bool) -> None:
+    @staticmethod
+    def _settle(futures: list[Future[object]]) -> None:
+        while futures:
+            futures.pop(0).result()
+
+    def _hire(self, eat: Callable[[Bytes], object]) -> None:
+        """A thread of its own that eats all chunks in order."""
+        self._workers.append((ThreadPoolExecutor(1), eat))
+
+    def _hand_out(self, chunk: Bytes) -> None:
+        self._seen += len(chunk)
+        self._busy[self._slot] += [thread.submit(eat, chunk) for thread, eat in self._workers]
+
+    def _take(self, chunk: memoryview, *, write: bool) -> None:
         if write:
             assert self._writer is not None, "restart() or resume() first"
             self._writer.write(chunk)
         if not self._started:
-            self._head += chunk
-            if len(self._head) < MAGIC_LENGTH:
-                return
-            chunk = self._begin()
-        self._seen += len(chunk)
-        for worker in self._workers:
-            worker.put(chunk)
+            self._head += bytes(chunk)
+            if len(self._head) >= MAGIC_LENGTH:
+                self._hand_out(self._begin())
+            return
+        self._hand_out(chunk)
 
     def _begin(self) -> bytes:
         """The first bytes are here: decide who works on them."""
         head, self._head, self._started = self._head, b"", True
-        self._workers.append(_Worker(self._sha256.update))
+        self._hire(self._sha256.update)
         if self._sha512 is not None:
-            self._workers.append(_Worker(self._sha512.update))
+            self._hire(self._sha512.update)
         self._compression = detect(head)
         if self._compression is not None:
             self._raw = SparseWriter(self.raw_part)
             self._unpacker = Unpacker(self._compression, self._unpacked)
-            self._workers.append(_Worker(self._unpacker.feed))
+            self._hire(self._unpacker.feed)
         return head
 
     def _unpacked(self, piece: bytes) -> None:
@@ -178,17 +188,9 @@ class Intake:
         :raises OSError: the disk refuses. :raises UnpackError: the compressed data is damaged or cut off.
         """
         if not self._started:
-            head = self._begin()
-            self._seen += len(head)
-            for worker in self._workers:
-                worker.put(head)
-        workers, self._workers = self._workers, []
-        try:
-            for worker in workers:
-                worker.join()
-        finally:
-            for worker in workers:
-                worker.abandon()
+            self._hand_out(self._begin())
+        for futures in self._busy[self._slot + 1 :] + self._busy[: self._slot + 1]:
+            self._settle(futures)
         if self._unpacker is not None:
             self._unpacker.finish()
         for writer in (self._writer, self._raw):
@@ -214,8 +216,8 @@ class Intake:
     def close(self) -> None:
         """Stop; ``part`` keeps what arrived, for a resume."""
         workers, self._workers = self._workers, []
-        for worker in workers:
-            worker.abandon()
+        for thread, _ in workers:
+            thread.shutdown(cancel_futures=True)
         for writer in (self._writer, self._raw):
             if writer is not None:
                 with contextlib.suppress(OSError):

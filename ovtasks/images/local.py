@@ -9,8 +9,8 @@ from pathlib import Path
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
-from ovtasks.images.intake import CHUNK, Intake
-from ovtasks.images.transport import Facts
+from ovtasks.images.download import Facts
+from ovtasks.images.intake import Intake
 
 
 def copy(
@@ -26,7 +26,7 @@ def copy(
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang us
     except OSError as e:
         raise InputError(f"cannot read the image {path}: {e.strerror}", hint="check source.url") from e
-    with os.fdopen(fd, "rb") as file:
+    with os.fdopen(fd, "rb", buffering=0) as file:
         before = os.fstat(fd)
         if stat.S_ISDIR(before.st_mode):
             raise InputError(f"{path} is a directory, not an image", hint="source.url names one image file")
@@ -36,8 +36,8 @@ def copy(
             return None
         write_atomic(state, "{}\n")
         intake.restart()
-        while chunk := file.read(CHUNK):
-            intake.feed(chunk)
+        while count := file.readinto(buffer := intake.buffer()):
+            intake.feed(buffer[:count])
             progress.update(intake.offset, before.st_size)
         if _etag(os.fstat(fd)) != _etag(before) or intake.offset != before.st_size:
             raise OvError(f"{path} changed while it was copied", hint="wait until it is complete, then run again")

@@ -60,9 +60,9 @@ class Unpacker:
         self._stream: _Stream | None = None
         self._pending = b""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, chunk: bytes | memoryview) -> None:
         """:raises UnpackError: damaged data, or garbage after a stream."""
-        data = self._pending + data if self._pending else data
+        data = self._pending + bytes(chunk)
         self._pending = b""
         while data:
             if self._stream is None:
