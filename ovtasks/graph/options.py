@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions
+from ovtasks.spec.model import MiB
 
 TYPES = ("qcow2", "raw")
 
@@ -54,7 +55,7 @@ def apply(options: BuildOptions, values: Mapping[str, object]) -> BuildOptions:
         from ovtasks.spec.sizes import parse_size
 
         try:
-            options = replace(options, size=parse_size(str(size), bare=1))
+            options = replace(options, size=parse_size(str(size), bare=MiB))
         except InputError as e:
             raise InputError(f"--size: {e.message}", hint=e.hint) from None
     if type := values.get("type"):

@@ -113,6 +113,24 @@ def test_kill_9_at_random_moments(bench: Workbench, small_image: Path, tmp_path:
             shutil.rmtree(bench.root / "output")
 
 
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_sigterm_ends_parallel_runs_at_once(paused: Workbench, small_image: Path, kind: str) -> None:
+    paused.write({name: {**vm(small_image), "ssh": {"key_source": "none"}} for name in "ab"})
+    flag = Path(paused.env["PAUSE_FILE"])
+    paused.env["PAUSE_AT"] = "disk:before"
+    with paused.start([*DOIT, "-n", "2", "-P", kind, "build"]) as process:
+        while not flag.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        process.communicate(timeout=15)
+        with pytest.raises(ProcessLookupError):  # the session has no process left
+            os.killpg(process.pid, 0)
+    del paused.env["PAUSE_AT"]
+    paused.ov("vm", "build")
+    assert paused.leftovers() == []
+
+
 def test_two_builds_at_once(bench: Workbench, small_image: Path) -> None:
     bench.write({name: cloud_vm(small_image) for name in "abc"})
     both = [bench.start([*OV, "vm", "build"]) for _ in range(2)]
