@@ -19,16 +19,24 @@ PYTHON = "python -c pass"
 
 
 def make_project(root: Path, count: int) -> None:
-    """``count`` VMs on one small image, built."""
-    image = root / "image.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "16M"], check=True)
-    vm = {
-        "source": {"kind": "cloud_image", "url": str(image), "checksum": {"type": "none"}},
-        "disk_size": "1G",
-        "ssh": {"key_source": "none"},
-        "cloud_init": {"packages": ["vim"]},
-    }
-    vms = {f"vm{number}": vm for number in range(count)}
+    """``count`` VMs, each with an image, a key pair, a disk and a seed of its own; built."""
+    images = root / "images"
+    images.mkdir()
+    first = images / "0.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", first, "16M"], check=True)
+    vms = {}
+    for number in range(count):
+        image = images / f"{number}.qcow2"
+        if number:
+            shutil.copyfile(first, image)
+        with image.open("ab") as file:
+            file.write(f"image {number}".encode().ljust(65536))  # past what qcow2 uses: another image
+        vms[f"vm{number}"] = {
+            "source": {"kind": "cloud_image", "url": str(image), "checksum": {"type": "none"}},
+            "disk_size": "1G",
+            "ssh": {"key_source": "generate", "user": "me"},
+            "cloud_init": {"packages": ["vim"]},
+        }
     (root / "vms.yml").write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
     (root / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n', encoding="utf-8")
     for words in (["vm", "build"], ["vm", "build", "vm0"]):
@@ -37,25 +45,28 @@ def make_project(root: Path, count: int) -> None:
 
 
 def make_peers(root: Path, count: int) -> None:
-    """The same graph for ninja and make: a shared fetch and verify, a disk and a seed for each VM, one goal each."""
+    """The same graph for ninja and make: the same steps with the same number of files in and out, one goal a VM."""
     files = root / "peers"
     files.mkdir()
-    (files / "url").touch()
-    edges = [("fetched", ["url"]), ("verified", ["fetched"])]
-    for number in range(count):
-        (files / f"spec{number}").touch()
+    edges: list[tuple[list[str], list[str]]] = []
+    goals = []
+    for n in range(count):
+        (files / f"spec{n}").touch()
         edges += [
-            (f"disk{number}", ["verified", f"spec{number}"]),
-            (f"seed{number}", [f"disk{number}", f"spec{number}"]),
+            ([f"fetched{n}"], [f"spec{n}"]),
+            ([f"verified{n}", f"image{n}"], [f"fetched{n}"]),
+            ([f"disk{n}", f"base{n}"], [f"verified{n}", f"image{n}", f"spec{n}"]),
+            ([f"key{n}", f"public{n}"], [f"spec{n}"]),
+            ([f"seed{n}"], [f"disk{n}", f"public{n}", f"spec{n}"]),
         ]
-    goals = [(f"vm{number}", [f"disk{number}", f"seed{number}"]) for number in range(count)]
+        goals.append((f"vm{n}", [f"disk{n}", f"seed{n}"]))
     ninja = ["rule t", " command = touch $out"]
-    ninja += [f"build {out}: t {' '.join(needs)}" for out, needs in edges]
+    ninja += [f"build {' '.join(made)}: t {' '.join(needs)}" for made, needs in edges]
     ninja += [f"build {goal}: phony {' '.join(needs)}" for goal, needs in goals]
     ninja += [f"build all: phony {' '.join(goal for goal, _ in goals)}", "default all", ""]
-    make = [f"all: {' '.join(goal for goal, _ in goals)}"]
+    make = [f"all: {' '.join(goal for goal, _ in goals)}", f".PHONY: all {' '.join(goal for goal, _ in goals)}"]
     make += [f"{goal}: {' '.join(needs)}" for goal, needs in goals]
-    make += [f"{out}: {' '.join(needs)}\n\ttouch $@" for out, needs in edges]
+    make += [f"{' '.join(made)} &: {' '.join(needs)}\n\ttouch {' '.join(made)}" for made, needs in edges]
     (files / "build.ninja").write_text("\n".join(ninja), encoding="utf-8")
     (files / "Makefile").write_text("\n".join(make) + "\n", encoding="utf-8")
     for tool in ("ninja", "make"):

@@ -1,5 +1,6 @@
 """``ov``: the command line. Nothing is imported here: "nothing to do" is answered before anything else is loaded."""
 
+import os
 import sys
 
 
@@ -13,7 +14,8 @@ def main() -> int:
         if text is not None:
             sys.stderr.write("nothing to do\n")
             sys.stdout.write(text)
-            return 0
+            sys.stdout.flush()
+            os._exit(0)  # nothing is open: skip freeing the manifest piece by piece
     from ovtasks.cli.main import run
 
     return run(words)
