@@ -1,0 +1,113 @@
+"""``ov lock``: pin what every image URL stands for in ``ovtasks.lock``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ovtasks.cli.common import open_project
+from ovtasks.errors import EXIT_DONE, EXIT_STALE
+from ovtasks.spec.model import CloudImageSource, Project, VmSpec
+
+if TYPE_CHECKING:
+    from ovtasks.graph.display import Display
+    from ovtasks.images.request import Pin
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``ov lock``."""
+    parser = subparsers.add_parser(
+        "lock",
+        help="pin image URLs in ovtasks.lock",
+        description="Add the URLs that are not pinned yet (an image that was not fetched is fetched) and drop those that "
+        "no VM has any more.",
+    )
+    parser.add_argument("vms", nargs="*", metavar="VM", help="with --update: only these VMs' images")
+    parser.add_argument("--update", action="store_true", help="ask what the URLs stand for now and pin that")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; end with 4 when something is to be pinned"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Bring the lock file up to date and print what changed."""
+    from ovtasks.images.lockfile import read_lock, write_lock
+
+    project = open_project(args)
+    pins = read_lock(project.lock_file)
+    if args.check:
+        return _check(project, pins)
+    new = _updated(args, project, pins)
+    for line in differences(pins, new):
+        print(line)
+    if new != pins:
+        write_lock(project.lock_file, new)
+    elif not args.quiet:
+        print(f"{project.lock_file.name}: nothing to change, {len(new)} pinned", file=sys.stderr)
+    return EXIT_DONE
+
+
+def _check(project: Project, pins: Mapping[str, Pin]) -> int:
+    urls = {source.url for _, source in _sources(project)}
+    lines = [f"+ {url}" for url in sorted(urls - pins.keys())] + [f"- {url}" for url in sorted(pins.keys() - urls)]
+    print("\n".join(lines), end="\n" if lines else "")
+    return EXIT_STALE if lines else EXIT_DONE
+
+
+def _sources(project: Project) -> list[tuple[VmSpec, CloudImageSource]]:
+    return [(vm, vm.source) for vm in project.vms.values() if isinstance(vm.source, CloudImageSource)]
+
+
+def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin]) -> dict[str, Pin]:
+    """The pins as they should be; fetches what has to be known for it."""
+    from ovtasks.graph.display import Display
+    from ovtasks.spec.load import unknown_vm
+
+    for name in args.vms:
+        if name not in project.vms:
+            raise unknown_vm(name, project)
+    display = Display(quiet=args.quiet)
+    new: dict[str, Pin] = {}
+    for vm, source in _sources(project):
+        update = args.update and (not args.vms or vm.name in args.vms)
+        if source.url in new and not update:
+            continue
+        old = pins.get(source.url)
+        new[source.url] = old if old and not update else _pin(vm, source, display, ask=args.update)
+    return new
+
+
+def _pin(vm: VmSpec, source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
+    """What the URL stands for: as it was fetched last, or (``ask``) as it is now. Only verified bytes are pinned."""
+    from ovtasks.graph.display import StepProgress
+    from ovtasks.host.paths import image_store
+    from ovtasks.images.fetch import fetch, revalidate
+    from ovtasks.images.request import ImageRequest, Pin
+    from ovtasks.images.verify import verify
+
+    request = ImageRequest(source.url, source.checksum, source.cache or image_store())
+    progress = StepProgress(display, f"lock {source.url.rpartition('/')[2]}", None)
+    fetched = fetch(request, progress)
+    if ask:
+        fetched = revalidate(request, fetched, progress)
+    verify(request, fetched, progress)
+    return Pin(fetched.final_url, fetched.sha256, fetched.size)
+
+
+def differences(old: Mapping[str, Pin], new: Mapping[str, Pin]) -> list[str]:
+    """One line a URL that was added (+), dropped (-) or changed (~)."""
+    lines = []
+    for url in sorted(old.keys() | new.keys()):
+        before, after = old.get(url), new.get(url)
+        if before is None and after is not None:
+            lines.append(f"+ {url}  sha256:{after.sha256[:12]}…")
+        elif after is None:
+            lines.append(f"- {url}")
+        elif before is not None and before.sha256 != after.sha256:
+            lines.append(f"~ {url}  sha256:{before.sha256[:12]}… → sha256:{after.sha256[:12]}…")
+        elif before != after:
+            lines.append(f"~ {url}  {after.final_url}")
+    return lines

@@ -1,0 +1,77 @@
+"""``ovtasks.lock``: what each image URL stood for when it was locked, so that "latest" cannot drift.
+
+JSON, sorted, one entry a URL, made for version control: ``{"version": 1, "images": {URL: {"final_url", "sha256",
+"size"}}}``; sha256 (hexadecimal) and size (bytes) are those of the file as downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ovtasks.errors import InputError, Where
+from ovtasks.host.files import write_atomic
+from ovtasks.images.request import Pin, is_hex
+
+VERSION = 1
+MAX_BYTES = 16 << 20
+_FIELDS = {"final_url": str, "sha256": str, "size": int}
+
+
+def read_lock(path: Path) -> dict[str, Pin]:
+    """The pins by URL; empty when there is no lock file.
+
+    :raises InputError: it is no lock file of this version, with the place where a place is known.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as e:
+        raise InputError(f"cannot be read: {(e.strerror or 'unknown reason').lower()}", where=Where(str(path))) from e
+    if len(data) > MAX_BYTES:
+        raise _wrong(path, "is larger than 16 MiB")
+    try:
+        value = json.loads(data)
+    except json.JSONDecodeError as e:
+        place = Where(str(path), e.lineno, e.colno)
+        raise InputError(f"not a lock file: {e.msg.lower()}", hint=_HINT, where=place) from None
+    except UnicodeDecodeError:
+        raise _wrong(path, "is not text in UTF-8") from None
+    if not isinstance(value, dict) or value.get("version") != VERSION:
+        raise _wrong(path, f"is not a lock file of version {VERSION}")
+    if set(value) != {"version", "images"} or not isinstance(value["images"], dict):
+        raise _wrong(path, "must hold version and images, and nothing else")
+    return {url: _pin(path, url, entry) for url, entry in value["images"].items()}
+
+
+def lock_text(pins: Mapping[str, Pin]) -> str:
+    """The one text for these pins."""
+    images = {
+        url: {"final_url": pin.final_url, "sha256": pin.sha256, "size": pin.size} for url, pin in sorted(pins.items())
+    }
+    return json.dumps({"version": VERSION, "images": images}, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_lock(path: Path, pins: Mapping[str, Pin]) -> None:
+    """Write the lock file as a whole."""
+    write_atomic(path, lock_text(pins))
+
+
+_HINT = "restore it from version control, or remove it and run: ov lock"
+
+
+def _wrong(path: Path, what: str) -> InputError:
+    return InputError(f"the lock file {what}", hint=_HINT, where=Where(str(path)))
+
+
+def _pin(path: Path, url: str, entry: object) -> Pin:
+    if not isinstance(entry, dict) or set(entry) != set(_FIELDS):
+        raise _wrong(path, f"entry of {url} must hold {', '.join(_FIELDS)}")
+    for name, kind in _FIELDS.items():
+        if not isinstance(entry[name], kind) or isinstance(entry[name], bool):
+            raise _wrong(path, f"entry of {url} has a wrong {name}")
+    if len(entry["sha256"]) != 64 or not is_hex(entry["sha256"]):
+        raise _wrong(path, f"entry of {url} has a sha256 that is none")
+    return Pin(entry["final_url"], entry["sha256"].lower(), entry["size"])
