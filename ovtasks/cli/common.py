@@ -59,9 +59,10 @@ def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
     :raises InputError: a word names no VM and no step.
     """
     if not words:
-        chains = chains_of(graph, [])
-        return chains, [step for chain in chains for step in chain]
-    chains, steps = [], []
+        everything = chains_of(graph, [])
+        return everything, [step for chain in everything for step in chain]
+    chains: list[Chain] = []
+    steps: list[Step] = []
     for word in words:
         verb, colon, vm = word.partition(":")
         if not colon or verb == "build":

@@ -21,8 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "lock",
         help="pin image URLs in ovtasks.lock",
-        description="Add the URLs that are not pinned yet (an image that was not fetched is fetched) and drop those that "
-        "no VM has any more.",
+        description="Add the URLs that are not pinned yet (an image that was not fetched is fetched) and drop those "
+        "that no VM has any more.",
     )
     parser.add_argument("vms", nargs="*", metavar="VM", help="with --update: only these VMs' images")
     parser.add_argument("--update", action="store_true", help="ask what the URLs stand for now and pin that")

@@ -77,6 +77,9 @@ def arguments(recipe: Recipe, scratch: Path) -> list[str]:
     bios = "yes" if arch.bios else "no"
     script = ["sh", str(scratch / "boot-loader.sh")]
     rest = [str(scratch / "boot"), str(scratch / "early.cfg"), bios, *loader]
+    packages = recipe.all_packages()
+    # Without it a misspelt name would be noticed only after the essential packages are installed.
+    check = f'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get install --simulate -q {shlex.join(packages)} >/dev/null'
     return [
         "mmdebstrap",
         "--verbose",
@@ -91,8 +94,9 @@ def arguments(recipe: Recipe, scratch: Path) -> list[str]:
         "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-        f"--include={','.join(recipe.all_packages())}",
+        f"--include={','.join(packages)}",
         f'--setup-hook=cp -R {shlex.quote(str(scratch / "overlay"))}/. "$1"',
+        f"--extract-hook={check}",
         f'--customize-hook={shlex.join(script)} "$1" {shlex.join(rest)}',
         recipe.suite,
         str(scratch / "root"),

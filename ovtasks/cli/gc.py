@@ -1,0 +1,94 @@
+"""``ov gc``: remove base images and rests that nobody holds; say what holds the others."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from ovtasks.cli.common import open_project
+from ovtasks.errors import EXIT_DONE, InputError
+from ovtasks.graph import leftovers
+from ovtasks.graph.chains import Graph
+from ovtasks.host.paths import image_store
+from ovtasks.images import gc
+from ovtasks.images.gc import Item
+from ovtasks.images.store import Store
+from ovtasks.spec.load import find_root
+from ovtasks.spec.model import CloudImageSource, Project
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``ov gc``."""
+    parser = subparsers.add_parser(
+        "gc",
+        help="remove base images that nobody uses",
+        description="Remove base images without any other hard link, and what killed runs left in this project. "
+        "Says of every other file what holds it.",
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="remove nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Survey, remove, report. A project's own links go first: they may be all that held an image."""
+    project = _project(args)
+    kept: list[Item] = []
+    gone: list[Item] = []
+    if project is not None:
+        items = leftovers.survey(Graph(project))
+        gone += [item for item in items if item.removable] if args.dry_run else leftovers.remove(items)
+        kept += [item for item in items if not item.removable]
+    for store in _stores(project):
+        items = gc.survey(store)
+        gone += [item for item in items if item.removable] if args.dry_run else gc.remove(store, items)
+        kept += [item for item in items if not item.removable]
+    if args.json:
+        data = {"removed": [as_json(i) for i in gone], "kept": [as_json(i) for i in kept], "dry_run": args.dry_run}
+        json.dump(data, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(as_text(kept, gone, dry_run=args.dry_run))
+    return EXIT_DONE
+
+
+def _project(args: argparse.Namespace) -> Project | None:
+    """The project around, if there is one; wrong files in it are an error, because they decide what is in use."""
+    try:
+        find_root(args.directory.absolute())
+    except InputError:
+        return None
+    return open_project(args)
+
+
+def _stores(project: Project | None) -> list[Store]:
+    """The user's store, and those that ``source.cache`` names."""
+    roots = {image_store()}
+    for vm in project.vms.values() if project else ():
+        if isinstance(vm.source, CloudImageSource) and vm.source.cache:
+            roots.add(vm.source.cache)
+    return [Store(root) for root in sorted(roots)]
+
+
+def as_json(item: Item) -> dict[str, object]:
+    """One file as JSON data."""
+    return {"path": str(item.path), "size": item.size, "what": item.what, "held_by": list(item.held_by)}
+
+
+def as_text(kept: list[Item], gone: list[Item], *, dry_run: bool) -> str:
+    """The report for people."""
+    lines = [f"kept     {_mebibytes(item.size)}  {item.what}  {item.path}\n" for item in kept]
+    lines = [
+        line + "".join(f"{'':20}held by {who}\n" for who in item.held_by)
+        for line, item in zip(lines, kept, strict=True)
+    ]
+    verb = "would go" if dry_run else "removed "
+    lines += [f"{verb} {_mebibytes(item.size)}  {item.what}  {item.path}\n" for item in gone]
+    freed = _mebibytes(sum(item.size for item in gone)).strip()
+    lines.append(f"{len(gone)} file{'s' if len(gone) != 1 else ''}, {freed} {'would be ' if dry_run else ''}freed\n")
+    return "".join(lines)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):7.1f} MiB"

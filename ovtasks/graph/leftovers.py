@@ -1,0 +1,72 @@
+"""What lies in a project's ``output/`` that no declared VM needs: links to old images, rests of killed runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.graph.chains import Graph
+from ovtasks.graph.options import TYPES
+from ovtasks.graph.receipt import Receipt
+from ovtasks.images.gc import Item, is_locked
+
+BUILDING = "a build that is running in this project"
+
+
+def survey(graph: Graph) -> list[Item]:
+    """Every file that may go, and what is in nobody's way but not declared any more (held by a hint)."""
+    project = graph.project
+    if not project.output.is_dir():
+        return []
+    busy = (BUILDING,) if any(is_locked(path) for path in _files(graph.locks)) else ()
+    items = [
+        Item(path, path.stat().st_blocks * 512, "rest of a killed run", busy)
+        for path in sorted(project.output.rglob(".*"))
+        if path.is_file() and path.name.endswith((".part", ".running", ".link"))
+    ]
+    wanted, broken = _wanted(graph)
+    held = busy or tuple(f"{vm}, whose chain cannot be made" for vm in broken)
+    seen = {item.path for item in items}
+    items += [
+        Item(path, path.stat().st_blocks * 512, "base image of an earlier build", held)
+        for path in _files(project.output / ".images")
+        if path not in wanted and path not in seen
+    ]
+    return [*items, *_undeclared(graph)]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+
+
+def _wanted(graph: Graph) -> tuple[set[Path], list[str]]:
+    """The files of all declared VMs' steps, and the VMs of which they are not known."""
+    wanted: set[Path] = set()
+    broken: list[str] = []
+    for vm in graph.project.vms:
+        try:
+            steps = [step for type in TYPES for step in graph.chain(vm, type)]
+        except OvError:
+            broken.append(vm)
+            continue
+        for step in steps:
+            receipt = Receipt.load(step.receipt)
+            wanted.update((step.receipt, *step.targets, *(o.path for o in (receipt.outputs if receipt else ()))))
+    return wanted, broken
+
+
+def _undeclared(graph: Graph) -> Iterator[Item]:
+    """Artifacts of VMs that are not declared any more are the user's to remove: a running VM may have them open."""
+    for folder in sorted(graph.project.output.iterdir()):
+        if folder.is_dir() and not folder.name.startswith(".") and folder.name not in graph.project.vms:
+            size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+            yield Item(folder, size, "artifacts of a VM that is not declared", (f"you: rm -r {folder}",))
+
+
+def remove(items: list[Item]) -> list[Item]:
+    """Remove what is removable; returns what went."""
+    gone = [item for item in items if item.removable]
+    for item in gone:
+        item.path.unlink(missing_ok=True)
+    return gone
