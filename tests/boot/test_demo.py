@@ -21,7 +21,7 @@ def ssh(guest: Guest, demo: Demo, command: str) -> Result:
         f"ConnectTimeout={BOOT_DEADLINE / 4:.0f}",
     ]
     words = [word for option in options for word in ("-o", option)]
-    argv = ["ssh", "-F", "none", *words, "-i", demo.key, "-p", str(guest.ssh_port), "demo@127.0.0.1", command]
+    argv = ["ssh", "-F", "none", *words, "-i", str(demo.key), "-p", str(guest.ssh_port), "demo@127.0.0.1", command]
     return run(argv, timeout=BOOT_DEADLINE)
 
 
