@@ -79,7 +79,7 @@ def fedora_checksum_name(name: str) -> str | None:
 def listed_checksum_files(page: str, url: str) -> list[str]:
     """URLs of the ``*-CHECKSUM`` files that a directory's index page links to, in that directory; at most 4."""
     found = [urljoin(url, unescape(href)) for href in _HREF.findall(page)]
-    here = urlsplit(url).path.rstrip("/")
+    here = urlsplit(url).path.rstrip("/") or "/"
     same = [link for link in found if posixpath.dirname(urlsplit(link).path) == here]
     return list(dict.fromkeys(same))[:4]
 

@@ -26,12 +26,12 @@ def copy(
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang us
     except OSError as e:
         raise InputError(f"cannot read the image {path}: {e.strerror}", hint="check source.url") from e
+    before = os.fstat(fd)
+    if not stat.S_ISREG(before.st_mode):
+        os.close(fd)
+        kind = "a directory, not an image" if stat.S_ISDIR(before.st_mode) else "not a regular file"
+        raise InputError(f"{path} is {kind}", hint="source.url names one image file")
     with os.fdopen(fd, "rb", buffering=0) as file:
-        before = os.fstat(fd)
-        if stat.S_ISDIR(before.st_mode):
-            raise InputError(f"{path} is a directory, not an image", hint="source.url names one image file")
-        if not stat.S_ISREG(before.st_mode):
-            raise InputError(f"{path} is not a regular file", hint="source.url names one image file")
         if unless is not None and unless == _etag(before):
             return None
         write_atomic(state, "{}\n")

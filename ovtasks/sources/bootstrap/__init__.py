@@ -19,7 +19,7 @@ from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
 from ovtasks.host.files import flock, link_or_copy, write_atomic
 from ovtasks.host.paths import image_store
-from ovtasks.host.run import run
+from ovtasks.host.run import require, run
 from ovtasks.images.store import Store
 from ovtasks.jsonvalue import Json, canonical, digest
 from ovtasks.sources.bootstrap import image, tree
@@ -29,6 +29,8 @@ from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.spec.model import BootstrapSource, Project, VmSpec
 
 FORMAT = "qcow2"
+PROGRAMS = ("mmdebstrap", "apt-get", "dpkg-deb", "unshare", "sfdisk", "mkfs.fat", "mcopy", "qemu-img")
+ROOT_PROGRAMS = {"ext4": ("mke2fs", "debugfs"), "btrfs": ("mkfs.btrfs",)}
 
 
 class Bootstrap:
@@ -99,6 +101,8 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
 
     :raises InputError: no such suite or package. :raises OvError: a tool is missing or failed, no network, no space.
     """
+    for program in (*PROGRAMS, *ROOT_PROGRAMS[recipe.rootfs]):
+        require(program)  # now, not after a minute
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with flock(tree.lock_of(scratch)):
         tree.sweep(scratch.parent)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, OvError, Where
 from ovtasks.host.progress import Progress
-from ovtasks.host.run import CommandError, require
+from ovtasks.host.run import CommandError
 from ovtasks.sources.bootstrap import overlay
 from ovtasks.sources.bootstrap.recipe import CONFIGURE_TIME, DISTROS, Recipe
 from ovtasks.sources.bootstrap.sandbox import inside
@@ -48,8 +48,6 @@ def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> Tre
 
     :raises InputError: no such suite or package. :raises OvError: no network, no space, a program failed.
     """
-    for program in ("mmdebstrap", "apt-get", "dpkg-deb"):
-        require(program)
     _check_space(scratch)
     root, boot, stamp = scratch / "root", scratch / "boot", scratch / "stamp"
     overlay.write(recipe, scratch / "overlay")

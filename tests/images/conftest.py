@@ -1,0 +1,87 @@
+"""A small image, a server that has it, a store, and retries without pauses."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from ovtasks.images import transport
+from ovtasks.images.fetch import fetch
+from ovtasks.images.records import Verified
+from ovtasks.images.request import ImageRequest
+from ovtasks.images.store import Store
+from ovtasks.images.verify import verify
+from ovtasks.spec.model import Checksum
+from tests.images.server import Site, serve
+
+NAME = "disk.qcow2"
+
+
+@dataclass
+class Notes:
+    """A progress that remembers."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def update(self, done: int, total: int | None, unit: str = "B") -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A qcow2 image of some 300 KiB with content."""
+    path = tmp_path_factory.mktemp("image") / NAME
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "16M"], check=True)
+    write = ["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 128k", path]
+    subprocess.run(write, check=True, capture_output=True)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def sha256(image: bytes) -> str:
+    return hashlib.sha256(image).hexdigest()
+
+
+@pytest.fixture
+def site(image: bytes) -> Iterator[Site]:
+    with serve(Site({f"/{NAME}": image})) as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries as many as ever, their pauses a hundred times shorter."""
+    monkeypatch.setattr(transport, "LIMITS", replace(transport.LIMITS, pause=0.005, connect=5.0, idle=5.0))
+
+
+def obtain(request: ImageRequest, notes: Notes) -> Verified:
+    """Fetch and verify, as the two steps do."""
+    return verify(request, fetch(request, notes), notes)
+
+
+def ask(site: Site, store: Store, checksum: Checksum | None = None, name: str = NAME) -> ImageRequest:
+    return ImageRequest(f"{site.url}/{name}", checksum or Checksum("none"), store.root)
+
+
+def rests(store: Store) -> list[str]:
+    """What of downloads is left beside the store."""
+    folder = store.root / "incoming"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

@@ -1,0 +1,130 @@
+"""A real HTTP server on loopback that serves files and misbehaves on request."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import hashlib
+import http.server
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+@dataclass
+class Site:
+    """Files by path. ``faults`` are used up one a GET of the path: ``drop:N`` sends N bytes and hangs up, ``status:N``,
+    ``status:N:SECONDS`` (Retry-After), ``short:N`` (a body shorter than promised), ``redirect:URL``, ``ignore-range``.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    etags: bool = True
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    url: str = ""
+    modified: float = 1_700_000_000.0
+
+    def gets(self, path: str) -> list[dict[str, str]]:
+        """The headers of every GET of ``path`` so far."""
+        return [headers for method, name, headers in self.requests if method == "GET" and name == path]
+
+
+def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self._answer(body=False)
+
+        def do_GET(self) -> None:
+            self._answer(body=True)
+
+        def _answer(self, *, body: bool) -> None:
+            path = urlsplit(self.path).path
+            site.requests.append((self.command, path, dict(self.headers)))
+            fault = site.faults.get(path, []).pop(0) if body and site.faults.get(path) else ""
+            kind, _, value = fault.partition(":")
+            data = site.files.get(path)
+            if kind == "status":
+                code, _, after = value.partition(":")
+                self._send(int(code), b"", {"Retry-After": after} if after else {})
+            elif kind == "redirect":
+                self._send(302, b"", {"Location": value})
+            elif data is None:
+                self._send(404, b"not here")
+            else:
+                self._file(data, body=body, kind=kind, value=value)
+
+        def _file(self, data: bytes, *, body: bool, kind: str, value: str) -> None:
+            etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+            headers = {"Last-Modified": email.utils.formatdate(site.modified, usegmt=True), "Accept-Ranges": "bytes"}
+            if site.etags:
+                headers["ETag"] = etag
+            asked = self.headers.get("Range")
+            if self.headers.get("If-None-Match") == etag and site.etags:
+                self._send(304, b"", headers)
+                return
+            valid = self.headers.get("If-Range", etag) in {etag, headers["Last-Modified"]}
+            if asked and valid and kind != "ignore-range":
+                start = int(asked.removeprefix("bytes=").rstrip("-"))
+                if start >= len(data):
+                    self._send(416, b"", {**headers, "Content-Range": f"bytes */{len(data)}"})
+                    return
+                headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+                self._send(206, data[start:], headers, body=body, cut=kind, at=value)
+                return
+            self._send(200, data, headers, body=body, cut=kind, at=value)
+
+        def _send(
+            self,
+            code: int,
+            data: bytes,
+            headers: dict[str, str] | None = None,
+            *,
+            body: bool = True,
+            cut: str = "",
+            at: str = "",
+        ) -> None:
+            self.send_response(code)
+            for name, text in (headers or {}).items():
+                self.send_header(name, text)
+            if code != 304:
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if not body or code == 304:
+                return
+            with contextlib.suppress(ConnectionError):
+                if cut in {"drop", "short"}:
+                    self.wfile.write(data[: int(at)])
+                    self.wfile.flush()
+                    self.close_connection = True
+                else:
+                    self.wfile.write(data)
+
+    return Handler
+
+
+@contextlib.contextmanager
+def serve(site: Site, *, certificate: Path | None = None) -> Iterator[Site]:
+    """Serve ``site``; with a certificate (PEM with its key) by TLS."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(site))
+    server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    site.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,132 @@
+"""OpenPGP: real keys, made by gpg for the test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ovtasks.errors import InputError, OvError
+from ovtasks.images.store import Store
+from ovtasks.spec.model import Checksum
+from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.images.server import Site
+
+
+class Signer:
+    """A key pair in a home of its own."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.home = home / name
+        self.home.mkdir(mode=0o700)
+        self.keyring = self.home / "public.gpg"
+        new = ["--quick-generate-key", f"{name} <{name}@example.org>", "ed25519", "sign", "never"]
+        self.gpg("--batch", "--passphrase", "", *new)
+        self.gpg("--output", str(self.keyring), "--export")
+
+    def gpg(self, *words: str, data: bytes | None = None) -> bytes:
+        argv = ["gpg", "--batch", "--yes", "--quiet", *words]
+        env = {**os.environ, "GNUPGHOME": str(self.home)}
+        return subprocess.run(argv, input=data, env=env, check=True, capture_output=True).stdout
+
+    def armoured(self) -> Path:
+        path = self.home / "public.asc"
+        path.write_bytes(self.gpg("--armor", "--export"))
+        return path
+
+    def end(self) -> None:
+        subprocess.run(["gpgconf", "--homedir", self.home, "--kill", "all"], check=False)
+
+
+@pytest.fixture(scope="module")
+def signers(tmp_path_factory: pytest.TempPathFactory) -> object:
+    home = tmp_path_factory.mktemp("gpg")
+    good, other = Signer(home, "good"), Signer(home, "other")
+    yield good, other
+    good.end()
+    other.end()
+
+
+@pytest.fixture
+def good(signers: tuple[Signer, Signer]) -> Signer:
+    return signers[0]
+
+
+@pytest.fixture
+def other(signers: tuple[Signer, Signer]) -> Signer:
+    return signers[1]
+
+
+def sums(sha256: str) -> bytes:
+    return f"{sha256}  {NAME}\n".encode()
+
+
+def test_detached_signature_of_the_checksum_file(
+    site: Site, store: Store, notes: Notes, sha256: str, good: Signer
+) -> None:
+    site.files["/SHA256SUMS"] = sums(sha256)
+    site.files["/SHA256SUMS.gpg"] = good.gpg("--detach-sign", data=sums(sha256))
+    for keyring in (good.keyring, good.armoured()):
+        verified = obtain(ask(site, store, Checksum("sha256", None, keyring)), notes)
+        assert verified.signer and "good@example.org" in verified.signer
+        assert any("signed by" in note for note in verified.notes)
+
+
+def test_clear_signed_checksum_file(site: Site, store: Store, notes: Notes, sha256: str, good: Signer) -> None:
+    site.files["/CHECKSUM"] = good.gpg("--clear-sign", data=f"SHA256 ({NAME}) = {sha256}\n".encode())
+    assert obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes).signer
+
+
+def test_signature_of_the_image_itself(site: Site, store: Store, notes: Notes, image: bytes, good: Signer) -> None:
+    site.files[f"/{NAME}.asc"] = good.gpg("--armor", "--detach-sign", data=image)
+    assert obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes).signer
+
+
+def test_unknown_key(site: Site, store: Store, notes: Notes, sha256: str, good: Signer, other: Signer) -> None:
+    site.files["/SHA256SUMS"] = sums(sha256)
+    site.files["/SHA256SUMS.gpg"] = other.gpg("--detach-sign", data=sums(sha256))
+    with pytest.raises(OvError, match="not in the keyring"):
+        obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
+    assert store.entries() == []
+
+
+def test_text_changed_after_signing(site: Site, store: Store, notes: Notes, sha256: str, good: Signer) -> None:
+    site.files["/SHA256SUMS"] = sums(sha256) + sums("0" * 64).replace(NAME.encode(), b"more")
+    site.files["/SHA256SUMS.gpg"] = good.gpg("--detach-sign", data=sums(sha256))
+    with pytest.raises(OvError, match="the signature is wrong"):
+        obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
+    assert store.entries() == []
+
+
+def test_line_outside_the_signed_part_counts_for_nothing(
+    site: Site, store: Store, notes: Notes, sha256: str, good: Signer
+) -> None:
+    signed = good.gpg("--clear-sign", data=b"SHA256 (other) = " + b"0" * 64 + b"\n")
+    site.files["/CHECKSUM"] = f"SHA256 ({NAME}) = {sha256}\n".encode() + signed
+    with pytest.raises(OvError):
+        obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
+
+
+def test_missing_signature_and_keyring(
+    site: Site, store: Store, notes: Notes, sha256: str, good: Signer, tmp_path: Path
+) -> None:
+    site.files["/SHA256SUMS"] = sums(sha256)
+    with pytest.raises(InputError, match="no signed checksum file and no signature found") as caught:
+        obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
+    assert "SHA256SUMS.gpg: 404" in caught.value.message
+    with pytest.raises(InputError, match="does not exist"):
+        obtain(ask(site, store, Checksum("sha256", None, tmp_path / "none.gpg")), notes)
+    (tmp_path / "empty.gpg").write_bytes(b"")
+    site.files["/SHA256SUMS.gpg"] = good.gpg("--detach-sign", data=sums(sha256))
+    with pytest.raises(OvError):
+        obtain(ask(site, store, Checksum("sha256", None, tmp_path / "empty.gpg")), notes)
+
+
+def test_signed_but_wrong_digest(site: Site, store: Store, notes: Notes, good: Signer) -> None:
+    site.files["/SHA256SUMS"] = sums("0" * 64)
+    site.files["/SHA256SUMS.gpg"] = good.gpg("--detach-sign", data=sums("0" * 64))
+    with pytest.raises(OvError, match="wrong digest"):
+        obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
+    assert rests(store) == [] and store.entries() == []
