@@ -60,6 +60,8 @@ def _run_doit(args: argparse.Namespace, graph: Graph) -> int:
         code = DoitMain(loader, config_filenames=()).run(["run", *options, *_goals(args)])
     if display.failures:
         return max(error.exit_code for error in display.failures)
+    if not display.started:
+        display.print("nothing to do")
     return EXIT_FAILED if code else EXIT_DONE
 
 

@@ -25,12 +25,13 @@ class Cancelled(BaseException):
 
 
 class Display:
-    """Shows steps while they run; ``failures`` keeps what went wrong, for the exit code."""
+    """Shows steps while they run; counts them, and keeps what went wrong in ``failures``, for the exit code."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self.quiet = quiet
         self.stream = stream or sys.stderr
         self.failures: list[OvError] = []
+        self.started = 0
         self.cancelled = threading.Event()
         self._lock = threading.Lock()
         self._bars: Bars | None = None
@@ -39,6 +40,7 @@ class Display:
     @contextlib.contextmanager
     def step(self, step: Step) -> Iterator[StepProgress]:
         """Show ``step`` for as long as it runs."""
+        self.started += 1
         bars = self._start() if self.stream.isatty() and not self.quiet else None
         progress = StepProgress(self, step.title, bars)
         try:

@@ -40,7 +40,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A qcow2 image of some 300 KiB with content."""
     path = tmp_path_factory.mktemp("image") / NAME
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "16M"], check=True)
-    write = ["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 128k", path]
+    write = ["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 128k", str(path)]
     subprocess.run(write, check=True, capture_output=True)
     return path.read_bytes()
 

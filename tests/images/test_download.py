@@ -135,7 +135,7 @@ def test_tls_is_verified(tmp_path: Path, image: bytes, store: Store, notes: Note
         "-days",
         "1",
         "-keyout",
-        pem,
+        str(pem),
         "-out",
         f"{pem}.crt",
     ]

@@ -44,7 +44,7 @@ def nbd_server(tmp_path: Path) -> Iterator[str]:
         str(port),
         "-x",
         "disk",
-        disk,
+        str(disk),
     ]
     server = subprocess.Popen(argv)
     try:
