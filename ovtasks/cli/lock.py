@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Add the URLs that are not pinned yet (an image that was not fetched is fetched) and drop those "
         "that no VM has any more.",
     )
-    parser.add_argument("vms", nargs="*", metavar="VM", help="with --update: only these VMs' images")
+    parser.add_argument("vms", nargs="*", metavar="VM", help="only these VMs' images (default: all)")
     parser.add_argument("--update", action="store_true", help="ask what the URLs stand for now and pin that")
     parser.add_argument(
         "--check", action="store_true", help="change nothing; end with 4 when something is to be pinned"
@@ -70,17 +70,20 @@ def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin]
         if name not in project.vms:
             raise unknown_vm(name, project)
     display = Display(quiet=args.quiet)
+    chosen = {source.url for vm, source in _sources(project) if not args.vms or vm.name in args.vms}
     new: dict[str, Pin] = {}
-    for vm, source in _sources(project):
-        update = args.update and (not args.vms or vm.name in args.vms)
-        if source.url in new and not update:
-            continue
+    for _, source in _sources(project):
         old = pins.get(source.url)
-        new[source.url] = old if old and not update else _pin(vm, source, display, ask=args.update)
+        if source.url in new:
+            continue
+        if source.url in chosen and (args.update or old is None):
+            new[source.url] = _pin(source, display, ask=args.update)
+        elif old is not None:
+            new[source.url] = old
     return new
 
 
-def _pin(vm: VmSpec, source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
+def _pin(source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
     """What the URL stands for: as it was fetched last, or (``ask``) as it is now. Only verified bytes are pinned."""
     from ovtasks.graph.display import StepProgress
     from ovtasks.host.paths import image_store
