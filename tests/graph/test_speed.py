@@ -1,0 +1,32 @@
+"""The benchmarks run, and nothing became slower by a class: limits are twice those that a quiet machine must keep."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.graph.workbench import ROOT
+
+SLACK = 2.0
+
+
+def figures(*words: str) -> dict[str, tuple[float, float]]:
+    """(measured, limit) by name, as a benchmark prints them."""
+    argv = [sys.executable, "-m", *words]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    found = re.findall(r"^  (?:ok  |OVER) (.+): ([\d.]+) \(limit ([\d.]+)\)$", done.stdout, re.MULTILINE)
+    assert found, done
+    return {name: (float(measured), float(limit)) for name, measured, limit in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("bench.noop", "20"), ("bench.edit",), ("bench.cold", "64")])
+def test_benchmark(words: tuple[str, ...]) -> None:
+    limits = figures(*words)
+    # against ninja only large graphs count: a small one is answered before Python has started
+    assert {
+        n: m for n, (m, limit) in limits.items() if m > limit * SLACK and "ninja" not in n and "cold" not in n
+    } == {}
