@@ -15,7 +15,7 @@ FOLDER = "output/.ov/manifest"
 """Below the project's root. The fast path serves the root only: elsewhere the printed paths would differ."""
 ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_PROJECT_DIR", "OV_VM_BACKEND")
 ABSENT = (-1, 0, 0)
-SHARE = 1500
+CHUNK = 1500
 """So many files are worth another process: looking at them takes as long as a fork and a bit."""
 
 Entry = tuple[str, int, int, int]
@@ -35,34 +35,37 @@ def answer(words: list[str]) -> str | None:
     gc.disable()  # thousands of small tuples and no cycle: collecting costs as much as loading
     try:
         with open(f"{FOLDER}/{name}", "rb") as file:
-            identity, entries, text = marshal.loads(file.read())
-    except (OSError, ValueError, EOFError, TypeError):
-        gc.enable()
-        return None
-    if identity == _identity() and _unchanged(entries):
-        return str(text)
+            identity, chunks, text = marshal.loads(file.read())
+        if identity == _identity() and _unchanged(chunks):
+            return str(text)
+    except (OSError, ValueError, EOFError, TypeError):  # none, or a damaged one
+        pass
     gc.enable()
     return None
 
 
-def _unchanged(entries: list[Entry]) -> bool:
+def _unchanged(chunks: list[bytes]) -> bool:
     """Compare, with the help of child processes when there is much to compare and more than one processor."""
-    workers = max(1, min(len(os.sched_getaffinity(0)), len(entries) // SHARE))
+    workers = max(1, min(len(os.sched_getaffinity(0)), len(chunks)))
     children = []
     for number in range(1, workers):
         child = os.fork()  # nothing but this thread runs yet
         if child == 0:
-            os._exit(0 if _same(entries[number::workers]) else 1)
+            code = 1
+            try:
+                code = 0 if all(map(_same, chunks[number::workers])) else 1
+            finally:
+                os._exit(code)
         children.append(child)
-    same = _same(entries[::workers])
+    same = all(map(_same, chunks[::workers]))
     for child in children:
         same &= os.waitpid(child, 0)[1] == 0
     return same
 
 
-def _same(entries: list[Entry]) -> bool:
+def _same(chunk: bytes) -> bool:
     stat = os.stat
-    for path, size, mtime_ns, inode in entries:
+    for path, size, mtime_ns, inode in marshal.loads(chunk):
         try:
             now = stat(path)
         except OSError:
@@ -90,5 +93,6 @@ def look(path: str) -> Entry:
 
 def dump(entries: list[Entry], text: str) -> bytes:
     """A manifest's content."""
-    content: tuple[object, ...] = (_identity(), entries, text)
+    chunks = [marshal.dumps(entries[start : start + CHUNK]) for start in range(0, len(entries), CHUNK)]
+    content: tuple[object, ...] = (_identity(), chunks, text)
     return marshal.dumps(content)  # type: ignore[arg-type]

@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from ovtasks.errors import EXIT_INPUT, EXIT_STALE
 from tests.graph.workbench import Workbench, cloud_vm, ran
 
@@ -119,9 +121,30 @@ def test_fast_path_sees_everything_that_plan_sees(bench: Workbench, small_image:
 
 def test_fast_path_ignores_damage(bench: Workbench, small_image: Path) -> None:
     built(bench, small_image)
-    for manifest in (bench.root / "output/.ov/manifest").iterdir():
-        manifest.write_bytes(b"\x00garbage")
-    assert bench.ov("vm", "build", "a").stdout.splitlines()[0] == DISK
+    manifest = bench.root / "output/.ov/manifest/ma"
+    whole = manifest.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2 :] = bytes(len(whole) - len(whole) // 2)
+    for content in (b"\x00garbage", b"", whole[:-100], bytes(damaged)):
+        manifest.write_bytes(content)
+        assert bench.ov("vm", "build", "a").stdout.splitlines()[0] == DISK
+    bench.ov("vm", "build", "a")
+
+
+@pytest.mark.slow
+def test_fast_path_shares_large_manifests_among_processes(bench: Workbench, small_image: Path) -> None:
+    """More files than one process looks at alone; a change among the last is seen, and damage ends no child late."""
+    from ovtasks.graph.manifest import CHUNK
+
+    count = CHUNK // 4 + 60
+    bench.write({f"vm{number}": cloud_vm(small_image) for number in range(count)})
+    bench.ov("vm", "build")
+    assert bench.ov("vm", "build").stderr == "nothing to do\n"
+    for name in ("vm0", f"vm{count - 1}"):
+        seed = bench.root / f"output/{name}/qcow2/seed.iso"
+        seed.write_bytes(seed.read_bytes()[:-1] + b"x")
+        assert ran(bench.ov("vm", "build").stderr) == [f"seed:{name}"]
+        assert bench.ov("vm", "build").stderr == "nothing to do\n"
 
 
 def test_why_and_graph(bench: Workbench, small_image: Path) -> None:
