@@ -1,0 +1,186 @@
+"""Real builds: what comes out, that it comes out the same again, what a killed one leaves, errors from the mirror."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputError, OvError
+from ovtasks.graph.receipt import sha256_of
+from ovtasks.host.run import MissingProgramError, run
+from ovtasks.sources.bootstrap import image
+from ovtasks.spec.model import BootstrapSource
+from tests.boot.demo import ROOT, Demo
+from tests.bootstrap.workspace import WHERE, run_base
+
+WITH_DEMO = pytest.mark.xdist_group("boot")  # on the worker that has the demo's image
+BOOKWORM = BootstrapSource("bootstrap", {}, suite="bookworm")
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines that name ``folder``, and processes whose working directory or root is below it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            places = [str((entry / name).readlink()) for name in ("cwd", "root")]
+        except OSError:
+            continue  # it has ended meanwhile
+        if str(folder) in words or any(place.startswith(str(folder)) for place in places):
+            found.append(f"{entry.name} {words}")
+    return found
+
+
+def wait_gone(folder: Path) -> None:
+    end = time.monotonic() + 30
+    while (left := processes_of(folder)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left
+    assert str(folder) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+
+
+def start_until(folder: Path, percent: int) -> subprocess.Popen[str]:
+    """Begin a build and return when it is that far."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bootstrap.workspace", folder], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= percent:
+            return process
+    raise AssertionError(f"the build ended with status {process.wait()} before {percent} %")
+
+
+@pytest.mark.slow
+@WITH_DEMO
+def test_record_describes_the_image(demo: Demo) -> None:
+    path, facts = demo.base()
+    assert sha256_of(path) == f"sha256:{facts['sha256']}"
+    info = json.loads(run(["qemu-img", "info", "--output=json", path]).stdout)
+    assert (info["format"], info["virtual-size"]) == (facts["format"], facts["virtual_size"])
+    assert "backing-filename" not in info
+    assert path.stat().st_size < 400 << 20
+    packages = facts["packages"]
+    assert isinstance(packages, list)
+    assert any(str(line).startswith("shim-signed ") for line in packages)
+    assert packages == sorted(packages)
+
+
+@pytest.mark.slow
+@WITH_DEMO
+def test_partitions_and_file_system_are_sound(demo: Demo, tmp_path: Path) -> None:
+    path, _ = demo.base()
+    raw, root = tmp_path / "disk.raw", tmp_path / "root.img"
+    run(["qemu-img", "convert", "-O", "raw", path, raw])
+    run(["sfdisk", "--verify", raw])
+    table = json.loads(run(["sfdisk", "--json", raw]).stdout)["partitiontable"]
+    assert [p["name"] for p in table["partitions"]] == ["bios", "esp", "root"]
+    last = table["partitions"][2]
+    count = str(last["size"] // 2048)
+    run(["dd", f"if={raw}", f"of={root}", "bs=1M", f"skip={last['start'] // 2048}", f"count={count}", "conv=sparse"])
+    run(["e2fsck", "-f", "-n", root])
+    esp = f"{raw}@@{image.ESP_START}"
+    listed = run(["mdir", "-b", "-/", "-i", esp, "::"], env={"MTOOLS_SKIP_CHECK": "1"}).stdout.split()
+    assert {"::/EFI/BOOT/BOOTX64.EFI", "::/EFI/BOOT/grubx64.efi", "::/EFI/debian/grub.cfg"} <= set(listed)
+
+    def content(name: str) -> str:
+        return run(["debugfs", "-R", f"cat {name}", root]).stdout
+
+    assert content("/etc/machine-id") == ""
+    assert "ssh_host_" not in run(["debugfs", "-R", "ls -p /etc/ssh", root]).stdout
+    assert "random-seed" not in run(["debugfs", "-R", "ls -p /var/lib/systemd", root]).stdout
+    assert re.search(r"^root:[*!]", content("/etc/shadow"))
+
+
+@pytest.mark.slow
+@WITH_DEMO
+def test_killed_build_leaves_nothing_and_the_next_makes_the_same_bytes(demo: Demo, tmp_path: Path) -> None:
+    """SIGKILL while packages are installed; then again in another folder than the demo's, at another time."""
+    project = tmp_path / "a project"
+    killed = start_until(project, 30)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    wait_gone(project)
+    work = project / "output/.ov/work"
+    assert any(path.is_dir() for path in work.iterdir()), "killed too late to leave something to clean"
+
+    workspace, progress = run_base(project, BOOKWORM)
+    assert not [path for path in work.iterdir() if path.is_dir()]
+    assert progress.percent == sorted(progress.percent) and progress.percent[-1] == 100
+    assert progress.notes
+    assert workspace.facts["sha256"] == demo.base()[1]["sha256"]
+    wait_gone(project)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ended_build_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
+    process = start_until(tmp_path, 4)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    wait_gone(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "message", "hint"),
+    [
+        (BootstrapSource("bootstrap", {}, suite="bookwurm"), "debian has no suite bookwurm on its mirrors", "trixie"),
+        (
+            BootstrapSource("bootstrap", {}, suite="bookworm", packages=("no-such-package",)),
+            "debian bookworm (amd64) has no package no-such-package",
+            "packages.debian.org",
+        ),
+        (
+            BootstrapSource("bootstrap", {}, suite="bookworm", packages=("bash=1:99",)),
+            "debian bookworm: Version '1:99' for 'bash' was not found",
+            None,
+        ),
+    ],
+)
+def test_what_the_mirror_does_not_have(source: BootstrapSource, message: str, hint: str | None, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        run_base(tmp_path, source)
+    error = caught.value
+    assert (error.message, error.where, error.exit_code) == (message, WHERE, EXIT_INPUT)
+    assert hint is None or hint in (error.hint or "")
+    assert not list((tmp_path / "output/.ov/work").glob("*/"))
+
+
+def test_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # discard: nobody listens
+    with pytest.raises(OvError, match="mirror of debian cannot be reached") as caught:
+        run_base(tmp_path, BOOKWORM)
+    assert caught.value.exit_code == EXIT_FAILED
+    assert "http_proxy" in (caught.value.hint or "")
+    assert not list((tmp_path / "output/.images").iterdir())
+
+
+def test_missing_program_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ovtasks.host.run as gateway
+
+    real = gateway.which
+    monkeypatch.setattr(gateway, "which", lambda name: None if name == "mkfs.fat" else real(name))
+    with pytest.raises(MissingProgramError, match=r"mkfs\.fat is not installed") as caught:
+        run_base(tmp_path, BOOKWORM)
+    assert "dosfstools" in (caught.value.hint or "")
+
+
+def test_full_disk_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ovtasks.sources.bootstrap import tree
+
+    monkeypatch.setattr(tree, "SCRATCH_NEED", 1 << 60)
+    with pytest.raises(OvError, match="MiB free; a bootstrap build needs about") as caught:
+        run_base(tmp_path, BOOKWORM)
+    assert "free some space" in (caught.value.hint or "")
