@@ -9,4 +9,4 @@ from tests.boot.demo import Demo, build_demo
 
 @pytest.fixture(scope="session")
 def demo(session_directories: None, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    return build_demo(tmp_path_factory.mktemp("demo") / "project")
+    return build_demo(tmp_path_factory.getbasetemp() / "demo")

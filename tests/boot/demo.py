@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ovtasks.host.paths import instance_directory
@@ -53,9 +54,10 @@ class Demo:
         return self.project / str(facts["path"]), facts
 
 
+@cache
 def build_demo(project: Path) -> Demo:
-    """Build the demo in the folder ``project``."""
-    project.mkdir()
+    """Build the demo in the folder ``project``; once per process, whoever asks."""
+    project.mkdir(exist_ok=True)
     shutil.copy(ROOT / "vms.yml", project)
     (project / "dodo.py").write_text(DODO, encoding="utf-8")
     run(BUILD, cwd=project, env={"PYTHONPATH": os.fspath(ROOT)})

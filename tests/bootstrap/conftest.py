@@ -1,4 +1,4 @@
-"""The demo VM's base image serves the tests here too: see tests/boot."""
+"""The demo VM's base image serves the tests here too; whichever folder's tests come first build it."""
 
 from tests.boot.conftest import demo
 
