@@ -33,11 +33,11 @@ BOOTSTRAP = (*DISK, "mmdebstrap", "mke2fs", "mkfs.fat", "mcopy", "sfdisk")
 BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
     *(*BOOTSTRAP, *BENCH),
-    *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpgv", "isoinfo", "mkfs.btrfs"),
-    *("qemu-io", "qemu-system-x86_64", "setpriv", "shellcheck", "ssh", "ssh-keygen", "unshare", "xz", "zstd"),
+    *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpg-agent", "gpgv", "isoinfo", "mkfs.btrfs"),
+    *("mount", "qemu-io", "qemu-system-x86_64", "setpriv", "shellcheck", "ssh", "ssh-keygen", "unshare", "xz", "zstd"),
 )
 GOALS = {"test": TEST, "bench": BENCH}
-CHAIN = frozenset({"build", "disk", "fetch", "seed", "verify"})
+CHAIN = frozenset({"base", "build", "disk", "fetch", "key", "seed", "verify"})
 
 # What is no program, and where distributions put it.
 FILES = {

@@ -9,6 +9,7 @@ from pathlib import Path
 PACKAGES: dict[str, dict[str, str]] = {
     "qemu-img": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-img"},
     "qemu-io": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-tools"},
+    "mount": {"debian": "mount", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
     "setpriv": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
     "unshare": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
     "blkid": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
@@ -29,6 +30,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "mcopy": {"debian": "mtools", "fedora": "mtools", "arch": "mtools", "suse": "mtools"},
     "gpgv": {"debian": "gpgv", "fedora": "gnupg2", "arch": "gnupg", "suse": "gpg2"},
     "gpg": {"debian": "gpg", "fedora": "gnupg2", "arch": "gnupg", "suse": "gpg2"},
+    "gpg-agent": {"fedora": "gnupg2", "arch": "gnupg", "suse": "gpg2"},
     "xz": {"debian": "xz-utils", "fedora": "xz", "arch": "xz", "suse": "xz"},
     "zstd": {},
     "dot": {"debian": "graphviz", "fedora": "graphviz", "arch": "graphviz", "suse": "graphviz"},
