@@ -17,7 +17,7 @@ from pathlib import Path
 from ovtasks.errors import Where
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.files import flock, link_or_copy, write_atomic
+from ovtasks.host.files import flock, link_or_copy
 from ovtasks.host.paths import image_store
 from ovtasks.host.run import require, run
 from ovtasks.images.store import Store
@@ -91,7 +91,7 @@ def _run(recipe: Recipe, project: Project, where: Where, ws: Workspace) -> None:
     record = {**ws.facts, "recipe": recipe.inputs, "packages": built.packages}
     ws.fact("packages", digest(built.packages))
     (target,) = ws.step.targets
-    write_atomic(ws.part(target), canonical(record) + "\n")
+    ws.part(target).write_text(canonical(record) + "\n", encoding="utf-8")
     ws.commit(target, digest=f"sha256:{built.sha256}")
     ws.also(path, digest=f"sha256:{built.sha256}")
 
