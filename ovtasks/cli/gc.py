@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import marshal
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 
 from ovtasks.cli.common import open_project
 from ovtasks.errors import EXIT_DONE, InputError
 from ovtasks.graph import leftovers
 from ovtasks.graph.chains import Graph
+from ovtasks.graph.manifest import FOLDER, look
 from ovtasks.host.paths import image_store
 from ovtasks.images import gc
 from ovtasks.images.gc import Item
+from ovtasks.images.lockfile import read_lock
 from ovtasks.images.store import Store
 from ovtasks.spec.load import find_root
 from ovtasks.spec.model import CloudImageSource, Project
@@ -33,15 +38,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Survey, remove, report. A project's own links go first: they may be all that held an image."""
+    from ovtasks.images import gc
+
     project = _project(args)
     kept: list[Item] = []
     gone: list[Item] = []
     if project is not None:
-        items = leftovers.survey(Graph(project))
-        gone += [item for item in items if item.removable] if args.dry_run else leftovers.remove(items)
-        kept += [item for item in items if not item.removable]
+        kept, gone = _tidy_project(project, dry_run=args.dry_run)
+    pinned = {pin.sha256 for pin in read_lock(project.lock_file).values()} if project is not None else set()
     for store in _stores(project):
-        items = gc.survey(store)
+        items = gc.survey(store, pinned)
         gone += [item for item in items if item.removable] if args.dry_run else gc.remove(store, items)
         kept += [item for item in items if not item.removable]
     if args.json:
@@ -51,6 +57,37 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(as_text(kept, gone, dry_run=args.dry_run))
     return EXIT_DONE
+
+
+def _tidy_project(project: Project, *, dry_run: bool) -> tuple[list[Item], list[Item]]:
+    """What was kept and what went. No step can start while something is removed."""
+    graph = Graph(project)
+    items = leftovers.survey(graph)
+    chosen = [item for item in items if item.removable]
+    kept = [item for item in items if not item.removable]
+    if dry_run:
+        return kept, [*chosen, *_stale_manifests(project)]
+    with gc.try_locks(gc.files_in(graph.locks)) as free:
+        if not free:
+            return [*kept, *(replace(item, held_by=(leftovers.BUILDING,)) for item in chosen)], []
+        gone = leftovers.remove(chosen)
+        return kept, [*gone, *leftovers.remove(list(_stale_manifests(project)))]
+
+
+def _stale_manifests(project: Project) -> Iterator[Item]:
+    """Answers of the fast path that hold no more: a file they depend on is another one now."""
+    for path in gc.files_in(project.root / FOLDER):
+        try:
+            _, chunks, _ = marshal.loads(path.read_bytes())
+            entries = [entry for chunk in chunks for entry in marshal.loads(chunk)]
+            fresh = all(look(str(project.root / name))[1:] == tuple(stat) for name, *stat in entries)
+            size = path.stat().st_blocks * 512
+        except FileNotFoundError:
+            continue
+        except (ValueError, EOFError, TypeError):  # of another version, or damaged
+            fresh, size = False, 0
+        if not fresh:
+            yield Item(path, size, "outdated note that there is nothing to do")
 
 
 def _project(args: argparse.Namespace) -> Project | None:
@@ -64,6 +101,8 @@ def _project(args: argparse.Namespace) -> Project | None:
 
 def _stores(project: Project | None) -> list[Store]:
     """The user's store, and those that ``source.cache`` names."""
+    from ovtasks.images.store import Store
+
     roots = {image_store()}
     for vm in project.vms.values() if project else ():
         if isinstance(vm.source, CloudImageSource) and vm.source.cache:

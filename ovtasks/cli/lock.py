@@ -25,10 +25,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "that no VM has any more.",
     )
     parser.add_argument("vms", nargs="*", metavar="VM", help="only these VMs' images (default: all)")
-    parser.add_argument("--update", action="store_true", help="ask what the URLs stand for now and pin that")
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; end with 4 when something is to be pinned"
-    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--update", action="store_true", help="ask what the URLs stand for now and pin that")
+    mode.add_argument("--check", action="store_true", help="change nothing; end with 4 when the lock file would change")
     parser.set_defaults(run=run)
 
 
@@ -38,9 +37,10 @@ def run(args: argparse.Namespace) -> int:
 
     project = open_project(args)
     pins = read_lock(project.lock_file)
+    chosen = _chosen(args, project)
     if args.check:
-        return _check(project, pins)
-    new = _updated(args, project, pins)
+        return _check(project, pins, chosen)
+    new = _updated(args, project, pins, chosen)
     for line in differences(pins, new):
         print(line)
     if new != pins:
@@ -50,9 +50,22 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _check(project: Project, pins: Mapping[str, Pin]) -> int:
-    urls = {source.url for _, source in _sources(project)}
-    lines = [f"+ {url}" for url in sorted(urls - pins.keys())] + [f"- {url}" for url in sorted(pins.keys() - urls)]
+def _chosen(args: argparse.Namespace, project: Project) -> set[str]:
+    """The URLs of the VMs that were named, or of all. :raises InputError: there is no such VM."""
+    from ovtasks.spec.load import unknown_vm
+
+    for name in args.vms:
+        if name not in project.vms:
+            raise unknown_vm(name, project)
+    return {source.url for vm, source in _sources(project) if not args.vms or vm.name in args.vms}
+
+
+def _check(project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> int:
+    from ovtasks.images.request import public
+
+    dropped = pins.keys() - {source.url for _, source in _sources(project)}
+    lines = [f"+ {public(url)}" for url in sorted(chosen - pins.keys())]
+    lines += [f"- {public(url)}" for url in sorted(dropped)]
     print("\n".join(lines), end="\n" if lines else "")
     return EXIT_STALE if lines else EXIT_DONE
 
@@ -61,16 +74,11 @@ def _sources(project: Project) -> list[tuple[VmSpec, CloudImageSource]]:
     return [(vm, vm.source) for vm in project.vms.values() if isinstance(vm.source, CloudImageSource)]
 
 
-def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin]) -> dict[str, Pin]:
+def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> dict[str, Pin]:
     """The pins as they should be; fetches what has to be known for it."""
     from ovtasks.graph.display import Display
-    from ovtasks.spec.load import unknown_vm
 
-    for name in args.vms:
-        if name not in project.vms:
-            raise unknown_vm(name, project)
     display = Display(quiet=args.quiet)
-    chosen = {source.url for vm, source in _sources(project) if not args.vms or vm.name in args.vms}
     new: dict[str, Pin] = {}
     for _, source in _sources(project):
         old = pins.get(source.url)
@@ -101,10 +109,12 @@ def _pin(source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
 
 
 def differences(old: Mapping[str, Pin], new: Mapping[str, Pin]) -> list[str]:
-    """One line a URL that was added (+), dropped (-) or changed (~)."""
+    """One line a URL that was added (+), dropped (-) or changed (~); without the passwords in URLs."""
+    from ovtasks.images.request import public
+
     lines = []
-    for url in sorted(old.keys() | new.keys()):
-        before, after = old.get(url), new.get(url)
+    for locked in sorted(old.keys() | new.keys()):
+        before, after, url = old.get(locked), new.get(locked), public(locked)
         if before is None and after is not None:
             lines.append(f"+ {url}  sha256:{after.sha256[:12]}…")
         elif after is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.files import write_atomic
-from ovtasks.images.request import Pin, is_hex
+from ovtasks.images.request import Pin, is_hex, public
 
 VERSION = 1
 MAX_BYTES = 16 << 20
@@ -33,17 +33,22 @@ def read_lock(path: Path) -> dict[str, Pin]:
     if len(data) > MAX_BYTES:
         raise _wrong(path, "is larger than 16 MiB")
     try:
-        value = json.loads(data)
+        text = data.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as e:
         place = Where(str(path), e.lineno, e.colno)
         raise InputError(f"not a lock file: {e.msg.lower()}", hint=_HINT, where=place) from None
     except UnicodeDecodeError:
         raise _wrong(path, "is not text in UTF-8") from None
+    except RecursionError:
+        raise _wrong(path, "is nested too deeply") from None
+    except _TwiceError as e:
+        raise _wrong(path, f"has {e} twice", _place(path, text, str(e))) from None
     if not isinstance(value, dict) or value.get("version") != VERSION:
         raise _wrong(path, f"is not a lock file of version {VERSION}")
     if set(value) != {"version", "images"} or not isinstance(value["images"], dict):
         raise _wrong(path, "must hold version and images, and nothing else")
-    return {url: _pin(path, url, entry) for url, entry in value["images"].items()}
+    return {url: _pin(path, text, url, entry) for url, entry in value["images"].items()}
 
 
 def lock_text(pins: Mapping[str, Pin]) -> str:
@@ -62,16 +67,44 @@ def write_lock(path: Path, pins: Mapping[str, Pin]) -> None:
 _HINT = "restore it from version control, or remove it and run: ov lock"
 
 
-def _wrong(path: Path, what: str) -> InputError:
-    return InputError(f"the lock file {what}", hint=_HINT, where=Where(str(path)))
+class _TwiceError(Exception):
+    """A key that stands twice in one object: a merge that went wrong. Of two pins none is the right one."""
 
 
-def _pin(path: Path, url: str, entry: object) -> Pin:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwiceError(next(key for key in keys if keys.count(key) > 1))
+    return found
+
+
+def _wrong(path: Path, what: str, where: Where | None = None) -> InputError:
+    return InputError(f"the lock file {what}", hint=_HINT, where=where or Where(str(path)))
+
+
+def _place(path: Path, text: str, key: str) -> Where:
+    """Where ``key`` stands last in the file; the file alone when it is written with escapes."""
+    import re
+
+    found = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
+    if not found:
+        return Where(str(path))
+    at = found[-1].start()
+    return Where(str(path), text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+
+
+def _pin(path: Path, text: str, url: str, entry: object) -> Pin:
+    def wrong(what: str) -> InputError:
+        return _wrong(path, f"entry of {public(url)} {what}", _place(path, text, url))
+
     if not isinstance(entry, dict) or set(entry) != set(_FIELDS):
-        raise _wrong(path, f"entry of {url} must hold {', '.join(_FIELDS)}")
+        raise wrong(f"must hold {', '.join(_FIELDS)}")
     for name, kind in _FIELDS.items():
         if not isinstance(entry[name], kind) or isinstance(entry[name], bool):
-            raise _wrong(path, f"entry of {url} has a wrong {name}")
+            raise wrong(f"has a wrong {name}")
+    if entry["size"] < 1:
+        raise wrong("has a wrong size")
     if len(entry["sha256"]) != 64 or not is_hex(entry["sha256"]):
-        raise _wrong(path, f"entry of {url} has a sha256 that is none")
+        raise wrong("has a sha256 that is none")
     return Pin(entry["final_url"], entry["sha256"].lower(), entry["size"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ovtasks.host.paths import image_store
 from ovtasks.images import gc
 from ovtasks.images.store import Store
 from tests.graph.workbench import Workbench, cloud_vm, make_image
@@ -122,3 +123,74 @@ def test_running_build_is_left_alone(bench: Workbench, tmp_path: Path) -> None:
 
 def test_outside_any_project(tmp_path: Path) -> None:
     assert "0 files" in Workbench(tmp_path).ov("gc").stdout
+
+
+def age(store: Store) -> None:
+    """Make everything in the store look as if it had come an hour ago."""
+    for path in store.root.rglob("*"):
+        os.utime(path, (time.time() - 3600,) * 2)
+
+
+def test_one_run_frees_what_only_this_project_held(bench: Workbench, tmp_path: Path) -> None:
+    image = tmp_path / "1.qcow2"
+    sha = make_image(image)
+    bench.write({"a": cloud_vm(image)})
+    bench.ov("vm", "build", "--type", "raw")
+    other = tmp_path / "2.qcow2"
+    make_image(other, mark=b"second")
+    bench.write({"a": cloud_vm(other)})
+    store = Store(image_store())
+    age(store)
+    bench.ov("gc")
+    assert not store.has(sha), "its last link went in the same run"
+
+
+def test_pinned_content_stays(bench: Workbench, tmp_path: Path) -> None:
+    image = tmp_path / "1.qcow2"
+    sha = make_image(image)
+    bench.write({"a": cloud_vm(image)})
+    bench.ov("lock")
+    age(Store(image_store()))
+    assert "held by ovtasks.lock" in bench.ov("gc").stdout
+    assert Store(image_store()).has(sha)
+    (bench.root / "ovtasks.lock").unlink()
+    bench.ov("gc")
+    assert not Store(image_store()).has(sha)
+
+
+def test_nothing_goes_while_a_request_is_worked_on(
+    site: Site, store: Store, notes: Notes, sha256: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obtain(ask(site, store), notes)
+    old(store, monkeypatch)
+    items = gc.survey(store)
+    assert [item.removable for item in items] == [True]
+    with store.lock("another"):
+        assert gc.survey(store)[0].held_by == (gc.RUNNING,)
+        assert gc.remove(store, items) == [] and store.has(sha256), "a build that began after the survey"
+
+
+def test_download_that_went_on_after_the_survey_stays(store: Store) -> None:
+    part = store.part("aged")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x")
+    os.utime(part, (time.time() - 8 * 86400,) * 2)
+    items = gc.survey(store)
+    with store.lock("aged"):
+        assert gc.remove(store, items) == [] and part.exists()
+
+
+def test_outdated_manifests_go(bench: Workbench, tmp_path: Path) -> None:
+    image = tmp_path / "1.qcow2"
+    make_image(image)
+    bench.write({"a": cloud_vm(image)})
+    bench.ov("vm", "build")
+    bench.ov("vm", "build", "a")
+    folder = bench.root / "output/.ov/manifest"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names and json.loads(bench.ov("gc", "--json").stdout)["removed"] == []
+    assert sorted(path.name for path in folder.iterdir()) == names, "they still hold"
+    (folder / "mdamaged").write_bytes(b"?")
+    bench.write({"a": cloud_vm(image, disk_size="2G")})
+    bench.ov("gc")
+    assert list(folder.iterdir()) == []

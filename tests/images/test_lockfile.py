@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ovtasks.cli.lock import differences
 from ovtasks.errors import EXIT_INPUT, EXIT_STALE, InputError
 from ovtasks.images.lockfile import lock_text, read_lock, write_lock
 from ovtasks.images.request import Pin
@@ -34,8 +35,10 @@ WRONG = [
     ("[]", "is not a lock file of version 1", "ovtasks.lock"),
     ('{"version": 2, "images": {}}', "is not a lock file of version 1", "ovtasks.lock"),
     ('{"version": 1, "images": {}, "more": 1}', "must hold version and images", "ovtasks.lock"),
-    ('{"version": 1, "images": {"/a": {"sha256": "x"}}}', "entry of /a must hold", "ovtasks.lock"),
+    ('{"version": 1, "images": {"/a": {"sha256": "x"}}}', "entry of /a must hold", "ovtasks.lock:1:27"),
     ('{"version": 1, "images": {"/a": {"final_url": "/a", "sha256": "x", "size": 1}}}', "sha256 that is none", ""),
+    ('{"version": 1, "images": {"/a": {},\n "/a": {}}}', "has /a twice", "ovtasks.lock:2:2"),
+    ("[" * 100_000, "nested too deeply", "ovtasks.lock"),
     (
         '{"version": 1, "images": {"/a": {"final_url": "/a", "sha256": "' + "a" * 64 + '", "size": "1"}}}',
         "wrong size",
@@ -130,3 +133,19 @@ def test_another_project_keeps_its_image(bench: Workbench, site: Site, image: by
     other.ov("vm", "build", "--refresh")
     assert "nothing to do" in bench.ov("vm", "build").stderr
     assert bench.plan("a")["disk:a"] == "fresh"
+
+
+def test_check_of_one_vm(bench: Workbench, site: Site) -> None:
+    site.files["/other.qcow2"] = site.files[f"/{NAME}"]
+    bench.write({"a": vm(site), "b": vm(site, "other.qcow2")})
+    bench.ov("lock", "a")
+    bench.ov("lock", "--check", "a")
+    assert bench.ov("lock", "--check", "b", code=EXIT_STALE).stdout == f"+ {site.url}/other.qcow2\n"
+    assert "acrh" in bench.ov("lock", "--check", "acrh", code=EXIT_INPUT).stderr
+    assert "not allowed with" in bench.ov("lock", "--check", "--update", code=EXIT_INPUT).stderr
+
+
+def test_differences_show_no_password() -> None:
+    secret = {"https://me:word@example.org/b": PINS["https://example.org/b"]}
+    assert differences({}, secret) == [f"+ https://example.org/b  sha256:{'b' * 12}…"]
+    assert differences(secret, {}) == ["- https://example.org/b"]
