@@ -7,7 +7,6 @@ import sys
 
 from ovtasks.cli.common import add_build_options, goals, open_graph, open_project
 from ovtasks.errors import EXIT_DONE
-from ovtasks.graph.draw import FORMATS
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,12 +14,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("graph", help="print the graph of steps")
     parser.add_argument("goals", nargs="*", metavar="GOAL", help="arch, build:arch (default: every VM)")
     add_build_options(parser)
-    parser.add_argument("--format", choices=sorted(FORMATS), default="dot", help="default: dot")
+    parser.add_argument("--format", choices=("dot", "mermaid", "svg"), default="dot", help="default: dot")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the graph; fresh, maybe and run have colours."""
+    from ovtasks.graph.draw import FORMATS
+
     graph = open_graph(args, open_project(args))
     chains, steps = goals(graph, args.goals)
     sys.stdout.write(FORMATS[args.format](graph, chains, graph.status(steps)))

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _PROGRESS_INTERVAL = 0.1  # seconds
-_REAL_PROGRESS = 1 << 20  # bytes in one answer that make earlier failures forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,13 @@ def download(
     progress: Progress,
     *,
     unless: Mapping[str, str] | None = None,
+    secure: bool = False,
 ) -> Facts | None:
     """Feed all bytes of ``url`` to ``intake``, going on where an earlier attempt (or process) stopped.
 
     ``state`` remembers what the partial file belongs to. ``unless`` are headers of a conditional request: None is
-    returned when the server says 304.
+    returned when the server says 304. ``secure``: https must not be redirected to http, because nothing else tells
+    whether the bytes are the right ones.
 
     :raises OvError: it did not work, after retries. :raises OSError: the disk refuses.
     """
@@ -68,6 +69,12 @@ def download(
         if facts is not None and intake.offset:
             headers = {"Range": f"bytes={intake.offset}-", "If-Range": facts.validator or ""}
         with ask(session, "GET", url, attempts, headers) as response:
+            hops = [str(hop.url) for hop in (*response.history, response)]
+            if secure and url.startswith("https:") and any(hop.startswith("http:") for hop in hops):
+                raise OvError(
+                    f"{public(url)} is redirected from https to http, and there is no checksum to verify it by",
+                    hint="pin it with checksum: {type: sha256, value: …}",
+                )
             if response.status_code == 304 and unless:
                 return None
             if response.status_code == 416 and facts is not None:
@@ -182,17 +189,16 @@ def _read_body(
     response: requests.Response, intake: Intake, facts: Facts, attempts: Attempts, progress: Progress
 ) -> OvError | None:
     """Feed one response's body; None when it was whole, else what broke it."""
-    shown, fed, last = public(facts.url), 0, 0.0
+    shown, last = public(facts.url), 0.0
     try:
         while count := _read_into(response, buffer := intake.buffer()):
             intake.feed(buffer[:count])
-            fed += count
             now = time.monotonic()
             if now - last >= _PROGRESS_INTERVAL:
                 progress.update(intake.offset, facts.total)
                 last = now
-            if fed >= _REAL_PROGRESS and facts.validator:
-                attempts.succeeded()
+            if facts.validator:
+                attempts.reached(intake.offset)
     except _BodyError as e:
         return OvError(
             f"{shown}: the connection broke after {intake.offset} of {facts.total or 'unknown'} bytes: {e}",

@@ -124,12 +124,13 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
 
 def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetched | None:
     """The bytes that are wanted, when they are in the store already, whoever fetched them."""
+    digests = wanted_digests(request, expected.digest)
     for fetched in indexed(store):
-        wanted = fetched.matches(expected.digest) if expected.digest else fetched.url == public(request.url)
+        wanted = all(fetched.matches(digest) for digest in digests) if digests else fetched.url == public(request.url)
         if wanted and _size(store.path(fetched.content_sha256)) == fetched.content_size:
             return _for_request(fetched, request, expected)
     kind, _, value = (expected.digest or "").partition(":")
-    if kind != "sha256" or (size := _size(store.path(value))) is None:
+    if kind != "sha256" or len(digests) > 1 or (size := _size(store.path(value))) is None:
         return None
     found = Fetched(
         url=public(request.url),
@@ -142,6 +143,12 @@ def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetch
         expected_from=expected.source,
     )
     return _for_request(found, request, expected)
+
+
+def wanted_digests(request: ImageRequest, expected: str | None) -> list[str]:
+    """All that the bytes must match: what ``vms.yml`` or the lock file says, and what a signed checksum file says."""
+    known = request.known_digest()
+    return list(dict.fromkeys(digest for digest in (known[0] if known else None, expected) if digest))
 
 
 def indexed(store: Store) -> list[Fetched]:
@@ -180,10 +187,12 @@ def _bring(
     key = request.key
     with store.guard(f"fetch {public(request.url)}"):
         store.part(key).parent.mkdir(parents=True, exist_ok=True)
-    intake = Intake(store.part(key), store.raw_part(key), sha512=(expected.digest or "").startswith("sha512:"))
+    sha512 = any(digest.startswith("sha512:") for digest in wanted_digests(request, expected.digest))
+    intake = Intake(store.part(key), store.raw_part(key), sha512=sha512)
     try:
         with store.guard(f"fetch {public(request.url)}"):
-            facts = _transfer(store, request, intake, places, progress, before)
+            secure = not wanted_digests(request, expected.digest)
+            facts = _transfer(store, request, intake, places, progress, before, secure)
             if facts is None:
                 return None
             digests = intake.finish()
@@ -235,6 +244,7 @@ def _transfer(
     places: Places,
     progress: Progress,
     before: Fetched | None,
+    secure: bool,
 ) -> Facts | None:
     state = store.resume_state(request.key)
     if (path := request.local) is not None:
@@ -246,7 +256,7 @@ def _transfer(
             return download(places.session, request.pin.final_url, intake, state, progress, unless=unless)
         except StatusError as e:
             progress.note(f"{e.message}; trying {public(request.url)}")
-    return download(places.session, request.url, intake, state, progress, unless=unless)
+    return download(places.session, request.url, intake, state, progress, unless=unless, secure=secure)
 
 
 def _conditions(before: Fetched | None) -> dict[str, str] | None:

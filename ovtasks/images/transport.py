@@ -18,6 +18,7 @@ from ovtasks.images.request import public
 if TYPE_CHECKING:
     import requests
 
+_REAL_PROGRESS = 1 << 20  # bytes
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -56,9 +57,15 @@ class Attempts:
 
     def __init__(self) -> None:
         self._failures = 0
+        self._furthest = 0
 
-    def succeeded(self) -> None:
-        self._failures = 0
+    def reached(self, offset: int) -> None:
+        """Bytes up to ``offset`` are here. Only ground never reached before makes earlier failures forgotten: a server
+        that ignores Range and breaks off at the same place each time must not keep us for ever.
+        """
+        if offset >= self._furthest + _REAL_PROGRESS:
+            self._furthest = offset
+            self._failures = 0
 
     def failed(self, error: OvError, *, retry_after: float | None = None) -> None:
         """Pause before the next attempt.

@@ -11,7 +11,7 @@ from ovtasks.host.progress import Progress
 from ovtasks.images import signature
 from ovtasks.images.checksums import base_names, find_digest, is_clear_signed
 from ovtasks.images.expected import NONE_ASKED
-from ovtasks.images.fetch import fetch_locked, has_bytes, hold
+from ovtasks.images.fetch import fetch_locked, has_bytes, hold, wanted_digests
 from ovtasks.images.inspection import ImageError, inspect
 from ovtasks.images.records import Fetched, Verified, read_record, record_text
 from ovtasks.images.request import ImageRequest, public
@@ -79,7 +79,7 @@ def _known(store: Store, request: ImageRequest, fetched: Fetched, keys: str | No
     except (ValueError, TypeError, KeyError):
         return None
     same = verified.source_sha256 == fetched.sha256 and verified.sha256 == fetched.content_sha256
-    if fetched.expected is not None and fetched.matches(fetched.expected) is False:
+    if not all(fetched.matches(digest) for digest in wanted_digests(request, fetched.expected)):
         return None
     if not same or verified.keyring_sha256 != keys or verified.path != store.path(verified.sha256):
         return None
@@ -102,9 +102,12 @@ def _fetch_again(request: ImageRequest, fetched: Fetched, progress: Progress) ->
 
 
 def _compare(store: Store, request: ImageRequest, fetched: Fetched, *, stored: bool) -> None:
-    if fetched.expected is None or fetched.matches(fetched.expected):
+    wrong = [digest for digest in wanted_digests(request, fetched.expected) if not fetched.matches(digest)]
+    if not wrong:
         return
-    kind = fetched.expected.partition(":")[0]
+    kind = wrong[0].partition(":")[0]
+    known = request.known_digest()
+    source = known[1] if known and known[0] == wrong[0] else fetched.expected_from
     actual = fetched.sha512 if kind == "sha512" else fetched.sha256
     if not stored:
         _remove(store, request)
@@ -112,7 +115,7 @@ def _compare(store: Store, request: ImageRequest, fetched: Fetched, *, stored: b
         store.index(request.key).unlink(missing_ok=True)
     raise OvError(
         f"{public(request.url)} has the wrong digest:\n"
-        f"  expected {fetched.expected} (from {fetched.expected_from})\n"
+        f"  expected {wrong[0]} (from {source})\n"
         f"  got      {kind}:{actual or 'not computed'}\n"
         + ("the bad file was removed" if not stored else "it is not used"),
         hint="the download is damaged, the image has moved on, or somebody changed it: ask the publisher's page",

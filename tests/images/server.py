@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 @dataclass
 class Site:
     """Files by path. ``faults`` are used up one a GET of the path: ``drop:N`` sends N bytes and hangs up, ``status:N``,
-    ``status:N:SECONDS`` (Retry-After), ``short:N`` (a body shorter than promised), ``redirect:URL``, ``ignore-range``.
+    ``status:N:SECONDS`` (Retry-After), ``short:N`` (a body shorter than promised), ``redirect:URL``, ``ignore-range``, ``restart:N`` (both:
+    the whole file from its start, and hang up after N bytes).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -71,7 +72,7 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
                 self._send(304, b"", headers)
                 return
             valid = self.headers.get("If-Range", etag) in {etag, headers["Last-Modified"]}
-            if asked and valid and kind != "ignore-range":
+            if asked and valid and kind not in {"ignore-range", "restart"}:
                 start = int(asked.removeprefix("bytes=").rstrip("-"))
                 if start >= len(data):
                     self._send(416, b"", {**headers, "Content-Range": f"bytes */{len(data)}"})
@@ -100,7 +101,7 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
             if not body or code == 304:
                 return
             with contextlib.suppress(ConnectionError):
-                if cut in {"drop", "short"}:
+                if cut in {"drop", "short", "restart"}:
                     self.wfile.write(data[: int(at)])
                     self.wfile.flush()
                     self.close_connection = True

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import InputError, OvError
+from ovtasks.images import transport
 from ovtasks.images.fetch import fetch, revalidate
 from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
@@ -122,28 +123,42 @@ def test_final_statuses_are_not_retried(site: Site, store: Store, notes: Notes, 
     assert len(site.gets(PATH)) == 1
 
 
-def test_tls_is_verified(tmp_path: Path, image: bytes, store: Store, notes: Notes) -> None:
-    pem = tmp_path / "self-signed.pem"
+def self_signed(pem: Path) -> Path:
+    """A certificate for 127.0.0.1 with its key; the certificate alone lies beside it as ``.crt``."""
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", pem, "-out", f"{pem}.crt"]
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    new = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-keyout",
-        str(pem),
-        "-out",
-        f"{pem}.crt",
-    ]
     subprocess.run([*new, *subject], check=True, capture_output=True)
     pem.write_bytes(pem.read_bytes() + Path(f"{pem}.crt").read_bytes())
+    return pem
+
+
+def test_tls_is_verified(tmp_path: Path, image: bytes, store: Store, notes: Notes) -> None:
+    pem = self_signed(tmp_path / "self-signed.pem")
     with serve(Site({PATH: image}), certificate=pem) as site, pytest.raises(OvError) as caught:
         fetch(ask(site, store), notes)
     assert "TLS failed" in caught.value.message and "CA" in (caught.value.hint or "")
+
+
+def test_redirect_from_https_to_http(
+    site: Site, tmp_path: Path, sha256: str, store: Store, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain HTTP is good enough for bytes whose digest is known, and for no others."""
+    pem = self_signed(tmp_path / "own-ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{pem}.crt")
+    to_http = f"redirect:{site.url}{PATH}"
+    with serve(Site(faults={PATH: [to_http, to_http]}), certificate=pem) as secure:
+        with pytest.raises(OvError, match="redirected from https to http") as caught:
+            fetch(ask(secure, store), notes)
+        assert "sha256" in (caught.value.hint or "") and rests(store) == []
+        assert obtain(ask(secure, store, Checksum("sha256", sha256)), notes).sha256 == sha256
+
+
+def test_server_that_always_starts_over_and_breaks_off(store: Store, notes: Notes) -> None:
+    """It reaches megabytes each time, yet never new ones: this must end."""
+    big = Site({"/big.raw": bytes(3 << 20)}, {"/big.raw": ["restart:2500000"] * 50})
+    with serve(big) as site, pytest.raises(OvError, match="the connection broke after 2500000 of 3145728 bytes"):
+        fetch(ask(site, store, name="big.raw"), notes)
+    assert len(site.gets("/big.raw")) <= 2 + transport.LIMITS.retries
 
 
 def test_nobody_listens_and_unknown_names(store: Store, notes: Notes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -130,3 +131,26 @@ def test_signed_but_wrong_digest(site: Site, store: Store, notes: Notes, good: S
     with pytest.raises(OvError, match="wrong digest"):
         obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
     assert rests(store) == [] and store.entries() == []
+
+
+def test_value_counts_beside_a_signed_file_of_the_other_kind(
+    site: Site, store: Store, notes: Notes, image: bytes, sha256: str, good: Signer
+) -> None:
+    text = f"{hashlib.sha512(image).hexdigest()}  {NAME}\n".encode()
+    site.files["/SHA512SUMS"] = text
+    site.files["/SHA512SUMS.sign"] = good.gpg("--detach-sign", data=text)
+    with pytest.raises(OvError, match="wrong digest") as caught:
+        obtain(ask(site, store, Checksum("sha256", "0" * 64, good.keyring)), notes)
+    assert f"expected sha256:{'0' * 64} (from vms.yml)" in caught.value.message
+    assert store.entries() == [] and rests(store) == []
+    assert obtain(ask(site, store, Checksum("sha256", sha256, good.keyring)), notes).signer
+
+
+def test_value_contradicted_by_the_signed_file(
+    site: Site, store: Store, notes: Notes, sha256: str, good: Signer
+) -> None:
+    site.files["/SHA256SUMS"] = sums(sha256)
+    site.files["/SHA256SUMS.gpg"] = good.gpg("--detach-sign", data=sums(sha256))
+    with pytest.raises(InputError, match=f"asks for sha256:{'0' * 64}, the signed") as caught:
+        obtain(ask(site, store, Checksum("sha256", "0" * 64, good.keyring)), notes)
+    assert "ov lock --update" in (caught.value.hint or "")
