@@ -69,12 +69,8 @@ def download(
         if facts is not None and intake.offset:
             headers = {"Range": f"bytes={intake.offset}-", "If-Range": facts.validator or ""}
         with ask(session, "GET", url, attempts, headers) as response:
-            hops = [str(hop.url) for hop in (*response.history, response)]
-            if secure and url.startswith("https:") and any(hop.startswith("http:") for hop in hops):
-                raise OvError(
-                    f"{public(url)} is redirected from https to http, and there is no checksum to verify it by",
-                    hint="pin it with checksum: {type: sha256, value: …}",
-                )
+            if secure:
+                _refuse_downgrade(url, response)
             if response.status_code == 304 and unless:
                 return None
             if response.status_code == 416 and facts is not None:
@@ -91,16 +87,31 @@ def download(
                     facts = None
                     continue
             else:
-                facts = _facts(url, response)
-                _check_room(intake.part, facts.total)
-                write_atomic(state, record_text(Facts(url, facts.final_url).to_json()))  # the old bytes are not these
-                intake.restart()
-                write_atomic(state, record_text(facts.to_json()))
+                facts = _begin(url, response, intake, state)
             if (error := _read_body(response, intake, facts, attempts, progress)) is None:
                 return facts
         attempts.failed(error)
         if facts.validator is None:
             facts = None
+
+
+def _refuse_downgrade(url: str, response: requests.Response) -> None:
+    hops = [str(hop.url) for hop in (*response.history, response)]
+    if url.startswith("https:") and any(hop.startswith("http:") for hop in hops):
+        raise OvError(
+            f"{public(url)} is redirected from https to http, and there is no checksum to verify it by",
+            hint="pin it with checksum: {type: sha256, value: …}",
+        )
+
+
+def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -> Facts:
+    """A 200 answer: what follows is the whole file."""
+    facts = _facts(url, response)
+    _check_room(intake.part, facts.total)
+    write_atomic(state, record_text(Facts(url, facts.final_url).to_json()))  # the old bytes are not these
+    intake.restart()
+    write_atomic(state, record_text(facts.to_json()))
+    return facts
 
 
 def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> Facts | None:

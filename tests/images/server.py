@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Site:
-    """Files by path. ``faults`` are used up one a GET of the path: ``drop:N`` sends N bytes and hangs up, ``status:N``,
-    ``status:N:SECONDS`` (Retry-After), ``short:N`` (a body shorter than promised), ``redirect:URL``, ``ignore-range``, ``restart:N`` (both:
-    the whole file from its start, and hang up after N bytes).
+    """Files by path. ``faults`` are used up one a GET of the path.
+
+    ``drop:N`` and ``short:N`` send N bytes of what was promised and hang up, ``status:N``, ``status:N:SECONDS``
+    (Retry-After), ``redirect:URL``, ``ignore-range``, ``restart:N`` (ignore the range, send N bytes and hang up).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
