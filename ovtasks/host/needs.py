@@ -29,12 +29,25 @@ QUIET_COMMANDS = frozenset(
 )
 
 DISK = ("qemu-img",)
-BOOTSTRAP = (*DISK, "mmdebstrap", "mke2fs", "mkfs.fat", "mcopy", "sfdisk")
+BOOTSTRAP = (*DISK, "mmdebstrap", "dpkg-deb", "mke2fs", "debugfs", "mkfs.fat", "mcopy", "sfdisk", "unshare")
 BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
     *(*BOOTSTRAP, *BENCH),
     *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpg-agent", "gpgv", "isoinfo", "mkfs.btrfs"),
-    *("mount", "qemu-io", "qemu-system-x86_64", "setpriv", "shellcheck", "ssh", "ssh-keygen", "unshare", "xz", "zstd"),
+    *(
+        "e2fsck",
+        "mdir",
+        "mount",
+        "qemu-io",
+        "qemu-system-x86_64",
+        "setpriv",
+        "shellcheck",
+        "ssh",
+        "ssh-keygen",
+        "unshare",
+        "xz",
+        "zstd",
+    ),
 )
 GOALS = {"test": TEST, "bench": BENCH}
 CHAIN = frozenset({"base", "build", "disk", "fetch", "key", "seed", "verify"})
