@@ -136,7 +136,7 @@ def test_nothing_brings_the_program(bare: Bare) -> None:
     stand_in(bare, "pacman")
     (bare.bin / "qemu-img").symlink_to("/bin/true")
     (bare.directory / "vms.yml").write_text("vms: {web: {source: {kind: bootstrap}}}\n")
-    for name in ("mke2fs", "mkfs.fat", "mcopy", "sfdisk", "newuidmap"):
+    for name in ("dpkg-deb", "mke2fs", "debugfs", "mkfs.fat", "mcopy", "sfdisk", "unshare", "newuidmap"):
         (bare.bin / name).symlink_to("/bin/true")
     done = bare.doitw("build:web", user=root())
     assert done.returncode == 0
