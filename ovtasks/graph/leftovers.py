@@ -21,7 +21,7 @@ def survey(graph: Graph) -> list[Item]:
         return []
     busy = (BUILDING,) if any(is_locked(path) for path in _files(graph.locks)) else ()
     items = [
-        Item(path, path.stat().st_blocks * 512, "rest of a killed run", busy)
+        Item(path, _allocated(path), "rest of a killed run", busy)
         for path in sorted(project.output.rglob(".*"))
         if path.is_file() and path.name.endswith((".part", ".running", ".link"))
     ]
@@ -29,11 +29,19 @@ def survey(graph: Graph) -> list[Item]:
     held = busy or tuple(f"{vm}, whose chain cannot be made" for vm in broken)
     seen = {item.path for item in items}
     items += [
-        Item(path, path.stat().st_blocks * 512, "base image of an earlier build", held)
+        Item(path, _allocated(path), "base image of an earlier build", held)
         for path in _files(project.output / ".images")
         if path not in wanted and path not in seen
     ]
     return [*items, *_undeclared(graph)]
+
+
+def _allocated(path: Path) -> int:
+    """Bytes on disk; 0 for a file that a running build took away meanwhile."""
+    try:
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def _files(folder: Path) -> list[Path]:
@@ -51,8 +59,9 @@ def _wanted(graph: Graph) -> tuple[set[Path], list[str]]:
             broken.append(vm)
             continue
         for step in steps:
-            receipt = Receipt.load(step.receipt)
-            wanted.update((step.receipt, *step.targets, *(o.path for o in (receipt.outputs if receipt else ()))))
+            wanted.update((step.receipt, step.marker, *step.targets))
+            for receipt in (Receipt.load(step.receipt), Receipt.load(step.marker)):  # the marker is of a killed run
+                wanted.update(output.path for output in (receipt.outputs if receipt else ()))
     return wanted, broken
 
 
@@ -60,7 +69,7 @@ def _undeclared(graph: Graph) -> Iterator[Item]:
     """Artifacts of VMs that are not declared any more are the user's to remove: a running VM may have them open."""
     for folder in sorted(graph.project.output.iterdir()):
         if folder.is_dir() and not folder.name.startswith(".") and folder.name not in graph.project.vms:
-            size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+            size = sum(_allocated(path) for path in folder.rglob("*"))
             yield Item(folder, size, "artifacts of a VM that is not declared", (f"you: rm -r {folder}",))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from ovtasks.images.expected import NONE_ASKED
 from ovtasks.images.fetch import fetch_locked, has_bytes, hold, wanted_digests
 from ovtasks.images.inspection import ImageError, inspect
 from ovtasks.images.records import Fetched, Verified, read_record, record_text
-from ovtasks.images.request import ImageRequest, public
+from ovtasks.images.request import FROM_LOCK, ImageRequest, public
 from ovtasks.images.store import Store
 
 __all__ = ["Verified", "verify"]
 
 ONLY_CHECKSUM = "only the checksum was verified, no signature (checksum.keyring is not set)"
+HINT_DIGEST = "the download is damaged, the image has moved on, or somebody changed it: ask the publisher's page"
+HINT_LOCK = "the URL has other bytes than are pinned: ov lock --update takes them"
 NOTHING_VERIFIED = "nothing was verified: checksum.type is none"
 
 
@@ -39,7 +42,7 @@ def verify(request: ImageRequest, fetched: Fetched, progress: Progress) -> Verif
             return known
         if not has_bytes(store, request.key, fetched):
             fetched = _fetch_again(request, fetched, progress)
-        stored = store.has(fetched.content_sha256)
+        stored = store.has(fetched.content_sha256, fetched.content_size)
         _compare(store, request, fetched, stored=stored)
         signer = _check_signature(store, request, fetched, progress) if keyring is not None else None
         content = store.path(fetched.content_sha256) if stored else _content_part(store, request, fetched)
@@ -51,7 +54,7 @@ def verify(request: ImageRequest, fetched: Fetched, progress: Progress) -> Verif
                 raise ImageError(f"{e.message}; the file was removed", hint=e.hint) from e
             raise
         final = store.add(content, fetched.content_sha256) if not stored else content
-        _drop_parts(store, request)
+        store.drop_parts(request.key)
         verified = Verified(
             sha256=fetched.content_sha256,
             path=final,
@@ -83,9 +86,10 @@ def _known(store: Store, request: ImageRequest, fetched: Fetched, keys: str | No
         return None
     if not same or verified.keyring_sha256 != keys or verified.path != store.path(verified.sha256):
         return None
-    if not store.has(verified.sha256) or verified.path.stat().st_size != fetched.content_size:
+    if not store.has(verified.sha256, fetched.content_size):
         return None
-    os.utime(path)  # gc sees that it is about to be used
+    with contextlib.suppress(PermissionError):  # another user's store
+        os.utime(path)  # gc sees that it is about to be used
     return verified
 
 
@@ -118,7 +122,7 @@ def _compare(store: Store, request: ImageRequest, fetched: Fetched, *, stored: b
         f"  expected {wrong[0]} (from {source})\n"
         f"  got      {kind}:{actual or 'not computed'}\n"
         + ("the bad file was removed" if not stored else "it is not used"),
-        hint="the download is damaged, the image has moved on, or somebody changed it: ask the publisher's page",
+        hint=HINT_LOCK if fetched.expected_from == FROM_LOCK else HINT_DIGEST,
     )
 
 
@@ -153,14 +157,9 @@ def _content_part(store: Store, request: ImageRequest, fetched: Fetched) -> Path
     return store.part(request.key) if fetched.compression is None else store.raw_part(request.key)
 
 
-def _drop_parts(store: Store, request: ImageRequest) -> None:
-    for path in (store.part(request.key), store.raw_part(request.key), store.resume_state(request.key)):
-        path.unlink(missing_ok=True)
-
-
 def _remove(store: Store, request: ImageRequest) -> None:
     """Bad bytes, and the record that would present them again."""
-    _drop_parts(store, request)
+    store.drop_parts(request.key)
     store.index(request.key).unlink(missing_ok=True)
     store.verified_index(request.key).unlink(missing_ok=True)
 

@@ -87,7 +87,7 @@ def test_lock_pins_and_builds_stay(bench: Workbench, site: Site, image: bytes, s
     shutil.rmtree(bench.root / "output")
     shutil.rmtree(tmp_path / "xdg" / "cache")
     gone = bench.ov("vm", "build", code=1).stderr
-    assert "wrong digest" in gone and "ovtasks.lock" in gone and sha256 in gone
+    assert "wrong digest" in gone and "ovtasks.lock" in gone and sha256 in gone and "ov lock --update" in gone
 
     changed = bench.ov("lock", "--update", "a").stdout
     assert changed.startswith("~ ") and f"sha256:{sha256[:12]}… → sha256:" in changed
