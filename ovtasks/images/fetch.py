@@ -65,7 +65,7 @@ def load_fetched(store: Store, key: str) -> Fetched | None:
 
 def has_bytes(store: Store, key: str, fetched: Fetched) -> bool:
     """Whether the content is in the store, or waits beside it to be verified."""
-    if _size(store.path(fetched.content_sha256)) == fetched.content_size:
+    if store.has(fetched.content_sha256, fetched.content_size):
         return True
     if store.resume_state(key).exists() or _size(store.part(key)) != fetched.size:
         return False  # a partial file of another download may have the same length
@@ -113,13 +113,27 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
         fresh = None
         if not here or not (expected.digest and fetched.matches(expected.digest)):
             fresh = _find_here(store, request, expected) if expected.digest else None
-            fresh = fresh or _bring(store, request, expected, places, progress, before=fetched if here else None)
-        if fresh is not None:
-            fresh, expected = _second_look(request, fresh, expected, places)
-        else:
-            fresh = replace(_for_request(fetched, request, expected), fetched_at=_now())
+            comparable = expected.digest is None or fetched.matches(expected.digest) is not None
+            before = fetched if here and comparable else None  # what cannot be compared must come again
+            fresh = fresh or _bring(store, request, expected, places, progress, before=before)
+        fresh = fresh or replace(_for_request(fetched, request, expected), fetched_at=_now())
+        fresh, expected = _second_look(request, fresh, expected, places)
+        if fresh.sha256 == fetched.sha256:
+            _still_the_same(store, request, fresh)
         _remember(store, request, fresh, expected)
         return fresh
+
+
+def _still_the_same(store: Store, request: ImageRequest, fetched: Fetched) -> None:
+    """After a refresh nothing else runs when the bytes are as before: what ``verify`` would do is done here."""
+    if fetched.expected is not None and fetched.matches(fetched.expected) is False:
+        raise OvError(
+            f"{public(request.url)} is what it was (sha256:{fetched.sha256}),"
+            f" but {fetched.expected_from} now asks for {fetched.expected}",
+            hint="the server is being updated: try again later; without --refresh the old image is used",
+        )
+    if store.has(fetched.content_sha256) and store.verified_index(request.key).exists():
+        store.drop_parts(request.key)
 
 
 def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetched | None:
@@ -127,7 +141,7 @@ def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetch
     digests = wanted_digests(request, expected.digest)
     for fetched in indexed(store):
         wanted = all(fetched.matches(digest) for digest in digests) if digests else fetched.url == public(request.url)
-        if wanted and _size(store.path(fetched.content_sha256)) == fetched.content_size:
+        if wanted and store.has(fetched.content_sha256, fetched.content_size):
             return _for_request(fetched, request, expected)
     kind, _, value = (expected.digest or "").partition(":")
     if kind != "sha256" or len(digests) > 1 or (size := _size(store.path(value))) is None:

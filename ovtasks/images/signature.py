@@ -21,10 +21,13 @@ _BAD = {
     "EXPSIG": "the signature has expired",
     "EXPKEYSIG": "the key that signed has expired: get the current keyring",
     "REVKEYSIG": "the key that signed was revoked: get the current keyring",
-    "NO_PUBKEY": "the key that signed is not in the keyring",
-    "ERRSIG": "the signature cannot be checked",
     "NODATA": "this is no OpenPGP signature",
     "UNEXPECTED": "this is no OpenPGP signature",
+}
+# What says nothing about another signature of the same file: publishers sign with their old and their new key.
+_UNKNOWN = {
+    "NO_PUBKEY": "the key that signed is not in the keyring",
+    "ERRSIG": "the signature cannot be checked",
 }
 
 
@@ -62,8 +65,10 @@ def check(keyring: Path, signed: Path, signature: Path | None, shown: str) -> Si
         )
         words = [line.removeprefix(_STATUS).split() for line in result.stdout.splitlines() if line.startswith(_STATUS)]
         status = {word[0]: word[1:] for word in words if word}
-        problem = next((text for name, text in _BAD.items() if name in status), None)
-        if problem is None and (result.returncode != 0 or "GOODSIG" not in status or "VALIDSIG" not in status):
+        good = "GOODSIG" in status and "VALIDSIG" in status
+        causes = _BAD if good else {**_BAD, **_UNKNOWN}
+        problem = next((text for name, text in causes.items() if name in status), None)
+        if problem is None and not (good and (result.returncode == 0 or not _UNKNOWN.keys().isdisjoint(status))):
             problem = "the signature cannot be checked: " + (result.stderr.strip().splitlines() or ["gpgv failed"])[-1]
         if problem is not None:
             key = (status.get("NO_PUBKEY") or status.get("BADSIG") or status.get("EXPKEYSIG") or [""])[0]

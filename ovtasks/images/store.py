@@ -83,9 +83,15 @@ class Store:
     def lock_path(self, key: str) -> Path:
         return self.root / "locks" / key
 
-    def has(self, sha256: str) -> bool:
-        """Whether content with this digest is here."""
-        return self.path(sha256).is_file()
+    def has(self, sha256: str, size: int | None = None) -> bool:
+        """Whether content with this digest is here; with ``size`` (bytes): as long as it must be."""
+        path = self.path(sha256)
+        return path.is_file() and size in {None, path.stat().st_size}
+
+    def drop_parts(self, key: str) -> None:
+        """Forget what a request downloaded and did not put into the store."""
+        for path in (self.part(key), self.raw_part(key), self.resume_state(key)):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, key: str, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -134,7 +140,7 @@ class Store:
         final = self.path(sha256)
         with self.guard("put an image into the store"), flock(self.lock_path("store")):
             final.parent.mkdir(parents=True, exist_ok=True)
-            if not final.is_file():
+            if not final.is_file() or final.stat().st_size != part.stat().st_size:  # somebody cut it off
                 part.chmod(0o444)
                 part.replace(final)
                 fsync_directory(final.parent)

@@ -15,6 +15,7 @@ OUTPUT_PIECE = 1 << 20
 LARGEST_CONTENT = 2 << 40  # a "disk" above this is a decompression bomb: zeros cost no room when written sparse
 _XZ_MEMORY = 1 << 30
 _ZSTD_INPUT = 4 << 10  # a zstd block of 4 bytes may say 128 KiB: small bites bound what one call returns
+_SKIPPABLE = bytes(range(0x50, 0x60))
 _BZIP2_BLOCK = b"1AY&SY"
 _BZIP2_END = b"\x17rE8P\x90"
 
@@ -37,8 +38,8 @@ def detect(head: bytes) -> str | None:
     """``xz``, ``zst``, ``gz`` or ``bz2`` by the magic number at the beginning of a file; None: not compressed."""
     if head.startswith(b"\xfd7zXZ\x00"):
         return "xz"
-    if head.startswith(b"\x28\xb5\x2f\xfd"):  # RFC 8878 §3.1.1
-        return "zst"
+    if head.startswith(b"\x28\xb5\x2f\xfd") or (head[0:1] in _SKIPPABLE and head[1:4] == b"\x2a\x4d\x18"):
+        return "zst"  # RFC 8878 §3.1.1, §3.1.2: parallel and seekable zstd begin or end with a skippable frame
     if head.startswith(b"\x1f\x8b\x08"):  # RFC 1952 §2.3: deflate is the only method
         return "gz"
     if head[:3] == b"BZh" and head[3:4] in b"123456789" and head[4:10] in {_BZIP2_BLOCK, _BZIP2_END}:

@@ -8,6 +8,7 @@ import hashlib
 import http.server
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,9 @@ class Site:
     """Files by path. ``faults`` are used up one a GET of the path.
 
     ``drop:N`` and ``short:N`` send N bytes of what was promised and hang up, ``status:N``, ``status:N:SECONDS``
-    (Retry-After), ``redirect:URL``, ``ignore-range``, ``restart:N`` (ignore the range, send N bytes and hang up).
+    (Retry-After), ``redirect:URL``, ``ignore-range``, ``restart:N`` (ignore the range, send N bytes and hang up),
+    ``shifted`` (a range that is not the one asked for), ``chunked:N`` (no length; after N bytes, if given, hang up) ``slow``
+    (64 KiB every 5 ms), and ``silent`` (no answer for a while).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -53,6 +56,8 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
             fault = site.faults.get(path, []).pop(0) if body and site.faults.get(path) else ""
             kind, _, value = fault.partition(":")
             data = site.files.get(path)
+            if kind == "silent":
+                time.sleep(0.3)
             if kind == "status":
                 code, _, after = value.partition(":")
                 self._send(int(code), b"", {"Retry-After": after} if after else {})
@@ -78,6 +83,7 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
                 if start >= len(data):
                     self._send(416, b"", {**headers, "Content-Range": f"bytes */{len(data)}"})
                     return
+                start = 1 if kind == "shifted" else start
                 headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
                 self._send(206, data[start:], headers, body=body, cut=kind, at=value)
                 return
@@ -96,7 +102,9 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
             self.send_response(code)
             for name, text in (headers or {}).items():
                 self.send_header(name, text)
-            if code != 304:
+            if cut == "chunked":
+                self.send_header("Transfer-Encoding", "chunked")
+            elif code != 304:
                 self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             if not body or code == 304:
@@ -106,6 +114,14 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
                     self.wfile.write(data[: int(at)])
                     self.wfile.flush()
                     self.close_connection = True
+                elif cut == "chunked":
+                    sent = data[: int(at)] if at else data
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(sent), sent) + (b"" if at else b"0\r\n\r\n"))
+                    self.close_connection = True
+                elif cut == "slow":
+                    for start in range(0, len(data), 64 << 10):
+                        self.wfile.write(data[start : start + (64 << 10)])
+                        time.sleep(0.005)
                 else:
                     self.wfile.write(data)
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +18,6 @@ from ovtasks.spec.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
 from tests.images.server import Site, serve
 
-ROOT = Path(__file__).parents[2]
 PATH = f"/{NAME}"
 
 
@@ -222,67 +217,6 @@ def test_empty_and_changing_files(site: Site, store: Store, notes: Notes) -> Non
     with pytest.raises(OvError, match="is empty"):
         fetch(ask(site, store, name="empty"), notes)
     assert rests(store) == []
-
-
-FETCH = """
-import sys
-from pathlib import Path
-from ovtasks.host.progress import SilentProgress
-from ovtasks.images.fetch import fetch
-from ovtasks.images.request import ImageRequest
-from ovtasks.images.verify import verify
-from ovtasks.spec.model import Checksum
-request = ImageRequest(sys.argv[1], Checksum("none"), Path(sys.argv[2]))
-print(verify(request, fetch(request, SilentProgress()), SilentProgress()).sha256)
-"""
-
-
-def start(url: str, store: Store) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-c", FETCH, url, str(store.root)]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-
-
-def test_two_processes_download_once(site: Site, store: Store, sha256: str) -> None:
-    both = [start(f"{site.url}{PATH}", store) for _ in range(2)]
-    assert [process.communicate(timeout=60)[0].strip() for process in both] == [sha256, sha256]
-    assert len(site.gets(PATH)) == 1
-
-
-def test_killed_then_resumed(store: Store, notes: Notes) -> None:
-    """SIGKILL while a slow body is under way: the next process asks for the rest only."""
-    big = bytes(510) + b"\x55\xaa" + os.urandom(40 << 20)
-    with serve(Site({PATH: big})) as site:
-        process = start(f"{site.url}{PATH}", store)
-        deadline = time.monotonic() + 30
-        parts: list[Path] = []
-        while not (parts and parts[0].stat().st_size > 1 << 20):
-            assert time.monotonic() < deadline
-            parts = list((store.root / "incoming").glob("[!.]*.part")) if (store.root / "incoming").is_dir() else []
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        verified = obtain(ask(site, store), notes)
-        assert verified.path.read_bytes() == big
-    assert rests(store) == []
-
-
-def test_full_and_read_only_cache(tmp_path: Path, image: bytes, notes: Notes) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", small], check=True)
-    try:
-        with serve(Site({PATH: image})) as site:
-            store = Store(small / "store")
-            with pytest.raises(OvError, match=r"room|full") as caught:
-                fetch(ask(site, store), notes)
-            assert "ov gc" in (caught.value.hint or "")
-            assert [name for name in rests(store) if name.endswith(".part")] == []
-            subprocess.run(["mount", "-o", "remount,ro", small], check=True)
-            with pytest.raises(OvError, match="read-only") as caught:
-                fetch(ask(site, store), notes)
-            assert "XDG_CACHE_HOME" in (caught.value.hint or "")
-    finally:
-        subprocess.run(["umount", small], check=True)
 
 
 def test_credentials_stay_out_of_messages_and_records(site: Site, store: Store, notes: Notes) -> None:

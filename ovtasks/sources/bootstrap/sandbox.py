@@ -47,6 +47,8 @@ def inside(
 ) -> Result:
     """Run a program to its end in the sandbox, with a bare environment and umask 022; ``epoch``: SOURCE_DATE_EPOCH.
 
+    ``cwd`` is also where its temporary files go: what a killed program leaves of them is removed with that folder.
+
     :raises OvError: the sandbox is not permitted here. :raises CommandError: the program failed.
     """
     clean = ["env", *(word for name in sorted(set(os.environ) - KEPT) for word in ("-u", name))]
@@ -57,6 +59,7 @@ def inside(
         "DEBIAN_FRONTEND": "noninteractive",
         "TZ": "UTC",
         "PATH": SEARCH,
+        **({"TMPDIR": os.fspath(cwd.absolute())} if cwd else {}),
     }
     clean += [f"{name}={value}" for name, value in settings.items()]
     words = [*prefix(), "--", *clean, "sh", "-c", 'umask 022; exec "$@"', "sh", *(os.fspath(word) for word in argv)]
