@@ -21,8 +21,8 @@ class Site:
 
     ``drop:N`` and ``short:N`` send N bytes of what was promised and hang up, ``status:N``, ``status:N:SECONDS``
     (Retry-After), ``redirect:URL``, ``ignore-range``, ``restart:N`` (ignore the range, send N bytes and hang up),
-    ``shifted`` (a range that is not the one asked for), ``chunked:N`` (no length; after N bytes, if given, hang up) ``slow``
-    (64 KiB every 5 ms), and ``silent`` (no answer for a while).
+    ``shifted`` (a range that is not the one asked for), ``chunked:N`` (no length; after N bytes, if given, hang up),
+    ``slow`` (64 KiB every 5 ms), ``silent`` (no answer for a while).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)

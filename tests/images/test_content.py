@@ -58,6 +58,13 @@ def test_magic_and_not_the_name_decides(site: Site, store: Store, notes: Notes, 
     assert obtain(ask(site, store, name="disk.img"), notes).sha256 == sha256
 
 
+def test_zstd_with_skippable_frames(site: Site, store: Store, notes: Notes, image: bytes, sha256: str) -> None:
+    """Parallel and seekable zstd keep tables in frames that a reader skips (RFC 8878 §3.1.2)."""
+    skip = struct.pack("<II", 0x184D2A5E, 20) + bytes(20)
+    site.files["/disk.zst"] = skip + zstd(image[:100000]) + skip + zstd(image[100000:]) + skip
+    assert obtain(ask(site, store, name="disk.zst"), notes).sha256 == sha256
+
+
 def test_unpacked_sparse(site: Site, store: Store, notes: Notes) -> None:
     raw = bytes(510) + b"\x55\xaa" + bytes((64 << 20) - 512)
     site.files["/disk.raw.gz"] = gzip.compress(raw)
@@ -100,14 +107,17 @@ def qcow2_with(path: Path, *options: str) -> bytes:
     return path.read_bytes()
 
 
-def refused(tmp_path: Path, image: bytes) -> dict[str, tuple[bytes, str]]:
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory, image: bytes) -> dict[str, tuple[bytes, str]]:
     """Name → (bytes, what the error says)."""
+    tmp_path = tmp_path_factory.mktemp("refused")
     host = tmp_path / "shadow.raw"
     host.write_bytes(bytes(1 << 20))
     version9 = bytearray(image)
     version9[4:8] = struct.pack(">I", 9)
     corrupt = bytearray(image)
     corrupt[72:80] = struct.pack(">Q", struct.unpack(">Q", image[72:80])[0] | 2)
+    secret = ["--object", "secret,id=key,data=secret", "-o", "encrypt.format=aes,encrypt.key-secret=key"]
     vmdk = tmp_path / "x.vmdk"
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", vmdk, "16M"], check=True)
     return {
@@ -116,6 +126,7 @@ def refused(tmp_path: Path, image: bytes) -> dict[str, tuple[bytes, str]]:
             qcow2_with(tmp_path / "d.qcow2", "-o", f"data_file={tmp_path / 'd.raw'}"),
             "data in another file",
         ),
+        "encrypted": (qcow2_with(tmp_path / "e.qcow2", *secret), "is encrypted"),
         "vmdk": (vmdk.read_bytes(), "is a vmdk image"),
         "html": (b"<!DOCTYPE html><html>404</html>", "looks like a web page"),
         "text": (b"hello" * 1000, "unknown image format"),
@@ -128,14 +139,14 @@ def refused(tmp_path: Path, image: bytes) -> dict[str, tuple[bytes, str]]:
     }
 
 
-NAMES = ["backing", "data-file", "vmdk", "html", "text", "luks", "iso", "tar", "version", "corrupt", "cut"]
+NAMES = ["backing", "data-file", "encrypted", "vmdk", "html", "text", "luks", "iso", "tar", "version", "corrupt", "cut"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_or_wrong_content_is_refused(
-    site: Site, store: Store, notes: Notes, image: bytes, tmp_path: Path, name: str
+    site: Site, store: Store, notes: Notes, refused: dict[str, tuple[bytes, str]], name: str
 ) -> None:
-    data, words = refused(tmp_path, image)[name]
+    data, words = refused[name]
     site.files[f"/{NAME}"] = data
     with pytest.raises(OvError) as caught:
         obtain(ask(site, store), notes)

@@ -19,11 +19,11 @@ from tests.images.server import Site
 class Signer:
     """A key pair in a home of its own."""
 
-    def __init__(self, home: Path, name: str) -> None:
+    def __init__(self, home: Path, name: str, *when: str, expires: str = "never") -> None:
         self.home = home / name
         self.home.mkdir(mode=0o700)
         self.keyring = self.home / "public.gpg"
-        new = ["--quick-generate-key", f"{name} <{name}@example.org>", "ed25519", "sign", "never"]
+        new = [*when, "--quick-generate-key", f"{name} <{name}@example.org>", "ed25519", "sign", expires]
         self.gpg("--batch", "--passphrase", "", *new)
         self.gpg("--output", str(self.keyring), "--export")
 
@@ -154,3 +154,50 @@ def test_value_contradicted_by_the_signed_file(
     with pytest.raises(InputError, match=f"asks for sha256:{'0' * 64}, the signed") as caught:
         obtain(ask(site, store, Checksum("sha256", "0" * 64, good.keyring)), notes)
     assert "ov lock --update" in (caught.value.hint or "")
+
+
+def test_old_and_new_key_sign_together(
+    site: Site, store: Store, notes: Notes, sha256: str, good: Signer, other: Signer
+) -> None:
+    """One good signature is enough, whatever stands beside it that this keyring does not know; a wrong one is not."""
+    site.files["/SHA256SUMS"] = sums(sha256)
+    both = [signer.gpg("--detach-sign", data=sums(sha256)) for signer in (other, good)]
+    for signatures in (both, both[::-1]):
+        site.files["/SHA256SUMS.gpg"] = b"".join(signatures)
+        fresh = Store(store.root / signatures[0].hex()[-8:])
+        assert "good@" in (obtain(ask(site, fresh, Checksum("sha256", None, good.keyring)), notes).signer or "")
+    site.files["/SHA256SUMS.gpg"] = both[1] + good.gpg("--detach-sign", data=b"something else")
+    with pytest.raises(OvError, match="the signature is wrong"):
+        obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
+    assert store.entries() == []
+
+
+def test_expired_key(site: Site, store: Store, notes: Notes, sha256: str, tmp_path: Path) -> None:
+    when = ("--faked-system-time", "20200101T000000!")
+    signer = Signer(tmp_path, "old", *when, expires="1d")
+    try:
+        site.files["/SHA256SUMS"] = sums(sha256)
+        site.files["/SHA256SUMS.gpg"] = signer.gpg(*when, "--detach-sign", data=sums(sha256))
+        with pytest.raises(OvError, match="has expired") as caught:
+            obtain(ask(site, store, Checksum("sha256", None, signer.keyring)), notes)
+        assert "gpg --show-keys" in (caught.value.hint or "")
+    finally:
+        signer.end()
+
+
+def test_gpgv_is_named_when_it_is_missing(
+    site: Site, store: Store, notes: Notes, sha256: str, good: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ovtasks.host import run
+
+    site.files["/SHA256SUMS"] = sums(sha256)
+    site.files["/SHA256SUMS.gpg"] = good.gpg("--detach-sign", data=sums(sha256))
+    found = run.which
+    monkeypatch.setattr(run, "which", lambda program: None if program == "gpgv" else found(program))
+    with pytest.raises(OvError, match="gpgv is not installed") as caught:
+        obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
+    assert "gpgv" in (caught.value.hint or "")
+    monkeypatch.undo()
+    asked = len(site.gets(f"/{NAME}"))
+    assert obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes).signer
+    assert len(site.gets(f"/{NAME}")) == asked, "what was downloaded is used"
