@@ -10,6 +10,7 @@ from ovtasks.graph.step import Step
 from ovtasks.graph.workspace import Workspace
 from ovtasks.host.paths import instance_directory
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair, read_public_keys, resolve_keys
+from ovtasks.instance.owner import claim
 from ovtasks.jsonvalue import Json, plain
 from ovtasks.render.cloud_init import SeedInput, carries_keys, hostname, render, wants_seed
 from ovtasks.render.distro import attribute, detect
@@ -42,6 +43,7 @@ def key_step(vm: VmSpec) -> Step | None:
     public = choice.public
 
     def run(ws: Workspace) -> None:
+        claim(public.parent, vm.name)
         made = ensure_key_pair(public.parent, vm.domain)
         ws.identity = "sha256:" + _sha256("\n".join(made.keys).encode())
         if made.private is not None:
