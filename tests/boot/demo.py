@@ -18,6 +18,7 @@ from ovtasks.host.run import run
 ROOT = Path(__file__).parents[2]
 BUILD = [sys.executable, "-m", "doit", "build:demo"]
 DODO = "from ovtasks import load_tasks\nload_tasks(globals())\n"
+ENVIRONMENT = {"PYTHONPATH": os.fspath(ROOT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,15 @@ class Demo:
 @cache
 def build_demo(project: Path) -> Demo:
     """Build the demo in the folder ``project``; once per process, whoever asks."""
-    project.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "vms.yml", project)
-    (project / "dodo.py").write_text(DODO, encoding="utf-8")
-    run(BUILD, cwd=project, env={"PYTHONPATH": os.fspath(ROOT)})
+    run(BUILD, cwd=make_project(project), env=ENVIRONMENT)
     folder = project / "output/demo/qcow2"
     (public,) = instance_directory("ov-demo").rglob("*.pub")
     return Demo(project, folder / "disk.qcow2", folder / "seed.iso", public.with_suffix(""))
+
+
+def make_project(project: Path) -> Path:
+    """Make ``project`` a user's own repository with this checkout's ``vms.yml``."""
+    project.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "vms.yml", project)
+    (project / "dodo.py").write_text(DODO, encoding="utf-8")
+    return project

@@ -7,18 +7,22 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputError, OvError
 from ovtasks.graph.receipt import sha256_of
-from ovtasks.host.run import MissingProgramError, run
+from ovtasks.host.run import MissingProgramError, run, which
 from ovtasks.sources.bootstrap import image
+from ovtasks.sources.bootstrap.recipe import resolve
+from ovtasks.sources.bootstrap.sandbox import prefix
+from ovtasks.sources.bootstrap.tree import Tree, sweep
 from ovtasks.spec.model import BootstrapSource
-from tests.boot.demo import ROOT, Demo
+from tests.boot.demo import BUILD, ENVIRONMENT, Demo, make_project
+from tests.bootstrap.user import User
 from tests.bootstrap.workspace import WHERE, run_base
 
 WITH_DEMO = pytest.mark.xdist_group("boot")  # on the worker that has the demo's image
@@ -49,16 +53,19 @@ def wait_gone(folder: Path) -> None:
     assert str(folder) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
 
 
-def start_until(folder: Path, percent: int) -> subprocess.Popen[str]:
-    """Begin a build and return when it is that far."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bootstrap.workspace", folder], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line) >= percent:
-            return process
-    raise AssertionError(f"the build ended with status {process.wait()} before {percent} %")
+def start_build(project: Path) -> subprocess.Popen[bytes]:
+    """Begin to build the demo by its command and return when the packages' own programs run in the tree."""
+    make_project(project)
+    process = subprocess.Popen(BUILD, cwd=project, env={**os.environ, **ENVIRONMENT}, start_new_session=True)
+    end = time.monotonic() + 300
+    while not list(project.glob("output/.ov/work/*/root/usr/bin/dpkg")):
+        assert process.poll() is None and time.monotonic() < end, "the build does not get that far"
+        time.sleep(0.1)
+    return process
+
+
+def scratch_folders(project: Path) -> list[Path]:
+    return [path for path in (project / "output/.ov/work").iterdir() if path.is_dir()]
 
 
 @pytest.mark.slow
@@ -104,31 +111,78 @@ def test_partitions_and_file_system_are_sound(demo: Demo, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @WITH_DEMO
-def test_killed_build_leaves_nothing_and_the_next_makes_the_same_bytes(demo: Demo, tmp_path: Path) -> None:
-    """SIGKILL while packages are installed; then again in another folder than the demo's, at another time."""
-    project = tmp_path / "a project"
-    killed = start_until(project, 30)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+def test_ordinary_user_killed_and_again_makes_the_same_bytes(demo: Demo, someone: User) -> None:
+    """SIGKILL while packages are installed; then again: another user, folder and time than the demo's, same image."""
+    project = someone.home / "a project"
+    killed = someone.start("tests.bootstrap.workspace", str(project))
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if line.rstrip().isdigit() and int(line) >= 30:
+            break
+    killed.kill()
+    said = killed.communicate()[0].decode()
     wait_gone(project)
-    work = project / "output/.ov/work"
-    assert any(path.is_dir() for path in work.iterdir()), "killed too late to leave something to clean"
+    assert scratch_folders(project), f"it ended too early to leave something to clean: {said}"
 
-    workspace, progress = run_base(project, BOOKWORM)
-    assert not [path for path in work.iterdir() if path.is_dir()]
-    assert progress.percent == sorted(progress.percent) and progress.percent[-1] == 100
-    assert progress.notes
-    assert workspace.facts["sha256"] == demo.base()[1]["sha256"]
+    again = someone.start("tests.bootstrap.workspace", str(project))
+    said = again.communicate(timeout=600)[0].decode()
+    assert again.returncode == 0, said
+    assert scratch_folders(project) == []
+    percent = [int(line) for line in said.splitlines() if line.isdigit()]
+    assert percent == sorted(percent) and percent[-1] == 100
+    (record,) = (project / "output/.images").glob("bootstrap-????????????.json")
+    assert json.loads(record.read_text(encoding="utf-8")) == demo.base()[1]
     wait_gone(project)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ended_build_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
-    process = start_until(tmp_path, 4)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_ended_build_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    process = start_build(project)
     process.send_signal(number)
     process.communicate(timeout=60)
-    wait_gone(tmp_path)
+    wait_gone(project)
+    assert not list(project.glob("output/.images/*.receipt.json"))
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+        assert scratch_folders(project)
+        sweep(project / "output/.ov/work")  # as the next run begins
+    else:
+        assert process.returncode == 128 + number
+    assert scratch_folders(project) == []
+
+
+def test_user_who_may_not_build_learns_what_to_do(nobody_special: User) -> None:
+    process = nobody_special.start("tests.bootstrap.workspace", str(nobody_special.home / "project"))
+    said = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 1
+    if which("newuidmap") is None:
+        assert "newuidmap is not installed\n  hint: " in said
+        return
+    assert f"{nobody_special.name} has no entry in /etc/subuid" in said
+    assert f"hint: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {nobody_special.name}" in said
+
+
+def test_ordinary_user_needs_newuidmap(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ovtasks.host.run as gateway
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(gateway, "which", lambda name: None)
+    with pytest.raises(MissingProgramError, match="newuidmap is not installed") as caught:
+        prefix()
+    assert "uidmap" in (caught.value.hint or "")
+
+
+def test_btrfs_is_filled_from_the_folder(tmp_path: Path) -> None:
+    source = replace(BOOKWORM, rootfs="btrfs")
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/hostname").write_text("demo\n" * 2000, encoding="ascii")
+    tree = Tree(root, tmp_path, 10**9, blocks=10, inodes=3, packages=())
+    made = image.root_filesystem(resolve(source, WHERE, "x86_64"), tree, tmp_path / "root.img")
+    run(["btrfs", "check", made])
+    assert "demo\ndemo\n" in made.read_bytes().decode("ascii", errors="replace")
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """``source.kind: bootstrap``: a bootable image from the packages of Debian or Ubuntu, by mmdebstrap.
 
 Shim, GRUB and the kernel are the distribution's signed ones, so the image boots with BIOS, UEFI and Secure Boot.
-The same packages make the same bytes: times and identifiers come from the packages and from the recipe.
+The same packages make the same bytes, because times and identifiers come from the packages and from the recipe; only
+btrfs does not (mkfs.btrfs draws some identifiers itself).
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def assemble(recipe: Recipe, tree: Tree, scratch: Path) -> Raw:
 
     :raises MissingProgramError: a file system's tool is not installed. :raises OvError: one of them failed.
     """
-    root = _root_filesystem(recipe, tree, scratch / "root.img")
+    root = root_filesystem(recipe, tree, scratch / "root.img")
     esp = _esp(recipe, tree, scratch / "esp.img")
     size = ROOT_START + root.stat().st_size + MIB  # the last MiB: the second copy of the partition table
     disk = scratch / "disk.raw"
@@ -69,7 +69,7 @@ def assemble(recipe: Recipe, tree: Tree, scratch: Path) -> Raw:
 
 def partition_table(recipe: Recipe) -> str:
     """Input of sfdisk(8); the root partition takes what is left."""
-    lines = ["label: gpt", f"label-id: {recipe.identifier('disk')}", f"first-lba: {MIB // SECTOR // 1}"]
+    lines = ["label: gpt", f"label-id: {recipe.identifier('disk')}", f"first-lba: {MIB // SECTOR}"]
     rows: list[tuple[int, int | None, str, str]] = [
         (ESP_START, ESP_SIZE, ESP_TYPE, "esp"),
         (ROOT_START, None, recipe.arch.root_type, "root"),
@@ -102,24 +102,16 @@ def root_size(tree: Tree) -> int:
     return -(-need * 5 // 4 // ROUND) * ROUND
 
 
-def _root_filesystem(recipe: Recipe, tree: Tree, image: Path) -> Path:
+def root_filesystem(recipe: Recipe, tree: Tree, image: Path) -> Path:
+    """Make ``image`` a file system of the recipe's kind with the tree in it.
+
+    :raises CommandError: the program that makes it failed.
+    """
     with image.open("wb") as file:
         file.truncate(root_size(tree))
     if recipe.rootfs == "btrfs":
-        inside(
-            [
-                "mkfs.btrfs",
-                "--quiet",
-                "--label",
-                "root",
-                "--uuid",
-                recipe.identifier("root"),
-                "--rootdir",
-                tree.root,
-                image,
-            ],
-            epoch=tree.epoch,
-        )
+        identity = ("--label", "root", "--uuid", recipe.identifier("root"))
+        inside(["mkfs.btrfs", "--quiet", *identity, "--rootdir", tree.root, image], epoch=tree.epoch)
         return image
     extended = f"hash_seed={recipe.identifier('hash')},lazy_itable_init=0,root_owner=0:0"
     inside(

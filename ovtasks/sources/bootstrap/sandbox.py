@@ -17,6 +17,7 @@ KEPT = frozenset(
         *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
     }
 )
+DEADLINE = 4 * 3600.0  # seconds: a mirror that never answers must not hold a CI for ever
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -64,7 +65,7 @@ def inside(
     clean += [f"{name}={value}" for name, value in settings.items()]
     words = [*prefix(), "--", *clean, "sh", "-c", 'umask 022; exec "$@"', "sh", *(os.fspath(word) for word in argv)]
     try:
-        return run(words, cwd=cwd, on_line=on_line)
+        return run(words, cwd=cwd, on_line=on_line, timeout=DEADLINE)
     except CommandError as e:
         if e.stderr.lstrip().startswith("unshare: "):
             raise OvError(
