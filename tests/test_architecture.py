@@ -15,8 +15,8 @@ FLOORS = [
     {"host", "spec"},
     {"render", "images"},
     {"graph"},
-    {"instance"},
-    {"sources"},
+    {"instance", "guest"},
+    {"sources", "backends"},
     {"cli"},
 ]
 HEAVY = {"requests", "paramiko", "libvirt", "pycdlib", "jsonschema", "sh", "yaml", "rich", "cryptography", "zstandard"}

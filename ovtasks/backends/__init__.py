@@ -1,0 +1,1 @@
+"""Backends: libvirt and plain QEMU. Each satisfies :class:`ovtasks.instance.backend.Backend`."""

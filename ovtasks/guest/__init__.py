@@ -1,0 +1,1 @@
+"""Inside the VM, over SSH: connection, readiness, diagnosis."""

@@ -1,0 +1,79 @@
+"""One VM as a backend shall run it: the spec with everything decided that depends on the host and on the instance.
+
+The renderers (:mod:`.domain`, :mod:`.argv`) turn a :class:`Machine` into text and look at nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ovtasks.jsonvalue import Json
+from ovtasks.spec.model import Firmware, PortForward
+
+
+@dataclass(frozen=True)
+class Boot:
+    """The firmware. ``auto``: libvirt finds the files itself, so that ``code`` and ``template`` stay None.
+
+    ``code`` is read-only; ``nvram`` is this instance's own copy of ``template``. All are None for a BIOS. Formats are
+    ``raw`` or ``qcow2``. ``smm``: the firmware protects its variables by system management mode (Secure Boot).
+    """
+
+    firmware: Firmware = Firmware.BIOS
+    auto: bool = False
+    code: Path | None = None
+    template: Path | None = None
+    nvram: Path | None = None
+    code_format: str = "raw"
+    nvram_format: str = "raw"
+    smm: bool = False
+
+
+@dataclass(frozen=True)
+class Nic:
+    """The first network card. ``bridge`` is the host's bridge (mode bridge) or libvirt's network (nat, network).
+
+    ``forwards`` include SSH's. ``stack`` is who forwards in mode user: ``passt`` or ``slirp`` (QEMU's own).
+    """
+
+    mac: str
+    mode: str = "user"
+    model: str = "virtio-net-pci"
+    bridge: str | None = None
+    forwards: tuple[PortForward, ...] = ()
+    stack: str = "slirp"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """``ram`` is in bytes; ``accel`` is ``kvm`` or ``tcg``; ``machine`` is QEMU's type (q35, virt, pc-q35-9.2).
+
+    ``disk`` is the instance's own qcow2; ``seed`` a raw image that the guest sees read-only. ``oem_strings`` are SMBIOS
+    type 11 values as they shall arrive in the guest (no escaping). ``sockets`` is the folder for Unix sockets: short
+    enough for them, and only its owner may enter it. ``serial_log`` gets everything that the guest says on its first
+    serial port. ``libvirt`` is the spec's open mapping of that name.
+    """
+
+    domain: str
+    uuid: str
+    vm: str
+    project: Path
+    disk: Path
+    serial_log: Path
+    sockets: Path
+    nic: Nic
+    instance: str | None = None
+    arch: str = "x86_64"
+    machine: str = "q35"
+    accel: str = "tcg"
+    ram: int = 4 << 30
+    cpus: int = 2
+    boot: Boot = Boot()
+    seed: Path | None = None
+    oem_strings: tuple[str, ...] = ()
+    autostart: bool = False
+    disposable: bool | None = None
+    lifecycle: str | None = None
+    libvirt: Mapping[str, Json] = field(default_factory=dict)
