@@ -1,0 +1,148 @@
+"""Accelerators: what runs the guest's instructions, and what of it really works here.
+
+"/dev/kvm exists" is not "KVM works": in some clouds the device opens and a guest hangs. So on x86 the CPU has to show
+the flag of its virtualization extension too, as virt-host-validate(1) demands it.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import platform
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError
+
+KVM = Path("/dev/kvm")
+CPUINFO = Path("/proc/cpuinfo")
+KINDS = ("kvm", "tcg")
+SLOWNESS = 10  # how much longer everything takes under TCG
+_ARCHES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
+_FLAGS = frozenset({"vmx", "svm"})  # Intel's, AMD's
+
+
+@dataclass(frozen=True)
+class Accel:
+    """``kind`` is ``kvm`` or ``tcg`` (plain emulation), ``why`` says in words how it came to that.
+
+    Every deadline is to be multiplied by ``deadline_factor``. ``cpu_model`` is a value of QEMU's ``-cpu``.
+    """
+
+    kind: str
+    why: str
+    deadline_factor: int
+    cpu_model: str
+
+
+@dataclass(frozen=True)
+class KvmState:
+    """What was found: ``opens``, with read and write access, and ``flag`` of the CPU (None: not shown).
+
+    ``problem`` is why KVM is not taken unasked, None when it works; ``hint`` is the next step.
+    """
+
+    opens: bool
+    flag: str | None = None
+    problem: str | None = None
+    hint: str | None = None
+
+
+def host_arch() -> str:
+    """This machine's architecture by QEMU's name: ``x86_64``, ``aarch64``, ``riscv64``."""
+    name = platform.machine().lower()
+    return _ARCHES.get(name, name)
+
+
+def usable(arch: str) -> tuple[str, ...]:
+    """The accelerators that work here for guests of ``arch``, best first."""
+    return KINDS if arch == host_arch() and kvm_state().problem is None else KINDS[1:]
+
+
+def choose(wanted: str, arch: str, *, device: Path = KVM, cpuinfo: Path = CPUINFO) -> Accel:
+    """The accelerator for ``wanted`` (``auto``, ``kvm``, ``tcg``), for a guest of ``arch``.
+
+    ``kvm`` is a decision of the user: it is taken although the CPU's flag is missing, if the device opens.
+
+    :raises InputError: ``wanted`` is none of the three.
+    :raises OvError: ``kvm`` is wanted and cannot be had; with the reason and the next step.
+    """
+    if wanted not in ("auto", *KINDS):
+        raise InputError(f"accelerator {wanted} is not known", hint="auto, kvm or tcg")
+    if wanted == "tcg":
+        return _tcg(arch, "emulation, as asked for")
+    host = host_arch()
+    if arch != host:
+        if wanted == "kvm":
+            raise OvError(f"KVM cannot run {arch} guests on this {host} host", hint="accel: tcg emulates any CPU")
+        return _tcg(arch, f"emulation: a guest of {arch} on a host of {host}")
+    found = kvm_state(device, cpuinfo)
+    if found.problem is None:
+        return _kvm(f"KVM: {device} opens" + (f" and the CPU has {found.flag}" if found.flag else ""))
+    if wanted == "auto":
+        return _tcg(arch, f"emulation: {found.problem}")
+    if not found.opens:
+        raise OvError(f"KVM cannot be used: {found.problem}", hint=found.hint)
+    return _kvm(f"KVM, as asked for, although {found.problem}")
+
+
+def _kvm(why: str) -> Accel:
+    return Accel("kvm", why, 1, "host")
+
+
+def _tcg(arch: str, why: str) -> Accel:
+    # Five-level page tables cost a third of the speed when every walk is emulated.
+    return Accel("tcg", why, SLOWNESS, "max,la57=off" if arch == "x86_64" else "max")
+
+
+def kvm_state(device: Path = KVM, cpuinfo: Path = CPUINFO) -> KvmState:
+    """Try the device, then look for the CPU's flag; for guests of the host's own architecture."""
+    flag = _cpu_flag(cpuinfo)
+    x86 = host_arch() == "x86_64"
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        if x86 and flag is None:
+            hint = "switch virtualization (VT-x, AMD-V) on in the firmware setup, or nested virtualization on the host"
+            return KvmState(False, flag, f"{device} does not exist, and the CPU shows neither vmx nor svm", hint)
+        module = {"vmx": "kvm_intel", "svm": "kvm_amd"}.get(flag or "", "kvm")
+        return KvmState(False, flag, f"{device} does not exist", f"load the kernel module: modprobe {module}")
+    except PermissionError:
+        return KvmState(False, flag, f"{device} may not be opened by {_user()}", _permission_hint(device))
+    except OSError as e:  # ENXIO, ENODEV: a node that nothing stands behind, as in a container
+        return KvmState(False, flag, f"{device} cannot be opened: {e.strerror}", "load the kernel module: modprobe kvm")
+    if x86 and flag is None:
+        problem = f"{device} opens, but the CPU shows neither vmx nor svm, and then guests have been seen to hang"
+        return KvmState(True, flag, problem, "accel: kvm tries it all the same")
+    return KvmState(True, flag)
+
+
+def _cpu_flag(cpuinfo: Path) -> str | None:
+    """``vmx`` or ``svm``, from the first processor's ``flags`` (x86 only; proc(5))."""
+    try:
+        with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("flags"):
+                    return next((word for word in line.split() if word in _FLAGS), None)
+    except OSError:
+        pass
+    return None
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
+
+
+def _permission_hint(device: Path) -> str:
+    status = device.stat()
+    if status.st_gid == 0 or not status.st_mode & 0o060:
+        return f"give it to the group kvm, as root: chgrp kvm {device} && chmod 0660 {device}"
+    try:
+        group = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        group = str(status.st_gid)
+    return f"join its group, as root: usermod -aG {group} {_user()}; then log in again"
