@@ -139,7 +139,7 @@ def _user() -> str:
 
 def _permission_hint(device: Path) -> str:
     status = device.stat()
-    if status.st_gid == 0 or not status.st_mode & 0o060:
+    if status.st_gid == 0 or status.st_mode & 0o060 != 0o060:
         return f"give it to the group kvm, as root: chgrp kvm {device} && chmod 0660 {device}"
     try:
         group = grp.getgrgid(status.st_gid).gr_name
