@@ -1,0 +1,296 @@
+"""Which host ports an instance has: written ones, and leased ones that nobody else gets.
+
+Every instance's ports stand in its own directory (``ports.json``); all of these together are the registry, changed
+under one lock. So what is gone with its directory is free, and one damaged file costs one instance's entry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ovtasks.errors import OvError, RefusedError, Where
+from ovtasks.host import ports
+from ovtasks.host.files import flock, write_atomic
+from ovtasks.host.paths import data_home, instance_directory
+from ovtasks.jsonvalue import Json
+from ovtasks.spec.model import PortForward
+
+FILE = "ports.json"
+VERSION = 1
+LEASES = range(20000, 30000)
+"""Below what Linux gives to outgoing connections (``ip_local_port_range``: from 32768 on)."""
+
+_ANY = frozenset({"0.0.0.0", "::"})
+
+Say = Callable[[str], None]
+
+
+class _DamagedError(OvError):
+    """An instance's ``ports.json`` cannot be read."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """A forward to have. ``host`` None: a port is leased. ``where`` and ``what`` say who asks for it, in errors:
+    a place in a file, and ``ssh.port`` or ``network.port_forwards``."""
+
+    guest: int
+    protocol: str = "tcp"
+    address: str = "127.0.0.1"
+    host: int | None = None
+    where: Where | None = None
+    what: str = "ssh.port"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A port that an instance has; ``want`` is what it was given for."""
+
+    host: int
+    want: Want
+
+    @property
+    def leased(self) -> bool:
+        return self.want.host is None
+
+    @property
+    def forward(self) -> PortForward:
+        return PortForward(self.host, self.want.guest, self.want.protocol, self.want.address)
+
+    @property
+    def text(self) -> str:
+        return f"{self.host}/{self.want.protocol}"
+
+
+def lease(
+    domain: str,
+    wanted: Sequence[Want],
+    *,
+    running: bool = False,
+    project: Path | None = None,
+    say: Say | None = None,
+) -> tuple[PortForward, ...]:
+    """Register the ports of an instance, in the order of ``wanted``; its directory exists.
+
+    It keeps the leased ports that it has; what is no longer wanted is free for others. A leased number follows from
+    ``project``, ``domain`` and the guest's port, so that it mostly comes back after a destroy. ``running``: the
+    instance itself is listening, so that ports which it may have are not tried. ``say`` hears of ports that changed.
+
+    :raises RefusedError: a written port is another instance's.
+    :raises OvError: a process listens on a written port; no port is left; the registry cannot be written.
+    """
+    with _registry(domain, say) as registry:
+        return registry.take(wanted, running=running, salt=str(project or ""))
+
+
+def recheck(domain: str, *, project: Path | None = None, say: Say | None = None) -> tuple[PortForward, ...]:
+    """Right before a start: the instance's ports, tried once more. A leased one that somebody took is leased anew.
+
+    :raises RefusedError, OvError: as :func:`lease`.
+    """
+    with _registry(domain, say) as registry:
+        if registry.damaged is not None:
+            raise registry.damaged
+        return registry.take([entry.want for entry in registry.own], running=False, salt=str(project or ""))
+
+
+def registered(domain: str) -> tuple[PortForward, ...]:
+    """The ports that an instance has, as last registered; nothing registered: none.
+
+    :raises OvError: its file is damaged.
+    """
+    return tuple(entry.forward for entry in _read(instance_directory(domain) / FILE))
+
+
+def release(domain: str) -> None:
+    """Free all ports of an instance. It had none: no error.
+
+    :raises OvError: its directory cannot be written.
+    """
+    path = instance_directory(domain) / FILE
+    if path.exists():
+        with _locked():
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    """One change of the registry at a time, across processes and threads.
+
+    :raises OvError: there is no writing there.
+    """
+    try:
+        with flock(data_home() / "ports.lock"):
+            yield
+    except OSError as e:
+        hint = "instances live in $XDG_DATA_HOME/ov (~/.local/share/ov): it must be writable"
+        message = f"cannot write to {e.filename or data_home()}: {os.strerror(e.errno or 0).lower()}"
+        raise OvError(message, hint=hint) from None
+
+
+@contextlib.contextmanager
+def _registry(domain: str, say: Say | None) -> Iterator[_Registry]:
+    with _locked():
+        yield _Registry(domain, say or (lambda text: None))
+
+
+class _Registry:
+    """All ports as they are while the lock is held, from the point of view of one instance."""
+
+    def __init__(self, domain: str, say: Say) -> None:
+        self.domain = domain
+        self.say = say
+        self.own: tuple[_Entry, ...] = ()
+        self.others: dict[str, tuple[_Entry, ...]] = {}
+        self.damaged: OvError | None = None
+        self.path = instance_directory(domain) / FILE
+        for path in self.path.parent.parent.glob(f"*/{FILE}"):
+            if path != self.path:
+                try:
+                    self.others[path.parent.name] = _read(path)
+                except OvError as e:  # what it really uses is found by listening there
+                    say(e.message)
+        try:
+            self.own = _read(self.path)
+        except _DamagedError as e:
+            self.damaged = e
+
+    def take(self, wanted: Sequence[Want], *, running: bool, salt: str) -> tuple[PortForward, ...]:
+        """The entries for ``wanted``, written down."""
+        old = list(self.own)
+        taken: list[_Entry | None] = [self._written(want, running) if want.host else None for want in wanted]
+        for index, want in enumerate(wanted):
+            if taken[index] is None:
+                beside = [entry for entry in taken if entry is not None]
+                taken[index] = self._kept(want, old, beside, running) or self._new(want, beside, salt)
+        entries = tuple(entry for entry in taken if entry is not None)
+        if _text(entries) != _text(self.own) or self.damaged is not None:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(self.path, _text(entries), mode=0o600)
+        return tuple(entry.forward for entry in entries)
+
+    def _written(self, want: Want, running: bool) -> _Entry:
+        """The port that the spec names. :raises RefusedError, OvError: it is taken."""
+        assert want.host is not None
+        entry = _Entry(want.host, want)
+        advice = "choose another port" + (", or leave it out to lease a free one" if want.what == "ssh.port" else "")
+        for domain, entries in self.others.items():
+            for other in entries:
+                if other.host == entry.host and _same(other.want, want):
+                    raise RefusedError(
+                        f"{want.what}: host port {entry.text} is taken by VM {domain} ({_purpose(other)})",
+                        hint=f"{advice}, or `ov vm destroy` the other VM",
+                        where=want.where,
+                    )
+        if not (running or self._free(entry)):
+            raise OvError(
+                f"{want.what}: host port {entry.text} is taken by {_who(entry)}",
+                hint=f"end it, or {advice}",
+                where=want.where,
+            )
+        return entry
+
+    def _kept(self, want: Want, old: list[_Entry], beside: Sequence[_Entry], running: bool) -> _Entry | None:
+        """The port that the instance has for this already, if it still can have it."""
+        for entry in old:
+            if entry.leased and _key(entry.want) == _key(want):
+                old.remove(entry)
+                mine = _Entry(entry.host, want)
+                if self._held(mine, beside):
+                    self.say(f"port {entry.text} is another VM's now")
+                elif not (running or self._free(mine)):
+                    self.say(f"port {entry.text} was taken by {_who(mine)}")
+                else:
+                    return mine
+        return None
+
+    def _new(self, want: Want, beside: Sequence[_Entry], salt: str) -> _Entry:
+        """A port that nobody has. :raises OvError: there is none."""
+        text = f"{salt}\0{self.domain}\0{want.guest}/{want.protocol}"
+        first = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % len(LEASES)
+        for step in range(len(LEASES)):
+            entry = _Entry(LEASES[(first + step) % len(LEASES)], want)
+            if not self._held(entry, beside) and self._free(entry):
+                return entry
+        raise OvError(
+            f"no host port of {LEASES.start}–{LEASES.stop - 1} is free for {want.what}", hint="name one that is"
+        )
+
+    def _held(self, entry: _Entry, beside: Sequence[_Entry]) -> bool:
+        """Whether an instance has the number, on any address: a leased one is unambiguous."""
+        return any(
+            other.host == entry.host and other.want.protocol == entry.want.protocol
+            for entries in (beside, *self.others.values())
+            for other in entries
+        )
+
+    def _free(self, entry: _Entry) -> bool:
+        try:
+            return ports.free(entry.host, entry.want.protocol, entry.want.address)
+        except OvError as e:
+            raise OvError(f"{entry.want.what}: {e.message}", hint=e.hint, where=entry.want.where) from None
+
+
+def _who(entry: _Entry) -> str:
+    return ports.owner(entry.host, entry.want.protocol, entry.want.address) or "a process that cannot be seen"
+
+
+def _purpose(entry: _Entry) -> str:
+    """``ssh.port at /home/me/vms.yml:3:5``."""
+    want = entry.want
+    return ("leased for " if entry.leased else "") + want.what + (f" at {want.where}" if want.where else "")
+
+
+def _key(want: Want) -> tuple[int, str, str]:
+    return want.guest, want.protocol, want.address
+
+
+def _same(one: Want, other: Want) -> bool:
+    """Whether the two, with one host port, stand in each other's way."""
+    addresses = {one.address, other.address}
+    return one.protocol == other.protocol and (len(addresses) == 1 or bool(addresses & _ANY))
+
+
+def _text(entries: Sequence[_Entry]) -> str:
+    data: list[Json] = []
+    for entry in entries:
+        want = entry.want
+        one: dict[str, Json] = {"host": entry.host, "guest": want.guest, "protocol": want.protocol}
+        one |= {"address": want.address, "leased": entry.leased, "what": want.what}
+        if want.where is not None:  # another project's command shall find it, too
+            where = replace(want.where, file=str(Path(want.where.file).absolute()))
+            one["where"] = [where.file, where.line, where.column]
+        data.append(one)
+    return json.dumps({"version": VERSION, "ports": data}, indent=1) + "\n"
+
+
+def _read(path: Path) -> tuple[_Entry, ...]:
+    """The entries in a file; none where there is no file.
+
+    :raises OvError: it is damaged, or of a later version of this program.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+        if data["version"] != VERSION:
+            raise OvError(f"{path} has version {data['version']}; this ov knows {VERSION}", hint="use a newer ov")
+        return tuple(_entry(item) for item in data["ports"])
+    except FileNotFoundError:
+        return ()
+    except (ValueError, KeyError, TypeError) as e:
+        raise _DamagedError(f"{path} is damaged", hint="`ov vm create` writes it anew") from e
+
+
+def _entry(item: Mapping[str, Json]) -> _Entry:
+    host, guest, protocol, address = (item[key] for key in ("host", "guest", "protocol", "address"))
+    if not (isinstance(host, int) and isinstance(guest, int) and protocol in {"tcp", "udp"}):
+        raise ValueError("no port")
+    where = item.get("where")
+    place = Where(str(where[0]), *(int(str(n)) for n in where[1:])) if isinstance(where, list) else None
+    want = Want(guest, str(protocol), str(address), None if item["leased"] else host, place, str(item["what"]))
+    return _Entry(host, want)
