@@ -1,0 +1,101 @@
+"""systemd credentials that reach a guest without its network or cloud-init: as SMBIOS type 11 strings (OEM strings).
+
+Formats: systemd's documentation, "System and Service Credentials" (systemd.system-credentials(7)) and tmpfiles.d(5).
+Guests need systemd 252. Root has a credential of its own; what anybody else gets is written by systemd-tmpfiles, which
+knows one credential, ``tmpfiles.extra``: so all its lines go into one.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from ovtasks.errors import InputError
+
+PREFIX = "io.systemd.credential"
+TMPFILES = "tmpfiles.extra"
+ROOT_KEYS = "ssh.authorized_keys.root"
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+
+_NOT_IN_NAMES = frozenset("/:\0\n\r")
+
+
+def ssh_credentials(user: str, keys: Sequence[str], host_key: tuple[str, str] | None = None) -> tuple[str, ...]:
+    """The OEM strings that let ``user`` in with ``keys`` (lines of ``authorized_keys``) and, with ``host_key``
+    (private, public; OpenSSH's text formats), give sshd its ed25519 host key.
+
+    A ``host_key`` makes a string that is secret. Without keys and host key there is no string.
+
+    :raises InputError: no account can be called ``user``.
+    """
+    strings = []
+    if user == "root" and keys:
+        strings.append(binary(ROOT_KEYS, _authorized_keys(keys)))
+    if text := tmpfiles_extra(user, keys, host_key):
+        strings.append(binary(TMPFILES, text))
+    return tuple(strings)
+
+
+def tmpfiles_extra(user: str, keys: Sequence[str], host_key: tuple[str, str] | None = None) -> str:
+    """The content of ``tmpfiles.extra``, empty where nothing needs it.
+
+    ``f+`` writes at every boot, so that a new key replaces the old one on a disk that has booted before; and so what
+    somebody adds to ``authorized_keys`` inside the guest lasts until the next boot only. The folder's line must be
+    there: else the folder is root's, and sshd refuses it. The group is left to root: an account's own group need not
+    have its name, and a line with an unknown group is skipped. A line whose user is unknown is skipped too, nothing is
+    made. ``~`` says that the content is base64.
+
+    :raises InputError: no account can be called ``user``.
+    """
+    lines = []
+    if user != "root" and keys:
+        folder = f"/home/{_checked(user)}/.ssh"
+        owner = _word(user)
+        lines.append(f"d {_word(folder)} 0700 {owner} - -")
+        lines.append(_file(f"{folder}/authorized_keys", "0600", owner, _authorized_keys(keys)))
+    if host_key is not None:
+        private, public = (text.rstrip("\n") + "\n" for text in host_key)
+        lines.append(_file(HOST_KEY, "0600", "root", private))
+        lines.append(_file(f"{HOST_KEY}.pub", "0644", "root", public))
+    return "".join(line + "\n" for line in lines)
+
+
+def binary(name: str, content: str) -> str:
+    """The OEM string of a credential whose value may hold any character."""
+    return f"{PREFIX}.binary:{name}={_base64(content)}"
+
+
+def notify_credential(port: int) -> str:
+    """The OEM string that has the guest's systemd say ``READY=1`` to a vsock port of the host (whose CID is 2)."""
+    return f"{PREFIX}:vmm.notify_socket=vsock-stream:2:{port}"
+
+
+def qemu_value(text: str) -> str:
+    """``text`` as (part of) the value of a QEMU option: a comma, which would end it, is written twice."""
+    return text.replace(",", ",,")
+
+
+def _file(path: str, mode: str, owner: str, content: str) -> str:
+    return f"f+~ {_word(path)} {mode} {owner} - - {_base64(content)}"
+
+
+def _authorized_keys(keys: Sequence[str]) -> str:
+    return "".join(key.strip() + "\n" for key in keys)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
+
+
+def _checked(user: str) -> str:
+    if not user or user in {".", ".."} or not _NOT_IN_NAMES.isdisjoint(user):
+        raise InputError(f"{user!r} is no user name", hint="ssh.user is the name of an account in the guest")
+    return user
+
+
+def _word(text: str) -> str:
+    """One field of a tmpfiles.d line: ``%`` begins a specifier, blanks end a field, quotes and backslashes are C's."""
+    text = text.replace("%", "%%")
+    if not any(char.isspace() or char in "\"'\\" for char in text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
