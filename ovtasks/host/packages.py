@@ -20,6 +20,13 @@ PACKAGES: dict[str, dict[str, str]] = {
         "suse": "qemu-x86",
     },
     "OVMF": {"debian": "ovmf", "fedora": "edk2-ovmf", "arch": "edk2-ovmf", "suse": "qemu-ovmf-x86_64"},
+    "AAVMF": {
+        "debian": "qemu-efi-aarch64",
+        "fedora": "edk2-aarch64",
+        "arch": "edk2-aarch64",
+        "suse": "qemu-uefi-aarch64",
+    },
+    "RISCV_VIRT": {"debian": "qemu-efi-riscv64", "fedora": "edk2-riscv64", "arch": "", "suse": ""},
     "mmdebstrap": {"arch": "", "suse": ""},
     "newuidmap": {"debian": "uidmap", "fedora": "shadow-utils", "arch": "shadow", "suse": "shadow"},
     "sfdisk": {"debian": "fdisk", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
