@@ -51,7 +51,9 @@ class Machine:
     """``ram`` is in bytes; ``accel`` is ``kvm`` or ``tcg``; ``machine`` is QEMU's type (q35, virt, pc-q35-9.2).
 
     ``disk`` is the instance's own qcow2; ``seed`` a raw image that the guest sees read-only. ``oem_strings`` are SMBIOS
-    type 11 values as they shall arrive in the guest (no escaping). ``sockets`` is the folder for Unix sockets: short
+    type 11 values as they shall arrive in the guest (no escaping); they stand in QEMU's arguments, where everybody on
+    the host can read them. ``credentials`` are systemd credentials that are secret, name → file with the value; the
+    guest gets them by fw_cfg, as ``opt/io.systemd.credentials/NAME``. ``sockets`` is the folder for Unix sockets: short
     enough for them, and only its owner may enter it. ``serial_log`` gets everything that the guest says on its first
     serial port. ``libvirt`` is the spec's open mapping of that name.
     """
@@ -73,6 +75,7 @@ class Machine:
     boot: Boot = Boot()
     seed: Path | None = None
     oem_strings: tuple[str, ...] = ()
+    credentials: Mapping[str, Path] = field(default_factory=dict)
     autostart: bool = False
     disposable: bool | None = None
     lifecycle: str | None = None
