@@ -19,6 +19,31 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "qemu-base",
         "suse": "qemu-x86",
     },
+    "qemu-spice": {
+        "debian": "qemu-system-modules-spice",
+        "fedora": "qemu-ui-spice-core",
+        "arch": "qemu-ui-spice-core",
+        "suse": "qemu-ui-spice-core",
+    },
+    "qemu-qxl": {
+        "debian": "qemu-system-modules-spice",
+        "fedora": "qemu-device-display-qxl",
+        "arch": "qemu-hw-display-qxl",
+        "suse": "qemu-hw-display-qxl",
+    },
+    "qemu-virtio": {
+        "debian": "qemu-system-common",
+        "fedora": "qemu-device-display-virtio-gpu",
+        "arch": "qemu-hw-display-virtio-gpu-pci",
+        "suse": "qemu-hw-display-virtio-gpu-pci",
+    },
+    "virt-xml-validate": {
+        "debian": "libvirt-clients",
+        "fedora": "libvirt-client",
+        "arch": "libvirt",
+        "suse": "libvirt-client",
+    },
+    "xmllint": {"debian": "libxml2-utils", "fedora": "libxml2", "arch": "libxml2", "suse": "libxml2-tools"},
     "OVMF": {"debian": "ovmf", "fedora": "edk2-ovmf", "arch": "edk2-ovmf", "suse": "qemu-ovmf-x86_64"},
     "AAVMF": {
         "debian": "qemu-efi-aarch64",
