@@ -12,6 +12,7 @@ from ovtasks.errors import InputError
 from ovtasks.render.devices import HostFeatures, add_devices, items, mapping, sub, user_network_arguments, value
 from ovtasks.render.libvirt_fields import Read, read
 from ovtasks.render.machine import Boot, Machine
+from ovtasks.render.smbios import FW_CFG
 from ovtasks.spec.model import Firmware
 
 __all__ = ["NAMESPACE", "QEMU_NAMESPACE", "HostFeatures", "domain_xml"]
@@ -78,11 +79,17 @@ def _identity(domain: ET.Element, machine: Machine) -> None:
 
 
 def _sysinfo(domain: ET.Element, machine: Machine) -> None:
-    """libvirt doubles the commas of the strings itself."""
+    """libvirt doubles the commas of the strings itself, but not (9.0) those of a file's name."""
     if machine.oem_strings:
         strings = sub(sub(domain, "sysinfo", {"type": "smbios"}), "oemStrings")
         for text in machine.oem_strings:
             sub(strings, "entry", text=text)
+    if machine.credentials:
+        files = sub(domain, "sysinfo", {"type": "fwcfg"})
+        for name, path in sorted(machine.credentials.items()):
+            if "," in str(path):
+                raise InputError(f"libvirt cannot pass on {path}", hint="choose a folder without a comma in its name")
+            sub(files, "entry", {"name": f"{FW_CFG}{name}", "file": str(path)})
 
 
 def _os(domain: ET.Element, machine: Machine, devices: Read) -> None:

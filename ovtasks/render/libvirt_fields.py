@@ -1,7 +1,7 @@
 """Which fields of the spec's ``libvirt:`` mapping this version renders, and how their values are written in XML.
 
-A field that is not here is refused by its full path: nothing that was written is ever silently ignored. Values: libvirt's
-documentation, "Domain XML format".
+A field that is not here is refused by its full path: nothing that was written is ever silently ignored. The values are
+those of libvirt's documentation, "Domain XML format".
 """
 
 from __future__ import annotations

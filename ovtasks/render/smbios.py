@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ovtasks.errors import InputError
 
 PREFIX = "io.systemd.credential"
+FW_CFG = "opt/io.systemd.credentials/"  # QEMU's other way: a credential from a file, nothing of it in the arguments
 TMPFILES = "tmpfiles.extra"
 ROOT_KEYS = "ssh.authorized_keys.root"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
@@ -24,7 +25,8 @@ def ssh_credentials(user: str, keys: Sequence[str], host_key: tuple[str, str] | 
     """The OEM strings that let ``user`` in with ``keys`` (lines of ``authorized_keys``) and, with ``host_key``
     (private, public; OpenSSH's text formats), give sshd its ed25519 host key.
 
-    A ``host_key`` makes a string that is secret. Without keys and host key there is no string.
+    A ``host_key`` makes a string that is secret: better, put :func:`tmpfiles_extra` into a file of
+    ``Machine.credentials``. Without keys and host key there is no string.
 
     :raises InputError: no account can be called ``user``.
     """

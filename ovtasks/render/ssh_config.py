@@ -98,9 +98,7 @@ def without_include(text: str) -> str:
         word = line.strip()
         if word == BEGIN:
             inside = True
-        elif word == END:
-            inside = False
-        elif inside and word.startswith("Include "):
+        elif word == END or (inside and word.startswith("Include ")):
             inside = False
         else:
             inside = False
