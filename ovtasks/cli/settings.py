@@ -1,0 +1,108 @@
+"""``ov settings``: what the user has decided for all projects."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from ovtasks.errors import EXIT_DONE
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``ov settings …``."""
+    noun = subparsers.add_parser(
+        "settings",
+        help="show and change the user's settings",
+        description="Settings for all projects. A variable wins over the file, the file over the default.",
+    )
+    verbs = noun.add_subparsers(required=True, metavar="VERB")
+    listing = verbs.add_parser("list", help="every setting, its value, and where that comes from")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    listing.set_defaults(run=run_list)
+    get = verbs.add_parser("get", help="print the value that counts")
+    get.add_argument("key", metavar="KEY")
+    get.set_defaults(run=run_get)
+    put = verbs.add_parser("set", help="write a setting into the file")
+    put.add_argument("key", metavar="KEY")
+    put.add_argument("value", metavar="VALUE")
+    put.set_defaults(run=run_set)
+    reset = verbs.add_parser("reset", help="take a setting out of the file; without KEY: all")
+    reset.add_argument("key", metavar="KEY", nargs="?")
+    reset.set_defaults(run=run_reset)
+    verbs.add_parser("path", help="print where the file is").set_defaults(run=run_path)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print all settings."""
+    from ovtasks.host import settings
+
+    _warn(args)
+    values = {name: settings.get(name) for name in settings.KEYS}
+    if args.json:
+        data = [
+            {"key": name, "value": found.value, "origin": found.origin, "source": found.source}
+            for name, found in values.items()
+        ]
+        json.dump(data, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return EXIT_DONE
+    rows = [("KEY", "VALUE", "FROM", "MEANING")]
+    rows += [(name, v.value, v.source, settings.KEYS[name].meaning) for name, v in values.items()]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]))
+    return EXIT_DONE
+
+
+def run_get(args: argparse.Namespace) -> int:
+    """Print one value."""
+    from ovtasks.host import settings
+
+    _warn(args)
+    print(settings.get(args.key).value)
+    return EXIT_DONE
+
+
+def run_set(args: argparse.Namespace) -> int:
+    """Write one value; says when a variable hides it."""
+    from ovtasks.host import settings
+
+    settings.put(args.key, args.value)
+    _hidden(args)
+    return EXIT_DONE
+
+
+def run_reset(args: argparse.Namespace) -> int:
+    """Take one value out of the file, or remove the file."""
+    from ovtasks.host import settings
+
+    settings.reset(args.key)
+    _hidden(args)
+    return EXIT_DONE
+
+
+def run_path(args: argparse.Namespace) -> int:
+    """Print the file's path."""
+    from ovtasks.host import settings
+
+    print(settings.path())
+    return EXIT_DONE
+
+
+def _warn(args: argparse.Namespace) -> None:
+    from ovtasks.host import settings
+
+    if (text := settings.warning()) and not args.quiet:
+        print(f"ov: {text}", file=sys.stderr)
+
+
+def _hidden(args: argparse.Namespace) -> None:
+    """A variable that wins over what was just written."""
+    import os
+
+    from ovtasks.host import settings
+
+    for name, key in settings.KEYS.items():
+        if args.key in {name, None} and os.environ.get(key.variable) and not args.quiet:
+            print(f"ov: {key.variable} is set and wins over {name} in the file", file=sys.stderr)

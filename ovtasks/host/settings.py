@@ -1,0 +1,296 @@
+"""The user's settings: ``settings.yml`` in :func:`~ovtasks.host.paths.config_home`, and variables that win over it.
+
+A key ``vm.backend`` stands in the file as ``backend`` below ``vm``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ovtasks.errors import InputError, InputErrors, OvError
+from ovtasks.host.files import flock, write_atomic
+from ovtasks.host.paths import config_home
+from ovtasks.jsonvalue import Json
+from ovtasks.spec.explain import choice, dotted, near, shown
+from ovtasks.spec.yamlio import Document, parse_yaml, read_yaml
+
+BACKENDS = "ovtasks.backends"
+"""The entry points of plug-ins: their names are values of ``vm.backend``, too."""
+
+_QUOTED = re.compile(r"'(?:[^']|'')*'" r'|"(?:[^"\\]|\\.)*"')
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting. ``plugins``: also the name of an entry point in that group."""
+
+    name: str
+    variable: str
+    meaning: str
+    allowed: tuple[str, ...]
+    default: str = "auto"
+    plugins: str | None = None
+
+
+KEYS = {
+    key.name: key
+    for key in (
+        Key(
+            "vm.backend",
+            "OV_VM_BACKEND",
+            "what runs VMs that say backend: auto; auto: libvirt, else qemu",
+            ("auto", "libvirt", "qemu"),
+            plugins=BACKENDS,
+        ),
+        Key(
+            "vm.accel",
+            "OV_VM_ACCEL",
+            "for VMs that say accel: auto; auto: KVM where it really works, else emulation",
+            ("auto", "kvm", "tcg"),
+        ),
+        Key(
+            "engine.rootful",
+            "OV_ENGINE_ROOTFUL",
+            "how containers that need root are run: as root, by sudo, in podman's machine",
+            ("auto", "native", "sudo", "machine"),
+        ),
+    )
+}
+
+
+class Origin(StrEnum):
+    """Where a value comes from, the strongest first."""
+
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Value:
+    """``source`` is for people: the variable's name, the place in the file, or ``the default``."""
+
+    value: str
+    origin: Origin
+    source: str
+
+
+def path() -> Path:
+    """``settings.yml``; it need not exist."""
+    return config_home() / "settings.yml"
+
+
+def get(name: str) -> Value:
+    """The value of a setting: from the environment, else the file, else the default. An empty variable is no value.
+
+    :raises InputError: there is no such setting, the variable's value or the file is wrong.
+    """
+    key = _key(name)
+    if written := os.environ.get(key.variable):
+        message, hint = _wrong(key, key.variable, written)
+        if message:
+            raise InputError(message, hint=hint)
+        return Value(written, Origin.ENVIRONMENT, key.variable)
+    return _values().get(name) or Value(key.default, Origin.DEFAULT, "the default")
+
+
+def warning() -> str | None:
+    """What is wrong with the permissions of the file: others could decide what we run."""
+    with contextlib.suppress(OSError):
+        mode = path().stat().st_mode & 0o777
+        if mode & 0o077:
+            return f"{path()} has mode {mode:04o}: others may read or change it; chmod 600 it"
+    return None
+
+
+def put(name: str, value: str) -> None:
+    """Write a setting into the file, 0600. Comments stay, unless the file is in YAML's flow style (``{…}``).
+
+    :raises InputError: there is no such setting, it cannot have that value, or the file is not YAML.
+    :raises OvError: the file cannot be written.
+    """
+    key = _key(name)
+    message, hint = _wrong(key, name, value)
+    if message:
+        raise InputError(message, hint=hint)
+    with _changing():
+        _write(name, value)
+
+
+def reset(name: str | None = None) -> None:
+    """Take a setting out of the file; None: remove the file, right or wrong.
+
+    :raises InputError, OvError: as :func:`put`.
+    """
+    if name is not None:
+        _key(name)
+    if not path().exists():
+        return
+    with _changing():
+        if name is None:
+            path().unlink(missing_ok=True)
+        else:
+            _write(name, None)
+
+
+def _key(name: str) -> Key:
+    if name in KEYS:
+        return KEYS[name]
+    guess = near(name, KEYS)
+    raise InputError(
+        f"there is no setting {shown(name)}",
+        hint=f"did you mean '{guess}'?" if guess else f"settings: {', '.join(KEYS)}",
+    )
+
+
+def _wrong(key: Key, place: str, value: Json) -> tuple[str, str | None]:
+    """Message and hint; no message: the value is right."""
+    if value in key.allowed:
+        return "", None
+    found: list[str] = []
+    if key.plugins is not None:
+        from importlib.metadata import entry_points
+
+        found = sorted(point.name for point in entry_points(group=key.plugins))
+        if value in found:
+            return "", None
+    return choice(place, value, dict.fromkeys((*key.allowed, *found)))
+
+
+def _values() -> dict[str, Value]:
+    """What the file says. :raises InputError: it says something wrong."""
+    document = _document()
+    values: dict[str, Value] = {}
+    errors: list[InputError] = []
+    for section, name, value in _entries(document) if document else ():
+        full = f"{section}.{name}" if name else section
+        at = (section, name) if name else (section,)
+        assert document is not None
+        if full not in KEYS:
+            guess = near(full, KEYS)
+            hint = f"did you mean '{guess}'?" if guess else f"settings: {', '.join(KEYS)}"
+            errors.append(InputError(f"unknown key '{full}'", hint=hint, where=document.where(*at, key=True)))
+            continue
+        message, hint2 = _wrong(KEYS[full], full, value)
+        if message:
+            errors.append(InputError(message, hint=hint2, where=document.where(*at)))
+        else:
+            values[full] = Value(str(value), Origin.FILE, str(document.where(*at)))
+    if len(errors) > 1:
+        raise InputErrors(errors)
+    if errors:
+        raise errors[0]
+    return values
+
+
+def _entries(document: Document) -> Iterator[tuple[str, str, Json]]:
+    """Section, name (empty: there is no mapping below the section) and value."""
+    assert isinstance(document.data, dict)
+    for section, below in document.data.items():
+        if isinstance(below, Mapping):
+            yield from ((section, name, value) for name, value in below.items())
+        elif below is not None:
+            yield section, "", below
+
+
+def _document() -> Document | None:
+    """The file; None: there is none, or nothing in it. :raises InputError: it is not one mapping."""
+    return _one(read_yaml(path(), str(path()))) if path().exists() else None
+
+
+def _one(documents: Sequence[Document]) -> Document | None:
+    for document in documents[1:]:
+        raise InputError("settings are one YAML document", hint="remove the '---'", where=document.where())
+    for document in documents:
+        if not isinstance(document.data, dict):
+            hint = "for example vm: {backend: qemu}"
+            raise InputError("the top level must be a mapping", hint=hint, where=document.where())
+    return documents[0] if documents else None
+
+
+@contextlib.contextmanager
+def _changing() -> Iterator[None]:
+    """One change at a time. :raises OvError: there is no writing there."""
+    try:
+        with flock(config_home() / ".settings.lock"):
+            yield
+    except OSError as e:
+        message = f"cannot write {path()}: {os.strerror(e.errno or 0).lower()}"
+        raise OvError(message, hint="settings are in $XDG_CONFIG_HOME/ov (~/.config/ov)") from None
+
+
+def _write(name: str, value: str | None) -> None:
+    """Change one setting (None: remove it); what else is in the file stays, even if it is wrong."""
+    target = path().resolve()  # a link stays a link
+    data = target.read_bytes() if target.exists() else b""
+    document = _one(parse_yaml(data, str(path())))
+    section, _, last = name.partition(".")
+    wanted: dict[str, Json] = {**document.data} if document and isinstance(document.data, dict) else {}
+    below = wanted.get(section)
+    if not isinstance(below, Mapping | None):
+        assert document is not None
+        raise InputError(f"{dotted([section])} must be a mapping", where=document.where(section))
+    entries = {key: item for key, item in (below or {}).items() if key != last}
+    if value is not None:
+        entries = {**(below or {}), last: value}
+    wanted[section] = entries
+    if not entries:
+        del wanted[section]
+    text = _edited(data.decode("utf-8-sig"), document, section, last, value)
+    if not _means(text, wanted):
+        text = _plain(wanted)
+    write_atomic(target, text, mode=0o600)
+
+
+def _edited(text: str, document: Document | None, section: str, name: str, value: str | None) -> str:
+    """``text`` with the one line changed, added or taken out; a guess that the caller checks."""
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    data = document.data if document and isinstance(document.data, dict) else {}
+    if document is None or section not in data:
+        return "".join(lines) + (f"{section}:\n  {name}: {value}\n" if value is not None else "")
+    entries = data[section] or {}
+    row = document.where(section, key=True).line
+    if not isinstance(entries, Mapping) or not entries:
+        lines.insert(row, f"  {name}: {value}\n" if value is not None else "")
+    elif name not in entries:
+        first = document.where(section, next(iter(entries)), key=True)
+        lines.insert(first.line - 1, f"{' ' * (first.column - 1)}{name}: {value}\n" if value is not None else "")
+    elif value is None:
+        own = document.where(section, name, key=True).line
+        del lines[own - 1]
+        if len(entries) == 1 and own > row:
+            del lines[row - 1]
+    else:
+        at = document.where(section, name)
+        line = lines[at.line - 1]
+        start, old = line[: at.column - 1], line[at.column - 1 :]
+        quoted = _QUOTED.match(old)
+        end = quoted.end() if quoted else len(document.raw(section, name) or "")
+        lines[at.line - 1] = start + value + old[end:]
+    return "".join(lines)
+
+
+def _means(text: str, wanted: Mapping[str, Json]) -> bool:
+    try:
+        document = _one(parse_yaml(text.encode(), ""))
+    except InputError:
+        return False
+    found = document.data if document else {}
+    return isinstance(found, dict) and {k: v for k, v in found.items() if v is not None} == {
+        k: v for k, v in wanted.items() if v is not None
+    }
+
+
+def _plain(wanted: Mapping[str, Json]) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(dict(wanted), sort_keys=False, allow_unicode=True)
+    return text

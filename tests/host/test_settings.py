@@ -1,0 +1,206 @@
+"""Settings: environment over file over default; wrong ones are shown with their place; comments survive a change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from ovtasks.errors import InputError, InputErrors, OvError
+from ovtasks.host import settings
+from ovtasks.host.settings import KEYS, Origin, get, put, reset
+from ovtasks.spec.schema import schema_text
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in KEYS.values():
+        monkeypatch.delenv(key.variable, raising=False)
+
+
+def write(text: str) -> Path:
+    file = settings.path()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    return file
+
+
+def test_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert get("vm.backend") == settings.Value("auto", Origin.DEFAULT, "the default")
+    file = write("# mine\nvm:\n  backend: qemu\n")
+    assert get("vm.backend") == settings.Value("qemu", Origin.FILE, f"{file}:3:12")
+    monkeypatch.setenv("OV_VM_BACKEND", "libvirt")
+    assert get("vm.backend") == settings.Value("libvirt", Origin.ENVIRONMENT, "OV_VM_BACKEND")
+    monkeypatch.setenv("OV_VM_BACKEND", "")
+    assert get("vm.backend").value == "qemu"
+    assert get("vm.accel").origin is Origin.DEFAULT
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "vm:\n", "vm:\nengine: {}\n", "{}\n"])
+def test_a_file_that_says_nothing(text: str) -> None:
+    write(text)
+    assert get("vm.backend").origin is Origin.DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message", "hint"),
+    [
+        ("vm:\n  backend: qeum\n", "2:12", "vm.backend must be one of auto, libvirt, qemu, not 'qeum'", "'qemu'?"),
+        ("vm:\n  accel: true\n", "2:10", "vm.accel must be one of auto, kvm, tcg, not true", ""),
+        ("vm:\n  backend:\n", "2:11", "vm.backend must be one of auto, libvirt, qemu, not nothing", ""),
+        ("vm:\n  backend: [qemu]\n", "2:12", "vm.backend must be one of auto, libvirt, qemu, not a list", ""),
+        ("vm:\n  bakend: qemu\n", "2:3", "unknown key 'vm.bakend'", "did you mean 'vm.backend'?"),
+        ("vm: {ram: 4G}\n", "1:6", "unknown key 'vm.ram'", ""),
+        ("backend: qemu\n", "1:1", "unknown key 'backend'", "did you mean 'vm.backend'?"),
+        ("vm: qemu\n", "1:1", "unknown key 'vm'", ""),
+        ("- vm\n", "1:1", "the top level must be a mapping", "vm: {backend: qemu}"),
+        ("vm: {}\n---\nvm: {}\n", "3:1", "settings are one YAML document", ""),
+        ("vm:\n\tbackend: qemu\n", "2:1", "not YAML", "spaces"),
+    ],
+)
+def test_wrong_file(text: str, place: str, message: str, hint: str) -> None:
+    file = write(text)
+    with pytest.raises(InputError) as caught:
+        get("vm.backend")
+    assert message in caught.value.message and hint in (caught.value.hint or "")
+    assert str(caught.value.where) == f"{file}:{place}"
+
+
+def test_every_wrong_thing_at_once() -> None:
+    write("vm:\n  backend: x\n  accel: y\n")
+    with pytest.raises(InputErrors) as caught:
+        get("engine.rootful")
+    assert [error.where.line for error in caught.value.errors if error.where] == [2, 3]
+
+
+def test_wrong_variable_and_unknown_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OV_VM_ACCEL", "kmv")
+    with pytest.raises(InputError) as caught:
+        get("vm.accel")
+    assert caught.value.message == "OV_VM_ACCEL must be one of auto, kvm, tcg, not 'kmv'"
+    assert caught.value.hint == "did you mean 'kvm'?"
+    for ask in (get, reset, lambda name: put(name, "auto")):
+        with pytest.raises(InputError, match=r"no setting 'vm\.bakend'") as caught:
+            ask("vm.bakend")
+        assert caught.value.hint == "did you mean 'vm.backend'?"
+
+
+def test_a_plug_in_is_a_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError):
+        put("vm.backend", "cloudy")
+    info = tmp_path / "cloudy-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cloudy\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[ovtasks.backends]\ncloudy = cloudy:Backend\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    put("vm.backend", "cloudy")
+    assert get("vm.backend").value == "cloudy"
+    with pytest.raises(InputError, match="auto, libvirt, qemu, cloudy, not"):
+        put("vm.backend", "cloudi")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "vm:\n  backend: qemu\n"),
+        ("# only this", "# only this\nvm:\n  backend: qemu\n"),
+        ("vm:  # VMs\n# end\n", "vm:  # VMs\n  backend: qemu\n# end\n"),
+        ("vm:\n  backend: libvirt  # why\n", "vm:\n  backend: qemu  # why\n"),
+        ("vm:\n  backend: 'lib''virt'  # why\n", "vm:\n  backend: qemu  # why\n"),
+        ('vm: {backend: "libvirt", accel: tcg}  # one\n', "vm: {backend: qemu, accel: tcg}  # one\n"),
+        ("# a\nvm:\n    # b\n    accel: tcg # c\n", "# a\nvm:\n    # b\n    backend: qemu\n    accel: tcg # c\n"),
+        ("engine:\n  rootful: sudo # c", "engine:\n  rootful: sudo # c\nvm:\n  backend: qemu\n"),
+        ("vm:\n  backend:   # none yet\n", None),
+        ("vm: {accel: tcg}\n", None),
+        ("vm: {}\n", None),
+        ("vm:\n  backend: |\n    libvirt\n  accel: tcg\n", None),
+        ("x: &a {accel: tcg}\nvm:\n  <<: *a\n", None),
+    ],
+)
+def test_put(before: str, after: str | None) -> None:
+    """``after`` None: how the text looks is not promised, what it means is."""
+    file = write(before)
+    put("vm.backend", "qemu")
+    text = file.read_text(encoding="utf-8")
+    if after is not None:
+        assert text == after
+    if "x:" not in before:
+        assert get("vm.backend").value == "qemu"
+        assert get("vm.accel").value == ("tcg" if "tcg" in before else "auto")
+    else:
+        assert "backend: qemu" in text and "x:" in text
+    put("vm.backend", "qemu")
+    assert file.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# a\nvm:\n  backend: qemu\n# b\n", "# a\n# b\n"),
+        ("vm:\n  accel: tcg # c\n  backend: qemu\n", "vm:\n  accel: tcg # c\n"),
+        ("vm: {backend: qemu, accel: tcg}\n", None),
+        ("vm: {backend: qemu}\nengine: {rootful: sudo}\n", None),
+        ("vm: {backend: qemu}", None),
+        ("engine: {rootful: sudo} # c\n", "engine: {rootful: sudo} # c\n"),
+        ("", ""),
+    ],
+)
+def test_reset(before: str, after: str | None) -> None:
+    file = write(before)
+    reset("vm.backend")
+    if after is not None:
+        assert file.read_text(encoding="utf-8") == after
+    assert get("vm.backend").origin is Origin.DEFAULT
+    assert get("vm.accel").value == ("tcg" if "tcg" in before else "auto")
+    assert get("engine.rootful").value == ("sudo" if "sudo" in before else "auto")
+
+
+def test_repair_of_a_wrong_file() -> None:
+    file = write("vm:\n  backend: nonsense # x\n")
+    put("vm.backend", "qemu")
+    assert file.read_text(encoding="utf-8") == "vm:\n  backend: qemu # x\n"
+    write("vm: [\n")
+    with pytest.raises(InputError):
+        put("vm.backend", "qemu")
+    reset()
+    assert not file.exists()
+    reset()
+    reset("vm.backend")
+    write("vm: here\n")
+    with pytest.raises(InputError, match="vm must be a mapping"):
+        put("vm.backend", "qemu")
+
+
+def test_permissions(tmp_path: Path) -> None:
+    put("vm.backend", "qemu")
+    assert settings.path().stat().st_mode & 0o777 == 0o600 and settings.warning() is None
+    settings.path().chmod(0o640)
+    assert "has mode 0640" in (settings.warning() or "")
+    elsewhere = tmp_path / "dotfiles.yml"
+    settings.path().rename(elsewhere)
+    settings.path().symlink_to(elsewhere)
+    put("vm.backend", "libvirt")
+    assert settings.path().is_symlink() and "libvirt" in elsewhere.read_text(encoding="utf-8")
+
+
+def test_no_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    assert get("vm.backend").origin is Origin.DEFAULT
+    with pytest.raises(OvError, match=r"cannot write .*settings\.yml"):
+        put("vm.backend", "qemu")
+
+
+def test_schema_and_table_agree() -> None:
+    schema: dict[str, Any] = json.loads(schema_text("settings"))
+    Draft202012Validator.check_schema(schema)
+    fields = {f"{s}.{name}": field for s, v in schema["properties"].items() for name, field in v["properties"].items()}
+    assert fields.keys() == KEYS.keys()
+    for name, field in fields.items():
+        key = KEYS[name]
+        assert tuple(field["examples" if key.plugins else "enum"]) == key.allowed and field["default"] == key.default
+        assert field["description"].endswith(f"{key.variable} wins.")
