@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ovtasks import __version__
-from ovtasks.cli import draw, gc, lock, plan, validate, vm, why
+from ovtasks.cli import draw, gc, lock, plan, settings, validate, vm, why
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
 EXIT_INTERRUPTED = 130
-NOUNS = (vm, plan, why, draw, lock, gc, validate)
+NOUNS = (vm, plan, why, draw, lock, gc, validate, settings)
 
 
 def parser() -> argparse.ArgumentParser:
