@@ -6,8 +6,13 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import cache
 from pathlib import PurePath
-from typing import TypeAlias
+from types import UnionType
+from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -48,3 +53,34 @@ def plain(value: object) -> Json:
     if isinstance(value, PurePath):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def restore(cls: type[T], data: object) -> T:
+    """The inverse of :func:`plain` for a dataclass of simple values, paths, enums, tuples and other dataclasses.
+
+    :raises ValueError, TypeError: ``data`` does not describe a ``cls``.
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(f"a {cls.__name__} is a mapping")
+    hints: Mapping[str, Any] = _hints(cls)  # type: ignore[arg-type]
+    if unknown := set(data) - set(hints):
+        raise ValueError(f"{cls.__name__} has no {', '.join(sorted(unknown))}")
+    return cls(**{key: _value(hints[key], item) for key, item in data.items()})
+
+
+@cache
+def _hints(cls: type[Any]) -> Mapping[str, Any]:
+    return get_type_hints(cls)
+
+
+def _value(hint: Any, item: Any) -> Any:
+    if item is None:
+        return None
+    for kind in get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,):
+        if get_origin(kind) is tuple:
+            return tuple(_value(get_args(kind)[0], one) for one in item)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            return restore(kind, item)
+        if isinstance(kind, type) and issubclass(kind, PurePath | Enum):
+            return kind(item)
+    return item

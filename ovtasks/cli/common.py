@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError
 from ovtasks.graph import plugins
@@ -12,6 +15,9 @@ from ovtasks.graph.options import TYPES, Overrides
 from ovtasks.graph.step import Step
 from ovtasks.spec.load import find_root, load_project
 from ovtasks.spec.model import Project
+
+if TYPE_CHECKING:
+    from ovtasks.instance.record import Record
 
 
 def open_project(args: argparse.Namespace) -> Project:
@@ -73,6 +79,55 @@ def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
             steps.append(graph.find(word))
             chains += [graph.chain(name) for name in graph.project.vms if name == vm.partition(":")[0]]
     return chains, steps
+
+
+class Notes:
+    """Lines for people, on stderr; the :class:`ovtasks.host.progress.Progress` of verbs that are quick."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def update(self, done: int, total: int | None, unit: str = "B") -> None:
+        """Nothing here takes long enough to be counted."""
+
+
+def note(args: argparse.Namespace) -> Notes:
+    """Where a verb says what it does; silent with ``-q``."""
+    return Notes(args.quiet)
+
+
+def add_instance(parser: argparse.ArgumentParser) -> None:
+    """``NAME`` and ``-i``."""
+    parser.add_argument("vm", metavar="NAME")
+    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME, with a disk of its own")
+
+
+def declared(args: argparse.Namespace) -> bool:
+    """Whether the project at hand, if there is one, declares the VM ``args.vm``."""
+    try:
+        return args.vm in open_project(args).vms
+    except InputError:
+        return False
+
+
+def find_record(args: argparse.Namespace) -> Record:
+    """The instance that the command line names.
+
+    :raises InputError: it does not exist.
+    """
+    from ovtasks.instance.find import find, look
+
+    return look(args.vm, args.instance) or find(args.vm, args.instance, declared=declared(args))
+
+
+def output_json(data: object) -> None:
+    """Print JSON on stdout."""
+    json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
+    sys.stdout.write("\n")
 
 
 __all__ = ["TYPES", "add_build_options", "chains_of", "goals", "open_graph", "open_project"]

@@ -1,4 +1,4 @@
-"""``ov vm``: build the VMs' artifacts."""
+"""``ov vm``: build the VMs' artifacts; the verbs of their instances are in modules of their own."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+from ovtasks.cli import lifecycle, reach, show
+from ovtasks.cli.build import run_goals
 from ovtasks.cli.common import add_build_options, chains_of, open_graph, open_project
-from ovtasks.errors import EXIT_DONE, EXIT_FAILED
-from ovtasks.graph.chains import Graph
+from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.record import record
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``ov vm …``."""
-    noun = subparsers.add_parser("vm", help="build VMs", description="VMs of vms.yml.")
+    noun = subparsers.add_parser(
+        "vm", help="build, create, start, stop, destroy, list and reach VMs", description="VMs of vms.yml."
+    )
     verbs = noun.add_subparsers(required=True, metavar="VERB")
     build = verbs.add_parser(
         "build",
@@ -28,6 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     build.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run so many steps at once")
     build.add_argument("--continue", dest="go_on", action="store_true", help="go on with other VMs after a failure")
     build.set_defaults(run=run_build)
+    for module in (lifecycle, show, reach):
+        module.add_verbs(verbs)
 
 
 def run_build(args: argparse.Namespace) -> int:
@@ -36,7 +41,9 @@ def run_build(args: argparse.Namespace) -> int:
     project = open_project(args)
     graph = open_graph(args, project)
     chains = chains_of(graph, args.vms)
-    code = _run_doit(args, graph)
+    options = ["-n", str(args.jobs)] if args.jobs > 1 else []
+    options += ["--continue"] if args.go_on else []
+    code = run_goals(graph, _goals(args), quiet=args.quiet, options=options)
     if code != EXIT_DONE:
         return code
     text = "".join(f"{_short(path)}\n" for chain in chains for path in chain.artifacts)
@@ -44,25 +51,6 @@ def run_build(args: argparse.Namespace) -> int:
         record(graph, chains, args.words[2:], text, loaded_ns)
     sys.stdout.write(text)
     return EXIT_DONE
-
-
-def _run_doit(args: argparse.Namespace, graph: Graph) -> int:
-    from doit.doit_cmd import DoitMain
-
-    from ovtasks.graph.display import Display
-    from ovtasks.graph.loader import OvLoader
-
-    display = Display(quiet=args.quiet)
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        loader = OvLoader(display, graph.project, out=nowhere if args.quiet else sys.stderr)
-        options = ["-n", str(args.jobs)] if args.jobs > 1 else []
-        options += ["--continue"] if args.go_on else []
-        code = DoitMain(loader, config_filenames=()).run(["run", *options, *_goals(args)])
-    if display.failures:
-        return max(error.exit_code for error in display.failures)
-    if not display.started:
-        display.print("nothing to do")
-    return EXIT_FAILED if code else EXIT_DONE
 
 
 def _goals(args: argparse.Namespace) -> list[str]:

@@ -40,9 +40,15 @@ class Display:
     @contextlib.contextmanager
     def step(self, step: Step) -> Iterator[StepProgress]:
         """Show ``step`` for as long as it runs."""
+        with self.work(step.title) as progress:
+            yield progress
+
+    @contextlib.contextmanager
+    def work(self, title: str) -> Iterator[StepProgress]:
+        """Show something that takes time, for as long as it runs."""
         self.started += 1
         bars = self._start() if self.stream.isatty() and not self.quiet else None
-        progress = StepProgress(self, step.title, bars)
+        progress = StepProgress(self, title, bars)
         try:
             yield progress
         finally:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any, NoReturn, TextIO
 
 from doit.cmd_base import DodoTaskLoader
@@ -46,16 +47,53 @@ def install(namespace: dict[str, object]) -> None:
     """Add our settings and one task creator to a ``dodo.py``'s namespace, for doit's own loader."""
     config = namespace.setdefault("DOIT_CONFIG", {})
     assert isinstance(config, dict)
-    for key, value in doit_config().items():
+    for key, value in {**doit_config(), "default_tasks": default_tasks(namespace)}.items():
         config.setdefault(key, value)
     root = Path(str(namespace["__file__"])).resolve().parent
 
     def create() -> Iterator[Task]:
         """VMs of vms.yml."""
         graph = Graph(_load(root))
-        yield from tasks(graph, list(graph.project.vms), prepare(Display()))
+        display = prepare(Display())
+        yield from tasks(graph, list(graph.project.vms), display)
+        yield from verb_tasks(graph, list(graph.project.vms), display)
 
     namespace[CREATOR] = create
+
+
+def default_tasks(namespace: Mapping[str, object]) -> list[str]:
+    """What plain ``doit`` runs: every VM's build and the ``dodo.py``'s own tasks; never a verb such as ``destroy``.
+
+    A task function that names its tasks itself (``basename``) is left out: ``default_tasks`` in ``DOIT_CONFIG`` says
+    it better.
+    """
+    own = [
+        name.removeprefix("task_")
+        for name, value in namespace.items()
+        if name.startswith("task_") and name != CREATOR and inspect.isfunction(value) and not _names_itself(value)
+    ]
+    return [*own, BUILD]
+
+
+def _names_itself(function: FunctionType) -> bool:
+    return "basename" in function.__code__.co_consts or any(
+        isinstance(constant, tuple) and "basename" in constant for constant in function.__code__.co_consts
+    )
+
+
+def verb_tasks(graph: Graph, vms: Sequence[str], display: Display) -> Iterator[Task]:
+    """The tasks of what is done with a VM beyond building it; none for a VM that cannot be built."""
+    makes = plugins.verbs()
+    if makes is None:
+        return
+    able: list[str] = []
+    for vm in vms:
+        try:
+            graph.chain(vm)
+        except OvError:
+            continue
+        able.append(vm)
+    yield from makes(graph, able, display)
 
 
 class OvLoader(DodoTaskLoader):  # type: ignore[misc]
@@ -83,7 +121,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
                 self._root = Path.cwd()
 
     def load_doit_config(self) -> dict[str, object]:
-        config = {**doit_config(), **super().load_doit_config()}
+        config = {**doit_config(), "default_tasks": default_tasks(self.namespace), **super().load_doit_config()}
         if self._project is not None:
             config["dep_file"] = str(self._project.state / "doit.db")
         return {**config, "outfile": self._out} if self._out else config
@@ -96,7 +134,16 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         vms = selected(pos_args, project) or list(project.vms)
         only_qcow2 = cmd.execute_tasks and not any("raw" in word or "*" in word for word in pos_args)
         types = TYPES[:1] if only_qcow2 else TYPES
-        return own + list(tasks(self.graph, vms, prepare(self.display), types))
+        display = prepare(self.display)
+        made = own + list(tasks(self.graph, vms, display, types))
+        if own or not only_builds(pos_args):
+            made += verb_tasks(self.graph, vms, display)
+        return made
+
+
+def only_builds(words: Sequence[str]) -> bool:
+    """Whether a command line can need nothing but builds: then the verbs' modules are not loaded."""
+    return bool(words) and all(word.startswith((f"{BUILD}:", "-")) for word in words)
 
 
 def selected(words: Sequence[str], project: Project) -> list[str]:

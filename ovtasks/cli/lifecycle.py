@@ -1,0 +1,191 @@
+"""``ov vm create | start | stop | restart | destroy``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ovtasks.cli.common import add_instance, find_record, note, open_graph, open_project, output_json
+from ovtasks.errors import EXIT_DONE
+
+if TYPE_CHECKING:
+    from ovtasks.instance.record import Overrides, Record
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs that change an instance."""
+    _add_create(verbs)
+    start = verbs.add_parser("start", help="start a stopped VM", description="Start a stopped VM, as it was created.")
+    add_instance(start)
+    start.set_defaults(run=run_start)
+    for name, run, text in (
+        ("stop", run_stop, "power the guest off and wait until it is"),
+        ("restart", run_restart, "stop, then start"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        add_instance(verb)
+        verb.add_argument("--force", action="store_true", help="pull the plug at once")
+        verb.add_argument(
+            "--timeout",
+            type=_seconds,
+            metavar="SECONDS",
+            help="then pull the plug (default 60; ten times that under plain emulation)",
+        )
+        verb.set_defaults(run=run)
+    destroy = verbs.add_parser(
+        "destroy",
+        help="remove a VM's definition; with --disk its disk and all else that is its own",
+        description="Power off and remove the definition. The disk stays, and `ov vm create` defines it again; with "
+        "--disk this instance's folder goes too. What other instances and builds have is never touched.",
+    )
+    add_instance(destroy)
+    destroy.add_argument("--disk", action="store_true", help="remove its disk, seed, NVRAM, keys and logs too")
+    destroy.set_defaults(run=run_destroy)
+
+
+def _add_create(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    create = verbs.add_parser(
+        "create",
+        help="build what is stale, then make or update the VM and start it",
+        description="Build what is stale, make what is missing of the VM (its own disk, seed, definition), update "
+        "what differs from vms.yml, and start it. Always safe to repeat: an existing disk is left alone, and a running "
+        "VM keeps running.",
+        epilog="--ram, --cpus and --ssh-key are remembered until --reset or destroy --disk.",
+    )
+    add_instance(create)
+    create.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
+    create.add_argument("--cpus", type=_count, metavar="N", help="processors, wins over cpus in vms.yml")
+    create.add_argument("--ssh-key", metavar="KEY", help="auto, generate, none, or a public key's file")
+    create.add_argument("--reset", action="store_true", help="forget what earlier creates were told")
+    create.add_argument("--no-start", dest="start", action="store_false", help="define it only")
+    create.add_argument("--no-build", dest="build", action="store_false", help="take the disk as it was built last")
+    create.add_argument("--uri", metavar="URI", help="libvirt's connection ($OV_LIBVIRT_URI; default qemu:///session)")
+    create.add_argument("--json", action="store_true", help="print JSON")
+    create.set_defaults(run=run_create)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 4096):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processors")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
+def run_create(args: argparse.Namespace) -> int:
+    """Build, then create."""
+    from ovtasks.cli.build import run_goals
+    from ovtasks.instance.create import CreateOptions, create
+    from ovtasks.instance.tasks import built_disk
+
+    project = open_project(args)
+    args.size = args.type = None
+    args.refresh = args.locked = False
+    graph = open_graph(args, project)
+    graph.chain(args.vm)
+    options = CreateOptions(overrides_of(args), args.reset, args.start, args.uri)
+    if args.build and (code := run_goals(graph, [f"build:{args.vm}"], quiet=args.quiet, idle="")) != EXIT_DONE:
+        return code
+    made = create(project.vms[args.vm], args.instance, project, built_disk(graph, args.vm), options, note(args))
+    if args.json:
+        output_json({"changes": list(made.changes), **_facts(made.record)})
+    else:
+        print(f"{made.record.words}: {', '.join(made.changes) or 'nothing to do'}", file=sys.stderr)
+    return EXIT_DONE
+
+
+def overrides_of(args: argparse.Namespace) -> Overrides:
+    """``--ram``, ``--cpus``, ``--ssh-key``.
+
+    :raises InputError: a size that is none.
+    """
+    from ovtasks.instance.tasks import overrides
+
+    return overrides({"ram": args.ram, "cpus": args.cpus, "ssh_key": args.ssh_key})
+
+
+def _facts(record: Record) -> dict[str, object]:
+    from ovtasks.jsonvalue import plain
+
+    facts = plain(record)
+    assert isinstance(facts, dict)
+    return {**facts, "domain": record.domain, "directory": str(record.folder.path)}
+
+
+def run_start(args: argparse.Namespace) -> int:
+    """Start; already running is fine."""
+    from ovtasks.instance.power import start
+
+    record = find_record(args)
+    if start(record, note(args)):
+        note(args).note(f"{record.words}: started")
+    else:
+        note(args).note(f"{record.words}: is running already")
+    return EXIT_DONE
+
+
+def run_stop(args: argparse.Namespace) -> int:
+    """Stop; already stopped is fine."""
+    record = find_record(args)
+    note(args).note(f"{record.words}: {_stop(args, record)}")
+    return EXIT_DONE
+
+
+def _stop(args: argparse.Namespace, record: Record) -> str:
+    from ovtasks.instance.power import stop
+
+    how = stop(record, note(args), force=args.force, timeout=args.timeout)
+    if how == "forced" and not args.force:
+        return "the guest did not power off in time: the plug was pulled"
+    return {"forced": "plug pulled"}.get(how, how)
+
+
+def run_restart(args: argparse.Namespace) -> int:
+    """Stop and start."""
+    from ovtasks.instance.power import start
+
+    record = find_record(args)
+    note(args).note(f"{record.words}: {_stop(args, record)}")
+    start(record, note(args))
+    note(args).note(f"{record.words}: started")
+    return EXIT_DONE
+
+
+def run_destroy(args: argparse.Namespace) -> int:
+    """Destroy; what does not exist needs nothing."""
+    from ovtasks.instance.find import look
+    from ovtasks.instance.power import destroy
+
+    if look(args.vm, args.instance) is None:
+        words = f"{args.vm} -i {args.instance}" if args.instance else args.vm
+        find_declared(args)
+        note(args).note(f"{words}: does not exist")
+        return EXIT_DONE
+    record = find_record(args)
+    destroy(record, note(args), disk=args.disk)
+    kept = "" if args.disk else f" (its disk is kept in {record.folder.path})"
+    note(args).note(f"{record.words}: destroyed{kept}")
+    return EXIT_DONE
+
+
+def find_declared(args: argparse.Namespace) -> None:
+    """An instance that does not exist is fine only if the project declares the VM.
+
+    :raises InputError: it does not: a typo.
+    """
+    from ovtasks.cli.common import declared
+    from ovtasks.instance.find import find
+
+    if not declared(args):
+        find(args.vm, args.instance)
+
+

@@ -1,0 +1,202 @@
+"""``ov vm list | status | ip | logs``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ovtasks.cli.common import add_instance, find_record, note, output_json
+from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
+from ovtasks.spec.sizes import format_size
+
+if TYPE_CHECKING:
+    from ovtasks.instance.backend import Status
+    from ovtasks.instance.record import Record
+
+LOG_LINES = 50
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs that look at instances."""
+    listing = verbs.add_parser("list", help="list running VMs, with -a all", description="List VMs of all projects.")
+    listing.add_argument("-a", "--all", action="store_true", help="stopped ones too")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    listing.set_defaults(run=run_list)
+    status = verbs.add_parser("status", help="everything about one VM", description="Everything about one VM.")
+    add_instance(status)
+    status.add_argument("--json", action="store_true", help="print JSON")
+    status.set_defaults(run=run_status)
+    ip = verbs.add_parser(
+        "ip",
+        help="where the guest is reached from here",
+        description="Print the address of the guest's SSH server: 127.0.0.1:PORT in network mode user, else its own.",
+    )
+    add_instance(ip)
+    ip.add_argument("--json", action="store_true", help="print JSON")
+    ip.set_defaults(run=run_ip)
+    logs = verbs.add_parser(
+        "logs", help="what the guest said on its serial console", description="The kept log of the serial console."
+    )
+    add_instance(logs)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows, until Ctrl-C")
+    logs.add_argument("-n", "--lines", type=int, default=LOG_LINES, help=f"the last so many lines (default {LOG_LINES})")
+    logs.set_defaults(run=run_logs)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """One line a VM; what is damaged is told on stderr, and the others are listed all the same."""
+    from ovtasks.cli.stale import stale
+    from ovtasks.instance.find import every
+    from ovtasks.instance.power import statuses
+
+    damaged: list[OvError] = []
+    records = list(every(damaged))
+    states = statuses(records)
+    if not args.all:
+        records = [record for record in records if states[record.domain].active]
+    reasons = stale(records)
+    if args.json:
+        output_json([facts(record, states[record.domain], reasons[record.domain]) for record in records])
+    elif records:
+        rows = [_row(record, states[record.domain], reasons[record.domain]) for record in records]
+        sys.stdout.write(table(("NAME", "INSTANCE", "BACKEND", "STATE", "SSH", "MEMORY", "UPTIME", "STALE"), rows))
+    else:
+        note(args).note("no VM is running; ov vm list -a shows all" if not args.all else "there are no VMs")
+    for record in records:
+        if text := states[record.domain].note:
+            note(args).note(f"ov: {record.words}: {text}")
+    for error in damaged:
+        print(f"ov: {error}", file=sys.stderr)
+    return EXIT_FAILED if damaged else EXIT_DONE
+
+
+def _row(record: Record, status: Status, reasons: Sequence[str]) -> tuple[str, ...]:
+    return (
+        record.vm,
+        record.instance or "-",
+        record.backend,
+        status.state.value,
+        ssh_place(record) or "-",
+        format_size(status.memory) if status.memory else "-",
+        duration(status.uptime) if status.uptime is not None else "-",
+        reasons[0] if reasons else "-",
+    )
+
+
+def ssh_place(record: Record) -> str | None:
+    """``demo@127.0.0.1:20222``; None: the VM has an address of its own, which only asking finds."""
+    if record.ssh_port is None:
+        return None
+    return f"{record.user}@127.0.0.1:{record.ssh_port}" if record.user else f"127.0.0.1:{record.ssh_port}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need to be."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def duration(seconds: float) -> str:
+    """``3d 4h``, ``2h 5m``, ``4m 10s``, ``9s``."""
+    left = int(seconds)
+    parts = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        if count := left // size:
+            parts.append(f"{count}{unit}")
+        left %= size
+    return " ".join(parts[:2]) or "0s"
+
+
+def facts(record: Record, status: Status, reasons: Sequence[str]) -> dict[str, object]:
+    """One VM as JSON data; sizes in bytes, times in seconds."""
+    from ovtasks.jsonvalue import plain
+
+    return {
+        "name": record.vm,
+        "instance": record.instance,
+        "domain": record.domain,
+        "backend": record.backend,
+        "uri": record.uri,
+        "state": status.state.value,
+        "note": status.note,
+        "pid": status.pid,
+        "ssh": {"user": record.user, "address": "127.0.0.1", "port": record.ssh_port} if record.ssh_port else None,
+        "memory": status.memory,
+        "uptime": status.uptime,
+        "stale": list(reasons),
+        "project": str(record.project),
+        "directory": str(record.folder.path),
+        "overrides": plain(record.overrides),
+    }
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """One VM, a fact a line; ends with 0 whether it runs or not."""
+    from ovtasks.cli.stale import stale
+    from ovtasks.instance.power import status
+    from ovtasks.jsonvalue import plain
+
+    record = find_record(args)
+    now = status(record)
+    reasons = stale([record])[record.domain]
+    if args.json:
+        more = {"uuid": record.uuid, "mac": record.mac, "instance_id": record.instance_id, "created": record.created}
+        more |= {"host_key": record.host_key.value, "identity": str(record.identity) if record.identity else None}
+        output_json({**facts(record, now, reasons), **more, "forwards": plain(record.forwards)})
+        return EXIT_DONE
+    lines = {
+        "name": record.words,
+        "state": now.state.value + (f" ({now.note})" if now.note else ""),
+        "uptime": duration(now.uptime) if now.uptime is not None else None,
+        "memory": format_size(now.memory) if now.memory else None,
+        "backend": record.backend + (f" {record.uri}" if record.uri else ""),
+        "ssh": ssh_place(record),
+        "identity": record.identity,
+        "host key": record.host_key.value,
+        "forwards": ", ".join(f"{f.address}:{f.host} to {f.guest}/{f.protocol}" for f in record.forwards) or None,
+        "overrides": " ".join(record.overrides.words()) or None,
+        "stale": "; ".join(reasons) or "no",
+        "uuid": record.uuid,
+        "mac": record.mac,
+        "instance-id": record.instance_id,
+        "project": record.project,
+        "folder": record.folder.path,
+        "created": record.created,
+    }
+    for key, value in lines.items():
+        if value is not None:
+            print(f"{key:<12} {value}")
+    return EXIT_DONE
+
+
+def run_ip(args: argparse.Namespace) -> int:
+    """Print the address."""
+    from ovtasks.cli.reach import need_running
+    from ovtasks.instance.access import address_of
+
+    record = find_record(args)
+    need_running(record)
+    address, port = address_of(record)
+    if args.json:
+        output_json({"address": address, "port": port})
+    else:
+        print(f"{address}:{port}" if record.ssh_port else address)
+    return EXIT_DONE
+
+
+def run_logs(args: argparse.Namespace) -> int:
+    """Print the end of the log, and go on with ``-f``."""
+    from ovtasks.cli.terminal import follow, tail
+
+    record = find_record(args)
+    log = record.folder.serial_log
+    if not log.exists():
+        raise OvError(f"{record.words} has not said anything yet", hint=f"ov vm start {record.words}")
+    if args.follow:
+        follow(log, sys.stdout.buffer)
+    else:
+        sys.stdout.buffer.write(tail(log, args.lines))
+    return EXIT_DONE

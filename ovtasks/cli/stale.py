@@ -1,0 +1,57 @@
+"""Whether instances are older than what ``vms.yml`` says now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ovtasks.errors import OvError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ovtasks.graph.chains import Graph
+    from ovtasks.instance.record import Record
+
+
+def stale(records: Iterable[Record]) -> dict[str, list[str]]:
+    """Reasons by domain; none: the instance's disk is what a build would give it. Looks at receipts, runs nothing."""
+    graphs: dict[Path, Graph | str] = {}
+    found: dict[str, list[str]] = {}
+    for record in records:
+        if record.project not in graphs:
+            graphs[record.project] = _open(record.project)
+        graph = graphs[record.project]
+        found[record.domain] = [graph] if isinstance(graph, str) else _reasons(record, graph)
+    return found
+
+
+def _open(project: Path) -> Graph | str:
+    from ovtasks.graph import plugins
+    from ovtasks.graph.chains import Graph
+    from ovtasks.spec.load import load_project
+
+    if not project.is_dir():
+        return "its project is gone"
+    try:
+        return Graph(load_project(project, kinds=plugins.schema))
+    except OvError:
+        return "its project cannot be read"
+
+
+def _reasons(record: Record, graph: Graph) -> list[str]:
+    from ovtasks.graph.chains import State
+    from ovtasks.instance.tasks import built_disk
+
+    if record.vm not in graph.project.vms:
+        return ["no longer declared"]
+    try:
+        chain = graph.chain(record.vm)
+        todo = [status.step.name for status in graph.status(chain) if status.state is not State.FRESH]
+        if todo:
+            return [f"to build: {', '.join(todo)}"]
+        if record.built is None:
+            return ["no disk"]
+        return [] if built_disk(graph, record.vm).digest == record.built else ["built anew since"]
+    except OvError as e:
+        return [e.message.splitlines()[0]]

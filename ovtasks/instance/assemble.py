@@ -1,0 +1,147 @@
+"""Spec, instance and host → the :class:`Machine` that a backend gets. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.host import accel, firmware, settings
+from ovtasks.instance.backend import Backend, Capabilities
+from ovtasks.instance.ports import Want
+from ovtasks.instance.record import Record
+from ovtasks.render.cloud_init import hostname, wants_seed
+from ovtasks.render.distro import attribute
+from ovtasks.render.machine import Boot, Machine, Nic
+from ovtasks.render.smbios import ssh_credentials
+from ovtasks.spec.model import Firmware, Injection, PortForward, VmSpec
+
+SSH = 22
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Debian's names, as ``bootstrap_arch`` has them, in QEMU's words."""
+
+
+def architecture(vm: VmSpec) -> str:
+    """The guest's, in QEMU's words: a bootstrap's own, else this host's."""
+    written = attribute(vm.source, "architecture") or attribute(vm.source, "bootstrap_arch")
+    return ARCHITECTURES.get(written, written) if written else accel.host_arch()
+
+
+def machine_type(vm: VmSpec, arch: str) -> str:
+    """As declared, else the usual one of the architecture."""
+    return vm.machine or ("q35" if arch == "x86_64" else "virt")
+
+
+def guest_hostname(vm: VmSpec, instance: str | None) -> str:
+    """As declared; else the VM's name, with the instance's behind it."""
+    declared = vm.cloud_init.hostname if vm.cloud_init else None
+    return hostname(vm) if declared or instance is None else f"{vm.name}-{instance}"
+
+
+def wanted_ports(vm: VmSpec, instance: str | None) -> tuple[Want, ...]:
+    """The forwards to lease; the one to SSH comes first. Written numbers are the default instance's: a second VM
+    cannot listen on them, so a named instance gets leased ones."""
+    if vm.network.mode != "user":
+        return ()
+    wants = [
+        Want(f.guest, f.protocol, f.address, f.host if instance is None else None, vm.where, "network.port_forwards")
+        for f in vm.network.port_forwards
+    ]
+    written = [want for want in wants if (want.guest, want.protocol, want.address) == (SSH, "tcp", "127.0.0.1")]
+    if vm.ssh.port is None and written:
+        return (written[0], *(want for want in wants if want is not written[0]))
+    port = vm.ssh.port if instance is None else None
+    return (Want(SSH, "tcp", "127.0.0.1", port, vm.where, "ssh.port"), *wants)
+
+
+def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -> Boot:
+    """The firmware, found by the backend itself where it can.
+
+    :raises OvError: no such firmware is installed; the package is named.
+    """
+    if vm.firmware is Firmware.BIOS:
+        return Boot()
+    secure = vm.firmware is Firmware.UEFI_SECURE
+    if vm.firmware.value in capabilities.firmware:
+        nvram = record.folder.path / f"nvram-{vm.firmware.value}.fd"
+        return Boot(vm.firmware, auto=True, nvram=nvram, smm=secure)
+    files = firmware.find(vm.firmware, arch, machine_type(vm, arch))
+    if files is None:
+        return Boot()
+    return Boot(
+        vm.firmware,
+        code=files.code,
+        template=files.template,
+        nvram=record.folder.path / firmware.nvram_name(files),
+        code_format=files.code_format,
+        nvram_format=files.nvram_format,
+        smm=files.smm,
+    )
+
+
+def accelerator(vm: VmSpec, arch: str, capabilities: Capabilities) -> str:
+    """``kvm`` or ``tcg``: the VM's ``accel:``, else the setting ``vm.accel``, else the best that works.
+
+    :raises OvError: kvm is asked for and cannot be had.
+    """
+    wanted = vm.accel if vm.accel != "auto" else settings.get("vm.accel").value
+    if wanted == "auto":
+        if not capabilities.accels:
+            raise OvError(f"nothing here runs {arch} guests", hint="ov doctor shows what is missing")
+        return capabilities.accels[0]
+    return accel.choose(wanted, arch).kind
+
+
+def assemble(
+    vm: VmSpec,
+    record: Record,
+    backend: Backend,
+    forwards: Sequence[PortForward],
+    keys: Sequence[str],
+    host_key: tuple[str, str] | None,
+) -> Machine:
+    """The machine. ``keys`` are lines of ``authorized_keys``.
+
+    :raises OvError: firmware or accelerator cannot be had here.
+    """
+    arch = architecture(vm)
+    type = machine_type(vm, arch)
+    capabilities = backend.capabilities(arch, type, record.uri)
+    folder = record.folder
+    seeded = wants_seed(vm)
+    strings: tuple[str, ...] = ()
+    if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
+        strings = ssh_credentials(vm.ssh.user, keys, None if seeded else host_key)
+    return Machine(
+        domain=record.domain,
+        uuid=record.uuid,
+        vm=vm.name,
+        instance=record.instance,
+        project=record.project,
+        arch=arch,
+        machine=type,
+        accel=accelerator(vm, arch, capabilities),
+        ram=record.overrides.ram or vm.ram,
+        cpus=record.overrides.cpus or vm.cpus,
+        boot=boot_of(vm, record, arch, capabilities),
+        disk=folder.disk,
+        seed=folder.seed if seeded else None,
+        serial_log=folder.serial_log,
+        sockets=record.sockets,
+        nic=Nic(
+            mac=record.mac,
+            mode=vm.network.mode,
+            model=vm.network.model,
+            bridge=vm.network.bridge,
+            forwards=tuple(forwards),
+            stack="passt" if capabilities.passt else "slirp",
+        ),
+        oem_strings=strings,
+        autostart=vm.autostart,
+        libvirt=vm.libvirt,
+    )
+
+
+def artifact_of(paths: Sequence[Path]) -> Path:
+    """The disk among a chain's artifacts."""
+    return next(path for path in paths if path.name.startswith("disk."))

@@ -1,0 +1,206 @@
+"""``create``: from a built disk to a defined, running instance. Always safe to repeat."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ovtasks.errors import OvError, RefusedError
+from ovtasks.host.files import write_atomic
+from ovtasks.host.paths import instance_directory
+from ovtasks.host.progress import Progress
+from ovtasks.instance import ports
+from ovtasks.instance.access import write_access
+from ovtasks.instance.assemble import assemble, guest_hostname, wanted_ports
+from ovtasks.instance.backend import Backend, backend
+from ovtasks.instance.choice import choose
+from ovtasks.instance.disk import make_disk
+from ovtasks.instance.folder import Folder
+from ovtasks.instance.hostkey import ensure_host_key, new_host_key
+from ovtasks.instance.keys import KeyChoice, ensure_key_pair, resolve_keys
+from ovtasks.instance.owner import claim
+from ovtasks.instance.power import start_machine, status
+from ovtasks.instance.record import HostKey, Overrides, Record, domain_of, load, new_record
+from ovtasks.instance.stored import load_machine, save_machine
+from ovtasks.render.cloud_init import SeedInput, render, wants_seed
+from ovtasks.render.machine import Machine
+from ovtasks.spec.model import Project, VmSpec
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the build made: the disk, and its receipt's digest."""
+
+    disk: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class CreateOptions:
+    """``reset`` forgets the overrides of earlier creates; ``uri`` is libvirt's connection."""
+
+    overrides: Overrides = field(default_factory=Overrides)
+    reset: bool = False
+    start: bool = True
+    uri: str | None = None
+
+
+@dataclass(frozen=True)
+class Created:
+    """``changes`` are for people, in the order they were made; empty: everything was as it should be."""
+
+    record: Record
+    changes: tuple[str, ...]
+
+
+def create(
+    vm: VmSpec, instance: str | None, project: Project, built: Built, options: CreateOptions, progress: Progress
+) -> Created:
+    """Make what is missing of the instance, update what differs, and start it.
+
+    An existing disk is left alone. A running VM keeps running: what changed comes into effect at its next start.
+
+    :raises RefusedError: the name belongs to another VM, instance or project.
+    :raises OvError: no backend, no firmware, no free port, … : each says what to do.
+    """
+    folder = Folder(instance_directory(domain_of(vm.name, instance)))
+    with folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
+        folder.make()
+        claim(folder.path, vm.name, instance)
+        record = _identity(vm, instance, project, folder, options, progress)
+        record.save()
+        driver = backend(record.backend)
+        driver.probe(record.uri, start=True)
+        running = status(record).active
+        changes: list[str] = []
+        record = _disk(record, built, running, changes, progress)
+        keys = key_choice(vm, record)
+        if keys.generated:
+            keys = ensure_key_pair(folder.path, record.domain)
+        host_key = ensure_host_key(folder, record.domain)
+        _seed(vm, record, keys.keys, host_key, changes)
+        record = _ports(vm, record, running, progress)
+        record = replace(record, user=vm.ssh.user, identity=keys.private)
+        machine = assemble(vm, record, driver, record.forwards, keys.keys, host_key)
+        record.save()
+        write_access(record)
+        _define(driver, record, machine, running, changes)
+        if options.start and not running:
+            record = start_machine(record, machine, progress)
+            changes.append("started")
+        return Created(record, tuple(changes))
+
+
+def _identity(
+    vm: VmSpec, instance: str | None, project: Project, folder: Folder, options: CreateOptions, progress: Progress
+) -> Record:
+    record = load(folder)
+    if record is None:
+        choice = choose(vm, options.uri)
+        progress.note(f"backend {choice.backend.kind}: {choice.why}")
+        record = new_record(vm.name, instance, project.root, choice.backend.kind, options.uri, vm.network.mac)
+    else:
+        record = _same_project(record, project)
+        if vm.backend not in {"auto", record.backend} and _defined(record):
+            hint = f"ov vm destroy {record.words}, then create it again: its disk is kept"
+            raise RefusedError(f"{record.words} runs on {record.backend}; vms.yml says {vm.backend}", hint=hint)
+        if not _defined(record):
+            choice = choose(vm, options.uri)
+            record = replace(record, backend=choice.backend.kind, uri=options.uri)
+        if vm.network.mac:
+            record = replace(record, mac=vm.network.mac)
+    old = Overrides() if options.reset else record.overrides
+    return replace(record, overrides=options.overrides.over(old))
+
+
+def _defined(record: Record) -> bool:
+    return record.folder.machine.exists()
+
+
+def _same_project(record: Record, project: Project) -> Record:
+    """A project that was moved takes its instances along; two projects never share one."""
+    if record.project == project.root:
+        return record
+    if record.project.is_dir():
+        raise RefusedError(
+            f"{record.domain} belongs to VM {record.vm} of the project {record.project}",
+            hint=f"rename the VM in {project.root}, or there: ov vm destroy --disk {record.words}",
+        )
+    return replace(record, project=project.root)
+
+
+def _disk(record: Record, built: Built, running: bool, changes: list[str], progress: Progress) -> Record:
+    folder = record.folder
+    if record.built is not None and folder.disk.exists():
+        if record.built != built.digest:
+            hint = f"ov vm destroy --disk {record.words} && ov vm create {record.words}"
+            progress.note(f"the disk of {record.words} is older than the build; for a fresh one: {hint}")
+        return record
+    if running:
+        raise OvError(f"{record.words} is running and its disk is gone", hint=f"ov vm stop --force {record.words}")
+    new_host_key(folder)
+    make_disk(folder, built.disk)
+    changes.append("disk made")
+    # only now, with the disk in place, does the record speak of it
+    record = replace(record, built=built.digest, instance_id=f"ov-{uuid.uuid4()}", host_key=HostKey.EXPECTED)
+    record.save()
+    return record
+
+
+def key_choice(vm: VmSpec, record: Record) -> KeyChoice:
+    """Which key logs in: the override's, else the spec's ``key_source``. Writes nothing."""
+    ssh = vm.ssh
+    if record.overrides.ssh_key:
+        from ovtasks.spec.expand import KEY_WORDS, expand_path
+
+        given = record.overrides.ssh_key
+        source = given if given in KEY_WORDS else str(expand_path(given, Path.cwd()))
+        ssh = replace(ssh, key_source=source)
+    return resolve_keys(ssh, record.folder.path, where=None if record.overrides.ssh_key else vm.where)
+
+
+def _seed(
+    vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str] | None, changes: list[str]
+) -> None:
+    """Render the seed anew; a file that is the same is not touched. A running VM keeps the one it has open."""
+    target = record.folder.seed
+    image = seed_image(vm, record, keys, host_key)
+    if image is None:
+        target.unlink(missing_ok=True)
+    elif not (target.exists() and target.read_bytes() == image):
+        changes.append("seed rendered anew" if target.exists() else "seed rendered")
+        write_atomic(target, image, mode=0o600)
+
+
+def seed_image(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str] | None) -> bytes | None:
+    """The instance's seed; None for a VM without one."""
+    if not wants_seed(vm):
+        return None
+    from ovtasks.render.seed_iso import seed_iso
+
+    assert record.instance_id is not None
+    hostname = guest_hostname(vm, record.instance)
+    return seed_iso(render(SeedInput(vm, record.instance_id, hostname, tuple(keys), host_key)))
+
+
+def _ports(vm: VmSpec, record: Record, running: bool, progress: Progress) -> Record:
+    """Lease the ports. A running VM keeps those that it listens on."""
+    if running:
+        return record
+    wants = wanted_ports(vm, record.instance)
+    forwards = ports.lease(record.domain, wants, project=record.project, say=progress.note)
+    return replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None)
+
+
+def _define(driver: Backend, record: Record, machine: Machine, running: bool, changes: list[str]) -> None:
+    text = driver.render(machine)
+    same = driver.defined(record.handle) == text
+    if not same:
+        had = record.folder.machine.exists()
+        driver.define(record.handle, machine)
+        later = ", in effect from its next start" if running else ""
+        changes.append(f"definition changed{later}" if had else "defined")
+    if not same or load_machine(record.folder.machine) != machine:
+        save_machine(record.folder.machine, machine)

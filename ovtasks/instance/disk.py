@@ -1,0 +1,80 @@
+"""An instance's own disk: an overlay on the built artifact, which it holds by hard links.
+
+A rebuild writes new files, so the links keep what this disk stands on, whatever becomes of ``output/`` and the cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.host.files import fsync_directory, link_or_copy
+from ovtasks.host.run import run
+from ovtasks.instance.folder import Folder
+
+
+def make_disk(folder: Folder, artifact: Path) -> None:
+    """Make ``folder.disk`` on a link of ``artifact`` (qcow2 or raw). Nothing of an earlier disk is kept.
+
+    The name comes last: a killed run leaves no disk, and the next one begins anew.
+
+    :raises OvError: the artifact is missing, or stands on a file outside its VM's folder.
+    """
+    if not artifact.is_file():
+        raise OvError(f"the built disk {artifact} is missing", hint="ov vm build makes it")
+    if folder.built.exists():
+        shutil.rmtree(folder.built)
+    folder.built.mkdir()
+    format, backing = _look(artifact)
+    if backing is not None:
+        _hold(folder, artifact, backing)
+    built = folder.built / artifact.name
+    link_or_copy(artifact, built)
+    part = folder.disk.with_name(f".{folder.disk.name}.part")
+    words = ["-q", "-f", "qcow2", "-F", format, "-b", os.path.relpath(built, folder.path), part.name]
+    run(["qemu-img", "create", *words], cwd=folder.path)
+    part.chmod(0o600)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(folder.disk)
+    fsync_directory(folder.path)
+
+
+def _look(artifact: Path) -> tuple[str, str | None]:
+    """The format, and the backing file as written."""
+    said = run(["qemu-img", "info", "-U", "--output=json", artifact]).stdout
+    info = json.loads(said)
+    return str(info["format"]), info.get("backing-filename")
+
+
+def _hold(folder: Folder, artifact: Path, backing: str) -> None:
+    """Link the artifact's backing file to the same relative place below ``folder``."""
+    source = artifact.parent / backing
+    place = Path(os.path.normpath(folder.built / backing))
+    if Path(backing).is_absolute() or folder.path not in place.parents:
+        hint = "a disk that is built stands alone, or on a file in output/<vm>/"
+        raise OvError(f"{artifact} stands on {backing}, outside its VM's folder", hint=hint)
+    if not (place.exists() and place.samefile(source)):
+        place.unlink(missing_ok=True)
+        link_or_copy(source, place)
+
+
+def check_disk(folder: Folder, words: str) -> None:
+    """Everything the disk needs is there.
+
+    :raises OvError: a file is gone.
+    """
+    bases = [*folder.built.glob("disk.*")] if folder.built.is_dir() else []
+    for path, found in ((folder.disk, folder.disk.is_file()), (folder.built / "disk.*", bool(bases))):
+        if not found:
+            hint = f"`ov vm create {words}` makes a fresh disk"
+            raise OvError(f"the disk of {words} is missing: {path}", hint=hint)
+    for base in bases:
+        with base.open("rb") as file:
+            is_qcow2 = file.read(4) == b"QFI\xfb"
+        if is_qcow2 and (backing := _look(base)[1]) and not (base.parent / backing).exists():
+            hint = f"`ov vm destroy --disk {words}`, then create it again"
+            raise OvError(f"the disk of {words} stands on {base.parent / backing}, which is missing", hint=hint)

@@ -1,0 +1,86 @@
+"""What ``create`` would change, without changing it: for ``ov plan``, and for doit's "up to date"."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ovtasks.instance.assemble import assemble, wanted_ports
+from ovtasks.instance.backend import backend
+from ovtasks.instance.create import key_choice, seed_image
+from ovtasks.instance.find import look
+from ovtasks.instance.ports import Want
+from ovtasks.instance.power import status
+from ovtasks.instance.record import Overrides, Record
+from ovtasks.render.cloud_init import wants_seed
+from ovtasks.spec.model import PortForward, VmSpec
+
+
+@dataclass(frozen=True)
+class Pending:
+    """``changes`` are for people; ``diff`` is the definition's, in unified form; ``running``: it runs already."""
+
+    changes: tuple[str, ...] = ()
+    diff: str = ""
+    running: bool = False
+
+
+def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None = None) -> Pending:
+    """Compare the instance with what the spec says now.
+
+    :raises OvError: the backend cannot be asked, or the spec asks for what this host lacks.
+    """
+    record = look(vm.name, instance)
+    if record is None:
+        return Pending(("new instance: disk, seed, definition",))
+    if overrides is not None:
+        record = replace(record, overrides=overrides.over(record.overrides))
+    now = status(record)
+    changes: list[str] = []
+    folder = record.folder
+    if record.built is None or not folder.disk.exists():
+        return Pending(("disk is missing: a fresh one",), running=now.active)
+    keys = key_choice(vm, record)
+    if keys.generated and not keys.keys:
+        changes.append("key pair is missing")
+    host_key = _host_key(record)
+    if host_key is None:
+        changes.append("host key is missing")
+    elif wants_seed(vm) and (
+        not folder.seed.exists() or folder.seed.read_bytes() != seed_image(vm, record, keys.keys, host_key)
+    ):
+        changes.append("seed differs")
+    forwards = record.forwards
+    if not now.active and not satisfied(wanted_ports(vm, instance), forwards):
+        changes.append("ports differ")
+    driver = backend(record.backend)
+    machine = assemble(vm, record, driver, forwards, keys.keys, host_key)
+    old, new = driver.defined(record.handle) or "", driver.render(machine)
+    if old != new:
+        changes.append("definition differs" if old else "not defined")
+    return Pending(tuple(changes), difference(record.domain, old, new), now.active)
+
+
+def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:
+    """Whether ``forwards`` are what is wanted; a leased port may have any number."""
+    return len(wants) == len(forwards) and all(
+        (want.guest, want.protocol, want.address) == (have.guest, have.protocol, have.address)
+        and want.host in {None, have.host}
+        for want, have in zip(wants, forwards, strict=True)
+    )
+
+
+def difference(name: str, old: str, new: str) -> str:
+    """Unified diff of two definitions."""
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), f"{name} (defined)", f"{name} (vms.yml)", lineterm="", n=2
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _host_key(record: Record) -> tuple[str, str] | None:
+    private, public = record.folder.host_key, record.folder.host_key.with_suffix(".pub")
+    if not (private.exists() and public.exists()):
+        return None
+    return private.read_text(encoding="utf-8"), public.read_text(encoding="utf-8").rstrip("\n")

@@ -1,0 +1,182 @@
+"""Start, stop and destroy an instance."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError
+from ovtasks.host.firmware import Files, make_nvram
+from ovtasks.host.progress import Progress
+from ovtasks.instance import ports
+from ovtasks.instance.access import write_access
+from ovtasks.instance.backend import Handle, State, Status, backend
+from ovtasks.instance.disk import check_disk
+from ovtasks.instance.folder import make_sockets
+from ovtasks.instance.record import Record, load
+from ovtasks.instance.stored import load_machine, save_machine
+from ovtasks.render.machine import Machine
+
+STOP_SECONDS = 60.0
+TCG_FACTOR = 10.0
+"""How much longer everything may take under plain emulation."""
+ASK_AGAIN = 10.0
+"""Seconds until the guest is asked once more to power off: a guest that is booting does not hear it."""
+
+
+def status(record: Record) -> Status:
+    """What its backend says now."""
+    return statuses([record])[record.domain]
+
+
+def statuses(records: Iterable[Record]) -> dict[str, Status]:
+    """By domain; each backend is asked once, and only about its own."""
+    by_backend: dict[str, list[Handle]] = {}
+    for record in records:
+        by_backend.setdefault(record.backend, []).append(record.handle)
+    found: dict[str, Status] = {}
+    for kind, handles in by_backend.items():
+        try:
+            found |= backend(kind).states(handles)
+        except OvError as e:
+            found |= {handle.domain: Status(State.UNKNOWN, note=e.message) for handle in handles}
+    return found
+
+
+def known(record: Record) -> Status:
+    """As :func:`status`, for verbs that must not guess.
+
+    :raises OvError: the backend cannot be asked.
+    """
+    now = status(record)
+    if now.state is State.UNKNOWN:
+        raise OvError(f"the state of {record.words} cannot be asked: {now.note}", hint="ov doctor")
+    return now
+
+
+def start(record: Record, progress: Progress) -> bool:
+    """Start a stopped instance; returns whether it was stopped.
+
+    :raises InputError: it is not defined.
+    :raises OvError: disk or seed are missing, a port is taken, …
+    """
+    with record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
+        record = again(record)
+        driver = backend(record.backend)
+        driver.probe(record.uri, start=True)
+        machine = load_machine(record.folder.machine)
+        if machine is None:
+            raise InputError(f"{record.words} is not defined", hint=f"ov vm create {record.words}")
+        if known(record).active:
+            return False
+        start_machine(record, machine, progress)
+        return True
+
+
+def again(record: Record) -> Record:
+    """The record as it is now that we hold the lock.
+
+    :raises InputError: it was destroyed meanwhile.
+    """
+    now = load(record.folder)
+    if now is None:
+        raise InputError(f"{record.words} does not exist any more", hint=f"ov vm create {record.words}")
+    return now
+
+
+def start_machine(record: Record, machine: Machine, progress: Progress) -> Record:
+    """Start ``machine``, whose definition is in place; the caller holds the lock. A leased port that someone took
+    meanwhile is exchanged."""
+    check_disk(record.folder, record.words)
+    if machine.seed is not None and not machine.seed.exists():
+        raise OvError(f"the seed of {record.words} is missing: {machine.seed}", hint=f"ov vm create {record.words}")
+    boot = machine.boot
+    if boot.code is not None and boot.template is not None and boot.nvram is not None:
+        make_nvram(Files(boot.code, boot.template), boot.nvram)
+    make_sockets(record.sockets)
+    driver = backend(record.backend)
+    forwards = ports.recheck(record.domain, project=record.project, say=progress.note)
+    if forwards != machine.nic.forwards:
+        machine = replace(machine, nic=replace(machine.nic, forwards=forwards))
+        record = replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None)
+        record.save()
+        write_access(record)
+        save_machine(record.folder.machine, machine)
+    if driver.defined(record.handle) != driver.render(machine):
+        driver.define(record.handle, machine)
+    driver.start(record.handle, machine)
+    return record
+
+
+def stop(record: Record, progress: Progress, *, force: bool = False, timeout: float | None = None) -> str:
+    """Power the guest off and wait until it is; returns ``stopped``, ``forced`` or ``was stopped``.
+
+    ``timeout`` is in seconds, 60 by default, ten times that under plain emulation; then the plug is pulled.
+    """
+    with record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
+        record = again(record)
+        driver = backend(record.backend)
+        if not known(record).active:
+            return "was stopped"
+        if force:
+            driver.power_off(record.handle)
+            return "forced"
+        machine = load_machine(record.folder.machine)
+        slow = TCG_FACTOR if machine is not None and machine.accel == "tcg" else 1.0
+        if _shut_down(record, STOP_SECONDS * slow if timeout is None else timeout):
+            return "stopped"
+        driver.power_off(record.handle)
+        return "forced"
+
+
+def _shut_down(record: Record, seconds: float) -> bool:
+    """Ask until it is off; returns whether it is."""
+    driver = backend(record.backend)
+    end = time.monotonic() + seconds
+    ask = 0.0
+    pause = 0.05
+    while True:
+        now = time.monotonic()
+        if not known(record).active:
+            return True
+        if now >= end:
+            return False
+        if now >= ask:
+            driver.shutdown(record.handle)
+            ask = now + ASK_AGAIN
+        time.sleep(min(pause, max(0.0, end - now)))
+        pause = min(pause * 1.5, 1.0)
+
+
+def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:
+    """Power off and remove the definition; with ``disk`` everything that is this instance's own.
+
+    Without, its folder stays: disk, keys, identity; ``create`` defines it again.
+    """
+    folder = record.folder
+    with folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
+        record = load(folder) or record
+        driver = backend(record.backend)
+        if folder.machine.exists() or disk:
+            driver.probe(record.uri, start=True)
+            if known(record).active:
+                driver.power_off(record.handle)
+            driver.undefine(record.handle)
+        folder.machine.unlink(missing_ok=True)
+        ports.release(record.domain)
+        shutil.rmtree(record.sockets, ignore_errors=True)
+        if disk:
+            remove_folder(folder.path)
+        else:
+            replace(record, forwards=(), ssh_port=None).save()
+
+
+def remove_folder(path: Path) -> None:
+    """Remove an instance's folder so that a kill in the middle leaves no half of it: it loses its name first."""
+    gone = path.with_name(f".{path.name}.removed")
+    shutil.rmtree(gone, ignore_errors=True)
+    path.replace(gone)
+    shutil.rmtree(gone)

@@ -1,0 +1,159 @@
+"""``instance.json``: who an instance is, decided once, and what it was last made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError
+from ovtasks.host.files import write_atomic
+from ovtasks.host.paths import instance_directory
+from ovtasks.instance.backend import Handle
+from ovtasks.instance.folder import Folder
+from ovtasks.jsonvalue import plain, restore
+from ovtasks.spec.model import PortForward
+
+VERSION = 1
+NAMESPACE = uuid.UUID("6f0a3c1e-6d0c-5a55-9d2e-7f6f0c2b9a11")
+"""For UUIDs of version 5 (RFC 9562): the same instance in the same place is always the same machine."""
+
+_INSTANCE = re.compile(r"[a-z0-9][a-z0-9-]{0,29}", re.ASCII)
+
+
+class HostKey(StrEnum):
+    """What is known of the guest's SSH host key."""
+
+    EXPECTED = "expected"  # ours went in by seed or credential; the guest has not shown it yet
+    CONFIRMED = "confirmed"  # the guest showed ours
+    ACCEPTED = "accepted"  # the guest could not take ours: the one it showed first is held to
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What ``ov vm create`` was told beside ``vms.yml``; remembered. ``ram`` is in bytes."""
+
+    ram: int | None = None
+    cpus: int | None = None
+    ssh_key: str | None = None
+
+    def over(self, old: Overrides) -> Overrides:
+        """These, and the old ones where nothing was said now."""
+        return Overrides(self.ram or old.ram, self.cpus or old.cpus, self.ssh_key or old.ssh_key)
+
+    def words(self) -> list[str]:
+        """For people: ``--ram 8G``."""
+        from ovtasks.spec.sizes import format_size
+
+        said = {"--ram": format_size(self.ram) if self.ram else None, "--cpus": self.cpus, "--ssh-key": self.ssh_key}
+        return [f"{option} {value}" for option, value in said.items() if value]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One instance. ``uuid``, ``mac``, ``backend``, ``uri`` and ``sockets`` never change while it exists.
+
+    ``instance_id`` is cloud-init's: new with every new disk. ``built`` is the digest of the artifact that the disk
+    was made from, None as long as there is no disk. ``forwards`` are all forwarded ports, SSH's too; ``ssh_port`` is
+    None where the guest is reached by its own address.
+    """
+
+    vm: str
+    project: Path
+    uuid: str
+    mac: str
+    backend: str
+    created: str
+    sockets: Path
+    instance: str | None = None
+    uri: str | None = None
+    instance_id: str | None = None
+    built: str | None = None
+    overrides: Overrides = Overrides()
+    forwards: tuple[PortForward, ...] = ()
+    ssh_port: int | None = None
+    user: str | None = None
+    identity: Path | None = None
+    host_key: HostKey = HostKey.EXPECTED
+
+    @property
+    def domain(self) -> str:
+        return domain_of(self.vm, self.instance)
+
+    @property
+    def folder(self) -> Folder:
+        return Folder(instance_directory(self.domain))
+
+    @property
+    def handle(self) -> Handle:
+        """How its backend finds it."""
+        return Handle(self.domain, self.uuid, self.folder.path, self.sockets, self.uri)
+
+    @property
+    def words(self) -> str:
+        """As a command names it: ``arch`` or ``arch -i dev``."""
+        return f"{self.vm} -i {self.instance}" if self.instance else self.vm
+
+    def save(self) -> None:
+        """Write ``instance.json``."""
+        data = plain(self)
+        assert isinstance(data, dict)
+        write_atomic(self.folder.record, json.dumps({"version": VERSION, **data}, indent=1) + "\n", mode=0o600)
+
+
+def domain_of(vm: str, instance: str | None) -> str:
+    """``ov-<vm>`` or ``ov-<vm>-<instance>``.
+
+    :raises InputError: the instance's name is none.
+    """
+    if instance is None:
+        return f"ov-{vm}"
+    if not _INSTANCE.fullmatch(instance):
+        hint = "a-z, 0-9 and hyphens, at most 30 characters, and no hyphen first"
+        raise InputError(f"'{instance}' is no name of an instance", hint=hint)
+    return f"ov-{vm}-{instance}"
+
+
+def new_record(vm: str, instance: str | None, project: Path, backend: str, uri: str | None, mac: str | None) -> Record:
+    """The identity of an instance that does not exist yet; ``mac`` is the spec's, None: made from the name."""
+    folder = Folder(instance_directory(domain_of(vm, instance)))
+    place = f"{folder.path}\0{project}"
+    return Record(
+        vm=vm,
+        instance=instance,
+        project=project,
+        uuid=str(uuid.uuid5(NAMESPACE, place)),
+        mac=mac or stable_mac(place),
+        backend=backend,
+        uri=uri,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        sockets=folder.choose_sockets(),
+    )
+
+
+def stable_mac(text: str) -> str:
+    """A locally administered unicast address: always the same for the same text."""
+    digits = hashlib.sha256(text.encode()).digest()[:5]
+    return ":".join(f"{byte:02x}" for byte in (0x52, *digits))
+
+
+def load(folder: Folder) -> Record | None:
+    """The record in ``folder``; None: there is none.
+
+    :raises OvError: it is damaged, or of a later version of this program.
+    """
+    try:
+        data = json.loads(folder.record.read_bytes())
+        if (version := data.pop("version")) != VERSION:
+            raise OvError(f"{folder.record} has version {version}; this ov knows {VERSION}", hint="use a newer ov")
+        return restore(Record, data)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        hint = f"remove {folder.path} when nothing in it is of use; `ov vm create` then begins anew"
+        raise OvError(f"{folder.record} is damaged: {e}", hint=hint) from e
