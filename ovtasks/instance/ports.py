@@ -89,15 +89,32 @@ def lease(
         return registry.take(wanted, running=running, salt=str(project or ""))
 
 
-def recheck(domain: str, *, project: Path | None = None, say: Say | None = None) -> tuple[PortForward, ...]:
+def recheck(
+    domain: str,
+    *,
+    known: Sequence[PortForward] = (),
+    project: Path | None = None,
+    say: Say | None = None,
+) -> tuple[PortForward, ...]:
     """Right before a start: the instance's ports, tried once more. A leased one that somebody took is leased anew.
 
-    :raises RefusedError, OvError: as :func:`lease`.
+    ``known`` are the ports as the instance's own record has them: what to go by when the registry lost its entry.
+
+    :raises RefusedError, OvError: as :func:`lease`; the entry is damaged and nothing is known.
     """
     with _registry(domain, say) as registry:
-        if registry.damaged is not None:
+        if registry.damaged is not None and not known:
             raise registry.damaged
+        if not registry.text:
+            registry.own = tuple(map(_remembered, known))
         return registry.take([entry.want for entry in registry.own], running=False, salt=str(project or ""))
+
+
+def _remembered(forward: PortForward) -> _Entry:
+    """A number among the leases counts as leased: it may change."""
+    host = None if forward.host in LEASES else forward.host
+    what = "ssh.port" if forward.guest == 22 else "network.port_forwards"
+    return _Entry(forward.host, Want(forward.guest, forward.protocol, forward.address, host, None, what))
 
 
 def registered(domain: str) -> tuple[PortForward, ...]:
@@ -149,6 +166,7 @@ class _Registry:
         self.own: tuple[_Entry, ...] = ()
         self.others: dict[str, tuple[_Entry, ...]] = {}
         self.damaged: OvError | None = None
+        self.text = ""  # of the file, as it would be written now
         self.path = instance_directory(domain) / FILE
         for path in self.path.parent.parent.glob(f"*/{FILE}"):
             if path != self.path:
@@ -158,6 +176,7 @@ class _Registry:
                     say(e.message)
         try:
             self.own = _read(self.path)
+            self.text = _text(self.own)
         except _DamagedError as e:
             self.damaged = e
 
@@ -170,7 +189,7 @@ class _Registry:
                 beside = [entry for entry in taken if entry is not None]
                 taken[index] = self._kept(want, old, beside, running) or self._new(want, beside, salt)
         entries = tuple(entry for entry in taken if entry is not None)
-        if _text(entries) != _text(self.own) or self.damaged is not None:
+        if _text(entries) != self.text:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomic(self.path, _text(entries), mode=0o600)
         return tuple(entry.forward for entry in entries)

@@ -180,6 +180,24 @@ def test_damaged(text: str) -> None:
     assert lease("ov-a", [SSH]) == (port,) == registered("ov-a")
 
 
+def test_what_the_record_knows_heals_the_registry() -> None:
+    make("ov-a")
+    port = unused()
+    wants = (SSH, Want(80, host=port, what="network.port_forwards"))
+    ports = lease("ov-a", wants)
+    moved = (PortForward(ports[0].host + 7, 22), ports[1])  # not the number that a new lease would give
+    for text in (None, "{"):
+        file = instance_directory("ov-a") / "ports.json"
+        file.unlink()
+        if text is not None:
+            file.write_text(text, encoding="utf-8")
+        assert recheck("ov-a", known=moved) == moved == registered("ov-a")
+    with listen(moved[0].host):
+        assert recheck("ov-a") == ports
+    with listen(port), pytest.raises(OvError, match=rf"network\.port_forwards: host port {port}/tcp is taken"):
+        recheck("ov-a")
+
+
 def test_of_a_later_version() -> None:
     make("ov-a")
     file = instance_directory("ov-a") / "ports.json"
