@@ -166,7 +166,7 @@ class _Registry:
         self.own: tuple[_Entry, ...] = ()
         self.others: dict[str, tuple[_Entry, ...]] = {}
         self.damaged: OvError | None = None
-        self.text = ""  # of the file, as it would be written now
+        self.text = ""  # of the file, as it would be written now; no file: none
         self.path = instance_directory(domain) / FILE
         for path in self.path.parent.parent.glob(f"*/{FILE}"):
             if path != self.path:
@@ -176,7 +176,7 @@ class _Registry:
                     say(e.message)
         try:
             self.own = _read(self.path)
-            self.text = _text(self.own)
+            self.text = _text(self.own) if self.path.exists() else ""
         except _DamagedError as e:
             self.damaged = e
 
