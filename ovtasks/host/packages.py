@@ -19,6 +19,8 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "qemu-base",
         "suse": "qemu-x86",
     },
+    "qemu-system-aarch64": {"debian": "qemu-system-arm", "fedora": "qemu-kvm", "suse": "qemu-arm"},
+    "qemu-system-riscv64": {"debian": "qemu-system-misc", "fedora": "qemu-system-riscv", "suse": "qemu-extra"},
     "qemu-spice": {
         "debian": "qemu-system-modules-spice",
         "fedora": "qemu-ui-spice-core",
@@ -37,6 +39,14 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "qemu-hw-display-virtio-gpu-pci",
         "suse": "qemu-hw-display-virtio-gpu-pci",
     },
+    "virsh": {"debian": "libvirt-clients", "fedora": "libvirt-client", "arch": "libvirt", "suse": "libvirt-client"},
+    "libvirtd": {
+        "debian": "libvirt-daemon",
+        "fedora": "libvirt-daemon",
+        "arch": "libvirt",
+        "suse": "libvirt-daemon-qemu",
+    },
+    "systemd-tmpfiles": {"debian": "systemd", "fedora": "systemd", "arch": "systemd", "suse": "systemd"},
     "virt-xml-validate": {
         "debian": "libvirt-clients",
         "fedora": "libvirt-client",
@@ -75,6 +85,8 @@ PACKAGES: dict[str, dict[str, str]] = {
     "shellcheck": {"fedora": "ShellCheck", "suse": "ShellCheck"},
     "isoinfo": {"debian": "genisoimage", "fedora": "genisoimage", "arch": "cdrtools", "suse": "mkisofs"},
     "ssh": {"debian": "openssh-client", "fedora": "openssh-clients", "arch": "openssh", "suse": "openssh-clients"},
+    "swtpm_setup": {"debian": "swtpm-tools", "fedora": "swtpm-tools", "arch": "swtpm", "suse": "swtpm"},
+    "losetup": {"debian": "mount", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
     "ssh-keygen": {
         "debian": "openssh-client",
         "fedora": "openssh-clients",
