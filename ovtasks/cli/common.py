@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ovtasks.instance.record import Record
 
 
+GOAL_VERBS = frozenset({"build", "define", "create"})
+"""What comes after all of a VM's steps."""
+
+
 def open_project(args: argparse.Namespace) -> Project:
     """The project that ``-C`` or the current folder is in.
 
@@ -71,7 +75,7 @@ def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
     steps: list[Step] = []
     for word in words:
         verb, colon, vm = word.partition(":")
-        if not colon or verb == "build":
+        if not colon or verb in GOAL_VERBS:
             chain = graph.chain(vm if colon else word)
             chains.append(chain)
             steps += chain.steps

@@ -28,7 +28,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         verb.add_argument("--force", action="store_true", help="pull the plug at once")
         verb.add_argument(
             "--timeout",
-            type=_seconds,
+            type=seconds,
             metavar="SECONDS",
             help="then pull the plug (default 60; ten times that under plain emulation)",
         )
@@ -71,7 +71,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A duration on the command line."""
     try:
         value = float(text)
     except ValueError:
@@ -187,5 +188,3 @@ def find_declared(args: argparse.Namespace) -> None:
 
     if not declared(args):
         find(args.vm, args.instance)
-
-

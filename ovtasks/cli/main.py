@@ -6,14 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from ovtasks import __version__
-from ovtasks.cli import draw, gc, lock, plan, settings, validate, vm, why
+from ovtasks.cli import doctor, draw, gc, lock, plan, reach, settings, validate, vm, why
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
 EXIT_INTERRUPTED = 130
-NOUNS = (vm, plan, why, draw, lock, gc, validate, settings)
+NOUNS = (vm, plan, why, draw, lock, gc, validate, settings, doctor)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,13 +37,24 @@ def parser() -> argparse.ArgumentParser:
     subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     for noun in NOUNS:
         noun.add_parser(subparsers)
+    reach.add_ssh_config(subparsers)
     return top
+
+
+def split_rest(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands behind ``ov vm ssh … --`` is the guest's command: argparse would look for options in it."""
+    words = list(words)
+    at = words.index("--") if "--" in words else len(words)
+    if ("vm", "ssh") not in pairwise(words[:at]):
+        return words, []
+    return words[:at], words[at + 1 :]
 
 
 def run(words: Sequence[str]) -> int:
     """Parse and run one command; prints errors to stderr and returns the exit code."""
-    args = parser().parse_args(words)
-    args.words = list(words)
+    before, rest = split_rest(words)
+    args = parser().parse_args(before)
+    args.words, args.rest = list(words), rest
     try:
         return int(args.run(args))
     except InputErrors as e:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
+from typing import TypedDict
 
-from ovtasks.cli.common import add_build_options, goals, open_graph, open_project
+from ovtasks.cli.common import add_build_options, goals, open_graph, open_project, output_json
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
-from ovtasks.graph.chains import Chain, State, Status
+from ovtasks.graph.chains import Chain, Graph, State, Status
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,8 +21,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Show what would run and why. run: it will; maybe: a step before it runs and may come out the "
         "same; fresh: it will not.",
     )
-    parser.add_argument("goals", nargs="*", metavar="GOAL", help="arch, build:arch, disk:arch (default: every VM)")
+    parser.add_argument(
+        "goals", nargs="*", metavar="GOAL", help="arch, build:arch, disk:arch, create:arch (default: every VM's build)"
+    )
     add_build_options(parser)
+    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="with create:NAME, which of its VMs")
     parser.add_argument("--all", action="store_true", help="show fresh steps too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--exit-code", action="store_true", help="end with 4 when something would run")
@@ -35,13 +38,41 @@ def run(args: argparse.Namespace) -> int:
     chains, steps = goals(graph, args.goals)
     statuses = graph.status(steps)
     users = _users(chains)
+    creates = _creates(graph, args)
     if args.json:
-        json.dump({"steps": [as_json(status, users) for status in statuses]}, sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        found = {"steps": [as_json(status, users) for status in statuses]}
+        output_json({**found, **({"creates": creates} if creates else {})})
     else:
         sys.stdout.write(as_text(statuses, users, everything=args.all))
-    stale = any(status.state is State.RUN for status in statuses)
+        for one in creates:
+            sys.stdout.write(f"{one['goal']}: {', '.join(one['changes']) or 'nothing to do'}\n{one['diff']}")
+    stale = any(status.state is State.RUN for status in statuses) or any(one["changes"] for one in creates)
     return EXIT_STALE if stale and args.exit_code else EXIT_DONE
+
+
+class Create(TypedDict):
+    """What ``create`` would change of an instance."""
+
+    goal: str
+    changes: list[str]
+    diff: str
+
+
+def _creates(graph: Graph, args: argparse.Namespace) -> list[Create]:
+    """For the goals ``create:NAME`` and ``define:NAME``."""
+    creates: list[Create] = []
+    for word in args.goals:
+        verb, _, vm = word.partition(":")
+        if verb not in {"create", "define"}:
+            continue
+        from ovtasks.instance.pending import pending
+
+        found = pending(graph.project.vms[vm], args.instance)
+        changes = list(found.changes)
+        if verb == "create" and not found.running and not changes:
+            changes = ["start"]
+        creates.append({"goal": word, "changes": changes, "diff": found.diff})
+    return creates
 
 
 def _users(chains: Sequence[Chain]) -> dict[str, list[str]]:

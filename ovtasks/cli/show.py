@@ -41,7 +41,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_instance(logs)
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows, until Ctrl-C")
-    logs.add_argument("-n", "--lines", type=int, default=LOG_LINES, help=f"the last so many lines (default {LOG_LINES})")
+    logs.add_argument("-n", "--lines", type=int, default=LOG_LINES, help=f"how many (default {LOG_LINES})")
     logs.set_defaults(run=run_logs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from ovtasks.graph.chains import Chain, Graph, State, Status
 from ovtasks.host.run import run
@@ -17,7 +18,13 @@ def edges(graph: Graph, chains: Sequence[Chain]) -> list[tuple[str, str]]:
         needed = {need for step in chain for need in step.needs}
         pairs += [(need, step.name) for step in chain for need in step.needs]
         pairs += [(step.name, f"build:{chain.vm}") for step in chain if step.name not in needed]
+        pairs += pairwise(goals(chain))
     return list(dict.fromkeys(pairs))
+
+
+def goals(chain: Chain) -> list[str]:
+    """What comes after all steps: the build is done, the VM is defined, and running."""
+    return [f"{verb}:{chain.vm}" for verb in ("build", "define", "create")]
 
 
 def dot(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> str:
@@ -27,7 +34,7 @@ def dot(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> st
         label = _quote(f"{status.step.name}\n{status.step.title}")
         lines.append(f'  {_quote(status.step.name)} [label={label}, fillcolor="{COLOURS[status.state]}"];')
     for chain in chains:
-        lines.append(f'  {_quote(f"build:{chain.vm}")} [fillcolor="#e0e0e0"];')
+        lines += [f'  {_quote(goal)} [fillcolor="#e0e0e0"];' for goal in goals(chain)]
     lines += [f"  {_quote(before)} -> {_quote(after)};" for before, after in edges(graph, chains)]
     return "\n".join([*lines, "}"]) + "\n"
 
@@ -38,7 +45,7 @@ def _quote(text: str) -> str:
 
 def mermaid(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> str:
     """Mermaid's flowchart language."""
-    names = [s.step.name for s in statuses] + [f"build:{chain.vm}" for chain in chains]
+    names = [s.step.name for s in statuses] + [goal for chain in chains for goal in goals(chain)]
     ids = {name: f"n{i}" for i, name in enumerate(names)}
     lines = ["flowchart LR"]
     lines += [f'  {ids[name]}["{name.replace(chr(34), "#quot;")}"]' for name in names]

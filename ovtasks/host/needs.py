@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from glob import escape, glob
 from pathlib import Path
+from typing import Any
 
 from ovtasks.host import packages
 from ovtasks.host.run import which
@@ -33,6 +35,8 @@ BOOTSTRAP = (*DISK, "mmdebstrap", "dpkg-deb", "mke2fs", "debugfs", "mkfs.fat", "
 BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
     *(*BOOTSTRAP, *BENCH),
+    *("Python.h", "cc", "libvirt.h", "pkg-config"),  # for libvirt's Python binding, which compiles
+    *("libvirtd", "libvirt-qemu", "virsh", "ssh-keyscan", "tmux", "useradd"),
     *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpg-agent", "gpgv", "isoinfo", "mkfs.btrfs"),
     *(
         "e2fsck",
@@ -55,7 +59,10 @@ TEST = (
     ),
 )
 GOALS = {"test": TEST, "bench": BENCH}
-CHAIN = frozenset({"base", "build", "disk", "fetch", "key", "seed", "verify"})
+CHAIN = frozenset({"base", "build", "disk", "fetch", "key", "seed", "verify", "define", "create", "start"})
+MACHINES = frozenset({"define", "create", "start"})
+
+FIRMWARE = {"x86_64": "OVMF", "aarch64": "AAVMF", "riscv64": "RISCV_VIRT"}
 
 # What is no program, and where distributions put it.
 FILES = {
@@ -65,6 +72,20 @@ FILES = {
         "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
         "/usr/share/qemu/ovmf-x86_64-code.bin",
     ),
+    "AAVMF": (
+        "/usr/share/AAVMF/AAVMF_CODE.fd",
+        "/usr/share/edk2/aarch64/QEMU_EFI.fd",
+        "/usr/share/qemu/aavmf-aarch64-code.bin",
+    ),
+    "RISCV_VIRT": ("/usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd", "/usr/share/edk2/riscv/RISCV_VIRT_CODE.fd"),
+    "libvirt-qemu": (
+        "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so",
+        "/usr/lib/aarch64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so",
+        "/usr/lib64/libvirt/connection-driver/libvirt_driver_qemu.so",
+        "/usr/lib/libvirt/connection-driver/libvirt_driver_qemu.so",
+    ),
+    "libvirt.h": ("/usr/include/libvirt/libvirt.h",),
+    "Python.h": (f"{sysconfig.get_path('include')}/Python.h",),
 }
 
 
@@ -72,20 +93,23 @@ def needed(words: Sequence[str], root: Path) -> tuple[str, ...]:
     """The programs that doit's arguments ``words`` need in the project ``root``, sorted."""
     programs: set[str] = set()
     patterns: list[str] = []
+    running: list[str] = []
     for goal in _goals(words):
         base, colon, rest = goal.partition(":")
         if goal in GOALS:
             programs.update(GOALS[goal])
-        elif colon:
-            patterns.append(rest.split(":")[0])
-        elif base in CHAIN:
-            patterns.append("*")
+        elif colon or base in CHAIN:
+            pattern = rest.split(":")[0] if colon else "*"
+            patterns.append(pattern)
+            running += [pattern] if base in MACHINES else []
         elif "output/" in goal:  # a target's path
             patterns.append(goal.rpartition("output/")[2].split("/")[0])
     if patterns:
-        for name, source in _sources(root):
+        for name, vm in _vms(root):
             if any(fnmatchcase(name, pattern) for pattern in patterns):
-                programs.update(_source_needs(source))
+                programs.update(_source_needs(vm["source"]))
+            if any(fnmatchcase(name, pattern) for pattern in running):
+                programs.update(_machine_needs(vm))
     return tuple(sorted(programs))
 
 
@@ -98,7 +122,14 @@ def _goals(words: Sequence[str]) -> list[str]:
     return goals or ["build"]
 
 
-def _source_needs(source: dict[str, object]) -> tuple[str, ...]:
+def _machine_needs(vm: dict[str, Any]) -> tuple[str, ...]:
+    """To run the VM by QEMU alone; where libvirt is installed it brings its own."""
+    machine = os.uname().machine
+    uefi = (FIRMWARE[machine],) if str(vm.get("firmware", "bios")) != "bios" and machine in FIRMWARE else ()
+    return (f"qemu-system-{machine}", "ssh", "ssh-keyscan", *uefi)
+
+
+def _source_needs(source: dict[str, Any]) -> tuple[str, ...]:
     if source.get("kind") == "bootstrap":
         more = [] if os.geteuid() == 0 else ["newuidmap"]
         more += ["mkfs.btrfs"] if source.get("rootfs") == "btrfs" else []
@@ -123,8 +154,8 @@ def spec_files(root: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _sources(root: Path) -> Iterator[tuple[str, dict[str, object]]]:
-    """Every VM's name and its ``source:`` mapping."""
+def _vms(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every VM's name and its mapping, which has a ``source:`` mapping."""
     for path in spec_files(root):
         for document in _documents(path):
             for key in ("vms", "vm"):
@@ -133,9 +164,8 @@ def _sources(root: Path) -> Iterator[tuple[str, dict[str, object]]]:
                     continue
                 one = {vms["name"]: vms} if "source" in vms and "name" in vms else vms
                 for name, vm in one.items():
-                    source = vm.get("source") if isinstance(vm, dict) else None
-                    if isinstance(source, dict):
-                        yield str(name), source
+                    if isinstance(vm, dict) and isinstance(vm.get("source"), dict):
+                        yield str(name), vm
 
 
 def _documents(path: Path) -> list[dict[str, object]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host import accel, firmware, settings
@@ -13,7 +12,7 @@ from ovtasks.instance.record import Record
 from ovtasks.render.cloud_init import hostname, wants_seed
 from ovtasks.render.distro import attribute
 from ovtasks.render.machine import Boot, Machine, Nic
-from ovtasks.render.smbios import ssh_credentials
+from ovtasks.render.smbios import TMPFILES, ssh_credentials, tmpfiles_extra
 from ovtasks.spec.model import Firmware, Injection, PortForward, VmSpec
 
 SSH = 22
@@ -98,7 +97,6 @@ def assemble(
     backend: Backend,
     forwards: Sequence[PortForward],
     keys: Sequence[str],
-    host_key: tuple[str, str] | None,
 ) -> Machine:
     """The machine. ``keys`` are lines of ``authorized_keys``.
 
@@ -111,7 +109,8 @@ def assemble(
     seeded = wants_seed(vm)
     strings: tuple[str, ...] = ()
     if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
-        strings = ssh_credentials(vm.ssh.user, keys, None if seeded else host_key)
+        # without a seed, all that systemd-tmpfiles writes is in one credential, with the secret host key
+        strings = ssh_credentials(vm.ssh.user, keys if seeded or vm.ssh.user == "root" else ())
     return Machine(
         domain=record.domain,
         uuid=record.uuid,
@@ -137,11 +136,16 @@ def assemble(
             stack="passt" if capabilities.passt else "slirp",
         ),
         oem_strings=strings,
+        credentials={} if seeded else {TMPFILES: folder.tmpfiles},
         autostart=vm.autostart,
         libvirt=vm.libvirt,
     )
 
 
-def artifact_of(paths: Sequence[Path]) -> Path:
-    """The disk among a chain's artifacts."""
-    return next(path for path in paths if path.name.startswith("disk."))
+def tmpfiles(vm: VmSpec, keys: Sequence[str], host_key: tuple[str, str]) -> str | None:
+    """The content of the credential by which a guest without a seed gets its host key, and its user's keys; None: a
+    seed brings them."""
+    if wants_seed(vm):
+        return None
+    lets_in = vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user is not None
+    return tmpfiles_extra(vm.ssh.user or "root", keys if lets_in else (), host_key)

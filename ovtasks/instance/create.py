@@ -13,7 +13,7 @@ from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
-from ovtasks.instance.assemble import assemble, guest_hostname, wanted_ports
+from ovtasks.instance.assemble import assemble, guest_hostname, tmpfiles, wanted_ports
 from ovtasks.instance.backend import Backend, backend
 from ovtasks.instance.choice import choose
 from ovtasks.instance.disk import make_disk
@@ -81,9 +81,10 @@ def create(
             keys = ensure_key_pair(folder.path, record.domain)
         host_key = ensure_host_key(folder, record.domain)
         _seed(vm, record, keys.keys, host_key, changes)
+        _credentials(vm, record, keys.keys, host_key)
         record = _ports(vm, record, running, progress)
         record = replace(record, user=vm.ssh.user, identity=keys.private)
-        machine = assemble(vm, record, driver, record.forwards, keys.keys, host_key)
+        machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
         write_access(record)
         _define(driver, record, machine, running, changes)
@@ -161,9 +162,7 @@ def key_choice(vm: VmSpec, record: Record) -> KeyChoice:
     return resolve_keys(ssh, record.folder.path, where=None if record.overrides.ssh_key else vm.where)
 
 
-def _seed(
-    vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str] | None, changes: list[str]
-) -> None:
+def _seed(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str], changes: list[str]) -> None:
     """Render the seed anew; a file that is the same is not touched. A running VM keeps the one it has open."""
     target = record.folder.seed
     image = seed_image(vm, record, keys, host_key)
@@ -183,6 +182,15 @@ def seed_image(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[
     assert record.instance_id is not None
     hostname = guest_hostname(vm, record.instance)
     return seed_iso(render(SeedInput(vm, record.instance_id, hostname, tuple(keys), host_key)))
+
+
+def _credentials(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str]) -> None:
+    text = tmpfiles(vm, keys, host_key)
+    target = record.folder.tmpfiles
+    if text is None:
+        target.unlink(missing_ok=True)
+    elif not (target.exists() and target.read_text(encoding="utf-8") == text):
+        write_atomic(target, text, mode=0o600)
 
 
 def _ports(vm: VmSpec, record: Record, running: bool, progress: Progress) -> Record:

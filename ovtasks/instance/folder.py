@@ -49,6 +49,11 @@ class Folder:
         return self.path / "seed.iso"
 
     @property
+    def tmpfiles(self) -> Path:
+        """A systemd credential, for guests without a seed: the host key, and the user's keys."""
+        return self.path / "tmpfiles.conf"
+
+    @property
     def host_key(self) -> Path:
         return self.path / "ssh_host_ed25519_key"
 

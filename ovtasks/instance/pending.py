@@ -55,7 +55,7 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
     if not now.active and not satisfied(wanted_ports(vm, instance), forwards):
         changes.append("ports differ")
     driver = backend(record.backend)
-    machine = assemble(vm, record, driver, forwards, keys.keys, host_key)
+    machine = assemble(vm, record, driver, forwards, keys.keys)
     old, new = driver.defined(record.handle) or "", driver.render(machine)
     if old != new:
         changes.append("definition differs" if old else "not defined")

@@ -86,8 +86,13 @@ def with_include(text: str, path: Path) -> str:
     """
     rest = without_include(text)
     end = "\r\n" if rest.partition("\n")[0].endswith("\r") else "\n"
-    include = f"Include {_word(glob.escape(str(path)))}"
-    return "".join(line + end for line in (BEGIN, include, END)) + rest
+    line = include(str(path.parent), glob.escape(path.name)).rstrip("\n")
+    return "".join(text + end for text in (BEGIN, line, END)) + rest
+
+
+def include(folder: str, pattern: str) -> str:
+    """An ``Include`` of all files below ``folder`` that ``pattern`` fits."""
+    return f"Include {_word(f'{glob.escape(folder)}/{pattern}')}\n"
 
 
 def without_include(text: str) -> str:
