@@ -1,0 +1,209 @@
+"""``ov vm ssh | scp | ssh-config | console | wait``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ovtasks.cli.common import add_instance, find_record, note, output_json
+from ovtasks.cli.lifecycle import seconds
+from ovtasks.errors import EXIT_DONE, InputError, OvError
+
+if TYPE_CHECKING:
+    from ovtasks.guest.target import Target
+    from ovtasks.instance.record import Record
+
+WAIT_SECONDS = 120.0
+"""For ``wait``, times ten under plain emulation."""
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs that go into a guest."""
+    ssh = verbs.add_parser(
+        "ssh",
+        help="log in, or run a command, by the system's ssh",
+        description="Log in by the system's ssh, or run what stands behind --; ends with ssh's exit status. The host "
+        "key is known before the first connection.",
+        usage="ov vm ssh [-h] [-i INSTANCE] [-p PORT] [-l USER] NAME [-- COMMAND …]",
+    )
+    add_instance(ssh)
+    ssh.add_argument("-p", "--port", type=_port, help="another port")
+    ssh.add_argument("-l", "--user", help="another user")
+    ssh.set_defaults(run=run_ssh)
+    scp = verbs.add_parser(
+        "scp",
+        help="copy files to or from the guest",
+        description="Copy files by the system's scp. A path in the guest has a colon in front: "
+        "ov vm scp web a.txt :/tmp/",
+    )
+    add_instance(scp)
+    scp.add_argument("paths", nargs="+", metavar="PATH", help="sources, then the destination")
+    scp.add_argument("-r", "--recursive", action="store_true", help="whole folders")
+    scp.add_argument("-l", "--user", help="another user")
+    scp.set_defaults(run=run_scp)
+    add_ssh_config(verbs)
+    console = verbs.add_parser(
+        "console",
+        help="the serial console; ^] leaves",
+        description="Show what the guest has said on its serial console, then connect to it; ^] leaves.",
+    )
+    add_instance(console)
+    console.add_argument("--log", action="store_true", help="only show what it says, do not type")
+    console.set_defaults(run=run_console)
+    _add_wait(verbs)
+
+
+def add_ssh_config(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """``ssh-config``, which is there as ``ov ssh-config`` too."""
+    config = verbs.add_parser(
+        "ssh-config",
+        help="ssh's configuration of the VMs",
+        description="Print ssh's configuration of NAME (default: of all VMs). With --install one Include is added to "
+        "~/.ssh/config, and `ssh ov-NAME` works everywhere; --remove takes it out.",
+    )
+    config.add_argument("vm", nargs="?", metavar="NAME")
+    config.add_argument("-i", "--instance", metavar="INSTANCE")
+    config.add_argument("--install", action="store_true", help="let ~/.ssh/config include it")
+    config.add_argument("--remove", action="store_true", help="take the Include out again")
+    config.set_defaults(run=run_ssh_config)
+
+
+def _add_wait(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    wait = verbs.add_parser(
+        "wait",
+        help="wait until the guest is ready",
+        description="Wait until the guest has booted, lets its user in, or has finished its cloud-init. When it does "
+        "not, say how far it came and why.",
+        epilog="exit codes: 0 ready, 1 not in time or broken, 2 ready but cloud-init finished with errors (degraded)",
+    )
+    add_instance(wait)
+    wait.add_argument(
+        "--for", dest="level", choices=("boot", "ssh", "cloud-init"), default="ssh", help="what to wait for (ssh)"
+    )
+    wait.add_argument("--timeout", type=seconds, metavar="SECONDS", help="120; ten times that under plain emulation")
+    wait.add_argument("--probe", metavar="COMMAND", help="then run this in the guest until it succeeds")
+    wait.add_argument("--json", action="store_true", help="print JSON")
+    wait.set_defaults(run=run_wait)
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port")
+    return int(text)
+
+
+def need_running(record: Record) -> None:
+    """:raises OvError: it is not running; one whose backend cannot be asked is tried all the same."""
+    from ovtasks.instance.backend import State
+    from ovtasks.instance.power import status
+
+    now = status(record)
+    if not now.active and now.state is not State.UNKNOWN:
+        raise OvError(f"{record.words} is {now.state.value}", hint=f"ov vm start {record.words}")
+
+
+def target_of(record: Record, user: str | None = None, port: int | None = None) -> Target:
+    """What ssh needs to know to reach the guest.
+
+    :raises OvError: no address, nobody to log in as.
+    """
+    from ovtasks.guest.target import Target
+    from ovtasks.instance.access import address_of, need_user
+
+    address, found = address_of(record)
+    return Target(
+        alias=record.domain,
+        host=address,
+        port=port or found,
+        user=need_user(record, user),
+        identity=record.identity,
+        known_hosts=record.folder.known_hosts,
+    )
+
+
+def run_ssh(args: argparse.Namespace) -> int:
+    """Become ssh."""
+    from ovtasks.guest.ssh import exec_ssh
+    from ovtasks.instance.access import first_contact
+
+    record = find_record(args)
+    need_running(record)
+    target = target_of(record, args.user, args.port)
+    if args.port is None:
+        first_contact(record, note(args), seconds=contact_seconds(record))
+    exec_ssh(target, args.rest)
+
+
+def contact_seconds(record: Record) -> float:
+    """How long an SSH server may take to show its host key."""
+    return 60.0 if emulated(record) else 10.0
+
+
+def emulated(record: Record) -> bool:
+    """Whether it runs without KVM."""
+    from ovtasks.instance.stored import load_machine
+
+    machine = load_machine(record.folder.machine)
+    return machine is None or machine.accel == "tcg"
+
+
+def run_scp(args: argparse.Namespace) -> int:
+    """Become scp."""
+    from ovtasks.guest.ssh import exec_scp
+    from ovtasks.instance.access import first_contact
+
+    record = find_record(args)
+    if len(args.paths) < 2:
+        raise InputError("scp needs a source and a destination", hint=f"ov vm scp {record.vm} a.txt :/tmp/")
+    own = f"{record.vm}:"
+    paths = [f":{path.removeprefix(own)}" if path.startswith(own) else path for path in args.paths]
+    if not any(path.startswith(":") for path in paths):
+        raise InputError("no path is in the guest", hint=f"put a colon in front: :{paths[-1]}")
+    need_running(record)
+    target = target_of(record, args.user)
+    first_contact(record, note(args), seconds=contact_seconds(record))
+    exec_scp(target, paths, recursive=args.recursive)
+
+
+def run_ssh_config(args: argparse.Namespace) -> int:
+    """Print, install or remove."""
+    from ovtasks.instance import sshconfig
+    from ovtasks.instance.find import every
+
+    if args.install and args.remove:
+        raise InputError("--install and --remove contradict each other", hint="give one of the two")
+    if args.install or args.remove:
+        changed = sshconfig.install() if args.install else sshconfig.remove()
+        what = "includes the VMs" if args.install else "does not include the VMs"
+        note(args).note(f"{sshconfig.user_file()} {what}{' now' if changed else ' already'}")
+        return EXIT_DONE
+    records = [find_record(args)] if args.vm else list(every())
+    sys.stdout.write(sshconfig.text(records))
+    return EXIT_DONE
+
+
+def run_console(args: argparse.Namespace) -> int:
+    """Connect, or follow the log."""
+    from ovtasks.cli.terminal import attach, follow
+    from ovtasks.instance.backend import backend
+
+    record = find_record(args)
+    if args.log:
+        return _follow(record, follow)
+    need_running(record)
+    connection = backend(record.backend).console(record.handle)
+    return attach(connection, record.folder.serial_log, name=record.words)
+
+
+def run_wait(args: argparse.Namespace) -> int:
+    """Climb the ladder."""
+    from ovtasks.instance.ready import wait
+
+    record = find_record(args)
+    slow = 10.0 if emulated(record) else 1.0
+    limit = WAIT_SECONDS * slow if args.timeout is None else args.timeout
+    ready = wait(record, args.level, limit, slow, note(args), probe=args.probe)
+    if args.json:
+        output_json(ready.facts())
+    return ready.exit_code

@@ -1,0 +1,66 @@
+"""``ssh ov-NAME`` from anywhere: one Include in the user's ``~/.ssh/config``, and what it includes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.host.files import write_atomic
+from ovtasks.host.paths import config_home, data_home
+from ovtasks.instance.access import ssh_host
+from ovtasks.instance.record import Record
+from ovtasks.render.ssh_config import HEADER, config, include, with_include, without_include
+
+
+def user_file() -> Path:
+    """The user's own configuration of ssh."""
+    return Path.home() / ".ssh" / "config"
+
+
+def included_file() -> Path:
+    """What the user's file includes: a pattern over every instance's own stanza, so that it is always up to date."""
+    return config_home() / "ssh_config"
+
+
+def text(records: Iterable[Record]) -> str:
+    """The stanzas of ``records``."""
+    return config(ssh_host(record) for record in records)
+
+
+def install() -> bool:
+    """Add the Include; returns whether the user's file changed.
+
+    :raises OvError: it cannot be read or written.
+    """
+    wanted = HEADER + include(f"{data_home() / 'vm'}", "*/ssh_config")
+    if not included_file().exists() or included_file().read_text(encoding="utf-8") != wanted:
+        write_atomic(included_file(), wanted, mode=0o600)
+    return _edit(lambda old: with_include(old, included_file()))
+
+
+def remove() -> bool:
+    """Take the Include out; returns whether the user's file changed.
+
+    :raises OvError: it cannot be read or written.
+    """
+    changed = user_file().exists() and _edit(without_include)
+    included_file().unlink(missing_ok=True)
+    return changed
+
+
+def _edit(change: Callable[[str], str]) -> bool:
+    path = user_file().resolve()  # dotfiles are often links into a repository
+    try:
+        old = path.read_bytes().decode() if path.exists() else ""
+        new = change(old)
+        if new == old:
+            return False
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        write_atomic(path, new.encode(), mode=mode)
+    except (OSError, UnicodeDecodeError) as e:
+        reason = os.strerror(e.errno or 0).lower() if isinstance(e, OSError) else "it is not UTF-8"
+        raise OvError(f"cannot change {path}: {reason}", hint=f"add by hand: Include {included_file()}") from None
+    return True
