@@ -26,6 +26,10 @@ from ovtasks.spec.model import Firmware
 _VERSIONED = {"q35": "pc-q35-0", "pc": "pc-i440fx-0", "virt": "virt-0"}
 
 
+class NotInstalledError(OvError):
+    """No such firmware is installed; the hint names the package."""
+
+
 @dataclass(frozen=True)
 class Files:
     """One UEFI: ``code`` is mapped read-only, ``template`` is what a VM's own variables start from.
@@ -66,7 +70,7 @@ def find(
     tables' paths are below; ``family`` is the distribution whose places come first (default: this host's).
 
     :raises InputError: this kind of machine cannot have that firmware.
-    :raises OvError: nothing is installed; the package is named.
+    :raises NotInstalledError: nothing is installed; the package is named.
     """
     if firmware is Firmware.BIOS:
         if arch in PACKAGE and arch != "x86_64":
@@ -83,7 +87,8 @@ def find(
         found = sorted((f for f in found if not f.enrolled), key=lambda f: f.secure_boot or f.smm)
     found += _installed(firmware, arch, family, root)
     if not found:
-        raise OvError(f"no {firmware} firmware for {arch} machines is installed", hint=_hint(firmware, arch, family))
+        message = f"no {firmware} firmware for {arch} machines is installed"
+        raise NotInstalledError(message, hint=_hint(firmware, arch, family))
     return found[0]
 
 

@@ -1,0 +1,63 @@
+"""``ov doctor``: what VMs need of this host, each thing really tried."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError
+from ovtasks.host.doctor import Check, Finding, State, Verdict, checks, examine, healthy
+from ovtasks.spec.load import find_root
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``ov doctor``."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="try what VMs need of this host",
+        description="Try everything that VMs may need of this host. ok, note: nothing to do; missing, broken: a hint "
+        "says what to do. Fails only when something is not there without which no VM runs (marked *).",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Try, print; 0 when VMs can run here, else 1."""
+    findings = examine(checks(_output(args.directory), session=Check("libvirt session", _session)))
+    if args.json:
+        json.dump([asdict(finding) for finding in findings], sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(as_text(findings, quiet=args.quiet))
+    return EXIT_DONE if healthy(findings) else EXIT_FAILED
+
+
+def _output(directory: Path) -> Path:
+    try:
+        return find_root(directory.absolute()) / "output"
+    except InputError:  # not in a project: then it would be made here
+        return directory.absolute() / "output"
+
+
+def _session(scratch: Path) -> Verdict:
+    from ovtasks.backends.libvirt.check import session
+
+    return Verdict(State.OK, session())
+
+
+def as_text(findings: Sequence[Finding], *, quiet: bool = False) -> str:
+    """A line for each, its hint below; ``quiet``: only what is missing or broken."""
+    shown = [finding for finding in findings if not (quiet and finding.well)]
+    width = max((len(finding.name) for finding in shown), default=0)
+    lines: list[str] = []
+    for finding in shown:
+        mark = "*" if finding.needed else " "
+        lines.append(f"{finding.state:<8}{mark}{finding.name:<{width}}  {finding.detail}")
+        if finding.hint:
+            lines.append(f"{'':{width + 11}}hint: {finding.hint}")
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,48 @@
+"""Whether this host can run VMs: everything is really tried, side by side, and nothing is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ovtasks.host.doctor import account, machine, services
+from ovtasks.host.doctor.verdict import Check, Finding, State, Verdict, examine
+from ovtasks.host.paths import cache_home, data_home
+
+
+def checks(output: Path, *, session: Check | None = None) -> tuple[Check, ...]:
+    """All checks, in the order of the report. ``output`` is where builds write; ``session`` tries libvirt, which is
+    above this floor. Needed are an image tool and QEMU with an accelerator: that is a backend by itself.
+    """
+    return (
+        Check("qemu-img", machine.qemu_img, needed=True),
+        Check("qemu", machine.qemu, needed=True),
+        Check("accelerator", machine.accelerator, needed=True),
+        Check("kvm", machine.kvm),
+        *([session] if session else []),
+        Check("passt", services.passt),
+        Check("spice", machine.spice),
+        Check("virtio-gpu", machine.virtio_gpu),
+        Check("bios", machine.bios),
+        Check("uefi-insecure", machine.uefi_insecure),
+        Check("uefi-secure", machine.uefi_secure),
+        Check("swtpm", services.swtpm),
+        Check("virtiofsd", services.virtiofsd),
+        Check("podman", services.podman),
+        Check("sudo", account.sudo),
+        Check("loop", account.loop),
+        Check("subuid", account.subordinate),
+        Check("ssh", account.ssh),
+        Check("home", account.home),
+        Check("space data", account.space(data_home())),
+        Check("space cache", account.space(cache_home())),
+        Check("space output", account.space(output)),
+    )
+
+
+def healthy(findings: Sequence[Finding]) -> bool:
+    """Whether VMs can run here, whatever else may be missing."""
+    return all(finding.well for finding in findings if finding.needed)
+
+
+__all__ = ["Check", "Finding", "State", "Verdict", "checks", "examine", "healthy"]

@@ -1,0 +1,111 @@
+"""Checks of what this user may do here, and of the room there is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ovtasks.host.doctor.verdict import TRY, Verdict, broken, missing, note, ok
+from ovtasks.host.run import require, run, which
+
+LOOP = Path("/dev/loop-control")
+SUBORDINATE = 65536  # how many user numbers a distribution's files need
+LITTLE = 1 << 30  # bytes: a build fails
+SCARCE = 10 << 30
+
+
+def user() -> str:
+    """Who runs this."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def sudo(scratch: Path) -> Verdict:
+    """Whether it asks for a password."""
+    if os.geteuid() == 0:
+        return ok("not needed: you are root")
+    done = run(["sudo", "-n", "true"], check=False, timeout=TRY)
+    if done.returncode == 0:
+        return ok("works without a password")
+    if "password" in done.stderr:
+        return note("asks for a password; only bootc builds use it")
+    return note(f"not for you: {' '.join(done.stderr.split())}; only bootc builds use it")
+
+
+def loop(scratch: Path) -> Verdict:
+    """A free loop device."""
+    if not LOOP.exists():
+        return missing(f"{LOOP} does not exist; only for bootc builds", "as root: modprobe loop")
+    if os.geteuid() != 0:
+        return note(f"{LOOP} exists; only root can use it, and only bootc builds do")
+    return ok(f"{run(['losetup', '--find'], timeout=TRY).stdout.strip()} is free")
+
+
+def subordinate(scratch: Path) -> Verdict:
+    """Makes a user namespace with them, as bootstrap builds and rootless podman do."""
+    if os.geteuid() == 0:
+        return ok("not needed: you are root")
+    require("newuidmap")
+    done = run(["unshare", "--user", "--map-root-user", "--map-auto", "true"], check=False, timeout=TRY)
+    if done.returncode == 0:
+        return ok("a user namespace with them works")
+    for name in ("subuid", "subgid"):
+        if _count(Path("/etc") / name) < SUBORDINATE:
+            return missing(
+                f"/etc/{name} gives {user()} fewer than {SUBORDINATE}; for bootstrap builds and rootless podman",
+                f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user()}",
+            )
+    return broken(" ".join(done.stderr.split()), "user namespaces may be switched off: sysctl user.max_user_namespaces")
+
+
+def _count(path: Path) -> int:
+    """How many numbers the file gives us; subuid(5)."""
+    names = {user(), str(os.geteuid())}
+    try:
+        rows = [line.split(":") for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return 0
+    return sum(int(row[2]) for row in rows if len(row) == 3 and row[0] in names and row[2].isdigit())
+
+
+def home(scratch: Path) -> Verdict:
+    """Only libvirt's system daemon cares: its QEMU is another user."""
+    folder = Path.home()
+    closed = next((place for place in (folder, *folder.parents) if not place.stat().st_mode & 0o001), None)
+    if closed is None:
+        return ok(f"others may pass through {folder}")
+    return note(
+        f"others may not pass through {closed}: fine, but a system libvirt could not reach your disks",
+        "qemu:///session and QEMU need nothing; for qemu:///system only: setfacl -m u:libvirt-qemu:x",
+    )
+
+
+def ssh(scratch: Path) -> Verdict:
+    """The client's version."""
+    program = require("ssh")
+    return ok(f"{run([program, '-V'], timeout=TRY).stderr.split(',')[0].strip()}, {which('ssh')}")
+
+
+def space(folder: Path) -> Callable[[Path], Verdict]:
+    """The check of the room in ``folder``, which need not exist yet."""
+
+    def look(scratch: Path) -> Verdict:
+        place = next(place for place in (folder, *folder.parents) if place.is_dir())
+        try:
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except OSError as e:
+            return broken(f"nothing can be written in {place}: {e.strerror}", "another place, or its permissions")
+        status = os.statvfs(place)
+        free = status.f_bavail * status.f_frsize
+        detail = f"{free / (1 << 30):.1f} GiB free for {folder}"
+        if free < LITTLE:
+            return broken(detail, "ov gc removes base images that nobody uses")
+        return note(detail, "ov gc removes base images that nobody uses") if free < SCARCE else ok(detail)
+
+    return look

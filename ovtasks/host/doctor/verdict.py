@@ -1,0 +1,134 @@
+"""What a check says, and how many checks run side by side."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.host.run import CommandError, MissingProgramError, stop_all
+
+DEADLINE = 10.0  # seconds for all checks together
+TRY = 7.0  # seconds for one program
+
+
+class State(StrEnum):
+    """``note``: works, or is not wanted, but there is something to know."""
+
+    OK = "ok"
+    NOTE = "note"
+    MISSING = "missing"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``detail`` is one line; ``hint`` the next step."""
+
+    state: State
+    detail: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """``look`` tries one thing and may raise OvError or OSError; it gets an empty folder of its own, with a short path.
+
+    ``needed``: no VM runs without it.
+    """
+
+    name: str
+    look: Callable[[Path], Verdict]
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict of the check of that name."""
+
+    name: str
+    state: State
+    detail: str
+    hint: str | None = None
+    needed: bool = False
+
+    @property
+    def well(self) -> bool:
+        """Nothing to do here."""
+        return self.state in {State.OK, State.NOTE}
+
+
+def ok(detail: str) -> Verdict:
+    return Verdict(State.OK, detail)
+
+
+def note(detail: str, hint: str | None = None) -> Verdict:
+    return Verdict(State.NOTE, detail, hint)
+
+
+def missing(detail: str, hint: str | None = None) -> Verdict:
+    return Verdict(State.MISSING, detail, hint)
+
+
+def broken(detail: str, hint: str | None = None) -> Verdict:
+    return Verdict(State.BROKEN, detail, hint)
+
+
+def examine(checks: Sequence[Check], deadline: float = DEADLINE) -> list[Finding]:
+    """Run all checks at once, a thread each; one that gives no answer within ``deadline`` seconds is broken.
+
+    What such a check has started is ended, with everything else that :func:`ovtasks.host.run.run` waits for.
+    """
+    end = time.monotonic() + deadline
+    verdicts: dict[str, Verdict] = {}
+    with tempfile.TemporaryDirectory(prefix="ov-", dir=_short_folder(), ignore_cleanup_errors=True) as base:
+        threads = [
+            threading.Thread(target=_examine_one, args=(check, Path(base, str(number)), verdicts), daemon=True)
+            for number, check in enumerate(checks)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        if late := [thread for thread in threads if thread.is_alive()]:
+            stop_all()
+            for thread in late:
+                thread.join(1.0)
+    silent = broken(f"no answer within {deadline:g} s")
+    return [_finding(check, verdicts.get(check.name, silent)) for check in checks]
+
+
+def _short_folder() -> str:
+    """For Unix sockets, whose paths have at most 107 bytes (unix(7))."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) < 60 else "/tmp"
+
+
+def _finding(check: Check, verdict: Verdict) -> Finding:
+    return Finding(check.name, verdict.state, verdict.detail, verdict.hint, check.needed)
+
+
+def _examine_one(check: Check, scratch: Path, verdicts: dict[str, Verdict]) -> None:
+    try:
+        scratch.mkdir()
+        verdict = check.look(scratch)
+    except MissingProgramError as e:
+        verdict = missing(e.message, e.hint)
+    except CommandError as e:
+        verdict = broken(said(e), e.hint)
+    except OvError as e:
+        verdict = broken(" ".join(e.message.split()), e.hint)
+    except OSError as e:
+        verdict = broken(str(e))
+    verdicts[check.name] = verdict
+
+
+def said(error: CommandError) -> str:
+    """The end of what the program said, in one line."""
+    lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
+    return f"{Path(error.argv[0]).name}: {lines[-1]}" if lines else error.message
