@@ -86,7 +86,7 @@ def examine(checks: Sequence[Check], deadline: float = DEADLINE) -> list[Finding
     """
     end = time.monotonic() + deadline
     verdicts: dict[str, Verdict] = {}
-    with tempfile.TemporaryDirectory(prefix="ov-", dir=_short_folder(), ignore_cleanup_errors=True) as base:
+    with tempfile.TemporaryDirectory(prefix="ov-doctor-", dir=_short_folder(), ignore_cleanup_errors=True) as base:
         threads = [
             threading.Thread(target=_examine_one, args=(check, Path(base, str(number)), verdicts), daemon=True)
             for number, check in enumerate(checks)
@@ -95,12 +95,13 @@ def examine(checks: Sequence[Check], deadline: float = DEADLINE) -> list[Finding
             thread.start()
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
+        in_time = dict(verdicts)
         if late := [thread for thread in threads if thread.is_alive()]:
             stop_all()
             for thread in late:
                 thread.join(1.0)
-    silent = broken(f"no answer within {deadline:g} s")
-    return [_finding(check, verdicts.get(check.name, silent)) for check in checks]
+    silent = broken(f"no answer within {deadline:g} s", "try again when the machine is less busy")
+    return [_finding(check, in_time.get(check.name, silent)) for check in checks]
 
 
 def _short_folder() -> str:
