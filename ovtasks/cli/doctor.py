@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError
+from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError, OvError
 from ovtasks.host.doctor import Check, Finding, State, Verdict, checks, examine, healthy
+from ovtasks.host.packages import INSTALL
 from ovtasks.spec.load import find_root
 
 
@@ -47,7 +48,12 @@ def _output(directory: Path) -> Path:
 def _session(scratch: Path) -> Verdict:
     from ovtasks.backends.libvirt.check import session
 
-    return Verdict(State.OK, session())
+    try:
+        return Verdict(State.OK, session())
+    except OvError as e:
+        hint = e.hint or "backend: qemu needs no libvirt"
+        absent = hint.startswith((*INSTALL.values(), "pip install"))
+        return Verdict(State.MISSING if absent else State.BROKEN, " ".join(e.message.split()), hint)
 
 
 def as_text(findings: Sequence[Finding], *, quiet: bool = False) -> str:

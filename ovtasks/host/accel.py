@@ -113,7 +113,7 @@ def kvm_state(device: Path = KVM, cpuinfo: Path = CPUINFO) -> KvmState:
     except OSError as e:  # ENXIO, ENODEV: a node that nothing stands behind, as in a container
         return KvmState(False, flag, f"{device} cannot be opened: {e.strerror}", "load the kernel module: modprobe kvm")
     if x86 and flag is None:
-        problem = f"{device} opens, but the CPU shows neither vmx nor svm, and then guests have been seen to hang"
+        problem = f"{device} opens, but the CPU shows neither vmx nor svm: guests have been seen to hang then"
         return KvmState(True, flag, problem, "accel: kvm tries it all the same")
     return KvmState(True, flag)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ovtasks.cli import doctor
 from ovtasks.errors import OvError
 from ovtasks.host import accel
 from ovtasks.host.doctor import Check, Finding, State, Verdict, account, checks, examine, healthy, machine, services
@@ -373,3 +374,22 @@ def test_session_takes_its_place(tmp_path: Path) -> None:
     names = [check.name for check in checks(tmp_path, session=Check("libvirt session", fails_ov))]
     assert names.index("libvirt session") == names.index("kvm") + 1
     assert len(names) == len(checks(tmp_path)) + 1
+
+
+@pytest.mark.parametrize(
+    ("hint", "state"),
+    [
+        ("apt-get install libvirt-daemon, then start it", "missing"),
+        ("pip install 'ovtasks[libvirt]', or so", "missing"),
+        ("join the group", "broken"),
+        (None, "broken"),
+    ],
+)
+def test_libvirt_session_missing_or_broken(monkeypatch: pytest.MonkeyPatch, hint: str | None, state: str) -> None:
+    def session() -> str:
+        raise OvError("no\n  | daemon", hint=hint)
+
+    monkeypatch.setattr("ovtasks.backends.libvirt.check.session", session)
+    found = alone(doctor._session)
+    assert (found.state, found.detail) == (state, "no | daemon")
+    assert found.hint == (hint or "backend: qemu needs no libvirt")
