@@ -79,6 +79,8 @@ def _value(hint: Any, item: Any) -> Any:
     for kind in get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,):
         if get_origin(kind) is tuple:
             return tuple(_value(get_args(kind)[0], one) for one in item)
+        if get_origin(kind) is Mapping and isinstance(item, Mapping):
+            return {key: _value(get_args(kind)[1], one) for key, one in item.items()}
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             return restore(kind, item)
         if isinstance(kind, type) and issubclass(kind, PurePath | Enum):

@@ -184,16 +184,24 @@ def run_ssh_config(args: argparse.Namespace) -> int:
 
 
 def run_console(args: argparse.Namespace) -> int:
-    """Connect, or follow the log."""
-    from ovtasks.cli.terminal import attach, follow
+    """Connect, or only look on."""
+    from ovtasks.cli.terminal import console, follow
     from ovtasks.instance.backend import backend
 
     record = find_record(args)
-    if args.log:
-        return _follow(record, follow)
-    need_running(record)
-    connection = backend(record.backend).console(record.handle)
-    return attach(connection, record.folder.serial_log, name=record.words)
+    if not args.log:
+        need_running(record)
+        return console(
+            lambda: backend(record.backend).console(record.handle), record.folder.serial_log, name=record.words
+        )
+    follow(record.folder.serial_log, sys.stdout.buffer, lines=None, until=lambda: not _running(record))
+    return EXIT_DONE
+
+
+def _running(record: Record) -> bool:
+    from ovtasks.instance.power import status
+
+    return status(record).active
 
 
 def run_wait(args: argparse.Namespace) -> int:

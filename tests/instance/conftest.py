@@ -1,0 +1,36 @@
+"""A project whose VMs run for real, by QEMU without KVM, on an empty disk: the firmware finds nothing to boot."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.graph.workbench import DODO, Workbench, make_image
+
+
+@pytest.fixture(scope="session")
+def empty_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 16 MiB qcow2 image without a boot loader."""
+    path = tmp_path_factory.mktemp("images") / "empty.qcow2"
+    make_image(path)
+    return path
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Workbench]:
+    """An empty project; whatever runs in it at the end is ended."""
+    root = tmp_path / "p"
+    root.mkdir()
+    (root / "dodo.py").write_text(DODO, encoding="utf-8")
+    bench = Workbench(root, {"OV_VM_BACKEND": "qemu", "OV_VM_ACCEL": "tcg"})
+    yield bench
+    for vm in json.loads(bench.ov("vm", "list", "-a", "--json", code=None).stdout or "[]"):
+        if vm["pid"]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(vm["pid"], signal.SIGKILL)
