@@ -394,17 +394,27 @@ def folder(session: Session, request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-def here(of: Machine) -> Machine:
-    """Without what this host may lack: a TPM emulator."""
-    blocks: Any = of.libvirt.get("devices", {})
-    kept = {key: value for key, value in blocks.items() if key != "tpm"}
-    return replace(of, libvirt={**of.libvirt, "devices": kept} if of.libvirt else {})
+WITHOUT_SPICE: dict[str, Json] = {
+    "graphics": [{"type": "vnc"}],
+    "channels": [{"type": "unix", "name": "org.example.0"}],
+}
+
+
+def here(session: Session, of: Machine) -> Machine:
+    """Without what this host may lack: a TPM emulator, and SPICE."""
+    if not of.libvirt:
+        return of
+    blocks: Any = dict(DESKTOP["devices"])  # type: ignore[arg-type]
+    del blocks["tpm"]
+    if "<value>spice</value>" not in session.virsh("domcapabilities", "--virttype", "qemu").stdout:
+        blocks |= WITHOUT_SPICE
+    return replace(of, libvirt={**DESKTOP, "devices": blocks})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_libvirt_takes_it(session: Session, folder: Path, name: str) -> None:
-    of = here(shapes(folder)[name])
+    of = here(session, shapes(folder)[name])
     text = domain_xml(of, HOST)
     file = folder / "domain.xml"
     file.write_text(text)
@@ -431,13 +441,25 @@ def test_libvirt_takes_it(session: Session, folder: Path, name: str) -> None:
 def test_libvirt_starts_it(session: Session, folder: Path) -> None:
     """A machine with everything that needs no firmware file: QEMU takes what libvirt makes of it, and the BIOS says on
     the serial port, kept in the log, that there is nothing to boot."""
-    of = here(shapes(folder)["desktop"])
+    desktop = machine(
+        folder,
+        libvirt={
+            "features": {"vmport": False, "pmu": "off"},
+            "cpu": {"model": "qemu64"},
+            "devices": {
+                **WITHOUT_SPICE,  # an autoport is free for sure
+                "video": [{"model": "virtio", "vram": 65536, "heads": 1, "accel3d": False}],
+                "rng": [{"backend": "builtin"}],
+                "memballoon": {"autodeflate": True, "stats": {"period": 10}},
+            },
+        },
+    )
     plain = replace(
         shapes(folder)["seed"],
         nic=Nic(MAC, forwards=(PortForward(free_port(), 22),)),
         credentials={"a": folder / "a"},
     )
-    for machine_ in (replace(of, libvirt=WITHOUT_SPICE), plain):
+    for machine_ in (desktop, plain):
         file = folder / "domain.xml"
         file.write_text(domain_xml(machine_, HOST))
         session.virsh("create", file)
@@ -447,19 +469,6 @@ def test_libvirt_starts_it(session: Session, folder: Path) -> None:
                 _until(lambda: b"No bootable device" in (folder / "serial.log").read_bytes())
         finally:
             session.virsh("destroy", machine_.domain)
-
-
-WITHOUT_SPICE: dict[str, Json] = {
-    **DESKTOP,
-    "features": {"vmport": False, "pmu": "off"},
-    "devices": {
-        "video": [{"model": "virtio", "vram": 65536, "heads": 1, "accel3d": False}],
-        "graphics": [{"type": "vnc"}],
-        "channels": [{"type": "unix", "name": "org.example.0"}],
-        "rng": [{"backend": "builtin"}],
-        "memballoon": {"autodeflate": True, "stats": {"period": 10}},
-    },
-}
 
 
 def _until(done: Callable[[], bool], seconds: float = 300) -> None:
