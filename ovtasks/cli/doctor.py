@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError, OvError
-from ovtasks.host.doctor import Check, Finding, State, Verdict, checks, examine, healthy
-from ovtasks.host.packages import INSTALL
-from ovtasks.spec.load import find_root
+
+if TYPE_CHECKING:
+    from ovtasks.host.doctor import Finding, Verdict
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,6 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Try, print; 0 when VMs can run here, else 1."""
+    from ovtasks.host.doctor import Check, checks, examine, healthy
+
     findings = examine(checks(_output(args.directory), session=Check("libvirt session", _session)))
     if args.json:
         json.dump([asdict(finding) for finding in findings], sys.stdout, indent=1, ensure_ascii=False)
@@ -39,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _output(directory: Path) -> Path:
+    from ovtasks.spec.load import find_root
+
     try:
         return find_root(directory.absolute()) / "output"
     except InputError:  # not in a project: then it would be made here
@@ -47,6 +52,8 @@ def _output(directory: Path) -> Path:
 
 def _session(scratch: Path) -> Verdict:
     from ovtasks.backends.libvirt.check import session
+    from ovtasks.host.doctor import State, Verdict
+    from ovtasks.host.packages import INSTALL
 
     try:
         return Verdict(State.OK, session())
