@@ -128,6 +128,34 @@ def run(
     return Result(process.returncode, out, err)
 
 
+def spawn(argv: Sequence[str], log: Path) -> Callable[[], int | None]:
+    """Start a program that outlives us and our terminal; what it says is appended to ``log`` (readable by us alone).
+
+    Returns how to ask for its exit status, which is None as long as it runs (as ``subprocess`` has it: negative when a
+    signal ended it).
+
+    :raises MissingProgramError: the program is not installed.
+    """
+    words = [str(require(argv[0])), *argv[1:]]
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=fd,
+            stderr=fd,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            cwd="/",  # so that it keeps no file system busy
+            start_new_session=True,
+        )
+    finally:
+        os.close(fd)
+    _spawned[:] = [other for other in _spawned if other.poll() is None]  # no zombies while we live
+    _spawned.append(process)
+    return process.poll
+
+
+_spawned: list[subprocess.Popen[bytes]] = []
 _running: set[subprocess.Popen[bytes]] = set()
 
 
