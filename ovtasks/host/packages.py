@@ -87,6 +87,23 @@ PACKAGES: dict[str, dict[str, str]] = {
     "ssh": {"debian": "openssh-client", "fedora": "openssh-clients", "arch": "openssh", "suse": "openssh-clients"},
     "swtpm_setup": {"debian": "swtpm-tools", "fedora": "swtpm-tools", "arch": "swtpm", "suse": "swtpm"},
     "losetup": {"debian": "mount", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
+    "ssh-keyscan": {
+        "debian": "openssh-client",
+        "fedora": "openssh-clients",
+        "arch": "openssh",
+        "suse": "openssh-clients",
+    },
+    "libvirt-qemu": {
+        "debian": "libvirt-daemon-driver-qemu",
+        "fedora": "libvirt-daemon-driver-qemu",
+        "arch": "libvirt",
+        "suse": "libvirt-daemon-driver-qemu",
+    },
+    "libvirt.h": {"debian": "libvirt-dev", "fedora": "libvirt-devel", "arch": "libvirt", "suse": "libvirt-devel"},
+    "Python.h": {"debian": "python3-dev", "fedora": "python3-devel", "arch": "python", "suse": "python3-devel"},
+    "pkg-config": {"debian": "pkg-config", "fedora": "pkgconf-pkg-config", "arch": "pkgconf", "suse": "pkg-config"},
+    "cc": {"debian": "gcc", "fedora": "gcc", "arch": "gcc", "suse": "gcc"},
+    "useradd": {"debian": "passwd", "fedora": "shadow-utils", "arch": "shadow", "suse": "shadow"},
     "ssh-keygen": {
         "debian": "openssh-client",
         "fedora": "openssh-clients",
