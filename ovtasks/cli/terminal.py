@@ -1,0 +1,361 @@
+"""A VM's serial console in this terminal, and its kept log.
+
+Everything that the guest says is in the log, whether or not a console is connected; a console gets what is said from
+the moment on when it connects. :func:`console` shows the one and goes on with the other, without a gap and without
+showing anything twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import sys
+import termios
+import threading
+import time
+import tty
+from collections.abc import Callable, Iterator
+from enum import Enum, auto
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+from ovtasks.errors import EXIT_DONE, InputError
+
+KEPT = 64 << 10
+"""Bytes of the log that a console shows first, at most."""
+SETTLE = 0.05
+"""Seconds until what a guest had said before we connected is surely in its log: libvirt writes that in a process of its
+own."""
+EXIT_INTERRUPTED = 130
+
+_CHUNK = 64 << 10
+_ANCHOR = 16
+_POLL = 0.1
+# Colours off, wrap long lines, show the cursor: what guests change and shells do not set right.
+_CALM = b"\x1b[m\x1b[?7h\x1b[?25h"
+# ECMA-48 and xterm: what makes a terminal answer, as if somebody had typed the answer. (CPR and other device status,
+# device attributes, terminal parameters, window reports, mode and setting queries, queries of colours and the like.)
+_QUERIES = re.compile(
+    rb"\x05|\x1bZ|\x1b\[[?>=]?[\d;]*[nc]|\x1b\[[01]?x|\x1b\[(?:1[1-9]|2[01])(?:;\d*)*t|\x1b\[\??[\d;]*\$p|\x1b\[>\d*q"
+    rb"|\x1bP[$+]q[^\x1b]*\x1b\\|\x1b\][^\x07\x1b]*\?(?:\x07|\x1b\\)"
+)
+
+
+class _End(Enum):
+    LEFT = auto()
+    STOPPED = auto()
+
+
+class _SignalledError(Exception):
+    """A signal asks us to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def console(connect: Callable[[], socket.socket], log: Path | None, *, name: str, escape: str = "^]") -> int:
+    """Connect and attach; see :func:`attach`. Notes how long the log is before, so that nothing is lost or shown twice.
+
+    :raises OvError: what ``connect`` raises; the terminal is as it was.
+    """
+    since = _size(log)
+    return attach(connect(), log, name=name, escape=escape, since=since)
+
+
+def attach(
+    connection: socket.socket,
+    log: Path | None,
+    *,
+    name: str,
+    escape: str = "^]",
+    since: int | None = None,
+) -> int:
+    """Show the end of ``log``, then be the guest's terminal until ``escape`` is typed or the guest ends.
+
+    All other keys go to the guest, Ctrl-C too. The terminal is as before afterwards, also after SIGTERM and SIGHUP,
+    which then end this process. When stdin is no terminal, what it says goes to the guest byte by byte, and after its
+    end the guest is listened to until it stops; Ctrl-C leaves. ``since`` is the log's size right before ``connection``
+    was made; without it, what the guest says between that and this call is shown twice.
+
+    Returns an exit code: 0, or 130 after Ctrl-C. Closes ``connection``.
+
+    :raises InputError: ``escape`` is none.
+    """
+    key = _control(escape)
+    typed = os.isatty(0)
+    print(f"connected to {name}" + (f"; {escape} leaves" if typed else ""), file=sys.stderr, flush=True)
+    try:
+        with connection, _signals(), _terminal():
+            connection.setblocking(False)
+            first = _joined(connection, log, since)
+            end = _Bridge(connection, key if typed else None).run(first)
+    except _SignalledError as e:
+        os.kill(os.getpid(), e.number)  # whoever handled it before us does so now; as a rule it ends us
+        return 128 + e.number
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    print(f"\n{name} has stopped" if end is _End.STOPPED else f"\nleft {name}", file=sys.stderr, flush=True)
+    return EXIT_DONE
+
+
+def tail(log: Path, lines: int) -> bytes:
+    """The last ``lines`` lines of the log; no log: nothing."""
+    try:
+        file = log.open("rb")
+    except FileNotFoundError:
+        return b""
+    with file:
+        file.seek(_last(file, lines))
+        return file.read()
+
+
+def _last(file: BinaryIO, lines: int) -> int:
+    """Where the last ``lines`` lines begin, in bytes."""
+    position = file.seek(0, os.SEEK_END)
+    data = b""
+    while position > 0 and data[:-1].count(b"\n") < lines:  # the very last line end begins no line
+        step = min(_CHUNK, position)
+        position -= step
+        file.seek(position)
+        data = file.read(step) + data
+    if lines < 1:
+        return position + len(data)
+    begin = max(0, len(data) - 1)
+    for _ in range(lines):
+        begin = data.rfind(b"\n", 0, begin)
+        if begin < 0:
+            return position
+    return position + begin + 1
+
+
+def follow(log: Path, out: BinaryIO, *, lines: int | None = 10, until: Callable[[], bool] | None = None) -> None:
+    """Write the last ``lines`` lines (None: all), then what comes, until Ctrl-C or until ``until`` is true (asked about
+    once a second) and all is written. A log that does not exist yet is waited for; one begun anew is read anew."""
+    file: BinaryIO | None = None
+    asked = time.monotonic()
+    over = False
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as opened:
+        while True:
+            if file is None and log.exists():
+                file = opened.enter_context(log.open("rb"))
+                file.seek(0 if lines is None else _last(file, lines))
+            anew = file is not None and _begun_anew(file, log)  # asked before the rest of the old one is read
+            if file is not None and (data := file.read(_CHUNK)):
+                out.write(inert(data) if out.isatty() else data)
+                out.flush()
+            elif anew:
+                opened.close()
+                file, lines = None, None
+            elif over:
+                return
+            elif until is not None and time.monotonic() - asked >= 1:
+                over, asked = until(), time.monotonic()
+            else:
+                time.sleep(_POLL)
+
+
+def _begun_anew(file: BinaryIO, log: Path) -> bool:
+    """Whether ``log`` is another file now (libvirt's daemon moves a long one away), or the same one, emptied."""
+    try:
+        now = log.stat()
+    except FileNotFoundError:
+        return False  # in between; or the VM was destroyed
+    mine = os.fstat(file.fileno())
+    return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino) or now.st_size < file.tell()
+
+
+def inert(data: bytes) -> bytes:
+    """``data`` without the questions to a terminal: an old one's answer would be typed into the guest or the shell."""
+    return _QUERIES.sub(b"", data)
+
+
+def _control(escape: str) -> int:
+    """``^]`` → 0x1d."""
+    if len(escape) == 2 and escape[0] == "^" and "@" <= escape[1].upper() <= "_":
+        return ord(escape[1].upper()) & 0x1F
+    raise InputError(f"'{escape}' is no escape character", hint="^ and one of A-Z [ \\ ] ^ _: for example ^]")
+
+
+def _size(log: Path | None) -> int | None:
+    try:
+        return log.stat().st_size if log else None
+    except OSError:
+        return 0
+
+
+def _joined(connection: socket.socket, log: Path | None, since: int | None) -> bytes:
+    """The end of the log and what came since, each byte once."""
+    if log is None:
+        return b""
+    if since is None:
+        since = _size(log) or 0
+    live = _arrived(connection, SETTLE)
+    kept, new = _recent(log, since)
+    live += _arrived(connection, 0)
+    return (inert(kept) if os.isatty(1) else kept) + live[overlap(kept[len(kept) - new :], live) :]
+
+
+def overlap(kept: bytes, live: bytes) -> int:
+    """How many bytes at the beginning of ``live`` are those at the end of ``kept``: as many as can be.
+
+    ``kept`` is only what was said while we connected, a few bytes as a rule, so that nothing is taken for a repetition
+    that is none. The two may differ by a byte here and there (QEMU logs some twice when a console is slow): then the
+    end of ``kept`` is looked for.
+    """
+    view = memoryview(live)  # whose slices are no copies
+    most = min(len(kept), len(live))
+    size = most
+    while size >= _ANCHOR and (at := live.rfind(kept[-_ANCHOR:], 0, size)) >= 0:
+        if kept.endswith(view[: at + _ANCHOR]):
+            return at + _ANCHOR
+        size = at + _ANCHOR - 1
+    for end in range(len(kept), max(_ANCHOR, len(kept) - 4 * _ANCHOR) - 1, -1):
+        at = live.find(kept[end - _ANCHOR : end])
+        if at >= 0:
+            return min(len(live), at + _ANCHOR + len(kept) - end)
+    return next((n for n in range(min(_ANCHOR, most), 0, -1) if kept.endswith(view[:n])), 0)
+
+
+def _recent(log: Path, since: int) -> tuple[bytes, int]:
+    """The last of the log, from the beginning of a line on, and how much of it was written after it was ``since`` long:
+    all of that is there."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            since = since if since <= size else 0  # shorter than it was: begun anew meanwhile
+            start = max(0, min(size - KEPT, since))
+            file.seek(start)
+            data = file.read()
+    except OSError:
+        return b"", 0
+    new = start + len(data) - since
+    cut = data.find(b"\n", 0, len(data) - new) + 1 if start else 0
+    return data[cut:], new
+
+
+def _arrived(connection: socket.socket, seconds: float) -> bytes:
+    """What the guest says within that time. Its end is left for the next read to find."""
+    deadline = time.monotonic() + seconds
+    data = b""
+    while select.select([connection], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        try:
+            chunk = connection.recv(_CHUNK)
+        except OSError:
+            break
+        if not chunk:
+            break
+        data += chunk
+    return data
+
+
+class _Bridge:
+    """Carries bytes between the terminal and the guest. Neither a guest that does not listen nor a long paste keep
+    the other direction, or the escape character, waiting. ``key`` None: there is no escape character."""
+
+    def __init__(self, connection: socket.socket, key: int | None) -> None:
+        self.connection = connection
+        self.key = key
+        self.reading = True
+        self.pending = b""
+
+    def run(self, first: bytes) -> _End:
+        """Until one side ends; ``first`` is written at once."""
+        _write(first)
+        while True:
+            poll = select.poll()
+            poll.register(self.connection, select.POLLIN | (select.POLLOUT if self.pending else 0))
+            if self.reading and (self.key is not None or len(self.pending) < _CHUNK):
+                poll.register(0, select.POLLIN)
+            events = dict(poll.poll())
+            if events.get(0) and self._typed():
+                return _End.LEFT
+            try:
+                if events.get(self.connection.fileno(), 0) & ~select.POLLOUT and self._heard():
+                    return _End.STOPPED
+                self._send()
+            except (ConnectionError, TimeoutError):
+                return _End.STOPPED
+
+    def _typed(self) -> bool:
+        """Take what was typed; whether that is all."""
+        try:
+            data = os.read(0, _CHUNK)
+        except OSError:  # the terminal is gone, or there is no stdin
+            data = b""
+        if not data:
+            self.reading = False
+            return self.key is not None
+        before, left, _ = data.partition(bytes([self.key])) if self.key is not None else (data, b"", b"")
+        self.pending += before
+        if left:
+            with contextlib.suppress(OSError):
+                self._send()
+        return bool(left)
+
+    def _heard(self) -> bool:
+        """Show what the guest says; whether it ended."""
+        try:
+            data = self.connection.recv(_CHUNK)
+        except BlockingIOError:
+            return False
+        _write(data)
+        return not data
+
+    def _send(self) -> None:
+        if self.pending:
+            with contextlib.suppress(BlockingIOError):
+                self.pending = self.pending[self.connection.send(self.pending) :]
+
+
+def _write(data: bytes) -> None:
+    """All of it to stdout, whichever way that is opened."""
+    while data:
+        try:
+            data = data[os.write(1, data) :]
+        except BlockingIOError:
+            select.select([], [1], [])
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[None]:
+    """The terminal hands on every key as it is, and shows every byte as it comes; afterwards it is as before."""
+    before = termios.tcgetattr(0) if os.isatty(0) else None
+    try:
+        if before is not None:
+            tty.setraw(0, termios.TCSANOW)  # what is typed already is for the guest
+        yield
+    finally:
+        if before is not None:
+            with contextlib.suppress(termios.error):  # the terminal is gone
+                termios.tcsetattr(0, termios.TCSANOW, before)  # TCSADRAIN would wait for one that is held by ^S
+        if os.isatty(1) and select.select([], [1], [], 0)[1]:
+            with contextlib.suppress(OSError):
+                os.write(1, _CALM)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP become exceptions, so that the terminal is put right first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for other in before:  # the second of two would come while we tidy up
+            signal.signal(other, signal.SIG_IGN)
+        raise _SignalledError(number)
+
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

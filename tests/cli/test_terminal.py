@@ -1,0 +1,353 @@
+"""The console in a real terminal, with guests that talk; and the kept log."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ovtasks.cli import terminal as ours
+from ovtasks.cli.terminal import console, follow, inert, overlap, tail
+from ovtasks.errors import InputError
+from tests.cli.guests import counter, echo, guest, number, qemu
+from tests.cli.tmux import Tmux, terminal, wait_for
+from tests.graph.workbench import ROOT
+
+PROGRAM = """
+import socket, sys
+from pathlib import Path
+from ovtasks.cli.terminal import console
+def connect():
+    found = socket.socket(socket.AF_UNIX)
+    found.connect("serial.sock")
+    return found
+Path("pid").write_text(str(__import__("os").getpid()))
+sys.exit(console(connect, Path("serial.log"), name="demo"))
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path, for sockets; the program is in it."""
+    with tempfile.TemporaryDirectory(prefix="ov-") as name:
+        (Path(name) / "console.py").write_text(PROGRAM, encoding="utf-8")
+        yield Path(name)
+
+
+def pid(folder: Path) -> int:
+    assert wait_for(lambda: (folder / "pid").exists() and (folder / "pid").stat().st_size > 0)
+    return int((folder / "pid").read_text(encoding="ascii"))
+
+
+def attach(screen: Tmux) -> None:
+    """Connect in the terminal; what its settings are before and after lands in files."""
+    command = f"PYTHONPATH={ROOT} {sys.executable} console.py"
+    screen.line(f"clear; stty -g >before; {command}; echo code=$?; stty -g >after; touch end")
+    screen.expect("connected to demo; ^] leaves")
+
+
+def unchanged(folder: Path) -> bool:
+    assert wait_for((folder / "end").exists)
+    return (folder / "before").read_text(encoding="ascii") == (folder / "after").read_text(encoding="ascii")
+
+
+def run(folder: Path, **options: object) -> subprocess.Popen[bytes]:
+    """Connect without a terminal."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "console.py"]
+    return subprocess.Popen(argv, cwd=folder, env=environment, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_keys_go_to_the_guest_and_the_escape_leaves(folder: Path) -> None:
+    with guest(folder) as vm, terminal(folder) as screen:
+        vm.say(b"booted\r\nlogin: ")
+        attach(screen)
+        screen.expect("login:")
+        assert screen.screen.count("booted") == 1
+        screen.type("r", "o", "C-c", "C-z", "C-d", "C-s", "C-q", "C-\\", "Up", "Enter", "ä")
+        assert wait_for(lambda: vm.said == b"ro\x03\x1a\x04\x13\x11\x1c\x1b[A\r" + "ä".encode()), vm.said
+        screen.type("x", "C-]")
+        screen.expect("left demo")
+        screen.expect("code=0")
+        assert vm.said.endswith(b"x") and unchanged(folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_restores_the_terminal(folder: Path, number: signal.Signals) -> None:
+    with guest(folder) as vm, terminal(folder) as screen:
+        attach(screen)
+        screen.type("x")
+        assert wait_for(lambda: vm.said == b"x")
+        os.kill(pid(folder), number)
+        screen.expect(f"code={128 + number}")
+        assert unchanged(folder)
+
+
+def test_an_exception_restores_the_terminal(folder: Path) -> None:
+    program = (folder / "console.py").read_text(encoding="utf-8")
+    broken = "ovtasks.cli.terminal._Bridge._typed = lambda self: 1 / 0\nsys.exit("
+    program = program.replace("sys.exit(", "import ovtasks.cli.terminal\n" + broken)
+    (folder / "console.py").write_text(program, encoding="utf-8")
+    with guest(folder), terminal(folder) as screen:
+        attach(screen)
+        screen.type("x")
+        screen.expect("ZeroDivisionError")
+        screen.expect("code=1")
+        assert unchanged(folder)
+
+
+def test_the_guest_stops(folder: Path) -> None:
+    with guest(folder) as vm, terminal(folder) as screen:
+        attach(screen)
+        assert wait_for(lambda: vm.connection is not None)
+        vm.say(b"Power down\r\n")
+        vm.stop()
+        screen.expect("demo has stopped")
+        screen.expect("code=0")
+        assert unchanged(folder) and "Power down" in screen.screen
+
+
+def test_the_terminal_goes_away(folder: Path) -> None:
+    with guest(folder) as vm, terminal(folder) as screen:
+        attach(screen)
+        screen.type("x")
+        assert wait_for(lambda: vm.said == b"x")
+        process = Path(f"/proc/{pid(folder)}")
+        assert process.exists()
+    assert wait_for(lambda: not process.exists())
+
+
+def test_a_guest_that_does_not_listen(folder: Path) -> None:
+    with guest(folder, echoes=False) as vm, terminal(folder) as screen:
+        attach(screen)
+        assert wait_for(lambda: vm.connection is not None)
+        (folder / "paste").write_bytes(b"x" * 900_000)
+        screen.do("load-buffer", str(folder / "paste"))
+        screen.do("paste-buffer")
+        vm.say(b"still here\r\n")
+        screen.expect("still here")
+        screen.type("C-]")
+        screen.expect("code=0")
+        assert unchanged(folder)
+
+
+def test_a_terminal_that_does_not_show(folder: Path) -> None:
+    """Held by a reader that does not read, as by ^S: SIGTERM ends the console all the same."""
+    master, slave = os.openpty()
+    with guest(folder) as vm:
+        process = run(folder, stdin=slave, stdout=slave, stderr=subprocess.DEVNULL, start_new_session=True)
+        assert wait_for(lambda: vm.connection is not None)
+        threading.Thread(target=lambda: vm.say(b"y" * 1_000_000), daemon=True).start()
+        state = Path(f"/proc/{process.pid}/wchan")
+        assert wait_for(state.exists)
+        time.sleep(0.5)  # until it writes into what is full
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+    os.close(slave)
+    os.close(master)
+
+
+def test_old_questions_are_not_answered_again(folder: Path) -> None:
+    with guest(folder) as vm, terminal(folder) as screen:
+        vm.say(b"begin \x1b[6n\x1b[c\x1b[31mred\x1b[0m end\r\n")
+        attach(screen)
+        screen.expect("begin red end")
+        screen.type("x")
+        assert wait_for(lambda: vm.said == b"x"), vm.said
+        vm.say(b"\x1b[6n")  # a live one is
+        assert wait_for(lambda: bytes(vm.said).endswith(b"R")), vm.said
+        screen.type("C-]")
+        screen.expect("code=0")
+
+
+def test_without_a_terminal(folder: Path) -> None:
+    with guest(folder) as vm:
+        vm.say(b"kept\r\n")
+        process = run(folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdin is not None
+        process.stdin.write(b"a\x1d\x03b\n")
+        process.stdin.close()
+        assert wait_for(lambda: vm.said == b"a\x1d\x03b\n")  # no character is special
+        vm.say(b"later\r\n")  # the end of stdin is not the end
+        vm.stop()
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.read() == b"kept\r\na\x1d\x03b\nlater\r\n"
+        assert process.stderr.read() == b"connected to demo\n\ndemo has stopped\n"
+        assert process.wait(60) == 0
+
+
+def test_interrupted_without_a_terminal(folder: Path) -> None:
+    with guest(folder) as vm:
+        process = run(folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        assert wait_for(lambda: vm.connection is not None)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+
+
+def test_a_real_vm(folder: Path) -> None:
+    with qemu(folder, echo(b"Hello from COM1\r\n")) as vm, terminal(folder) as screen:
+        assert wait_for(lambda: b"COM1" in (folder / "serial.log").read_bytes())
+        for turn in ("first", "second"):
+            (folder / "end").unlink(missing_ok=True)
+            attach(screen)
+            screen.expect("Hello from COM1")
+            screen.line(f"{turn} turn")
+            screen.expect(f"{turn} turn")
+            if turn == "first":
+                screen.type("C-]")
+                screen.expect("left demo")
+                assert unchanged(folder)
+        vm.terminate()
+        screen.expect("demo has stopped")
+        assert unchanged(folder) and b"first turn\rsecond turn\r" in (folder / "serial.log").read_bytes()
+
+
+def test_nothing_lost_nothing_twice(folder: Path) -> None:
+    """A guest that never stops talking, while we connect to it."""
+    with qemu(folder, counter()) as vm:
+        assert wait_for(lambda: (folder / "serial.log").stat().st_size > 2 * ours.KEPT)
+        for turn in range(5):
+            with (folder / "out").open("wb") as out:
+                process = run(folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL)
+                size = ours.KEPT * 3 // 2
+                assert wait_for(lambda: (folder / "out").stat().st_size > size)  # noqa: B023
+                if turn == 4:
+                    vm.terminate()
+                    assert process.wait(60) == 0
+                else:
+                    process.send_signal(signal.SIGINT)
+                    assert process.wait(60) == 130
+            lines = (folder / "out").read_bytes().split(b"\n")[:-1]
+            numbers = [number(line) for line in lines if re.fullmatch(rb"[A-P]{4}", line)]
+            assert len(numbers) > 0.99 * len(lines)  # QEMU 7.2 garbles its log a little while a console is slow
+            steps = [(after - before) % 65536 for before, after in pairwise(numbers)]
+            assert max(steps) <= 4 and min(steps) >= 1, [(n, step) for n, step in enumerate(steps) if step != 1]
+
+
+def test_a_shower_of_output_while_connecting(folder: Path) -> None:
+    """More than is kept is said while we connect; and a log that was begun anew."""
+    log = folder / "serial.log"
+    for size in (0, 5_000_000):
+        log.write_bytes(b"x" * size)
+        before = b"" if size else b"before"
+        near, far = socket.socketpair()
+        with near, far, log.open("ab" if not size else "wb") as file:
+            shower = b"".join(b"%07d\n" % n for n in range(40_000))
+            file.write(before + shower)
+            file.flush()
+            sender = threading.Thread(target=far.sendall, args=(shower + b"live",))
+            sender.start()
+            assert ours._joined(near, log, size) == before + shower + b"live"
+            sender.join()
+
+
+def test_overlap() -> None:
+    assert overlap(b"", b"abc") == 0
+    assert overlap(b"abc", b"") == 0
+    assert overlap(b"xabc", b"abcd") == 3
+    assert overlap(b"abab", b"abab") == 4
+    assert overlap(b"abc", b"xyz") == 0
+    assert overlap(b"a long one, b", b"b") == 1
+    text = b"".join(b"%d\r\n" % n for n in range(1000))
+    assert overlap(text.replace(b"500", b"5500"), text + b"more") == len(text)  # a byte twice in the log
+    assert overlap(text + b"\n", text + b"more") == len(text) + 1  # right at its end: one of too many
+    start = time.perf_counter()
+    assert overlap(b"x" * 100_000, b"x" * 200_000) == 100_000
+    assert overlap(b"x" * 100_000, b"y" + b"x" * 200_000) == 1 + 16
+    assert overlap(b"x" * 100_000 + b"y" * 70, b"x" * 200_000) == 0
+    assert time.perf_counter() - start < 5
+
+
+def test_the_log_is_cut_at_a_line(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    log = folder / "serial.log"
+    lines = [b"%08d\r\n" % n for n in range(10_000)]
+    log.write_bytes(b"".join(lines))
+    near, far = socket.socketpair()
+    far.close()
+    assert console(lambda: near, log, name="demo") == 0
+    shown = capfdbinary.readouterr().out.splitlines(keepends=True)
+    assert shown == lines[-len(shown) :] and len(shown) == ours.KEPT // 10
+
+
+@pytest.mark.parametrize("log", [None, "missing.log"])
+def test_without_a_log(folder: Path, log: str | None, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    near, far = socket.socketpair()
+    far.sendall(b"live")
+    far.close()
+    assert console(lambda: near, folder / log if log else None, name="demo") == 0
+    assert capfdbinary.readouterr().out == b"live"
+
+
+@pytest.mark.parametrize("escape", ["", "]", "^", "^é", "^]]"])
+def test_no_escape_character(escape: str) -> None:
+    near, far = socket.socketpair()
+    with near, far, pytest.raises(InputError, match="is no escape character"):
+        console(lambda: near, None, name="demo", escape=escape)
+
+
+def test_inert() -> None:
+    asks = b"\x05 \x1b[5n \x1b[?6n \x1b[c \x1b[>c \x1b[0x \x1b[18t \x1b[?2026$p \x1bP$qm\x1b\\ "
+    asks += b"\x1b]11;?\x07 \x1b]10;?\x1b\\"
+    assert inert(asks).strip() == b""
+    harmless = b"\x1b[2J\x1b[1;31mred\x1b[0m\x1b]0;title\x07\x1b[?25h\x1b[8;24;80t\x1bc\r\n"
+    assert inert(harmless) == harmless
+
+
+def test_tail(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert tail(log, 3) == b""
+    for end in (b"", b"\n"):
+        log.write_bytes(b"one\r\ntwo\rhalf\nthree" + end)
+        assert tail(log, 0) == b""
+        assert tail(log, 1) == b"three" + end
+        assert tail(log, 2) == b"two\rhalf\nthree" + end
+        assert tail(log, 3) == tail(log, 9) == log.read_bytes()
+    log.write_bytes(b"")
+    assert tail(log, 3) == b""
+    log.write_bytes(b"\n\n\n")
+    assert tail(log, 2) == b"\n\n"
+    log.write_bytes(b"x" * 200_000 + b"\n" + b"y" * 100_000 + b"\n")
+    assert tail(log, 1) == b"y" * 100_000 + b"\n"
+
+
+def test_follow(tmp_path: Path) -> None:
+    log, out = tmp_path / "log", tmp_path / "out"
+    over = threading.Event()
+    with out.open("wb") as file:
+        thread = threading.Thread(target=follow, args=(log, file), kwargs={"lines": 2, "until": over.is_set})
+        thread.start()
+
+        def expect(text: bytes) -> None:
+            assert wait_for(lambda: out.read_bytes() == text), out.read_bytes()
+
+        part = tmp_path / "part"
+        part.write_bytes(b"1\n2\n3\n")
+        part.rename(log)  # it appears
+        expect(b"2\n3\n")
+        with log.open("ab") as more:
+            more.write(b"4\n")
+        expect(b"2\n3\n4\n")
+        log.rename(tmp_path / "log.0")  # moved away, begun anew
+        part.write_bytes(b"5\n6\n7\n")
+        part.rename(log)
+        expect(b"2\n3\n4\n5\n6\n7\n")
+        log.write_bytes(b"")  # emptied
+        time.sleep(0.5)
+        with log.open("ab") as more:
+            more.write(b"8\n")
+        expect(b"2\n3\n4\n5\n6\n7\n8\n")
+        over.set()
+        thread.join(60)
+        assert not thread.is_alive()
