@@ -197,7 +197,7 @@ def _joined(connection: socket.socket, log: Path | None, since: int | None) -> b
         since = _size(log) or 0
     live = _arrived(connection, SETTLE)
     kept, new = _recent(log, since)
-    live += _arrived(connection, 0)
+    live += _arrived(connection, 0, new)
     return (inert(kept) if os.isatty(1) else kept) + live[overlap(kept[len(kept) - new :], live) :]
 
 
@@ -239,19 +239,22 @@ def _recent(log: Path, since: int) -> tuple[bytes, int]:
     return data[cut:], new
 
 
-def _arrived(connection: socket.socket, seconds: float) -> bytes:
-    """What the guest says within that time. Its end is left for the next read to find."""
+def _arrived(connection: socket.socket, seconds: float, enough: int = 0) -> bytes:
+    """What the guest says within that time; then what is there already, until it is ``enough``: one that never stops
+    talking is heard, not listened to for ever. Its end is left for the next read to find."""
     deadline = time.monotonic() + seconds
     data = b""
-    while select.select([connection], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    while True:
+        left = deadline - time.monotonic()
+        if (left <= 0 and len(data) >= enough) or not select.select([connection], [], [], max(0.0, left))[0]:
+            return data
         try:
             chunk = connection.recv(_CHUNK)
         except OSError:
-            break
+            return data
         if not chunk:
-            break
+            return data
         data += chunk
-    return data
 
 
 class _Bridge:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -145,15 +146,16 @@ def test_a_guest_that_does_not_listen(folder: Path) -> None:
 def test_a_terminal_that_does_not_show(folder: Path) -> None:
     """Held by a reader that does not read, as by ^S: SIGTERM ends the console all the same."""
     master, slave = os.openpty()
+    before = termios.tcgetattr(slave)
     with guest(folder) as vm:
         process = run(folder, stdin=slave, stdout=slave, stderr=subprocess.DEVNULL, start_new_session=True)
         assert wait_for(lambda: vm.connection is not None)
         threading.Thread(target=lambda: vm.say(b"y" * 1_000_000), daemon=True).start()
-        state = Path(f"/proc/{process.pid}/wchan")
-        assert wait_for(state.exists)
+        assert wait_for(lambda: not termios.tcgetattr(slave)[3] & termios.ECHO)
         time.sleep(0.5)  # until it writes into what is full
         process.terminate()
         assert process.wait(60) == -signal.SIGTERM
+        assert termios.tcgetattr(slave) == before
     os.close(slave)
     os.close(master)
 
@@ -189,9 +191,9 @@ def test_without_a_terminal(folder: Path) -> None:
 
 def test_interrupted_without_a_terminal(folder: Path) -> None:
     with guest(folder) as vm:
-        process = run(folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        assert wait_for(lambda: vm.connection is not None)
-        time.sleep(0.2)
+        vm.say(b"kept")
+        process = run(folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.read(4) == b"kept"
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
 
@@ -234,6 +236,21 @@ def test_nothing_lost_nothing_twice(folder: Path) -> None:
             assert len(numbers) > 0.99 * len(lines)  # QEMU 7.2 garbles its log a little while a console is slow
             steps = [(after - before) % 65536 for before, after in pairwise(numbers)]
             assert max(steps) <= 4 and min(steps) >= 1, [(n, step) for n, step in enumerate(steps) if step != 1]
+
+
+def test_what_is_said_while_connecting(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    log = folder / "serial.log"
+    near, far = socket.socketpair()
+
+    def connect() -> socket.socket:
+        log.write_bytes(b"before, during, after")  # "during" before we are connected
+        far.sendall(b"after")
+        far.close()
+        return near
+
+    log.write_bytes(b"before, ")
+    assert console(connect, log, name="demo") == 0
+    assert capfdbinary.readouterr().out == b"before, during, after"
 
 
 def test_a_shower_of_output_while_connecting(folder: Path) -> None:
