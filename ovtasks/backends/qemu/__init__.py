@@ -1,0 +1,169 @@
+"""VMs as plain QEMU processes: for hosts without libvirt.
+
+A VM's directory holds its definition (``argv.json``, the command line), ``qemu.pid``, ``qemu.log`` (what QEMU said) and
+what its emulated TPM remembers. The command line is rendered anew at every start.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ovtasks.backends.qemu import agent, process, program, swtpm
+from ovtasks.backends.qemu import status as status_
+from ovtasks.backends.qemu.process import PID_FILE, Process
+from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, connect, mapping
+from ovtasks.backends.qemu.start import launch, sweep
+from ovtasks.backends.qemu.status import DEFINITION
+from ovtasks.errors import InputError, OvError
+from ovtasks.host import accel
+from ovtasks.host.files import flock, write_atomic
+from ovtasks.host.packages import package_hint
+from ovtasks.instance.backend import Capabilities, Handle, Status
+from ovtasks.render.argv import (
+    AGENT_CHANNEL,
+    AGENT_SOCKET,
+    QMP_SOCKET,
+    SERIAL,
+    SERIAL_SOCKET,
+    STATUS_SOCKET,
+    argv,
+    needs_spice,
+)
+from ovtasks.render.machine import Machine
+
+LOCK = "qemu.lock"
+GRACE = 30.0
+"""Seconds that QEMU gets to write its buffers to the disk before it is killed."""
+
+
+class Qemu:
+    """The backend ``qemu``. It has no daemon and no connection: ``uri`` means nothing to it."""
+
+    kind = "qemu"
+
+    def probe(self, uri: str | None = None, *, start: bool = False) -> str:
+        found = program.features(accel.host_arch())
+        if uri is not None:
+            raise InputError(f"the backend qemu has no connection like {uri}", hint="backend: libvirt")
+        return f"QEMU {'.'.join(map(str, found.version))} ({found.binary})"
+
+    def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
+        found = program.features(arch)
+        return Capabilities(tuple(kind for kind in accel.usable(arch) if kind != "kvm" or found.kvm))
+
+    def render(self, machine: Machine) -> str:
+        return _text(_words(machine))
+
+    def defined(self, handle: Handle) -> str | None:
+        try:
+            return (handle.directory / DEFINITION).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def define(self, handle: Handle, machine: Machine) -> None:
+        write_atomic(handle.directory / DEFINITION, self.render(machine), mode=0o600)
+
+    def undefine(self, handle: Handle) -> None:
+        (handle.directory / DEFINITION).unlink(missing_ok=True)
+        if _find(handle) is None:
+            sweep(handle)
+
+    def start(self, handle: Handle, machine: Machine) -> None:
+        # A lock of its own, because what a second start sweeps away is what the first one is known by.
+        with flock(handle.directory / LOCK):
+            if _find(handle) is None:
+                words = _words(machine)
+                write_atomic(handle.directory / DEFINITION, _text(words), mode=0o600)
+                launch(handle, machine, words)
+
+    def shutdown(self, handle: Handle) -> None:
+        running = _running(handle)
+        try:
+            with connect(handle.sockets / QMP_SOCKET, running.pid) as qmp:
+                qmp.execute("system_powerdown")
+        except NoQmpError:
+            if _find(handle) is not None:
+                raise
+
+    def power_off(self, handle: Handle) -> None:
+        pid_file = handle.directory / PID_FILE
+        if (running := _find(handle)) is not None:
+            quits = _quit(handle.sockets / QMP_SOCKET, running)
+            if not (quits and process.wait(pid_file, GRACE)):
+                process.kill(pid_file)
+        swtpm.end(handle.directory)
+        sweep(handle)
+
+    def states(self, handles: Iterable[Handle]) -> Mapping[str, Status]:
+        return status_.states(handles)
+
+    def console(self, handle: Handle) -> socket.socket:
+        running = _running(handle)
+        path = handle.sockets / SERIAL_SOCKET
+        with connect(handle.sockets / STATUS_SOCKET, running.pid) as qmp:
+            device = _chardev(qmp, SERIAL)
+        if not str(device.get("filename")).startswith("disconnected:"):
+            raise OvError(f"another console of {handle.domain} is connected", hint="close it first (^] leaves)")
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(path))
+        except OSError as e:
+            connection.close()
+            raise OvError(f"the console of {handle.domain} cannot be reached: {e.strerror}", hint="ov vm list") from e
+        return connection
+
+    def addresses(self, handle: Handle) -> tuple[str, ...]:
+        running = _find(handle)
+        if running is None:
+            return ()
+        try:
+            with connect(handle.sockets / STATUS_SOCKET, running.pid, agent.DEADLINE) as qmp:
+                device = _chardev(qmp, AGENT_CHANNEL)
+        except (NoQmpError, SilentError, QmpError):
+            return ()
+        # the guest's side of the port is open only while an agent runs
+        return agent.addresses(handle.sockets / AGENT_SOCKET) if device.get("frontend-open") is True else ()
+
+
+def _words(machine: Machine) -> list[str]:
+    host = program.features(machine.arch)
+    if needs_spice(machine) and not host.spice:
+        hint = f"{package_hint('qemu-spice')}, or type: vnc"
+        raise InputError("libvirt.devices.graphics: QEMU has no SPICE here", hint=hint)
+    return argv(machine, host)
+
+
+def _text(words: list[str]) -> str:
+    return json.dumps(words, indent=1, ensure_ascii=False) + "\n"
+
+
+def _find(handle: Handle) -> Process | None:
+    return process.find(handle.directory / PID_FILE)
+
+
+def _running(handle: Handle) -> Process:
+    found = _find(handle)
+    if found is None:
+        raise OvError(f"{handle.domain} is not running", hint="ov vm start")
+    return found
+
+
+def _quit(path: Path, running: Process) -> bool:
+    """Whether QEMU was told to end."""
+    try:
+        with connect(path, running.pid) as qmp:
+            qmp.execute("quit")
+    except NoQmpError:
+        return True  # it is ending
+    except (SilentError, QmpError):
+        return False
+    return True
+
+
+def _chardev(qmp: Qmp, name: str) -> Mapping[str, object]:
+    answer = qmp.execute("query-chardev")
+    devices = [mapping(item) for item in answer] if isinstance(answer, list) else []
+    return next((device for device in devices if device.get("label") == name), {})

@@ -1,0 +1,111 @@
+"""QEMU's own words when it cannot start → errors that say what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError, RefusedError
+from ovtasks.host import accel, ports
+from ovtasks.host.packages import package_hint
+from ovtasks.render.machine import Machine
+
+TAIL_LINES = 15
+
+
+def missing_file(machine: Machine) -> OvError | None:
+    """An error for the first file that the machine needs and that is not there."""
+    again = f"ov vm create {machine.vm}" + (f" -i {machine.instance}" if machine.instance else "")
+    firmware = f"install the firmware's package; then `{again}` chooses anew"
+    wanted: tuple[tuple[str, Path | None, str], ...] = (
+        ("disk", machine.disk, f"`{again}` makes a new one, empty of what the old one held"),
+        ("seed", machine.seed, f"`{again}` writes it anew"),
+        ("firmware", machine.boot.code, firmware),
+        ("firmware's variables", machine.boot.nvram, f"`{again}` copies the template anew"),
+    )
+    for name, path, hint in wanted:
+        if path is not None and not path.is_file():
+            return OvError(f"the {name} of {machine.domain} is missing: {path}", hint=hint)
+    return None
+
+
+def explain(said: str, machine: Machine, status: int | None, log: Path) -> OvError:
+    """The error for what QEMU said before it ended with ``status``."""
+    for pattern, make in _KNOWN:
+        if found := re.search(pattern, said):
+            return make(found, machine)
+    end = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+    lines = "\n".join(f"  | {line}" for line in said.rstrip().splitlines()[-TAIL_LINES:])
+    return OvError(f"QEMU {end}" + (f":\n{lines}" if lines else ""), hint=f"all that it said is in {log}")
+
+
+def _port(found: re.Match[str], machine: Machine) -> OvError:
+    protocol, address, port = found["protocol"], found["address"], int(found["port"])
+    owner = ports.owner(port, protocol, address)
+    if owner is None and port < 1024:
+        return OvError(f"port {port} may only be opened by root", hint="forward a port above 1023")
+    hint = "end that program, or choose another port (network.port_forwards, ssh.port)"
+    return OvError(f"port {port} ({protocol}) of {address} is taken by {owner or 'another process'}", hint=hint)
+
+
+def _locked(found: re.Match[str], machine: Machine) -> OvError:
+    hint = "a disk can only be in one machine at a time; look for another QEMU, qemu-img or qemu-nbd (ps, fuser)"
+    return RefusedError(f"a disk of {machine.domain} is in use by another process", hint=hint)
+
+
+def _not_opened(found: re.Match[str], machine: Machine) -> OvError:
+    path, reason = found["path"], found["reason"].strip().lower()
+    if "no such file" in reason:
+        return OvError(f"{path} is missing", hint=f"{machine.disk} is or stands on it; bring it back")
+    return OvError(f"{path} cannot be opened: {reason}", hint=f"ls -l '{path}'")
+
+
+def _kvm(found: re.Match[str], machine: Machine) -> OvError:
+    try:
+        accel.choose("kvm", machine.arch)
+    except OvError as e:
+        return e
+    return OvError(f"KVM cannot be used: {found[0].strip()}", hint="accel: tcg emulates the CPU, ten times slower")
+
+
+def _bridge(found: re.Match[str], machine: Machine) -> OvError:
+    bridge = machine.nic.bridge or "br0"
+    if "denied by acl" in found[0] or "acl file" in found[0]:
+        hint = f"as root: echo 'allow {bridge}' >> /etc/qemu/bridge.conf"
+        return OvError(f"qemu-bridge-helper may not use the bridge {bridge}", hint=hint)
+    hint = f"it must exist (ip link show {bridge}), and qemu-bridge-helper must be setuid root"
+    return OvError(f"the bridge {bridge} cannot be joined: {found[0].strip()}", hint=hint)
+
+
+def _memory(found: re.Match[str], machine: Machine) -> OvError:
+    hint = "less `ram`, or end another machine; free -h"
+    return OvError(f"the host has no {machine.ram >> 20} MiB of memory for {machine.domain}", hint=hint)
+
+
+def _input(field: str, hint: str) -> Callable[[re.Match[str], Machine], OvError]:
+    return lambda found, machine: InputError(f"{field}: {found[0].strip()}", hint=hint)
+
+
+def _firmware_missing(found: re.Match[str], machine: Machine) -> OvError:
+    return OvError(f"QEMU's BIOS is not installed: {found[0].strip()}", hint=package_hint("seabios"))
+
+
+def _twice(found: re.Match[str], machine: Machine) -> OvError:
+    return RefusedError(f"{machine.domain} is just being started by another process", hint="wait for it: ov vm list")
+
+
+_KNOWN: tuple[tuple[str, Callable[[re.Match[str], Machine], OvError]], ...] = (
+    (r"Could not set up host forwarding rule '(?P<protocol>tcp|udp):(?P<address>[\d.]+):(?P<port>\d+)-", _port),
+    (r"Failed to get (?:shared )?\"[\w ]+\" lock", _locked),
+    (r"Cannot lock pid file", _twice),
+    (r"Could not access KVM kernel module.*|[Ff]ailed to initialize kvm.*|kvm_create_vm.*failed.*", _kvm),
+    (r".*(?:denied by acl file|parse default acl file|failed to get mtu of bridge|failed to add interface).*", _bridge),
+    (r".*bridge helper failed.*|.*launch bridge helper.*", _bridge),
+    (r".*(?:cannot set up guest memory|Cannot allocate memory).*", _memory),
+    (r"could not load PC BIOS.*", _firmware_missing),
+    (r"[Uu]nsupported machine type.*", _input("machine", "qemu-system-x86_64 -machine help lists them")),
+    (r"unable to find CPU model.*", _input("libvirt.cpu.model", "qemu-system-x86_64 -cpu help lists them")),
+    (r"(?:Invalid SMP CPUs|Number of .*CPUs requested).*", _input("cpus", "fewer, or another `machine`")),
+    (r"Could not open '(?P<path>[^']+)': (?P<reason>.*)", _not_opened),
+)

@@ -1,0 +1,108 @@
+"""Starting one VM: its files, its TPM, QEMU, and the proof that it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ovtasks.backends.qemu import process, swtpm
+from ovtasks.backends.qemu.faults import explain, missing_file
+from ovtasks.backends.qemu.process import PID_FILE
+from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
+from ovtasks.errors import OvError
+from ovtasks.host.files import write_atomic
+from ovtasks.host.run import spawn
+from ovtasks.instance.backend import Handle
+from ovtasks.render.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, oem_files, tpm_version
+from ovtasks.render.argv_devices import SPICE_SOCKET, TPM_SOCKET
+from ovtasks.render.machine import Machine
+
+LOG = "qemu.log"
+DEADLINE = 120.0
+"""Seconds until QEMU has made its machine and answers: for a busy host, and much memory."""
+SETTLE = 10.0
+"""Seconds that a QEMU that was just started gets to write its process id down."""
+_SOCKETS = (AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, SPICE_SOCKET, TPM_SOCKET)
+
+
+def launch(handle: Handle, machine: Machine, words: Sequence[str]) -> None:
+    """Start QEMU with the command line ``words`` and wait until its machine is up. Nothing of the VM runs now.
+
+    :raises OvError: it does not start, with the reason; then nothing is left running.
+    """
+    if (error := missing_file(machine)) is not None:
+        raise error
+    log = handle.directory / LOG
+    before = log.stat().st_size if log.exists() else 0
+    secrets = oem_files(machine)
+    sweep(handle)
+    machine.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    machine.serial_log.touch(mode=0o600)
+    status: Callable[[], int | None] = bool  # nothing was started: ended, with status 0
+    try:
+        for path, content in secrets.items():
+            write_atomic(path, content, mode=0o600)
+        if (version := tpm_version(machine)) is not None:
+            swtpm.start(handle.directory, machine.sockets, version)
+        status = spawn([*words, "-pidfile", str(handle.directory / PID_FILE)], log)
+        ended = _wait(handle, status)
+    except BaseException:
+        _abandon(handle, status)
+        raise
+    finally:
+        for path in secrets:
+            path.unlink(missing_ok=True)
+    if ended is not None:
+        _abandon(handle, status)
+        raise explain(_since(log, before), machine, ended, log)
+
+
+def sweep(handle: Handle) -> None:
+    """Remove sockets and secrets that a QEMU which was killed left. Only for a VM that does not run."""
+    (handle.directory / PID_FILE).unlink(missing_ok=True)
+    for name in _SOCKETS:
+        (handle.sockets / name).unlink(missing_ok=True)
+    for pattern in ("oem-*", ".oem-*.part"):
+        for path in handle.sockets.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def _abandon(handle: Handle, status: Callable[[], int | None]) -> None:
+    """Kill whatever of the VM runs and remove what it leaves; ``status`` is QEMU's exit status."""
+    pid_file = handle.directory / PID_FILE
+    until = time.monotonic() + SETTLE
+    while status() is None and process.find(pid_file) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    process.kill(pid_file)
+    swtpm.end(handle.directory, grace=0.0)
+    sweep(handle)
+
+
+def _wait(handle: Handle, status: Callable[[], int | None]) -> int | None:
+    """Wait until QEMU answers; its exit status if it ends instead."""
+    until = time.monotonic() + DEADLINE
+    pause = 0.01
+    while (ended := status()) is None:
+        running = process.find(handle.directory / PID_FILE)
+        if running is not None:
+            try:
+                with connect(handle.sockets / QMP_SOCKET, running.pid, max(until - time.monotonic(), 0.01)) as qmp:
+                    qmp.execute("query-status")
+                return None
+            except NoQmpError:
+                pass  # not yet, or it is ending
+            except SilentError:
+                pass
+        if time.monotonic() > until:
+            hint = f"look at {handle.directory / LOG}; is the host overloaded?"
+            raise OvError(f"QEMU did not get its machine ready within {DEADLINE:g} s", hint=hint)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+    return ended
+
+
+def _since(log: Path, offset: int) -> str:
+    with log.open("rb") as file:
+        file.seek(offset)
+        return file.read().decode(errors="replace")

@@ -1,0 +1,100 @@
+"""What runs, and how: for ``ov vm list``."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping
+
+from ovtasks.backends.qemu import process
+from ovtasks.backends.qemu.process import PID_FILE, Process
+from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, mapping
+from ovtasks.instance.backend import Handle, State, Status
+from ovtasks.render.argv import QMP_SOCKET, STATUS_SOCKET
+
+DEFINITION = "argv.json"
+DEADLINE = 3.0
+"""Seconds for all VMs together: they are asked at once, and one that hangs does not hold up the others for longer."""
+STARTING = 30.0
+"""Seconds after its start during which a QEMU without a socket is one that is starting, not one that is ending."""
+
+# QEMU's run states (its QMP reference, RunState) that do not speak for themselves. "prelaunch": started with -S.
+_NOTES = {
+    "io-error": "halted: the disk cannot be read or written (is the host's full?)",
+    "internal-error": "halted: QEMU or KVM has failed",
+    "guest-panicked": "halted: the guest's kernel has panicked",
+    "watchdog": "halted by its watchdog",
+}
+
+
+def states(handles: Iterable[Handle]) -> Mapping[str, Status]:
+    """By domain."""
+    found = {handle: process.find(handle.directory / PID_FILE) for handle in handles}
+    until = time.monotonic() + DEADLINE
+    with contextlib.ExitStack() as stack:
+        questions: dict[Handle, Qmp | State | str] = {}
+        for handle, running in found.items():
+            if running is not None:
+                questions[handle] = _ask(handle, running, until)
+                if isinstance(question := questions[handle], Qmp):
+                    stack.callback(question.close)
+        return {
+            handle.domain: _stopped(handle) if running is None else _status(questions[handle], running)
+            for handle, running in found.items()
+        }
+
+
+def _stopped(handle: Handle) -> Status:
+    if not (handle.directory / DEFINITION).exists():
+        return Status(State.UNDEFINED)
+    abrupt = (handle.directory / PID_FILE).exists()
+    return Status(State.STOPPED, note="QEMU was killed, or the host went down" if abrupt else None)
+
+
+def _ask(handle: Handle, running: Process, until: float) -> Qmp | State | str:
+    """A connection with the questions sent, or what is known without one."""
+    for name in (STATUS_SOCKET, QMP_SOCKET):
+        left = max(until - time.monotonic(), 0.01)
+        try:
+            qmp = Qmp(handle.sockets / name, running.pid, left)
+        except NoQmpError:
+            continue
+        except SilentError as e:
+            return e.message
+        try:
+            qmp.send("query-status")
+            qmp.send("query-memory-size-summary")
+        except (NoQmpError, SilentError) as e:
+            qmp.close()
+            return State.STOPPING if isinstance(e, NoQmpError) else e.message
+        return qmp
+    return State.RUNNING if running.uptime < STARTING else State.STOPPING
+
+
+def _status(question: Qmp | State | str, running: Process) -> Status:
+    """``memory`` is what the guest was given."""
+    if isinstance(question, State):
+        words = "QEMU is starting" if question is State.RUNNING else None
+        return Status(question, uptime=running.uptime, pid=running.pid, note=words)
+    if isinstance(question, str):
+        return Status(State.RUNNING, uptime=running.uptime, pid=running.pid, note=question)
+    memory: int | None = None
+    note: str | None = None
+    try:
+        # 1 was qmp_capabilities
+        word = str(mapping(question.receive(2)).get("status"))
+        state = _state(word)
+        note = _NOTES.get(word)
+        sizes = mapping(question.receive(3))
+        memory = sum(int(str(sizes.get(key, 0))) for key in ("base-memory", "plugged-memory"))
+    except NoQmpError:
+        state = State.STOPPING
+    except (SilentError, QmpError) as e:
+        state, note = State.RUNNING, e.message
+    return Status(state, memory, running.uptime, running.pid, note)
+
+
+def _state(word: str) -> State:
+    if word in {"running", "finish-migrate", "debug"}:
+        return State.RUNNING
+    return State.STOPPING if word == "shutdown" else State.PAUSED

@@ -1,0 +1,221 @@
+"""Machine → the command line of a QEMU. Pure: the same machine on the same QEMU gives the same words.
+
+Syntax: qemu(1). Everything stands on the command line but the OEM strings: they may hold a private key, and everybody
+on the host can read a command line. QEMU reads each from a file whose name is made from the content; the caller writes
+those of :func:`oem_files` before QEMU starts, and may remove them once it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from ovtasks.errors import InputError
+from ovtasks.render.argv_devices import AGENT, LIBVIRT_HINT, Extras, extras
+from ovtasks.render.machine import Machine
+from ovtasks.render.option import device, option
+from ovtasks.spec.model import Firmware, MiB, PortForward
+
+QMP_SOCKET = "qmp.sock"
+"""QEMU's control socket, for the verbs (and for people)."""
+STATUS_SOCKET = "status.sock"
+"""A second one, for those who only look: a QMP socket serves one client at a time."""
+SERIAL_SOCKET = "console.sock"
+AGENT_SOCKET = "agent.sock"
+SERIAL, AGENT_CHANNEL = "serial0", "agent0"
+"""What QEMU calls the character devices behind the serial port and the guest agent's channel."""
+
+_MODELS = {"virtio": "virtio-net-pci"}
+
+
+@dataclass(frozen=True)
+class QemuFeatures:
+    """What one QEMU program can do, as asked of itself. ``sandbox``: its seccomp filter works here.
+
+    ``user_network``: SLiRP was built in. ``spice``: it was, or its modules are installed. ``devices`` are all models
+    that ``-device`` takes.
+    """
+
+    binary: str
+    version: tuple[int, int]
+    sandbox: bool
+    user_network: bool
+    spice: bool
+    kvm: bool
+    devices: frozenset[str]
+
+
+def argv(machine: Machine, host: QemuFeatures) -> list[str]:
+    """The whole command line, but for what makes a process of it (pid file, log).
+
+    :raises InputError: the spec asks for what plain QEMU, or this one, does not have; the field is named.
+    """
+    extra = extras(machine)
+    words = [
+        host.binary,
+        *("-name", option(None, guest=machine.domain, **{"debug-threads": "on"})),
+        *("-uuid", machine.uuid, "-nodefaults", "-no-user-config", "-msg", "timestamp=on"),
+        *(_sandbox(machine) if host.sandbox else ()),
+        *_processor(machine, extra),
+        *_firmware(machine),
+        *_network(machine, host),
+        *_disks(machine),
+        *_channels(machine),
+        *extra.words,
+        *("-display", "none"),
+        *_smbios(machine),
+    ]
+    _check_devices(words, host)
+    return words
+
+
+def tpm_version(machine: Machine) -> str | None:
+    """``2.0`` or ``1.2`` when a TPM has to be emulated beside QEMU, at :data:`~.argv_devices.TPM_SOCKET`."""
+    return extras(machine).tpm
+
+
+def needs_spice(machine: Machine) -> bool:
+    """Whether the command line has words that only a QEMU with SPICE understands."""
+    return extras(machine).spice
+
+
+def oem_files(machine: Machine) -> dict[Path, bytes]:
+    """The files that QEMU reads the OEM strings from, in their order. They may be secret."""
+    texts = [text.encode() for text in machine.oem_strings if text]
+    return {machine.sockets / f"oem-{hashlib.sha256(text).hexdigest()[:16]}": text for text in texts}
+
+
+def _sandbox(machine: Machine) -> tuple[str, str]:
+    """As libvirt does. A bridge needs qemu-bridge-helper, a setuid program that QEMU starts."""
+    deny = "allow" if machine.nic.mode == "bridge" else "deny"
+    return "-sandbox", option("on", obsolete="deny", elevateprivileges=deny, spawn=deny, resourcecontrol="deny")
+
+
+def _processor(machine: Machine, extra: Extras) -> list[str]:
+    kind = machine.machine
+    properties: dict[str, object] = dict(extra.machine)
+    if machine.boot.smm:
+        properties["smm"] = "on"
+    if kind == "virt" or kind.startswith("virt-"):
+        properties["gic-version"] = "max" if machine.arch == "aarch64" else None
+    if machine.boot.code is not None:
+        properties |= {"pflash0": "firmware", "pflash1": "nvram" if machine.boot.nvram else None}
+    own = "host" if machine.accel == "kvm" else "max"
+    # Five-level page tables cost a third of the speed when every walk is emulated.
+    slow = {"la57": "off"} if machine.accel == "tcg" and machine.arch == "x86_64" and extra.cpu_model is None else {}
+    return [
+        *("-machine", option(kind, **properties), "-accel", machine.accel),
+        *("-cpu", option(extra.cpu_model or own, **slow, **extra.cpu)),
+        *("-smp", str(machine.cpus), "-m", f"size={-(-machine.ram // MiB)}M", "-rtc", "base=utc"),
+    ]
+
+
+def _firmware(machine: Machine) -> Iterator[str]:
+    boot = machine.boot
+    if boot.code is None:
+        if boot.firmware is not Firmware.BIOS:
+            raise InputError(f"firmware: no files are known for {boot.firmware}", hint="install the firmware's package")
+        return
+    if boot.smm:
+        if machine.arch != "x86_64" or "q35" not in machine.machine:
+            raise InputError(
+                f"firmware: this one needs system management mode, which {machine.machine} has not",
+                hint="machine: q35, or another firmware",
+            )
+        # Without the first, the guest could write the variables past the firmware; the firmware demands the second.
+        yield from ("-global", option(None, driver="cfi.pflash01", property="secure", value="on"))
+        yield from ("-global", option(None, driver="ICH9-LPC", property="disable_s3", value=1))
+    yield from _file("firmware", boot.code_format, boot.code, **{"read-only": "on"})
+    if boot.nvram is not None:
+        yield from _file("nvram", boot.nvram_format, boot.nvram)
+
+
+def _file(node: str, driver: str, path: Path, **values: object) -> tuple[str, str]:
+    """A block device that no machine has yet."""
+    known: dict[str, object] = {"driver": driver, "node-name": node, **values}
+    return "-blockdev", option(None, **known, **{"file.driver": "file", "file.filename": path})
+
+
+# PCI addresses are fixed, so that a network card keeps its name in the guest whatever else comes and goes.
+def _network(machine: Machine, host: QemuFeatures) -> Iterator[str]:
+    nic = machine.nic
+    if nic.mode == "user":
+        if not host.user_network or nic.stack != "slirp":
+            raise InputError(
+                f"network.mode: {host.binary} has no user networking of its own"
+                if not host.user_network
+                else f"network: the backend qemu does not use {nic.stack}",
+                hint=LIBVIRT_HINT if host.user_network else "mode: bridge, or backend: libvirt with passt",
+            )
+        forwards = [f"hostfwd={_forward(forward)}" for forward in nic.forwards]
+        yield from ("-netdev", ",".join(["user,id=net0", *forwards]))
+    elif nic.mode == "bridge":
+        if nic.forwards:
+            raise InputError("network.port_forwards: a bridged VM has an address of its own", hint="remove them")
+        yield from ("-netdev", option("bridge", id="net0", br=nic.bridge or "br0"))
+    else:
+        raise InputError(
+            f"network.mode: {nic.mode} is a network of libvirt, which the backend qemu cannot join",
+            hint="backend: libvirt, or mode: user or bridge",
+        )
+    # No romfile: a VM without a bootable disk shall say so instead of asking the network for minutes.
+    model = _MODELS.get(nic.model, nic.model)
+    yield from device(model, id="nic0", netdev="net0", mac=nic.mac, romfile="", addr="0x2")
+
+
+def _forward(forward: PortForward) -> str:
+    """``tcp:127.0.0.1:2222-:22``; the guest's side is the first address that SLiRP's DHCP gives."""
+    if not isinstance(ipaddress.ip_address(forward.address), ipaddress.IPv4Address):
+        raise InputError(
+            f"network.port_forwards: QEMU's user networking cannot listen on {forward.address}",
+            hint="an IPv4 address of this host, or backend: libvirt",
+        )
+    return f"{forward.protocol}:{forward.address}:{forward.host}-:{forward.guest}"
+
+
+def _disks(machine: Machine) -> Iterator[str]:
+    """The seed is a disk, not a CD-ROM: cloud kernels lack the driver for those (SATA)."""
+    yield from _file("disk", "qcow2", machine.disk, discard="unmap", **{"detect-zeroes": "unmap"})
+    yield from device("virtio-blk-pci", id="disk0", drive="disk", bootindex=1, addr="0x3")
+    if machine.seed is not None:
+        yield from _file("seed", "raw", machine.seed, **{"read-only": "on"})
+        yield from device("virtio-blk-pci", id="seed0", drive="seed", addr="0x4")
+
+
+def _channels(machine: Machine) -> Iterator[str]:
+    """The serial port, the guest agent's channel, QEMU's own control."""
+    log = {"logfile": machine.serial_log, "logappend": "on"}
+    yield from ("-chardev", _listener(SERIAL, machine.sockets / SERIAL_SOCKET, **log))
+    yield from ("-serial", f"chardev:{SERIAL}")
+    yield from device("virtio-serial-pci", id="channels", addr="0x5")
+    yield from ("-chardev", _listener(AGENT_CHANNEL, machine.sockets / AGENT_SOCKET))
+    yield from device("virtserialport", id="agent", chardev=AGENT_CHANNEL, name=AGENT)
+    for name, socket in (("qmp", QMP_SOCKET), ("status", STATUS_SOCKET)):
+        yield from ("-chardev", _listener(name, machine.sockets / socket))
+        yield from ("-mon", option(None, chardev=name, mode="control"))
+
+
+def _listener(name: str, path: Path, **values: object) -> str:
+    if len(os.fsencode(path)) > 107:  # unix(7): 108 with the ending zero byte
+        raise InputError(f"{path} is too long for a socket", hint="a shorter $XDG_DATA_HOME")
+    return option("socket", id=name, path=path, server="on", wait="off", **values)
+
+
+def _smbios(machine: Machine) -> Iterator[str]:
+    for path in oem_files(machine):
+        yield from ("-smbios", option(None, type=11, path=path))
+
+
+def _check_devices(words: list[str], host: QemuFeatures) -> None:
+    for name, value in pairwise(words):
+        model = value.partition(",")[0]
+        if name == "-device" and model not in host.devices:
+            raise InputError(
+                f"this QEMU has no device {model}",
+                hint=f"{host.binary} -device help lists those it has; some distributions package devices separately",
+            )
