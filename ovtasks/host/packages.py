@@ -46,6 +46,13 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "libvirt",
         "suse": "libvirt-daemon-qemu",
     },
+    "virtlogd": {
+        "debian": "libvirt-daemon",
+        "fedora": "libvirt-daemon-log",
+        "arch": "libvirt",
+        "suse": "libvirt-daemon-log",
+    },
+    "python3-libvirt": {"arch": "libvirt-python", "suse": "python3-libvirt-python"},
     "systemd-tmpfiles": {"debian": "systemd", "fedora": "systemd", "arch": "systemd", "suse": "systemd"},
     "virt-xml-validate": {
         "debian": "libvirt-clients",
