@@ -1,0 +1,94 @@
+"""VMs run by libvirt, in the user's own session unless another connection is asked for.
+
+The connection is :attr:`Handle.uri`, else ``OV_LIBVIRT_URI``, else ``qemu:///session``. libvirt's domains are named as
+ours; the uuid says whether one of that name is ours.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping
+
+from ovtasks.errors import InputError
+from ovtasks.instance.backend import Capabilities, Handle, Status
+from ovtasks.render.machine import Machine
+
+
+class Libvirt:
+    """The backend ``libvirt``; see :class:`ovtasks.instance.backend.Backend`. It has no state of its own."""
+
+    kind = "libvirt"
+
+    def probe(self, uri: str | None = None, *, start: bool = False) -> str:
+        from ovtasks.backends.libvirt import session
+        from ovtasks.backends.libvirt.check import version
+        from ovtasks.backends.libvirt.errors import translated
+
+        name = session.uri_of(uri)
+        session.load()
+        if not start and session.is_own_session(name):
+            return session.ensure_session(start=False)
+        daemon = session.connection(name)
+        with translated(f"ask {name}", name):
+            if daemon.getType() != "QEMU":
+                raise InputError(
+                    f"{name} is not libvirt's QEMU driver", hint="qemu:///session, qemu+ssh://HOST/session"
+                )
+            return f"libvirt {version(daemon.getLibVersion())} at {name}"
+
+    def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
+        from ovtasks.backends.libvirt.features import capabilities
+
+        return capabilities(arch, machine, uri)
+
+    def render(self, machine: Machine, uri: str | None = None) -> str:
+        from ovtasks.backends.libvirt.features import host_features
+        from ovtasks.render.domain import domain_xml
+
+        return domain_xml(machine, host_features(machine.arch, machine.machine, machine.accel, uri))
+
+    def defined(self, handle: Handle) -> str | None:
+        from ovtasks.backends.libvirt.definition import defined
+
+        return defined(handle)
+
+    def define(self, handle: Handle, machine: Machine) -> None:
+        from ovtasks.backends.libvirt.definition import define
+
+        define(handle, self.render(machine, handle.uri), autostart=machine.autostart)
+
+    def undefine(self, handle: Handle) -> None:
+        from ovtasks.backends.libvirt.definition import undefine
+
+        undefine(handle)
+
+    def start(self, handle: Handle, machine: Machine) -> None:
+        """What runs is the definition in place, so ``machine`` must be what was defined."""
+        from ovtasks.backends.libvirt.power import start
+
+        start(handle)
+
+    def shutdown(self, handle: Handle) -> None:
+        from ovtasks.backends.libvirt.power import shutdown
+
+        shutdown(handle)
+
+    def power_off(self, handle: Handle) -> None:
+        from ovtasks.backends.libvirt.power import power_off
+
+        power_off(handle)
+
+    def states(self, handles: Iterable[Handle]) -> Mapping[str, Status]:
+        from ovtasks.backends.libvirt.states import states
+
+        return states(handles)
+
+    def console(self, handle: Handle) -> socket.socket:
+        from ovtasks.backends.libvirt.console import console
+
+        return console(handle)
+
+    def addresses(self, handle: Handle) -> tuple[str, ...]:
+        from ovtasks.backends.libvirt.addresses import addresses
+
+        return addresses(handle)

@@ -1,0 +1,68 @@
+"""The serial console: libvirt's stream, made a socket by two threads."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from ovtasks.backends.libvirt.definition import find
+from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.session import load, open_connection, uri_of
+from ovtasks.errors import OvError
+from ovtasks.instance.backend import Handle
+
+if TYPE_CHECKING:
+    import libvirt
+
+CHUNK = 65536
+
+
+def console(handle: Handle) -> socket.socket:
+    """The first serial port. Closing the socket frees the console; its end of file means that the VM ended.
+
+    It has a connection of its own: a process that ends lets the console go, however it ends.
+
+    :raises OvError: not running, or another console is connected; that one is never thrown out.
+    """
+    libvirt = load()
+    with translated(f"connect to the console of {handle.domain}", handle.domain):
+        daemon = open_connection(uri_of(handle.uri))
+        domain = find(daemon, handle)
+        if domain is None or not domain.isActive():
+            raise OvError(f"{handle.domain} is not running", hint="ov vm start; ov vm logs shows what it said")
+        stream = daemon.newStream(0)
+        try:
+            domain.openConsole(None, stream, 0)
+        except libvirt.libvirtError as e:
+            if e.get_error_code() == libvirt.VIR_ERR_OPERATION_FAILED and "console session" in str(e):
+                raise OvError(
+                    f"another console of {handle.domain} is connected",
+                    hint=f"leave it there (^]); virsh console --force {handle.domain} throws it out",
+                ) from e
+            raise
+    ours, theirs = socket.socketpair()
+    for pump in (_to_socket, _from_socket):
+        threading.Thread(target=pump, args=(daemon, stream, ours), daemon=True, name=f"console {pump.__name__}").start()
+    return theirs
+
+
+def _to_socket(daemon: libvirt.virConnect, stream: libvirt.virStream, ours: socket.socket) -> None:
+    """What the guest says. Both pumps hold ``daemon``: the connection lives as long as one of them."""
+    with contextlib.suppress(load().libvirtError, OSError):
+        while data := stream.recv(CHUNK):
+            ours.sendall(data)
+    with contextlib.suppress(OSError):
+        ours.shutdown(socket.SHUT_RDWR)  # the other pump then ends too
+
+
+def _from_socket(daemon: libvirt.virConnect, stream: libvirt.virStream, ours: socket.socket) -> None:
+    """What is typed; at its end the console is free for others."""
+    with contextlib.suppress(load().libvirtError, OSError):
+        while data := ours.recv(CHUNK):
+            while data:
+                data = data[stream.send(data) :]
+    with contextlib.suppress(load().libvirtError):
+        stream.abort()
+    ours.close()

@@ -1,0 +1,162 @@
+"""Definitions: put in place, remembered, found again, removed.
+
+libvirt rewrites what it is given (addresses, defaults). So beside the instance stands our own text, with the digest of
+libvirt's version of it: while that digest is the same, nobody else has changed the definition.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
+from ovtasks.errors import RefusedError
+from ovtasks.host.files import write_atomic
+from ovtasks.instance.backend import Handle
+
+if TYPE_CHECKING:
+    import libvirt
+
+TEXT = "definition.xml"
+DIGESTS = "definition.json"
+
+
+def find(daemon: libvirt.virConnect, handle: Handle) -> libvirt.virDomain | None:
+    """Our domain; None: there is none. Its uuid, written once into the instance, says that it is ours.
+
+    :raises RefusedError: a domain of that name is somebody else's, or ours has been renamed.
+    """
+    libvirt = load()
+    try:
+        domain = daemon.lookupByName(handle.domain)
+    except libvirt.libvirtError as e:
+        if e.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+    else:
+        if domain.UUIDString() == handle.uuid:
+            return domain
+        raise RefusedError(
+            f"libvirt has a domain {handle.domain} that is not ours (its uuid is {domain.UUIDString()})",
+            hint=f"virsh domrename {handle.domain} ANOTHER-NAME, or remove it, or use another instance name (-i)",
+        )
+    try:
+        renamed = daemon.lookupByUUIDString(handle.uuid)
+    except libvirt.libvirtError as e:
+        if e.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return None
+    raise RefusedError(
+        f"somebody renamed the domain {handle.domain} to {renamed.name()}",
+        hint=f"virsh domrename {renamed.name()} {handle.domain}",
+    )
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    text: str
+    dump: str  # digest of libvirt's version
+
+
+def defined(handle: Handle) -> str | None:
+    """Our text, if it is still what libvirt has."""
+    with translated(f"look at {handle.domain}", handle.domain):
+        domain = find(connection(handle.uri), handle)
+        known = _remembered(handle.directory)
+        if domain is None or known is None or not domain.isPersistent():
+            return None
+        return known.text if _digest(_dump(domain)) == known.dump else None
+
+
+def define(handle: Handle, text: str, *, autostart: bool) -> None:
+    """Put ``text`` in place. A VM that was saved to disk starts afresh when its definition changed.
+
+    :raises OvError: libvirt does not take it.
+    """
+    libvirt = load()
+    with translated(f"define {handle.domain}", handle.domain):
+        daemon = connection(handle.uri)
+        old = find(daemon, handle)
+        if old is not None:
+            known = _remembered(handle.directory)
+            if old.hasManagedSaveImage() and (known is None or known.text != text):
+                old.managedSaveRemove()
+            if not old.isActive():
+                _drop_stale_nvram(_dump(old), text, handle)
+        (handle.directory / DIGESTS).unlink(missing_ok=True)  # from here on, until it is written anew, nobody knows
+        domain = daemon.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        if bool(domain.autostart()) != autostart:
+            domain.setAutostart(int(autostart))
+        _remember(handle.directory, text, _digest(_dump(domain)))
+
+
+def undefine(handle: Handle) -> None:
+    """Remove it with all that libvirt keeps with it; nothing defined: no error."""
+    libvirt = load()
+    flags = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+    )
+    with translated(f"undefine {handle.domain}", handle.domain):
+        domain = find(connection(handle.uri), handle)
+        if domain is not None and domain.isPersistent():
+            try:
+                domain.undefineFlags(flags | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
+            except libvirt.libvirtError as e:
+                if e.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:  # a daemon older than 5.6
+                    raise
+                domain.undefineFlags(flags)
+    for name in (DIGESTS, TEXT):
+        (handle.directory / name).unlink(missing_ok=True)
+
+
+def _dump(domain: libvirt.virDomain) -> str:
+    """libvirt's version of the persistent definition."""
+    libvirt = load()
+    text: str = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+    return text
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _remember(directory: Path, text: str, dump: str) -> None:
+    write_atomic(directory / TEXT, text, mode=0o600)
+    write_atomic(directory / DIGESTS, json.dumps({"text": _digest(text), "dump": dump}) + "\n", mode=0o600)
+
+
+def _remembered(directory: Path) -> _Remembered | None:
+    """None also for half of it, or damaged files: the definition is then put in place anew."""
+    try:
+        text = (directory / TEXT).read_text(encoding="utf-8")
+        digests = json.loads((directory / DIGESTS).read_bytes())
+        if digests["text"] == _digest(text):
+            return _Remembered(text, str(digests["dump"]))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        pass
+    return None
+
+
+def _drop_stale_nvram(old: str, new: str, handle: Handle) -> None:
+    """Variables that another firmware wrote make a VM unbootable; libvirt makes new ones when the file is gone."""
+    before, after = _firmware(old), _firmware(new)
+    nvram = ET.fromstring(new).findtext("os/nvram")
+    if before != after and nvram and nvram == ET.fromstring(old).findtext("os/nvram") and is_local(uri_of(handle.uri)):
+        Path(nvram).unlink(missing_ok=True)
+
+
+def _firmware(text: str) -> tuple[str, ...]:
+    """Which firmware a definition chooses, as far as its variables must fit to it."""
+    os = ET.fromstring(text).find("os")
+    if os is None:
+        return ()
+    features = sorted(f"{f.get('name')}={f.get('enabled')}" for f in os.findall("firmware/feature"))
+    nvram = os.find("nvram")
+    template = nvram.get("template", "") if nvram is not None else ""
+    return (os.get("firmware", ""), template if not features else "", *features)

@@ -1,0 +1,112 @@
+"""What libvirt and QEMU say → what happened, and the next step."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ovtasks.backends.libvirt.session import load
+from ovtasks.errors import OvError
+from ovtasks.host.packages import package_hint
+
+if TYPE_CHECKING:
+    import libvirt
+
+# The first that is found in the message counts. In both texts, ``{1}`` is the pattern's first group and ``{name}`` the
+# domain; ``package:X`` becomes how to install X here.
+_KNOWN = (
+    (
+        r"(?:rule '(?:tcp|udp):|[Ff]ailed to bind .*?port )([\w.:\[\]]*)",
+        "the port {1} of this host is taken",
+        "ss -ltunp shows by whom; ssh.port and network.port_forwards choose others",
+    ),
+    (
+        r"storage file '([^']*)'.*No such file|Could not open '([^']*)': No such file",
+        "{1} is missing",
+        "ov vm create makes what belongs to a VM",
+    ),
+    (
+        r"storage file '([^']*)'.*Permission denied|Could not open '([^']*)': Permission denied",
+        "QEMU may not read or write {1}",
+        "look at its permissions, and at those of the folders above it",
+    ),
+    (
+        r"Failed to get .*lock[\s\S]*using the image \[([^\]]*)\]",
+        "another process uses the disk {1}",
+        "end it first: fuser -v on that file names it",
+    ),
+    (
+        r"(Image is not in \w+ format)",
+        "the VM's disk is damaged: {1}",
+        "qemu-img check; a new one: ov vm destroy --disk",
+    ),
+    (
+        r"cannot set up guest memory|Cannot allocate memory",
+        "not enough memory for {name}",
+        "a smaller ram:, or ov vm create --ram",
+    ),
+    (
+        r"accel 'kvm' is not supported|/dev/kvm|KVM kernel module|Emulator .* virt type 'kvm'",
+        "KVM cannot be used",
+        "accel: auto, or accel: tcg; ov doctor says what is missing for KVM",
+    ),
+    (
+        r"nable to find any (?:firmware|master var store)",
+        "libvirt finds no such UEFI firmware",
+        "package:OVMF",
+    ),
+    (
+        r"Network not found: .*'([^']*)'|network '([^']*)' is not active",
+        "libvirt has no active network {1}",
+        "a session has none of its own: network.mode: user, or OV_LIBVIRT_URI=qemu:///system; virsh net-start",
+    ),
+    (
+        r"bridge.helper[\s\S]*?(?:acl|denied|No such)|br=(\S+)[\s\S]*(?:acl|denied)",
+        "the bridge cannot be used",
+        "a line 'allow BRIDGE' in /etc/qemu/bridge.conf lets ordinary users use it",
+    ),
+    (r"virtlogd", "libvirt's log daemon virtlogd cannot be used", "package:virtlogd"),
+    (r"swtpm_setup", "the emulated TPM needs swtpm_setup", "package:swtpm_setup"),
+    (r"swtpm", "the emulated TPM does not start", "package:swtpm"),
+    (
+        r"passt",
+        "passt, which forwards the ports, does not start",
+        "without the program passt, QEMU's own network is used",
+    ),
+    (
+        r"[Ff]ailed to (?:terminate|kill) process",
+        "QEMU of {name} does not end",
+        "its process waits for a device or a network disk; try again",
+    ),
+    (
+        r"[Ee]nd of file while reading|client socket is closed|Connection reset|Broken pipe|Cannot recv data",
+        "the libvirt daemon went away",
+        "run the command again; it starts a session daemon that is not there",
+    ),
+)
+_NOISE = re.compile(r"^(?:internal error|unsupported configuration|operation failed|invalid argument): ")
+_QEMU = re.compile(r"(?:qemu unexpectedly closed|process exited while connecting)[^\n]*?: \S+Z (qemu-\S+: )?")
+
+
+def explain(error: libvirt.libvirtError, doing: str, name: str) -> OvError:
+    """The error as one of ours; ``doing`` says what did not work ("start ov-web"), ``name`` is the domain."""
+    said = str(error)
+    plain = _QEMU.sub(r"\1", _NOISE.sub("", said)).strip()
+    for pattern, message, hint in _KNOWN:
+        if found := re.search(pattern, said):
+            first = next((group for group in found.groups() if group), "").rstrip(":-")
+            fact = message.replace("{1}", first).replace("{name}", name).replace("  ", " ")
+            step = package_hint(hint.removeprefix("package:")) if hint.startswith("package:") else hint
+            return OvError(f"cannot {doing}: {fact}\n  | {plain}", hint=step)
+    return OvError(f"cannot {doing}: {plain}", hint=None)
+
+
+@contextlib.contextmanager
+def translated(doing: str, name: str) -> Iterator[None]:
+    """libvirt's errors inside leave as ours."""
+    try:
+        yield
+    except load().libvirtError as e:
+        raise explain(e, doing, name) from e

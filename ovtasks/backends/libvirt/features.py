@@ -1,0 +1,151 @@
+"""What a libvirt daemon and its QEMU can do: ``domcapabilities`` → the renderer's features and the backend's.
+
+Format: libvirt's documentation, "Domain capabilities XML format".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass, field
+from functools import cache
+from xml.etree import ElementTree as ET
+
+from ovtasks.backends.libvirt.errors import explain
+from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
+from ovtasks.errors import OvError
+from ovtasks.host.run import run, which
+from ovtasks.instance.backend import Capabilities
+from ovtasks.render.domain import HostFeatures
+from ovtasks.spec.model import Firmware
+
+ACCELS = {"kvm": "kvm", "tcg": "qemu"}
+"""Ours → libvirt's domain types, best first."""
+PASST_SINCE = "20240101"  # older ones die on the first connection under newer kernels, or are not attached in time
+
+
+@dataclass(frozen=True)
+class Domcaps:
+    """The parts that we use. ``secure`` and ``efi`` are of the firmware that libvirt finds itself."""
+
+    graphics: frozenset[str] = field(default_factory=frozenset)
+    video: frozenset[str] = field(default_factory=frozenset)
+    tpm: bool = False
+    passt: bool = False
+    insecure: bool = False
+    secure: bool = False
+
+
+def parse(text: str) -> Domcaps:
+    """Read what ``getDomainCapabilities`` returned. libvirt 11 lists the features of its firmware; before, the kinds of
+    loader files are what there is."""
+    root = ET.fromstring(text)
+    tpm = root.find("devices/tpm")
+    features = root.find("os/firmwareFeatures")
+    efi = "efi" in _values(root, "os", "firmware")
+    if features is not None and features.get("supported") == "yes":
+        boot = _values(root, "os/firmwareFeatures", "secureBoot")
+        insecure, secure = "no" in boot, "yes" in boot and "yes" in _values(root, "os/firmwareFeatures", "enrolledKeys")
+    else:
+        loaders = _values(root, "os/loader", "secure")
+        insecure, secure = "no" in loaders, "yes" in loaders
+    return Domcaps(
+        graphics=_values(root, "devices/graphics", "type"),
+        video=_values(root, "devices/video", "modelType"),
+        tpm=tpm is not None and tpm.get("supported") == "yes" and _emulated(root),
+        passt="passt" in _values(root, "devices/interface", "backendType"),
+        insecure=efi and insecure,
+        secure=efi and secure,
+    )
+
+
+def _emulated(root: ET.Element) -> bool:
+    return "emulator" in _values(root, "devices/tpm", "backendModel")
+
+
+def _values(root: ET.Element, place: str, enum: str) -> frozenset[str]:
+    return frozenset(value.text or "" for value in root.findall(f"{place}/enum[@name='{enum}']/value"))
+
+
+_known: dict[tuple[int, str, str, str, str], Domcaps | None] = {}
+_lock = threading.Lock()
+
+
+def domcaps(arch: str, machine: str, accel: str, uri: str | None = None) -> Domcaps | None:
+    """Of one kind of machine; None: not with this accelerator. Asked once per process.
+
+    :raises OvError: the daemon cannot be asked, or knows no such architecture or machine at all.
+    """
+    name = uri_of(uri)
+    key = (os.getpid(), name, arch, machine, accel)
+    if key not in _known:
+        found = _ask(name, arch, machine, accel)
+        with _lock:
+            _known[key] = found
+    return _known[key]
+
+
+def _ask(uri: str, arch: str, machine: str, accel: str) -> Domcaps | None:
+    daemon = connection(uri)
+    libvirt = load()
+    try:
+        return parse(daemon.getDomainCapabilities(None, arch, machine, ACCELS[accel]))
+    except libvirt.libvirtError as e:
+        if accel == "kvm" and e.get_error_code() in {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_CONFIG_UNSUPPORTED}:
+            return None
+        problem = explain(e, f"run {arch} guests with {uri}", machine)
+        if "emulator" in problem.message:
+            problem.hint = problem.hint or f"install the package that brings qemu-system-{arch}"
+        raise problem from e
+
+
+def host_features(arch: str, machine: str, accel: str, uri: str | None = None) -> HostFeatures:
+    """For the renderer. The emulator stays libvirt's choice: so the definition's bytes do not depend on the host.
+
+    :raises OvError: KVM is asked for and libvirt's QEMU does not have it here.
+    """
+    found = domcaps(arch, machine, accel, uri)
+    if found is None:
+        raise OvError(
+            f"libvirt says that its QEMU cannot use KVM for {arch} guests here",
+            hint="accel: auto, or accel: tcg; ov doctor says what is missing for KVM",
+        )
+    return HostFeatures(None, found.graphics, found.video, found.tpm, found.passt and _passt(uri))
+
+
+def capabilities(arch: str, machine: str, uri: str | None = None) -> Capabilities:
+    """What this backend can do here; of an accelerator, libvirt and (on this host) we ourselves must think so.
+
+    :raises OvError: the daemon cannot be asked.
+    """
+    from ovtasks.host.accel import usable
+
+    here = usable(arch) if is_local(uri_of(uri)) else tuple(ACCELS)
+    found = {accel: caps for accel in here if (caps := domcaps(arch, machine, accel, uri)) is not None}
+    best = next(iter(found.values()), Domcaps())
+    firmware = ((Firmware.UEFI_INSECURE, best.insecure), (Firmware.UEFI_SECURE, best.secure))
+    return Capabilities(
+        accels=tuple(found),
+        passt=best.passt and _passt(uri),
+        firmware=tuple(value.value for value, there in firmware if there),
+    )
+
+
+def _passt(uri: str | None) -> bool:
+    """Whether the program works. On another host, libvirt's word must do."""
+    return passt_works() if is_local(uri_of(uri)) else True
+
+
+@cache
+def passt_works() -> bool:
+    """It refuses root, and older ones than :data:`PASST_SINCE` do not serve. An unknown version is taken as new."""
+    program = which("passt")
+    if program is None or os.geteuid() == 0:
+        return False
+    try:
+        said = run([program, "--version"], check=False, timeout=10).stdout
+    except OvError:
+        return False
+    date = re.search(r"(20\d\d)_?(\d\d)_?(\d\d)", said)
+    return date is None or "".join(date.groups()) >= PASST_SINCE

@@ -1,0 +1,73 @@
+"""Start, ask to power off, pull the plug."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ovtasks.backends.libvirt.definition import find
+from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.session import connection, load
+from ovtasks.errors import OvError
+from ovtasks.instance.backend import Handle
+
+if TYPE_CHECKING:
+    import libvirt
+
+
+def start(handle: Handle) -> None:
+    """Start it; a VM that was saved to disk goes on where it was, a paused one too. Running: no error.
+
+    :raises OvError: it is not defined, or QEMU does not start.
+    """
+    libvirt = load()
+    with translated(f"start {handle.domain}", handle.domain):
+        domain = find(connection(handle.uri), handle)
+        if domain is None:
+            raise OvError(f"{handle.domain} is not defined in libvirt", hint="ov vm create defines it")
+        if domain.isActive():
+            _wake(domain)
+            return
+        try:
+            domain.create()
+        except libvirt.libvirtError:
+            if not domain.isActive():  # else somebody else was faster
+                raise
+
+
+def _wake(domain: libvirt.virDomain) -> None:
+    libvirt = load()
+    state, _reason = domain.state()
+    if state == libvirt.VIR_DOMAIN_PAUSED:
+        domain.resume()
+    elif state == libvirt.VIR_DOMAIN_PMSUSPENDED:
+        domain.pMWakeup()
+
+
+def shutdown(handle: Handle) -> None:
+    """Ask the guest: by its agent if that answers, else by the power button. Not running: no error."""
+    libvirt = load()
+    with translated(f"shut down {handle.domain}", handle.domain):
+        domain = find(connection(handle.uri), handle)
+        if domain is None or not domain.isActive():
+            return
+        try:
+            _wake(domain)  # else it would not hear us
+            domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT | libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+        except libvirt.libvirtError:
+            if domain.isActive():  # else it ended meanwhile
+                raise
+
+
+def power_off(handle: Handle) -> None:
+    """Pull the plug; returns when QEMU's process is gone. Not running: no error."""
+    libvirt = load()
+    with translated(f"power off {handle.domain}", handle.domain):
+        domain = find(connection(handle.uri), handle)
+        if domain is None or not domain.isActive():
+            return
+        try:
+            domain.destroy()
+        except libvirt.libvirtError as e:
+            gone = e.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN  # a transient one that ended meanwhile
+            if not gone and domain.isActive():
+                raise

@@ -1,0 +1,249 @@
+"""Connections to libvirt: one per URI and process, opened anew when it died; and libvirt's session daemon, found or
+started.
+
+Where the daemon listens: libvirt's ``virGetUserRuntimeDirectory`` and "Connection URIs" in its documentation. The
+modular daemon's socket (``virtqemud-sock``) comes first, the older monolithic one's (``libvirt-sock``) second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from ovtasks.errors import InputError, OvError
+from ovtasks.host.packages import package_hint
+from ovtasks.host.run import run, which
+
+if TYPE_CHECKING:
+    import libvirt
+
+DEFAULT_URI = "qemu:///session"
+SOCKETS = ("virtqemud-sock", "libvirt-sock")
+DAEMONS = ("virtqemud", "libvirtd")
+UNITS = ("virtqemud.service", "libvirtd.service")
+SYSTEMCTL_SECONDS = 30.0
+ENABLE = "systemctl --user enable --now virtqemud.service (or libvirtd.service)"
+
+
+def uri_of(uri: str | None = None) -> str:
+    """The connection to use: the one given, else ``OV_LIBVIRT_URI``, else the user's own session."""
+    return uri or os.environ.get("OV_LIBVIRT_URI") or DEFAULT_URI
+
+
+def is_local(uri: str) -> bool:
+    """Whether the daemon is on this machine."""
+    parts = urlsplit(uri)
+    return not parts.netloc and not parts.scheme.endswith(("+ssh", "+tcp", "+tls", "+libssh", "+libssh2", "+ext"))
+
+
+def is_own_session(uri: str) -> bool:
+    """Whether it is this user's own daemon, at the place where it always is."""
+    parts = urlsplit(uri)
+    return is_local(uri) and parts.path == "/session" and "socket" not in parse_qs(parts.query)
+
+
+@cache
+def load() -> ModuleType:
+    """The module ``libvirt``, which from now on does not print errors itself.
+
+    :raises OvError: it is not installed.
+    """
+    try:
+        import libvirt
+    except ImportError as e:
+        raise OvError(
+            "the libvirt backend needs the Python module libvirt",
+            hint=f"pip install 'ovtasks[libvirt]', or {package_hint('python3-libvirt')}",
+        ) from e
+    libvirt.registerErrorHandler(_say_nothing, None)
+    module: ModuleType = libvirt
+    return module
+
+
+def _say_nothing(_context: object, _error: object) -> None:
+    """libvirt's own habit is to print each error to stderr."""
+
+
+def runtime_directory() -> Path:
+    """Where libvirt keeps the session's sockets and the pid files of its VMs.
+
+    Without ``XDG_RUNTIME_DIR`` (cron, su) libvirt would fall back to the cache folder, and a second daemon there would
+    know the same VMs as the first one and not see that they run. So a user who has ``/run/user/UID`` gets it.
+    """
+    value = os.environ.get("XDG_RUNTIME_DIR")
+    usual = Path("/run/user") / str(os.getuid())
+    if not value and usual.is_dir() and usual.stat().st_uid == os.getuid():
+        os.environ["XDG_RUNTIME_DIR"] = value = str(usual)
+    if value:
+        return Path(value) / "libvirt"
+    cached = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cached) if cached else Path.home() / ".cache") / "libvirt"
+
+
+@dataclass(frozen=True)
+class Socket:
+    """``problem`` is why nothing answers there; None: a daemon accepts."""
+
+    path: Path
+    problem: OSError | None = None
+
+    def __str__(self) -> str:
+        reason = "accepts" if self.problem is None else self.problem.strerror or str(self.problem)
+        return f"{self.path}: {reason}"
+
+
+def sockets() -> tuple[Socket, ...]:
+    """The session daemon's sockets, in libvirt's order, each tried."""
+    return tuple(_try(runtime_directory() / name) for name in SOCKETS)
+
+
+def _try(path: Path) -> Socket:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError as e:
+            return Socket(path, e)
+    return Socket(path)
+
+
+def daemon() -> Path | None:
+    """The program of the session daemon; None: libvirt's daemon is not installed."""
+    return next((found for name in DAEMONS if (found := which(name))), None)
+
+
+def ensure_session(*, start: bool) -> str:
+    """Whether the session daemon can be used: what was found, in words; ``start`` may start it.
+
+    :raises OvError: it is missing, does not accept connections, or may not be used by this user.
+    """
+    if os.geteuid() == 0:
+        raise OvError(
+            "root has no libvirt session: for root, libvirt answers qemu:///session with the system's own daemon",
+            hint="run as an ordinary user, or OV_LIBVIRT_URI=qemu:///system, or backend: qemu",
+        )
+    found = sockets()
+    _check_permitted(found)
+    if working := next((one for one in found if one.problem is None), None):
+        return f"a libvirt session daemon answers at {working.path}"
+    program = daemon()
+    if program is None:
+        raise _missing(found)
+    if not start:
+        return f"{program} is installed; it starts when it is needed"
+    for unit in UNITS:
+        _start_unit(unit)
+        if any(_try(one.path).problem is None for one in found):
+            return f"the libvirt session daemon was started ({unit})"
+    return f"{program} is started by libvirt itself"
+
+
+def _start_unit(unit: str) -> None:
+    """Ask the user's service manager, if there is one; it starts what it knows."""
+    if which("systemctl") and (runtime_directory().parent / "systemd" / "private").exists():
+        with contextlib.suppress(OvError):
+            run(["systemctl", "--user", "start", unit], check=False, timeout=SYSTEMCTL_SECONDS)
+
+
+def _places(found: tuple[Socket, ...]) -> str:
+    return "looked at " + ", ".join(str(one) for one in found)
+
+
+def _missing(found: tuple[Socket, ...]) -> OvError:
+    return OvError(
+        f"libvirt backend requires libvirt session daemon, and none is installed; {_places(found)}",
+        hint=f"{package_hint('libvirtd')}, then {ENABLE}; or backend: qemu",
+    )
+
+
+def _not_accepting(found: tuple[Socket, ...], reason: str) -> OvError:
+    return OvError(
+        f"the libvirt session daemon does not accept connections: {reason}; {_places(found)}",
+        hint=f"{ENABLE}; journalctl --user -u virtqemud says why it ends; or backend: qemu",
+    )
+
+
+def _check_permitted(found: tuple[Socket, ...]) -> None:
+    denied = next((one for one in found if isinstance(one.problem, PermissionError)), None)
+    if denied is not None:
+        raise OvError(
+            f"not permitted to use the libvirt session daemon's socket {denied.path}; {_places(found)}",
+            hint=f"{denied.path.parent.parent} must belong to you, mode 0700 (XDG_RUNTIME_DIR of another user, by su?)",
+        )
+
+
+_connections: dict[tuple[int, str], libvirt.virConnect] = {}
+_locks: dict[str, threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def connection(uri: str | None = None) -> libvirt.virConnect:
+    """The connection to ``uri``, alive. Threads may share it; a forked process gets its own.
+
+    :raises OvError: it cannot be had; the message says whether the daemon is missing, refuses or is not permitted.
+    """
+    name = uri_of(uri)
+    with _guard:
+        lock = _locks.setdefault(name, threading.Lock())
+    with lock:
+        key = (os.getpid(), name)
+        known = _connections.get(key)
+        if known is not None and _answers(known):
+            return known
+        _connections[key] = fresh = open_connection(name)
+        return fresh
+
+
+def _answers(known: libvirt.virConnect) -> bool:
+    """The daemon's end is only noticed by talking to it."""
+    try:
+        known.getLibVersion()
+    except load().libvirtError:
+        return False
+    return True
+
+
+def open_connection(uri: str) -> libvirt.virConnect:
+    """A connection of its own; libvirt's client starts a session daemon that is not there.
+
+    :raises OvError: as :func:`connection`.
+    """
+    libvirt = load()
+    target = uri
+    if is_own_session(uri):
+        ensure_session(start=True)
+        found = sockets()
+        if [one.problem is None for one in found] == [False, True] and found[0].path.exists():
+            # what a killed modular daemon left would lead libvirt's client astray
+            target = f"{uri}{'&' if '?' in uri else '?'}mode=legacy"
+    try:
+        return libvirt.open(target)
+    except libvirt.libvirtError as e:
+        raise _explain(uri, e) from e
+
+
+def _explain(uri: str, error: libvirt.libvirtError) -> OvError:
+    libvirt = load()
+    code, said = error.get_error_code(), str(error)
+    denied = {libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_CANCELLED, libvirt.VIR_ERR_AUTH_UNAVAILABLE}
+    if code in {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_CONNECT} and "no connection driver" in said:
+        return InputError(f"{uri} is no connection that libvirt knows: {said}", hint=DEFAULT_URI)
+    if is_own_session(uri):
+        found = sockets()
+        _check_permitted(found)
+        return _not_accepting(found, said)
+    if not is_local(uri):
+        return OvError(f"cannot connect to {uri}: {said}", hint=f"virsh -c '{uri}' list shows the same; try ssh first")
+    if code in denied or "Permission denied" in said:
+        return OvError(f"not permitted to use {uri}: {said}", hint="be in the group libvirt, then log in again")
+    return OvError(
+        f"nothing accepts connections to {uri}: {said}",
+        hint=f"{package_hint('libvirtd')}; systemctl enable --now virtqemud.socket (or libvirtd.service)",
+    )

@@ -1,0 +1,102 @@
+"""How VMs are: one question to each daemon for all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.session import connection, is_own_session, load, runtime_directory, uri_of
+from ovtasks.errors import OvError
+from ovtasks.instance.backend import Handle, State, Status
+
+if TYPE_CHECKING:
+    import libvirt
+
+Stats = Mapping[str, int]
+
+
+def states(handles: Iterable[Handle]) -> dict[str, Status]:
+    """By domain. A session daemon that is not there is started, because only it knows; without handles nobody is asked.
+
+    Does not raise: a daemon that does not answer makes its VMs UNKNOWN.
+    """
+    by_uri: dict[str, list[Handle]] = {}
+    for handle in handles:
+        by_uri.setdefault(uri_of(handle.uri), []).append(handle)
+    found: dict[str, Status] = {}
+    for uri, some in by_uri.items():
+        try:
+            found |= _ask(uri, some)
+        except OvError as e:
+            found |= {handle.domain: Status(State.UNKNOWN, note=e.message) for handle in some}
+    return found
+
+
+def _ask(uri: str, handles: list[Handle]) -> dict[str, Status]:
+    libvirt = load()
+    with translated(f"list the VMs of {uri}", uri):
+        stats = connection(uri).getAllDomainStats(
+            libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON,
+            libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT,  # a busy VM is told without its memory
+        )
+        domains = {domain.name(): (domain, one) for domain, one in stats}
+        return {handle.domain: _status(handle, uri, domains.get(handle.domain)) for handle in handles}
+
+
+def _status(handle: Handle, uri: str, found: tuple[libvirt.virDomain, Stats] | None) -> Status:
+    if found is None:
+        return Status(State.UNDEFINED)
+    domain, stats = found
+    if domain.UUIDString() != handle.uuid:
+        return Status(State.UNDEFINED, note="libvirt has a domain of this name that is not ours")
+    state, note = _state(stats.get("state.state", 0), stats.get("state.reason", 0))
+    if not Status(state).active:
+        return Status(state, note=note)
+    memory = stats.get("balloon.current", stats.get("balloon.maximum"))
+    pid = _pid(handle.domain) if is_own_session(uri) else None
+    return Status(state, memory and memory << 10, _uptime(pid) if pid else None, pid, note)
+
+
+def _state(state: int, reason: int) -> tuple[State, str | None]:
+    """``virDomainState`` and the reason that goes with it."""
+    libvirt = load()
+    if state == libvirt.VIR_DOMAIN_SHUTOFF:
+        if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
+            return State.CRASHED, "QEMU ended unexpectedly"
+        saved = reason == libvirt.VIR_DOMAIN_SHUTOFF_SAVED
+        return State.STOPPED, "saved to disk: goes on at the next start" if saved else None
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
+        return State.PAUSED, "its disk could not be written: is the host's disk full?"
+    words = {
+        libvirt.VIR_DOMAIN_RUNNING: State.RUNNING,
+        libvirt.VIR_DOMAIN_BLOCKED: State.RUNNING,
+        libvirt.VIR_DOMAIN_PAUSED: State.PAUSED,
+        libvirt.VIR_DOMAIN_PMSUSPENDED: State.PAUSED,
+        libvirt.VIR_DOMAIN_SHUTDOWN: State.STOPPING,
+        libvirt.VIR_DOMAIN_CRASHED: State.CRASHED,
+    }
+    return words.get(state, State.UNKNOWN), None
+
+
+def _pid(domain: str) -> int | None:
+    """From libvirt's pid file, if that process is this VM's QEMU."""
+    try:
+        pid = int((runtime_directory() / "qemu" / "run" / f"{domain}.pid").read_text(encoding="ascii"))
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    guest = f"guest={domain}".encode()
+    return pid if any(word == guest or word.startswith(guest + b",") for word in command) else None
+
+
+def _uptime(pid: int) -> float | None:
+    """Seconds since the process began. Format: proc(5), ``/proc/pid/stat``, field 22, counted behind the name."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        up = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError):
+        return None
+    return max(0.0, up - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
