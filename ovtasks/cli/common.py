@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError
@@ -110,12 +110,12 @@ def add_instance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME, with a disk of its own")
 
 
-def declared(args: argparse.Namespace) -> bool:
-    """Whether the project at hand, if there is one, declares the VM ``args.vm``."""
+def declared(args: argparse.Namespace) -> Collection[str]:
+    """The VMs of the project at hand, if there is one."""
     try:
-        return args.vm in open_project(args).vms
+        return open_project(args).vms
     except InputError:
-        return False
+        return ()
 
 
 def find_record(args: argparse.Namespace) -> Record:

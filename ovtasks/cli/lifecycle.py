@@ -186,5 +186,6 @@ def find_declared(args: argparse.Namespace) -> None:
     from ovtasks.cli.common import declared
     from ovtasks.instance.find import find
 
-    if not declared(args):
-        find(args.vm, args.instance)
+    names = declared(args)
+    if args.vm not in names:
+        find(args.vm, args.instance, declared=names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.paths import data_home, instance_directory
@@ -11,8 +11,8 @@ from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import Record, domain_of, load
 
 
-def find(vm: str, instance: str | None = None, *, declared: bool | None = None) -> Record:
-    """The instance called ``vm`` (and ``-i instance``); ``declared``: whether the project at hand has such a VM.
+def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()) -> Record:
+    """The instance called ``vm`` (and ``-i instance``); ``declared`` are the VMs of the project at hand.
 
     :raises InputError: it does not exist; near names are told.
     """
@@ -20,13 +20,13 @@ def find(vm: str, instance: str | None = None, *, declared: bool | None = None) 
     if record is not None:
         return record
     words = f"{vm} -i {instance}" if instance else vm
-    if declared:
+    if vm in declared:
         raise InputError(f"{words} is not created yet", hint=f"ov vm create {words}")
     others = {other.words: other for other in every()}
-    near = difflib.get_close_matches(words, others, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(words, [*others, *declared], n=3, cutoff=0.5)
     same = [name for name, other in others.items() if other.vm == vm]
     if guesses := list(dict.fromkeys([*same, *near]))[:5]:
-        hint = "there are: " + ", ".join(guesses)
+        hint = "did you mean " + " or ".join(f"'{guess}'" for guess in guesses) + "?"
     else:
         hint = f"there are: {', '.join(list(others)[:8])}" if others else "ov vm create makes one; ov vm list shows all"
     raise InputError(f"there is no VM {words}", hint=hint)

@@ -176,7 +176,7 @@ class StartTask(VerbTask):
         return record is not None and status(record).active
 
     def act(self, progress: Progress) -> None:
-        start(find(self.vm, self.instance, declared=True), progress)
+        start(find(self.vm, self.instance, declared=[self.vm]), progress)
 
 
 class StopTask(VerbTask):
