@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import add_instance, find_record, note, open_graph, open_project, output_json
@@ -100,7 +99,7 @@ def run_create(args: argparse.Namespace) -> int:
     if args.json:
         output_json({"changes": list(made.changes), **_facts(made.record)})
     else:
-        print(f"{made.record.words}: {', '.join(made.changes) or 'nothing to do'}", file=sys.stderr)
+        note(args).note(f"{made.record.words}: {', '.join(made.changes) or 'nothing to do'}")
     return EXIT_DONE
 
 

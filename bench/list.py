@@ -1,0 +1,40 @@
+"""``ov vm list -a`` of 50 instances: the records of all, each backend asked once, receipts looked at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench._measure import PYTHON_PASS, SCRIPTS, compile_package, in_turns, table, verdict
+from bench.noop import PYTHON, make_project
+
+COUNT = 50
+LIMIT_SECONDS = 0.4
+
+
+def main() -> int:
+    """Measure; the instances are stopped ones of plain QEMU."""
+    compile_package()
+    with tempfile.TemporaryDirectory(prefix="ov-bench-") as name:
+        root = Path(name)
+        data = root / "data"
+        os.environ.update(XDG_CACHE_HOME=str(root / "cache"), XDG_DATA_HOME=str(data), OV_VM_BACKEND="qemu")
+        make_project(root, COUNT)
+        subprocess.run([SCRIPTS / "ov", "-q", "vm", "build"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+        for number in range(COUNT):
+            create = [SCRIPTS / "ov", "-q", "vm", "create", "--no-start", "--no-build", f"vm{number}"]
+            subprocess.run(create, cwd=root, check=True)
+        figures = in_turns(
+            {PYTHON: PYTHON_PASS, "ov vm list -a": [str(SCRIPTS / "ov"), "vm", "list", "-a"]}, root, runs=11
+        )
+        shutil.rmtree(data)
+    table(f"{COUNT} instances", figures, PYTHON)
+    return verdict({"ov vm list -a in s": (figures["ov vm list -a"].median / 1000, LIMIT_SECONDS)})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
