@@ -50,6 +50,8 @@ def find(daemon: libvirt.virConnect, handle: Handle) -> libvirt.virDomain | None
         if e.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
         return None
+    if renamed.name() == handle.domain:  # it was defined between the two questions
+        return renamed
     raise RefusedError(
         f"somebody renamed the domain {handle.domain} to {renamed.name()}",
         hint=f"virsh domrename {renamed.name()} {handle.domain}",

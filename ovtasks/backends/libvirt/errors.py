@@ -23,12 +23,12 @@ _KNOWN = (
         "ss -ltunp shows by whom; ssh.port and network.port_forwards choose others",
     ),
     (
-        r"storage file '([^']*)'.*No such file|Could not open '([^']*)': No such file",
+        r"(?:storage file|[Oo]pen(?: file)?) '([^']*)'.*No such file",
         "{1} is missing",
         "ov vm create makes what belongs to a VM",
     ),
     (
-        r"storage file '([^']*)'.*Permission denied|Could not open '([^']*)': Permission denied",
+        r"(?:storage file|[Oo]pen(?: file)?) '([^']*)'.*Permission denied",
         "QEMU may not read or write {1}",
         "look at its permissions, and at those of the folders above it",
     ),

@@ -37,10 +37,14 @@ def start(handle: Handle) -> None:
 def _wake(domain: libvirt.virDomain) -> None:
     libvirt = load()
     state, _reason = domain.state()
-    if state == libvirt.VIR_DOMAIN_PAUSED:
-        domain.resume()
-    elif state == libvirt.VIR_DOMAIN_PMSUSPENDED:
-        domain.pMWakeup()
+    try:
+        if state == libvirt.VIR_DOMAIN_PAUSED:
+            domain.resume()
+        elif state == libvirt.VIR_DOMAIN_PMSUSPENDED:
+            domain.pMWakeup()
+    except libvirt.libvirtError:
+        if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:  # else it was paused only for the moment of its start
+            raise
 
 
 def shutdown(handle: Handle) -> None:
