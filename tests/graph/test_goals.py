@@ -78,11 +78,7 @@ def test_targets_steps_and_parallel_runs(bench: Workbench, small_image: Path) ->
 def test_list_and_info(bench: Workbench, small_image: Path) -> None:
     bench.write({"arch": cloud_vm(small_image)})
     assert [line.split()[0] for line in bench.doit("list").stdout.splitlines()] == [
-        "build",
-        "disk",
-        "fetch",
-        "seed",
-        "verify",
+        *("build", "create", "define", "destroy", "disk", "fetch", "seed", "start", "stop", "verify"),
     ]
     everything = bench.doit("list", "--all").stdout
     for name in ("build:arch", "fetch:arch", "verify:arch", "disk:arch", "seed:arch"):

@@ -1,0 +1,165 @@
+"""The boot matrix: instances of the demo VM, by both backends and with both kinds of firmware, as an ordinary user."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ovtasks.graph.receipt import sha256_of
+from ovtasks.host.run import Result, run
+from tests.backends.session import SessionUser, session_user
+from tests.boot.demo import Demo
+from tests.cli.tmux import terminal
+
+pytestmark = pytest.mark.boot
+GiB = 1 << 30
+MATRIX = [(backend, firmware) for backend in ("libvirt", "qemu") for firmware in ("bios", "uefi-insecure")]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the built demo in an ordinary user's home, who may use both backends."""
+
+    user: SessionUser
+    root: Path
+
+    def ov(self, *words: str, code: int = 0) -> Result:
+        done = self.user.ov(*words, cwd=self.root)
+        assert done.returncode == code, f"ov {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done
+
+    def ssh(self, command: str, *options: str) -> str:
+        return self.ov("vm", "ssh", "demo", *options, "--", command).stdout.strip()
+
+    def status(self, *options: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.ov("vm", "status", "demo", "--json", *options).stdout)
+        return found
+
+    def shell_line(self, *words: str) -> str:
+        """``ov`` as the user, to be typed into our shell."""
+        code = "import sys; from ovtasks.cli import main; sys.exit(main())"
+        variables = [f"{name}={value}" for name, value in self.user.env.items() if name != "TERM"]
+        argv = [*self.user.words, "env", *variables, self.user.python, "-c", code, *words]
+        return f"cd {shlex.quote(str(self.root))} && {shlex.join(argv)}"
+
+    def edit(self, pattern: str, new: str) -> None:
+        """Change vms.yml."""
+        path = self.root / "vms.yml"
+        text, count = re.subn(pattern, new, path.read_text(encoding="utf-8"), count=1)
+        assert count == 1, pattern
+        path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[SessionUser]:
+    with session_user() as user:
+        yield user
+
+
+@pytest.fixture
+def project(user: SessionUser, demo: Demo, request: pytest.FixtureRequest) -> Iterator[Project]:
+    """The base image is the same file as the demo's, so that nothing but disk, key and seed is left to build. Whatever
+    the test leaves is destroyed."""
+    root = user.home / "project"
+    (root / "output").mkdir(parents=True)
+    shutil.copy(demo.project / "vms.yml", root)
+    user.owned(root)
+    run(["cp", "-al", demo.project / "output/.images", root / "output"])
+    run(["chown", user.name, root / "output/.images"])
+    project = Project(user, root)
+    assert "fresh" in project.ov("plan", "demo", "--all").stdout.splitlines()[0]
+    yield project
+    for vm in json.loads(user.ov("vm", "list", "-a", "--json", cwd=root).stdout or "[]"):
+        options = ["-i", vm["instance"]] if vm["instance"] else []
+        project.ov("vm", "destroy", "--disk", vm["name"], *options)
+    shutil.rmtree(root)
+
+
+def declare(project: Project, backend: str, firmware: str) -> None:
+    project.edit(r"(?m)^    disk_size: 2G$", f"    disk_size: 2G\n    backend: {backend}\n    firmware: {firmware}")
+
+
+def check_guest(project: Project, firmware: str, vm: dict[str, Any]) -> None:
+    """Logged in as the declared user with the injected key, past the host key that was made before the first boot."""
+    questions = (
+        "id -un; sudo id -un; hostname; findmnt -nbo SIZE /; cat /var/lib/cloud/data/instance-id; "
+        "cloud-init status | head -1; test -d /sys/firmware/efi && echo uefi || echo bios; "
+        "systemctl --failed --plain --no-legend | wc -l; cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub"
+    )
+    login, root, hostname, size, instance_id, *rest = project.ssh(questions).splitlines()
+    assert (login, root, hostname, instance_id) == ("demo", "root", "demo", vm["instance_id"])
+    assert int(size) > 1.7 * GiB, "the root file system has not grown with the disk"
+    public = (Path(vm["directory"]) / "ssh_host_ed25519_key.pub").read_text().split()[1]
+    assert rest == ["status: done", "bios" if firmware == "bios" else "uefi", "0", public]
+    assert project.status()["host_key"] == "confirmed"
+
+
+def nothing_is_left(project: Project) -> None:
+    assert json.loads(project.ov("vm", "list", "-a", "--json").stdout) == []
+    data = project.user.home / ".local/share/ov"
+    assert not [*data.glob("vm/*")]
+    assert project.user.run("virsh", "-c", "qemu:///session", "list", "--all", "--name").stdout.strip() == ""
+    assert not project.user.pids("qemu-system-x86_64")
+
+
+@pytest.mark.parametrize(("backend", "firmware"), MATRIX, ids="-".join)
+def test_boots(backend: str, firmware: str, project: Project, tmp_path: Path) -> None:
+    declare(project, backend, firmware)
+    made = project.ov("vm", "create", "demo")
+    assert f"backend {backend}:" in made.stderr
+    project.ov("vm", "wait", "demo", "--for", "cloud-init")
+    vm = project.status()
+    assert (vm["backend"], vm["state"]) == (backend, "running")
+    check_guest(project, firmware, vm)
+    if firmware == "bios":
+        life_goes_on(project, vm, tmp_path)
+    project.ov("vm", "destroy", "--disk", "demo")
+    nothing_is_left(project)
+
+
+def life_goes_on(project: Project, vm: dict[str, Any], terminals: Path) -> None:
+    """Built anew while it runs, stopped, started with an edited seed beside a second instance, seen on the console."""
+    folder = Path(vm["directory"])
+    stands_on = [*folder.glob("base-*"), *folder.glob("built/*")]
+    before = {path: (path.stat().st_ino, sha256_of(path)) for path in stands_on}
+    project.ssh("echo kept > mark")
+
+    project.ov("vm", "build", "demo", "--size", "3G")
+    assert (project.root / "output/demo/qcow2/disk.qcow2").stat().st_ino != (folder / "built/disk.qcow2").stat().st_ino
+    assert {path: (path.stat().st_ino, sha256_of(path)) for path in stands_on} == before
+    assert project.ssh("cat mark") == "kept"
+
+    project.ov("vm", "stop", "demo")
+    seed = sha256_of(folder / "seed.iso")
+    project.edit(r"(?m)^    cloud_init:\n", "    cloud_init:\n      timezone: Etc/GMT+7\n")
+    again = project.ov("vm", "create", "demo")
+    assert "demo: seed rendered anew, started" in again.stderr
+    assert sha256_of(folder / "seed.iso") != seed
+    project.ov("vm", "create", "demo", "-i", "second", "--ram", "768M")
+    for options in ((), ("-i", "second")):
+        project.ov("vm", "wait", "demo", *options)
+    assert project.ssh("cat mark") == "kept"
+    assert project.ssh("cat /var/lib/cloud/data/instance-id") == vm["instance_id"]
+    assert project.ssh("hostname; cat mark 2>/dev/null || echo no", "-i", "second") == "demo-second\nno"
+    look_at_console(project, terminals)
+    assert [one["state"] for one in json.loads(project.ov("vm", "list", "--json").stdout)] == ["running"] * 2
+    project.ov("vm", "destroy", "--disk", "demo", "-i", "second")
+
+
+def look_at_console(project: Project, folder: Path) -> None:
+    """In a real terminal: what was said before, then what is typed reaches the guest, and ^] leaves."""
+    with terminal(folder) as screen:
+        screen.line(project.shell_line("vm", "console", "demo"))
+        screen.expect("connected to demo")
+        screen.type("Enter")
+        screen.expect("login:")
+        screen.type("C-]")
+        screen.expect("left demo")
