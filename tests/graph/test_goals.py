@@ -6,7 +6,9 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.graph.workbench import Workbench, cloud_vm, make_image, ran
+import pytest
+
+from tests.graph.workbench import DODO, Workbench, cloud_vm, make_image, ran
 
 
 def virtual_size(path: Path) -> int:
@@ -180,3 +182,28 @@ def test_other_content_rebuilds_and_drops_the_old_base(bench: Workbench, small_i
     )
     bench.doit("build")
     assert len(list((bench.root / "output/a").glob("base-*.qcow2"))) == 1
+
+
+OWN = '''
+def task_mine():
+    return {"actions": ["echo mine"], "verbosity": 2}
+
+
+def task_group():
+    yield {"basename": "other", "actions": ["echo other"], "verbosity": 2}
+
+
+'''
+
+
+@pytest.mark.parametrize("loader", ["doit's own", "ours"])
+def test_plain_doit_builds_and_runs_the_users_tasks(loader: str, bench: Workbench, small_image: Path) -> None:
+    """Never a verb such as ``destroy``; tasks that name themselves are left to the user's ``default_tasks``."""
+    (bench.root / "dodo.py").write_text(OWN + DODO, encoding="utf-8")
+    if loader == "ours":
+        (bench.root / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n', encoding="utf-8")
+    bench.write({"arch": cloud_vm(small_image)})
+    plain = bench.doit().stdout
+    assert ran(plain)[-3:] == ["verify:@" + ran(plain)[-3].partition("@")[2], "disk:arch", "seed:arch"]
+    assert ".  mine" in plain and "other" not in plain and "destroy" not in plain
+    assert ".  other" in bench.doit("other").stdout
