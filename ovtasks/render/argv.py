@@ -1,15 +1,11 @@
 """Machine → the command line of a QEMU. Pure: the same machine on the same QEMU gives the same words.
 
-Syntax: qemu(1). Everything stands on the command line but the OEM strings: they may hold a private key, and everybody
-on the host can read a command line. QEMU reads each from a file whose name is made from the content; the caller writes
-those of :func:`oem_files` before QEMU starts, and may remove them once it runs.
+Syntax: qemu(1). Everybody on the host can read a command line: what is secret is named there as a file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +14,7 @@ from pathlib import Path
 from ovtasks.errors import InputError
 from ovtasks.render.argv_devices import AGENT, LIBVIRT_HINT, Extras, extras
 from ovtasks.render.machine import Machine
-from ovtasks.render.option import device, option
+from ovtasks.render.option import device, listener, option
 from ovtasks.spec.model import Firmware, MiB, PortForward
 
 QMP_SOCKET = "qmp.sock"
@@ -68,7 +64,7 @@ def argv(machine: Machine, host: QemuFeatures) -> list[str]:
         *_channels(machine),
         *extra.words,
         *("-display", "none"),
-        *_smbios(machine),
+        *_told(machine),
     ]
     _check_devices(words, host)
     return words
@@ -82,12 +78,6 @@ def tpm_version(machine: Machine) -> str | None:
 def needs_spice(machine: Machine) -> bool:
     """Whether the command line has words that only a QEMU with SPICE understands."""
     return extras(machine).spice
-
-
-def oem_files(machine: Machine) -> dict[Path, bytes]:
-    """The files that QEMU reads the OEM strings from, in their order. They may be secret."""
-    texts = [text.encode() for text in machine.oem_strings if text]
-    return {machine.sockets / f"oem-{hashlib.sha256(text).hexdigest()[:16]}": text for text in texts}
 
 
 def _sandbox(machine: Machine) -> tuple[str, str]:
@@ -190,25 +180,22 @@ def _disks(machine: Machine) -> Iterator[str]:
 def _channels(machine: Machine) -> Iterator[str]:
     """The serial port, the guest agent's channel, QEMU's own control."""
     log = {"logfile": machine.serial_log, "logappend": "on"}
-    yield from ("-chardev", _listener(SERIAL, machine.sockets / SERIAL_SOCKET, **log))
+    yield from ("-chardev", listener(SERIAL, machine.sockets / SERIAL_SOCKET, **log))
     yield from ("-serial", f"chardev:{SERIAL}")
     yield from device("virtio-serial-pci", id="channels", addr="0x5")
-    yield from ("-chardev", _listener(AGENT_CHANNEL, machine.sockets / AGENT_SOCKET))
+    yield from ("-chardev", listener(AGENT_CHANNEL, machine.sockets / AGENT_SOCKET))
     yield from device("virtserialport", id="agent", chardev=AGENT_CHANNEL, name=AGENT)
     for name, socket in (("qmp", QMP_SOCKET), ("status", STATUS_SOCKET)):
-        yield from ("-chardev", _listener(name, machine.sockets / socket))
+        yield from ("-chardev", listener(name, machine.sockets / socket))
         yield from ("-mon", option(None, chardev=name, mode="control"))
 
 
-def _listener(name: str, path: Path, **values: object) -> str:
-    if len(os.fsencode(path)) > 107:  # unix(7): 108 with the ending zero byte
-        raise InputError(f"{path} is too long for a socket", hint="a shorter $XDG_DATA_HOME")
-    return option("socket", id=name, path=path, server="on", wait="off", **values)
-
-
-def _smbios(machine: Machine) -> Iterator[str]:
-    for path in oem_files(machine):
-        yield from ("-smbios", option(None, type=11, path=path))
+def _told(machine: Machine) -> Iterator[str]:
+    """What the guest is told by its firmware (systemd.system-credentials(7))."""
+    for text in machine.oem_strings:
+        yield from ("-smbios", option(None, type=11, value=text))
+    for name, path in sorted(machine.credentials.items()):
+        yield from ("-fw_cfg", option(None, name=f"opt/io.systemd.credentials/{name}", file=path))
 
 
 def _check_devices(words: list[str], host: QemuFeatures) -> None:

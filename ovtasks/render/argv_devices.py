@@ -6,6 +6,7 @@ nothing that was written is ever silently ignored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +14,17 @@ from pathlib import Path
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.render.libvirt_fields import Read, read
 from ovtasks.render.machine import Machine
-from ovtasks.render.option import device, option
+from ovtasks.render.option import device, listener, option
 
 SPICE_SOCKET = "spice.sock"
 TPM_SOCKET = "tpm.sock"
+CHANNEL_PREFIX = "channel-"
 AGENT = "org.qemu.guest_agent.0"
 SPICE_AGENT = "com.redhat.spice.0"
 LOOPBACK = "127.0.0.1"
 LIBVIRT_HINT = "remove it, or let the VM run on libvirt (backend: libvirt)"
 
+_CHANNEL = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _VGA = {"virtio": "virtio-vga", "vga": "VGA", "cirrus": "cirrus-vga", "qxl": "qxl-vga", "bochs": "bochs-display"}
 _DISPLAYS = {**_VGA, "ramfb": "ramfb"}
 # libvirt's attribute (KiB, or a count) → the property of QEMU's device and the factor to its unit.
@@ -126,7 +129,7 @@ def extras(machine: Machine) -> Extras:
         *_balloon(devices.block("memballoon")),
         *_video(devices.blocks("video"), machine, wanted=bool(graphics)),
         *graphics,
-        *_channels(devices.blocks("channels"), spice=spice),
+        *_channels(devices.blocks("channels"), machine.sockets, spice=spice),
         *tpm,
     ]
     errors = [InputError(f"{path}: the backend qemu has no such setting", hint=LIBVIRT_HINT) for path in root.left()]
@@ -181,9 +184,10 @@ def _rng(blocks: list[Block]) -> Iterator[str]:
 
 
 def _balloon(block: Block) -> Iterator[str]:
-    model, deflate = block.take("model"), block.take("autodeflate")
+    model, deflate, period = block.take("model"), block.take("autodeflate"), block.block("stats").take("period")
     if model == "virtio":
-        yield from device("virtio-balloon-pci", id="balloon0", **{"deflate-on-oom": deflate})
+        more = {"deflate-on-oom": deflate, "guest-stats-polling-interval": period}
+        yield from device("virtio-balloon-pci", id="balloon0", **more)
     elif deflate is not None:
         raise block.refuse("autodeflate", "it needs model: virtio")
 
@@ -254,18 +258,21 @@ def _vnc(block: Block, port: str | None, listen: str) -> str:
     return option(f"{address}:{int(port) - 5900}")
 
 
-def _channels(blocks: list[Block], *, spice: bool) -> Iterator[str]:
-    """Beside the guest agent's channel, which every VM has."""
+def _channels(blocks: list[Block], sockets: Path, *, spice: bool) -> Iterator[str]:
+    """Beside the guest agent's channel, which every VM has. One of type unix gets a socket named after it."""
     for index, block in enumerate(blocks):
         type_, name = block.take("type") or "unix", block.take("name")
         if type_ == "unix" and name in {None, AGENT}:
             continue
-        if type_ != "spicevmc":
-            raise block.refuse("name", f"the backend qemu has the channels {AGENT} (unix) and {SPICE_AGENT} (spicevmc)")
-        if not spice:
-            raise block.refuse("type", "spicevmc needs devices.graphics with type: spice")
         ident = f"channel{index}"
-        yield from ("-chardev", option("spicevmc", id=ident, name="vdagent"))
+        if type_ == "spicevmc":
+            if not spice:
+                raise block.refuse("type", "spicevmc needs devices.graphics with type: spice")
+            yield from ("-chardev", option("spicevmc", id=ident, name="vdagent"))
+        else:
+            if not _CHANNEL.fullmatch(name or ""):
+                raise block.refuse("name", "letters, digits, dot, hyphen, underscore")
+            yield from ("-chardev", listener(ident, sockets / f"{CHANNEL_PREFIX}{name}.sock"))
         yield from device("virtserialport", id=f"{ident}-device", chardev=ident, name=name or SPICE_AGENT)
 
 

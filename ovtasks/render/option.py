@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from ovtasks.errors import InputError
+
+SUN_PATH = 108
+"""unix(7): a socket's path with its ending zero byte."""
+
 
 def option(head: str | None, /, **values: object) -> str:
     """One word of the command line; values that are None are left out.
@@ -15,6 +23,16 @@ def option(head: str | None, /, **values: object) -> str:
 def device(model: str, /, **values: object) -> tuple[str, str]:
     """``-device`` and its value."""
     return "-device", option(model, **values)
+
+
+def listener(name: str, path: Path, /, **values: object) -> str:
+    """The value of a ``-chardev`` that one client at a time may connect to, by the Unix socket ``path``.
+
+    :raises InputError: the path is too long for a socket.
+    """
+    if len(os.fsencode(path)) >= SUN_PATH:
+        raise InputError(f"{path} is too long for a socket", hint="a shorter name, or a shorter $XDG_DATA_HOME")
+    return option("socket", id=name, path=path, server="on", wait="off", **values)
 
 
 def _escape(value: object) -> str:

@@ -7,9 +7,9 @@ what its emulated TPM remembers. The command line is rendered anew at every star
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from ovtasks.backends.qemu import agent, process, program, swtpm
 from ovtasks.backends.qemu import status as status_
@@ -35,7 +35,7 @@ from ovtasks.render.argv import (
 from ovtasks.render.machine import Machine
 
 LOCK = "qemu.lock"
-GRACE = 30.0
+GRACE = 20.0
 """Seconds that QEMU gets to write its buffers to the disk before it is killed."""
 
 
@@ -89,11 +89,10 @@ class Qemu:
                 raise
 
     def power_off(self, handle: Handle) -> None:
+        # SIGTERM is QMP's "quit" by a way that no other client can be in: QEMU flushes its disks and ends.
         pid_file = handle.directory / PID_FILE
-        if (running := _find(handle)) is not None:
-            quits = _quit(handle.sockets / QMP_SOCKET, running)
-            if not (quits and process.wait(pid_file, GRACE)):
-                process.kill(pid_file)
+        if not process.end(pid_file, signal.SIGTERM, GRACE):
+            process.kill(pid_file)
         swtpm.end(handle.directory)
         sweep(handle)
 
@@ -149,18 +148,6 @@ def _running(handle: Handle) -> Process:
     if found is None:
         raise OvError(f"{handle.domain} is not running", hint="ov vm start")
     return found
-
-
-def _quit(path: Path, running: Process) -> bool:
-    """Whether QEMU was told to end."""
-    try:
-        with connect(path, running.pid) as qmp:
-            qmp.execute("quit")
-    except NoQmpError:
-        return True  # it is ending
-    except (SilentError, QmpError):
-        return False
-    return True
 
 
 def _chardev(qmp: Qmp, name: str) -> Mapping[str, object]:

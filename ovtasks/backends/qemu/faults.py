@@ -19,10 +19,11 @@ def missing_file(machine: Machine) -> OvError | None:
     again = f"ov vm create {machine.vm}" + (f" -i {machine.instance}" if machine.instance else "")
     firmware = f"install the firmware's package; then `{again}` chooses anew"
     wanted: tuple[tuple[str, Path | None, str], ...] = (
-        ("disk", machine.disk, f"`{again}` makes a new one, empty of what the old one held"),
+        ("disk", machine.disk, f"bring it back; or `{again}` makes a new one"),
         ("seed", machine.seed, f"`{again}` writes it anew"),
         ("firmware", machine.boot.code, firmware),
-        ("firmware's variables", machine.boot.nvram, f"`{again}` copies the template anew"),
+        ("variables file", machine.boot.nvram, f"`{again}` copies the template anew"),
+        *((f"credential {name}", path, f"`{again}` writes it anew") for name, path in machine.credentials.items()),
     )
     for name, path, hint in wanted:
         if path is not None and not path.is_file():

@@ -70,26 +70,27 @@ def _option(name: bytes, value: bytes, pid_file: Path) -> bool:
         return False
 
 
-def wait(pid_file: Path, seconds: float) -> bool:
-    """Wait until the process has ended; whether it did."""
+def end(pid_file: Path, number: signal.Signals | None, seconds: float) -> bool:
+    """Send it a signal (None: just wait) and wait until it has ended; whether it has. No process: it has."""
     with _handle(pid_file) as handle:
-        return handle is None or _ended(handle, seconds)
+        if handle is None:
+            return True
+        if number is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
 
 def kill(pid_file: Path, seconds: float = 60.0) -> None:
     """SIGKILL it and wait until it is gone; no process: nothing to do.
 
-    :raises OvError: it is still there after ``seconds`` (the kernel waits for a dead disk or network).
+    :raises OvError: it is still there after ``seconds``.
     """
-    with _handle(pid_file) as handle:
-        if handle is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-        if not _ended(handle, seconds):
-            pid = pid_file.read_text(encoding="ascii").strip()
-            hint = "the kernel is waiting for a disk or a network that does not answer; see dmesg"
-            raise OvError(f"process {pid} does not end, even by SIGKILL", hint=hint)
+    if not end(pid_file, signal.SIGKILL, seconds):
+        hint = "the kernel is waiting for a disk or a network that does not answer; see dmesg"
+        raise OvError(f"the process of {pid_file} does not end, even by SIGKILL", hint=hint)
 
 
 @contextlib.contextmanager
@@ -109,9 +110,3 @@ def _handle(pid_file: Path) -> Iterator[int | None]:
         yield handle if find(pid_file) == process else None
     finally:
         os.close(handle)
-
-
-def _ended(handle: int, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))

@@ -11,11 +11,10 @@ from ovtasks.backends.qemu.faults import explain, missing_file
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError
-from ovtasks.host.files import write_atomic
 from ovtasks.host.run import spawn
 from ovtasks.instance.backend import Handle
-from ovtasks.render.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, oem_files, tpm_version
-from ovtasks.render.argv_devices import SPICE_SOCKET, TPM_SOCKET
+from ovtasks.render.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, tpm_version
+from ovtasks.render.argv_devices import CHANNEL_PREFIX, SPICE_SOCKET, TPM_SOCKET
 from ovtasks.render.machine import Machine
 
 LOG = "qemu.log"
@@ -35,14 +34,11 @@ def launch(handle: Handle, machine: Machine, words: Sequence[str]) -> None:
         raise error
     log = handle.directory / LOG
     before = log.stat().st_size if log.exists() else 0
-    secrets = oem_files(machine)
     sweep(handle)
     machine.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
     machine.serial_log.touch(mode=0o600)
     status: Callable[[], int | None] = bool  # nothing was started: ended, with status 0
     try:
-        for path, content in secrets.items():
-            write_atomic(path, content, mode=0o600)
         if (version := tpm_version(machine)) is not None:
             swtpm.start(handle.directory, machine.sockets, version)
         status = spawn([*words, "-pidfile", str(handle.directory / PID_FILE)], log)
@@ -50,22 +46,16 @@ def launch(handle: Handle, machine: Machine, words: Sequence[str]) -> None:
     except BaseException:
         _abandon(handle, status)
         raise
-    finally:
-        for path in secrets:
-            path.unlink(missing_ok=True)
     if ended is not None:
         _abandon(handle, status)
         raise explain(_since(log, before), machine, ended, log)
 
 
 def sweep(handle: Handle) -> None:
-    """Remove sockets and secrets that a QEMU which was killed left. Only for a VM that does not run."""
+    """Remove sockets that a QEMU which was killed left. Only for a VM that does not run."""
     (handle.directory / PID_FILE).unlink(missing_ok=True)
-    for name in _SOCKETS:
-        (handle.sockets / name).unlink(missing_ok=True)
-    for pattern in ("oem-*", ".oem-*.part"):
-        for path in handle.sockets.glob(pattern):
-            path.unlink(missing_ok=True)
+    for path in (*(handle.sockets / name for name in _SOCKETS), *handle.sockets.glob(f"{CHANNEL_PREFIX}*.sock")):
+        path.unlink(missing_ok=True)
 
 
 def _abandon(handle: Handle, status: Callable[[], int | None]) -> None:

@@ -41,6 +41,6 @@ def start(directory: Path, sockets: Path, version: str) -> None:
 
 def end(directory: Path, grace: float = GRACE) -> None:
     """Wait up to ``grace`` seconds until it has ended with its QEMU, then kill it. None there: nothing to do."""
-    if not process.wait(directory / PID_FILE, grace):
+    if not process.end(directory / PID_FILE, None, grace):
         process.kill(directory / PID_FILE)
     (directory / PID_FILE).unlink(missing_ok=True)

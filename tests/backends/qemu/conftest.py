@@ -1,0 +1,98 @@
+"""Small real machines: a few MiB, and a disk that boots at once into a program of a few bytes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ovtasks.backends.qemu import Qemu
+from ovtasks.host.run import run
+from ovtasks.instance.backend import Handle, Status
+from ovtasks.render.machine import Machine, Nic
+from tests.render.machines import MAC, machine
+
+PATIENCE = 60.0  # seconds: other machines may be booting
+HELLO = b"boot sector\r\n"
+# 16-bit code at 0x7c00: says HELLO on the first serial port, then echoes what it gets; at 'q' it switches itself off
+# (ACPI's PM1 control register as a q35 has it).
+SECTOR = bytes.fromhex(
+    "31c0 8ed8 be307c baf803"  # ds = 0, si = the text, dx = data register
+    "ac 08c0 7403 ee ebf8"  # each byte until zero
+    "bafd03 ec a801 7503 f4 ebf8"  # wait for "data ready", halted between interrupts
+    "baf803 ec ee 3c71 75ec"  # read, write; not q: once more
+    "ba0406 b80020 ef f4 ebfd"  # S5
+)
+
+
+@dataclass
+class Vm:
+    """A machine in a folder of its own, and the backend."""
+
+    machine: Machine
+    handle: Handle
+    backend: Qemu
+
+    def start(self, **more: Any) -> int:
+        """Start it, changed by ``more``; returns QEMU's process id."""
+        self.machine = replace(self.machine, **more)
+        self.backend.start(self.handle, self.machine)
+        pid = self.status().pid
+        assert pid is not None
+        return pid
+
+    def status(self) -> Status:
+        return self.backend.states([self.handle])[self.handle.domain]
+
+
+def until(what: str, probe: Callable[[], bool]) -> None:
+    """Poll ``probe`` until it is true."""
+    end = time.monotonic() + PATIENCE
+    while not probe():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def make_disk(path: Path) -> None:
+    raw = path.with_suffix(".raw")
+    sector = (SECTOR + HELLO).ljust(510, b"\0") + b"\x55\xaa"
+    raw.write_bytes(sector.ljust(1 << 20, b"\0"))
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, path])
+    raw.unlink()
+
+
+def make_vm(folder: Path, name: str = "ov-web") -> Vm:
+    folder.mkdir(mode=0o700, parents=True)
+    make_disk(folder / "disk.qcow2")
+    sockets = folder / "run"
+    made = machine(folder, domain=name, sockets=sockets, ram=32 << 20, cpus=1, nic=Nic(MAC))
+    return Vm(made, Handle(name, made.uuid, folder, sockets), Qemu())
+
+
+@pytest.fixture
+def vm(tmp_path: Path) -> Iterator[Vm]:
+    made = make_vm(tmp_path / "a, b")
+    yield made
+    made.backend.power_off(made.handle)
+    made.backend.undefine(made.handle)
+    assert left(tmp_path) == []
+
+
+def left(folder: Path) -> list[str]:
+    """Command lines of living processes that name something in ``folder``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        if path.parent.name == str(os.getpid()):
+            continue
+        try:
+            words = path.read_bytes().replace(b",,", b",").split(b"\0")
+        except OSError:
+            continue
+        if any(os.fsencode(folder) in word for word in words):
+            found.append(os.fsdecode(b" ".join(words)))
+    return found
