@@ -71,7 +71,7 @@ def defined(handle: Handle) -> str | None:
         known = _remembered(handle.directory)
         if domain is None or known is None or not domain.isPersistent():
             return None
-        return known.text if _digest(_dump(domain)) == known.dump else None
+        return known.text if fingerprint(_dump(domain)) == known.dump else None
 
 
 def define(handle: Handle, text: str, *, autostart: bool) -> None:
@@ -93,7 +93,7 @@ def define(handle: Handle, text: str, *, autostart: bool) -> None:
         domain = daemon.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         if bool(domain.autostart()) != autostart:
             domain.setAutostart(int(autostart))
-        _remember(handle.directory, text, _digest(_dump(domain)))
+        _remember(handle.directory, text, fingerprint(_dump(domain)))
 
 
 def undefine(handle: Handle) -> None:
@@ -122,6 +122,16 @@ def _dump(domain: libvirt.virDomain) -> str:
     libvirt = load()
     text: str = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
     return text
+
+
+def fingerprint(dump: str) -> str:
+    """The digest of what a dump says. Devices are put in order: libvirt has some in another one once it has started
+    the VM or read the definition from its file."""
+    domain = ET.fromstring(dump)
+    devices = [ET.canonicalize(ET.tostring(device), strip_text=True) for device in domain.iterfind("devices/*")]
+    for parent in domain.findall("devices"):
+        domain.remove(parent)
+    return _digest("\n".join([ET.canonicalize(ET.tostring(domain), strip_text=True), *sorted(devices)]))
 
 
 def _digest(text: str) -> str:

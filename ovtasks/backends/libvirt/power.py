@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.errors import translated
-from ovtasks.backends.libvirt.session import connection, load
+from ovtasks.backends.libvirt.session import connection, is_own_session, load, uri_of
+from ovtasks.backends.libvirt.states import process
 from ovtasks.errors import OvError
 from ovtasks.instance.backend import Handle
 
 if TYPE_CHECKING:
     import libvirt
+
+NOTICE_SECONDS = 30.0
 
 
 def start(handle: Handle) -> None:
@@ -24,7 +28,7 @@ def start(handle: Handle) -> None:
         domain = find(connection(handle.uri), handle)
         if domain is None:
             raise OvError(f"{handle.domain} is not defined in libvirt", hint="ov vm create defines it")
-        if domain.isActive():
+        if _runs(domain, handle):
             _wake(domain)
             return
         try:
@@ -32,6 +36,17 @@ def start(handle: Handle) -> None:
         except libvirt.libvirtError:
             if not domain.isActive():  # else somebody else was faster
                 raise
+
+
+def _runs(domain: libvirt.virDomain, handle: Handle) -> bool:
+    """Whether it is active, once libvirt has noticed that a process which is gone is gone."""
+    end = time.monotonic() + NOTICE_SECONDS
+    own = is_own_session(uri_of(handle.uri))
+    while domain.isActive():
+        if not (own and process(handle.domain)[1]) or time.monotonic() > end:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _wake(domain: libvirt.virDomain) -> None:

@@ -216,17 +216,25 @@ def open_connection(uri: str) -> libvirt.virConnect:
     :raises OvError: as :func:`connection`.
     """
     libvirt = load()
-    target = uri
+    mode = None
     if is_own_session(uri):
         ensure_session(start=True)
-        found = sockets()
-        if [one.problem is None for one in found] == [False, True] and found[0].path.exists():
-            # what a killed modular daemon left would lead libvirt's client astray
-            target = f"{uri}{'&' if '?' in uri else '?'}mode=legacy"
+        mode = _mode(sockets())
     try:
-        return libvirt.open(target)
+        return libvirt.open(f"{uri}{'&' if '?' in uri else '?'}mode={mode}" if mode else uri)
     except libvirt.libvirtError as e:
         raise _explain(uri, e) from e
+
+
+def _mode(found: tuple[Socket, ...]) -> str | None:
+    """libvirt's client takes the first socket that exists, even one that a killed daemon left: then it has to be told
+    which daemon there really is. None: it finds out itself."""
+    modular, monolithic = found
+    if modular.problem is not None and modular.path.exists():
+        return "legacy" if monolithic.problem is None or which("virtqemud") is None else None
+    if monolithic.problem is not None and monolithic.path.exists() and which("libvirtd") is None:
+        return "direct"
+    return None
 
 
 def _explain(uri: str, error: libvirt.libvirtError) -> OvError:

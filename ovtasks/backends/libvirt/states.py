@@ -56,7 +56,9 @@ def _status(handle: Handle, uri: str, found: tuple[libvirt.virDomain, Stats] | N
     if not Status(state).active:
         return Status(state, note=note)
     memory = stats.get("balloon.current", stats.get("balloon.maximum"))
-    pid = _pid(handle.domain) if is_own_session(uri) else None
+    pid, gone = process(handle.domain) if is_own_session(uri) else (None, False)
+    if gone:
+        return Status(State.CRASHED, note="QEMU's process is gone")
     return Status(state, memory and memory << 10, _uptime(pid) if pid else None, pid, note)
 
 
@@ -81,15 +83,22 @@ def _state(state: int, reason: int) -> tuple[State, str | None]:
     return words.get(state, State.UNKNOWN), None
 
 
-def _pid(domain: str) -> int | None:
-    """From libvirt's pid file, if that process is this VM's QEMU."""
+def process(domain: str) -> tuple[int | None, bool]:
+    """QEMU's pid, from libvirt's pid file; and whether that process is gone for sure.
+
+    A daemon that was killed and started anew believes for some seconds that all VMs in its files still run.
+    """
     try:
         pid = int((runtime_directory() / "qemu" / "run" / f"{domain}.pid").read_text(encoding="ascii"))
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
-        return None
+        return None, False
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None, True
     guest = f"guest={domain}".encode()
-    return pid if any(word == guest or word.startswith(guest + b",") for word in command) else None
+    mine = any(word == guest or word.startswith(guest + b",") for word in command)
+    return (pid, False) if mine else (None, True)
 
 
 def _uptime(pid: int) -> float | None:
