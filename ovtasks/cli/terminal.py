@@ -29,13 +29,13 @@ from ovtasks.errors import EXIT_DONE, InputError
 KEPT = 64 << 10
 """Bytes of the log that a console shows first, at most."""
 SETTLE = 0.05
-"""Seconds until what a guest had said before we connected is surely in its log: libvirt writes that in a process of its
-own."""
+"""Seconds until what a guest says is surely in its log, too: libvirt writes that in a process of its own."""
 EXIT_INTERRUPTED = 130
 
 _CHUNK = 64 << 10
 _ANCHOR = 16
 _POLL = 0.1
+_ACCEPTED = 10.0  # seconds after which QEMU has surely accepted a connection
 # Colours off, wrap long lines, show the cursor: what guests change and shells do not set right.
 _CALM = b"\x1b[m\x1b[?7h\x1b[?25h"
 # ECMA-48 and xterm: what makes a terminal answer, as if somebody had typed the answer. (CPR and other device status,
@@ -93,8 +93,7 @@ def attach(
     try:
         with connection, _signals(), _terminal():
             connection.setblocking(False)
-            first = _joined(connection, log, since)
-            end = _Bridge(connection, key if typed else None).run(first)
+            end = _Bridge(connection, key if typed else None, _Seam(log, since)).run()
     except _SignalledError as e:
         os.kill(os.getpid(), e.number)  # whoever handled it before us does so now; as a rule it ends us
         return 128 + e.number
@@ -189,16 +188,49 @@ def _size(log: Path | None) -> int | None:
         return 0
 
 
-def _joined(connection: socket.socket, log: Path | None, since: int | None) -> bytes:
-    """The end of the log and what came since, each byte once."""
-    if log is None:
+class _Seam:
+    """Where the log ends and the live stream begins: known when the first live bytes come. Until then, the log is shown
+    as it grows, because QEMU accepts a connection some time after it is made. ``since`` is the log's size before."""
+
+    def __init__(self, log: Path | None, since: int | None) -> None:
+        self.log = log
+        self.since = (_size(log) or 0) if since is None else since
+        self.shown = 0
+
+    def first(self) -> bytes:
+        """What is kept, from the beginning of a line on."""
+        size = _size(self.log) or 0
+        self.since = self.since if self.since <= size else 0  # shorter than it was: begun anew
+        start = max(0, size - KEPT)
+        data = self._read(start)
+        self.shown = start + len(data)
+        return data[data.find(b"\n") + 1 :] if start else data
+
+    def grown(self) -> bytes:
+        """What came into the log since it was shown."""
+        if (_size(self.log) or 0) < self.shown:  # begun anew
+            self.since = self.shown = 0
+        data = self._read(self.shown)
+        self.shown += len(data)
+        return data
+
+    def join(self, connection: socket.socket, live: bytes) -> bytes:
+        """The rest of the log and what is live, each byte once; ``live`` are the first such bytes."""
+        live += _arrived(connection, SETTLE)  # then the log has the beginning of it
+        before = self.shown
+        more = self.grown()
+        if self.shown < before:
+            return live
+        said = self._read(self.since)[: self.shown - self.since]
+        live += _arrived(connection, 0, len(said))  # and now it reaches to the end of the log, at least
+        return more + live[overlap(said, live) :]
+
+    def _read(self, start: int) -> bytes:
+        if self.log is not None:
+            with contextlib.suppress(OSError), self.log.open("rb") as file:
+                file.seek(start)
+                return file.read()
         return b""
-    if since is None:
-        since = _size(log) or 0
-    live = _arrived(connection, SETTLE)
-    kept, new = _recent(log, since)
-    live += _arrived(connection, 0, new)
-    return (inert(kept) if os.isatty(1) else kept) + live[overlap(kept[len(kept) - new :], live) :]
 
 
 def overlap(kept: bytes, live: bytes) -> int:
@@ -220,23 +252,6 @@ def overlap(kept: bytes, live: bytes) -> int:
         if at >= 0:
             return min(len(live), at + _ANCHOR + len(kept) - end)
     return next((n for n in range(min(_ANCHOR, most), 0, -1) if kept.endswith(view[:n])), 0)
-
-
-def _recent(log: Path, since: int) -> tuple[bytes, int]:
-    """The last of the log, from the beginning of a line on, and how much of it was written after it was ``since`` long:
-    all of that is there."""
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            since = since if since <= size else 0  # shorter than it was: begun anew meanwhile
-            start = max(0, min(size - KEPT, since))
-            file.seek(start)
-            data = file.read()
-    except OSError:
-        return b"", 0
-    new = start + len(data) - since
-    cut = data.find(b"\n", 0, len(data) - new) + 1 if start else 0
-    return data[cut:], new
 
 
 def _arrived(connection: socket.socket, seconds: float, enough: int = 0) -> bytes:
@@ -261,21 +276,28 @@ class _Bridge:
     """Carries bytes between the terminal and the guest. Neither a guest that does not listen nor a long paste keep
     the other direction, or the escape character, waiting. ``key`` None: there is no escape character."""
 
-    def __init__(self, connection: socket.socket, key: int | None) -> None:
+    def __init__(self, connection: socket.socket, key: int | None, seam: _Seam) -> None:
         self.connection = connection
         self.key = key
+        self.seam: _Seam | None = seam
         self.reading = True
         self.pending = b""
 
-    def run(self, first: bytes) -> _End:
-        """Until one side ends; ``first`` is written at once."""
-        _write(first)
+    def run(self) -> _End:
+        """Until one side ends."""
+        assert self.seam is not None
+        first = self.seam.first()
+        _write(inert(first) if os.isatty(1) else first)
+        deadline = time.monotonic() + _ACCEPTED
         while True:
             poll = select.poll()
             poll.register(self.connection, select.POLLIN | (select.POLLOUT if self.pending else 0))
             if self.reading and (self.key is not None or len(self.pending) < _CHUNK):
                 poll.register(0, select.POLLIN)
-            events = dict(poll.poll())
+            waiting = self.seam is not None and time.monotonic() < deadline
+            events = dict(poll.poll(_POLL * 1000 if waiting else None))
+            if self.seam is not None and not events:
+                _write(self.seam.grown())
             if events.get(0) and self._typed():
                 return _End.LEFT
             try:
@@ -307,8 +329,12 @@ class _Bridge:
             data = self.connection.recv(_CHUNK)
         except BlockingIOError:
             return False
+        over = not data
+        if self.seam is not None:
+            data = self.seam.grown() if over else self.seam.join(self.connection, data)
+            self.seam = None
         _write(data)
-        return not data
+        return over
 
     def _send(self) -> None:
         if self.pending:

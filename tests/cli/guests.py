@@ -102,7 +102,8 @@ class Guest:
         with (self.folder / "serial.log").open("ab") as log:
             log.write(data)
         if self.connection is not None:
-            self.connection.sendall(data)
+            with contextlib.suppress(OSError):  # the console went away
+                self.connection.sendall(data)
 
     def stop(self) -> None:
         """Power off."""

@@ -144,7 +144,7 @@ def test_a_guest_that_does_not_listen(folder: Path) -> None:
 
 
 def test_a_terminal_that_does_not_show(folder: Path) -> None:
-    """Held by a reader that does not read, as by ^S: SIGTERM ends the console all the same."""
+    """Full, because nobody reads at its other end: SIGTERM ends the console all the same."""
     master, slave = os.openpty()
     before = termios.tcgetattr(slave)
     with guest(folder) as vm:
@@ -253,21 +253,69 @@ def test_what_is_said_while_connecting(folder: Path, capfdbinary: pytest.Capture
     assert capfdbinary.readouterr().out == b"before, during, after"
 
 
-def test_a_shower_of_output_while_connecting(folder: Path) -> None:
-    """More than is kept is said while we connect; and a log that was begun anew."""
+def test_accepted_late(folder: Path) -> None:
+    """QEMU is busy: what it says before it takes our connection from the queue is in the log only."""
     log = folder / "serial.log"
-    for size in (0, 5_000_000):
-        log.write_bytes(b"x" * size)
-        before = b"" if size else b"before"
-        near, far = socket.socketpair()
-        with near, far, log.open("ab" if not size else "wb") as file:
-            shower = b"".join(b"%07d\n" % n for n in range(40_000))
-            file.write(before + shower)
-            file.flush()
-            sender = threading.Thread(target=far.sendall, args=(shower + b"live",))
-            sender.start()
-            assert ours._joined(near, log, size) == before + shower + b"live"
-            sender.join()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "serial.sock"))
+        server.listen()
+        log.write_bytes(b"one\r\n")
+        process = run(folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout is not None and process.stdout.read(5) == b"one\r\n"
+        with log.open("ab", buffering=0) as file:
+            file.write(b"two\r\n")
+            assert process.stdout.read(5) == b"two\r\n"  # shown although nothing is live
+            file.write(b"three\r\n")
+            connection, _ = server.accept()
+            for text in (b"\r\n", b"four\r\n", b"\r\n"):
+                connection.sendall(text)
+                file.write(text)
+            connection.close()
+    assert process.stdout.read() == b"three\r\n\r\nfour\r\n\r\n"
+    assert process.wait(60) == 0
+
+
+def test_last_words_in_the_log_only(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    log = folder / "serial.log"
+    near, far = socket.socketpair()
+
+    def stop() -> None:
+        log.write_bytes(b"before, last words")
+        far.close()
+
+    log.write_bytes(b"before, ")
+    threading.Timer(0.5, stop).start()
+    assert console(lambda: near, log, name="demo") == 0
+    assert capfdbinary.readouterr().out == b"before, last words"
+
+
+@pytest.mark.parametrize("old", [0, 5_000_000])
+def test_a_shower_of_output_while_connecting(folder: Path, old: int, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """More than is kept is said while we connect; ``old``: in a log that is begun anew meanwhile."""
+    log = folder / "serial.log"
+    log.write_bytes(b"x" * old)
+    near, far = socket.socketpair()
+    shower = b"".join(b"%07d\n" % n for n in range(40_000))
+
+    def talk() -> None:
+        with log.open("wb") as file:
+            for start in range(0, len(shower), 100):
+                far.sendall(shower[start : start + 100])
+                file.write(shower[start : start + 100])
+                file.flush()
+        far.close()
+
+    thread = threading.Thread(target=talk)
+
+    def connect() -> socket.socket:
+        thread.start()
+        time.sleep(0.05)
+        return near
+
+    assert console(connect, log, name="demo") == 0
+    thread.join()
+    shown = capfdbinary.readouterr().out
+    assert shower.endswith(shown) and len(shown) >= ours.KEPT
 
 
 def test_overlap() -> None:
