@@ -119,6 +119,8 @@ def target_of(record: Record, user: str | None = None, port: int | None = None) 
         user=need_user(record, user),
         identity=record.identity,
         known_hosts=record.folder.known_hosts,
+        patience=round(contact_seconds(record)),
+        title=record.words,
     )
 
 
@@ -137,7 +139,7 @@ def run_ssh(args: argparse.Namespace) -> int:
 
 def contact_seconds(record: Record) -> float:
     """How long an SSH server may take to show its host key."""
-    return 60.0 if emulated(record) else 10.0
+    return 100.0 if emulated(record) else 10.0
 
 
 def emulated(record: Record) -> bool:
@@ -150,7 +152,7 @@ def emulated(record: Record) -> bool:
 
 def run_scp(args: argparse.Namespace) -> int:
     """Become scp."""
-    from ovtasks.guest.ssh import exec_scp
+    from ovtasks.guest.ssh import become, scp_argv
     from ovtasks.instance.access import first_contact
 
     record = find_record(args)
@@ -163,7 +165,7 @@ def run_scp(args: argparse.Namespace) -> int:
     need_running(record)
     target = target_of(record, args.user)
     first_contact(record, note(args), seconds=contact_seconds(record))
-    exec_scp(target, paths, recursive=args.recursive)
+    become(scp_argv(target, paths[:-1], paths[-1], extra=["-r"] if args.recursive else ()))
 
 
 def run_ssh_config(args: argparse.Namespace) -> int:

@@ -189,14 +189,15 @@ def run_ip(args: argparse.Namespace) -> int:
 
 def run_logs(args: argparse.Namespace) -> int:
     """Print the end of the log, and go on with ``-f``."""
-    from ovtasks.cli.terminal import follow, tail
+    from ovtasks.cli.terminal import follow, inert, tail
 
     record = find_record(args)
     log = record.folder.serial_log
     if not log.exists():
         raise OvError(f"{record.words} has not said anything yet", hint=f"ov vm start {record.words}")
     if args.follow:
-        follow(log, sys.stdout.buffer)
+        follow(log, sys.stdout.buffer, lines=args.lines)
     else:
-        sys.stdout.buffer.write(tail(log, args.lines))
+        data = tail(log, args.lines)
+        sys.stdout.buffer.write(inert(data) if sys.stdout.isatty() else data)
     return EXIT_DONE

@@ -82,10 +82,13 @@ class Backend(Protocol):
         :raises OvError: it cannot, with the reason and the next step.
         """
 
+    def place(self, uri: str | None = None) -> str | None:
+        """What an instance remembers as its connection, so that later verbs ask nobody else; None: there is none."""
+
     def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities: ...
 
-    def render(self, machine: Machine) -> str:
-        """The definition.
+    def render(self, machine: Machine, uri: str | None = None) -> str:
+        """The definition, for the host behind ``uri``.
 
         :raises InputError: the spec asks for what this backend or this host lacks; the field is named.
         """

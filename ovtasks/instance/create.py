@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ovtasks.errors import OvError, RefusedError
+from ovtasks.host import settings
 from ovtasks.host.files import write_atomic
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
@@ -98,10 +99,13 @@ def _identity(
     vm: VmSpec, instance: str | None, project: Project, folder: Folder, options: CreateOptions, progress: Progress
 ) -> Record:
     record = load(folder)
+    if warning := settings.warning():
+        progress.note(warning)
     if record is None:
         choice = choose(vm, options.uri)
         progress.note(f"backend {choice.backend.kind}: {choice.why}")
-        record = new_record(vm.name, instance, project.root, choice.backend.kind, options.uri, vm.network.mac)
+        place = choice.backend.place(options.uri)
+        record = new_record(vm.name, instance, project.root, choice.backend.kind, place, vm.network.mac)
     else:
         record = _same_project(record, project)
         if vm.backend not in {"auto", record.backend} and _defined(record):
@@ -109,7 +113,7 @@ def _identity(
             raise RefusedError(f"{record.words} runs on {record.backend}; vms.yml says {vm.backend}", hint=hint)
         if not _defined(record):
             choice = choose(vm, options.uri)
-            record = replace(record, backend=choice.backend.kind, uri=options.uri)
+            record = replace(record, backend=choice.backend.kind, uri=choice.backend.place(options.uri))
         if vm.network.mac:
             record = replace(record, mac=vm.network.mac)
     old = Overrides() if options.reset else record.overrides
@@ -203,7 +207,7 @@ def _ports(vm: VmSpec, record: Record, running: bool, progress: Progress) -> Rec
 
 
 def _define(driver: Backend, record: Record, machine: Machine, running: bool, changes: list[str]) -> None:
-    text = driver.render(machine)
+    text = driver.render(machine, record.uri)
     same = driver.defined(record.handle) == text
     if not same:
         had = record.folder.machine.exists()

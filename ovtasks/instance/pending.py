@@ -56,7 +56,7 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
         changes.append("ports differ")
     driver = backend(record.backend)
     machine = assemble(vm, record, driver, forwards, keys.keys)
-    old, new = driver.defined(record.handle) or "", driver.render(machine)
+    old, new = driver.defined(record.handle) or "", driver.render(machine, record.uri)
     if old != new:
         changes.append("definition differs" if old else "not defined")
     return Pending(tuple(changes), difference(record.domain, old, new), now.active)

@@ -98,14 +98,14 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
         make_nvram(Files(boot.code, boot.template), boot.nvram)
     make_sockets(record.sockets)
     driver = backend(record.backend)
-    forwards = ports.recheck(record.domain, project=record.project, say=progress.note)
+    forwards = ports.recheck(record.domain, known=machine.nic.forwards, project=record.project, say=progress.note)
     if forwards != machine.nic.forwards:
         machine = replace(machine, nic=replace(machine.nic, forwards=forwards))
         record = replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None)
         record.save()
         write_access(record)
         save_machine(record.folder.machine, machine)
-    if driver.defined(record.handle) != driver.render(machine):
+    if driver.defined(record.handle) != driver.render(machine, record.uri):
         driver.define(record.handle, machine)
     driver.start(record.handle, machine)
     return record

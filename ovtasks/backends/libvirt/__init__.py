@@ -36,6 +36,11 @@ class Libvirt:
                 )
             return f"libvirt {version(daemon.getLibVersion())} at {name}"
 
+    def place(self, uri: str | None = None) -> str | None:
+        from ovtasks.backends.libvirt.session import uri_of
+
+        return uri_of(uri)
+
     def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
         from ovtasks.backends.libvirt.features import capabilities
 

@@ -50,11 +50,14 @@ class Qemu:
             raise InputError(f"the backend qemu has no connection like {uri}", hint="backend: libvirt")
         return f"QEMU {'.'.join(map(str, found.version))} ({found.binary})"
 
+    def place(self, uri: str | None = None) -> str | None:
+        return None
+
     def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
         found = program.features(arch)
         return Capabilities(tuple(kind for kind in accel.usable(arch) if kind != "kvm" or found.kvm))
 
-    def render(self, machine: Machine) -> str:
+    def render(self, machine: Machine, uri: str | None = None) -> str:
         return _text(_words(machine))
 
     def defined(self, handle: Handle) -> str | None:
@@ -128,6 +131,8 @@ class Qemu:
 
 
 def _words(machine: Machine) -> list[str]:
+    if machine.autostart:
+        raise InputError("autostart: QEMU alone starts no VM with the host", hint="backend: libvirt, or no autostart")
     host = program.features(machine.arch)
     if needs_spice(machine) and not host.spice:
         hint = f"{package_hint('qemu-spice')}, or type: vnc"
