@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # domain; ``package:X`` becomes how to install X here.
 _KNOWN = (
     (
-        r"(?:rule '(?:tcp|udp):|[Ff]ailed to bind .*?port )([\w.:\[\]]*)",
-        "the port {1} of this host is taken",
+        r"(?:rule '(?:tcp|udp):|[Ff]ailed to bind .* for (?:option )?'-\w )([\w.:/\[\]]*)",
+        "the port {1} of this host is taken (or below 1024)",
         "ss -ltunp shows by whom; ssh.port and network.port_forwards choose others",
     ),
     (

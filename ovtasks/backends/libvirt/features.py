@@ -38,8 +38,8 @@ class Domcaps:
 
 
 def parse(text: str) -> Domcaps:
-    """Read what ``getDomainCapabilities`` returned. libvirt 11 lists the features of its firmware; before, the kinds of
-    loader files are what there is."""
+    """Read what ``getDomainCapabilities`` returned. Since 12.1 libvirt lists the features of its firmware; before, the
+    kinds of loader files are what there is ("secure": one has System Management Mode)."""
     root = ET.fromstring(text)
     tpm = root.find("devices/tpm")
     features = root.find("os/firmwareFeatures")
@@ -54,7 +54,7 @@ def parse(text: str) -> Domcaps:
         graphics=_values(root, "devices/graphics", "type"),
         video=_values(root, "devices/video", "modelType"),
         tpm=tpm is not None and tpm.get("supported") == "yes" and _emulated(root),
-        passt="passt" in _values(root, "devices/interface", "backendType"),
+        passt=any(value.text == "passt" for value in root.iterfind("devices/interface/enum/value")),
         insecure=efi and insecure,
         secure=efi and secure,
     )

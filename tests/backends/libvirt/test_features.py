@@ -1,0 +1,111 @@
+"""Domain capabilities of libvirts that are not here, and QEMU's words made errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ovtasks.backends.libvirt import addresses, features, session
+from ovtasks.backends.libvirt.errors import explain
+from ovtasks.host.run import Result
+
+OLD = """<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
+<loader supported='yes'><enum name='secure'><value>no</value></enum></loader></os>
+<devices><graphics supported='yes'><enum name='type'><value>vnc</value></enum></graphics>
+<video supported='yes'><enum name='modelType'><value>vga</value><value>virtio</value></enum></video>
+<tpm supported='yes'><enum name='backendModel'><value>passthrough</value></enum></tpm></devices></domainCapabilities>"""
+NEW = """<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
+<firmwareFeatures supported='yes'><enum name='secureBoot'><value>yes</value></enum>
+<enum name='enrolledKeys'><value>yes</value><value>no</value></enum></firmwareFeatures>
+<loader supported='yes'><enum name='secure'><value>yes</value><value>no</value></enum></loader></os>
+<devices><interface supported='yes'><enum name='backendType'><value>default</value><value>passt</value></enum>
+</interface><tpm supported='yes'><enum name='backendModel'><value>emulator</value></enum></tpm></devices>
+</domainCapabilities>"""
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    features.passt_works.cache_clear()
+    yield
+    features.passt_works.cache_clear()
+
+
+def test_before_firmware_features() -> None:
+    found = features.parse(OLD)
+    assert found == features.Domcaps(frozenset({"vnc"}), frozenset({"vga", "virtio"}), insecure=True)
+
+
+def test_with_firmware_features() -> None:
+    assert features.parse(NEW) == features.Domcaps(tpm=True, passt=True, secure=True)
+
+
+def test_nothing() -> None:
+    assert features.parse("<domainCapabilities/>") == features.Domcaps()
+
+
+@pytest.mark.parametrize(
+    ("said", "works"),
+    [
+        ("passt 0.0~git20230309.7c7625d-1\n", False),
+        ("passt 0^20240220.g1e6f92b-1.fc39.x86_64\n", True),
+        ("passt 2025_05_03.587980c\n", True),
+        ("passt of the future\n", True),
+    ],
+)
+def test_old_passt_is_not_used(monkeypatch: pytest.MonkeyPatch, said: str, works: bool) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(features, "which", lambda program: program)
+    monkeypatch.setattr(features, "run", lambda *_args, **_more: Result(0, said, ""))
+    assert features.passt_works() is works
+
+
+def test_passt_refuses_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert not features.passt_works()
+
+
+class Said(Exception):
+    """Stands for a ``libvirtError``: only its text is read."""
+
+
+@pytest.mark.parametrize(
+    ("said", "fact"),
+    [
+        (
+            "internal error: Failed to bind any port for '-t 127.0.0.1/2224:22', exiting",
+            "port 127.0.0.1/2224:22 of this",
+        ),
+        ("internal error: Could not start 'passt': No such file", "passt, which forwards"),
+        ("operation failed: Unable to find any firmware to satisfy 'efi'", "finds no such UEFI firmware"),
+        ("Unable to find 'swtpm_setup' binary in $PATH", "needs swtpm_setup"),
+        ("Failed to connect socket to '/run/user/1/libvirt/virtlogd-sock': No such file", "virtlogd cannot be used"),
+        ("Could not access KVM kernel module: Permission denied", "KVM cannot be used"),
+        ("End of file while reading data: Input/output error", "the libvirt daemon went away"),
+        ("unsupported configuration: spice graphics are not supported with this QEMU", "start x: spice graphics"),
+    ],
+)
+def test_words_become_facts(said: str, fact: str) -> None:
+    error = explain(Said(said), "start x", "x")
+    assert fact in error.message
+
+
+def test_addresses_of_the_guest_only() -> None:
+    kept = [a for a in ("127.0.0.1", "::1", "fe80::1%eth0", "169.254.1.1", "10.0.2.15", "fd00::5")
+            if addresses.reachable(a)]  # fmt: skip
+    assert kept == ["10.0.2.15", "fd00::5"]
+
+
+def test_which_connections_are_whose() -> None:
+    assert session.is_own_session("qemu:///session") and session.is_local("qemu:///system")
+    assert not session.is_own_session("qemu:///system")
+    assert not session.is_own_session("qemu:///session?socket=/x")
+    assert not session.is_local("qemu+ssh://me@host/session")
+
+
+def test_the_connection_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OV_LIBVIRT_URI", raising=False)
+    assert session.uri_of() == "qemu:///session"
+    monkeypatch.setenv("OV_LIBVIRT_URI", "qemu:///system")
+    assert session.uri_of() == "qemu:///system"
+    assert session.uri_of("qemu+ssh://host/session") == "qemu+ssh://host/session"
