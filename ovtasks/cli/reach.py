@@ -11,7 +11,6 @@ from ovtasks.cli.lifecycle import seconds
 from ovtasks.errors import EXIT_DONE, InputError, OvError
 
 if TYPE_CHECKING:
-    from ovtasks.guest.target import Target
     from ovtasks.instance.record import Record
 
 WAIT_SECONDS = 120.0
@@ -103,57 +102,34 @@ def need_running(record: Record) -> None:
         raise OvError(f"{record.words} is {now.state.value}", hint=f"ov vm start {record.words}")
 
 
-def target_of(record: Record, user: str | None = None, port: int | None = None) -> Target:
-    """What ssh needs to know to reach the guest.
-
-    :raises OvError: no address, nobody to log in as.
-    """
-    from ovtasks.guest.target import Target
-    from ovtasks.instance.access import address_of, need_user
-
-    address, found = address_of(record)
-    return Target(
-        alias=record.domain,
-        host=address,
-        port=port or found,
-        user=need_user(record, user),
-        identity=record.identity,
-        known_hosts=record.folder.known_hosts,
-        patience=round(contact_seconds(record)),
-        title=record.words,
-    )
-
-
 def run_ssh(args: argparse.Namespace) -> int:
     """Become ssh."""
     from ovtasks.guest.ssh import exec_ssh
     from ovtasks.instance.access import first_contact
+    from ovtasks.instance.ready import target_of
 
     record = find_record(args)
     need_running(record)
-    target = target_of(record, args.user, args.port)
+    target = target_of(record, args.user, args.port, factor=slowness(record))
     if args.port is None:
-        first_contact(record, note(args), seconds=contact_seconds(record))
+        first_contact(record, note(args), seconds=target.patience)
     exec_ssh(target, args.rest)
 
 
-def contact_seconds(record: Record) -> float:
-    """How long an SSH server may take to show its host key."""
-    return 100.0 if emulated(record) else 10.0
-
-
-def emulated(record: Record) -> bool:
-    """Whether it runs without KVM."""
+def slowness(record: Record) -> float:
+    """How much longer than with KVM everything may take."""
+    from ovtasks.instance.power import TCG_FACTOR
     from ovtasks.instance.stored import load_machine
 
     machine = load_machine(record.folder.machine)
-    return machine is None or machine.accel == "tcg"
+    return 1.0 if machine is not None and machine.accel == "kvm" else TCG_FACTOR
 
 
 def run_scp(args: argparse.Namespace) -> int:
     """Become scp."""
     from ovtasks.guest.ssh import become, scp_argv
     from ovtasks.instance.access import first_contact
+    from ovtasks.instance.ready import target_of
 
     record = find_record(args)
     if len(args.paths) < 2:
@@ -163,8 +139,8 @@ def run_scp(args: argparse.Namespace) -> int:
     if not any(path.startswith(":") for path in paths):
         raise InputError("no path is in the guest", hint=f"put a colon in front: :{paths[-1]}")
     need_running(record)
-    target = target_of(record, args.user)
-    first_contact(record, note(args), seconds=contact_seconds(record))
+    target = target_of(record, args.user, factor=slowness(record))
+    first_contact(record, note(args), seconds=target.patience)
     become(scp_argv(target, paths[:-1], paths[-1], extra=["-r"] if args.recursive else ()))
 
 
@@ -211,7 +187,7 @@ def run_wait(args: argparse.Namespace) -> int:
     from ovtasks.instance.ready import wait
 
     record = find_record(args)
-    slow = 10.0 if emulated(record) else 1.0
+    slow = slowness(record)
     limit = WAIT_SECONDS * slow if args.timeout is None else args.timeout
     ready = wait(record, args.level, limit, slow, note(args), probe=args.probe)
     if args.json:

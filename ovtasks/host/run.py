@@ -8,16 +8,19 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from ovtasks.errors import OvError
 from ovtasks.host.packages import package_hint
 
 TAIL_LINES = 15
+
+T = TypeVar("T")
 
 
 class CommandError(OvError):
@@ -89,12 +92,14 @@ def run(
     cwd: Path | None = None,
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
+    watch: Callable[[], None] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Result:
     """Run a program to its end and return what it said.
 
     ``env`` is added to our environment, with ``LC_ALL=C.UTF-8`` so that messages can be read by code. ``on_line`` hears
-    stdout and stderr line by line as they come (carriage returns end a line too). ``timeout`` is in seconds. The child
+    stdout and stderr line by line as they come (carriage returns end a line too). ``timeout`` is in seconds. ``watch``
+    is called about twice a second while the child runs; what it raises ends the child and comes out here. The child
     is killed when we die, however that happens, and when an exception (Ctrl-C too) passes through here.
 
     :raises MissingProgramError: the program is not installed.
@@ -115,7 +120,7 @@ def run(
     )
     _running.add(process)
     try:
-        out, err = _communicate(process, stdin, timeout, on_line)
+        out, err = _communicate(process, stdin, timeout, on_line, watch)
     except BaseException as e:
         stop(process)
         if isinstance(e, subprocess.TimeoutExpired):
@@ -186,9 +191,11 @@ def _communicate(
     stdin: bytes | None,
     timeout: float | None,
     on_line: Callable[[str], None] | None,
+    watch: Callable[[], None] | None,
 ) -> tuple[str, str]:
     if on_line is None:
-        out, err = process.communicate(stdin, timeout)
+        texts_in = [stdin]  # communicate() takes it once, however often it is called
+        out, err = _watched(lambda s: process.communicate(texts_in.pop() if texts_in else None, s), timeout, watch)
         return out.decode(errors="replace"), err.decode(errors="replace")
     assert process.stdout is not None and process.stderr is not None
     texts: tuple[list[str], list[str]] = ([], [])
@@ -201,10 +208,27 @@ def _communicate(
     if process.stdin is not None:
         with process.stdin:
             process.stdin.write(stdin or b"")
-    process.wait(timeout)
+    _watched(process.wait, timeout, watch)
     for reader in readers:
         reader.join()
     return "\n".join(texts[0]), "\n".join(texts[1])
+
+
+def _watched(
+    wait: Callable[[float | None], T], timeout: float | None, watch: Callable[[], None] | None, tick: float = 0.5
+) -> T:
+    """``wait(timeout)``, in pieces between which ``watch`` is called."""
+    if watch is None:
+        return wait(timeout)
+    end = time.monotonic() + timeout if timeout is not None else None
+    while True:
+        left = tick if end is None else min(tick, end - time.monotonic())
+        try:
+            return wait(max(left, 0))
+        except subprocess.TimeoutExpired as e:
+            if end is not None and time.monotonic() >= end:
+                raise subprocess.TimeoutExpired(e.cmd, timeout or 0) from None
+        watch()
 
 
 def _read_lines(stream: IO[bytes], text: list[str], on_line: Callable[[str], None]) -> None:

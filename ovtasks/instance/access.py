@@ -10,7 +10,7 @@ from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.instance.backend import backend
 from ovtasks.instance.hostkey import fingerprint, judge, scan
-from ovtasks.instance.record import HostKey, Record
+from ovtasks.instance.record import HostKey, Record, load
 from ovtasks.render.ssh_config import Host, known_hosts_line, stanza
 
 LOOPBACK = "127.0.0.1"
@@ -70,14 +70,15 @@ def first_contact(record: Record, progress: Progress, *, seconds: float = 10.0) 
     if shown is None:
         hint = f"ov vm wait {record.words}; the guest needs an ed25519 host key, which sshd makes unless told otherwise"
         raise OvError(f"the SSH server of {record.words} does not answer", hint=hint)
-    record = replace(record, host_key=judge(record, shown))
+    with record.folder.lock():
+        record = replace(load(record.folder) or record, host_key=judge(record, shown))
+        record.save()
     if record.host_key is HostKey.ACCEPTED:
         write_atomic(record.folder.known_hosts, known_hosts_line(record.domain, shown), mode=0o600)
         progress.note(
             f"{record.words} did not take the host key prepared for it; its own is accepted this once: "
             f"{fingerprint(shown)}"
         )
-    record.save()
     return record
 
 

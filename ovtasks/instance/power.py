@@ -107,6 +107,9 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
         save_machine(record.folder.machine, machine)
     if driver.defined(record.handle) != driver.render(machine, record.uri):
         driver.define(record.handle, machine)
+    log = record.folder.serial_log
+    record = replace(record, log_start=log.stat().st_size if log.exists() else 0)
+    record.save()
     driver.start(record.handle, machine)
     return record
 

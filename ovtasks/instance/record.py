@@ -60,7 +60,8 @@ class Record:
 
     ``instance_id`` is cloud-init's: new with every new disk. ``built`` is the digest of the artifact that the disk
     was made from, None as long as there is no disk. ``forwards`` are all forwarded ports, SSH's too; ``ssh_port`` is
-    None where the guest is reached by its own address.
+    None where the guest is reached by its own address. ``log_start`` is where the console log of the present boot
+    begins, in bytes.
     """
 
     vm: str
@@ -80,6 +81,7 @@ class Record:
     user: str | None = None
     identity: Path | None = None
     host_key: HostKey = HostKey.EXPECTED
+    log_start: int = 0
 
     @property
     def domain(self) -> str:

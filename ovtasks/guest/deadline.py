@@ -1,0 +1,75 @@
+"""Time limits: one clock for a whole wait, longer where the guest is slow, and pauses that grow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What a wait needs of time; seconds."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+class SystemClock:
+    """The real one."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float, /) -> None:
+        time.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """``start`` and ``end`` are on ``clock``; ``factor`` is how much slower than with KVM the guest runs."""
+
+    start: float
+    end: float
+    factor: float = 1.0
+    clock: Clock = SYSTEM_CLOCK
+
+    @classmethod
+    def after(cls, seconds: float, *, factor: float = 1.0, clock: Clock = SYSTEM_CLOCK) -> Deadline:
+        """``seconds`` from now, times ``factor``."""
+        now = clock.monotonic()
+        return cls(now, now + seconds * factor, factor, clock)
+
+    @property
+    def elapsed(self) -> float:
+        return self.clock.monotonic() - self.start
+
+    @property
+    def remaining(self) -> float:
+        """Seconds, never negative."""
+        return max(0.0, self.end - self.clock.monotonic())
+
+    @property
+    def expired(self) -> bool:
+        return self.remaining == 0.0
+
+    def within(self, seconds: float) -> Deadline:
+        """One that begins now and ends after ``seconds`` times the factor, but not after this one."""
+        now = self.clock.monotonic()
+        return Deadline(now, min(self.end, now + seconds * self.factor), self.factor, self.clock)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not beyond the end."""
+        self.clock.sleep(min(seconds, self.remaining))
+
+
+def growing(first: float = 0.2, longest: float = 2.0, growth: float = 1.5) -> Iterator[float]:
+    """Pauses in seconds for polling, without end: always the same ones, so that a wait can be reasoned about."""
+    pause = first
+    while True:
+        yield pause
+        pause = min(longest, pause * growth)

@@ -1,0 +1,143 @@
+"""Why a guest does not get ready: what its serial console and ssh say, classified, with one next step each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|\x1b=|[\x00-\x08\x0b-\x1a]")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``kind`` is for programs, ``message`` is a fact, ``hint`` the next step."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Sign:
+    """``pattern`` is looked for in the text; in ``message``, ``{0}`` is what its group matched; ``{vm}`` in ``hint``
+    stands for what the user calls the VM."""
+
+    kind: str
+    pattern: str
+    message: str
+    hint: str
+
+
+SSH = (
+    Sign(
+        "host-key",
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "the guest shows another host key than the one it had",
+        "something else may listen on its port; if the guest itself made a new key: ov vm destroy --disk {vm}, or "
+        "remove known_hosts in its folder (ov vm status {vm})",
+    ),
+    Sign(
+        "key-refused",
+        r"Permission denied \(|Too many authentication failures",
+        "the guest refuses the SSH key",
+        "ov vm status {vm} names the user and the key; a key given later reaches an existing disk only at its next "
+        "start: ov vm restart {vm}",
+    ),
+    Sign(
+        "no-identity",
+        r"Load key .*: |Identity file .* not accessible",
+        "the private key cannot be used",
+        "ov vm status {vm} names the file; ssh-add unlocks a key with a passphrase",
+    ),
+)
+# The last words count first: a guest that was rebooted after a panic is not in it any more.
+SERIAL = (
+    Sign(
+        "panic",
+        r"end Kernel panic - not syncing: (.*?) ?\]?-*$",
+        "the guest's kernel panicked: {0}",
+        "ov vm console {vm} --log shows what came before; more --ram helps when it ran out of memory",
+    ),
+    Sign(
+        "out-of-memory",
+        r"Out of memory: Killed process \d+ \(([^)]*)\)",
+        "the guest runs out of memory: it killed {0}",
+        "ov vm create {vm} --ram with more than now, then ov vm restart {vm}",
+    ),
+    Sign(
+        "emergency",
+        r"You are in (emergency|rescue) mode|Give root password for maintenance",
+        "the guest is in its emergency shell",
+        "ov vm console {vm}; a wrong /etc/fstab or a damaged file system is the usual reason",
+    ),
+    Sign(
+        "initramfs",
+        r"ALERT!\s+(\S+) does not exist|\(initramfs\)|dracut:/#|Entering emergency mode\. Exit the shell",
+        "the guest does not find its root file system",
+        "ov vm console {vm}; the disk's kernel may lack virtio drivers, or its root= is wrong",
+    ),
+    Sign(
+        "disk-full",
+        r"No space left on device",
+        "the guest's disk is full",
+        "a larger disk_size, then ov vm destroy --disk {vm} and ov vm create {vm}",
+    ),
+    Sign(
+        "boot-loader",
+        r"grub rescue>|grub>",
+        "the guest's boot loader stopped at its prompt",
+        "ov vm console {vm}; the disk may be damaged or of the other firmware: see firmware: in vms.yml",
+    ),
+    Sign(
+        "no-boot-device",
+        r"No bootable device|Boot failed: not a bootable disk|No bootable option or device was found|^Shell> |"
+        r"UEFI Interactive Shell|BdsDxe: failed to load Boot",
+        "the firmware finds nothing to boot on the disk",
+        "the other firmware may: firmware: bios or uefi-insecure in vms.yml, then ov vm create {vm}",
+    ),
+    Sign(
+        "no-network",
+        r"Failed to start .*[Ww]ait.{0,3}for .*Network|No DHCPOFFERS received|wait-online\.se\S* .*running \(\d+min",
+        "the guest got no address: no DHCP lease",
+        "cloud_init.network must name the card as the guest does; ov vm console {vm} shows it (ip addr)",
+    ),
+    Sign(
+        "no-datasource",
+        r"Datasource DataSourceNone|No Datasource found|Used fallback datasource",
+        "cloud-init found no seed",
+        "ov vm create {vm} renders it anew; the guest's kernel needs virtio-blk and iso9660",
+    ),
+)
+
+
+def clean(text: str) -> str:
+    """Console text without terminal escapes; line ends are ``\\n``."""
+    return _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def diagnose(serial: str, ssh_error: str, vm: str, *, reached: bool) -> Finding:
+    """The reason, as far as it can be seen. ``ssh_error`` is what ssh said last; ``reached``: the guest's SSH server
+    has answered, so that early trouble on the console is over."""
+    text = clean(serial)
+    found = _last(SSH, ssh_error) or (None if reached else _last(SERIAL, text))
+    if found is None and reached:
+        found = _last([sign for sign in SERIAL if sign.kind in {"panic", "out-of-memory", "disk-full"}], text)
+    if found is not None:
+        sign, match = found
+        group = next((group for group in match.groups() if group), "") if match.groups() else ""
+        return Finding(sign.kind, sign.message.format(group.strip()), sign.hint.format(vm=vm))
+    if not text.strip():
+        message = "the guest has not said a word on its serial console"
+        hint = "its kernel may need console=ttyS0; a longer --timeout helps when it is only slow"
+        return Finding("silent", message, hint.format(vm=vm))
+    return Finding("booting", "the guest is still at it", f"ov vm console {vm} shows it; or a longer --timeout")
+
+
+def _last(signs: tuple[Sign, ...] | list[Sign], text: str) -> tuple[Sign, re.Match[str]] | None:
+    """The sign that stands last in the text; of several in one place the first of the table."""
+    best: tuple[Sign, re.Match[str]] | None = None
+    for sign in signs:
+        for match in re.finditer(sign.pattern, text, re.MULTILINE):
+            if best is None or match.start() > best[1].end():
+                best = (sign, match)
+    return best

@@ -1,0 +1,258 @@
+"""Waiting for a guest, rung by rung: it runs, it has booted, its SSH server answers, it lets us in, cloud-init is done,
+the user's own probe succeeds.
+
+What can be seen as it happens is watched (the serial console, the end of the VM) while the SSH server is asked with
+growing pauses. Whatever is waited for, the end of the VM ends the wait.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from ovtasks.errors import EXIT_DONE, OvError
+from ovtasks.guest.cloudinit import SCRIPT, CloudInitState, CloudInitStatus, parse
+from ovtasks.guest.deadline import Deadline, growing
+from ovtasks.guest.diagnosis import clean, diagnose
+from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh
+from ovtasks.guest.target import Target
+from ovtasks.host.run import CommandError
+
+LOGIN = re.compile(r"^\S+ login:|Reached target .*(?:Multi-User|Graphical)|multi-user\.target", re.MULTILINE)
+"""What a getty or systemd says on the console when the guest has booted."""
+BANNER_SECONDS = 5.0
+REFUSALS_SECONDS = 20.0
+"""A key may be refused for so long, times the deadline's factor, before it counts: it may still be on its way in."""
+TAIL_BYTES = 64 << 10
+TAIL_LINES = 15
+EXIT_DEGRADED = 2
+
+
+class Level(StrEnum):
+    """What can be waited for."""
+
+    BOOT = "boot"
+    SSH = "ssh"
+    CLOUD_INIT = "cloud-init"
+
+
+class Stage(StrEnum):
+    """How far a guest has come."""
+
+    STARTED = "started"
+    BOOTED = "booted"
+    ANSWERS = "its SSH server answers"
+    LOGGED_IN = "lets its user in"
+    CLOUD_INIT = "cloud-init has finished"
+    PROBED = "the probe succeeded"
+
+
+class NotReadyError(OvError):
+    """The guest did not become ready; ``kind`` is the finding's."""
+
+    def __init__(self, message: str, hint: str, kind: str, stage: Stage) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.stage = stage
+
+
+@dataclass(frozen=True)
+class Ready:
+    """How far it came, after how many seconds, and what the user should hear."""
+
+    stage: Stage
+    seconds: float
+    cloud_init: CloudInitState | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """2 when cloud-init finished degraded, as its own status has it."""
+        return EXIT_DEGRADED if self.cloud_init is CloudInitState.DEGRADED else EXIT_DONE
+
+    def facts(self) -> dict[str, object]:
+        """As JSON data."""
+        state = self.cloud_init.value if self.cloud_init else None
+        return {"stage": self.stage.value, "seconds": round(self.seconds, 1), "cloud_init": state, "notes": self.notes}
+
+
+@dataclass
+class Wait:
+    """One wait. ``alive`` returns None while the VM runs, else why it ended. ``contact`` is called when the SSH server
+    answers first, and prepares ``known_hosts``. ``log_start`` is where this boot's part of ``serial`` begins (bytes).
+    """
+
+    target: Target
+    deadline: Deadline
+    alive: Callable[[], str | None]
+    serial: Path
+    log_start: int = 0
+    contact: Callable[[], None] = lambda: None
+    on_stage: Callable[[Stage, float], None] = lambda stage, seconds: None
+    stage: Stage = Stage.STARTED
+    ssh_error: str = ""
+    notes: list[str] = field(default_factory=list)
+    _asked: float = -1.0
+
+    def until(self, level: Level, probe: str | None = None) -> Ready:
+        """Climb to ``level``, then to the success of ``probe``, a command for the guest's shell.
+
+        :raises NotReadyError: the VM ended, the time is up, or what is waited for cannot come any more.
+        """
+        cloud_init: CloudInitState | None = None
+        self._boot(level)
+        if level is not Level.BOOT or probe is not None:
+            self._log_in()
+        if level is Level.CLOUD_INIT:
+            cloud_init = self._cloud_init()
+        if probe is not None:
+            self._probe(probe)
+        return Ready(self.stage, self.deadline.elapsed, cloud_init, tuple(self.notes))
+
+    def _boot(self, level: Level) -> None:
+        """Until the console shows a login prompt or the SSH server answers: only the latter is enough for more."""
+        for pause in growing():
+            if banner(self.target.host, self.target.port):
+                self._reach(Stage.ANSWERS)
+                return
+            if self.stage is Stage.STARTED and LOGIN.search(clean(self._said())):
+                self._reach(Stage.BOOTED)
+            if level is Level.BOOT and self.stage is Stage.BOOTED:
+                return
+            self._go_on(pause)
+
+    def _log_in(self) -> None:
+        """Until ``true`` runs in the guest. A changed host key never gets better; a refused key rarely does."""
+        refused_since: float | None = None
+        contacted = False
+        for pause in growing():
+            if not contacted:
+                contacted = self._contacted()
+            if contacted:
+                status, error = self._run("true")
+                if status == 0:
+                    self._reach(Stage.LOGGED_IN)
+                    return
+                self.ssh_error = error
+                if "Host key verification failed" in error:
+                    raise self._failed("the host key is not the expected one")
+                if "Permission denied" in error:
+                    refused_since = self.deadline.elapsed if refused_since is None else refused_since
+                    if self.deadline.elapsed - refused_since > REFUSALS_SECONDS * self.deadline.factor:
+                        raise self._failed("it lets nobody in")
+            self._go_on(pause)
+
+    def _contacted(self) -> bool:
+        try:
+            self.contact()
+        except NotReadyError:
+            raise
+        except OvError as e:
+            self.ssh_error = e.message
+            return False
+        return True
+
+    def _cloud_init(self) -> CloudInitState:
+        for pause in growing(1.0, 5.0):
+            code, output = self._ask_cloud_init()
+            if code != CONNECTION_FAILED:  # a guest may be rebooted by its cloud-init
+                found = parse(output, code)
+                if found.state is CloudInitState.ERROR:
+                    raise self._cloud_init_failed(found)
+                if found.state is not CloudInitState.RUNNING:
+                    self._reach(Stage.CLOUD_INIT)
+                    if found.state in {CloudInitState.ABSENT, CloudInitState.DISABLED}:
+                        self.notes.append(f"cloud-init is {found.state.value} in this guest")
+                    self.notes += [f"cloud-init: {error}" for error in found.errors]
+                    return found.state
+            self._go_on(pause)
+        raise AssertionError("growing() has no end")
+
+    def _ask_cloud_init(self) -> tuple[int, str]:
+        try:
+            done = run_ssh(self.target, ["sh"], self._limit(), SCRIPT.encode(), watch=self._check)
+        except CommandError as e:
+            self.ssh_error = e.stderr
+            return CONNECTION_FAILED, ""
+        self.ssh_error = done.stderr
+        return done.returncode, done.stdout
+
+    def _cloud_init_failed(self, found: CloudInitStatus) -> NotReadyError:
+        errors = "".join(f"\n  | {error}" for error in found.errors)
+        hint = f"ov vm ssh {self.target.name} -- sudo cat /var/log/cloud-init-output.log"
+        return NotReadyError(f"{self.target.name}: cloud-init failed:{errors}", hint, "cloud-init", self.stage)
+
+    def _probe(self, command: str) -> None:
+        for pause in growing():
+            status, error = self._run(command)
+            if status == 0:
+                self._reach(Stage.PROBED)
+                return
+            self.ssh_error = error
+            self._go_on(pause)
+
+    def _run(self, command: str) -> tuple[int, str]:
+        try:
+            done = run_ssh(self.target, [command], self._limit(), watch=self._check)
+        except CommandError as e:
+            return CONNECTION_FAILED, e.stderr
+        return done.returncode, done.stderr
+
+    def _limit(self) -> float:
+        return max(1.0, self.deadline.remaining)
+
+    def _reach(self, stage: Stage) -> None:
+        self.stage = stage
+        self.on_stage(stage, self.deadline.elapsed)
+
+    def _go_on(self, pause: float) -> None:
+        """Pause, if there is time left and a VM to wait for."""
+        self._check()
+        if self.deadline.expired:
+            raise self._failed(f"not ready after {self.deadline.elapsed:.0f} s")
+        self.deadline.pause(pause)
+
+    def _check(self) -> None:
+        """The VM runs, asked at most once a second."""
+        now = self.deadline.elapsed
+        if now - self._asked < 1.0 and self._asked >= 0:
+            return
+        self._asked = now
+        if (reason := self.alive()) is not None:
+            raise self._failed(f"the VM ended after {now:.0f} s: {reason}")
+
+    def _said(self) -> str:
+        """The end of what the guest has said since it was started."""
+        try:
+            with self.serial.open("rb") as file:
+                size = file.seek(0, 2)
+                start = self.log_start if self.log_start <= size else 0  # a long log is moved away and begun anew
+                file.seek(max(start, size - TAIL_BYTES))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _failed(self, what: str) -> NotReadyError:
+        name, said = self.target.name, self._said()
+        reached = self.stage not in {Stage.STARTED, Stage.BOOTED}
+        finding = diagnose(said, self.ssh_error, name, reached=reached)
+        lines = [line for line in clean(said).splitlines() if line.strip()][-TAIL_LINES:]
+        tail = "".join(f"\n  | {line}" for line in lines)
+        came = f"it came as far as: {self.stage.value}"
+        return NotReadyError(f"{name}: {what}; {finding.message}; {came}{tail}", finding.hint, finding.kind, self.stage)
+
+
+def banner(host: str, port: int) -> str | None:
+    """The first line of an SSH server; None: it does not say it in a few seconds. That somebody accepts means little:
+    QEMU's user network does so before the guest listens."""
+    try:
+        with socket.create_connection((host, port), timeout=BANNER_SECONDS) as connection:
+            connection.settimeout(BANNER_SECONDS)
+            line = connection.makefile("rb").readline(255).decode(errors="replace").strip()
+    except OSError:
+        return None
+    return line if line.startswith("SSH-") else None

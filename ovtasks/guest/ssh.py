@@ -1,0 +1,132 @@
+"""The system's ssh and scp, told everything on the command line.
+
+``-F none`` and explicit options (ssh_config(5)): a user's own configuration, with its agents, proxies, control sockets
+and host key habits, neither helps nor breaks a connection to a guest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ovtasks.errors import OvError
+from ovtasks.guest.target import Target
+from ovtasks.host.run import Result, require, run
+
+CONNECTION_FAILED = 255  # ssh's own exit status; any other is the remote command's
+_ALIVE_SECONDS = 15
+_ALIVE_COUNT = 8  # a busy guest under plain emulation may be silent for a minute
+
+
+def ssh_options(target: Target, *, batch: bool = False) -> list[str]:
+    """``-F none -o …``: what ssh, scp and sftp share. ``batch``: never ask anything (passwords, passphrases).
+
+    :raises OvError: a path cannot be written in an ssh option.
+    """
+    options = {
+        "User": target.user,
+        "HostKeyAlias": target.alias,
+        "StrictHostKeyChecking": "yes" if target.strict else "accept-new",
+        "UserKnownHostsFile": quoted(target.known_hosts),
+        "GlobalKnownHostsFile": "none",
+        "UpdateHostKeys": "no",
+        "CheckHostIP": "no",
+        "ConnectTimeout": str(target.patience),
+        "ServerAliveInterval": str(_ALIVE_SECONDS),
+        "ServerAliveCountMax": str(_ALIVE_COUNT),
+        "ForwardAgent": "yes" if target.forward_agent else "no",
+        "GSSAPIAuthentication": "no",
+        "LogLevel": "ERROR",
+    }
+    if target.identity is not None:
+        options |= {"IdentitiesOnly": "yes", "IdentityFile": quoted(target.identity)}
+    if batch:
+        options["BatchMode"] = "yes"
+    return ["-F", "none", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+
+
+def quoted(path: Path) -> str:
+    """A path as ssh_config(5) takes it: in double quotes, ``%`` doubled because it begins a token.
+
+    :raises OvError: it has ``${``, which ssh expands and has no way to escape.
+    """
+    text = str(path)
+    if "${" in text:
+        raise OvError(f"ssh cannot use {text}: it takes ${{ for a variable", hint="move the folder to another path")
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"'
+
+
+def ssh_argv(
+    target: Target,
+    command: Sequence[str] = (),
+    *,
+    tty: bool | None = None,
+    batch: bool = False,
+    extra: Sequence[str] = (),
+) -> list[str]:
+    """The command line of ssh. As with ssh itself, the words of ``command`` are joined by blanks and given to the
+    remote user's shell: who wants a word kept whole quotes it for that shell.
+
+    ``tty``: True asks for a terminal (``-t``), False for none (``-T``), None leaves it to ssh. ``extra`` are options
+    as the user gave them (``-L …``); ssh takes the first value it hears, so they stand in front of ours.
+    """
+    terminal = [] if tty is None else ["-t" if tty else "-T"]
+    options = ssh_options(target, batch=batch)
+    words = ["ssh", *extra, *options, "-p", str(target.port), *terminal, "--", target.host]
+    return [*words, *command]
+
+
+def scp_argv(target: Target, sources: Sequence[str], destination: str, *, extra: Sequence[str] = ()) -> list[str]:
+    """The command line of scp; a path that begins with ``:`` is the guest's, the others are this machine's."""
+    host = f"[{target.host}]" if ":" in target.host else target.host
+
+    def place(path: str) -> str:
+        if path.startswith(":"):
+            return f"{host}{path}"
+        return path if path.startswith("/") else f"./{path}"  # a file called a:b is no host
+
+    options = ssh_options(target)
+    return ["scp", *extra, *options, "-P", str(target.port), "--", *map(place, sources), place(destination)]
+
+
+def exec_ssh(
+    target: Target, command: Sequence[str] = (), *, tty: bool | None = None, extra: Sequence[str] = ()
+) -> NoReturn:
+    """Become ssh: its terminal, its signals and its exit status are ours.
+
+    :raises MissingProgramError: there is no ssh.
+    """
+    become(ssh_argv(target, command, tty=tty, extra=extra))
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """Replace this process by the program.
+
+    :raises MissingProgramError: it is not installed.
+    """
+    program = require(argv[0])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(program, [argv[0], *argv[1:]])
+
+
+def run_ssh(
+    target: Target,
+    command: Sequence[str],
+    timeout: float | None,
+    stdin: bytes | None = None,
+    *,
+    watch: Callable[[], None] | None = None,
+) -> Result:
+    """Run a command in the guest without asking anybody anything; ``timeout`` in seconds. ``watch`` as in
+    :func:`ovtasks.host.run.run`. The status :data:`CONNECTION_FAILED` means that ssh itself failed.
+
+    :raises CommandError: it took longer than ``timeout``.
+    :raises MissingProgramError: there is no ssh.
+    """
+    argv = ssh_argv(target, command, tty=False, batch=True)
+    return run(argv, check=False, stdin=stdin, timeout=timeout, watch=watch)

@@ -1,0 +1,80 @@
+"""``wait``: from an instance to its guest's readiness."""
+
+from __future__ import annotations
+
+from ovtasks.errors import OvError
+from ovtasks.guest.deadline import Deadline
+from ovtasks.guest.readiness import Level, Ready, Stage, Wait
+from ovtasks.guest.target import Target
+from ovtasks.host.progress import Progress
+from ovtasks.instance.access import address_of, first_contact, need_user
+from ovtasks.instance.power import status
+from ovtasks.instance.record import Record
+
+CONTACT_SECONDS = 10.0
+
+
+def target_of(record: Record, user: str | None = None, port: int | None = None, *, factor: float = 1.0) -> Target:
+    """What ssh needs to know to reach the guest; ``factor`` is how much slower than with KVM it runs.
+
+    :raises OvError: no address can be found, or nobody said who logs in.
+    """
+    address, found = address_of(record)
+    return Target(
+        alias=record.domain,
+        host=address,
+        port=port or found,
+        user=need_user(record, user),
+        identity=record.identity,
+        known_hosts=record.folder.known_hosts,
+        patience=round(CONTACT_SECONDS * factor),
+        title=record.words,
+    )
+
+
+def wait(record: Record, level: str, seconds: float, factor: float, progress: Progress, probe: str | None) -> Ready:
+    """Wait up to ``seconds`` until the guest has reached ``level`` (``boot``, ``ssh``, ``cloud-init``).
+
+    :raises NotReadyError: it has not, and why.
+    :raises OvError: it is not running, or nobody can log in to it.
+    """
+    deadline = Deadline.after(seconds / factor, factor=factor)
+    waiting = Wait(
+        target=_find_target(record, deadline, factor),
+        deadline=deadline,
+        alive=lambda: _ended(record),
+        serial=record.folder.serial_log,
+        log_start=record.log_start,
+        contact=lambda: _contact(record, progress, factor),
+        on_stage=lambda stage, after: _say(record, stage, after, progress),
+    )
+    ready = waiting.until(Level(level), probe)
+    for note in ready.notes:
+        progress.note(f"{record.words}: {note}")
+    return ready
+
+
+def _find_target(record: Record, deadline: Deadline, factor: float) -> Target:
+    """A guest with an address of its own must have got one first."""
+    while True:
+        if (ended := _ended(record)) is not None:
+            raise OvError(f"{record.words} is not running: {ended}", hint=f"ov vm start {record.words}")
+        try:
+            return target_of(record, factor=factor)
+        except OvError:
+            if record.ssh_port is not None or record.user is None or deadline.expired:
+                raise
+        deadline.pause(2.0)
+
+
+def _ended(record: Record) -> str | None:
+    now = status(record)
+    return None if now.active else now.note or now.state.value
+
+
+def _contact(record: Record, progress: Progress, factor: float) -> None:
+    first_contact(record, progress, seconds=CONTACT_SECONDS * factor)
+
+
+def _say(record: Record, stage: Stage, seconds: float, progress: Progress) -> None:
+    progress.note(f"{record.words}: {stage.value} ({seconds:.0f} s)")
