@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import time
 from collections.abc import Iterable, Mapping
 
 from ovtasks.backends.qemu import agent, process, program, swtpm
@@ -104,17 +105,22 @@ class Qemu:
 
     def console(self, handle: Handle) -> socket.socket:
         running = _running(handle)
-        path = handle.sockets / SERIAL_SOCKET
         with connect(handle.sockets / STATUS_SOCKET, running.pid) as qmp:
-            device = _chardev(qmp, SERIAL)
-        if not str(device.get("filename")).startswith("disconnected:"):
-            raise OvError(f"another console of {handle.domain} is connected", hint="close it first (^] leaves)")
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(str(path))
-        except OSError as e:
-            connection.close()
-            raise OvError(f"the console of {handle.domain} cannot be reached: {e.strerror}", hint="ov vm list") from e
+            if not _free(qmp):
+                raise OvError(f"another console of {handle.domain} is connected", hint="close it first (^] leaves)")
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connection.connect(str(handle.sockets / SERIAL_SOCKET))
+                while _free(qmp):  # until QEMU has taken us: a QEMU that ends before resets the connection
+                    time.sleep(0.01)
+            except OSError as e:
+                connection.close()
+                raise OvError(
+                    f"the console of {handle.domain} cannot be reached: {e.strerror}", hint="ov vm list"
+                ) from e
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     def addresses(self, handle: Handle) -> tuple[str, ...]:
@@ -153,6 +159,11 @@ def _running(handle: Handle) -> Process:
     if found is None:
         raise OvError(f"{handle.domain} is not running", hint="ov vm start")
     return found
+
+
+def _free(qmp: Qmp) -> bool:
+    """Whether nobody is connected to the serial port."""
+    return str(_chardev(qmp, SERIAL).get("filename")).startswith("disconnected:")
 
 
 def _chardev(qmp: Qmp, name: str) -> Mapping[str, object]:

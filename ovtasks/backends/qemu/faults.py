@@ -73,7 +73,7 @@ def _kvm(found: re.Match[str], machine: Machine) -> OvError:
 def _bridge(found: re.Match[str], machine: Machine) -> OvError:
     bridge = machine.nic.bridge or "br0"
     if "denied by acl" in found[0] or "acl file" in found[0]:
-        hint = f"as root: echo 'allow {bridge}' >> /etc/qemu/bridge.conf"
+        hint = f"as root: mkdir -p /etc/qemu && echo 'allow {bridge}' >> /etc/qemu/bridge.conf"
         return OvError(f"qemu-bridge-helper may not use the bridge {bridge}", hint=hint)
     hint = f"it must exist (ip link show {bridge}), and qemu-bridge-helper must be setuid root"
     return OvError(f"the bridge {bridge} cannot be joined: {found[0].strip()}", hint=hint)
