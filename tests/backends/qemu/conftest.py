@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -69,7 +70,7 @@ def make_disk(path: Path) -> None:
 def make_vm(folder: Path, name: str = "ov-web") -> Vm:
     folder.mkdir(mode=0o700, parents=True)
     make_disk(folder / "disk.qcow2")
-    sockets = folder / "run"
+    sockets = Path(tempfile.mkdtemp(prefix="ov-test-", dir="/tmp"))  # short enough, whoever runs the tests
     made = machine(folder, domain=name, sockets=sockets, ram=32 << 20, cpus=1, nic=Nic(MAC))
     return Vm(made, Handle(name, made.uuid, folder, sockets), Qemu())
 
@@ -80,6 +81,7 @@ def vm(tmp_path: Path) -> Iterator[Vm]:
     yield made
     made.backend.power_off(made.handle)
     made.backend.undefine(made.handle)
+    made.handle.sockets.rmdir()  # it is empty
     assert left(tmp_path) == []
 
 
