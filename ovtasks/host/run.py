@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -193,9 +194,12 @@ def _communicate(
     on_line: Callable[[str], None] | None,
     watch: Callable[[], None] | None,
 ) -> tuple[str, str]:
+    if watch is not None and process.stdin is not None:
+        # communicate() forgets what was not yet written when it is called again
+        pipe, process.stdin, data, stdin = process.stdin, None, stdin or b"", None
+        threading.Thread(target=_feed, args=(pipe, data), daemon=True).start()
     if on_line is None:
-        texts_in = [stdin]  # communicate() takes it once, however often it is called
-        out, err = _watched(lambda s: process.communicate(texts_in.pop() if texts_in else None, s), timeout, watch)
+        out, err = _watched(lambda seconds: process.communicate(stdin, seconds), timeout, watch)
         return out.decode(errors="replace"), err.decode(errors="replace")
     assert process.stdout is not None and process.stderr is not None
     texts: tuple[list[str], list[str]] = ([], [])
@@ -212,6 +216,11 @@ def _communicate(
     for reader in readers:
         reader.join()
     return "\n".join(texts[0]), "\n".join(texts[1])
+
+
+def _feed(pipe: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), pipe:  # who ended early did not want it
+        pipe.write(data)
 
 
 def _watched(
