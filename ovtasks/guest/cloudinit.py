@@ -74,8 +74,8 @@ def _long(text: str) -> Mapping[str, object]:
     key = ""
     for line in text.splitlines():
         name, colon, value = line.partition(":")
-        if colon and not line.startswith((" ", "\t", "-")):
-            key = name.strip()
+        if colon and name.isidentifier():
+            key = name
             data[key] = value.strip()
         elif key:
             data[key] = f"{data[key]} {line.strip()}".strip()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|\x1b=|[\x00-\x08\x0b-\x1a]")
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-9;?=]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|\x1b=|[\x00-\x08\x0b\x0c\x0e-\x1a]"
+)
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,9 @@ def diagnose(serial: str, ssh_error: str, vm: str, *, reached: bool) -> Finding:
         sign, match = found
         group = next((group for group in match.groups() if group), "") if match.groups() else ""
         return Finding(sign.kind, sign.message.format(group.strip()), sign.hint.format(vm=vm))
+    if reached:
+        hint = f"ov vm ssh {vm} shows what it does; a longer --timeout helps when it is only slow"
+        return Finding("busy", "nothing is wrong that can be seen from here", hint)
     if not text.strip():
         message = "the guest has not said a word on its serial console"
         hint = "its kernel may need console=ttyS0; a longer --timeout helps when it is only slow"

@@ -47,7 +47,7 @@ class Project:
         """``ov`` as the user, to be typed into our shell."""
         code = "import sys; from ovtasks.cli import main; sys.exit(main())"
         variables = [f"{name}={value}" for name, value in self.user.env.items() if name != "TERM"]
-        argv = [*self.user.words, "env", *variables, self.user.python, "-c", code, *words]
+        argv = ["env", *variables, *self.user.words, self.user.python, "-c", code, *words]
         return f"cd {shlex.quote(str(self.root))} && {shlex.join(argv)}"
 
     def edit(self, pattern: str, new: str) -> None:
@@ -92,7 +92,7 @@ def check_guest(project: Project, firmware: str, vm: dict[str, Any]) -> None:
     questions = (
         "id -un; sudo id -un; hostname; findmnt -nbo SIZE /; cat /var/lib/cloud/data/instance-id; "
         "cloud-init status | head -1; test -d /sys/firmware/efi && echo uefi || echo bios; "
-        "systemctl --failed --plain --no-legend | wc -l; cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub"
+        "systemctl --failed --plain --no-legend | wc -l; sudo cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub"
     )
     login, root, hostname, size, instance_id, *rest = project.ssh(questions).splitlines()
     assert (login, root, hostname, instance_id) == ("demo", "root", "demo", vm["instance_id"])
@@ -110,7 +110,7 @@ def nothing_is_left(project: Project) -> None:
     assert not project.user.pids("qemu-system-x86_64")
 
 
-@pytest.mark.parametrize(("backend", "firmware"), MATRIX, ids="-".join)
+@pytest.mark.parametrize(("backend", "firmware"), MATRIX, ids=lambda word: str(word))
 def test_boots(backend: str, firmware: str, project: Project, tmp_path: Path) -> None:
     declare(project, backend, firmware)
     made = project.ov("vm", "create", "demo")
