@@ -100,6 +100,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "openssh",
         "suse": "openssh-clients",
     },
+    "sshd": {"debian": "openssh-server", "fedora": "openssh-server", "arch": "openssh", "suse": "openssh-server"},
     "libvirt-qemu": {
         "debian": "libvirt-daemon-driver-qemu",
         "fedora": "libvirt-daemon-driver-qemu",
