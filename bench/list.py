@@ -26,7 +26,7 @@ def main() -> int:
         make_project(root, COUNT)
         subprocess.run([SCRIPTS / "ov", "-q", "vm", "build"], cwd=root, check=True, stdout=subprocess.DEVNULL)
         for number in range(COUNT):
-            create = [SCRIPTS / "ov", "-q", "vm", "create", "--no-start", "--no-build", f"vm{number}"]
+            create = [str(SCRIPTS / "ov"), "-q", "vm", "create", "--no-start", "--no-build", f"vm{number}"]
             subprocess.run(create, cwd=root, check=True)
         figures = in_turns(
             {PYTHON: PYTHON_PASS, "ov vm list -a": [str(SCRIPTS / "ov"), "vm", "list", "-a"]}, root, runs=11

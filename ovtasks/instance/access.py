@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_atomic
@@ -94,8 +93,3 @@ def need_user(record: Record, given: str | None) -> str:
             hint="ssh.user or source.base_user in vms.yml, or -l USER",
         )
     return user
-
-
-def identity_of(record: Record) -> Path | None:
-    """The private key's file; None: an agent has it."""
-    return record.identity
