@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import uuid
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ def stable_mac(text: str) -> str:
 def load(folder: Folder) -> Record | None:
     """The record in ``folder``; None: there is none.
 
-    :raises OvError: it is damaged, or of a later version of this program.
+    :raises OvError: it cannot be read, is damaged, or of a later version of this program.
     """
     try:
         data = json.loads(folder.record.read_bytes())
@@ -156,6 +157,9 @@ def load(folder: Folder) -> Record | None:
         return restore(Record, data)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as e:
+        reason = os.strerror(e.errno or 0).lower()
+        raise OvError(f"{folder.record} cannot be read: {reason}", hint=f"who owns {folder.path}?") from None
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         hint = f"remove {folder.path} when nothing in it is of use; `ov vm create` then begins anew"
         raise OvError(f"{folder.record} is damaged: {e}", hint=hint) from e

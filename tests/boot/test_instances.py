@@ -46,8 +46,8 @@ class Project:
     def shell_line(self, *words: str) -> str:
         """``ov`` as the user, to be typed into our shell."""
         code = "import sys; from ovtasks.cli import main; sys.exit(main())"
-        variables = [f"{name}={value}" for name, value in self.user.env.items() if name != "TERM"]
-        argv = ["env", *variables, *self.user.words, self.user.python, "-c", code, *words]
+        variables = [f"{name}={value}" for name, value in {**self.user.env, "TERM": "screen"}.items()]
+        argv = ["env", "-i", *variables, *self.user.words, self.user.python, "-c", code, *words]
         return f"cd {shlex.quote(str(self.root))} && {shlex.join(argv)}"
 
     def edit(self, pattern: str, new: str) -> None:

@@ -184,7 +184,7 @@ def test_other_content_rebuilds_and_drops_the_old_base(bench: Workbench, small_i
     assert len(list((bench.root / "output/a").glob("base-*.qcow2"))) == 1
 
 
-OWN = '''
+OWN = """
 def task_mine():
     return {"actions": ["echo mine"], "verbosity": 2}
 
@@ -193,7 +193,7 @@ def task_group():
     yield {"basename": "other", "actions": ["echo other"], "verbosity": 2}
 
 
-'''
+"""
 
 
 @pytest.mark.parametrize("loader", ["doit's own", "ours"])
