@@ -46,6 +46,11 @@ _QUERIES = re.compile(
 )
 
 
+# systemd shortens long lines in the middle of a colour: ESC, an ellipsis, and then whatever letter. ECMA-35 has terminals
+# read that letter as the command: with a P they swallow all that follows.
+_BROKEN = re.compile(rb"\x1b(?=[\x80-\xff])")
+
+
 class _End(Enum):
     LEFT = auto()
     STOPPED = auto()
@@ -171,7 +176,7 @@ def _begun_anew(file: BinaryIO, log: Path) -> bool:
 
 def inert(data: bytes) -> bytes:
     """``data`` without the questions to a terminal: an old one's answer would be typed into the guest or the shell."""
-    return _QUERIES.sub(b"", data)
+    return _QUERIES.sub(b"", _BROKEN.sub(b"", data))
 
 
 def _control(escape: str) -> int:
@@ -343,7 +348,9 @@ class _Bridge:
 
 
 def _write(data: bytes) -> None:
-    """All of it to stdout, whichever way that is opened."""
+    """All of it to stdout, whichever way that is opened; a terminal does not get what would make it fall silent."""
+    if os.isatty(1):
+        data = _BROKEN.sub(b"", data)
     while data:
         try:
             data = data[os.write(1, data) :]

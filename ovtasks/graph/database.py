@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 LAST_WRITE = ("deps:", "ignore:")
 """The key that doit writes last when it saves a task: the moment to commit."""
+TIMEOUT = 60.0
+"""Seconds to wait for other runs."""
 BULK = 64
 """After so many single look-ups one scan of the whole table is cheaper."""
 
@@ -35,10 +38,7 @@ class WalDB:
 
             try:
                 Path(self.name).parent.mkdir(parents=True, exist_ok=True)
-                self._open = sqlite3.connect(self.name, timeout=60, isolation_level=None)
-                self._open.execute("pragma journal_mode=wal")
-                self._open.execute("pragma synchronous=normal")
-                self._open.execute("create table if not exists task(id text primary key, data text) without rowid")
+                self._open = _connect(self.name)
             except (sqlite3.DatabaseError, OSError) as e:
                 raise DatabaseException(f"{self.name}: {e}; it holds nothing that cannot be made anew") from e
         return self._open
@@ -88,3 +88,26 @@ class WalDB:
         if self._open is not None:
             self._open.close()
             self._open = None
+
+
+def _connect(name: str) -> sqlite3.Connection:
+    """Open and prepare the database. SQLite does not wait when several at once turn the log on, or off again as the last
+    one closes: so we do.
+
+    :raises sqlite3.DatabaseError: it is no database, or stays locked.
+    """
+    import sqlite3
+
+    end = time.monotonic() + TIMEOUT
+    while True:
+        connection = sqlite3.connect(name, timeout=TIMEOUT, isolation_level=None)
+        try:
+            connection.execute("pragma journal_mode=wal")
+            connection.execute("pragma synchronous=normal")
+            connection.execute("create table if not exists task(id text primary key, data text) without rowid")
+            return connection
+        except sqlite3.DatabaseError as e:
+            connection.close()
+            if "locked" not in str(e) or time.monotonic() > end:
+                raise
+        time.sleep(0.02)

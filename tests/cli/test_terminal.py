@@ -368,6 +368,8 @@ def test_inert() -> None:
     assert inert(asks).strip() == b""
     harmless = b"\x1b[2J\x1b[1;31mred\x1b[0m\x1b]0;title\x07\x1b[?25h\x1b[8;24;80t\x1bc\r\n"
     assert inert(harmless) == harmless
+    shortened = b"Mounting \x1b[0;1;39mdev-mqueue.mount\x1b\xe2\x80\xa6POSIX"  # as systemd writes it
+    assert inert(shortened) == shortened.replace(b"\x1b\xe2", b"\xe2")
 
 
 def test_tail(tmp_path: Path) -> None:
