@@ -46,8 +46,8 @@ _QUERIES = re.compile(
 )
 
 
-# systemd shortens long lines in the middle of a colour: ESC, an ellipsis, and then whatever letter. ECMA-35 has terminals
-# read that letter as the command: with a P they swallow all that follows.
+# systemd shortens long lines in the middle of a colour: ESC, an ellipsis, then whatever letter. Terminals read that
+# letter as the command: with a P they swallow all that follows.
 _BROKEN = re.compile(rb"\x1b(?=[\x80-\xff])")
 
 

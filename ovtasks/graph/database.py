@@ -91,8 +91,8 @@ class WalDB:
 
 
 def _connect(name: str) -> sqlite3.Connection:
-    """Open and prepare the database. SQLite does not wait when several at once turn the log on, or off again as the last
-    one closes: so we do.
+    """Open and prepare the database. SQLite does not wait when several at once turn the log on, or off as the last one
+    closes: so we do.
 
     :raises sqlite3.DatabaseError: it is no database, or stays locked.
     """

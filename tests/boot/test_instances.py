@@ -21,6 +21,7 @@ from tests.cli.tmux import terminal
 
 pytestmark = pytest.mark.boot
 GiB = 1 << 30
+SECONDS = 300.0  # for what is on a screen, while two guests boot
 MATRIX = [(backend, firmware) for backend in ("libvirt", "qemu") for firmware in ("bios", "uefi-insecure")]
 
 
@@ -158,8 +159,8 @@ def look_at_console(project: Project, folder: Path) -> None:
     """In a real terminal: what was said before, then what is typed reaches the guest, and ^] leaves."""
     with terminal(folder) as screen:
         screen.line(project.shell_line("vm", "console", "demo"))
-        screen.expect("connected to demo")
+        screen.expect("connected to demo", seconds=SECONDS)
         screen.type("Enter")
-        screen.expect("login:")
+        screen.expect("login:", seconds=SECONDS)
         screen.type("C-]")
-        screen.expect("left demo")
+        screen.expect("left demo", seconds=SECONDS)
