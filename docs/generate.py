@@ -1,4 +1,8 @@
-"""Write ``docs/vms.md``, the field reference, from ``schemas/vms.schema.json``: ``python docs/generate.py``."""
+"""Write what is made from other things: ``python -m docs.generate``.
+
+``docs/vms.md``, the field reference, from ``schemas/vms.schema.json``; ``schemas/libvirt.schema.json`` and
+``docs/libvirt.md`` from the table in ``ovtasks/render/libvirt``.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "schemas" / "vms.schema.json"
 PAGE = ROOT / "docs" / "vms.md"
+LIBVIRT_SCHEMA = ROOT / "schemas" / "libvirt.schema.json"
 
 HEAD = """# vms.yml, field by field
 
-Made from `schemas/vms.schema.json` by `python docs/generate.py`; do not edit. `[]` means: each item of a list; `<name>`
+Made from `schemas/vms.schema.json` by `python -m docs.generate`; do not edit. `[]` means: each item of a list; `<name>`
 stands for a key of your choice.
 
 """
@@ -32,6 +37,13 @@ def page(schema: Schema) -> str:
             title, rows = f"source.kind: {kind}", _rows(schema, definition, "source.")
             sections.append(_section(title, definition["description"], rows, required=definition.get("required", [])))
     return "".join(sections).rstrip() + "\n"
+
+
+def libvirt_schema() -> str:
+    """The text of the schema of ``libvirt:``."""
+    from ovtasks.render.libvirt.schema import schema
+
+    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _section(title: str, text: str, rows: Iterator[str], *, required: list[str] | None = None) -> str:
@@ -102,3 +114,4 @@ def _text(value: object) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(json.loads(SCHEMA.read_text(encoding="utf-8"))), encoding="utf-8")
+    LIBVIRT_SCHEMA.write_text(libvirt_schema(), encoding="utf-8")

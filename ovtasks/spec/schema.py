@@ -30,7 +30,7 @@ def schema_path(name: str) -> Path:
 
 
 def schema_text(name: str) -> str:
-    """The text of schema ``vms`` or ``overthink``."""
+    """The text of schema ``vms``, ``libvirt`` or ``overthink``."""
     return schema_path(name).read_text(encoding="utf-8")
 
 
@@ -38,15 +38,15 @@ def schema_text(name: str) -> str:
 def inlined(name: str) -> Schema:
     """The schema with every ``$ref`` replaced by what it names: faster to check against, simpler to walk."""
     loaded: Schema = json.loads(schema_text(name))
-    vms = loaded if name == "vms" else inlined("vms")
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict):
             if "$ref" in value:
-                found: Any = vms
-                for part in value["$ref"].partition("#/")[2].split("/"):
+                file, _, place = value["$ref"].partition("#/")
+                found: Any = inlined(file.removesuffix(".schema.json")) if file else loaded
+                for part in place.split("/") if place else ():
                     found = found[part]
-                return walk(found)
+                return found if file else walk(found)
             return {key: walk(item) for key, item in value.items()}
         return [walk(item) for item in value] if isinstance(value, list) else value
 
@@ -58,6 +58,12 @@ def inlined(name: str) -> Schema:
 def vm_schema() -> Schema:
     """The schema of one VM."""
     found: Schema = inlined("vms")["$defs"]["vm"]
+    return found
+
+
+def libvirt_schema() -> Schema:
+    """The schema of ``libvirt:``."""
+    found: Schema = vm_schema()["properties"]["libvirt"]
     return found
 
 

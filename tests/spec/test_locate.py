@@ -13,7 +13,14 @@ from ovtasks.spec.model import VmSpec
 
 from .helpers import CLOUD, place, write
 
-BLOCK = f"source: {CLOUD}\n    libvirt:\n      devices:\n        video:\n          - model: vga\n          - vram: 1\n"
+BLOCK = f"""source: {CLOUD}
+    libvirt:
+      devices:
+        video:
+          - model: vga
+          - vram: 1
+            model: vga
+"""
 SHAPES = {
     "vms": ("vms:\n  a:\n    ", 7, 13),
     "vm": ("vm:\n  a:\n    ", 7, 13),
@@ -42,7 +49,7 @@ def test_a_single_vm_with_its_name_inside(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_the_place_around_it(tmp_path: Path) -> None:
     vm = _vm(tmp_path, SHAPES["vms"][0])
-    where = locate(vm, ("libvirt", "devices", "video", 1, "model"))
+    where = locate(vm, ("libvirt", "devices", "video", 1, "heads"))
     assert (where.line, where.column) == (8, 13)
 
 
