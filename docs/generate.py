@@ -61,8 +61,7 @@ def _rows(root: Schema, schema: Schema, prefix: str) -> Iterator[str]:
 
 def _field(root: Schema, path: str, field: Schema) -> Iterator[str]:
     if "$ref" in field:  # described in a section of its own
-        target = _resolve(root, field["$ref"])
-        yield _row(path, field if "description" in field else target)
+        yield _row(path, field if "description" in field else _resolve(root, field["$ref"]))
         return
     yield _row(path, field)
     yield from _rows(root, field, f"{path}.")
