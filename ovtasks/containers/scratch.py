@@ -131,7 +131,14 @@ def _losetup(engine: Engine, folder: Path, *words: str) -> str:
     mounts = ["--volume", "/dev:/dev", "--volume", f"{folder}:/output", "--label", f"{LABEL}={folder}"]
     try:
         return engine.run(
-            "run", "--rm", "--privileged", "--network=none", *mounts, "--entrypoint=losetup", image[0], *words,
+            "run",
+            "--rm",
+            "--privileged",
+            "--network=none",
+            *mounts,
+            "--entrypoint=losetup",
+            image[0],
+            *words,
             timeout=SECONDS,
         ).stdout
     except CommandError:  # an image without losetup made no loop device

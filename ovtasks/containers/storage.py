@@ -43,9 +43,7 @@ class Storage:
         """
         if (found := find(_images(self.index), reference)) is not None:
             return found
-        done = self.engine.run(
-            "image", "inspect", "--format", "{{.Id}}", reference, check=False, timeout=SECONDS
-        )
+        done = self.engine.run("image", "inspect", "--format", "{{.Id}}", reference, check=False, timeout=SECONDS)
         return done.stdout.strip().removeprefix("sha256:") or None if done.returncode == 0 else None
 
 
@@ -135,7 +133,10 @@ def find(images: tuple[tuple[str, str, tuple[str, ...]], ...], reference: str) -
     if at:
         stems = _candidates(name)
         for known, own, held in images:
-            if any(re.split(r"@|:(?!.*/)", full)[0] in stems and (own == digest or full.endswith(at + digest)) for full in held):
+            if any(
+                re.split(r"@|:(?!.*/)", full)[0] in stems and (own == digest or full.endswith(at + digest))
+                for full in held
+            ):
                 return known
         return None
     tagged = reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
@@ -147,7 +148,7 @@ def find(images: tuple[tuple[str, str, tuple[str, ...]], ...], reference: str) -
 
 
 def _candidates(name: str) -> tuple[str, ...]:
-    """``name`` as the storage may have it: local images are ``localhost/…``; a first part without dot is no registry."""
+    """``name`` as the storage may have it: local images are ``localhost/…``; a first part without a dot is no host."""
     first, slash, _ = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         return (name,)

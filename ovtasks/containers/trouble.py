@@ -7,7 +7,7 @@ import re
 from ovtasks.errors import OvError
 from ovtasks.host.run import CommandError
 
-RUNC = "in containers.conf below [engine]: runtime = \"runc\", below [containers]: default_ulimits = [\"nofile=1024:1024\"]"
+RUNC = 'in containers.conf below [engine]: runtime = "runc", below [containers]: default_ulimits = ["nofile=1024:1024"]'
 
 KNOWN: tuple[tuple[str, str, str], ...] = (
     (r"newuidmap.*not found", "rootless podman lacks newuidmap", "install the package uidmap or shadow-utils"),
@@ -20,7 +20,7 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
     (
         r"server gave HTTP response to HTTPS client",
         "the registry speaks plain HTTP",
-        "in registries.conf: [[registry]] location = \"…\" insecure = true; or tls_verify: false for the image",
+        'in registries.conf: [[registry]] location = "…" insecure = true; or tls_verify: false for the image',
     ),
     (
         r"403 \(?Forbidden|\b403\b.*[Ff]orbidden",
@@ -51,7 +51,11 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
         "podman's machine does not answer",
         "podman machine start; podman system connection list",
     ),
-    (r"sudo: (?:a password is required|a terminal is required)", "sudo asks for a password", "ov settings set engine.rootful machine, or permit it"),
+    (
+        r"sudo: (?:a password is required|a terminal is required)",
+        "sudo asks for a password",
+        "ov settings set engine.rootful machine, or permit it",
+    ),
 )
 
 

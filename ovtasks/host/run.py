@@ -103,9 +103,10 @@ def run(
 
     The child reads ``stdin``, or ``stdin_file`` (a real file or pipe). ``env`` is added to our environment, with
     ``LC_ALL=C.UTF-8`` so that messages can be read by code. ``on_line`` hears stdout and stderr line by line as they
-    come (carriage returns end a line too). ``timeout`` is in seconds. ``watch`` is called about twice a second while the child runs; what it raises ends the child and comes out here. The child
-    is killed when we die, however that happens, and when an exception (Ctrl-C too) passes through here; ``end`` is
-    called before that, for a child that a signal of ours does not reach or does not end wholly (sudo, a container).
+    come (carriage returns end a line too). ``timeout`` is in seconds. ``watch`` is called about twice a second while
+    the child runs; what it raises ends the child and comes out here. The child is killed when we die, however that
+    happens, and when an exception (Ctrl-C too) passes through here; ``end`` is called before that, for a child that a
+    signal of ours does not reach or does not end wholly (sudo, a container).
 
     :raises MissingProgramError: the program is not installed.
     :raises CommandError: it ended with a status other than 0 and ``check`` is true, or took longer than ``timeout``.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ovtasks.errors import OvError
+from ovtasks.errors import InputError, OvError
 from ovtasks.host import accel, firmware, settings
+from ovtasks.images.partitions import Bootable
 from ovtasks.instance.backend import Backend, Capabilities
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
@@ -75,6 +76,27 @@ def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -
         code_format=files.code_format,
         nvram_format=files.nvram_format,
         smm=files.smm,
+    )
+
+
+def check_firmware(vm: VmSpec, boot: Bootable | None) -> None:
+    """Before minutes of waiting for a disk that this firmware cannot start.
+
+    :raises InputError: it cannot; the hint names the firmware that can.
+    """
+    if boot is None:
+        return
+    bios = vm.firmware is Firmware.BIOS
+    if bios and not boot.bios:
+        part, other = "a BIOS boot partition", "firmware: uefi-insecure" if boot.uefi else None
+    elif not bios and not boot.uefi:
+        part, other = "an EFI system partition", "firmware: bios" if boot.bios else None
+    else:
+        return
+    raise InputError(
+        f"the disk of {vm.name} cannot be started by firmware {vm.firmware}: it has not {part}",
+        hint=other or "the image's installer makes disks that start by neither; look into the image",
+        where=vm.where,
     )
 
 
