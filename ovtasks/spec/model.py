@@ -242,6 +242,34 @@ class VmSpec:
         return f"ov-{self.name}"
 
 
+class Pull(StrEnum):
+    """When the registry is asked: if the image is not here; at every build; never; at every build, if it answers."""
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+    NEWER = "newer"
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """One container image: ``ref`` names it, or podman builds it from ``context`` (then ``ref`` is None).
+
+    ``containerfile`` None: ``Containerfile``, else ``Dockerfile``, in ``context``. ``bootc`` None: nothing is said.
+    """
+
+    name: str
+    where: Where
+    ref: str | None = None
+    context: Path | None = None
+    containerfile: Path | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    bootc: bool | None = None
+    pull: Pull = Pull.MISSING
+    tls_verify: bool = True
+
+
 @dataclass(frozen=True)
 class Project:
     """Everything declared in one project. ``files`` are all files read, and the places looked at in vain."""
@@ -249,6 +277,7 @@ class Project:
     root: Path
     vms: Mapping[str, VmSpec]
     files: tuple[Path, ...]
+    images: Mapping[str, ImageSpec] = field(default_factory=dict)
 
     @property
     def output(self) -> Path:

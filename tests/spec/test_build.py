@@ -206,7 +206,7 @@ def test_every_dataclass_field_is_reachable(reached: dict[str, set[str]]) -> Non
     wanted = {
         f"{cls.__name__}.{field.name}"
         for cls in classes
-        if cls not in {model.Project, model.Source, Where}
+        if cls not in {model.ImageSpec, model.Project, model.Source, Where}
         for field in dataclasses.fields(cls)
     }
     changed = {field for fields in reached.values() for field in fields}
