@@ -52,12 +52,12 @@ def archive(transport: str, image: str, base: Path, where: Where) -> Archive:
 
     :raises InputError: nothing is there, or it is no folder where one is needed.
     """
-    candidates = [(image, None)]
+    candidates: list[tuple[str, str | None]] = [(image, None)]
     if transport in TAGGED and ":" in image:
         path, _, tag = image.rpartition(":")
         candidates.append((path, tag))
-    for text, tag in candidates:
-        found = Archive(transport, expand_path(text, base), tag)
+    for text, name in candidates:
+        found = Archive(transport, expand_path(text, base), name)
         if found.watched.is_file():
             return found
     first = expand_path(image, base)

@@ -113,17 +113,8 @@ def run(
     """
     words = [os.fspath(word) for word in argv]
     words[0] = str(require(words[0]))
-    guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := _setpriv()) else []
-    process = subprocess.Popen(
-        [*guard, *words],
-        stdin=stdin_file or (subprocess.PIPE if stdin is not None else subprocess.DEVNULL),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
-        cwd=cwd,
-        start_new_session=True,  # Ctrl-C reaches us; we end the child in an orderly way
-        pass_fds=pass_fds,
-    )
+    read = stdin_file or (subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
+    process = _popen(words, read, subprocess.PIPE, env=env, cwd=cwd, pass_fds=pass_fds)
     _running[process] = end
     try:
         out, err = _communicate(process, stdin, timeout, on_line, watch)
@@ -137,6 +128,29 @@ def run(
     if check and process.returncode != 0:
         raise CommandError(words, process.returncode, err or out)
     return Result(process.returncode, out, err)
+
+
+def _popen(
+    words: Sequence[str],
+    stdin: int | IO[bytes],
+    stderr: int | IO[bytes],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """A child that the kernel kills when we die. A session of its own: Ctrl-C reaches us, and we end it in order."""
+    guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := _setpriv()) else []
+    return subprocess.Popen(
+        [*guard, *words],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+        cwd=cwd,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )
 
 
 def spawn(argv: Sequence[str], log: Path) -> Callable[[], int | None]:
@@ -211,16 +225,8 @@ def transfer(producer: Sequence[str], consumer: Sequence[str]) -> Result:
     :raises MissingProgramError: one is not installed. :raises CommandError: one failed; the first one is blamed first.
     """
     words = [str(require(producer[0])), *producer[1:]]
-    guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := _setpriv()) else []
     with tempfile.TemporaryFile() as said:
-        source = subprocess.Popen(
-            [*guard, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-            start_new_session=True,
-        )
+        source = _popen(words, subprocess.DEVNULL, said)
         _running[source] = None
         assert source.stdout is not None
         try:

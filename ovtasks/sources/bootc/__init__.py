@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.jsonvalue import Json
 from ovtasks.render.cloud_init import wants_seed
-from ovtasks.sources.bootc.convert import convert_name, convert_step
 from ovtasks.sources.bootc.chosen import vm_image_step
+from ovtasks.sources.bootc.convert import convert_name, convert_step
 from ovtasks.sources.bootc.install import install_name, install_step
 from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.spec.model import Project, VmSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ovtasks.containers.engine import own
+from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.storage import storage
 from ovtasks.containers.transports import Archive
 from ovtasks.containers.trouble import explain
@@ -13,6 +13,7 @@ from ovtasks.graph.step import Step
 from ovtasks.graph.workspace import Workspace
 from ovtasks.host.run import CommandError
 from ovtasks.images.records import read_record, record_text
+from ovtasks.jsonvalue import Json
 from ovtasks.sources.disk import IMAGES
 from ovtasks.spec.model import Project
 
@@ -36,15 +37,12 @@ def archive_step(archive: Archive, project: Project) -> Step:
             engine.run("tag", loaded[-1], name)
         except CommandError as e:
             raise explain(e, f"{archive.path} cannot be loaded") from e
-        facts = {"id": loaded[-1].removeprefix("sha256:"), "name": name, "size": archive_size(name), "target": None}
+        size = image_size(engine, name)
+        facts: dict[str, Json] = {"id": loaded[-1].removeprefix("sha256:"), "name": name, "size": size, "target": None}
         ws.part(target).write_text(record_text(facts), encoding="utf-8")
         ws.commit(target, digest=f"sha256:{facts['id']}")
         for fact, value in facts.items():
             ws.fact(fact, value)
-
-    def archive_size(image: str) -> int:
-        said = own().run("image", "inspect", "--format", "{{.Size}}", image).stdout.strip()
-        return int(said) if said.isdigit() else 0
 
     place = storage(own(), project.state)
     known = read_record(target)
@@ -59,3 +57,9 @@ def archive_step(archive: Archive, project: Project) -> Step:
         shared=True,
         refresh=GONE if known is not None and place.image_id(name) != known.get("id") else None,
     )
+
+
+def image_size(engine: Engine, image: str) -> int:
+    """Bytes that an image takes unpacked."""
+    said = engine.run("image", "inspect", "--format", "{{.Size}}", image).stdout.strip()
+    return int(said) if said.isdigit() else 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.containers.engine import Engine, Mode, own, rootful
-from ovtasks.containers.scratch import LABEL, Scratch
+from ovtasks.containers.scratch import Scratch
 from ovtasks.containers.storage import storage
 from ovtasks.containers.trouble import explain as podman_says
 from ovtasks.errors import InputError, OvError
@@ -176,6 +176,10 @@ def _run(ws: Workspace, plan: Plan, scratch: Scratch) -> None:
         hint = "install cloud-init in the Containerfile, or remove cloud_init"
         raise InputError(f"cloud_init: the image {image} has no cloud-init", hint=hint, where=plan.vm.where)
     target = str(facts["target"]) if facts.get("target") else None
+    if target is None and plan.source.target_imgref is None:
+        ws.progress.note(
+            f"{plan.vm.name}: upgrades in the guest will look for {image}; source.target_imgref names another"
+        )
     try:
         said = _install(ws, plan, scratch, engine, image, installer, target)
         _finish(ws, plan, scratch, installer, said)
@@ -285,6 +289,3 @@ def bring(engine: Engine, image: str, image_id: str, plan: Plan, ws: Workspace) 
     if storage(engine, plan.project.state).image_id(image) != image_id:
         hint = f"podman save {image} | {engine.command} load; an image that is pulled as root is another one than yours"
         raise OvError(f"{image} is not the same image in the storage of {engine.command}", hint=hint)
-
-
-__all__ = ["LABEL", "Plan", "bakes_keys", "container_words", "install_name", "install_step", "same_disk", "scratch_of"]

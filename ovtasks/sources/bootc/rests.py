@@ -46,7 +46,9 @@ def survey(project: Project, busy: tuple[str, ...] = ()) -> Rests:
     for folder in sorted(found):
         owner = (f"its next step, convert:{wanted[folder]}",) if folder in wanted else ()
         items.append(Item(folder, _allocated(folder), "rest of a killed installation", busy or owner))
-    return Rests((*items, *(Item(path, 0, "container of a killed installation", busy) for path in _lost(project, found))))
+    return Rests(
+        (*items, *(Item(path, 0, "container of a killed installation", busy) for path in _lost(project, found)))
+    )
 
 
 def _lost(project: Project, known: set[Path]) -> Iterator[Path]:
