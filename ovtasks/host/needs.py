@@ -49,6 +49,7 @@ TEST = (
         "shellcheck",
         "ssh",
         "ssh-keygen",
+        "systemd-notify",
         "systemd-tmpfiles",
         "unshare",
         "virsh",

@@ -160,6 +160,7 @@ def assemble(
         oem_strings=strings,
         credentials={} if seeded else {TMPFILES: folder.tmpfiles},
         autostart=vm.autostart,
+        cid=record.cid if capabilities.vsock else None,
         libvirt=vm.libvirt,
     )
 

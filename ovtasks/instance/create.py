@@ -18,6 +18,7 @@ from ovtasks.instance.access import write_access
 from ovtasks.instance.assemble import assemble, check_firmware, guest_hostname, tmpfiles, wanted_ports
 from ovtasks.instance.backend import Backend, backend
 from ovtasks.instance.choice import choose
+from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.disk import make_disk
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.hostkey import ensure_host_key, new_host_key
@@ -88,6 +89,7 @@ def create(
         _credentials(vm, record, keys.keys, host_key)
         record = _ports(vm, record, running, progress)
         record = replace(record, user=vm.ssh.user, identity=keys.private)
+        record = record if running else replace(record, cid=choose_cid(record))
         machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
         write_access(record)
