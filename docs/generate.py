@@ -1,6 +1,6 @@
 """Write what is made from other things: ``python -m docs.generate``.
 
-``docs/vms.md``, the field reference, from ``schemas/vms.schema.json``; ``schemas/libvirt.schema.json`` and
+The field references, ``docs/vms.md`` and ``docs/images.md``, from the schemas; ``schemas/libvirt.schema.json`` and
 ``docs/libvirt.md`` from the table in ``ovtasks/render/libvirt``.
 """
 
@@ -12,25 +12,34 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-SCHEMA = ROOT / "schemas" / "vms.schema.json"
-PAGE = ROOT / "docs" / "vms.md"
+SCHEMAS = {"vms": "vm", "image": "image"}
+"""Each schema's name and the definition of one entry of its files."""
+PAGES = {"vms": ROOT / "docs" / "vms.md", "image": ROOT / "docs" / "images.md"}
 LIBVIRT_SCHEMA = ROOT / "schemas" / "libvirt.schema.json"
 
-HEAD = """# vms.yml, field by field
+HEAD = """# {name}.yml, field by field
 
-Made from `schemas/vms.schema.json` by `python -m docs.generate`; do not edit. `[]` means: each item of a list; `<name>`
-stands for a key of your choice.
+Made from `schemas/{name}.schema.json` by `python -m docs.generate`; do not edit. `[]` means: each item of a list;
+`<name>` stands for a key of your choice.
 
 """
 
 Schema = Mapping[str, Any]
 
 
-def page(schema: Schema) -> str:
-    """The whole reference page."""
-    sections = [HEAD, _section("The file", schema["description"], _rows(schema, schema, ""))]
-    vm = schema["$defs"]["vm"]
-    sections.append(_section("A VM", vm["description"], _rows(schema, vm, "")))
+def read(name: str) -> Schema:
+    """The schema called ``name``."""
+    loaded: Schema = json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def page(name: str) -> str:
+    """The whole reference page of schema ``name``."""
+    schema = read(name)
+    sections = [HEAD.format(name=name), _section("The file", schema["description"], _rows(schema, schema, ""))]
+    entry = schema["$defs"][SCHEMAS[name]]
+    title = {"vm": "A VM", "image": "An image"}[SCHEMAS[name]]
+    sections.append(_section(title, entry["description"], _rows(schema, entry, "")))
     for name, definition in schema["$defs"].items():
         if name.startswith("source_"):
             kind = name.removeprefix("source_")
@@ -112,5 +121,6 @@ def _text(value: object) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(json.loads(SCHEMA.read_text(encoding="utf-8"))), encoding="utf-8")
+    for name, path in PAGES.items():
+        path.write_text(page(name), encoding="utf-8")
     LIBVIRT_SCHEMA.write_text(libvirt_schema(), encoding="utf-8")

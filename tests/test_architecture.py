@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "ovtasks"
 FLOORS = [
     {"errors", "jsonvalue", "__init__"},
     {"host", "spec"},
-    {"render", "images"},
+    {"render", "images", "containers"},
     {"graph"},
     {"instance", "guest"},
     {"sources", "backends"},

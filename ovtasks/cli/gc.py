@@ -19,6 +19,7 @@ from ovtasks.images import gc
 from ovtasks.images.gc import Item
 from ovtasks.images.lockfile import read_lock
 from ovtasks.images.store import Store
+from ovtasks.sources.bootc import rests as bootc_rests
 from ovtasks.spec.load import find_root
 from ovtasks.spec.model import CloudImageSource, Project
 
@@ -63,14 +64,15 @@ def _tidy_project(project: Project, *, dry_run: bool) -> tuple[list[Item], list[
     """What was kept and what went. No step can start while something is removed."""
     graph = Graph(project)
     items = leftovers.survey(graph)
+    rests = bootc_rests.survey(project, (leftovers.BUILDING,) if leftovers.is_building(graph) else ())
     chosen = [item for item in items if item.removable]
-    kept = [item for item in items if not item.removable]
+    kept = [item for item in (*items, *rests.items) if not item.removable]
     if dry_run:
-        return kept, [*chosen, *_stale_manifests(project)]
+        return kept, [*chosen, *(item for item in rests.items if item.removable), *_stale_manifests(project)]
     with gc.try_locks(gc.files_in(graph.locks)) as free:
         if not free:
             return [*kept, *(replace(item, held_by=(leftovers.BUILDING,)) for item in chosen)], []
-        gone = leftovers.remove(chosen)
+        gone = [*rests.remove(), *leftovers.remove(chosen)]
         return kept, [*gone, *leftovers.remove(list(_stale_manifests(project)))]
 
 

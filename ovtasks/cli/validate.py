@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add ``ov validate``."""
     parser = subparsers.add_parser(
         "validate",
-        help="check vms.yml and all that it includes",
+        help="check vms.yml, image.yml and all that they include",
         description="Check the project's files and print every error, as file:line:column: message.",
     )
     parser.add_argument(
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
             "valid": not checked.errors,
             "errors": [as_json(error) for error in checked.errors],
             "vms": list(checked.names),
+            "images": list(checked.image_names),
         }
         json.dump(report, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
@@ -61,7 +62,8 @@ def _check(directory: Path, path: Path | None) -> Checked:
 def _summary(checked: Checked) -> str:
     if checked.errors:
         return _count(checked.errors, "error")
-    return f"{_count(checked.names, 'VM')} valid"
+    images = f", {_count(checked.image_names, 'image')}" if checked.image_names else ""
+    return f"{_count(checked.names, 'VM')}{images} valid"
 
 
 def _count(items: Sequence[object], word: str) -> str:

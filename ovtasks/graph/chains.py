@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Graph:
         """
         options = self.overrides.of(vm)
         if type is not None and type != options.type:
-            options = BuildOptions(type, options.size, options.refresh, options.locked)
+            options = replace(options, type=type)
         found = self._chains.get((vm, options))
         if found is None:
             found = self._chains[vm, options] = self._make(vm, options)
@@ -85,7 +85,9 @@ class Graph:
 
             raise unknown_vm(vm, self.project)
         try:
-            steps = tuple(plugins.source(spec.source.kind).steps(spec, self.project, options))
+            plugin = plugins.source(spec.source.kind)
+            _refuse_options(plugin, vm, options)
+            steps = tuple(plugin.steps(spec, self.project, options))
         except OvError as e:
             if e.where is None:
                 e.where = spec.where
@@ -168,3 +170,13 @@ class Graph:
                 state, reasons = State.FRESH, ()
             states[step.name] = Status(step, state, reasons, now.receipt)
         return list(states.values())
+
+
+def _refuse_options(plugin: plugins.SourcePlugin, vm: str, options: BuildOptions) -> None:
+    """What the command line says and this source has no use for."""
+    for name in ("root_size", "transport", "console"):
+        if getattr(options, name) and name not in getattr(plugin, "options", ()):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{option} has no meaning for {vm}, whose source is {plugin.kind}", hint=f"leave {option} out"
+            )

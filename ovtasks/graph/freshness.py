@@ -78,6 +78,11 @@ def _part_exists(step: Step) -> list[bool]:
     return [target.with_name(f".{target.name}.part").exists() for target in step.targets]
 
 
+def same_outputs(receipt: Receipt) -> bool:
+    """Whether every file that a step made is still what it made."""
+    return not any(_look(output)[1] for output in receipt.outputs)
+
+
 def _look(output: Output) -> tuple[Output, Reason | None]:
     """What is to be said about one file, and its state as it is now when that is as good."""
     name = output.path.name

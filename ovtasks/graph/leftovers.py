@@ -19,7 +19,7 @@ def survey(graph: Graph) -> list[Item]:
     project = graph.project
     if not project.output.is_dir():
         return []
-    busy = (BUILDING,) if any(is_locked(path) for path in _files(graph.locks)) else ()
+    busy = (BUILDING,) if is_building(graph) else ()
     items = [
         Item(path, _allocated(path), "rest of a killed run", busy)
         for path in sorted(project.output.rglob(".*"))
@@ -34,6 +34,11 @@ def survey(graph: Graph) -> list[Item]:
         if path not in wanted and path not in seen
     ]
     return [*items, *_undeclared(graph)]
+
+
+def is_building(graph: Graph) -> bool:
+    """Whether some process runs a step of this project."""
+    return any(is_locked(path) for path in _files(graph.locks))
 
 
 def _allocated(path: Path) -> int:

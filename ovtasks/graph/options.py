@@ -10,12 +10,22 @@ from ovtasks.graph.step import BuildOptions
 from ovtasks.spec.model import MiB
 
 TYPES = ("qcow2", "raw")
+TRANSPORTS = ("registry", "containers-storage", "oci", "oci-archive", "docker-archive", "dir")
 
 PARAMS: list[dict[str, object]] = [
     {"name": "size", "long": "size", "type": str, "default": "", "help": "disk size, wins over disk_size (40G)"},
     {"name": "type", "long": "type", "type": str, "default": "", "help": "disk format: qcow2 (default) or raw"},
     {"name": "refresh", "long": "refresh", "type": bool, "default": False, "help": 'ask whether "latest" images moved'},
     {"name": "locked", "long": "locked", "type": bool, "default": False, "help": "fail unless ovtasks.lock pins all"},
+    {"name": "root_size", "long": "root-size", "type": str, "default": "", "help": "bootc: size of the root partition"},
+    {"name": "transport", "long": "transport", "type": str, "default": "", "help": "bootc: how the image is read"},
+    {
+        "name": "console",
+        "long": "console",
+        "type": bool,
+        "default": False,
+        "help": "bootc: show what the installer says",
+    },
 ]
 """In doit's own form (``doit.cmdparse.CmdOption``)."""
 
@@ -43,6 +53,9 @@ class Overrides:
             size=own.size or general.size,
             refresh=own.refresh or general.refresh,
             locked=own.locked or general.locked,
+            root_size=own.root_size or general.root_size,
+            transport=own.transport or general.transport,
+            console=own.console or general.console,
         )
 
 
@@ -52,12 +65,13 @@ def apply(options: BuildOptions, values: Mapping[str, object]) -> BuildOptions:
     :raises InputError: a size or type that is none.
     """
     if size := values.get("size"):
-        from ovtasks.spec.sizes import parse_size
-
-        try:
-            options = replace(options, size=parse_size(str(size), bare=MiB))
-        except InputError as e:
-            raise InputError(f"--size: {e.message}", hint=e.hint) from None
+        options = replace(options, size=_size("--size", str(size)))
+    if size := values.get("root_size"):
+        options = replace(options, root_size=_size("--root-size", str(size)))
+    if transport := values.get("transport"):
+        if transport not in TRANSPORTS:
+            raise InputError(f"--transport: unknown transport {transport!r}", hint=f"one of: {', '.join(TRANSPORTS)}")
+        options = replace(options, transport=str(transport))
     if type := values.get("type"):
         if type not in TYPES:
             hint = "an ISO cannot be built; qcow2 and raw can" if type == "iso" else f"one of: {', '.join(TYPES)}"
@@ -67,4 +81,14 @@ def apply(options: BuildOptions, values: Mapping[str, object]) -> BuildOptions:
         options,
         refresh=options.refresh or bool(values.get("refresh")),
         locked=options.locked or bool(values.get("locked")),
+        console=options.console or bool(values.get("console")),
     )
+
+
+def _size(option: str, text: str) -> int:
+    from ovtasks.spec.sizes import parse_size
+
+    try:
+        return parse_size(text, bare=MiB)
+    except InputError as e:
+        raise InputError(f"{option}: {e.message}", hint=e.hint) from None

@@ -25,7 +25,8 @@ class Step:
     ``name`` is ``<verb>:<vm>``, or ``<verb>:@<content>`` for a step that several VMs share; ``makes`` says in the
     user's words what comes out ("base image"). ``shared`` steps make something that outlives one VM's artifacts (a
     base image, a key pair): ``doit clean`` leaves it alone. ``refresh`` makes the step run once although it is
-    fresh, with that text as the reason.
+    fresh, with that text as the reason. ``tidy`` removes what the step keeps beside its targets (half-made disks), when
+    its results are cleaned.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Step:
     makes: str = ""
     shared: bool = False
     refresh: str | None = None
+    tidy: Callable[[], None] | None = None
 
     @property
     def verb(self) -> str:
@@ -62,13 +64,17 @@ class BuildOptions:
     """What the command line says about one VM's build; it wins over ``vms.yml`` and enters the inputs.
 
     ``size`` is in bytes; ``type`` is ``qcow2`` or ``raw``; ``refresh`` revalidates "latest" URLs; ``locked`` demands
-    that every URL is pinned in ``ovtasks.lock``.
+    that every URL is pinned in ``ovtasks.lock``. The rest is for sources that name it in their ``options``:
+    ``root_size`` in bytes, ``transport`` of the container image, ``console``: what an installer says is shown.
     """
 
     type: str = "qcow2"
     size: int | None = None
     refresh: bool = False
     locked: bool = False
+    root_size: int | None = None
+    transport: str | None = None
+    console: bool = False
 
 
 def need_keys(names: Iterable[str]) -> dict[str, str]:

@@ -232,6 +232,8 @@ def clean_steps(steps: Iterable[Step], outstream: Any, name: str, dryrun: bool) 
                 if not dryrun:
                     path.unlink()
                 folders |= {path.parent, path.parent.parent}
+        if step.tidy is not None and not dryrun:
+            step.tidy()
     for folder in sorted(folders, reverse=True):
         if not dryrun and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -1,8 +1,8 @@
 """Waiting for a guest, rung by rung: it runs, it has booted, its SSH server answers, it lets us in, cloud-init is done,
 the user's own probe succeeds.
 
-What can be seen as it happens is watched (the serial console, the end of the VM) while the SSH server is asked with
-growing pauses. Whatever is waited for, the end of the VM ends the wait.
+What can be seen as it happens is watched (what its systemd announces, the serial console, the end of the VM) while the
+SSH server is asked with growing pauses. Whatever is waited for, the end of the VM ends the wait.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ovtasks.errors import EXIT_DONE, OvError
 from ovtasks.guest.cloudinit import SCRIPT, CloudInitState, CloudInitStatus, parse
 from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.diagnosis import clean, diagnose
+from ovtasks.guest.notify import Listener
 from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh
 from ovtasks.guest.target import Target
 from ovtasks.host.run import CommandError
@@ -84,6 +85,7 @@ class Ready:
 class Wait:
     """One wait. ``alive`` returns None while the VM runs, else why it ended. ``contact`` is called when the SSH server
     answers first, and prepares ``known_hosts``. ``log_start`` is where this boot's part of ``serial`` begins (bytes).
+    ``listener`` hears the guest's systemd: None, where it cannot speak to us.
     """
 
     target: Target
@@ -93,6 +95,7 @@ class Wait:
     log_start: int = 0
     contact: Callable[[], None] = lambda: None
     on_stage: Callable[[Stage, float], None] = lambda stage, seconds: None
+    listener: Listener | None = None
     stage: Stage = Stage.STARTED
     ssh_error: str = ""
     notes: list[str] = field(default_factory=list)
@@ -114,30 +117,35 @@ class Wait:
         return Ready(self.stage, self.deadline.elapsed, cloud_init, tuple(self.notes))
 
     def _boot(self, level: Level) -> None:
-        """Until the console shows a login prompt or the SSH server answers: only the latter is enough for more."""
+        """Until systemd announces it, the console shows a login prompt, or the SSH server answers: only the last is
+        enough for more."""
         for pause in growing():
             if banner(self.target.host, self.target.port):
                 self._reach(Stage.ANSWERS)
                 return
-            if self.stage is Stage.STARTED and LOGIN.search(clean(self._said())):
+            if self.stage is Stage.STARTED and (self._announced() or LOGIN.search(clean(self._said()))):
                 self._reach(Stage.BOOTED)
             if level is Level.BOOT and self.stage is Stage.BOOTED:
                 return
             self._go_on(pause)
 
     def _log_in(self) -> None:
-        """Until ``true`` runs in the guest. A changed host key never gets better; a refused key rarely does."""
+        """Until ``true`` has run in the guest twice: while it boots, its SSH server may be started once more (by
+        cloud-init). A changed host key never gets better; a refused key rarely does."""
         refused_since: float | None = None
-        contacted = False
+        contacted = again = False
         for pause in growing():
             if not contacted:
                 contacted = self._contacted()
             if contacted:
                 status, error = self._run("true")
                 if status == 0:
-                    self._reach(Stage.LOGGED_IN)
-                    return
-                self.ssh_error = error
+                    if again:
+                        self._reach(Stage.LOGGED_IN)
+                        return
+                    again = True
+                    continue
+                again, self.ssh_error = False, error
                 if "Host key verification failed" in error:
                     raise self._failed("the host key is not the expected one")
                 if "Permission denied" in error:
@@ -214,7 +222,16 @@ class Wait:
         self._check()
         if self.deadline.expired:
             raise self._failed(f"not ready after {self.deadline.elapsed:.0f} s")
-        self.deadline.pause(pause)
+        if self.listener is None:
+            self.deadline.pause(pause)
+        else:
+            self.listener.pause(min(pause, self.deadline.remaining))
+
+    def _announced(self) -> bool:
+        if self.listener is None:
+            return False
+        self.listener.pause(0.0)
+        return self.listener.booted
 
     def _check(self) -> None:
         """The VM runs, asked at most once a second."""

@@ -36,7 +36,7 @@ BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
     *(*BOOTSTRAP, *BENCH),
     *("Python.h", "cc", "libvirt.h", "pkg-config"),  # for libvirt's Python binding, which compiles
-    *("libvirtd", "libvirt-qemu", "virsh", "ssh-keyscan", "sshd", "tmux", "useradd"),
+    *("libvirtd", "libvirt-qemu", "virsh", "ssh-keyscan", "sshd", "swtpm", "swtpm_setup", "tmux", "useradd"),
     *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpg-agent", "gpgv", "isoinfo", "mkfs.btrfs"),
     *(
         "e2fsck",
@@ -49,6 +49,7 @@ TEST = (
         "shellcheck",
         "ssh",
         "ssh-keygen",
+        "systemd-notify",
         "systemd-tmpfiles",
         "unshare",
         "virsh",

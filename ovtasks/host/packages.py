@@ -53,6 +53,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "suse": "libvirt-daemon-log",
     },
     "python3-libvirt": {"arch": "libvirt-python", "suse": "python3-libvirt-python"},
+    "systemd-notify": {"debian": "systemd", "fedora": "systemd", "arch": "systemd", "suse": "systemd"},
     "systemd-tmpfiles": {"debian": "systemd", "fedora": "systemd", "arch": "systemd", "suse": "systemd"},
     "virt-xml-validate": {
         "debian": "libvirt-clients",

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -95,43 +96,61 @@ def run(
     on_line: Callable[[str], None] | None = None,
     watch: Callable[[], None] | None = None,
     pass_fds: Sequence[int] = (),
+    end: Callable[[], None] | None = None,
+    stdin_file: IO[bytes] | None = None,
 ) -> Result:
     """Run a program to its end and return what it said.
 
-    ``env`` is added to our environment, with ``LC_ALL=C.UTF-8`` so that messages can be read by code. ``on_line`` hears
-    stdout and stderr line by line as they come (carriage returns end a line too). ``timeout`` is in seconds. ``watch``
-    is called about twice a second while the child runs; what it raises ends the child and comes out here. The child
-    is killed when we die, however that happens, and when an exception (Ctrl-C too) passes through here.
+    The child reads ``stdin``, or ``stdin_file`` (a real file or pipe). ``env`` is added to our environment, with
+    ``LC_ALL=C.UTF-8`` so that messages can be read by code. ``on_line`` hears stdout and stderr line by line as they
+    come (carriage returns end a line too). ``timeout`` is in seconds. ``watch`` is called about twice a second while
+    the child runs; what it raises ends the child and comes out here. The child is killed when we die, however that
+    happens, and when an exception (Ctrl-C too) passes through here; ``end`` is called before that, for a child that a
+    signal of ours does not reach or does not end wholly (sudo, a container).
 
     :raises MissingProgramError: the program is not installed.
     :raises CommandError: it ended with a status other than 0 and ``check`` is true, or took longer than ``timeout``.
     """
     words = [os.fspath(word) for word in argv]
     words[0] = str(require(words[0]))
-    guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := _setpriv()) else []
-    process = subprocess.Popen(
-        [*guard, *words],
-        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
-        cwd=cwd,
-        start_new_session=True,  # Ctrl-C reaches us; we end the child in an orderly way
-        pass_fds=pass_fds,
-    )
-    _running.add(process)
+    read = stdin_file or (subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
+    process = _popen(words, read, subprocess.PIPE, env=env, cwd=cwd, pass_fds=pass_fds)
+    _running[process] = end
     try:
         out, err = _communicate(process, stdin, timeout, on_line, watch)
     except BaseException as e:
-        stop(process)
+        _end(process)
         if isinstance(e, subprocess.TimeoutExpired):
             raise CommandError(words, -signal.SIGKILL, f"took longer than {timeout:g} s") from None
         raise
     finally:
-        _running.discard(process)
+        _running.pop(process, None)
     if check and process.returncode != 0:
         raise CommandError(words, process.returncode, err or out)
     return Result(process.returncode, out, err)
+
+
+def _popen(
+    words: Sequence[str],
+    stdin: int | IO[bytes],
+    stderr: int | IO[bytes],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """A child that the kernel kills when we die. A session of its own: Ctrl-C reaches us, and we end it in order."""
+    guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := _setpriv()) else []
+    return subprocess.Popen(
+        [*guard, *words],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+        cwd=cwd,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )
 
 
 def spawn(argv: Sequence[str], log: Path) -> Callable[[], int | None]:
@@ -162,12 +181,22 @@ def spawn(argv: Sequence[str], log: Path) -> Callable[[], int | None]:
 
 
 _spawned: list[subprocess.Popen[bytes]] = []
-_running: set[subprocess.Popen[bytes]] = set()
+_running: dict[subprocess.Popen[bytes], Callable[[], None] | None] = {}
 
 
 def stop_all() -> None:
     """End every child that :func:`run` is waiting for, in whichever thread: the program is ending."""
     for process in list(_running):
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Once for each child, whoever comes first: its own thread, or the end of the program."""
+    end = _running.pop(process, None)
+    try:
+        if end is not None:
+            end()
+    finally:
         stop(process)
 
 
@@ -180,11 +209,39 @@ def stop(process: subprocess.Popen[bytes], *, grace: float = 5.0) -> None:
             os.killpg(process.pid, number)
         except ProcessLookupError:
             break
+        except PermissionError:  # sudo's: it ends with what it runs
+            pass
         try:
             process.wait(grace)
         except subprocess.TimeoutExpired:
             continue
-    process.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace)
+
+
+def transfer(producer: Sequence[str], consumer: Sequence[str]) -> Result:
+    """Run two programs at once, the output of the first being the input of the second; returns what the second said.
+
+    :raises MissingProgramError: one is not installed. :raises CommandError: one failed; the first one is blamed first.
+    """
+    words = [str(require(producer[0])), *producer[1:]]
+    with tempfile.TemporaryFile() as said:
+        source = _popen(words, subprocess.DEVNULL, said)
+        _running[source] = None
+        assert source.stdout is not None
+        try:
+            with source.stdout:
+                done = run(consumer, check=False, stdin_file=source.stdout)
+            source.wait()
+        finally:
+            _end(source)
+        said.seek(0)
+        complaint = said.read().decode(errors="replace")
+    if source.returncode not in {0, -signal.SIGPIPE}:
+        raise CommandError(words, source.returncode, complaint)
+    if done.returncode != 0:
+        raise CommandError(consumer, done.returncode, done.stderr or done.stdout)
+    return done
 
 
 def _communicate(

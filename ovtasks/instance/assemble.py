@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ovtasks.errors import OvError
+from ovtasks.errors import InputError, OvError
 from ovtasks.host import accel, firmware, settings
+from ovtasks.images.partitions import Bootable
 from ovtasks.instance.backend import Backend, Capabilities
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
@@ -78,6 +79,27 @@ def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -
     )
 
 
+def check_firmware(vm: VmSpec, boot: Bootable | None) -> None:
+    """Before minutes of waiting for a disk that this firmware cannot start.
+
+    :raises InputError: it cannot; the hint names the firmware that can.
+    """
+    if boot is None:
+        return
+    bios = vm.firmware is Firmware.BIOS
+    if bios and not boot.bios:
+        part, other = "a BIOS boot partition", "firmware: uefi-insecure" if boot.uefi else None
+    elif not bios and not boot.uefi:
+        part, other = "an EFI system partition", "firmware: bios" if boot.bios else None
+    else:
+        return
+    raise InputError(
+        f"the disk of {vm.name} cannot be started by firmware {vm.firmware}: it has not {part}",
+        hint=other or "the image's installer makes disks that start by neither; look into the image",
+        where=vm.where,
+    )
+
+
 def accelerator(vm: VmSpec, arch: str, capabilities: Capabilities) -> str:
     """``kvm`` or ``tcg``: the VM's ``accel:``, else the setting ``vm.accel``, else the best that works.
 
@@ -138,6 +160,7 @@ def assemble(
         oem_strings=strings,
         credentials={} if seeded else {TMPFILES: folder.tmpfiles},
         autostart=vm.autostart,
+        cid=record.cid if capabilities.vsock else None,
         libvirt=vm.libvirt,
     )
 

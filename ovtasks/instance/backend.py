@@ -60,11 +60,13 @@ class Capabilities:
     """What this backend can do here. ``accels`` are those that really work, best first.
 
     ``firmware``: the backend finds firmware files itself (libvirt's selection), for these of the spec's values.
+    ``vsock``: guests can have it, and what they say there arrives here.
     """
 
     accels: tuple[str, ...]
     passt: bool = False
     firmware: tuple[str, ...] = ()
+    vsock: bool = False
 
 
 class Backend(Protocol):

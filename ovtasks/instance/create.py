@@ -12,11 +12,13 @@ from ovtasks.host import settings
 from ovtasks.host.files import write_atomic
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
+from ovtasks.images.partitions import Bootable
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
-from ovtasks.instance.assemble import assemble, guest_hostname, tmpfiles, wanted_ports
+from ovtasks.instance.assemble import assemble, check_firmware, guest_hostname, tmpfiles, wanted_ports
 from ovtasks.instance.backend import Backend, backend
 from ovtasks.instance.choice import choose
+from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.disk import make_disk
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.hostkey import ensure_host_key, new_host_key
@@ -33,10 +35,11 @@ from ovtasks.spec.model import Project, VmSpec
 
 @dataclass(frozen=True)
 class Built:
-    """What the build made: the disk, and its receipt's digest."""
+    """What the build made: the disk, its receipt's digest, and by which firmware it starts (None: not known)."""
 
     disk: Path
     digest: str
+    boot: Bootable | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ def create(
     :raises RefusedError: the name belongs to another VM, instance or project.
     :raises OvError: no backend, no firmware, no free port, … : each says what to do.
     """
+    check_firmware(vm, built.boot)
     folder = Folder(instance_directory(domain_of(vm.name, instance)))
     with folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         folder.make()
@@ -86,6 +90,7 @@ def create(
         _credentials(vm, record, keys.keys, host_key)
         record = _ports(vm, record, running, progress)
         record = replace(record, user=vm.ssh.user, identity=keys.private)
+        record = record if running else replace(record, cid=choose_cid(record))
         machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
         write_access(record)

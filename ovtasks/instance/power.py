@@ -14,6 +14,7 @@ from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
 from ovtasks.instance.backend import Handle, State, Status, backend
+from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.disk import check_disk
 from ovtasks.instance.folder import make_sockets
 from ovtasks.instance.record import Record, load
@@ -88,8 +89,8 @@ def again(record: Record) -> Record:
 
 
 def start_machine(record: Record, machine: Machine, progress: Progress) -> Record:
-    """Start ``machine``, whose definition is in place; the caller holds the lock. A leased port that someone took
-    meanwhile is exchanged."""
+    """Start ``machine``, whose definition is in place; the caller holds the lock. A leased port or a CID that someone
+    took meanwhile is exchanged."""
     check_disk(record.folder, record.words)
     if machine.seed is not None and not machine.seed.exists():
         raise OvError(f"the seed of {record.words} is missing: {machine.seed}", hint=f"ov vm create {record.words}")
@@ -99,9 +100,10 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
     make_sockets(record.sockets)
     driver = backend(record.backend)
     forwards = ports.recheck(record.domain, known=machine.nic.forwards, project=record.project, say=progress.note)
-    if forwards != machine.nic.forwards:
-        machine = replace(machine, nic=replace(machine.nic, forwards=forwards))
-        record = replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None)
+    cid = choose_cid(record) if machine.cid is not None else None
+    if (forwards, cid) != (machine.nic.forwards, machine.cid):
+        machine = replace(machine, nic=replace(machine.nic, forwards=forwards), cid=cid)
+        record = replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None, cid=cid)
         record.save()
         write_access(record)
         save_machine(record.folder.machine, machine)

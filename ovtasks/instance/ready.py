@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ovtasks.errors import OvError
 from ovtasks.guest.deadline import Deadline
+from ovtasks.guest.notify import listening
 from ovtasks.guest.readiness import Level, Ready, Stage, Wait
 from ovtasks.guest.target import Target
 from ovtasks.host.progress import Progress
@@ -39,16 +40,18 @@ def wait(record: Record, level: str, seconds: float, factor: float, progress: Pr
     :raises OvError: it is not running, or nobody can log in to it.
     """
     deadline = Deadline.after(seconds / factor, factor=factor)
-    waiting = Wait(
-        target=_find_target(record, deadline, factor),
-        deadline=deadline,
-        alive=lambda: _ended(record),
-        serial=record.folder.serial_log,
-        log_start=record.log_start,
-        contact=lambda: _contact(record, progress, factor),
-        on_stage=lambda stage, after: _say(record, stage, after, progress),
-    )
-    ready = waiting.until(Level(level), probe)
+    with listening(record.cid) as listener:
+        waiting = Wait(
+            target=_find_target(record, deadline, factor),
+            deadline=deadline,
+            alive=lambda: _ended(record),
+            serial=record.folder.serial_log,
+            log_start=record.log_start,
+            contact=lambda: _contact(record, progress, factor),
+            on_stage=lambda stage, after: _say(record, stage, after, progress),
+            listener=listener,
+        )
+        ready = waiting.until(Level(level), probe)
     for note in ready.notes:
         progress.note(f"{record.words}: {note}")
     return ready

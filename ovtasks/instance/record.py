@@ -62,7 +62,7 @@ class Record:
     ``instance_id`` is cloud-init's: new with every new disk. ``built`` is the digest of the artifact that the disk
     was made from, None as long as there is no disk. ``forwards`` are all forwarded ports, SSH's too; ``ssh_port`` is
     None where the guest is reached by its own address. ``log_start`` is where the console log of the present boot
-    begins, in bytes.
+    begins, in bytes. ``cid`` is the guest's vsock address, None without.
     """
 
     vm: str
@@ -83,6 +83,7 @@ class Record:
     identity: Path | None = None
     host_key: HostKey = HostKey.EXPECTED
     log_start: int = 0
+    cid: int | None = None
 
     @property
     def domain(self) -> str:

@@ -188,11 +188,13 @@ def _channels(machine: Machine) -> Iterator[str]:
     for name, socket in (("qmp", QMP_SOCKET), ("status", STATUS_SOCKET)):
         yield from ("-chardev", listener(name, machine.sockets / socket))
         yield from ("-mon", option(None, chardev=name, mode="control"))
+    if machine.cid is not None:
+        yield from device("vhost-vsock-pci", id="vsock0", addr="0x7", **{"guest-cid": machine.cid})
 
 
 def _told(machine: Machine) -> Iterator[str]:
     """What the guest is told by its firmware (systemd.system-credentials(7))."""
-    for text in machine.oem_strings:
+    for text in machine.told:
         yield from ("-smbios", option(None, type=11, value=text))
     for name, path in sorted(machine.credentials.items()):
         yield from ("-fw_cfg", option(None, name=f"opt/io.systemd.credentials/{name}", file=path))

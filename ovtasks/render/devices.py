@@ -78,6 +78,8 @@ def add_devices(domain: ET.Element, machine: Machine, host: HostFeatures, wanted
     _tpm(devices, host, wanted)
     _rng(devices, wanted)
     _memballoon(devices, wanted)
+    if machine.cid is not None:
+        sub(sub(devices, "vsock", {"model": "virtio"}), "cid", {"auto": "no", "address": str(machine.cid)})
 
 
 def _disks(devices: ET.Element, machine: Machine) -> None:

@@ -80,9 +80,9 @@ def _identity(domain: ET.Element, machine: Machine) -> None:
 
 def _sysinfo(domain: ET.Element, machine: Machine) -> None:
     """libvirt doubles the commas of the strings itself, but not (9.0) those of a file's name."""
-    if machine.oem_strings:
+    if machine.told:
         strings = sub(sub(domain, "sysinfo", {"type": "smbios"}), "oemStrings")
-        for text in machine.oem_strings:
+        for text in machine.told:
             sub(strings, "entry", text=text)
     if machine.credentials:
         files = sub(domain, "sysinfo", {"type": "fwcfg"})
@@ -102,7 +102,7 @@ def _os(domain: ET.Element, machine: Machine, devices: Read) -> None:
     if boot.firmware is Firmware.BIOS and machine.arch in _X86 and not items(devices, "video"):
         # else a BIOS, its "No bootable device" too, speaks to a screen that nobody has
         sub(os, "bios", {"useserial": "yes"})
-    if machine.oem_strings:
+    if machine.told:
         sub(os, "smbios", {"mode": "sysinfo"})  # without it the strings never reach the guest
 
 

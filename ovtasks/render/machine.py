@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovtasks.jsonvalue import Json
+from ovtasks.render.smbios import notify_credential
 from ovtasks.spec.model import Firmware, PortForward
 
 
@@ -55,7 +56,8 @@ class Machine:
     the host can read them. ``credentials`` are systemd credentials that are secret, name → file with the value; the
     guest gets them by fw_cfg, as ``opt/io.systemd.credentials/NAME``. ``sockets`` is the folder for Unix sockets: short
     enough for them, and only its owner may enter it. ``serial_log`` gets everything that the guest says on its first
-    serial port. ``libvirt`` is the spec's open mapping of that name.
+    serial port. ``cid`` is its vsock(7) address, None without; the guest's systemd is told to announce its boot to the
+    host's port of that number. ``libvirt`` is the spec's open mapping of that name.
     """
 
     domain: str
@@ -79,4 +81,10 @@ class Machine:
     autostart: bool = False
     disposable: bool | None = None
     lifecycle: str | None = None
+    cid: int | None = None
     libvirt: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All SMBIOS type 11 strings."""
+        return self.oem_strings if self.cid is None else (*self.oem_strings, notify_credential(self.cid))

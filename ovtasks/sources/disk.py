@@ -8,7 +8,9 @@ from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
 from ovtasks.host.files import link_or_copy
+from ovtasks.host.progress import Progress
 from ovtasks.host.run import run
+from ovtasks.jsonvalue import Json
 from ovtasks.spec.model import Project, VmSpec
 from ovtasks.spec.sizes import format_size
 
@@ -44,12 +46,17 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
         source = project.root / str(facts["path"])
         if options.type == "raw":
             _raw(workspace, source, format, size)
+        elif vm.compress:
+            _alone(workspace, source, format, size, vm.compress)
         else:
             _overlay(workspace, source, format, str(facts["sha256"]), size or virtual_size)
 
+    inputs: dict[str, Json] = {"recipe": RECIPE, "type": options.type, "disk_size": size}
+    if vm.compress and options.type != "raw":
+        inputs["compress"] = vm.compress
     return Step(
         name=disk_name(vm, options.type),
-        inputs={"recipe": RECIPE, "type": options.type, "disk_size": size},
+        inputs=inputs,
         targets=(folder / f"disk.{options.type}",),
         run=work,
         title=f"{options.type} disk of {vm.name}",
@@ -79,16 +86,33 @@ def _overlay(workspace: Workspace, source: Path, format: str, sha256: str, size:
     workspace.also(backing, digest=f"sha256:{sha256}")
 
 
+def _alone(workspace: Workspace, source: Path, format: str, size: int | None, compress: str) -> None:
+    """A compressed qcow2 without a backing file."""
+    target = workspace.step.targets[0]
+    part = workspace.part(target)
+    convert(source, format, part, "qcow2", workspace.progress, compress)
+    if size is not None:
+        run(["qemu-img", "resize", "-q", "-f", "qcow2", part, str(size)])
+    workspace.commit(target)
+
+
 def _raw(workspace: Workspace, source: Path, format: str, size: int | None) -> None:
     target = workspace.step.targets[0]
     part = workspace.part(target)
 
-    def percent(line: str) -> None:  # "    (12.34/100%)"
-        if line.endswith("/100%)"):
-            workspace.progress.update(int(float(line.strip("( ").partition("/")[0])), 100, "%")
-
-    run(["qemu-img", "convert", "-p", "-W", "-f", format, "-O", "raw", source, part], on_line=percent)
+    convert(source, format, part, "raw", workspace.progress)
     if size is not None:
         with part.open("r+b") as file:
             file.truncate(size)  # larger only: checked before; a hole
     workspace.commit(target)
+
+
+def convert(source: Path, format: str, target: Path, to: str, progress: Progress, compress: str | None = None) -> None:
+    """One disk format into another, holes kept; ``compress`` is ``zstd`` or ``zlib``, for a qcow2."""
+
+    def percent(line: str) -> None:  # "    (12.34/100%)"
+        if line.endswith("/100%)"):
+            progress.update(int(float(line.strip("( ").partition("/")[0])), 100, "%")
+
+    packed = ["-c", "-o", f"compression_type={compress}"] if compress else []
+    run(["qemu-img", "convert", "-p", "-W", *packed, "-f", format, "-O", to, source, target], on_line=percent)

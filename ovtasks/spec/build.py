@@ -52,6 +52,7 @@ def build_vm(name: str, data: Data, base: Path, where: Where) -> VmSpec:
         disk_size=parse_size(data["disk_size"], bare=MiB) if "disk_size" in data else None,
         ram=parse_size(data.get("ram", "4G"), bare=MiB),
         firmware=Firmware(data.get("firmware", _firmware(data))),
+        compress=data.get("output", {}).get("compress"),
         network=_network(data.get("network", {})),
         ssh=_ssh(data.get("ssh", {}), source, base),
         cloud_init=_cloud_init(data["cloud_init"]) if "cloud_init" in data else None,
@@ -106,7 +107,7 @@ def _bootc(data: Data, base: Path) -> Source:
         fields=data,
         root_size=parse_size(data["root_size"], bare=MiB) if "root_size" in data else None,
         kernel_args=_words(data.get("kernel_args", "")),
-        **_given(data, "image", "transport", "rootfs", "base_user", "distro"),
+        **_given(data, "image", "transport", "rootfs", "target_imgref", "base_user", "distro"),
     )
 
 
@@ -167,6 +168,7 @@ def _ssh(data: Data, source: Source, base: Path) -> Ssh:
         key_source=key if key in KEY_WORDS else str(expand_path(key, base)),
         smbios=Injection(injection.get("smbios", "auto")),
         cloud_init=Injection(injection.get("cloud_init", "auto")),
+        install=Injection(injection.get("install", "auto")),
     )
 
 

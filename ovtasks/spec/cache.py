@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ovtasks import __version__
 
-MAGIC = b"ovspec1\n"
+MAGIC = b"ovspec2\n"
 RACY_NS = 50_000_000  # a file changed less than this ago may change again within the same mtime
 
 Kinds = Callable[[str], Mapping[str, Any] | None]
@@ -24,7 +24,7 @@ Stamp = tuple[int, int, int, int] | None
 
 
 class Entry(NamedTuple):
-    """One VM: its mapping as marshal bytes, and the place of its name."""
+    """One VM or image: its mapping as marshal bytes, and the place of its name."""
 
     packed: bytes
     file: str
@@ -46,6 +46,7 @@ class Known(NamedTuple):
 
     files: tuple[str, ...]
     entries: Mapping[str, Entry]
+    images: Mapping[str, Entry]
 
 
 def stamp(path: str | Path) -> Stamp:
@@ -62,8 +63,8 @@ def _program() -> tuple[Any, ...]:
     here = os.path.dirname(__file__)  # noqa: PTH120
     with os.scandir(here) as entries:
         newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
-    names = [(up, f"{name}.schema.json") for name in ("vms", "libvirt") for up in (("..",), ("..", ".."))]
-    schemas = [os.path.join(here, *up, "schemas", name) for up, name in names]  # noqa: PTH118
+    folders = [os.path.join(here, *up, "schemas") for up in (("..",), ("..", ".."))]  # noqa: PTH118
+    schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in ("vms", "libvirt", "image")]
     return (__version__, sys.hexversion, newest, *(stamp(path) for path in schemas))
 
 
@@ -85,7 +86,7 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
     if data[: len(MAGIC)] != MAGIC or binascii.crc32(data[head:]).to_bytes(4, "big") != data[len(MAGIC) : head]:
         return None
     try:
-        program, saved_root, stamps, environment, schemas, entries = marshal.loads(memoryview(data)[head:])
+        program, saved_root, stamps, environment, schemas, entries, images = marshal.loads(memoryview(data)[head:])
     except (EOFError, ValueError, TypeError):
         return None
     if program != _program() or saved_root != str(root):
@@ -96,7 +97,8 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
         return None
     if schemas and _schema_digests(kinds, schemas) != schemas:
         return None
-    return Known(tuple(path for path, _ in stamps), {name: Entry(*entry) for name, entry in entries.items()})
+    vms, images = ({name: Entry(*entry) for name, entry in found.items()} for found in (entries, images))
+    return Known(tuple(path for path, _ in stamps), vms, images)
 
 
 class Guard:
@@ -111,6 +113,7 @@ class Guard:
         root: Path,
         files: Mapping[Path, Stamp],
         entries: Mapping[str, Entry],
+        images: Mapping[str, Entry],
         variables: Iterable[str],
         plugin_schemas: Mapping[str, Mapping[str, Any]],
     ) -> None:
@@ -123,8 +126,8 @@ class Guard:
             return
         environment = [(name, os.environ.get(name)) for name in variables]
         schemas = {name: digest(dict(schema)) for name, schema in plugin_schemas.items()}
-        plain = {name: tuple(entry) for name, entry in entries.items()}
-        payload = marshal.dumps((_program(), str(root), stamps, environment, schemas, plain))
+        plain = [{name: tuple(entry) for name, entry in found.items()} for found in (entries, images)]
+        payload = marshal.dumps((_program(), str(root), stamps, environment, schemas, *plain))
         crc = binascii.crc32(payload).to_bytes(4, "big")
         try:
             write_atomic(store, MAGIC + crc + payload)

@@ -1,4 +1,4 @@
-"""A VM as it was found in a file, before it is built: what the rules look at."""
+"""A VM or an image as it was found in a file, before it is built: what the rules look at."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ovtasks.spec.yamlio import Document, Key
 
 
 @dataclass(frozen=True, slots=True)
-class DeclaredVm:
-    """``data`` is the VM's mapping after the schema check; it stands at ``path`` of ``document`` in ``file``."""
+class Declared:
+    """``data`` is the mapping after the schema check; it stands at ``path`` of ``document`` in ``file``."""
 
     name: str
     data: Any
@@ -21,7 +21,7 @@ class DeclaredVm:
     file: Path
 
     def where(self, *path: Key, key: bool = False) -> Where:
-        """The place of a value (or of its key) of this VM."""
+        """The place of a value (or of its key)."""
         return self.document.where(*self.path, *path, key=key)
 
     def get(self, *path: Key) -> Any:
@@ -52,3 +52,11 @@ class DeclaredVm:
     def error(self, message: str, *path: Key, hint: str | None = None, key: bool = False) -> InputError:
         """An error that blames the value (or the key) at ``path``."""
         return InputError(message, hint=hint, where=self.where(*path, key=key))
+
+
+class DeclaredVm(Declared):
+    """One entry of ``vms:``."""
+
+
+class DeclaredImage(Declared):
+    """One entry of ``images:``."""

@@ -39,6 +39,14 @@ _OTHER_NAMES = {
     "charly_install": "ov_install",
     "username": "user",
     "arch": "bootstrap_arch",
+    "dockerfile": "containerfile",
+    "args": "build_args",
+    "arguments": "build_args",
+    "reference": "ref",
+    "base": "ref",
+    "tag": "ref",
+    "stage": "target",
+    "pull_policy": "pull",
     "variant": "bootstrap_variant",
 }
 _MOVED = {
@@ -47,6 +55,8 @@ _MOVED = {
     "processor": "libvirt gives guests no SMBIOS tables of processors",
     "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
 }
+# Keys of image descriptions that another program builds from.
+_BUILT_ELSEWHERE = frozenset({"layers", "layer", "registry", "platforms", "defaults", "builder", "enabled"})
 
 
 def dotted(path: Iterable[Key]) -> str:
@@ -159,6 +169,12 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
         return f"did you mean '{other}'?"
     if key in _MOVED:
         return _MOVED[key]
+    if not path and key in {"images", "image"}:
+        return "container images stand in image.yml, or in overthink.yml"
+    if not path and key in {"vms", "vm"}:
+        return "VMs stand in vms.yml, or in overthink.yml"
+    if key in _BUILT_ELSEWHERE and "containerfile" in known:
+        return "images are not built from layers here: name a containerfile, or by ref an image that is built already"
     if guess := near(key, known):
         return f"did you mean '{guess}'?"
     if path and (block := words.places.get(key)):

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.spec import cache as spec_cache
 from ovtasks.spec.build import build_vm
 from ovtasks.spec.cache import Entry, Kinds, Stamp
-from ovtasks.spec.model import Project, VmSpec
+from ovtasks.spec.model import ImageSpec, Project
 from ovtasks.spec.places import ROOT_FILES, display
 
+if TYPE_CHECKING:
+    from ovtasks.spec.declared import Declared
 
-class LazyVms(Mapping[str, VmSpec]):
-    """VMs by name in the order of the files; each :class:`VmSpec` is built when it is first asked for."""
+T = TypeVar("T")
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+
+class Lazy(Mapping[str, T]):
+    """VMs or images by name in the order of the files; each spec is built when it is first asked for."""
+
+    def __init__(self, entries: Mapping[str, Entry], build: Callable[[str, Any, Path, Where], T]) -> None:
         self._entries = entries
-        self._built: dict[str, VmSpec] = {}
+        self._build = build
+        self._built: dict[str, T] = {}
 
-    def __getitem__(self, name: str) -> VmSpec:
+    def __getitem__(self, name: str) -> T:
         built = self._built.get(name)
         if built is None:
             entry = self._entries[name]
             path = Path(entry.file)
             where = Where(display(path), entry.line, entry.column)
-            built = self._built[name] = build_vm(name, entry.data(), path.parent, where)
+            built = self._built[name] = self._build(name, entry.data(), path.parent, where)
         return built
 
     def __contains__(self, name: object) -> bool:
@@ -41,17 +47,25 @@ class LazyVms(Mapping[str, VmSpec]):
         return len(self._entries)
 
     def __repr__(self) -> str:
-        return f"<VMs {', '.join(self._entries)}>"
+        return f"<{', '.join(self._entries)}>"
+
+
+def _build_image(name: str, data: Any, base: Path, where: Where) -> ImageSpec:
+    from ovtasks.spec.images import build_image
+
+    return build_image(name, data, base, where)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a full check found: every error, and the VMs by name even if some of them are wrong."""
+    """What a full check found: every error, and the VMs and images by name even if some of them are wrong."""
 
     errors: tuple[InputError, ...]
     names: tuple[str, ...]
+    image_names: tuple[str, ...]
     files: Mapping[Path, Stamp]
     entries: Mapping[str, Entry]
+    images: Mapping[str, Entry]
     variables: tuple[str, ...]
     plugin_schemas: Mapping[str, Mapping[str, Any]]
 
@@ -73,6 +87,7 @@ def find_root(start: Path) -> Path:
 
 def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | None = None) -> Checked:
     """Read the project in ``root``, or only the files ``paths`` and what they include, and check everything."""
+    from ovtasks.spec.images import image_rules
     from ovtasks.spec.read import Reader
     from ovtasks.spec.rules import all_rules
     from ovtasks.spec.schema import Checker
@@ -83,16 +98,22 @@ def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | N
         reader.read_root(root)
     for path in paths:
         reader.read(path)
-    vms = tuple(reader.vms.values())
+    vms, images = tuple(reader.vms.values()), tuple(reader.images.values())
     rule_errors, variables = all_rules(vms)
+    image_errors, image_variables = image_rules(images, vms)
     order = {display(file): index for index, file in enumerate(reader.files)}
-    errors = sorted({str(e): e for e in [*reader.errors, *rule_errors]}.values(), key=lambda e: _position(e, order))
-    entries: dict[str, Entry] = {}
-    if not errors:
-        for vm in vms:
-            where = vm.where(key=True)
-            entries[vm.name] = Entry.of(vm.data, str(vm.file), where.line, where.column)
-    return Checked(tuple(errors), tuple(reader.vms), reader.files, entries, variables, checker.plugin_schemas)
+    errors = sorted(
+        {str(e): e for e in [*reader.errors, *rule_errors, *image_errors]}.values(), key=lambda e: _position(e, order)
+    )
+    used = tuple(sorted({*variables, *image_variables}))
+    entries = ({}, {}) if errors else (_entries(vms), _entries(images))
+    names = (tuple(reader.vms), tuple(reader.images))
+    return Checked(tuple(errors), *names, reader.files, *entries, used, checker.plugin_schemas)
+
+
+def _entries(found: Iterable[Declared]) -> dict[str, Entry]:
+    places = ((one, one.where(key=True)) for one in found)
+    return {one.name: Entry.of(one.data, str(one.file), where.line, where.column) for one, where in places}
 
 
 def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, int]:
@@ -112,14 +133,20 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
     root = root.resolve()
     store = root / "output" / ".ov" / "spec.cache"
     if cache and (known := spec_cache.load(store, root, kinds)) is not None:
-        return Project(root, LazyVms(known.entries), tuple(Path(file) for file in known.files))
+        return _project(root, known.entries, known.images, (Path(file) for file in known.files))
     guard = spec_cache.Guard()
     checked = check((), root, kinds=kinds)
     if checked.errors:
         raise InputErrors(checked.errors)
     if cache:
-        guard.save(store, root, checked.files, checked.entries, checked.variables, checked.plugin_schemas)
-    return Project(root, LazyVms(checked.entries), tuple(checked.files))
+        guard.save(
+            store, root, checked.files, checked.entries, checked.images, checked.variables, checked.plugin_schemas
+        )
+    return _project(root, checked.entries, checked.images, checked.files)
+
+
+def _project(root: Path, vms: Mapping[str, Entry], images: Mapping[str, Entry], files: Iterable[Path]) -> Project:
+    return Project(root, Lazy(vms, build_vm), tuple(files), Lazy(images, _build_image))
 
 
 def unknown_vm(name: str, project: Project) -> InputError:

@@ -60,11 +60,14 @@ class CloudImageSource(Source):
 
 @dataclass(frozen=True)
 class BootcSource(Source):
+    """``target_imgref``: the image that upgrades in the guest follow."""
+
     image: str = ""
     transport: str = "registry"
     rootfs: str = "ext4"
     root_size: int | None = None
     kernel_args: tuple[str, ...] = ()
+    target_imgref: str | None = None
     base_user: str | None = None
     distro: str | None = None
 
@@ -136,6 +139,7 @@ class Ssh:
     key_source: str = "auto"
     smbios: Injection = Injection.AUTO
     cloud_init: Injection = Injection.AUTO
+    install: Injection = Injection.AUTO
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class VmSpec:
-    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins."""
+    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins.
+
+    ``compress``: how the built qcow2 is compressed (``zstd``, ``zlib``), None: it is not.
+    """
 
     name: str
     source: Source
@@ -219,6 +226,7 @@ class VmSpec:
     backend: str = "auto"
     accel: str = "auto"
     autostart: bool = False
+    compress: str | None = None
     network: Network = Network()
     ssh: Ssh = Ssh()
     cloud_init: CloudInit | None = None
@@ -234,6 +242,34 @@ class VmSpec:
         return f"ov-{self.name}"
 
 
+class Pull(StrEnum):
+    """When the registry is asked: if the image is not here; at every build; never; at every build, if it answers."""
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+    NEWER = "newer"
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """One container image: ``ref`` names it, or podman builds it from ``context`` (then ``ref`` is None).
+
+    ``containerfile`` None: ``Containerfile``, else ``Dockerfile``, in ``context``. ``bootc`` None: nothing is said.
+    """
+
+    name: str
+    where: Where
+    ref: str | None = None
+    context: Path | None = None
+    containerfile: Path | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    bootc: bool | None = None
+    pull: Pull = Pull.MISSING
+    tls_verify: bool = True
+
+
 @dataclass(frozen=True)
 class Project:
     """Everything declared in one project. ``files`` are all files read, and the places looked at in vain."""
@@ -241,6 +277,7 @@ class Project:
     root: Path
     vms: Mapping[str, VmSpec]
     files: tuple[Path, ...]
+    images: Mapping[str, ImageSpec] = field(default_factory=dict)
 
     @property
     def output(self) -> Path:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 PROJECT_FILE = "overthink.yml"
 VM_FILES = ("vms.yml", "vm.yml")
+IMAGE_FILES = ("images.yml", "image.yml")
 ROOT_FILES = (PROJECT_FILE, *VM_FILES)
+"""A folder that holds one of these is a project."""
 
 
 def display(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The files of a project: which are read, in which order, and the VMs found in them."""
+"""The files of a project: which are read, in which order, and the VMs and images found in them."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from typing import Any
 
 from ovtasks.errors import InputError, Where
 from ovtasks.spec.cache import Stamp, stamp
-from ovtasks.spec.declared import DeclaredVm
-from ovtasks.spec.places import ROOT_FILES, VM_FILES, display
+from ovtasks.spec.declared import Declared, DeclaredImage, DeclaredVm
+from ovtasks.spec.places import IMAGE_FILES, ROOT_FILES, VM_FILES, display
 from ovtasks.spec.schema import Checker
 from ovtasks.spec.yamlio import Document, Key, parse_yaml, read_yaml
 
 # Declarations of other kinds, which other parts of the tool read; an include of one is noted and left alone.
-OTHER_FILES = frozenset({"image.yml", "images.yml", "layer.yml", "layers.yml", "deploy.yml", "build.yml", "pod.yml"})
+OTHER_FILES = frozenset({"layer.yml", "layers.yml", "deploy.yml", "build.yml", "pod.yml"})
 
 EXAMPLE = "vms: {demo: {source: {kind: bootstrap}, disk_size: 2G}}"
+IMAGE_EXAMPLE = "images: {desktop: {containerfile: Containerfile, bootc: true}}"
 
 
 class Reader:
-    """Reads a project's files and collects VMs and errors; nothing here raises for what a user wrote."""
+    """Reads a project's files and collects VMs, images and errors; nothing here raises for what a user wrote."""
 
     def __init__(self, checker: Checker) -> None:
         self.checker = checker
         self.errors: list[InputError] = []
         self.vms: dict[str, DeclaredVm] = {}
+        self.images: dict[str, DeclaredImage] = {}
         self.files: dict[Path, Stamp] = {}  # read, or looked for in vain, as they were just before
         self._active: list[Path] = []
         self._done: set[Path] = set()
 
     def read_root(self, root: Path) -> None:
-        """``overthink.yml`` with what it includes, then ``vms.yml`` and ``vm.yml`` beside it."""
-        for name in ROOT_FILES:
+        """``overthink.yml`` with what it includes, then ``vms.yml``, ``vm.yml``, ``images.yml``, ``image.yml``."""
+        for name in (*ROOT_FILES, *IMAGE_FILES):
             path = root / name
             self._note(path)
             if _exists(path):
@@ -57,7 +59,7 @@ class Reader:
             documents = None
         if documents == []:
             where = Where(display(path), 1, 1)
-            hint = f"a file begins like this: {EXAMPLE}"
+            hint = f"a file begins like this: {_example(path)}"
             self.errors.append(InputError("the file declares nothing: it is empty", hint=hint, where=where))
         for document in documents or ():
             self._document(document, path)
@@ -69,15 +71,18 @@ class Reader:
         if not isinstance(data, dict):
             kind = "a list" if isinstance(data, list) else "a single value"
             message = f"the top level must be a mapping, not {kind}"
-            hint = f"a file begins like this: {EXAMPLE}"
+            hint = f"a file begins like this: {_example(path)}"
             self.errors.append(InputError(message, hint=hint, where=document.where()))
             return
-        # The names of the other kinds are known in every file but the two that are for VMs alone.
-        schema = "vms" if path.name in VM_FILES else "overthink"
+        # The names of the other kinds are known in every file but those that are for VMs or for images alone.
+        schema = "vms" if path.name in VM_FILES else "image" if path.name in IMAGE_FILES else "overthink"
         self.errors += self.checker.check_root(data, document, schema)
-        for key in ("vms", "vm"):
-            for name, value, place in _entries(data, key):
+        if schema != "image":
+            for name, value, place in (*_entries(data, "vms"), *_entries(data, "vm")):
                 self._vm(name, value, document, place, path)
+        if schema != "vms":
+            for name, value, place in (*_entries(data, "images"), *_entries(data, "image")):
+                self._image(name, value, document, place, path)
         includes = data.get("includes")
         items: list[tuple[Any, tuple[Key, ...]]] = [(includes, ("includes",))]
         if isinstance(includes, list):
@@ -87,21 +92,31 @@ class Reader:
                 self._include(item, document.where(*place), path)
 
     def _vm(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
-        before = self.vms.get(name)
         where = document.where(*path, key=True)
-        if before is not None:
-            first = before.where(key=True)
-            hint = f"also at {first}; rename or remove one of the two"
-            self.errors.append(InputError(f"VM '{name}' is defined twice", hint=hint, where=where))
-            return
-        if value is None:
-            hint = f"for example: {name}: {{source: {{kind: bootstrap}}, disk_size: 2G}}"
-            self.errors.append(InputError(f"VM '{name}' declares nothing", hint=hint, where=where))
+        example = f"{name}: {{source: {{kind: bootstrap}}, disk_size: 2G}}"
+        if not self._is_new(f"VM '{name}'", self.vms.get(name), value, where, example):
             return
         data, errors = self.checker.check_vm(value, document, path)
         self.errors += errors
         vm = DeclaredVm(name, data, document, path, file)
         self.vms[name] = self._with_parsed_extra(vm)
+
+    def _image(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
+        where = document.where(*path, key=True)
+        example = f"{name}: {{ref: quay.io/fedora/fedora-bootc:42, bootc: true}}"
+        if self._is_new(f"image '{name}'", self.images.get(name), value, where, example):
+            data, errors = self.checker.check_image(value, document, path)
+            self.errors += errors
+            self.images[name] = DeclaredImage(name, data, document, path, file)
+
+    def _is_new(self, what: str, before: Declared | None, value: Any, where: Where, example: str) -> bool:
+        """Whether a name is not taken, and there is something below it; else an error is noted."""
+        if before is not None:
+            hint = f"also at {before.where(key=True)}; rename or remove one of the two"
+            self.errors.append(InputError(f"{what} is defined twice", hint=hint, where=where))
+        elif value is None:
+            self.errors.append(InputError(f"{what} declares nothing", hint=f"for example: {example}", where=where))
+        return before is None and value is not None
 
     def _with_parsed_extra(self, vm: DeclaredVm) -> DeclaredVm:
         """``cloud_init.extra`` may be YAML text: here it becomes the mapping that it spells."""
@@ -178,16 +193,20 @@ class Reader:
 
 
 def _entries(data: dict[str, Any], key: str) -> Iterator[tuple[str, Any, tuple[Key, ...]]]:
-    """Name, value and place of every VM under root key ``key``."""
+    """Name, value and place of everything under root key ``key``: ``vms``, ``vm``, ``images``, ``image``."""
     value = data.get(key)
     if not isinstance(value, dict):
         return
     name = value.get("name")
-    if key == "vm" and name is not None and not isinstance(name, dict):
+    if key in {"vm", "image"} and name is not None and not isinstance(name, dict):
         yield str(name), {item: part for item, part in value.items() if item != "name"}, (key,)
         return
     for entry, part in value.items():
         yield entry, part, (key, entry)
+
+
+def _example(path: Path) -> str:
+    return IMAGE_EXAMPLE if path.name in IMAGE_FILES else EXAMPLE
 
 
 def _exists(path: Path) -> bool:

@@ -226,6 +226,19 @@ def _twice(vm: DeclaredVm, *path: Key, what: str) -> Errors:
         seen.setdefault(name, index)
 
 
+def install_rules(vm: DeclaredVm) -> Errors:
+    """Only an installer writes a key into the disk, and only root's."""
+    path = ("ssh", "key_injection", "install")
+    if vm.get(*path) != "enabled":
+        return
+    user = vm.text("ssh", "user") or vm.text("source", "base_user") or "root"
+    if vm.text("source", "kind") != "bootc":
+        yield vm.error("ssh.key_injection.install is for source.kind bootc", *path, hint="remove it")
+    elif user != "root":
+        message = f"ssh.key_injection.install writes root's key only, and {user} logs in"
+        yield vm.error(message, *path, hint="ssh.user: root, or leave it to the other channels")
+
+
 def backend_rules(vm: DeclaredVm) -> Errors:
     """Only libvirt starts a VM with the host."""
     if vm.get("autostart") is True and vm.get("backend") == "qemu":
@@ -243,5 +256,6 @@ RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
     ssh_rules,
     cloud_init_rules,
     snapshot_rules,
+    install_rules,
     backend_rules,
 )

@@ -30,7 +30,7 @@ def schema_path(name: str) -> Path:
 
 
 def schema_text(name: str) -> str:
-    """The text of schema ``vms``, ``libvirt`` or ``overthink``."""
+    """The text of schema ``vms``, ``libvirt``, ``image`` or ``overthink``."""
     return schema_path(name).read_text(encoding="utf-8")
 
 
@@ -67,6 +67,13 @@ def libvirt_schema() -> Schema:
     return found
 
 
+@cache
+def image_schema() -> Schema:
+    """The schema of one container image."""
+    found: Schema = inlined("image")["$defs"]["image"]
+    return found
+
+
 def source_schema(kind: str) -> Schema:
     """The schema of a built-in kind's ``source:``."""
     found: Schema = inlined("vms")["$defs"][f"source_{kind}"]
@@ -98,7 +105,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 class Checker:
-    """Checks VMs and roots; compiled once, used for every VM."""
+    """Checks VMs, images and roots; compiled once, used for every one of them."""
 
     def __init__(self, kinds: Kinds | None = None) -> None:
         self._new = _validator_class()
@@ -106,15 +113,25 @@ class Checker:
         # The source is checked against its kind's schema alone, so that a message never speaks of the other kinds.
         rest = {**vm_schema(), "properties": {**vm_schema()["properties"], "source": {"type": "object"}}}
         self._vm = self._new(rest)
+        self._image = self._new(image_schema())
         self._sources: dict[str, Any] = {kind: self._new(source_schema(kind)) for kind in KINDS}
         self.plugin_schemas: dict[str, Mapping[str, Any]] = {}
 
     def check_root(self, data: Mapping[str, Any], document: Document, name: str) -> list[InputError]:
-        """Errors of a file's top level ``data``; what lies below ``vms:`` and ``vm:`` is left to :meth:`check_vm`."""
+        """Errors of a file's top level ``data``; what is below ``vms:`` and ``images:`` comes later."""
         top = inlined(name)
         shallow = {**top, "properties": {key: _shallow(value) for key, value in top["properties"].items()}}
         data = {key: value for key, value in data.items() if value is not None}  # "vms:" with all below commented out
         return self._explain(self._new(shallow).iter_errors(data), document, ())
+
+    def check_image(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
+        """The image at ``path`` of ``document`` with its scalars as the schema wants them, and all violations."""
+        errors = list(self._image.iter_errors(data))
+        if errors and (mended := _mend(data, errors, document, path)) is not data:
+            data = mended
+            errors = list(self._image.iter_errors(data))
+        words = Vocabulary({}, {})
+        return data, [found for error in errors for found in explain(error, document, path, words)]
 
     def check_vm(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
         """The VM at ``path`` of ``document`` with its scalars as the schema wants them, and all violations."""

@@ -123,6 +123,8 @@ def _bad_character(text: str, index: int, character: int | str, name: str) -> In
 def _not_yaml(error: Any, text: str, name: str) -> InputError:
     mark = error.problem_mark or error.context_mark
     where = Where(name, mark.line + 1, mark.column + 1) if mark else Where(name)
+    if "maximum nesting depth" in (error.problem or ""):  # newer libyamls give up themselves
+        return InputError(f"nested more than {MAX_DEPTH} levels deep", where=where)
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     hint = None

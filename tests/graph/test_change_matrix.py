@@ -57,6 +57,8 @@ CHANGES: dict[str, tuple[Any, frozenset[str]]] = {
     "ssh.key_source": ("{other_key}", SEED),
     "ssh.key_injection.smbios": ("disabled", NOTHING),
     "ssh.key_injection.cloud_init": ("disabled", SEED),
+    "ssh.key_injection.install": ("disabled", NOTHING),
+    "output.compress": ("zstd", DISK),
     "cloud_init.hostname": ("box", SEED),
     "cloud_init.timezone": ("Europe/Berlin", SEED),
     "cloud_init.locale": ("C.UTF-8", SEED),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ class Workbench:
 
     root: Path
     env: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def write(self, vms: Mapping[str, Any], name: str = "vms.yml") -> None:
         """Declare VMs (JSON is YAML)."""
@@ -44,7 +46,18 @@ class Workbench:
     def start(self, argv: list[str], **options: Any) -> subprocess.Popen[str]:
         """A program in the project's folder, in a session of its own."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        return subprocess.Popen(argv, cwd=self.root, env={**os.environ, **self.env}, **{**pipes, **options})
+        process = subprocess.Popen(argv, cwd=self.root, env={**os.environ, **self.env}, **{**pipes, **options})
+        self.started.append(process)
+        return process
+
+    def settle(self) -> None:
+        """Wait for what a failed test left running; kill what takes too long."""
+        for process in self.started:
+            try:
+                process.wait(TIMEOUT)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def run(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
         """Run to the end."""

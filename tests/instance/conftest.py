@@ -30,6 +30,7 @@ def bench(tmp_path: Path) -> Iterator[Workbench]:
     (root / "dodo.py").write_text(DODO, encoding="utf-8")
     bench = Workbench(root, {"OV_VM_BACKEND": "qemu", "OV_VM_ACCEL": "tcg"})
     yield bench
+    bench.settle()  # a `create` under way would start its QEMU after we have looked
     for vm in json.loads(bench.ov("vm", "list", "-a", "--json", code=None).stdout or "[]"):
         if vm["pid"]:
             with contextlib.suppress(ProcessLookupError):

@@ -88,5 +88,6 @@ def shapes(folder: Path = FOLDER) -> dict[str, Machine]:
         "instance": machine(
             folder, domain="ov-web-dev", instance="dev", project=Path('/p/"a" & <b>'), disposable=True, lifecycle="dev"
         ),
+        "vsock": machine(folder, cid=70000, seed=folder / "seed.iso", oem_strings=("a",)),
         "desktop": machine(folder, libvirt=DESKTOP),
     }

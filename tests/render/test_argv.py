@@ -18,7 +18,7 @@ from tests.render.machines import DESKTOP, FORWARDS, MAC, OVMF, machine, shapes
 
 DEVICES = """virtio-net-pci e1000 e1000e virtio-blk-pci virtio-serial-pci virtserialport virtio-rng-pci virtio-vga
 virtio-gpu-pci VGA qxl-vga qxl cirrus-vga bochs-display ramfb virtio-balloon-pci tpm-crb tpm-tis tpm-tis-device
-virtio-keyboard-pci virtio-tablet-pci"""
+virtio-keyboard-pci virtio-tablet-pci vhost-vsock-pci"""
 HOST = QemuFeatures("/usr/bin/qemu-system-x86_64", (7, 2), True, True, True, False, frozenset(DEVICES.split()))
 
 
@@ -28,6 +28,13 @@ def values(words: list[str], option: str) -> list[str]:
 
 def with_devices(**devices: Json) -> Machine:
     return machine(libvirt={"devices": devices})
+
+
+def test_vsock() -> None:
+    words = argv(machine(cid=70000), HOST)
+    assert "vhost-vsock-pci,id=vsock0,addr=0x7,guest-cid=70000" in values(words, "-device")
+    assert "type=11,value=io.systemd.credential:vmm.notify_socket=vsock-stream:2:70000" in values(words, "-smbios")
+    assert not [word for word in argv(machine(), HOST) if "vsock" in word]
 
 
 def test_golden() -> None:

@@ -50,6 +50,16 @@ def arguments(root: ET.Element) -> list[str]:
     return [arg.attrib["value"] for arg in root.findall(f"{{{QEMU_NAMESPACE}}}commandline/{{{QEMU_NAMESPACE}}}arg")]
 
 
+def test_vsock() -> None:
+    root = tree(machine(cid=70000))
+    assert one(root, "devices/vsock").attrib == {"model": "virtio"}
+    assert one(root, "devices/vsock/cid").attrib == {"auto": "no", "address": "70000"}
+    entry = one(root, "sysinfo/oemStrings/entry").text
+    assert entry == "io.systemd.credential:vmm.notify_socket=vsock-stream:2:70000"
+    assert one(root, "os/smbios").attrib == {"mode": "sysinfo"}
+    assert "vsock" not in domain_xml(machine(), HOST)
+
+
 # --- the whole text ---------------------------------------------------------------------------------------------------
 
 

@@ -43,7 +43,8 @@ def test_one_file(tmp_path: Path) -> None:
     assert [*project.vms] == ["a"]
     root = tmp_path.resolve()
     assert project.root == root
-    assert project.files == (root / "overthink.yml", root / "vms.yml", root / "vm.yml")
+    names = ("overthink.yml", "vms.yml", "vm.yml", "images.yml", "image.yml")
+    assert project.files == tuple(root / name for name in names)
     assert project.output == root / "output"
 
 
@@ -69,7 +70,11 @@ def test_a_vm_may_be_called_name(tmp_path: Path) -> None:
 
 
 def test_includes(tmp_path: Path) -> None:
-    write(tmp_path, "includes: [more/b.yml, 'parts/*.yml', 'layers/*/layer.yml']\nimage: {x: {}}\n", "overthink.yml")
+    write(
+        tmp_path,
+        "includes: [more/b.yml, 'parts/*.yml', 'layers/*/layer.yml']\nimage: {x: {ref: localhost/x}}\n",
+        "overthink.yml",
+    )
     write(tmp_path, f"includes: ../c.yml\n{B}", "more/b.yml")
     write(tmp_path, C, "c.yml")
     write(tmp_path, A)
@@ -85,12 +90,12 @@ def test_includes(tmp_path: Path) -> None:
 
 
 def test_other_kinds_are_not_read(tmp_path: Path) -> None:
-    write(tmp_path, "includes: [image.yml, deploy.yml]\nlayers: 5\ndeploy: {x: [1]}\n", "overthink.yml")
-    write(tmp_path, "not: {read", "image.yml")
+    write(tmp_path, "includes: [layer.yml, deploy.yml]\nlayers: 5\ndeploy: {x: [1]}\n", "overthink.yml")
+    write(tmp_path, "not: {read", "layer.yml")
     write(tmp_path, A)
     project = load(tmp_path)
     assert [*project.vms] == ["a"]
-    assert tmp_path / "image.yml" in project.files
+    assert tmp_path / "layer.yml" in project.files
 
 
 def test_included_twice_is_read_once(tmp_path: Path) -> None:

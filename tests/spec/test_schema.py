@@ -18,7 +18,7 @@ from ovtasks.spec.schema import inlined, schema_path, schema_text
 from .helpers import CLOUD, errors_of, one, place, vm_of, write
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = ("vms", "libvirt", "overthink")
+SCHEMAS = ("vms", "libvirt", "image", "overthink")
 
 
 def _schemas(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -52,8 +52,19 @@ def test_every_property_has_a_description(name: str) -> None:
 
 def test_every_mapping_is_closed_or_says_that_it_is_open() -> None:
     # What is passed on to other programs as it is: checks, cloud-init's.
-    free = {"eval", "deploy_eval", "extra", "ethernets", "wifis", "bonds", "bridges", "vlans", "config"}
-    schema = json.loads(schema_text("vms"))["$defs"]
+    free = {
+        "eval",
+        "deploy_eval",
+        "extra",
+        "ethernets",
+        "wifis",
+        "bonds",
+        "bridges",
+        "vlans",
+        "config",
+        "build_args",
+    }
+    schema = json.loads(schema_text("vms"))["$defs"] | json.loads(schema_text("image"))["$defs"]
     for path, part in _schemas(schema):
         if "object" in part.get("type", ()) and not free & {*path.replace("[", ".").split(".")}:
             closed = part.get("additionalProperties") is False or "allOf" in part or "$ref" in part
@@ -70,15 +81,18 @@ def test_samples_name_their_schema_and_are_valid() -> None:
     checked = check((), ROOT)
     assert [str(e) for e in checked.errors] == []
     assert {"demo", "arch", "debian", "ubuntu", "fedora", "centos", "selkies-desktop-bootc-bootc"} <= {*checked.names}
-    first = (ROOT / "vms.yml").read_text().splitlines()[0]
-    assert first == "# yaml-language-server: $schema=schemas/vms.schema.json"
+    assert checked.image_names == ("selkies-desktop-bootc",)
+    for name in ("vms", "image"):
+        first = (ROOT / f"{name}.yml").read_text().splitlines()[0]
+        assert first == f"# yaml-language-server: $schema=schemas/{name}.schema.json"
 
 
-def test_samples_are_valid_for_an_editor_too() -> None:
+@pytest.mark.parametrize("name", ["vms", "image"])
+def test_samples_are_valid_for_an_editor_too(name: str) -> None:
     from ovtasks.spec.yamlio import read_yaml
 
-    (document,) = read_yaml(ROOT / "vms.yml", "vms.yml")
-    assert list(Draft202012Validator(inlined("vms")).iter_errors(document.data)) == []
+    (document,) = read_yaml(ROOT / f"{name}.yml", name)
+    assert list(Draft202012Validator(inlined(name)).iter_errors(document.data)) == []
 
 
 def _vm(fields: str, source: str = CLOUD) -> str:

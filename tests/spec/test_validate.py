@@ -35,7 +35,7 @@ def test_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "below") == EXIT_DONE
     assert capsys.readouterr().out == "1 VM valid\n"
     assert run(tmp_path, "--json") == EXIT_DONE
-    assert json.loads(capsys.readouterr().out) == {"valid": True, "errors": [], "vms": ["a"]}
+    assert json.loads(capsys.readouterr().out) == {"valid": True, "errors": [], "vms": ["a"], "images": []}
     assert [path.name for path in tmp_path.iterdir() if path.name != "below"] == ["vms.yml"]  # it only reads
 
 

@@ -173,7 +173,7 @@ BAD = [
     ("a: !Ref x", 1, 4, "tag !Ref is not supported", "plain"),
     ("a: !!int x", 1, 4, "'x' is no int", None),
     ("a: !!bool 1", 1, 4, "'1' is no bool", None),
-    ("[" * 5000, 1, 65, "nested more than 64", None),
+    ("[" * 5000, 1, 0, "nested more than 64", None),
     ("a: " + "{b: " * 100_000, 1, 256, "nested more than 64", None),
     ("a: b\x07c", 1, 5, "U+0007", "text file"),
     ("é: x\na: \x00", 2, 4, "U+0000", "text file"),

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 from ovtasks.backends.libvirt.errors import explain
 from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
 from ovtasks.errors import OvError
+from ovtasks.host import vsock
 from ovtasks.host.run import run, which
 from ovtasks.instance.backend import Capabilities
 from ovtasks.render.domain import HostFeatures
@@ -129,6 +130,7 @@ def capabilities(arch: str, machine: str, uri: str | None = None) -> Capabilitie
         accels=tuple(found),
         passt=best.passt and _passt(uri),
         firmware=tuple(value.value for value, there in firmware if there),
+        vsock=is_local(uri_of(uri)) and vsock.problem() is None,
     )
 
 

@@ -19,7 +19,7 @@ from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, co
 from ovtasks.backends.qemu.start import launch, sweep
 from ovtasks.backends.qemu.status import DEFINITION
 from ovtasks.errors import InputError, OvError
-from ovtasks.host import accel
+from ovtasks.host import accel, vsock
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.packages import package_hint
 from ovtasks.instance.backend import Capabilities, Handle, Status
@@ -56,7 +56,10 @@ class Qemu:
 
     def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
         found = program.features(arch)
-        return Capabilities(tuple(kind for kind in accel.usable(arch) if kind != "kvm" or found.kvm))
+        return Capabilities(
+            tuple(kind for kind in accel.usable(arch) if kind != "kvm" or found.kvm),
+            vsock="vhost-vsock-pci" in found.devices and vsock.problem() is None,
+        )
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
         return _text(_words(machine))

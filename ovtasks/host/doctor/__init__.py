@@ -23,6 +23,7 @@ def checks(output: Path, *, session: Check | None = None) -> tuple[Check, ...]:
         Check("passt", services.passt),
         Check("spice", machine.spice),
         Check("virtio-gpu", machine.virtio_gpu),
+        Check("vsock", machine.vsock_device),
         Check("bios", machine.bios),
         Check("uefi-insecure", machine.uefi_insecure),
         Check("uefi-secure", machine.uefi_secure),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ovtasks.host import accel, firmware
+from ovtasks.host import accel, firmware, vsock
 from ovtasks.host.doctor.verdict import TRY, Verdict, broken, missing, note, ok
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, which
@@ -90,6 +90,14 @@ def virtio_gpu(scratch: Path) -> Verdict:
     if not found:
         return missing("QEMU has no virtio-gpu device here; only for graphics", package_hint("qemu-virtio"))
     return ok(f"QEMU has {', '.join(found)}")
+
+
+def vsock_device(scratch: Path) -> Verdict:
+    """By vsock a guest announces that it has booted."""
+    if (problem := vsock.problem()) is not None:
+        hint = f"as root: modprobe vhost_vsock; {vsock.DEVICE} must be yours to open"
+        return missing(f"{problem}; guests are only asked whether they have booted", hint)
+    return ok(f"{vsock.DEVICE} opens")
 
 
 def bios(scratch: Path) -> Verdict:

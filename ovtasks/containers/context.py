@@ -1,0 +1,202 @@
+"""What a build of an image reads: the containerfile, the files of its context, their digests.
+
+Looked at on every run, so that a file's content is read only when ``stat`` says that it may have changed; times decide
+nothing else, so that a touched file changes no digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.containers import containerfile, ignore
+from ovtasks.errors import InputError, OvError
+from ovtasks.host.files import write_atomic
+from ovtasks.jsonvalue import Json, digest
+from ovtasks.spec.model import ImageSpec
+
+NAMES = ("Containerfile", "Dockerfile")
+"""What podman looks for in the context when nothing is named."""
+SINGLE = 100
+"""Up to so many files are inputs one by one, so that ``ov why`` names the one that changed."""
+RACY_NS = 50_000_000
+"""A file changed within so many nanoseconds of being read may change again without a trace in its times."""
+
+Known = dict[str, list[int | str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """``inputs`` decide the result, with the images ``bases``; ``reads`` are the paths that were looked at.
+
+    ``apart`` is a folder below the context that is no part of it, relative to it: what the project itself makes.
+    """
+
+    containerfile: Path
+    folder: Path
+    bases: tuple[str, ...]
+    inputs: Mapping[str, Json]
+    reads: tuple[Path, ...]
+    apart: str | None
+
+    def ignore_text(self) -> str | None:
+        """What podman must leave out, in the form of an ignore file; None: nothing."""
+        found = ignore.find(self.folder)
+        lines = [found.read_text(encoding="utf-8", errors="surrogateescape")] if found else []
+        if self.apart is not None:
+            escaped = "".join(f"\\{char}" if char in "*?[]\\!#" else char for char in self.apart)
+            lines.append(escaped)
+        return "\n".join(lines) + "\n" if lines else None
+
+
+def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bool = False) -> Context:
+    """The build context of ``image``. ``output`` is left out of it; ``state`` is where digests are remembered.
+
+    Only what COPY, ADD and RUN name counts; with ``whole`` all of it (a base image's ONBUILD may name anything).
+
+    :raises InputError: the containerfile or the folder is not there, or wrong.
+    :raises OvError: a file cannot be read.
+    """
+    folder = image.context
+    assert folder is not None
+    if not folder.is_dir():
+        hint = "paths start at the folder of the file that declares the image"
+        raise InputError(f"image '{image.name}': {folder} is no folder", hint=hint, where=image.where)
+    path = _containerfile(image, folder)
+    text = path.read_bytes().decode(errors="replace")
+    taken = containerfile.taken(text, path, image.build_args, image.target, machine)
+    found = ignore.find(folder)
+    rules = ignore.read(found) if found is not None and (taken.sources or whole) else ignore.Ignore()
+    apart = output.relative_to(folder).as_posix() if output.is_relative_to(folder) else None
+    walk = _Walk(folder, rules, apart)
+    memory = state / "contexts" / f"{digest([str(folder), image.name])[:16]}.json"
+    files = _digests(walk, (containerfile.WHOLE,) if whole else taken.sources, memory)
+    inputs: dict[str, Json] = {
+        "containerfile": digest(taken.text),
+        "build_args": dict(image.build_args),
+        "target": image.target,
+        "context": dict(files) if len(files) <= SINGLE else {"files": len(files), "digest": digest(files)},
+    }
+    looked = [path, *(folder / name for name in (*ignore.NAMES, *NAMES)), *walk.seen]
+    return Context(path, folder, taken.bases, inputs, tuple(dict.fromkeys(looked)), apart)
+
+
+def _containerfile(image: ImageSpec, folder: Path) -> Path:
+    path = image.containerfile or next((p for name in NAMES if (p := folder / name).is_file()), folder / NAMES[0])
+    if path.is_file():
+        return path
+    hint = "paths start at the folder of the file that declares the image"
+    below = folder / path.name
+    if image.containerfile is not None and below.is_file():
+        hint += f"; {below} exists"
+    elif image.containerfile is None:
+        hint = f"write one, or name it in {image.where.file} by containerfile:"
+    raise InputError(f"image '{image.name}': there is no {path}", hint=hint, where=image.where)
+
+
+class _Walk:
+    """Finds the files of a context; ``seen`` are the folders and files whose change would be a change of it."""
+
+    def __init__(self, folder: Path, rules: ignore.Ignore, apart: str | None) -> None:
+        self.folder = folder
+        self.rules = rules
+        self.apart = apart
+        self.seen: list[Path] = []
+
+    def files(self, sources: tuple[str, ...]) -> Iterator[tuple[str, os.stat_result | None]]:
+        """Path and ``lstat`` of everything that ``sources`` name; None: it is not there."""
+        real = os.path.realpath(self.folder)
+        if any(os.path.realpath(self.folder / source) != os.path.normpath(f"{real}/{source}") for source in sources):
+            sources = (containerfile.WHOLE,)  # through a symbolic link: it may lead anywhere in the context
+        for source in sources:
+            path = self.folder / source
+            self.seen.append(path)
+            try:
+                found = path.lstat()
+            except FileNotFoundError:
+                yield source, None
+                continue
+            if source != containerfile.WHOLE and not stat.S_ISDIR(found.st_mode):
+                yield source, found
+                continue
+            if source != containerfile.WHOLE:
+                yield source, found
+            yield from self._below("" if source == containerfile.WHOLE else source)
+
+    def _below(self, place: str) -> Iterator[tuple[str, os.stat_result]]:
+        with os.scandir(self.folder / place) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+        for entry in listed:
+            path = f"{place}/{entry.name}" if place else entry.name
+            if path == self.apart:
+                continue
+            is_folder = entry.is_dir(follow_symlinks=False)
+            left_out = self.rules.leaves_out(path)
+            inside = is_folder and (not left_out or self.rules.has_exceptions)
+            if inside or not left_out:
+                self.seen.append(self.folder / path)
+            if not left_out or (is_folder and self.rules.keeps_something_in(path)):
+                yield path, entry.stat(follow_symlinks=False)
+            if inside:
+                yield from self._below(path)
+
+
+def _digests(walk: _Walk, sources: tuple[str, ...], memory: Path) -> dict[str, str]:
+    """What stands at each path, as short text."""
+    known = _remembered(memory)
+    now: Known = {}
+    made: dict[str, str] = {}
+    try:
+        for path, found in walk.files(sources):
+            made[_printable(path)] = _describe(walk.folder / path, path, found, known, now)
+    except OSError as e:
+        hint = "make it readable, or leave it out in .containerignore"
+        raise OvError(f"{e.filename}: {os.strerror(e.errno or 0).lower()}", hint=hint) from e
+    if now != known:
+        with contextlib.suppress(OSError):  # only costs time
+            write_atomic(memory, json.dumps(now))
+    return made
+
+
+def _printable(name: str) -> str:
+    """A file's name as text, also one that is not UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _describe(path: Path, name: str, found: os.stat_result | None, known: Known, now: Known) -> str:
+    if found is None:
+        return "missing"
+    mode = f"{stat.S_IMODE(found.st_mode):04o}"
+    if stat.S_ISLNK(found.st_mode):
+        return f"link to {_printable(str(path.readlink()))}"
+    if stat.S_ISDIR(found.st_mode):
+        return f"{mode} folder"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{mode} special"
+    times: list[int | str] = [found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns]
+    before = known.get(name)
+    if before is not None and before[:-1] == times:
+        sha256 = str(before[-1])
+    else:
+        with path.open("rb") as file:
+            began = time.time_ns()
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if began - found.st_ctime_ns < RACY_NS:
+            return f"{mode} {sha256}"  # not remembered
+    now[name] = [*times, sha256]
+    return f"{mode} {sha256}"
+
+
+def _remembered(memory: Path) -> Known:
+    try:
+        known = json.loads(memory.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

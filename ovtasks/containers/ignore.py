@@ -1,0 +1,96 @@
+"""Which files of a build context are left out: ``.containerignore``, else ``.dockerignore``. See containerignore(5)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.errors import InputError, Where
+
+NAMES = (".containerignore", ".dockerignore")
+"""The first that exists counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One line: what it matches, and whether that is kept (``!``) instead of left out."""
+
+    text: str
+    expression: re.Pattern[str]
+    keeps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """The lines of an ignore file; the last one that matches a path, or a folder that it is in, decides."""
+
+    patterns: tuple[Pattern, ...] = ()
+
+    def leaves_out(self, path: str) -> bool:
+        """Whether ``path`` (relative to the context, with ``/``) is no part of the context."""
+        parts = path.split("/")
+        tries = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+        for pattern in reversed(self.patterns):
+            if any(pattern.expression.fullmatch(one) for one in tries):
+                return not pattern.keeps
+        return False
+
+    @property
+    def has_exceptions(self) -> bool:
+        """Whether something may be kept below a folder that is left out."""
+        return any(pattern.keeps for pattern in self.patterns)
+
+    def keeps_something_in(self, folder: str) -> bool:
+        """Whether an exception begins with ``folder``: podman copies the folder then, even if it is left out."""
+        return any(pattern.keeps and pattern.text.startswith(folder) for pattern in self.patterns)
+
+
+def find(context: Path) -> Path | None:
+    """The context's ignore file."""
+    return next((path for name in NAMES if (path := context / name).is_file()), None)
+
+
+def read(path: Path) -> Ignore:
+    """The patterns of an ignore file.
+
+    :raises InputError: a pattern is none.
+    """
+    found: list[Pattern] = []
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").removeprefix("\ufeff").splitlines()
+    for number, written in enumerate(lines, 1):
+        line = written.strip()
+        if not line or written.startswith("#"):
+            continue
+        keeps = line.startswith("!")
+        if line == "!":
+            raise InputError("'!' alone keeps nothing", hint="! and a pattern", where=Where(str(path), number))
+        text = posixpath.normpath(line.removeprefix("!").strip().strip("/") or ".")
+        if text == ".":  # the context itself cannot be left out
+            continue
+        try:
+            found.append(Pattern(text, re.compile(_expression(text), re.DOTALL), keeps))
+        except re.error as e:
+            raise InputError(
+                f"'{line}' is no pattern: {e}", hint="*, ?, [a-z] and **", where=Where(str(path), number)
+            ) from e
+    return Ignore(tuple(found))
+
+
+def _expression(text: str) -> str:
+    """A pattern of Go's ``filepath.Match``, with ``**`` for any number of folders, as a regular expression."""
+    parts = re.findall(r"\*\*/?|\\.|\[\^?[^\]]*\]|.", text, re.DOTALL)
+    made = ""
+    for index, part in enumerate(parts):
+        if part in {"[", "\\"}:
+            raise re.error(f"{part} is not closed" if part == "[" else "it ends with a backslash")
+        if part.startswith("**"):
+            made += ".*" if index == len(parts) - 1 else "(?:.*/)?"
+        elif part in {"*", "?"}:
+            made += "[^/]" + ("*" if part == "*" else "")
+        elif part[0] == "[" and len(part) > 1:
+            made += part
+        else:
+            made += re.escape(part[-1])
+    return made

@@ -1,0 +1,145 @@
+"""The folder in which a container installs a disk, and how it is cleared whatever was killed before.
+
+The order is what works (each other one leaves something): the container, which ends every process in it; then the loop
+devices, which are found by the file as long as that exists; then the files.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.containers.engine import Engine, Mode
+from ovtasks.errors import OvError
+from ovtasks.host.files import write_atomic
+from ovtasks.host.run import CommandError, run
+
+LABEL = "ovtasks.install"
+"""Label of every container that we start; its value is the scratch folder."""
+SECONDS = 60.0
+_DETACH_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """``folder`` holds one half-made disk and nothing else that matters; a container sees it as ``/output``."""
+
+    folder: Path
+
+    @property
+    def disk(self) -> Path:
+        """The raw disk."""
+        return self.folder / "disk.raw"
+
+    @property
+    def container_id(self) -> Path:
+        """podman writes the container's ID here."""
+        return self.folder / "container"
+
+    @property
+    def engine_file(self) -> Path:
+        return self.folder / "engine.json"
+
+    @property
+    def label(self) -> str:
+        return f"{LABEL}={self.folder}"
+
+    def prepare(self, engine: Engine) -> None:
+        """Make the folder; which podman is used is written down before anything is started."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        root = list(engine.root) if engine.root is not None else None
+        write_atomic(self.engine_file, json.dumps({"mode": engine.mode, "words": engine.words, "root": root}))
+
+    def engine(self) -> Engine | None:
+        """The podman of the run that made the folder; None: nothing was started."""
+        try:
+            known = json.loads(self.engine_file.read_text(encoding="utf-8"))
+            root = tuple(known["root"]) if known["root"] is not None else None
+            return Engine(Mode(known["mode"]), tuple(known["words"]), root)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def end_container(self) -> None:
+        """Remove the container with all its processes; none is there: no error."""
+        engine = self.engine()
+        if engine is None:
+            return
+        for name in self._containers(engine):
+            done = engine.run("rm", "--force", "--time", "0", name, check=False, timeout=SECONDS)
+            if done.returncode != 0 and "no such container" not in done.stderr.lower():
+                raise OvError(
+                    f"the container {name[:12]} of a killed run cannot be removed: {done.stderr.strip()}",
+                    hint=f"{engine.command} rm --force {name[:12]}",
+                )
+
+    def _containers(self, engine: Engine) -> list[str]:
+        listed = engine.run("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={self.label}", timeout=SECONDS)
+        found = listed.stdout.split()
+        try:
+            written = self.container_id.read_text(encoding="utf-8").strip()
+        except OSError:
+            written = ""
+        return found if not written or written in found else [*found, written]
+
+    def detach_loops(self) -> None:
+        """Detach every loop device of the disk; a busy one goes as soon as the last process lets it."""
+        engine = self.engine()
+        if engine is None or not self.disk.exists():
+            return
+        deadline = time.monotonic() + _DETACH_SECONDS
+        while devices := list(self._loops(engine)):
+            for device in devices:
+                _losetup(engine, self.folder, "--detach", device)
+            if time.monotonic() > deadline:
+                raise OvError(f"{', '.join(devices)} cannot be detached from {self.disk}", hint="losetup --list")
+            time.sleep(0.05)
+
+    def _loops(self, engine: Engine) -> Iterator[str]:
+        where = "/output/disk.raw" if engine.root is None else str(self.disk)
+        yield from _losetup(engine, self.folder, "--noheadings", "--output", "NAME", "--associated", where).split()
+
+    def clear(self) -> None:
+        """Remove all of it, in the order that leaves nothing.
+
+        :raises OvError: something of it cannot be ended.
+        """
+        if not self.folder.exists():
+            return
+        self.end_container()
+        self.detach_loops()
+        self.forget()
+
+    def forget(self) -> None:
+        """Remove the files; nothing uses them any more."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():  # made by root, in sudo's container
+            engine = self.engine()
+            run([*((engine and engine.root) or ()), "rm", "-rf", "--one-file-system", str(self.folder)])
+
+
+def _losetup(engine: Engine, folder: Path, *words: str) -> str:
+    """losetup(8) beside the engine: here as root, or where its containers run."""
+    if engine.root is not None:
+        return run([*engine.root, "losetup", *words], check=False, timeout=SECONDS).stdout
+    image = engine.run("images", "--quiet", "--noheading", timeout=SECONDS).stdout.split()
+    if not image:
+        return ""
+    mounts = ["--volume", "/dev:/dev", "--volume", f"{folder}:/output", "--label", f"{LABEL}={folder}"]
+    try:
+        return engine.run(
+            "run",
+            "--rm",
+            "--privileged",
+            "--network=none",
+            *mounts,
+            "--entrypoint=losetup",
+            image[0],
+            *words,
+            timeout=SECONDS,
+        ).stdout
+    except CommandError:  # an image without losetup made no loop device
+        return ""

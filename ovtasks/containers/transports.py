@@ -1,0 +1,67 @@
+"""How a container image is read: bootc's words for it, and what podman really takes.
+
+Format: containers-transports(5). ``registry`` is a word of bootc only; podman knows ``docker://`` or the plain name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.errors import InputError, Where
+from ovtasks.jsonvalue import Json
+from ovtasks.spec.expand import expand_path
+
+FILES = {"oci": "index.json", "oci-archive": "", "docker-archive": "", "dir": "manifest.json"}
+"""Transports that are files; for a folder, the file in it that names all the others by digest."""
+TAGGED = frozenset({"oci", "oci-archive", "docker-archive"})
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An image in files. ``tag`` chooses among several in one archive."""
+
+    transport: str
+    path: Path
+    tag: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """As podman takes it."""
+        return f"{self.transport}:{self.path}" + (f":{self.tag}" if self.tag else "")
+
+    @property
+    def watched(self) -> Path:
+        """The file whose change tells of another image."""
+        return self.path / FILES[self.transport] if FILES[self.transport] else self.path
+
+    def signature(self) -> Json:
+        """What is in the files, as far as that can be told without reading gigabytes; None: nothing is there."""
+        try:
+            if FILES[self.transport]:
+                return "sha256:" + hashlib.sha256(self.watched.read_bytes()).hexdigest()
+            stat = self.watched.stat()
+        except OSError:
+            return None
+        return [stat.st_size, stat.st_mtime_ns]
+
+
+def archive(transport: str, image: str, base: Path, where: Where) -> Archive:
+    """The files that ``image`` names; a relative path counts from ``base``.
+
+    :raises InputError: nothing is there, or it is no folder where one is needed.
+    """
+    candidates: list[tuple[str, str | None]] = [(image, None)]
+    if transport in TAGGED and ":" in image:
+        path, _, tag = image.rpartition(":")
+        candidates.append((path, tag))
+    for text, name in candidates:
+        found = Archive(transport, expand_path(text, base), name)
+        if found.watched.is_file():
+            return found
+    first = expand_path(image, base)
+    kind = "folder" if FILES[transport] else "file"
+    hint = f"transport {transport} takes a {kind}" + (f" with {FILES[transport]}" if FILES[transport] else "")
+    problem = f"is no {transport} image" if first.exists() else "is not there"
+    raise InputError(f"source.image: {first} {problem}", hint=f"{hint}; podman save makes one", where=where)

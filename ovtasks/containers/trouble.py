@@ -1,0 +1,69 @@
+"""What podman's messages mean for the user. Each row was seen; the pattern is matched in what podman said."""
+
+from __future__ import annotations
+
+import re
+
+from ovtasks.errors import OvError
+from ovtasks.host.run import CommandError
+
+RUNC = 'in containers.conf below [engine]: runtime = "runc", below [containers]: default_ulimits = ["nofile=1024:1024"]'
+
+KNOWN: tuple[tuple[str, str, str], ...] = (
+    (r"newuidmap.*not found", "rootless podman lacks newuidmap", "install the package uidmap or shadow-utils"),
+    (
+        r"insufficient UIDs or GIDs|lchown .*: invalid argument",
+        "you have no subordinate user numbers for rootless containers",
+        "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER; then podman system migrate",
+    ),
+    (r"setrlimit|cgroups? in hybrid mode|hybrid cgroup", "podman's runtime cannot run containers on this kernel", RUNC),
+    (
+        r"server gave HTTP response to HTTPS client",
+        "the registry speaks plain HTTP",
+        'in registries.conf: [[registry]] location = "…" insecure = true; or tls_verify: false for the image',
+    ),
+    (
+        r"403 \(?Forbidden|\b403\b.*[Ff]orbidden",
+        "the registry refuses the image",
+        "podman login; an image built here as another user is not in this storage: its storage is the user's own",
+    ),
+    (r"unauthorized|authentication required", "the registry wants to know who you are", "podman login REGISTRY"),
+    (r"manifest unknown|name unknown|repository name not known", "the registry has no such image", "check the name"),
+    (
+        r"no such host|connection refused|i/o timeout|network is unreachable|Temporary failure in name resolution",
+        "the registry cannot be reached",
+        "check the name and the network; http_proxy is honoured",
+    ),
+    (r"invalid reference format", "that is no image reference", "registry/name:tag, or name@sha256:…"),
+    (
+        r"image not known|no such image|does not resolve to an image ID",
+        "the image is not in this podman's storage",
+        "ov image build or ov image pull brings it; sudo's storage is another one than yours",
+    ),
+    (r"[Nn]o space left on device", "the disk is full", "podman system df; podman image prune; ov gc"),
+    (
+        r"unknown FS magic|error creating (?:temporary|overlay)|database is locked|readlink .*overlay",
+        "podman's storage is damaged or busy",
+        "podman ps --all --external shows what is left; podman system check or podman system reset repair it",
+    ),
+    (
+        r"Cannot connect to Podman|unable to connect to Podman",
+        "podman's machine does not answer",
+        "podman machine start; podman system connection list",
+    ),
+    (
+        r"sudo: (?:a password is required|a terminal is required)",
+        "sudo asks for a password",
+        "ov settings set engine.rootful machine, or permit it",
+    ),
+)
+
+
+def explain(error: CommandError, what: str = "") -> OvError:
+    """podman's error as one that says what to do; unknown ones stay as they are."""
+    for pattern, message, hint in KNOWN:
+        if re.search(pattern, error.stderr):
+            tail = [line for line in error.stderr.splitlines() if line.strip()][-1:]
+            said = "".join(f"\n  | {line.strip()}" for line in tail)
+            return OvError(f"{what}: {message}{said}" if what else f"{message}{said}", hint=hint)
+    return error

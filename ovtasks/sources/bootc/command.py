@@ -1,0 +1,72 @@
+"""``bootc install to-disk`` as an argument list. Pure.
+
+Options: ``bootc install to-disk --help`` and bootc's documentation, "Installation". Every one that decides the result
+is given, so that what an image says of itself does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ovtasks.errors import InputError, Where
+from ovtasks.jsonvalue import Json
+from ovtasks.spec.model import MiB
+
+KEYS_FILE = "/output/authorized_keys"
+DISK_FILE = "/output/disk.raw"
+_OPTION = re.compile(r"(?:^|\s)(--[a-z][a-z-]*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What of the spec reaches the installer. ``root_size`` in bytes, None: the whole disk; ``keys`` are lines for
+    root's authorized_keys; ``target`` is the image that later upgrades follow, None: the one installed from."""
+
+    filesystem: str
+    root_size: int | None
+    kargs: tuple[str, ...]
+    target: str | None
+    keys: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        """Everything, for a step's inputs."""
+        return {
+            "filesystem": self.filesystem,
+            "root_size": self.root_size,
+            "kernel_args": list(self.kargs),
+            "target_imgref": self.target,
+            "keys": list(self.keys),
+        }
+
+
+def offered(help_text: str) -> frozenset[str]:
+    """The long options that a ``--help`` lists."""
+    return frozenset(_OPTION.findall(help_text))
+
+
+def install_command(flags: Flags, known: frozenset[str], where: Where) -> list[str]:
+    """The installer's command line for a bootc that knows the options ``known``.
+
+    :raises InputError: this bootc cannot do what the spec asks for.
+    """
+    words = ["bootc", "install", "to-disk", "--via-loopback", "--filesystem", flags.filesystem]
+    if "--generic-image" in known:
+        words.append("--generic-image")
+    if "--skip-fetch-check" in known and "--run-fetch-check" not in known:
+        words.append("--skip-fetch-check")  # until 1.1.7 the installer asked the registry unless told not to
+    wanted: list[tuple[str, Sequence[str], str]] = [
+        ("--root-size", [f"{flags.root_size // MiB}M"] if flags.root_size else [], "source.root_size"),
+        ("--karg", flags.kargs, "source.kernel_args"),
+        ("--target-imgref", [flags.target] if flags.target else [], "source.target_imgref"),
+        ("--root-ssh-authorized-keys", [KEYS_FILE] if flags.keys else [], "ssh.key_injection.install"),
+    ]
+    for option, values, field in wanted:
+        if values and option not in known:
+            hint = f"remove {field}, or build the image from a newer base"
+            raise InputError(f"the bootc in this image has no {option}, which {field} needs", hint=hint, where=where)
+        words += [f"{option}={value}" for value in values]
+    if flags.target and "--target-transport" in known:
+        words.append("--target-transport=registry")
+    return [*words, DISK_FILE]

@@ -1,0 +1,45 @@
+"""``convert``: the installed raw disk as qcow2; the raw one is cleaned."""
+
+from __future__ import annotations
+
+from ovtasks.errors import OvError
+from ovtasks.graph.step import BuildOptions, Step
+from ovtasks.graph.workspace import Workspace
+from ovtasks.images.records import read_record
+from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
+from ovtasks.sources.disk import convert
+from ovtasks.spec.model import Project, VmSpec
+
+RECIPE = 1
+
+
+def convert_name(vm: VmSpec) -> str:
+    return f"convert:{vm.name}"
+
+
+def convert_step(vm: VmSpec, project: Project, options: BuildOptions, install: str) -> Step:
+    """From the raw disk that the step ``install`` left, or, when only the form changes, from the qcow2 of before."""
+    scratch = scratch_of(vm, project, options.type)
+    target = project.artifacts(vm.name, options.type) / f"disk.{options.type}"
+
+    def run(ws: Workspace) -> None:
+        record = read_record(record_file(vm, project)) or {}
+        raw = same_disk(record, scratch.disk)
+        if not raw and not target.exists():
+            raise OvError(f"the raw disk of {vm.name} is gone", hint="run it again: it is installed anew")
+        given, format = (scratch.disk, "raw") if raw else (target, "qcow2")
+        convert(given, format, ws.part(target), "qcow2", ws.progress, compress=vm.compress)
+        ws.commit(target)
+        scratch.forget()
+        for key, value in ws.needs[install].facts.items():
+            ws.fact(key, value)
+
+    return Step(
+        name=convert_name(vm),
+        inputs={"recipe": RECIPE, "compress": vm.compress},
+        targets=(target,),
+        run=run,
+        title=f"qcow2 disk of {vm.name}",
+        needs=(install,),
+        makes="disk",
+    )

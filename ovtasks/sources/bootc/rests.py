@@ -1,0 +1,84 @@
+"""What killed installations left: for ``ov gc``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.containers.engine import Engine, own
+from ovtasks.containers.scratch import LABEL, Scratch
+from ovtasks.errors import OvError
+from ovtasks.host.run import which
+from ovtasks.images.gc import Item
+from ovtasks.images.records import read_record
+from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
+from ovtasks.spec.model import BootcSource, Project
+
+
+@dataclass(frozen=True)
+class Rests:
+    """``items`` to report; :meth:`remove` ends what belongs to one of them, in the order that leaves nothing."""
+
+    items: tuple[Item, ...]
+
+    def remove(self) -> list[Item]:
+        """Clear what is removable; returns what went.
+
+        :raises OvError: a container or loop device cannot be ended.
+        """
+        gone = [item for item in self.items if item.removable]
+        for item in gone:
+            Scratch(item.path).clear()
+        return gone
+
+
+def survey(project: Project, busy: tuple[str, ...] = ()) -> Rests:
+    """Scratch folders of this project, and containers whose folder is gone. ``busy``: who may still use them."""
+    found = {path.parent for path in project.output.glob("*/*/.install/engine.json")}
+    wanted = {
+        scratch_of(vm, project, "qcow2").folder: vm.name
+        for vm in project.vms.values()
+        if isinstance(vm.source, BootcSource)
+        and same_disk(read_record(record_file(vm, project)) or {}, scratch_of(vm, project, "qcow2").disk)
+    }
+    items = []
+    for folder in sorted(found):
+        owner = (f"its next step, convert:{wanted[folder]}",) if folder in wanted else ()
+        items.append(Item(folder, _allocated(folder), "rest of a killed installation", busy or owner))
+    return Rests(
+        (*items, *(Item(path, 0, "container of a killed installation", busy) for path in _lost(project, found)))
+    )
+
+
+def _lost(project: Project, known: set[Path]) -> Iterator[Path]:
+    """Folders that containers of ours speak of, below this project, and that are not there any more."""
+    if which("podman") is None:
+        return
+    for engine in _engines():
+        words = ("ps", "--all", "--filter", f"label={LABEL}", "--format", f'{{{{index .Labels "{LABEL}"}}}}')
+        done = engine.run(*words, check=False)
+        for line in done.stdout.splitlines() if done.returncode == 0 else ():
+            folder = Path(line)
+            if folder not in known and folder.is_relative_to(project.output):
+                Scratch(folder).prepare(engine)  # so that it is cleared like the others
+                yield folder
+
+
+def _engines() -> Iterator[Engine]:
+    from ovtasks.containers.engine import rootful
+
+    try:
+        yield rootful()
+    except OvError:
+        yield own()
+
+
+def _allocated(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_blocks * 512
+        except FileNotFoundError:
+            continue
+    return total

@@ -1,0 +1,15 @@
+"""``python -m tests.bootc [COMMAND…]``: a command, or a shell, in a room with the stand-in's images; by hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bootc.storage import standin_room
+
+if __name__ == "__main__":
+    words = sys.argv[1:] or [os.environ.get("SHELL", "/bin/sh")]
+    with standin_room(cloud_init="OV_CLOUD_INIT" in os.environ) as room:
+        sys.exit(subprocess.call(room.argv(*words, cwd=Path.cwd())))

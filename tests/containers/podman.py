@@ -1,0 +1,84 @@
+"""podman with a storage of its own below a test's folder, on machines with and without crun's cgroups."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+CONTAINERS = """[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+runtime = "runc"
+"""
+
+
+@dataclass(frozen=True)
+class Podman:
+    """``root`` holds configuration and storage."""
+
+    root: Path
+
+    @classmethod
+    def make(cls, root: Path) -> Podman:
+        """Write the configuration."""
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "containers.conf").write_text(CONTAINERS)
+        storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{root / "graph"}"\nrunroot = "{root / "run"}"\n'
+        (root / "storage.conf").write_text(storage)
+        (root / "registries.conf").write_text("unqualified-search-registries = []\n")
+        return cls(root)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes any podman use this storage."""
+        names = {"CONTAINERS_CONF": "containers", "CONTAINERS_STORAGE_CONF": "storage"}
+        names["CONTAINERS_REGISTRIES_CONF"] = "registries"
+        return {variable: str(self.root / f"{name}.conf") for variable, name in names.items()}
+
+    def __call__(self, *words: str | Path, stdin: str = "", code: int | None = 0) -> str:
+        """Run podman; its output, blanks at the ends taken off."""
+        done = subprocess.run(
+            ["podman", *map(str, words)],
+            input=stdin,
+            env={**os.environ, **self.env},
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=300,
+        )
+        assert code is None or done.returncode == code, f"podman {' '.join(map(str, words))}: {done}"
+        return done.stdout.strip()
+
+    def files(self, image: str, scratch: Path) -> dict[str, str]:
+        """Path and kind of everything in an image's layers."""
+        archive = scratch / "image.tar"
+        archive.unlink(missing_ok=True)
+        self("save", "--quiet", "--format", "docker-archive", "--output", archive, image)
+        found: dict[str, str] = {}
+        with tarfile.open(archive) as outer:
+            manifest = outer.extractfile("manifest.json")
+            assert manifest is not None
+            for layer in json.load(manifest)[0]["Layers"]:
+                with tarfile.open(fileobj=outer.extractfile(layer)) as inner:
+                    found.update(_members(inner))
+        return found
+
+    def clear(self) -> None:
+        """Remove containers and images, and the mounts that keep the folder busy."""
+        self("system", "reset", "--force", code=None)
+        for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+            mount = line.split()[1]
+            if mount.startswith(f"{self.root}/"):
+                subprocess.run(["umount", "--lazy", mount], check=False)
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, str]]:
+    for member in archive:
+        kind = "folder" if member.isdir() else f"link to {member.linkname}" if member.issym() else "file"
+        yield member.name.strip("/"), kind
