@@ -30,11 +30,14 @@ VIRTIOFS_IN_SESSIONS = (10, 0)
 PASST_SINCE = "20240101"  # older ones die on the first connection under newer kernels, or are not attached in time
 
 
+NOTHING = HostFeatures(graphics=frozenset(), video=frozenset())
+
+
 @dataclass(frozen=True)
 class Domcaps:
     """``host`` is for the renderer. ``insecure`` and ``secure`` are of the firmware that libvirt finds itself."""
 
-    host: HostFeatures = HostFeatures(graphics=frozenset(), video=frozenset())
+    host: HostFeatures = NOTHING
     insecure: bool = False
     secure: bool = False
 
@@ -146,11 +149,8 @@ def virtiofs_problem(uri: str, version: tuple[int, int]) -> str | None:
     """Why virtiofs cannot be had there, though libvirt's QEMU knows it; None: nothing is known against it."""
     if is_own_session(uri) and version < VIRTIOFS_IN_SESSIONS:
         return "libvirt serves virtiofs in a user's session from 10.0 on"
-    if (
-        is_local(uri)
-        and which("virtiofsd") is None
-        and not any(Path(folder).glob("*virtiofsd*.json") for folder in VHOST_USER)
-    ):
+    described = [path for folder in VHOST_USER for path in Path(folder).glob("*virtiofsd*.json")]
+    if is_local(uri) and which("virtiofsd") is None and not described:
         return "its server virtiofsd is not installed"
     return None
 
