@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from docs.generate import LIBVIRT_SCHEMA, PAGES, libvirt_schema, page
+from docs import libvirt_page
+from docs.generate import LIBVIRT_PAGE, LIBVIRT_SCHEMA, PAGES, libvirt_schema, page
 
 
 def test_libvirt_schema_is_up_to_date() -> None:
     assert LIBVIRT_SCHEMA.read_text(encoding="utf-8") == libvirt_schema(), "run: python -m docs.generate"
+
+
+def test_libvirt_reference_is_up_to_date() -> None:
+    assert LIBVIRT_PAGE.read_text(encoding="utf-8") == libvirt_page.page(), "run: python -m docs.generate"
 
 
 @pytest.mark.parametrize("name", PAGES)
