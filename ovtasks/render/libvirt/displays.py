@@ -165,7 +165,7 @@ SOUND = Items(
         "Sound cards.",
         {
             "model": Field(
-                one_of("ac97", "ich6", "ich7", "ich9", "usb", "virtio", "es1370", "sb16"),
+                one_of("ac97", "ich6", "ich7", "ich9", "usb", "virtio", "es1370"),
                 "@model",
                 "The card.",
                 required=True,
