@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ovtasks.cli import lifecycle, reach, show
 from ovtasks.cli.build import run_goals
-from ovtasks.cli.common import add_build_options, chains_of, open_graph, open_project
+from ovtasks.cli.common import add_build_options, build_words, chains_of, open_graph, open_project
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.record import record
 
@@ -54,8 +54,7 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def _goals(args: argparse.Namespace) -> list[str]:
-    options = [f"--{name}={value}" for name in ("size", "type") if (value := getattr(args, name))]
-    options += [f"--{name}" for name in ("refresh", "locked") if getattr(args, name)]
+    options = build_words(args)
     goals = [f"build:{vm}" for vm in dict.fromkeys(args.vms)] or ["build"]
     return [word for goal in goals for word in (goal, *options)]
 
