@@ -36,6 +36,7 @@ BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
     *(*BOOTSTRAP, *BENCH),
     *("Python.h", "cc", "libvirt.h", "pkg-config"),  # for libvirt's Python binding, which compiles
+    *("podman", "runc", "nsenter", "losetup", "debugfs", "registry", "sudo", "newuidmap"),  # for bootc's tests
     *("libvirtd", "libvirt-qemu", "virsh", "ssh-keyscan", "sshd", "swtpm", "swtpm_setup", "tmux", "useradd"),
     *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpg-agent", "gpgv", "isoinfo", "mkfs.btrfs"),
     *(
@@ -85,6 +86,7 @@ FILES = {
         "/usr/lib64/libvirt/connection-driver/libvirt_driver_qemu.so",
         "/usr/lib/libvirt/connection-driver/libvirt_driver_qemu.so",
     ),
+    "registry": ("/usr/bin/docker-registry", "/usr/bin/registry"),
     "libvirt.h": ("/usr/include/libvirt/libvirt.h",),
     "Python.h": (f"{sysconfig.get_path('include')}/Python.h",),
 }

@@ -94,6 +94,13 @@ PACKAGES: dict[str, dict[str, str]] = {
     "isoinfo": {"debian": "genisoimage", "fedora": "genisoimage", "arch": "cdrtools", "suse": "mkisofs"},
     "ssh": {"debian": "openssh-client", "fedora": "openssh-clients", "arch": "openssh", "suse": "openssh-clients"},
     "swtpm_setup": {"debian": "swtpm-tools", "fedora": "swtpm-tools", "arch": "swtpm", "suse": "swtpm"},
+    "nsenter": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
+    "registry": {
+        "debian": "docker-registry",
+        "fedora": "docker-distribution",
+        "arch": "",
+        "suse": "distribution-registry",
+    },
     "losetup": {"debian": "mount", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
     "ssh-keyscan": {
         "debian": "openssh-client",
