@@ -1,4 +1,8 @@
-"""Write the field references, ``docs/vms.md`` and ``docs/images.md``, from the schemas: ``python docs/generate.py``."""
+"""Write what is made from other things: ``python -m docs.generate``.
+
+``docs/vms.md`` and ``docs/images.md``, the field references, from their schemas; ``schemas/libvirt.schema.json`` and
+``docs/libvirt.md`` from the table in ``ovtasks/render/libvirt``.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ ROOT = Path(__file__).parent.parent
 SCHEMAS = {"vms": "vm", "image": "image"}
 """Each schema's name and the definition of one entry of its files."""
 PAGES = {"vms": ROOT / "docs" / "vms.md", "image": ROOT / "docs" / "images.md"}
+LIBVIRT_SCHEMA = ROOT / "schemas" / "libvirt.schema.json"
 
 HEAD = """# {name}.yml, field by field
 
-Made from `schemas/{name}.schema.json` by `python docs/generate.py`; do not edit. `[]` means: each item of a list;
+Made from `schemas/{name}.schema.json` by `python -m docs.generate`; do not edit. `[]` means: each item of a list;
 `<name>` stands for a key of your choice.
 
 """
@@ -43,6 +48,13 @@ def page(name: str) -> str:
     return "".join(sections).rstrip() + "\n"
 
 
+def libvirt_schema() -> str:
+    """The text of the schema of ``libvirt:``."""
+    from ovtasks.render.libvirt.schema import schema
+
+    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+
+
 def _section(title: str, text: str, rows: Iterator[str], *, required: list[str] | None = None) -> str:
     needed = [f"`source.{name}`" for name in required or [] if name != "kind"]
     text = f"{text} Required: {', '.join(needed)}." if needed else text
@@ -58,8 +70,7 @@ def _rows(root: Schema, schema: Schema, prefix: str) -> Iterator[str]:
 
 def _field(root: Schema, path: str, field: Schema) -> Iterator[str]:
     if "$ref" in field:  # described in a section of its own
-        target = _resolve(root, field["$ref"])
-        yield _row(path, field if "description" in field else target)
+        yield _row(path, field if "description" in field else _resolve(root, field["$ref"]))
         return
     yield _row(path, field)
     yield from _rows(root, field, f"{path}.")
@@ -112,3 +123,4 @@ def _text(value: object) -> str:
 if __name__ == "__main__":
     for name, path in PAGES.items():
         path.write_text(page(name), encoding="utf-8")
+    LIBVIRT_SCHEMA.write_text(libvirt_schema(), encoding="utf-8")

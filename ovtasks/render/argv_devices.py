@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovtasks.errors import InputError, InputErrors
-from ovtasks.render.libvirt_fields import Read, read
+from ovtasks.render.libvirt.read import Read, Value, read_machine
 from ovtasks.render.machine import Machine
 from ovtasks.render.option import device, listener, option
 
@@ -65,7 +65,7 @@ class Block:
         """The list of mappings at ``key``."""
         self.seen.add(key)
         value = self.value.get(key, ())
-        items = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+        items = [item for item in value if isinstance(item, Mapping)] if isinstance(value, Sequence) else []
         return [self._child(item, f"{self.path}.{key}[{index}]") for index, item in enumerate(items)]
 
     def refuse(self, key: str, reason: str) -> InputError:
@@ -86,15 +86,15 @@ class Block:
         return child
 
 
-def _leaves(value: str | Read | Sequence[Read], path: str) -> Iterator[str]:
+def _leaves(value: Value, path: str) -> Iterator[str]:
     if isinstance(value, str):
         yield path
     elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}")
+        for key, below in value.items():
+            yield from _leaves(below, f"{path}.{key}")
     else:
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}[{index}]")
+        for index in range(len(value)):
+            yield from _leaves(value[index], f"{path}[{index}]")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def extras(machine: Machine) -> Extras:
 
     :raises InputError: a field that plain QEMU does not get from us yet, or whose value cannot be had.
     """
-    root = Block(read(machine.libvirt))
+    root = Block(read_machine(machine))
     devices = root.block("devices")
     cpu, model = _cpu(root.block("cpu"), machine)
     features, flags = _features(root.block("features"), machine)
@@ -229,7 +229,7 @@ def _graphics(blocks: list[Block], machine: Machine) -> tuple[list[str], bool]:
     for block, type_ in zip(blocks, types, strict=True):
         if types.count(type_) > 1:
             raise block.refuse("type", f"the backend qemu has one {type_} server")
-        port, listen, auto = block.take("port"), block.take("listen") or LOOPBACK, block.take("autoport") != "no"
+        port, listen, auto = block.take("port"), _address(block.blocks("listen")), block.take("autoport") != "no"
         if type_ == "spice":
             words += ("-spice", _spice(port, listen, machine.sockets))
         elif type_ == "vnc":
@@ -241,6 +241,15 @@ def _graphics(blocks: list[Block], machine: Machine) -> tuple[list[str], bool]:
     if blocks and machine.arch != "x86_64":  # a PC has PS/2 ports
         words += [*device("virtio-keyboard-pci", id="keyboard0"), *device("virtio-tablet-pci", id="tablet0")]
     return words, "spice" in types
+
+
+def _address(listeners: list[Block]) -> str:
+    """Where a display server listens; the mapping's other shapes are left to be refused."""
+    for block in listeners:
+        if block.take("type") in {None, "address"}:
+            return block.take("address") or LOOPBACK
+        raise block.refuse("type", "address")
+    return LOOPBACK
 
 
 def _spice(port: str | None, listen: str, sockets: Path) -> str:

@@ -52,6 +52,7 @@ _OTHER_NAMES = {
 _MOVED = {
     "disposable": "it is a property of the deployment (deploy.yml)",
     "lifecycle": "it is a property of the deployment (deploy.yml)",
+    "processor": "libvirt gives guests no SMBIOS tables of processors",
     "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
 }
 # Keys of image descriptions that another program builds from.
@@ -74,7 +75,7 @@ def near(word: str, words: Iterable[str]) -> str | None:
 
 def choice(place: str, value: object, allowed: Iterable[str]) -> tuple[str, str | None]:
     """Message and hint for a value that is none of ``allowed``."""
-    words = [str(word) for word in allowed]
+    words = list(dict.fromkeys(str(word) for word in allowed))
     guess = difflib.get_close_matches(str(value).lower(), words, n=1, cutoff=0.5)
     prefix = [word for word in words if word.startswith(str(value).lower())] if str(value) else []
     found = guess or prefix
@@ -205,6 +206,8 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
             return f"{place} is {value}, but must be at least {wanted}", None
         case "maximum" | "exclusiveMaximum":
             return f"{place} is {value}, but must be at most {wanted}", None
+        case "minItems" if wanted > 1:
+            return f"{place} has {len(value)} items, but must have at least {wanted}", error.schema.get("description")
         case "minLength" | "minItems" | "minProperties":
             return f"{place} must not be empty", None
         case _:  # a plug-in's schema may use all of JSON Schema

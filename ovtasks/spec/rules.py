@@ -14,6 +14,7 @@ from ovtasks.spec.build import UEFI_ONLY
 from ovtasks.spec.declared import DeclaredVm
 from ovtasks.spec.expand import EXPANDED, KEY_WORDS, expand, variables
 from ovtasks.spec.explain import near
+from ovtasks.spec.libvirt_vms import libvirt_rules
 from ovtasks.spec.ports import parse_forward
 from ovtasks.spec.sizes import MiB, format_size, parse_size
 from ovtasks.spec.yamlio import Key
@@ -36,6 +37,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
     """Every violation, and the names of the environment variables that the VMs' paths use."""
     errors = [error for vm in vms for rule in RULES for error in rule(vm)]
+    errors += libvirt_rules(vms)
     errors += across_rules(vms)
     used = {name for vm in vms for path in EXPANDED if (text := vm.text(*path)) for name in variables(text)}
     return errors, tuple(sorted(used))

@@ -1,0 +1,125 @@
+"""The ``libvirt:`` block's rules between fields: what no keyword can state. Data in, faults out.
+
+They trust nothing: a value of a wrong type is left to the schema, whose complaints come beside these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ovtasks.spec.libvirt_block import Fault, text
+from ovtasks.spec.libvirt_devices import DEVICE_RULES
+from ovtasks.spec.libvirt_tree import Faults, Tree
+
+__all__ = ["Fault", "block_rules", "cpu_count_rules"]
+
+ROOT = ("libvirt",)
+
+
+def block_rules(libvirt: Mapping[str, Any]) -> Iterator[Fault]:
+    """Every violation."""
+    tree = Tree(libvirt, ROOT)
+    for rule in RULES:
+        yield from rule(tree)
+
+
+def cpu_count_rules(libvirt: Mapping[str, Any], cpus: int) -> Iterator[Fault]:
+    """What the number of processors must fit."""
+    tree = Tree(libvirt, ROOT)
+    topology = tree.block("cpu").block("topology")
+    parts = {name: topology.number(name) or 1 for name in ("sockets", "dies", "cores", "threads")}
+    product = parts["sockets"] * parts["dies"] * parts["cores"] * parts["threads"]
+    if topology.value and product != cpus:
+        words = " × ".join(f"{count} {name}" for name, count in parts.items() if name in topology.value)
+        yield topology.fault(f"is {words}, but the VM has cpus: {cpus}", f"cpus: {product}, or change the topology")
+    for pin in tree.block("cputune").items("vcpupin"):
+        vcpu = pin.number("vcpu")
+        if vcpu is not None and vcpu >= cpus:
+            yield pin.fault(f"is {vcpu}, but the VM has the processors 0 to {cpus - 1}", "remove it", "vcpu")
+
+
+def cpu_rules(tree: Tree) -> Faults:
+    """A model where there is none, features twice, sensible cells."""
+    cpu = tree.block("cpu")
+    if cpu.text("mode") == "custom" and not cpu.has("model"):
+        yield cpu.fault("is missing: mode custom needs it", "model: qemu64", "model")
+    yield from twice(cpu.items("features"), "name", "feature")
+    yield from twice(cpu.items("numa"), "id", "cell")
+    cache = cpu.block("cache")
+    if cache.has("level") and cache.text("mode") not in {None, "emulate"}:
+        yield cache.fault("goes with mode: emulate", "mode: emulate, or remove level", "level")
+    for cell in cpu.items("numa"):
+        if cell.has("unit") and not text(cell.get("memory")).isdigit():
+            yield cell.fault("has no effect: memory has a unit", "remove it", "unit")
+    if tree.block("numatune").items("memnodes") and not cpu.items("numa"):
+        yield tree.block("numatune").fault("needs the cells of libvirt.cpu.numa", "add cpu.numa", "memnodes")
+
+
+def clock_rules(tree: Tree) -> Faults:
+    """Each offset with what it needs."""
+    clock = tree.block("clock")
+    for offset, needed, example in (("timezone", "timezone", "Europe/Berlin"), ("absolute", "start", "1700000000")):
+        if clock.text("offset") == offset and not clock.has(needed):
+            yield clock.fault(f"is missing: offset {offset} needs it", f"{needed}: {example}", needed)
+    yield from twice(clock.items("timers"), "name", "timer")
+
+
+def tuning_rules(tree: Tree) -> Faults:
+    """I/O threads that there are."""
+    threads = tree.number("iothreads") or 0
+    users = [(pin, "iothread") for pin in tree.block("cputune").items("iothreadpin")]
+    for kind in ("disks", "controllers"):
+        users += [(item.block("driver"), "iothread") for item in tree.block("devices").items(kind)]
+    for user, key in users:
+        number = user.number(key)
+        if number is not None and number > threads:
+            many = f"there are {threads}" if threads else "there are none"
+            yield user.fault(f"is {number}, but {many}", f"iothreads: {number} in libvirt", key)
+
+
+def sharing_rules(tree: Tree) -> Faults:
+    """virtiofs and the guest use the same memory."""
+    memory = tree.block("memory_backing")
+    folders = tree.block("devices").items("filesystems")
+    if any(folder.text("driver") == "virtiofs" for folder in folders):
+        if memory.text("access") == "private":
+            yield memory.fault("is private, but virtiofs needs shared memory", "access: shared, or remove it", "access")
+        if memory.text("source") == "anonymous":
+            yield memory.fault(
+                "is anonymous, but virtiofs needs memory that can be shared", "source: memfd, or remove it", "source"
+            )
+
+
+def label_rules(tree: Tree) -> Faults:
+    """A static label is written; relabelling follows from the type."""
+    label = tree.block("seclabel")
+    kind, relabel = label.text("type") or "dynamic", label.switch("relabel")
+    if label.value and kind == "static" and not label.has("label"):
+        yield label.fault("is missing: type static needs it", "write the label, or type: dynamic", "label")
+    if (kind, relabel) in {("dynamic", False), ("none", True)}:
+        yield label.fault(f"contradicts type: {kind}", "remove it", "relabel")
+    for entry in tree.block("sysinfo").items("entries"):
+        if entry.has("file") == entry.has("value"):
+            yield entry.fault("needs either file or value", "value: …, or file: /path")
+
+
+def twice(items: Sequence[Tree], key: str, what: str) -> Faults:
+    """Two items with the same ``key``."""
+    seen: dict[str, Tree] = {}
+    for item in items:
+        value = item.text(key)
+        if value is not None and value in seen:
+            yield item.fault(f": {what} {value} is there twice", "remove or rename one of the two", key)
+        elif value is not None:
+            seen[value] = item
+
+
+RULES: tuple[Callable[[Tree], Faults], ...] = (
+    cpu_rules,
+    clock_rules,
+    tuning_rules,
+    sharing_rules,
+    label_rules,
+    *DEVICE_RULES,
+)
