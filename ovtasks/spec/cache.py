@@ -63,13 +63,8 @@ def _program() -> tuple[Any, ...]:
     here = os.path.dirname(__file__)  # noqa: PTH120
     with os.scandir(here) as entries:
         newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
-<<<<<<< HEAD
     folders = [os.path.join(here, *up, "schemas") for up in (("..",), ("..", ".."))]  # noqa: PTH118
-    schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in ("vms", "image")]
-=======
-    names = [(up, f"{name}.schema.json") for name in ("vms", "libvirt") for up in (("..",), ("..", ".."))]
-    schemas = [os.path.join(here, *up, "schemas", name) for up, name in names]  # noqa: PTH118
->>>>>>> h1
+    schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in ("vms", "libvirt", "image")]
     return (__version__, sys.hexversion, newest, *(stamp(path) for path in schemas))
 
 
