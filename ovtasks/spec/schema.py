@@ -30,11 +30,7 @@ def schema_path(name: str) -> Path:
 
 
 def schema_text(name: str) -> str:
-<<<<<<< HEAD
-    """The text of schema ``vms``, ``image`` or ``overthink``."""
-=======
-    """The text of schema ``vms``, ``libvirt`` or ``overthink``."""
->>>>>>> h1
+    """The text of schema ``vms``, ``libvirt``, ``image`` or ``overthink``."""
     return schema_path(name).read_text(encoding="utf-8")
 
 
@@ -48,11 +44,7 @@ def inlined(name: str) -> Schema:
             if "$ref" in value:
                 file, _, place = value["$ref"].partition("#/")
                 found: Any = inlined(file.removesuffix(".schema.json")) if file else loaded
-<<<<<<< HEAD
-                for part in place.split("/"):
-=======
                 for part in place.split("/") if place else ():
->>>>>>> h1
                     found = found[part]
                 return found if file else walk(found)
             return {key: walk(item) for key, item in value.items()}
@@ -69,16 +61,16 @@ def vm_schema() -> Schema:
     return found
 
 
-<<<<<<< HEAD
 @cache
 def image_schema() -> Schema:
     """The schema of one container image."""
     found: Schema = inlined("image")["$defs"]["image"]
-=======
+    return found
+
+
 def libvirt_schema() -> Schema:
     """The schema of ``libvirt:``."""
     found: Schema = vm_schema()["properties"]["libvirt"]
->>>>>>> h1
     return found
 
 
