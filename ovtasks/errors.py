@@ -46,9 +46,24 @@ class OvError(Exception):
 
 
 class InputError(OvError):
-    """What the user wrote (a file, an option) is wrong."""
+    """What the user wrote (a file, an option) is wrong.
+
+    ``field`` is the path of the VM's value that is to blame, for who knows the spec but not its file; with the VM,
+    :mod:`ovtasks.spec.locate` makes it ``where``.
+    """
 
     exit_code = EXIT_INPUT
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        where: Where | None = None,
+        field: Sequence[str | int] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, where=where)
+        self.field = None if field is None else tuple(field)
 
 
 class RefusedError(OvError):

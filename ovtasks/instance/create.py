@@ -29,6 +29,7 @@ from ovtasks.instance.record import HostKey, Overrides, Record, domain_of, load,
 from ovtasks.instance.stored import load_machine, save_machine
 from ovtasks.render.cloud_init import SeedInput, render, wants_seed
 from ovtasks.render.machine import Machine
+from ovtasks.spec.locate import located
 from ovtasks.spec.model import Project, VmSpec
 
 
@@ -93,7 +94,8 @@ def create(
         machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
         write_access(record)
-        _define(driver, record, machine, running, changes)
+        with located(vm):
+            _define(driver, record, machine, running, changes)
         if options.start and not running:
             record = start_machine(record, machine, progress)
             changes.append("started")

@@ -14,6 +14,7 @@ from ovtasks.instance.ports import Want
 from ovtasks.instance.power import status
 from ovtasks.instance.record import Overrides, Record
 from ovtasks.render.cloud_init import wants_seed
+from ovtasks.spec.locate import located
 from ovtasks.spec.model import PortForward, VmSpec
 
 
@@ -56,7 +57,8 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
         changes.append("ports differ")
     driver = backend(record.backend)
     machine = assemble(vm, record, driver, forwards, keys.keys)
-    old, new = driver.defined(record.handle) or "", driver.render(machine, record.uri)
+    with located(vm):
+        old, new = driver.defined(record.handle) or "", driver.render(machine, record.uri)
     if old != new:
         changes.append("definition differs" if old else "not defined")
     return Pending(tuple(changes), difference(record.domain, old, new), now.active)
