@@ -14,6 +14,7 @@ from ovtasks.render.cloud_init import hostname, wants_seed
 from ovtasks.render.distro import attribute
 from ovtasks.render.machine import Boot, Machine, Nic
 from ovtasks.render.smbios import TMPFILES, ssh_credentials, tmpfiles_extra
+from ovtasks.render.xml_merge import own_snippets
 from ovtasks.spec.model import Firmware, Injection, PortForward, VmSpec
 
 SSH = 22
@@ -162,6 +163,7 @@ def assemble(
         autostart=vm.autostart,
         cid=record.cid if capabilities.vsock else None,
         libvirt=vm.libvirt,
+        snippets=own_snippets(vm.libvirt),
     )
 
 

@@ -51,6 +51,7 @@ def argv(machine: Machine, host: QemuFeatures) -> list[str]:
 
     :raises InputError: the spec asks for what plain QEMU, or this one, does not have; the field is named.
     """
+    _refuse_xml(machine)
     extra = extras(machine)
     words = [
         host.binary,
@@ -68,6 +69,12 @@ def argv(machine: Machine, host: QemuFeatures) -> list[str]:
     ]
     _check_devices(words, host)
     return words
+
+
+def _refuse_xml(machine: Machine) -> None:
+    for snippet in machine.snippets:
+        message = f"{snippet.name}: the backend qemu has no use for libvirt's XML"
+        raise InputError(message, hint=LIBVIRT_HINT, field=snippet.field, where=snippet.where)
 
 
 def tpm_version(machine: Machine) -> str | None:
