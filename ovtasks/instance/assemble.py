@@ -15,6 +15,7 @@ from ovtasks.render.distro import attribute
 from ovtasks.render.machine import Boot, Machine, Nic
 from ovtasks.render.smbios import TMPFILES, ssh_credentials, tmpfiles_extra
 from ovtasks.render.xml_merge import own_snippets
+from ovtasks.spec.locate import located
 from ovtasks.spec.model import Firmware, Injection, PortForward, VmSpec
 
 SSH = 22
@@ -128,6 +129,8 @@ def assemble(
     arch = architecture(vm)
     type = machine_type(vm, arch)
     capabilities = backend.capabilities(arch, type, record.uri)
+    with located(vm):
+        snippets = own_snippets(vm.libvirt)
     folder = record.folder
     seeded = wants_seed(vm)
     strings: tuple[str, ...] = ()
@@ -163,7 +166,7 @@ def assemble(
         autostart=vm.autostart,
         cid=record.cid if capabilities.vsock else None,
         libvirt=vm.libvirt,
-        snippets=own_snippets(vm.libvirt),
+        snippets=snippets,
     )
 
 

@@ -73,6 +73,9 @@ LISTS: Mapping[tuple[str, str], tuple[str, ...]] = {
 ONE_DEVICE = frozenset({"emulator", "iommu", "memballoon", "nvram", "vsock"})
 """Of all other devices there may be many."""
 
+# The words of a command line: each counts, however often it is there.
+WORDS = frozenset({("qemu:commandline", "qemu:arg"), ("os", "initarg")})
+
 # What we choose although no field of vms.yml does: here the user's word counts.
 CHOSEN = frozenset({"on_poweroff", "on_reboot", "on_crash", "vcpu@placement"})
 # Which field of vms.yml sets what, for hints.
@@ -98,14 +101,29 @@ _RANK = {name: index for index, name in enumerate(DOMAIN_ORDER)}
 
 
 def own_snippets(libvirt: Mapping[str, object]) -> tuple[Snippet, ...]:
-    """Those of the spec's ``libvirt:``: ``snippets``, then ``xml_passthrough``."""
-    found: list[Snippet] = []
-    written = libvirt.get("snippets", ())
-    for index, text in enumerate(written if isinstance(written, Sequence) and not isinstance(written, str) else ()):
-        found.append(Snippet(str(text), f"libvirt.snippets[{index}]", ("libvirt", "snippets", index)))
-    if (text := libvirt.get("xml_passthrough")) is not None:
-        found.append(Snippet(str(text), "libvirt.xml_passthrough", ("libvirt", "xml_passthrough")))
+    """Those of the spec's ``libvirt:``: ``snippets``, then ``xml_passthrough``.
+
+    :raises InputError: they are not texts.
+    """
+    written, last = libvirt.get("snippets", ()), libvirt.get("xml_passthrough")
+    if isinstance(written, str) or not isinstance(written, Sequence):
+        hint = "snippets: [\"<watchdog model='i6300esb'/>\"]"
+        raise InputError("libvirt.snippets is not a list", hint=hint, field=("libvirt", "snippets"))
+    found = [
+        Snippet(_text(text, f"libvirt.snippets[{index}]", place), f"libvirt.snippets[{index}]", place)
+        for index, text in enumerate(written)
+        for place in [("libvirt", "snippets", index)]
+    ]
+    if last is not None:
+        name, place = "libvirt.xml_passthrough", ("libvirt", "xml_passthrough")
+        found.append(Snippet(_text(last, name, place), name, place))
     return tuple(found)
+
+
+def _text(value: object, name: str, field: Sequence[str | int]) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{name} is not a text", hint="XML, in quotes or in a block after |", field=field)
+    return value
 
 
 def distinct(snippets: Sequence[Snippet]) -> tuple[Snippet, ...]:
@@ -202,20 +220,25 @@ class _Merging:
     def _child(self, parent: ET.Element, child: ET.Element, path: str, *, several: bool = False) -> None:
         """``several``: it is one of a list that the table does not know."""
         places = () if several else self._places(parent, child)
-        said = canonical(child)
-        repeated = (parent.tag, child.tag) == ("qemu:commandline", "qemu:arg")
-        if not repeated and any(canonical(other) == said for other in parent):
+        if (parent.tag, child.tag) not in WORDS and self._said(parent, child):
             return
         twin = self._twin(parent, child, places)
         if twin is None:
             self._append(parent, child)
             return
         self._attributes(twin, child, path)
-        self._text(twin, child, path)
+        self._words(twin, child, path)
         tags = [below.tag for below in child]
         for below in child:
             known = (child.tag, below.tag) in LISTS
             self._child(twin, below, f"{path}/{below.tag}", several=not known and tags.count(below.tag) > 1)
+
+    def _said(self, parent: ET.Element, child: ET.Element) -> bool:
+        """Whether somebody else said just that; two equal devices in one snippet are two."""
+        said = canonical(child)
+        return any(
+            canonical(other) == said and self.brought.get((id(other), "")) is not self.snippet for other in parent
+        )
 
     def _places(self, parent: ET.Element, child: ET.Element) -> tuple[str, ...] | None:
         """What tells one such child from the other; None: there is only one."""
@@ -258,7 +281,7 @@ class _Merging:
             else:
                 self._conflict(mine, theirs, f"{path}@{key}", key, there, value)
 
-    def _text(self, mine: ET.Element, theirs: ET.Element, path: str) -> None:
+    def _words(self, mine: ET.Element, theirs: ET.Element, path: str) -> None:
         text, there = (theirs.text or "").strip(), (mine.text or "").strip()
         if not text or text == there:
             return

@@ -71,6 +71,11 @@ def test_devices_append_and_what_is_there_already_does_not() -> None:
     assert targets == ["vda", "vdc", "vdd"]
 
 
+def test_equal_devices_of_one_snippet_are_several() -> None:
+    redirection = "<redirdev bus='usb' type='spicevmc'/>"
+    assert len(tree(redirection * 3, redirection).findall("devices/redirdev")) == 3
+
+
 def test_one_rng_more() -> None:
     assert len(tree("<rng model='virtio'><backend model='builtin'/></rng>").findall("devices/rng")) == 2
 
@@ -281,6 +286,21 @@ def test_the_tables_know_every_element_of_the_installed_schema() -> None:
 def test_the_lists_are_of_elements_that_exist() -> None:
     devices = {tag for parent, tag in LISTS if parent == "devices"}
     assert (devices | ONE_DEVICE) <= DEVICE_ELEMENTS and not devices & ONE_DEVICE
+
+
+@pytest.mark.parametrize(
+    ("libvirt", "message", "field"),
+    [
+        ({"snippets": "<rng/>"}, "libvirt.snippets is not a list", ("libvirt", "snippets")),
+        ({"snippets": {"a": 1}}, "libvirt.snippets is not a list", ("libvirt", "snippets")),
+        ({"snippets": ["<rng/>", 1]}, "libvirt.snippets[1] is not a text", ("libvirt", "snippets", 1)),
+        ({"xml_passthrough": ["<rng/>"]}, "libvirt.xml_passthrough is not a text", ("libvirt", "xml_passthrough")),
+    ],
+)
+def test_what_is_no_text(libvirt: dict[str, object], message: str, field: tuple[str | int, ...]) -> None:
+    with pytest.raises(InputError) as caught:
+        own_snippets(libvirt)
+    assert (caught.value.message, caught.value.field) == (message, field)
 
 
 def test_the_same_text_of_several_layers_counts_once() -> None:
