@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.render.machine import Snippet
+from ovtasks.spec.model import VmSpec
 from ovtasks.spec.xml_names import DOMAIN_ORDER, QEMU_NAMESPACE
 from ovtasks.spec.xml_text import Fragment, Part, parse_fragment, parts
 
@@ -98,6 +99,19 @@ _FIELDS = {
 
 
 _RANK = {name: index for index, name in enumerate(DOMAIN_ORDER)}
+
+
+def snippets_of(vm: VmSpec, instance: str | None) -> tuple[Snippet, ...]:
+    """All that is written as XML for this instance: what layers bring, in their order, then the spec's own.
+
+    :raises InputError: as :func:`own_snippets`.
+    """
+    layers = [
+        Snippet(xml.text, f"layer {xml.layer}", where=Where(xml.file, xml.line, xml.column), begins=xml.begins)
+        for xml in vm.layers
+        if xml.instance in {None, instance}
+    ]
+    return distinct([*layers, *own_snippets(vm.libvirt)])
 
 
 def own_snippets(libvirt: Mapping[str, object]) -> tuple[Snippet, ...]:

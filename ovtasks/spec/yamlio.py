@@ -66,6 +66,13 @@ class Document:
                 position = (line + at[0] - 1, column + at[1] - 1)
         return Where(self.file, *position)
 
+    def begins(self, *path: Key) -> Position | None:
+        """Where the text at ``path`` begins; None when its lines in the file are not its own."""
+        mark: Mark | None = self.mark
+        for step in path:
+            mark = (mark.items or {}).get(step) if mark else None
+        return mark.text if mark else None
+
     def raw(self, *path: Key) -> str | None:
         """The text of the unquoted scalar at ``path`` as written; None for anything else."""
         mark: Mark | None = self.mark
