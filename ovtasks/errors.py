@@ -9,7 +9,7 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_INPUT = 2
 EXIT_REFUSED = 3
-EXIT_STALE = 4  # `ov plan --exit-code`: something would run
+EXIT_STALE = 4  # `ov plan --exit-code`: something would run; `ov vm diff`: something differs
 
 
 @dataclass(frozen=True, slots=True)

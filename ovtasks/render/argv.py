@@ -83,7 +83,11 @@ def tpm_version(machine: Machine) -> str | None:
 
 
 def needs_spice(machine: Machine) -> bool:
-    """Whether the command line has words that only a QEMU with SPICE understands."""
+    """Whether the command line has words that only a QEMU with SPICE understands.
+
+    :raises InputError: as :func:`argv`.
+    """
+    _refuse_xml(machine)
     return extras(machine).spice
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from ovtasks.errors import InputError
-from ovtasks.render.xml_merge import snippets_of
+from ovtasks.render.domain import QEMU_NAMESPACE, domain_xml
+from ovtasks.render.xml_merge import own_snippets, snippets_of
 from ovtasks.spec.load import check, load_project
 from ovtasks.spec.schema import inlined
+from tests.render.machines import HOST, machine
 
 from .helpers import CLOUD, one, place, write
 
@@ -201,3 +205,26 @@ def test_a_layer_that_comes_later(tmp_path: Path) -> None:
     assert one(errors(tmp_path)).hint == "a layer is a file layers/<name>/layer.yml"
     write(tmp_path, AGENT, "layers/a/layer.yml")
     assert names(tmp_path, cache=True) == [("a", "<rng model='virtio'/>")]
+
+
+def test_the_page_about_it_is_true(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "xml.md").read_text(encoding="utf-8")
+    vms, layer, deploy = re.findall(r"(?ms)^```yaml\n(.*?)^```$", page)
+    source = "    source: {kind: bootstrap}\n    disk_size: 2G\n"
+    write(tmp_path, vms.replace("  web:\n", f"  web:\n{source}"))
+    write(tmp_path, layer, "layers/tools/layer.yml")
+    write(tmp_path, "version: 1\n", "layers/base/layer.yml")
+    write(tmp_path, "libvirt: [<genid/>]\n", "layers/debugging/layer.yml")
+    write(tmp_path, deploy, "deploy.yml")
+    vm = load_project(tmp_path, cache=False).vms["web"]
+    dev = snippets_of(vm, "dev")
+    domain = ET.fromstring(domain_xml(machine(snippets=dev), HOST))
+    assert [s.name for s in dev][:2] == ["layer tools", "layer debugging"] and len(snippets_of(vm, None)) == len(
+        dev
+    ) - 1
+    for path in ("devices/watchdog", "memoryBacking/source", "genid", "devices/channel[2]"):
+        assert domain.find(path) is not None, path
+    assert f"{{{QEMU_NAMESPACE}}}commandline" == domain[-1].tag
+    disk = own_snippets({"snippets": ["<disk><target dev='vda'/><driver cache='none'/></disk>"]})
+    driver = ET.fromstring(domain_xml(machine(snippets=disk), HOST)).find("devices/disk/driver")
+    assert driver is not None and driver.get("cache") == "none"
