@@ -51,6 +51,7 @@ def argv(machine: Machine, host: QemuFeatures) -> list[str]:
 
     :raises InputError: the spec asks for what plain QEMU, or this one, does not have; the field is named.
     """
+    _refuse_xml(machine)
     extra = extras(machine)
     words = [
         host.binary,
@@ -70,13 +71,23 @@ def argv(machine: Machine, host: QemuFeatures) -> list[str]:
     return words
 
 
+def _refuse_xml(machine: Machine) -> None:
+    for snippet in machine.snippets:
+        message = f"{snippet.name}: the backend qemu has no use for libvirt's XML"
+        raise InputError(message, hint=LIBVIRT_HINT, field=snippet.field, where=snippet.where)
+
+
 def tpm_version(machine: Machine) -> str | None:
     """``2.0`` or ``1.2`` when a TPM has to be emulated beside QEMU, at :data:`~.argv_devices.TPM_SOCKET`."""
     return extras(machine).tpm
 
 
 def needs_spice(machine: Machine) -> bool:
-    """Whether the command line has words that only a QEMU with SPICE understands."""
+    """Whether the command line has words that only a QEMU with SPICE understands.
+
+    :raises InputError: as :func:`argv`.
+    """
+    _refuse_xml(machine)
     return extras(machine).spice
 
 

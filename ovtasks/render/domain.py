@@ -13,13 +13,15 @@ from ovtasks.render.devices import HostFeatures, add_devices, items, mapping, su
 from ovtasks.render.libvirt_fields import Read, read
 from ovtasks.render.machine import Boot, Machine
 from ovtasks.render.smbios import FW_CFG
+from ovtasks.render.xml_merge import merge
 from ovtasks.spec.model import Firmware
+from ovtasks.spec.xml_names import QEMU_NAMESPACE
+from ovtasks.spec.xml_rules import FIELDS as XML_FIELDS
 
 __all__ = ["NAMESPACE", "QEMU_NAMESPACE", "HostFeatures", "domain_xml"]
 
 NAMESPACE = "https://ovtasks.invalid/ns/1"
 """Of our element in ``<metadata>``: whose domain it is."""
-QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 _X86 = frozenset({"x86_64", "i686"})
 _KIB = 1024
@@ -30,10 +32,10 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def domain_xml(machine: Machine, host: HostFeatures) -> str:
     """The ``<domain>``, indented, without an XML declaration.
 
-    :raises InputError: the spec's ``libvirt:`` has a field that is not supported or that the host lacks, or a path has
-        a character that XML cannot hold.
+    :raises InputError: the spec's ``libvirt:`` has a field that is not supported or that the host lacks, a path has a
+        character that XML cannot hold, or the machine's snippets do not fit.
     """
-    wanted = read(machine.libvirt)
+    wanted = read({key: item for key, item in machine.libvirt.items() if key not in XML_FIELDS})
     arguments = tuple(user_network_arguments(machine.nic))
     domain = ET.Element("domain", {"type": "kvm" if machine.accel == "kvm" else "qemu"})
     if arguments:
@@ -56,6 +58,7 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
         for argument in arguments:
             sub(command, "qemu:arg", {"value": argument})
     _refuse_not_xml(domain)
+    merge(domain, machine.snippets)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
 

@@ -19,6 +19,7 @@ from ovtasks.spec.model import (
     Firmware,
     ImportedSource,
     Injection,
+    LayerXml,
     MiB,
     Mirrors,
     Network,
@@ -38,8 +39,8 @@ Data = Mapping[str, Any]
 UEFI_ONLY = frozenset({"arm64", "armhf", "riscv64"})  # Debian's names of architectures without a BIOS
 
 
-def build_vm(name: str, data: Data, base: Path, where: Where) -> VmSpec:
-    """The spec of VM ``name``; ``base`` is the folder of the declaring file.
+def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[LayerXml, ...] = ()) -> VmSpec:
+    """The spec of VM ``name``; ``base`` is the folder of the declaring file, ``layers`` what deployments bring.
 
     :raises InputError: an environment variable that a path names is not set any more.
     """
@@ -64,6 +65,7 @@ def build_vm(name: str, data: Data, base: Path, where: Where) -> VmSpec:
         eval=tuple(data.get("eval", ())),
         deploy_eval=tuple(data.get("deploy_eval", ())),
         declared=data,
+        layers=layers,
         **chosen,
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from ovtasks.errors import Where
 from ovtasks.jsonvalue import Json
@@ -208,9 +209,23 @@ class Snapshot:
     from_: str | None = None
 
 
+class LayerXml(NamedTuple):
+    """XML for the domain from a layer. It stands at ``file:line:column``; its text begins at ``begins``, None when its
+    lines in the file are not its own. ``instance``: only for this one of the VM's instances; None: for all."""
+
+    layer: str
+    text: str
+    file: str
+    line: int
+    column: int
+    begins: tuple[int, int] | None
+    instance: str | None = None
+
+
 @dataclass(frozen=True)
 class VmSpec:
-    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins.
+    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins. ``layers`` are what
+    the layers that deployments apply to it say about its domain.
 
     ``compress``: how the built qcow2 is compressed (``zstd``, ``zlib``), None: it is not.
     """
@@ -235,6 +250,7 @@ class VmSpec:
     eval: tuple[Json, ...] = ()
     deploy_eval: tuple[Json, ...] = ()
     declared: Mapping[str, Json] = field(default_factory=dict)
+    layers: tuple[LayerXml, ...] = ()
 
     @property
     def domain(self) -> str:

@@ -17,6 +17,7 @@ from ovtasks.spec.explain import near
 from ovtasks.spec.libvirt_vms import libvirt_rules
 from ovtasks.spec.ports import parse_forward
 from ovtasks.spec.sizes import MiB, format_size, parse_size
+from ovtasks.spec.xml_rules import xml_rules
 from ovtasks.spec.yamlio import Key
 
 MAX_NAME = 50
@@ -258,4 +259,5 @@ RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
     snapshot_rules,
     install_rules,
     backend_rules,
+    xml_rules,
 )

@@ -9,6 +9,7 @@ from typing import Any
 from ovtasks.jsonvalue import Json
 from ovtasks.render.domain import HostFeatures
 from ovtasks.render.machine import Boot, Machine, Nic
+from ovtasks.render.xml_merge import own_snippets
 from ovtasks.spec.model import Firmware, PortForward
 
 MAC = "52:54:00:12:34:56"
@@ -42,6 +43,19 @@ DESKTOP: dict[str, Json] = {
         "memballoon": {"model": "virtio", "autodeflate": True, "stats": {"period": 10}},
     },
 }
+
+SNIPPETS = (
+    "<cpu><topology sockets='1' cores='2' threads='1'/></cpu>",
+    "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>",
+    "<watchdog model='i6300esb' action='reset'/>",
+    "<cputune><shares>512</shares></cputune><blkiotune><weight>300</weight></blkiotune>",
+    "<genid/><pm><suspend-to-mem enabled='no'/></pm>",
+    "<sysinfo type='smbios'><bios><entry name='vendor'>ov</entry></bios></sysinfo>",
+    "<description>a VM</description>",
+    "<seclabel type='none'/>",
+    "<qemu:commandline><qemu:arg value='-s'/><qemu:env name='A' value='B'/></qemu:commandline>",
+    "<metadata><o:app xmlns:o='urn:o'/></metadata>",
+)
 
 
 def machine(folder: Path = FOLDER, **more: Any) -> Machine:
@@ -90,4 +104,7 @@ def shapes(folder: Path = FOLDER) -> dict[str, Machine]:
         ),
         "vsock": machine(folder, cid=70000, seed=folder / "seed.iso", oem_strings=("a",)),
         "desktop": machine(folder, libvirt=DESKTOP),
+        "snippets": machine(
+            folder, nic=Nic(MAC, forwards=FORWARDS), snippets=own_snippets({"snippets": list(SNIPPETS)})
+        ),
     }

@@ -290,8 +290,6 @@ def devices(**blocks: Json) -> dict[str, Json]:
 
 
 REFUSED: list[tuple[dict[str, Json], str]] = [
-    ({"snippets": ["<x/>"]}, r"libvirt\.snippets is not supported yet"),
-    ({"snippets": []}, r"libvirt\.snippets is not supported yet"),
     ({"features": {"hyperv": {"relaxed": "on"}}}, r"libvirt\.features\.hyperv is not supported yet"),
     ({"cpu": {"topology": {"cores": 2}}}, r"libvirt\.cpu\.topology is not supported yet"),
     (devices(disks=[{"source": {"file": "/x"}}]), r"libvirt\.devices\.disks is not supported yet"),

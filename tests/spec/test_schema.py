@@ -18,7 +18,7 @@ from ovtasks.spec.schema import inlined, schema_path, schema_text
 from .helpers import CLOUD, errors_of, one, place, vm_of, write
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = ("vms", "image", "libvirt", "overthink")
+SCHEMAS = ("vms", "image", "libvirt", "overthink", "layer", "deploy")
 
 
 def _schemas(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
