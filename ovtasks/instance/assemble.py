@@ -13,7 +13,7 @@ from ovtasks.instance.record import Record
 from ovtasks.render.cloud_init import hostname, wants_seed
 from ovtasks.render.distro import attribute
 from ovtasks.render.machine import Boot, Machine, Nic
-from ovtasks.render.smbios import TMPFILES, ssh_credentials, tmpfiles_extra
+from ovtasks.render.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
 from ovtasks.render.xml_merge import snippets_of
 from ovtasks.spec.locate import located
 from ovtasks.spec.model import Firmware, Injection, PortForward, VmSpec
@@ -137,6 +137,8 @@ def assemble(
     if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
         # without a seed, all that systemd-tmpfiles writes is in one credential, with the secret host key
         strings = ssh_credentials(vm.ssh.user, keys if seeded or vm.ssh.user == "root" else ())
+    if not seeded:
+        strings = (*strings, hostname_credential(guest_hostname(vm, record.instance)))
     return Machine(
         domain=record.domain,
         uuid=record.uuid,

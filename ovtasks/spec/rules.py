@@ -227,8 +227,12 @@ def _twice(vm: DeclaredVm, *path: Key, what: str) -> Errors:
         seen.setdefault(name, index)
 
 
-def install_rules(vm: DeclaredVm) -> Errors:
-    """Only an installer writes a key into the disk, and only root's."""
+def injection_rules(vm: DeclaredVm) -> Errors:
+    """A channel that is asked for is there. Only an installer writes a key into the disk, and only root's."""
+    path = ("ssh", "key_injection", "cloud_init")
+    if vm.get(*path) == "enabled" and vm.text("source", "kind") == "bootc" and "cloud_init" not in vm.mapping():
+        message = "ssh.key_injection.cloud_init is enabled, and a bootc VM without cloud_init has no seed"
+        yield vm.error(message, *path, hint="add cloud_init: {}, if the image has cloud-init; or remove it")
     path = ("ssh", "key_injection", "install")
     if vm.get(*path) != "enabled":
         return
@@ -257,7 +261,7 @@ RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
     ssh_rules,
     cloud_init_rules,
     snapshot_rules,
-    install_rules,
+    injection_rules,
     backend_rules,
     xml_rules,
 )

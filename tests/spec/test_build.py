@@ -139,7 +139,7 @@ def _fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
             yield from _fields(items, place + "[]")
 
 
-def _put(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+def put(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     head, _, rest = path.partition(".")
     key = head.removesuffix("[]")
     if key != head:
@@ -148,8 +148,8 @@ def _put(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             "users": {"name": "u"},
             "write_files": {"path": "/x"},
         }
-        return {**data, key: [_put(firsts[key], rest, value)]}
-    return {**data, key: _put(data.get(key, {}), rest, value) if rest else value}
+        return {**data, key: [put(firsts[key], rest, value)]}
+    return {**data, key: put(data.get(key, {}), rest, value) if rest else value}
 
 
 def _build(folder: Path, data: dict[str, Any]) -> VmSpec:
@@ -180,17 +180,17 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     for path, value in {**VALUES, "network.bridge": "br0"}.items():
         base: dict[str, Any] = {"source": SOURCES["cloud_image"]}
         if "[]" in path:
-            base = _put(base, path.partition("[]")[0], VALUES[path.partition("[]")[0]])
+            base = put(base, path.partition("[]")[0], VALUES[path.partition("[]")[0]])
         elif path.startswith("cloud_init."):
             base = {**base, "cloud_init": {}}
-        changed = {**base, "network": BRIDGE} if path == "network.bridge" else _put(base, path, value)
+        changed = {**base, "network": BRIDGE} if path == "network.bridge" else put(base, path, value)
         found[path] = {*_differences(_build(folder, base), _build(folder, changed))}
     for kind, source in SOURCES.items():
         for path in _fields(source_schema(kind)):
             if path in SILENT:
                 continue
             base = {"source": source, "disk_size": "20G"}
-            changed = {**base, "source": _put(source, path, SOURCE_VALUES[path])}
+            changed = {**base, "source": put(source, path, SOURCE_VALUES[path])}
             found[f"{kind}.{path}"] = {*_differences(_build(folder, base), _build(folder, changed))}
     return found
 
