@@ -93,6 +93,7 @@ def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
         else:
             steps.append(graph.find(word))
             chains += [graph.chain(name) for name in graph.project.vms if name == vm.partition(":")[0]]
+            chains += [graph.chain(word)] if verb == "image" and vm in graph.project.images else []
     return chains, steps
 
 

@@ -49,8 +49,8 @@ def image_steps(
     bases = [_base_steps(name, image, project, options, (*path, image.name)) for name in looked.bases]
     if any(_has_onbuild(steps[-1]) for steps in bases):
         looked = _look(image, project, whole=True)
-    before = dict.fromkeys(step for steps in bases for step in steps)
-    return (*before, _build_step(image, looked, project, options, tuple(steps[-1].name for steps in bases)))
+    before = {step.name: step for steps in bases for step in steps}
+    return (*before.values(), _build_step(image, looked, project, options, tuple(steps[-1].name for steps in bases)))
 
 
 def local_name(image: ImageSpec) -> str:
