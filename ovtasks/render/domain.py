@@ -9,21 +9,31 @@ import re
 from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError
-from ovtasks.render.devices import HostFeatures, add_devices, items, mapping, sub, user_network_arguments, value
-from ovtasks.render.libvirt_fields import Read, read
+from ovtasks.host.packages import package_hint
+from ovtasks.render.libvirt.complete import X86, Completed, complete
+from ovtasks.render.libvirt.computed import cpu, launch_security
+from ovtasks.render.libvirt.devices import add_devices
+from ovtasks.render.libvirt.field import Block, Field
+from ovtasks.render.libvirt.host import HostFeatures, check
+from ovtasks.render.libvirt.network import arguments
+from ovtasks.render.libvirt.place import ensure, fill, put, sub
+from ovtasks.render.libvirt.read import Read, read_machine
+from ovtasks.render.libvirt.table import LIBVIRT
+from ovtasks.render.libvirt.tree import items, mapping, value, words
+from ovtasks.render.libvirt.tuning_rows import AFTER_DEVICES, BASEBOARD, SYSINFO, TUNING
 from ovtasks.render.machine import Boot, Machine
 from ovtasks.render.smbios import FW_CFG
 from ovtasks.render.xml_merge import merge
+from ovtasks.spec.explain import dotted
+from ovtasks.spec.libvirt_rules import cpu_count_rules
 from ovtasks.spec.model import Firmware
 from ovtasks.spec.xml_names import QEMU_NAMESPACE
-from ovtasks.spec.xml_rules import FIELDS as XML_FIELDS
 
 __all__ = ["NAMESPACE", "QEMU_NAMESPACE", "HostFeatures", "domain_xml"]
 
 NAMESPACE = "https://ovtasks.invalid/ns/1"
 """Of our element in ``<metadata>``: whose domain it is."""
 
-_X86 = frozenset({"x86_64", "i686"})
 _KIB = 1024
 # XML 1.0, "Characters": what no document can hold, not even as a reference
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -35,32 +45,69 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
     :raises InputError: the spec's ``libvirt:`` has a field that is not supported or that the host lacks, a path has a
         character that XML cannot hold, or the machine's snippets do not fit.
     """
-    wanted = read({key: item for key, item in machine.libvirt.items() if key not in XML_FIELDS})
-    arguments = tuple(user_network_arguments(machine.nic))
+    done = _completed(machine, host)
+    wanted = done.tree
+    devices = mapping(wanted, "devices")
+    extra = tuple(arguments(machine.nic, devices, host))
     domain = ET.Element("domain", {"type": "kvm" if machine.accel == "kvm" else "qemu"})
-    if arguments:
+    if extra:
         domain.set("xmlns:qemu", QEMU_NAMESPACE)
     _identity(domain, machine)
     memory = str(machine.ram // _KIB)
     sub(domain, "memory", {"unit": "KiB"}, memory)
     sub(domain, "currentMemory", {"unit": "KiB"}, memory)
     sub(domain, "vcpu", {"placement": "static"}, str(machine.cpus))
-    _sysinfo(domain, machine)
-    _os(domain, machine, mapping(wanted, "devices"))
-    _features(domain, machine, mapping(wanted, "features"))
-    _cpu(domain, machine, mapping(wanted, "cpu"))
-    sub(domain, "clock", {"offset": "utc"})
+    _blocks(domain, wanted, *TUNING)
+    _sysinfo(domain, machine, mapping(wanted, "sysinfo"))
+    _os(domain, machine, done)
+    _blocks(domain, wanted, "features", "cpu", "clock")
+    cpu(ensure(domain, "cpu"), mapping(wanted, "cpu"))
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         sub(domain, event, text=action)
-    add_devices(domain, machine, host, mapping(wanted, "devices"))
-    if arguments:
+    add_devices(domain, machine, host, done)
+    _blocks(domain, wanted, *AFTER_DEVICES)
+    if "launch_security" in wanted:
+        launch_security(ensure(domain, "launchSecurity"), mapping(wanted, "launch_security"))
+    if extra:
         command = sub(domain, "qemu:commandline")
-        for argument in arguments:
+        for argument in extra:
             sub(command, "qemu:arg", {"value": argument})
     _refuse_not_xml(domain)
     merge(domain, machine.snippets)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
+
+
+def notes(machine: Machine) -> tuple[str, ...]:
+    """What :func:`domain_xml` adds of its own accord because other fields need it, in words for people.
+
+    :raises InputError: as there, but for the host.
+    """
+    return tuple(complete(machine, read_machine(machine)).notes)
+
+
+def _completed(machine: Machine, host: HostFeatures) -> Completed:
+    wanted = read_machine(machine)
+    for fault in cpu_count_rules(machine.libvirt, machine.cpus):
+        raise InputError(fault.message, hint=fault.hint, field=fault.path)
+    check(wanted, host, machine.accel)
+    done = complete(machine, wanted)
+    for index, item in enumerate(items(mapping(wanted, "devices"), "channels")):
+        if value(item, "type") == "spicevmc" and "spice" not in host.graphics:
+            path = ("libvirt", "devices", "channels", index)
+            hint = f"{package_hint('qemu-spice')}, or remove the channel"
+            raise InputError(f"{dotted(path)} of type spicevmc: QEMU here has no SPICE", hint=hint, field=path)
+    return done
+
+
+def _blocks(domain: ET.Element, wanted: Read, *names: str) -> None:
+    """Children of ``<domain>`` by the table."""
+    for name in names:
+        node = LIBVIRT.fields[name]
+        if name in wanted and isinstance(node, Field):
+            put(domain, node, str(wanted[name]))
+        elif name in wanted and isinstance(node, Block) and not node.computed and (mapping(wanted, name) or node.bare):
+            fill(ensure(domain, node.at), node, mapping(wanted, name))
 
 
 def _identity(domain: ET.Element, machine: Machine) -> None:
@@ -81,31 +128,48 @@ def _identity(domain: ET.Element, machine: Machine) -> None:
     sub(sub(domain, "metadata"), "ov:vm", attributes)
 
 
-def _sysinfo(domain: ET.Element, machine: Machine) -> None:
-    """libvirt doubles the commas of the strings itself, but not (9.0) those of a file's name."""
-    if machine.told:
-        strings = sub(sub(domain, "sysinfo", {"type": "smbios"}), "oemStrings")
-        for text in machine.told:
-            sub(strings, "entry", text=text)
-    if machine.credentials:
+def _sysinfo(domain: ET.Element, machine: Machine, wanted: Read) -> None:
+    """The VM's own strings and files, then the spec's. libvirt doubles the commas of the strings itself, but not (9.0)
+    those of a file's name."""
+    strings = [*machine.told, *words(wanted, "oem_strings")]
+    tables = {name: item for name, item in wanted.items() if name not in {"type", "oem_strings", "entries"}}
+    if strings or tables:
+        smbios = sub(domain, "sysinfo", {"type": "smbios"})
+        for name in ("bios", "system", "chassis"):
+            block = SYSINFO.fields[name]
+            assert isinstance(block, Block)
+            if mapping(tables, name):
+                fill(ensure(smbios, block.at), block, mapping(tables, name))
+        for board in items(tables, "baseboard"):
+            fill(sub(smbios, "baseBoard"), BASEBOARD, board)
+        for text in strings:
+            sub(ensure(smbios, "oemStrings"), "entry", text=text)
+    entries = items(wanted, "entries")
+    if machine.credentials or entries:
         files = sub(domain, "sysinfo", {"type": "fwcfg"})
-        for name, path in sorted(machine.credentials.items()):
-            if "," in str(path):
-                raise InputError(f"libvirt cannot pass on {path}", hint="choose a folder without a comma in its name")
-            sub(files, "entry", {"name": f"{FW_CFG}{name}", "file": str(path)})
+        named = {f"{FW_CFG}{name}": str(path) for name, path in sorted(machine.credentials.items())}
+        for name, path in named.items():
+            sub(files, "entry", {"name": name, "file": path})
+        for item in entries:
+            sub(files, "entry", {"name": value(item, "name"), "file": value(item, "file")}, value(item, "value") or "")
+        for entry in files:
+            if "," in entry.get("file", ""):
+                message = f"libvirt cannot pass on {entry.get('file')}"
+                raise InputError(message, hint="choose a folder without a comma in its name")
 
 
-def _os(domain: ET.Element, machine: Machine, devices: Read) -> None:
-    boot = machine.boot
+def _os(domain: ET.Element, machine: Machine, done: Completed) -> None:
+    boot, devices = machine.boot, mapping(done.tree, "devices")
     os = sub(domain, "os", {"firmware": "efi" if boot.auto and boot.firmware is not Firmware.BIOS else None})
     sub(os, "type", {"arch": machine.arch, "machine": machine.machine}, "hvm")
     if boot.firmware is not Firmware.BIOS:
         _firmware(os, boot)
-    sub(os, "boot", {"dev": "hd"})
-    if boot.firmware is Firmware.BIOS and machine.arch in _X86 and not items(devices, "video"):
+    if done.root_boot is None:
+        sub(os, "boot", {"dev": "hd"})
+    if boot.firmware is Firmware.BIOS and machine.arch in X86 and not items(devices, "video"):
         # else a BIOS, its "No bootable device" too, speaks to a screen that nobody has
         sub(os, "bios", {"useserial": "yes"})
-    if machine.told:
+    if domain.find("sysinfo[@type='smbios']") is not None:
         sub(os, "smbios", {"mode": "sysinfo"})  # without it the strings never reach the guest
 
 
@@ -135,45 +199,6 @@ def _firmware(os: ET.Element, boot: Boot) -> None:
 def _format(name: str) -> str | None:
     """libvirt 9.0 knows no format but raw, nor the attribute."""
     return None if name == "raw" else name
-
-
-def _features(domain: ET.Element, machine: Machine, wanted: Read) -> None:
-    x86 = machine.arch in _X86
-    smm = value(wanted, "smm")
-    if machine.boot.smm:
-        if smm == "off":
-            hint = "remove libvirt.features.smm, or choose uefi-insecure"
-            raise InputError("firmware uefi-secure needs SMM, but libvirt.features.smm turns it off", hint=hint)
-        smm = "on"
-    features = sub(domain, "features")
-    present = {"acpi": value(wanted, "acpi") or "on", "apic": value(wanted, "apic") or ("on" if x86 else "off")}
-    for name, state in {**present, "pae": value(wanted, "pae")}.items():
-        if state == "on":
-            sub(features, name)
-    switches = {name: value(wanted, name) for name in ("hap", "vmport", "pmu")}
-    for name, state in {"smm": smm, **switches}.items():
-        if state is not None:
-            sub(features, name, {"state": state})
-
-
-def _cpu(domain: ET.Element, machine: Machine, wanted: Read) -> None:
-    mode, model = value(wanted, "mode"), value(wanted, "model")
-    mode = mode or ("custom" if model else "host-passthrough" if machine.accel == "kvm" else "maximum")
-    if machine.accel != "kvm" and mode in {"host-passthrough", "host-model"}:
-        hint = "remove libvirt.cpu.mode, or see `ov doctor` for what KVM lacks"
-        raise InputError(f"libvirt.cpu.mode {mode} needs KVM, and this VM is emulated", hint=hint)
-    if mode == "custom":
-        if model is None:
-            raise InputError("libvirt.cpu.model is missing: mode custom needs it", hint="model: qemu64")
-        cpu = sub(domain, "cpu", {"mode": mode, "match": "exact", "check": "none"})
-        sub(cpu, "model", {"fallback": "forbid"}, model)
-        return
-    if model is not None:
-        hint = "mode: custom, or remove the model"
-        raise InputError(f"libvirt.cpu.model has no effect in mode {mode}", hint=hint)
-    cpu = sub(domain, "cpu", {"mode": mode, "check": "none"})
-    if machine.accel != "kvm" and machine.arch == "x86_64":
-        sub(cpu, "feature", {"policy": "disable", "name": "la57"})  # 5-level paging costs a third under emulation
 
 
 def _refuse_not_xml(domain: ET.Element) -> None:

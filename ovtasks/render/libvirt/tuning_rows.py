@@ -216,6 +216,8 @@ def _entries(tag: str, doc: str, *names: str) -> Block:
     )
 
 
+BASEBOARD = _entries("baseBoard", "Boards.", "manufacturer", "product", "version", "serial", "asset", "location")
+
 SYSINFO = Block(
     "sysinfo",
     "What the firmware tells the guest.",
@@ -229,9 +231,7 @@ SYSINFO = Block(
         ),
         "bios": _entries("bios", "The BIOS.", "vendor", "version", "date", "release"),
         "system": _entries("system", "The system.", "manufacturer", "product", "version", "serial", "sku", "family"),
-        "baseboard": Items(
-            _entries("baseBoard", "Boards.", "manufacturer", "product", "version", "serial", "asset", "location")
-        ),
+        "baseboard": Items(BASEBOARD),
         "chassis": _entries("chassis", "The chassis.", "manufacturer", "version", "serial", "asset", "sku"),
         "oem_strings": Words(
             LINE,
