@@ -61,7 +61,10 @@ TEST = (
     ),
 )
 GOALS = {"test": TEST, "bench": BENCH}
-CHAIN = frozenset({"base", "build", "disk", "fetch", "key", "seed", "verify", "define", "create", "start"})
+BOOTC = (*DISK, "podman", "losetup")
+CHAIN = frozenset(
+    {"base", "build", "convert", "disk", "fetch", "install", "key", "seed", "verify", "define", "create", "start"}
+)
 MACHINES = frozenset({"define", "create", "start"})
 
 FIRMWARE = {"x86_64": "OVMF", "aarch64": "AAVMF", "riscv64": "RISCV_VIRT"}
@@ -101,6 +104,8 @@ def needed(words: Sequence[str], root: Path) -> tuple[str, ...]:
         base, colon, rest = goal.partition(":")
         if goal in GOALS:
             programs.update(GOALS[goal])
+        elif base == "image":  # one that image.yml declares, or a VM's
+            programs.add("podman")
         elif colon or base in CHAIN:
             pattern = rest.split(":")[0] if colon else "*"
             patterns.append(pattern)
@@ -137,6 +142,8 @@ def _source_needs(source: dict[str, Any]) -> tuple[str, ...]:
         more = [] if os.geteuid() == 0 else ["newuidmap"]
         more += ["mkfs.btrfs"] if source.get("rootfs") == "btrfs" else []
         return (*BOOTSTRAP, *more)
+    if source.get("kind") == "bootc":
+        return (*BOOTC, *([] if os.geteuid() == 0 else ["newuidmap"]))
     programs = list(DISK)
     checksum = source.get("checksum")
     if isinstance(checksum, dict) and "keyring" in checksum:
