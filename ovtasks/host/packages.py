@@ -39,6 +39,18 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "qemu-hw-display-virtio-gpu-pci",
         "suse": "qemu-hw-display-virtio-gpu-pci",
     },
+    "qemu-egl-headless": {
+        "debian": "qemu-system-modules-opengl",
+        "fedora": "qemu-ui-egl-headless",
+        "arch": "qemu-ui-egl-headless",
+        "suse": "qemu-ui-opengl",
+    },
+    "qemu-dbus": {
+        "debian": "qemu-system-gui",
+        "fedora": "qemu-ui-dbus",
+        "arch": "qemu-ui-dbus",
+        "suse": "qemu-ui-dbus",
+    },
     "virsh": {"debian": "libvirt-clients", "fedora": "libvirt-client", "arch": "libvirt", "suse": "libvirt-client"},
     "libvirtd": {
         "debian": "libvirt-daemon",

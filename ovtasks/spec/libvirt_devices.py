@@ -50,6 +50,8 @@ def _disk_source(disk: Tree) -> Faults:
         yield source.fault(f"has several servers; {protocol} has one", "remove the others", "hosts")
     if not source.has("name") and protocol not in NAMELESS:
         yield source.fault(f"is missing: {protocol} needs it", "name: …", "name")
+    if protocol == "nfs" and not source.has("identity"):
+        yield source.fault("is missing: nfs needs it", "identity: {user: …, group: …}", "identity")
     for host in hosts:
         key = "socket" if host.text("transport") == "unix" else "name"
         if not host.has(key):
@@ -210,6 +212,16 @@ def audio_numbers(written: list[int | None]) -> list[int]:
     return [number if number is not None else next(free) for number in written]
 
 
+def controller_rules(tree: Tree) -> Faults:
+    """A controller's model is one of its type."""
+    for item in tree.block("devices").items("controllers"):
+        kind, model = item.text("type"), item.text("model")
+        if kind == "pci" and model is None:
+            yield item.fault("is missing: type pci needs it", "model: pcie-root-port", "model")
+        elif kind in {"pci", "scsi"} and model is not None and model.startswith(("pci", "dmi")) != (kind == "pci"):
+            yield item.fault(f"is {model}, which is no {kind} controller", "another model or type", "model")
+
+
 def host_rules(tree: Tree) -> Faults:
     """A host's device is named completely."""
     for item in tree.block("devices").items("hostdevs"):
@@ -304,6 +316,7 @@ DEVICE_RULES: tuple[Callable[[Tree], Faults], ...] = (
     graphics_rules,
     video_rules,
     sound_rules,
+    controller_rules,
     host_rules,
     folder_rules,
     other_rules,

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from ovtasks.backends.libvirt.errors import explain
-from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
+from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, uri_of
 from ovtasks.errors import OvError
 from ovtasks.host import vsock
 from ovtasks.host.run import run, which
@@ -23,17 +24,20 @@ from ovtasks.spec.model import Firmware
 
 ACCELS = {"kvm": "kvm", "tcg": "qemu"}
 """Ours → libvirt's domain types, best first."""
+VHOST_USER = ("/usr/share/qemu/vhost-user", "/etc/qemu/vhost-user")
+"""Where programs that serve devices describe themselves (QEMU's ``docs/interop/vhost-user.json``)."""
+VIRTIOFS_IN_SESSIONS = (10, 0)
 PASST_SINCE = "20240101"  # older ones die on the first connection under newer kernels, or are not attached in time
+
+
+NOTHING = HostFeatures(graphics=frozenset(), video=frozenset())
 
 
 @dataclass(frozen=True)
 class Domcaps:
-    """The parts that we use. ``secure`` and ``efi`` are of the firmware that libvirt finds itself."""
+    """``host`` is for the renderer. ``insecure`` and ``secure`` are of the firmware that libvirt finds itself."""
 
-    graphics: frozenset[str] = field(default_factory=frozenset)
-    video: frozenset[str] = field(default_factory=frozenset)
-    tpm: bool = False
-    passt: bool = False
+    host: HostFeatures = NOTHING
     insecure: bool = False
     secure: bool = False
 
@@ -42,7 +46,6 @@ def parse(text: str) -> Domcaps:
     """Read what ``getDomainCapabilities`` returned. Since 12.1 libvirt lists the features of its firmware; before, the
     kinds of loader files are what there is ("secure": one has System Management Mode)."""
     root = ET.fromstring(text)
-    tpm = root.find("devices/tpm")
     features = root.find("os/firmwareFeatures")
     efi = "efi" in _values(root, "os", "firmware")
     if features is not None and features.get("supported") == "yes":
@@ -51,13 +54,33 @@ def parse(text: str) -> Domcaps:
     else:
         loaders = _values(root, "os/loader", "secure")
         insecure, secure = "no" in loaders, "yes" in loaders
-    return Domcaps(
+    return Domcaps(_host(root), insecure=efi and insecure, secure=efi and secure)
+
+
+def _host(root: ET.Element) -> HostFeatures:
+    tpm, sev = root.find("devices/tpm"), root.find("features/sev")
+    hostdevs = _known_values(root, "devices/hostdev", "subsysType")
+    if hostdevs is not None:  # mediated devices are never listed; PCI is, also where the host cannot pass it on
+        hostdevs |= {"mdev"}
+        hostdevs -= {"pci"} if _known_values(root, "devices/hostdev", "pciBackend") == frozenset() else set()
+    return HostFeatures(
         graphics=_values(root, "devices/graphics", "type"),
         video=_values(root, "devices/video", "modelType"),
         tpm=tpm is not None and tpm.get("supported") == "yes" and _emulated(root),
         passt=any(value.text == "passt" for value in root.iterfind("devices/interface/enum/value")),
-        insecure=efi and insecure,
-        secure=efi and secure,
+        vendor=root.findtext("cpu/mode[@name='host-model']/vendor"),
+        tpm_models=_known_values(root, "devices/tpm", "model"),
+        tpm_backends=_known_values(root, "devices/tpm", "backendModel"),
+        filesystems=_known_values(root, "devices/filesystem", "driverType"),
+        hostdevs=hostdevs,
+        rng_models=_known_values(root, "devices/rng", "model"),
+        rng_backends=_known_values(root, "devices/rng", "backendModel"),
+        disk_devices=_known_values(root, "devices/disk", "diskDevice"),
+        disk_buses=_known_values(root, "devices/disk", "bus"),
+        memory_sources=_known_values(root, "memoryBacking", "sourceType"),
+        channels=_known_values(root, "devices/channel", "type"),
+        crypto=_known_values(root, "devices/crypto", "model"),
+        sev=sev is not None and sev.get("supported") == "yes",
     )
 
 
@@ -67,6 +90,11 @@ def _emulated(root: ET.Element) -> bool:
 
 def _values(root: ET.Element, place: str, enum: str) -> frozenset[str]:
     return frozenset(value.text or "" for value in root.findall(f"{place}/enum[@name='{enum}']/value"))
+
+
+def _known_values(root: ET.Element, place: str, enum: str) -> frozenset[str] | None:
+    """None: this libvirt does not tell."""
+    return None if root.find(f"{place}/enum[@name='{enum}']") is None else _values(root, place, enum)
 
 
 _known: dict[tuple[int, str, str, str, str], Domcaps | None] = {}
@@ -112,7 +140,19 @@ def host_features(arch: str, machine: str, accel: str, uri: str | None = None) -
             f"libvirt says that its QEMU cannot use KVM for {arch} guests here",
             hint="accel: auto, or accel: tcg; ov doctor says what is missing for KVM",
         )
-    return HostFeatures(None, found.graphics, found.video, found.tpm, found.passt and _passt(uri))
+    major, minor = divmod(connection(uri).getLibVersion() // 1000, 1000)
+    lacks = virtiofs_problem(uri_of(uri), (major, minor))
+    return replace(found.host, passt=found.host.passt and _passt(uri), version=(major, minor), virtiofs_problem=lacks)
+
+
+def virtiofs_problem(uri: str, version: tuple[int, int]) -> str | None:
+    """Why virtiofs cannot be had there, though libvirt's QEMU knows it; None: nothing is known against it."""
+    if is_own_session(uri) and version < VIRTIOFS_IN_SESSIONS:
+        return "libvirt serves virtiofs in a user's session from 10.0 on"
+    described = [path for folder in VHOST_USER for path in Path(folder).glob("*virtiofsd*.json")]
+    if is_local(uri) and which("virtiofsd") is None and not described:
+        return "its server virtiofsd is not installed"
+    return None
 
 
 def capabilities(arch: str, machine: str, uri: str | None = None) -> Capabilities:
@@ -128,7 +168,7 @@ def capabilities(arch: str, machine: str, uri: str | None = None) -> Capabilitie
     firmware = ((Firmware.UEFI_INSECURE, best.insecure), (Firmware.UEFI_SECURE, best.secure))
     return Capabilities(
         accels=tuple(found),
-        passt=best.passt and _passt(uri),
+        passt=best.host.passt and _passt(uri),
         firmware=tuple(value.value for value, there in firmware if there),
         vsock=is_local(uri_of(uri)) and vsock.problem() is None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ovtasks.render.libvirt.disks import virtio_options
 from ovtasks.render.libvirt.field import Block, Field, Items, Node
-from ovtasks.render.libvirt.kinds import HOST_NAME, MAC, ON_OFF, PATH, PORT, POSITIVE, YES_NO, number, one_of, text
+from ovtasks.render.libvirt.kinds import ADDRESS, MAC, ON_OFF, PATH, PORT, POSITIVE, YES_NO, number, one_of, text
 
 USER = {"type": ("user",)}
 DEVICE = text(
@@ -51,7 +51,7 @@ FORWARDS = Items(
         "Ports of the host that lead into the VM; passt serves them.",
         {
             "proto": Field(one_of("tcp", "udp"), "@proto", "The protocol.", default="tcp"),
-            "address": Field(HOST_NAME, "@address", "The host's address.", default="127.0.0.1"),
+            "address": Field(ADDRESS, "@address", "The host's address.", default="127.0.0.1"),
             "start": Field(PORT, "range@start", "The host's port, the first one of a range.", required=True),
             "end": Field(PORT, "range@end", "The last one of the range."),
             "to": Field(

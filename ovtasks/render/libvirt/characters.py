@@ -62,7 +62,7 @@ SERIAL = port(
             "@type",
             "What hardware.",
         ),
-        "port": Field(NUMBER, "@port", "Its number, from 1: port 0 is the first one; default: counted."),
+        "port": Field(POSITIVE, "@port", "Its number, from 1: port 0 is the first one; default: counted."),
     },
 )
 CONSOLE = port(
@@ -70,7 +70,7 @@ CONSOLE = port(
     "Consoles besides the first one.",
     {
         "type": Field(one_of("virtio", "serial", "sclp", "sclplm"), "@type", "What hardware.", default="virtio"),
-        "port": Field(NUMBER, "@port", "Its number, from 1; default: counted."),
+        "port": Field(POSITIVE, "@port", "Its number, from 1; default: counted."),
     },
 )
 PARALLEL = port(

@@ -51,11 +51,15 @@ HOSTS = Items(
     )
 )
 
+NAME = text(
+    r"^[A-Za-z0-9_+-]+$", "letters, digits, _ + -", "has more than letters, digits, _ + -", ("vm_1",), ("a b", "")
+)
+
 AUTH = Block(
     "auth",
     "Whom the server knows.",
     {
-        "username": Field(WORD, "@username", "Name.", required=True),
+        "username": Field(NAME, "@username", "Name.", required=True),
         "type": Field(one_of("ceph", "iscsi"), "secret@type", "The kind of libvirt's secret.", required=True),
         "secret": Field(UUID, "secret@uuid", "libvirt's secret with the key (virsh secret-list).", required=True),
     },
@@ -76,6 +80,15 @@ SOURCE = Block(
         "name": Field(LINE, "@name", "The image's name there.", only=NETWORK),
         "hosts": HOSTS,
         "auth": AUTH,
+        "identity": Block(
+            "identity",
+            "As whom NFS is used.",
+            {
+                "user": Field(NAME, "@user", "User, by name or +NUMBER.", required=True),
+                "group": Field(NAME, "@group", "Group, by name or +NUMBER.", required=True),
+            },
+            only={"protocol": ("nfs",)},
+        ),
         "startup_policy": Field(
             one_of("mandatory", "requisite", "optional"),
             "@startupPolicy",
@@ -92,7 +105,7 @@ DRIVER = Block(
     {
         "name": Field(one_of("qemu"), "@name", "Always qemu.", default="qemu"),
         "type": Field(
-            one_of("raw", "qcow2", "qed", "vdi", "vmdk", "vpc", "vhdx"),
+            one_of("raw", "qcow2", "qed", "vdi", "vmdk", "vpc"),
             "@type",
             "The image's format; default: qcow2 for files named *.qcow2, else raw.",
         ),

@@ -11,13 +11,13 @@ from ovtasks.render.libvirt.kinds import (
     PORT,
     POSITIVE,
     TEXT,
-    UINT8,
     YES_NO,
     number,
     one_of,
     text,
 )
 
+AUDIO_ID = number(1, 255)
 SPICE: Only = {"type": ("spice",)}
 VNC: Only = {"type": ("vnc",)}
 SERVERS: Only = {"type": ("spice", "vnc", "rdp")}
@@ -89,8 +89,7 @@ GRAPHICS = Items(
                 YES_NO,
                 "gl@enable",
                 "OpenGL in the host.",
-                only={"type": ("spice", "sdl", "dbus", "egl-headless")},
-                computed=True,
+                only={"type": ("spice", "sdl", "dbus")},
             ),
             "rendernode": Field(
                 PATH,
@@ -99,7 +98,7 @@ GRAPHICS = Items(
                 only={"type": ("spice", "dbus", "egl-headless")},
             ),
             "audio": Field(
-                UINT8, "audio@id", "The audio backend (id of audio) that it plays.", only={"type": ("vnc", "dbus")}
+                AUDIO_ID, "audio@id", "The audio backend (id of audio) that it plays.", only={"type": ("vnc", "dbus")}
             ),
         },
     )
@@ -144,7 +143,7 @@ AUDIO = Items(
         "audio",
         "Where sound goes on the host.",
         {
-            "id": Field(number(1, 255), "@id", "Its number, which sound and graphics name; default: counted from 1."),
+            "id": Field(AUDIO_ID, "@id", "Its number, which sound and graphics name; default: counted from 1."),
             "type": Field(
                 one_of(*AUDIO_TYPES, other={"pulse": "pulseaudio"}),
                 "@type",
@@ -182,7 +181,7 @@ SOUND = Items(
                     only={"model": ("ich6", "ich7", "ich9")},
                 )
             ),
-            "audio": Field(UINT8, "audio@id", "The audio backend (id of audio) that it plays on."),
+            "audio": Field(AUDIO_ID, "audio@id", "The audio backend (id of audio) that it plays on."),
         },
     )
 )

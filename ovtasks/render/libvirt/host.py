@@ -22,7 +22,8 @@ class HostFeatures:
     """``domcapabilities``' words for this kind of machine; what it does not tell is None, and not checked.
 
     ``emulator`` is QEMU's path (None: libvirt's choice). ``tpm``: an emulated TPM can be had; ``passt``: libvirt knows
-    it and it works here. ``vendor`` is the host processor's. ``version`` is libvirt's.
+    it and it works here. ``vendor`` is the host processor's. ``version`` is libvirt's. ``virtiofs_problem`` is why
+    virtiofs cannot be had, in words.
     """
 
     emulator: str | None = None
@@ -44,6 +45,7 @@ class HostFeatures:
     channels: Known = None
     crypto: Known = None
     sev: bool | None = None
+    virtiofs_problem: str | None = None
 
 
 def check(wanted: Read, host: HostFeatures, accel: str) -> None:
@@ -138,6 +140,9 @@ def _others(devices: Read, host: HostFeatures) -> Iterator[InputError]:
             place: Path = (*here, "filesystems", index, "driver")
             hint = f"{package_hint('virtiofsd')}; or driver: 9p"
             yield from _lacking("virtiofs", host.filesystems, place, "file system", hint)
+            server = value(mapping(item, "binary"), "path")
+            if host.virtiofs_problem is not None and server is None:
+                yield _error(place, f"virtiofs: {host.virtiofs_problem}", hint)
     for index, item in enumerate(items(devices, "hostdevs")):
         place = (*here, "hostdevs", index, "type")
         yield from _lacking(value(item, "type"), host.hostdevs, place, "kind of host device")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ovtasks.render.libvirt.disks import HOSTS
+from dataclasses import replace
+
 from ovtasks.render.libvirt.field import Block, Field, Items
 from ovtasks.render.libvirt.kinds import (
+    HOST_NAME,
     LINE,
     NUMBER,
     ON_OFF,
     PATH,
+    PORT,
     POSITIVE,
     UUID,
     YES_NO,
@@ -99,7 +102,16 @@ HOSTDEVS = Items(
                     "protocol": Field(one_of("iscsi"), "@protocol", "By iSCSI, without an adapter.", only=SCSI),
                     "name": Field(LINE, "@name", "The iSCSI name.", only=SCSI, needs=("protocol",)),
                     "hosts": Items(
-                        Block("host", "The iSCSI servers.", HOSTS.block.fields, only=SCSI, needs=("protocol",))
+                        Block(
+                            "host",
+                            "The iSCSI servers.",
+                            {
+                                "name": Field(HOST_NAME, "@name", "Name or address.", required=True),
+                                "port": Field(PORT, "@port", "Port."),
+                            },
+                            only=SCSI,
+                            needs=("protocol",),
+                        )
                     ),
                 },
                 required=True,
@@ -141,6 +153,16 @@ HOSTDEVS = Items(
 VIRTIOFS = {"driver": ("virtiofs",)}
 NINEP = {"driver": ("9p", "path")}
 _OCTAL = text(r"^0?[0-7]{3}$", "an octal mode", "is no octal mode such as 0644", ("0644",), ("rw", "9"))
+
+
+_SHARED = text(
+    r"^[^\x00-\x1f]+$",
+    "an absolute path, or one that begins with ${vm.dir} or ${vm.project}; a name for template; a size for ram",
+    "is no path",
+    ("/srv/share", "${vm.project}/a b"),
+    ("", []),
+)
+SHARED = replace(_SHARED, schema={**_SHARED.schema, "format": "path"}, path=True)
 
 
 def _ids(kind: str) -> Items:
@@ -194,13 +216,7 @@ FILESYSTEMS = Items(
                 _OCTAL, "@dmode", "Mode of new folders (accessmode mapped).", only={"accessmode": ("mapped",)}
             ),
             "source": Field(
-                text(
-                    r"^[^\x00-\x1f]+$",
-                    "an absolute path, or as PATH; a name for template; a size for ram",
-                    "is no path",
-                    ("/srv/share",),
-                    ("", []),
-                ),
+                SHARED,
                 "source@dir",
                 "The folder, absolute or with ${vm.project}/…; by type a device, file, template's name or size.",
                 required=True,

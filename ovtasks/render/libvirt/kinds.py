@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ovtasks.errors import InputError
 from ovtasks.jsonvalue import Json
@@ -181,8 +181,7 @@ def _path() -> Kind:
         ("/srv/some file", "${vm.dir}/x", "{{.VmStateDir}}/{{.VmName}}"),
         ("relative/path", "", 7),
     )
-    schema = {**kind.schema, "format": "path"}
-    return Kind(kind.words, schema, kind.parse, kind.samples, kind.wrong, path=True)
+    return replace(kind, schema={**kind.schema, "format": "path"}, path=True)
 
 
 PATH = _path()
@@ -224,4 +223,12 @@ HOST_NAME = text(
     "is no host's name or address",
     ("127.0.0.1", "::1", "host.example.org"),
     ("a b", "", "x_y"),
+)
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+ADDRESS = text(
+    rf"^({_OCTET}(\.{_OCTET}){{3}}|[0-9a-fA-F]{{0,4}}(:[0-9a-fA-F]{{0,4}}){{2,7}})$",
+    "an IP address",
+    "is no IP address",
+    ("127.0.0.1", "::1"),
+    ("localhost", "300.1.1.1", ""),
 )

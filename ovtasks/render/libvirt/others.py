@@ -357,5 +357,6 @@ CRYPTO = Items(
                 required=True,
             ),
         },
+        since=(9, 1),
     )
 )

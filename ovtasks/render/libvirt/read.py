@@ -90,7 +90,7 @@ class _Reader:
                 kind = block.fields[unit]
                 assert isinstance(kind, Field)
                 word = kind.kind.parse(value[unit])
-                if word is not None:
+                if word is not None and str(value[name]).isdigit():
                     rest = {key: item for key, item in value.items() if key != unit}
                     return {**rest, name: f"{value[name]}{word}"}
         return value

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ovtasks.backends.libvirt import addresses, features, session
 from ovtasks.backends.libvirt.errors import explain
 from ovtasks.host.run import Result
+from ovtasks.render.libvirt.host import HostFeatures
 
 OLD = """<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
 <loader supported='yes'><enum name='secure'><value>no</value></enum></loader></os>
@@ -33,15 +36,49 @@ def forgotten() -> Iterator[None]:
 
 def test_before_firmware_features() -> None:
     found = features.parse(OLD)
-    assert found == features.Domcaps(frozenset({"vnc"}), frozenset({"vga", "virtio"}), insecure=True)
+    host = HostFeatures(
+        graphics=frozenset({"vnc"}),
+        video=frozenset({"vga", "virtio"}),
+        tpm_backends=frozenset({"passthrough"}),
+        sev=False,
+    )
+    assert found == features.Domcaps(host, insecure=True)
 
 
 def test_with_firmware_features() -> None:
-    assert features.parse(NEW) == features.Domcaps(tpm=True, passt=True, secure=True)
+    found = features.parse(NEW)
+    assert (found.host.tpm, found.host.passt, found.insecure, found.secure) == (True, True, False, True)
 
 
 def test_nothing() -> None:
-    assert features.parse("<domainCapabilities/>") == features.Domcaps()
+    nothing = features.parse("<domainCapabilities/>")
+    assert nothing == features.Domcaps(replace(features.Domcaps().host, sev=False))
+
+
+DEVICES = """<domainCapabilities><cpu><mode name='host-model'><vendor>AMD</vendor></mode></cpu>
+<memoryBacking><enum name='sourceType'><value>memfd</value></enum></memoryBacking>
+<devices><hostdev><enum name='subsysType'><value>usb</value><value>pci</value></enum><enum name='pciBackend'/></hostdev>
+<rng><enum name='backendModel'><value>random</value></enum></rng></devices>
+<features><sev supported='yes'/></features></domainCapabilities>"""
+
+
+def test_devices() -> None:
+    host = features.parse(DEVICES).host
+    assert (host.vendor, host.memory_sources, host.sev) == ("AMD", frozenset({"memfd"}), True)
+    assert host.hostdevs == frozenset({"usb", "mdev"})  # the host passes no PCI on
+    assert host.rng_backends == frozenset({"random"}) and host.rng_models is None
+    passes = DEVICES.replace("<enum name='pciBackend'/>", "<enum name='pciBackend'><value>vfio</value></enum>")
+    assert "pci" in (features.parse(passes).host.hostdevs or ())
+
+
+def test_virtiofs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(features, "VHOST_USER", (str(tmp_path),))
+    monkeypatch.setattr(features, "which", lambda program: None)
+    assert "from 10.0 on" in (features.virtiofs_problem("qemu:///session", (9, 0)) or "")
+    assert "not installed" in (features.virtiofs_problem("qemu:///system", (9, 0)) or "")
+    assert features.virtiofs_problem("qemu+ssh://host/system", (9, 0)) is None
+    (tmp_path / "50-virtiofsd.json").touch()
+    assert features.virtiofs_problem("qemu:///session", (10, 0)) is None
 
 
 @pytest.mark.parametrize(
