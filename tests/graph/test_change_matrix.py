@@ -49,6 +49,8 @@ CHANGES: dict[str, tuple[Any, frozenset[str]]] = {
     "network.mode": ("nat", NOTHING),
     "network.model": ("e1000", NOTHING),
     "network.bridge": ("br0", NOTHING),
+    "network.network": ("lab", NOTHING),
+    "network.dev": ("eth0", NOTHING),
     "network.mac": ("52:54:00:00:00:01", NOTHING),
     "network.port_forwards": (["8080:80"], NOTHING),
     "ssh.user": ("other", SEED),
@@ -174,8 +176,8 @@ def changed(vm: dict[str, Any], path: str, value: Any, places: Mapping[str, str]
     match path:
         case "source.checksum.value":
             vm["source"]["checksum"]["type"] = "sha256"
-        case "network.bridge":
-            vm["network"]["mode"] = "bridge"
+        case "network.bridge" | "network.network" | "network.dev":
+            vm["network"]["mode"] = {"network.dev": "direct"}.get(path, last)
         case "cloud_init.network.version" | "cloud_init.network.config":
             vm["cloud_init"]["network"] = {
                 last: value,
