@@ -171,6 +171,8 @@ def _nic(vm: VmSpec, record: Record, forwards: Sequence[PortForward], capabiliti
         mode=vm.network.mode,
         model=vm.network.model,
         bridge=vm.network.bridge,
+        network=vm.network.network,
+        dev=vm.network.dev,
         forwards=tuple(forwards),
         stack="passt" if capabilities.passt else "slirp",
     )

@@ -10,7 +10,7 @@ from ovtasks.instance import ports
 from ovtasks.instance.assemble import assemble, wanted_ports
 from ovtasks.instance.backend import backend
 from ovtasks.instance.choice import choose
-from ovtasks.instance.create import key_choice
+from ovtasks.instance.create import key_choice, written_mac
 from ovtasks.instance.find import look
 from ovtasks.instance.pending import satisfied
 from ovtasks.instance.power import status
@@ -39,18 +39,19 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
     :raises OvError: the backend cannot be asked, or the spec asks for what it or this host lacks.
     """
     record = look(vm.name, instance)
+    mac = written_mac(vm, instance)
     notes: list[str] = []
     if record is None:
         if kind is None or vm.backend not in {"auto", kind}:
             chosen = choose(vm).backend
-            record = new_record(vm.name, instance, project, chosen.kind, chosen.place(), vm.network.mac)
+            record = new_record(vm.name, instance, project, chosen.kind, chosen.place(), mac)
         else:
-            record = new_record(vm.name, instance, project, kind, backend(kind).place(), vm.network.mac)
+            record = new_record(vm.name, instance, project, kind, backend(kind).place(), mac)
         notes.append(f"{record.words} is not created yet")
         forwards = ports.preview(record.domain, wanted_ports(vm, instance), project=project)
     else:
-        if vm.network.mac:
-            record = replace(record, mac=vm.network.mac)
+        if mac:
+            record = replace(record, mac=mac)
         forwards = record.forwards
         if not satisfied(wants := wanted_ports(vm, instance), forwards) and not status(record).active:
             forwards = ports.preview(record.domain, wants, project=record.project)

@@ -160,9 +160,11 @@ def _network(machine: Machine, host: QemuFeatures) -> Iterator[str]:
             raise InputError("network.port_forwards: a bridged VM has an address of its own", hint="remove them")
         yield from ("-netdev", option("bridge", id="net0", br=nic.bridge or "br0"))
     else:
+        what = "is libvirt's way to a card of the host" if nic.mode == "direct" else "is a network of libvirt"
         raise InputError(
-            f"network.mode: {nic.mode} is a network of libvirt, which the backend qemu cannot join",
+            f"network.mode: {nic.mode} {what}, which the backend qemu has not",
             hint="backend: libvirt, or mode: user or bridge",
+            field=("network", "mode"),
         )
     # No romfile: a VM without a bootable disk shall say so instead of asking the network for minutes.
     model = _MODELS.get(nic.model, nic.model)

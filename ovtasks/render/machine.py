@@ -35,7 +35,8 @@ class Boot:
 
 @dataclass(frozen=True)
 class Nic:
-    """The first network card. ``bridge`` is the host's bridge (mode bridge) or libvirt's network (nat, network).
+    """The first network card. ``bridge`` is the host's bridge (mode bridge), ``network`` libvirt's network (nat,
+    network), ``dev`` the host's card (direct).
 
     ``forwards`` include SSH's. ``stack`` is who forwards in mode user: ``passt`` or ``slirp`` (QEMU's own).
     """
@@ -44,6 +45,8 @@ class Nic:
     mode: str = "user"
     model: str = "virtio-net-pci"
     bridge: str | None = None
+    network: str | None = None
+    dev: str | None = None
     forwards: tuple[PortForward, ...] = ()
     stack: str = "slirp"
 

@@ -156,7 +156,9 @@ def _words(text: str | list[str]) -> tuple[str, ...]:
 
 def _network(data: Data) -> Network:
     forwards = tuple(PortForward(*parse_forward(item)) for item in data.get("port_forwards", ()))
-    given = _given(data, "mode", "model", "bridge")
+    given = _given(data, "mode", "model", "bridge", "network", "dev")
+    if given.get("mode") in {"nat", "network"} and "bridge" in given:
+        given["network"] = given.pop("bridge")
     return Network(**given, mac=data["mac"].lower() if "mac" in data else None, port_forwards=forwards)
 
 

@@ -121,9 +121,13 @@ class PortForward:
 
 @dataclass(frozen=True)
 class Network:
+    """``bridge`` is for mode bridge, ``network`` (None: ``default``) for nat and network, ``dev`` for direct."""
+
     mode: str = "user"
     model: str = "virtio-net-pci"
     bridge: str | None = None
+    network: str | None = None
+    dev: str | None = None
     mac: str | None = None
     port_forwards: tuple[PortForward, ...] = ()
 

@@ -20,7 +20,7 @@ from ovtasks.sources.bootc import Bootc
 from ovtasks.sources.cloud_image import CloudImage
 from ovtasks.spec.load import load_project
 from ovtasks.spec.model import Project
-from tests.spec.test_build import BRIDGE, VALUES, put
+from tests.spec.test_build import MODES, VALUES, put
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPUKNVhYYDLU14NQxYBZrLcAz2dRRzQ8RSYVHxS1fsL3 me"
 CLOUD: dict[str, Any] = {"kind": "cloud_image", "url": "https://example.org/a.qcow2", "base_user": "core"}
@@ -29,7 +29,7 @@ BOOTC: dict[str, Any] = {"kind": "bootc", "image": "quay.io/example/os:1", "base
 ROLES = {"install": "disk", "convert": "disk"}
 # What only one kind has by its nature.
 OWN = {"ssh.key_injection.install"}
-VALUE = {**VALUES, "network.bridge": "br0", "ssh.key_source": "{key}", "backend": "qemu"}
+VALUE = {**VALUES, **MODES, "ssh.key_source": "{key}", "backend": "qemu"}
 
 
 def effects(project: Project) -> dict[str, object]:
@@ -61,7 +61,7 @@ def changed(folder: Path, source: Mapping[str, Any], field: str) -> set[str]:
     if field == "ssh.key_source":
         values = str(folder / "key.pub")
         Path(values).write_text(KEY, encoding="utf-8")
-    other = {**base, "network": BRIDGE} if field == "network.bridge" else put(base, field, values)
+    other = {**base, "network": values} if field in MODES else put(base, field, values)
     found = []
     for data in (base, other):
         (folder / "vms.yml").write_text(yaml.safe_dump({"vms": {"a": data}}), encoding="utf-8")

@@ -83,7 +83,8 @@ def test_forwards() -> None:
     ("nic", "message"),
     [
         (Nic(MAC, mode="nat"), "network.mode: nat is a network of libvirt"),
-        (Nic(MAC, mode="network", bridge="lab"), "network.mode: network is a network of libvirt"),
+        (Nic(MAC, mode="network", network="lab"), "network.mode: network is a network of libvirt"),
+        (Nic(MAC, mode="direct", dev="eth0"), "network.mode: direct is libvirt's way to a card of the host"),
         (Nic(MAC, forwards=(PortForward(1, 2, address="::1"),)), "cannot listen on ::1"),
         (Nic(MAC, mode="bridge", forwards=FORWARDS), "a bridged VM has an address of its own"),
         (Nic(MAC, model="ne3k"), "this QEMU has no device ne3k"),

@@ -110,7 +110,7 @@ VM_ERRORS = [
     ("firmware: uefi", "vms.a.firmware must be one of bios, uefi-insecure, uefi-secure, not 'uefi'", "uefi-", 4, 15),
     ("firmware: BIOS", "not 'BIOS'", "did you mean 'bios'?", 4, 15),
     ("firmware: zzz", "must be one of", None, 4, 15),
-    ("network: {mode: usr}", "must be one of user, bridge, nat, network, not 'usr'", "'user'", 4, 21),
+    ("network: {mode: usr}", "must be one of user, bridge, nat, network, direct, not 'usr'", "'user'", 4, 21),
     ("backend: kvm", "must be one of auto, libvirt, qemu", None, 4, 14),
     ("accel: hvf", "must be one of auto, kvm, tcg", None, 4, 12),
     ("ssh: {key_injection: {smbios: 1}}", "must be one of auto, enabled, disabled, not '1'", None, 4, 35),

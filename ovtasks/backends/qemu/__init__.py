@@ -7,6 +7,7 @@ what its emulated TPM remembers. The command line is rendered anew at every star
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
@@ -19,7 +20,8 @@ from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, co
 from ovtasks.backends.qemu.start import launch, sweep
 from ovtasks.backends.qemu.status import DEFINITION
 from ovtasks.errors import InputError, OvError
-from ovtasks.host import accel, vsock
+from ovtasks.host import accel, lan, vsock
+from ovtasks.host.bridge import check_bridge
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.packages import package_hint
 from ovtasks.instance.backend import Capabilities, Handle, Status
@@ -36,6 +38,7 @@ from ovtasks.render.argv import (
 from ovtasks.render.machine import Machine
 
 LOCK = "qemu.lock"
+_MAC = re.compile(r"\bmac=([0-9a-f:]{17})")
 GRACE = 20.0
 """Seconds that QEMU gets to write its buffers to the disk before it is killed."""
 
@@ -71,6 +74,8 @@ class Qemu:
             return None
 
     def define(self, handle: Handle, machine: Machine) -> None:
+        if machine.nic.mode == "bridge":
+            check_bridge(machine.nic.bridge or "")
         write_atomic(handle.directory / DEFINITION, self.render(machine), mode=0o600)
 
     def undefine(self, handle: Handle) -> None:
@@ -130,13 +135,10 @@ class Qemu:
         running = _find(handle)
         if running is None:
             return ()
-        try:
-            with connect(handle.sockets / STATUS_SOCKET, running.pid, agent.DEADLINE) as qmp:
-                device = _chardev(qmp, AGENT_CHANNEL)
-        except (NoQmpError, SilentError, QmpError):
-            return ()
-        # the guest's side of the port is open only while an agent runs
-        return agent.addresses(handle.sockets / AGENT_SOCKET) if device.get("frontend-open") is True else ()
+        macs = _MAC.findall(self.defined(handle) or "")
+        if _agent_runs(handle, running) and (found := agent.addresses(handle.sockets / AGENT_SOCKET, macs)):
+            return found
+        return tuple(address for mac in macs for address in lan.addresses(mac))
 
 
 def _words(machine: Machine) -> list[str]:
@@ -162,6 +164,15 @@ def _running(handle: Handle) -> Process:
     if found is None:
         raise OvError(f"{handle.domain} is not running", hint="ov vm start")
     return found
+
+
+def _agent_runs(handle: Handle, running: Process) -> bool:
+    """The guest's side of its port is open only while an agent runs."""
+    try:
+        with connect(handle.sockets / STATUS_SOCKET, running.pid, agent.DEADLINE) as qmp:
+            return _chardev(qmp, AGENT_CHANNEL).get("frontend-open") is True
+    except (NoQmpError, SilentError, QmpError):
+        return False
 
 
 def _free(qmp: Qmp) -> bool:

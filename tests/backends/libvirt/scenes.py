@@ -373,9 +373,20 @@ def start_errors() -> None:
         second.define()
         refused(second.start, "another process uses the disk", str(vm.machine.disk))
         DRIVER.power_off(vm.handle)
-        networked = vm.changed(nic=Nic("52:54:00:00:00:01", mode="network", bridge="nowhere"))
-        networked.define()
-        refused(networked.start, "no active network nowhere", "virsh net-start")
+
+
+def networks() -> None:
+    """What a session cannot give a card is told before the VM is defined."""
+    mac = "52:54:00:00:00:01"
+    with guest("networks") as vm:
+        for nic, words in (
+            (Nic(mac, mode="network", network="nowhere"), ("has no network nowhere", "mode: user", "qemu:///system")),
+            (Nic(mac, mode="nat"), ("has no network default", "a session has no networks of its own")),
+            (Nic(mac, mode="bridge", bridge="nosuchbr"), ("nosuchbr does not exist", "ip link add nosuchbr")),
+            (Nic(mac, mode="direct", dev="eth0"), ("a libvirt session has not", "qemu:///system")),
+        ):
+            refused(vm.changed(nic=nic).define, *words)
+            assert vm.state == State.UNDEFINED.value
 
 
 def many() -> None:
@@ -438,6 +449,7 @@ ALL = (
     "saved",
     "two_at_once",
     "start_errors",
+    "networks",
     "many",
 )
 

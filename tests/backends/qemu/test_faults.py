@@ -97,6 +97,8 @@ def test_more_memory_than_there_is(vm: Vm) -> None:
 def test_no_such_bridge(vm: Vm) -> None:
     error = failing(vm, nic=Nic(MAC, mode="bridge", bridge="nosuchbridge"))
     assert "nosuchbridge" in error.message
+    with pytest.raises(InputError, match="nosuchbridge does not exist"):
+        vm.backend.define(vm.handle, vm.machine)
 
 
 @pytest.mark.parametrize(
