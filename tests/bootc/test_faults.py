@@ -166,8 +166,8 @@ def small(place: Path, room: Room) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def full(bench: Bench, left: int = 0) -> Iterator[None]:
-    """No space but ``left`` bytes in the project's file system."""
+def full(bench: Bench, left: int = 4 * MiB) -> Iterator[None]:
+    """Little space but ``left`` bytes in the project's file system."""
     filler = bench.root / "filler"
     free = os.statvfs(bench.root)
     with filler.open("wb") as file:
