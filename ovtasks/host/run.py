@@ -269,10 +269,14 @@ def _communicate(
     if process.stdin is not None:
         with process.stdin:
             process.stdin.write(stdin or b"")
-    _watched(process.wait, timeout, watch)
+    _watched(process.wait, timeout, watch or _nothing)
     for reader in readers:
         reader.join()
     return "\n".join(texts[0]), "\n".join(texts[1])
+
+
+def _nothing() -> None:
+    """In a watcher's place: a wait without end holds a lock that who ends the child in a signal's handler needs."""
 
 
 def _feed(pipe: IO[bytes], data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from pathlib import Path
 from ovtasks.host.run import run
 from tests.bootc.room import Room
 
-# What podman itself keeps in a room: its own folders bound to themselves, and whether it has looked for leftovers.
-PODMANS = ("/var/lib/containers/storage/overlay", "/run/")
+# Where a mount of ours can be; podman binds its own folder to itself, and keeps it so.
+PLACES = ("/var/lib/containers", "/run/bootc")
+PODMANS = "/var/lib/containers/storage/overlay"
 SECONDS = 3.0  # for processes that are ending
 NAMES = (".part", ".running", ".link", ".raw")
 
@@ -40,9 +42,9 @@ class Before:
 
     def loops_left(self) -> Iterator[tuple[str, str]]:
         """New loop devices on files of this test, or on files that are gone."""
-        inodes = {str(path.stat().st_ino) for path in self.folder.rglob("*") if path.is_file()}
-        for device, (file, inode) in loop_devices().items():
-            if device not in self.loops and (inode in inodes or "(deleted)" in file):
+        files = {identity(path) for path in self.folder.rglob("*") if path.is_file()}
+        for device, (file, known) in loop_devices().items():
+            if device not in self.loops and (known in files or "(deleted)" in file):
                 yield device, file
 
     def nothing_is_left(self) -> None:
@@ -56,7 +58,8 @@ class Before:
         assert not left
 
     def _mounts(self) -> set[str]:
-        return {place for place in self.room.mounts() if not place.startswith(PODMANS)}
+        ours = (*PLACES, str(self.folder))
+        return {place for place in self.room.mounts() if place.startswith(ours) and place != PODMANS}
 
     def _files(self, raw: bool) -> Iterator[Path]:
         for path in self.folder.rglob("*"):
@@ -69,8 +72,17 @@ def before(room: Room, folder: Path) -> Before:
     return Before(room, folder, frozenset(loop_devices()), frozenset(room.mounts()))
 
 
+def identity(path: Path) -> str:
+    """Of a file, as losetup writes it."""
+    stat = path.stat()
+    return f"{os.major(stat.st_dev)}:{os.minor(stat.st_dev)} {stat.st_ino}"
+
+
 def loop_devices() -> dict[str, tuple[str, str]]:
-    """File (as the kernel names it) and inode by device."""
-    text = run(["losetup", "--json", "--list", "--output", "NAME,BACK-FILE,BACK-INO"]).stdout
+    """The file's name (the kernel's) and :func:`identity` by device."""
+    text = run(["losetup", "--json", "--list", "--output", "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN"]).stdout
     devices = json.loads(text)["loopdevices"] if text.strip() else []
-    return {device["name"]: (str(device["back-file"]), str(device["back-ino"])) for device in devices}
+    return {
+        device["name"]: (str(device["back-file"]), f"{device['back-maj:min'].strip()} {device['back-ino']}")
+        for device in devices
+    }

@@ -151,7 +151,7 @@ def open_room(folder: Path) -> Iterator[Room]:
     """A room over ``folder``, whose subfolder ``containers`` may hold a storage already."""
     (folder / "containers").mkdir(parents=True, exist_ok=True)
     _write_settings(folder / "etc")
-    words = ["unshare", "--fork", "--pid", "--mount", "--mount-proc", "--propagation=private", "--kill-child=KILL"]
+    words = ["unshare", "--fork", "--pid", "--mount", "--mount-proc", "--propagation=slave", "--kill-child=KILL"]
     with subprocess.Popen(
         [str(require("setpriv")), "--pdeathsig", "KILL", "--", *words, "sh", "-c", INIT, "sh", str(folder)],
         stdin=subprocess.PIPE,

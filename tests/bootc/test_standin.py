@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,8 +17,9 @@ from ovtasks.images.partitions import bootable
 from ovtasks.instance.keys import generate_key_pair
 from ovtasks.render.smbios import qemu_value, ssh_credentials
 from tests.boot.qemu import BOOT_DEADLINE, Guest, boot
+from tests.bootc.disk import aleph, cat, entry, filesystem, origin, partitions
 from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_for, wait_paused
-from tests.bootc.leftovers import loop_devices
+from tests.bootc.leftovers import identity, loop_devices
 from tests.bootc.room import inner_pid
 from tests.bootc.root import USER
 
@@ -184,7 +184,7 @@ def test_configuration_of_the_image(clean_lab: Lab, disk: Path) -> None:
     assert known == {"root-fs-type": "ext4", "block": ["direct"], "filesystem": {"root": {"type": "ext4"}}}
     assert json.loads(clean_lab.bootc("install", "print-configuration").stdout)["filesystem"] is None
     clean_lab.install(*LOOPBACK[:2], "--karg=debug", "--karg-delete=nosmt", DISK, image=image)
-    assert entry_options(disk) == f"root=UUID={filesystem(disk)['UUID']} rw quiet debug"
+    assert entry(disk, "options") == f"root=UUID={filesystem(disk)['UUID']} rw quiet debug"
 
 
 def test_generic_image_is_implied(clean_lab: Lab, disk: Path) -> None:
@@ -223,16 +223,15 @@ def test_what_is_on_the_disk(clean_lab: Lab, disk: Path) -> None:
     done = clean_lab.install(*words, "--target-imgref=r.example/os:1", DISK)
     assert done.stdout.startswith("Installing image: docker://r.example/os:1\n")
     root = f"root=UUID={filesystem(disk)['UUID']} rw"
-    assert entry_options(disk) == f"{root} console=ttyS0 quiet"
+    assert entry(disk, "options") == f"{root} console=ttyS0 quiet"
     line = cat(disk, "/etc/tmpfiles.d/bootc-root-ssh.conf").split()
     assert line[:-1] == ["f~", "/root/.ssh/authorized_keys", "600", "root", "root", "-"]
     assert base64.b64decode(line[-1]).decode() == KEY
-    aleph = json.loads(cat(disk, "/.bootc-aleph.json"))
-    assert (aleph["image"], aleph["target-image"]) == ("localhost/standin:latest", "r.example/os:1")
-    assert f"Digest: {aleph['digest']}" in done.stdout
-    assert (aleph["selinux"], aleph["labels"]["containers.bootc"]) == ("disabled", "1")
-    origin = f"/ostree/deploy/default/deploy/{aleph['digest'].removeprefix('sha256:')}.0.origin"
-    assert cat(disk, origin) == "[origin]\ncontainer-image-reference=ostree-unverified-registry:r.example/os:1\n"
+    known = aleph(disk)
+    assert (known["image"], known["target-image"]) == ("localhost/standin:latest", "r.example/os:1")
+    assert f"Digest: {known['digest']}" in done.stdout
+    assert (known["selinux"], known["labels"]["containers.bootc"]) == ("disabled", "1")
+    assert origin(disk) == "ostree-unverified-registry:r.example/os:1"
     refused = clean_lab.install(*LOOPBACK, DISK, code=1).stderr
     assert re.fullmatch(
         rf"{DISK_ERROR}Creating rootfs: Detected existing partitions on /dev/loop\d+; "
@@ -247,8 +246,9 @@ def test_what_is_on_the_disk(clean_lab: Lab, disk: Path) -> None:
         "--disable-selinux",
     )
     assert clean_lab.install(*LOOPBACK, *more, DISK).stdout.startswith("Installing image: oci-archive:/os.tar\n")
-    aleph = json.loads(cat(disk, "/.bootc-aleph.json"))
-    assert (aleph["selinux"], aleph["target-image"]) == ("force-target-disabled", "/os.tar")
+    known = aleph(disk)
+    assert (known["selinux"], known["target-image"]) == ("force-target-disabled", "/os.tar")
+    assert origin(disk) == "ostree-unverified-image:oci-archive:/os.tar"
     assert not cat(disk, "/etc/tmpfiles.d/bootc-root-ssh.conf")
 
 
@@ -276,11 +276,11 @@ def test_boots_under_bios(clean_lab: Lab, disk: Path, tmp_path: Path) -> None:
     with boot(disk, None, tmp_path / "guest", more=words) as guest:
         guest.wait_ssh_banner()
         question = "id -un; cat /sysroot/.bootc-aleph.json; echo; systemctl --failed --plain --no-legend | wc -l"
-        who, aleph, failed = ssh(guest, key, "root", question).splitlines()
-        assert (who, json.loads(aleph)["target-image"], failed) == ("root", "r.example/os:1", "0")
+        who, known, failed = ssh(guest, key, "root", question).splitlines()
+        assert (who, json.loads(known)["target-image"], failed) == ("root", "r.example/os:1", "0")
         assert ssh(guest, key, USER, "id -un; cat /proc/cmdline").splitlines() == [
             USER,
-            f"BOOT_IMAGE=/boot/{kernel(disk)} {entry_options(disk)}",
+            f"BOOT_IMAGE={entry(disk, 'linux')} {entry(disk, 'options')}",
         ]
 
 
@@ -308,7 +308,7 @@ def test_a_signal_ends_it_and_its_loop_device(
     control(clean_lab.room, f"pause {stage}")
     process = clean_lab.room.popen(*clean_lab.words(STANDIN, "bootc", "install", "to-disk", *LOOPBACK, DISK))
     wait_paused(clean_lab.room, process)
-    assert str(disk.stat().st_ino) in [inode for _, inode in loop_devices().values()]
+    assert identity(disk) in [known for _, known in loop_devices().values()]
     os.kill(inner_pid(process), number)
     process.communicate(timeout=30)
     assert process.returncode == status
@@ -335,38 +335,5 @@ def test_removed_container_leaves_its_loop_device(clean_lab: Lab, disk: Path) ->
     wait_paused(clean_lab.room, process)
     clean_lab.room.podman("rm", "--force", "--time=0", "installer")
     process.communicate(timeout=30)
-    inode = str(disk.stat().st_ino)
-    (device,) = [name for name, (_, number) in loop_devices().items() if number == inode]
+    (device,) = [name for name, (_, known) in loop_devices().items() if known == identity(disk)]
     run(["losetup", "--detach", device])
-
-
-def partitions(disk: Path) -> list[dict[str, Any]]:
-    table: list[dict[str, Any]] = json.loads(run(["sfdisk", "--json", disk]).stdout)["partitiontable"]["partitions"]
-    return table
-
-
-def offset(disk: Path) -> int:
-    """Of the root file system, in bytes."""
-    return int(partitions(disk)[-1]["start"]) * 512
-
-
-def filesystem(disk: Path) -> dict[str, str]:
-    """What blkid says of the root file system."""
-    said = run(["blkid", "--probe", "--output", "export", "--offset", str(offset(disk)), disk]).stdout
-    return dict(line.split("=", 1) for line in said.splitlines())
-
-
-def cat(disk: Path, path: str) -> str:
-    """A file of an ext4 root file system; empty: it is not there."""
-    return run(["debugfs", "-R", f"cat {path}", f"{disk}?offset={offset(disk)}"]).stdout
-
-
-def kernel(disk: Path) -> str:
-    entry = cat(disk, "/boot/loader/entries/ostree-1.conf")
-    return next(line.rpartition("/")[2] for line in entry.splitlines() if line.startswith("linux "))
-
-
-def entry_options(disk: Path) -> str:
-    """The kernel's command line."""
-    entry = cat(disk, "/boot/loader/entries/ostree-1.conf")
-    return next(line.removeprefix("options ") for line in entry.splitlines() if line.startswith("options "))
