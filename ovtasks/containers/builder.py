@@ -110,7 +110,7 @@ class Workshop:
         :raises OvError: it cannot be had.
         """
         try:
-            self._work(["pull", f"--tls-verify={str(tls_verify).lower()}", reference], watch=self._show_bytes)
+            self._work(["pull", *_tls(tls_verify), reference], watch=self._show_bytes)
         except CommandError as e:
             raise explain(e, f"{reference} cannot be pulled") from e
 
@@ -122,7 +122,7 @@ class Workshop:
         id_file = self.folder / "id"
         words = ["build", "--file", str(context.containerfile), "--tag", name, "--iidfile", str(id_file)]
         words += ["--label", f"{LABEL}={image.name}", "--secret", f"id={self.mark},src=/dev/null"]
-        words += [f"--tls-verify={str(image.tls_verify).lower()}", *([] if pull else ["--pull=never"])]
+        words += [*_tls(image.tls_verify), *([] if pull else ["--pull=never"])]
         for key, value in image.build_args.items():
             words += ["--build-arg", f"{key}={value}"]
         words += ["--target", image.target] if image.target else []
@@ -243,3 +243,8 @@ class Workshop:
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.folder.exists():
             run([*self._as_owner(), "rm", "-rf", "--one-file-system", str(self.folder)])
+
+
+def _tls(verify: bool) -> list[str]:
+    """Only what is asked for: to say ``true`` would overrule what registries.conf permits."""
+    return [] if verify else ["--tls-verify=false"]

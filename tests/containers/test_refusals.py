@@ -15,6 +15,7 @@ WHERE = Where("vms.yml", 2, 3)
 HEAD = "error: Installing to disk: "
 FULL = "The container must be executed with full privileges (e.g. --privileged flag)"
 ROOTLESS = "/proc/1 is owned by 65534, not zero; this command must be run in the root user namespace"
+LATE = "tar: ./usr/lib/grub/loopback.mod: Cannot open: No such file or directory"
 PARTITIONS = "Creating rootfs: Detected existing partitions on /dev/loop0; use e.g. `wipefs` or --wipe"
 
 # What bootc says → what we say, the next step, whose fault it is (exit code).
@@ -35,6 +36,7 @@ INSTALLER = [
     (f"{PARTITIONS} if you intend to overwrite", "has partitions already", "report", EXIT_FAILED),
     ("losetup: cannot find an unused loop device", "no loop device", "modprobe loop", EXIT_FAILED),
     ("tar: usr/lib/x: Cannot write: No space left on device", "does not fit", "disk_size", EXIT_INPUT),
+    (f"tar: y: Cannot mkdir: No space left on device\n{LATE}", "does not fit", "disk_size", EXIT_INPUT),
 ]
 
 

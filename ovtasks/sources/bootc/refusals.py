@@ -72,7 +72,7 @@ KNOWN: tuple[tuple[str, str, str, bool], ...] = (
         True,
     ),
     (
-        r"losetup: .*(?:No such (?:file|device)|cannot find an unused|not permitted)|loop-control|LOOP_CTL",
+        r"(?:losetup:|/dev/loop).*(?:No such (?:file|device)|cannot find an unused|not permitted)|LOOP_CTL",
         "no loop device is to be had",
         "as root: modprobe loop; losetup --list shows those in use",
         False,
