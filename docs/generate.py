@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 SCHEMAS = {"vms": "vm", "image": "image"}
 """Each schema's name and the definition of one entry of its files."""
 PAGES = {"vms": ROOT / "docs" / "vms.md", "image": ROOT / "docs" / "images.md"}
+LIBVIRT_PAGE = ROOT / "docs" / "libvirt.md"
 LIBVIRT_SCHEMA = ROOT / "schemas" / "libvirt.schema.json"
 
 HEAD = """# {name}.yml, field by field
@@ -123,4 +124,7 @@ def _text(value: object) -> str:
 if __name__ == "__main__":
     for name, path in PAGES.items():
         path.write_text(page(name), encoding="utf-8")
+    from docs import libvirt_page
+
     LIBVIRT_SCHEMA.write_text(libvirt_schema(), encoding="utf-8")
+    LIBVIRT_PAGE.write_text(libvirt_page.page(), encoding="utf-8")

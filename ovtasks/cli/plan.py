@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(as_text(statuses, users, everything=args.all))
         for one in creates:
-            sys.stdout.write(f"{one['goal']}: {', '.join(one['changes']) or 'nothing to do'}\n{one['diff']}")
+            sys.stdout.write(f"{one['goal']}: {', '.join(one['changes']) or 'nothing to do'}\n")
+            sys.stdout.writelines(f"  {note}\n" for note in one["notes"])
+            sys.stdout.write(one["diff"])
     stale = any(status.state is State.RUN for status in statuses) or any(one["changes"] for one in creates)
     return EXIT_STALE if stale and args.exit_code else EXIT_DONE
 
@@ -55,6 +57,7 @@ class Create(TypedDict):
 
     goal: str
     changes: list[str]
+    notes: list[str]
     diff: str
 
 
@@ -71,7 +74,7 @@ def _creates(graph: Graph, args: argparse.Namespace) -> list[Create]:
         changes = list(found.changes)
         if verb == "create" and not found.running and not changes:
             changes = ["start"]
-        creates.append({"goal": word, "changes": changes, "diff": found.diff})
+        creates.append({"goal": word, "changes": changes, "notes": [*found.notes], "diff": found.diff})
     return creates
 
 

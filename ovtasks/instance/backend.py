@@ -95,6 +95,9 @@ class Backend(Protocol):
         :raises InputError: the spec asks for what this backend or this host lacks; the field is named.
         """
 
+    def notes(self, machine: Machine) -> tuple[str, ...]:
+        """What :meth:`render` adds because other fields of the spec need it, in words for people."""
+
     def defined(self, handle: Handle) -> str | None:
         """The definition in place, as :meth:`render` made it (None: there is none, or someone else changed it)."""
 

@@ -96,7 +96,7 @@ def create(
         record.save()
         write_access(record)
         with located(vm):
-            _define(driver, record, machine, running, changes)
+            _define(driver, record, machine, running, changes, progress)
         if options.start and not running:
             record = start_machine(record, machine, progress)
             changes.append("started")
@@ -219,12 +219,16 @@ def _ports(vm: VmSpec, record: Record, running: bool, progress: Progress) -> Rec
     return replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None)
 
 
-def _define(driver: Backend, record: Record, machine: Machine, running: bool, changes: list[str]) -> None:
+def _define(
+    driver: Backend, record: Record, machine: Machine, running: bool, changes: list[str], progress: Progress
+) -> None:
     text = driver.render(machine, record.uri)
     same = driver.defined(record.handle) == text
     if not same:
         had = record.folder.machine.exists()
         driver.define(record.handle, machine)
+        for note in driver.notes(machine):
+            progress.note(f"{record.words}: {note}")
         later = ", in effect from its next start" if running else ""
         changes.append(f"definition changed{later}" if had else "defined")
     if not same or load_machine(record.folder.machine) != machine:

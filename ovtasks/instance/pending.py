@@ -20,11 +20,15 @@ from ovtasks.spec.model import PortForward, VmSpec
 
 @dataclass(frozen=True)
 class Pending:
-    """``changes`` are for people; ``diff`` is the definition's, in unified form; ``running``: it runs already."""
+    """``changes`` are for people; ``diff`` is the definition's, in unified form; ``running``: it runs already.
+
+    ``notes`` say what a definition that differs has beyond the spec, because the spec needs it.
+    """
 
     changes: tuple[str, ...] = ()
     diff: str = ""
     running: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None = None) -> Pending:
@@ -63,7 +67,8 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
         old, new = driver.defined(record.handle) or "", driver.render(machine, record.uri)
     if old != new:
         changes.append("definition differs" if old else "not defined")
-    return Pending(tuple(changes), difference(record.domain, old, new), now.active)
+    notes = driver.notes(machine) if old != new else ()
+    return Pending(tuple(changes), difference(record.domain, old, new), now.active, notes)
 
 
 def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:

@@ -18,6 +18,7 @@ from ovtasks.render.libvirt.host import HostFeatures, check
 from ovtasks.render.libvirt.network import arguments
 from ovtasks.render.libvirt.place import ensure, fill, put, sub
 from ovtasks.render.libvirt.read import Read, read_machine
+from ovtasks.render.libvirt.sockets import check_sockets
 from ovtasks.render.libvirt.table import LIBVIRT
 from ovtasks.render.libvirt.tree import items, mapping, value, words
 from ovtasks.render.libvirt.tuning_rows import AFTER_DEVICES, BASEBOARD, SYSINFO, TUNING
@@ -91,6 +92,7 @@ def _completed(machine: Machine, host: HostFeatures) -> Completed:
     for fault in cpu_count_rules(machine.libvirt, machine.cpus):
         raise InputError(fault.message, hint=fault.hint, field=fault.path)
     check(wanted, host, machine.accel)
+    check_sockets(wanted)
     done = complete(machine, wanted)
     for index, item in enumerate(items(mapping(wanted, "devices"), "channels")):
         if value(item, "type") == "spicevmc" and "spice" not in host.graphics:

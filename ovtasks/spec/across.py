@@ -11,6 +11,7 @@ from ovtasks.spec.ports import parse_forward
 from ovtasks.spec.yamlio import Key
 
 Errors = Iterator[InputError]
+MAX_PORT = 65535
 _ANY = frozenset({"0.0.0.0", "::"})
 
 
@@ -35,11 +36,25 @@ def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
             yield host, protocol, address, ("network", "port_forwards", index)
 
 
+def _card_ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
+    """Those of further cards."""
+    place: tuple[Key, ...] = ("libvirt", "devices", "interfaces")
+    for number, card in enumerate(vm.list(*place)):
+        forwards = card.get("port_forwards") if isinstance(card, dict) else None
+        for index, forward in enumerate(forwards if isinstance(forwards, list) else ()):
+            if not isinstance(forward, dict) or not isinstance(first := forward.get("start"), int):
+                continue
+            last = forward.get("end", first)
+            protocol, address = str(forward.get("proto", "tcp")), str(forward.get("address", "127.0.0.1"))
+            for port in range(first, min(last, MAX_PORT) + 1 if isinstance(last, int) else first + 1):
+                yield port, protocol, address, (*place, number, "port_forwards", index)
+
+
 def port_rules(vms: Sequence[DeclaredVm]) -> Errors:
     """One host port leads to one place."""
     taken: dict[tuple[int, str], list[tuple[str, DeclaredVm, tuple[Key, ...]]]] = {}
     for vm in vms:
-        for port, protocol, address, path in _ports(vm):
+        for port, protocol, address, path in (*_ports(vm), *_card_ports(vm)):
             others = taken.setdefault((port, protocol), [])
             for other_address, other, other_path in others:
                 if address == other_address or {address, other_address} & _ANY:

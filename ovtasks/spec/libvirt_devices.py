@@ -153,6 +153,12 @@ def graphics_rules(tree: Tree) -> Faults:
         listeners = item.items("listen") or ([item.block("listen")] if isinstance(listen, dict) else [])
         if isinstance(listen, list) and len(listen) > 1:
             yield item.fault("has several listeners; QEMU has one", "remove the others", "listen", 1)
+        local = {one.text("type") for one in listeners} <= {"socket", "none", None} and not any(
+            one.has("address") or one.has("network") for one in listeners
+        )
+        if item.switch("gl") and kind == "spice" and (not local or (isinstance(listen, str) and listen)):
+            hint = "gl: no, or listen: {type: socket}"
+            yield item.fault("is on, but SPICE passes no OpenGL over networks", hint, "gl")
         for listener in listeners:
             yield from _listener(listener, item)
 

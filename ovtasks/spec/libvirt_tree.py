@@ -58,4 +58,4 @@ class Tree:
         """A fault of this mapping, or of the value ``below`` it."""
         path = (*self.path, *below)
         message = f"{dotted(path)}{'' if problem.startswith(':') else ' '}{problem}"
-        return Fault(path, message, hint, key=bool(below) and below[-1] not in self.value)
+        return Fault(path, message, hint)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from docs.generate import LIBVIRT_SCHEMA, PAGES, libvirt_schema, page
+from docs import libvirt_page
+from docs.generate import LIBVIRT_PAGE, LIBVIRT_SCHEMA, PAGES, libvirt_schema, page
 
 AGAIN = "run: python -m docs.generate"
+
+
+def test_libvirt_reference_is_up_to_date() -> None:
+    assert LIBVIRT_PAGE.read_text(encoding="utf-8") == libvirt_page.page(), "run: python -m docs.generate"
 
 
 @pytest.mark.parametrize("name", PAGES)

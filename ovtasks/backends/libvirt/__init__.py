@@ -52,6 +52,11 @@ class Libvirt:
 
         return domain_xml(machine, host_features(machine.arch, machine.machine, machine.accel, uri))
 
+    def notes(self, machine: Machine) -> tuple[str, ...]:
+        from ovtasks.render.domain import notes
+
+        return notes(machine)
+
     def defined(self, handle: Handle) -> str | None:
         from ovtasks.backends.libvirt.definition import defined
 
@@ -72,7 +77,12 @@ class Libvirt:
     def start(self, handle: Handle, machine: Machine) -> None:
         """What runs is the definition in place, so ``machine`` must be what was defined."""
         from ovtasks.backends.libvirt.power import start
+        from ovtasks.backends.libvirt.session import is_local, uri_of
+        from ovtasks.instance.folder import make_private
+        from ovtasks.render.libvirt.sockets import socket_folders
 
+        if is_local(uri_of(handle.uri)):
+            make_private(socket_folders(machine))
         start(handle)
 
     def shutdown(self, handle: Handle) -> None:

@@ -67,6 +67,9 @@ class Qemu:
     def render(self, machine: Machine, uri: str | None = None) -> str:
         return _text(_words(machine))
 
+    def notes(self, machine: Machine) -> tuple[str, ...]:
+        return ()  # what a field needs has to be written
+
     def defined(self, handle: Handle) -> str | None:
         try:
             return (handle.directory / DEFINITION).read_text(encoding="utf-8")

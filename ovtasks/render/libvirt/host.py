@@ -13,6 +13,7 @@ from ovtasks.render.libvirt.table import LIBVIRT
 from ovtasks.render.libvirt.tree import items, mapping, value
 from ovtasks.spec.explain import dotted
 
+WATCHDOGS: Version = (9, 1)
 Known = frozenset[str] | None
 """The words of an enum of ``domcapabilities``; None: it does not tell."""
 
@@ -161,6 +162,10 @@ def _others(devices: Read, host: HostFeatures) -> Iterator[InputError]:
         kind_ = value(item, "type")
         if kind_ not in {"spicevmc", "spiceport"}:  # these follow from graphics
             yield from _lacking(kind_, host.channels, (*here, "channels", index, "type"), "channel")
+    dogs = items(devices, "watchdog")
+    if len(dogs) > 1 and host.version is not None and host.version < WATCHDOGS:
+        problem = f"is one too many: libvirt takes several from {WATCHDOGS[0]}.{WATCHDOGS[1]} on"
+        yield _error((*here, "watchdog", 1), problem, "remove it, or install a newer libvirt")
     if host.crypto is not None:
         for index, _ in enumerate(items(devices, "crypto")):
             yield from _lacking("virtio", host.crypto, (*here, "crypto", index), "accelerator of cryptography")

@@ -20,7 +20,7 @@ from ovtasks.render.libvirt.schema import schema
 from ovtasks.spec.libvirt_block import expand
 from ovtasks.spec.load import check
 from tests.render.libvirt.hosts import EVERYTHING
-from tests.render.libvirt.walk import Case, Leaf, cases, leaves, machine_of, spec_with, spec_without
+from tests.render.libvirt.walk import Case, Leaf, cases, leaves, machine_of, spec_with, spec_without, spec_wrong
 from tests.render.machines import FOLDER, machine
 from tests.spec.helpers import CLOUD, place, write
 
@@ -154,7 +154,7 @@ def test_every_wrong_value_is_an_error_at_its_place(tmp_path: Path) -> None:
     found = list(wrongs())
     lines, columns = ["vms:"], []
     for number, (leaf, value) in enumerate(found):
-        block = spec_with(leaf, MARK)
+        block = spec_wrong(leaf, MARK)
         text = json.dumps({"source": "S", "libvirt": block}).replace('"S"', CLOUD)
         head, _, tail = text.partition(json.dumps(MARK))
         line = f"  v{number}: {head}{json.dumps(value)}{tail.replace(json.dumps(MARK), json.dumps(value))}"

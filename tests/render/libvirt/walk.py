@@ -30,13 +30,14 @@ class Leaf:
     def name(self) -> str:
         return ".".join(self.steps)
 
-    @property
-    def since(self) -> Version | None:
+    def since_of(self, value: Json) -> Version:
+        """The first libvirt that knows the field with this value; 0.0: all that are supported."""
         blocks = [node.block if isinstance(node, Items) else node for node in self.nodes]
         versions = [block.since for block in blocks if block.since]
-        if isinstance(self.field, Field) and self.field.since:
-            versions.append(self.field.since)
-        return max(versions, default=None)
+        if isinstance(self.field, Field):
+            own = self.field.since_values.get(self.field.kind.parse(value) or "")
+            versions += [version for version in (self.field.since, own) if version]
+        return max(versions, default=(0, 0))
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ class Case:
 
     @property
     def since(self) -> Version:
-        own = self.leaf.field.since_values.get(self.text) if isinstance(self.leaf.field, Field) else None
-        return max(self.leaf.since or (0, 0), own or (0, 0))
+        return self.leaf.since_of(self.value)
 
 
 def machine_of(case: Case) -> Machine:
@@ -90,13 +90,24 @@ def spec_with(leaf: Leaf, value: Json) -> dict[str, Any]:
 def spec_without(leaf: Leaf) -> dict[str, Any]:
     """The same without the field, so that what it does shows."""
     spec = spec_with(leaf, leaf.field.kind.samples[0])
-    *above, last = leaf.steps
+    _parent(spec, leaf).pop(leaf.steps[-1])
+    return spec
+
+
+def spec_wrong(leaf: Leaf, value: Json) -> dict[str, Any]:
+    """The smallest block with a value that the field cannot have."""
+    spec = spec_with(leaf, leaf.field.kind.samples[0])
+    _parent(spec, leaf)[leaf.steps[-1]] = [value] if isinstance(leaf.field, Words) else value
+    return spec
+
+
+def _parent(spec: dict[str, Any], leaf: Leaf) -> dict[str, Any]:
     block: Any = spec
-    for step in above:
+    for step in leaf.steps[:-1]:
         block = block[step]
         block = block[0] if isinstance(block, list) else block
-    block.pop(last)
-    return spec
+    found: dict[str, Any] = block
+    return found
 
 
 def _around(leaf: Leaf, value: Json) -> dict[str, Any]:
@@ -203,7 +214,7 @@ def _disk(item: dict[str, Any]) -> None:
     if item.get("device") == "lun" and item.get("type", "file") == "file":
         item["type"] = "block"
     source = item.setdefault("source", {})
-    _fill(source, DISKS.get(item.get("type", "file"), {}))
+    _fill(source, DISKS[item.get("type", "file")])
     protocol = source.get("protocol")
     if protocol not in {None, "nbd", "rbd"}:
         _fill(source, {"name": "n"})
@@ -222,7 +233,7 @@ def _host_device(item: dict[str, Any]) -> None:
     elif item["type"] == "usb" and ("bus" in source or "device" in source):
         _fill(source, {"bus": 1, "device": 2})
     else:
-        _fill(source, SOURCES.get(item["type"], {}))
+        _fill(source, SOURCES[item["type"]])
     for host in source.get("hosts", ()):
         _fill(host, {"name": "h"})
 

@@ -1,0 +1,111 @@
+"""``docs/libvirt.md``: the reference of the ``libvirt:`` block, from the table in ``ovtasks/render/libvirt``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ovtasks.render.libvirt.field import Block, Field, Items, Node, Only, Version, Words, beside
+from ovtasks.render.libvirt.table import DEVICES, LIBVIRT
+from ovtasks.spec.libvirt_block import OLD_PLACEHOLDERS, PLACEHOLDERS
+
+HEAD = """# The `libvirt:` block, field by field
+
+Made from the table in `ovtasks/render/libvirt` by `python -m docs.generate`; do not edit.
+
+Every field is checked when the file is read: an unknown key, a value that cannot be, fields that contradict each other
+are errors with line and column. What the host lacks is an error when the VM is created. Nothing is silently ignored.
+
+* `[]` means: each item of a list. Places are paths in libvirt's domain XML: `a/b@c` is the attribute `c` of `<b>` in
+  `<a>`; an element that is only there or not ends with `?`.
+* `yes`, `no`, `on`, `off`, `true` and `false` are all taken for each other; numbers may be quoted.
+* Sizes: `2G`, `512M`, `4 MiB`, powers of 1024.
+* Paths are absolute, or begin with a placeholder:
+{placeholders}
+* Everything else that libvirt can do is written as XML: `snippets`, `xml_passthrough`.
+
+Some things follow from others, and `create` and `plan` say so: virtiofs gets shared memory; a `spicevmc` channel, USB
+redirection or smart card gets a SPICE server; `firmware: uefi-secure` turns SMM on; a device with `boot` puts the VM's
+own disk last; `vsock` without `cid` gets one.
+
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    old = {new: spelling for spelling, new in OLD_PLACEHOLDERS.items()}
+    lines = [
+        f"  `{name}` {meaning}" + (f" (also `{old[name]}`)" if name in old else "")
+        for name, meaning in PLACEHOLDERS.items()
+    ]
+    parts = [HEAD.replace("{placeholders}", ";\n".join(f"  *{line[1:]}" for line in lines) + ".")]
+    for name, node in LIBVIRT.fields.items():
+        if node is not DEVICES and not isinstance(node, Field | Words):
+            parts.append(_section(f"libvirt.{name}", node, ""))
+    plain = {name: node for name, node in LIBVIRT.fields.items() if isinstance(node, Field | Words)}
+    parts.insert(1, _table("libvirt", LIBVIRT.doc, _rows(plain, "", "")))
+    emulator = {name: node for name, node in DEVICES.fields.items() if isinstance(node, Field | Words)}
+    parts.append(_table("libvirt.devices", DEVICES.doc, _rows(emulator, "", "devices")))
+    for name, node in DEVICES.fields.items():
+        if not isinstance(node, Field | Words):
+            parts.append(_section(f"libvirt.devices.{name}", node, "devices"))
+    return "".join(parts).rstrip() + "\n"
+
+
+def _section(title: str, node: Block | Items, place: str) -> str:
+    block = node.block if isinstance(node, Items) else node
+    below = "/".join(part for part in (place, block.at) if part)
+    text = f"{block.doc} XML: `{below}`." + _limits(node)
+    return _table(f"{title}[]" if isinstance(node, Items) else title, text, _rows(block.fields, "", ""))
+
+
+def _table(title: str, text: str, rows: Iterator[str]) -> str:
+    head = ["| field | value | default | place | meaning |", "|---|---|---|---|---|"]
+    return "\n".join([f"## {title}", "", text, "", *head, *rows, "", ""])
+
+
+def _rows(fields: Mapping[str, Node], prefix: str, place: str) -> Iterator[str]:
+    for name, node in fields.items():
+        path = f"{prefix}{name}"
+        if isinstance(node, Field | Words):
+            yield _row(path, node, place)
+            continue
+        block = node.block if isinstance(node, Items) else node
+        kind = ("list; an item may be one text" if node.short else "list") if isinstance(node, Items) else "mapping"
+        below = "/".join(part for part in (place, block.at) if part)
+        yield _line(path, kind, "", below, block.doc + _limits(node))
+        yield from _rows(block.fields, f"{path}[]." if isinstance(node, Items) else f"{path}.", below)
+
+
+def _row(path: str, node: Field | Words, place: str) -> str:
+    at = node.at if node.at.startswith("@") or not place or not node.at else f"/{node.at}"
+    values = ", ".join(f"`{value}`" for value in node.kind.values) or node.kind.words
+    if node.kind.other:
+        values += "; also " + ", ".join(f"`{word}`" for word in node.kind.other)
+    if isinstance(node, Words):
+        return _line(path, f"list: {values}", "", place + at, node.doc + _limits(node))
+    default = node.default or node.assumed
+    more = "".join(f" `{value}`: {_version(since)}." for value, since in node.since_values.items())
+    doc = ("**Required.** " if node.required else "") + node.doc + _limits(node) + more
+    return _line(path, values, f"`{default}`" if default else "", place + at, doc)
+
+
+def _limits(node: Node) -> str:
+    only, needs = beside(node)
+    since = node.block.since if isinstance(node, Items) else None if isinstance(node, Words) else node.since
+    words = _only(only)
+    if needs:
+        words += f" Needs {', '.join(f'`{name}`' for name in needs)}."
+    return words + (f" From {_version(since)} on." if since else "")
+
+
+def _only(only: Only) -> str:
+    return "".join(f" With `{key}`: {', '.join(f'`{value}`' for value in values)}." for key, values in only.items())
+
+
+def _version(version: Version) -> str:
+    return f"libvirt {version[0]}.{version[1]}"
+
+
+def _line(path: str, value: str, default: str, place: str, meaning: str) -> str:
+    cells = [f"`{path}`", value, default, f"`{place}`" if place else "", meaning]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
