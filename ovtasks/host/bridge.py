@@ -20,6 +20,8 @@ HELPERS = tuple(
     for folder in ("/usr/lib/qemu", "/usr/libexec", "/usr/libexec/qemu-kvm", "/usr/lib", "/usr/local/libexec")
 )
 RULES = (Path("/etc/qemu/bridge.conf"), Path("/etc/qemu-kvm/bridge.conf"))
+TUN = Path("/dev/net/tun")
+"""udev's own rules make it everybody's: what it may be used for, others decide."""
 _FIELD = ("network", "bridge")
 
 
@@ -35,6 +37,10 @@ def check_bridge(name: str, *, helper: bool = True) -> None:
         what = "is no bridge" if (NETWORK / name).exists() else "does not exist"
         raise InputError(f"network.bridge: {name} {what}", hint=hint, field=_FIELD)
     if helper:
+        if not os.access(TUN, os.R_OK | os.W_OK):
+            what = "may not be opened by this user" if TUN.exists() else "does not exist"
+            hint = f"as root: {f'chmod 0666 {TUN}' if TUN.exists() else 'modprobe tun'}; or network.mode: user"
+            raise OvError(f"the bridge {name} needs {TUN}, which {what}", hint=hint)
         _check_helper(name)
         _check_rules(name)
 

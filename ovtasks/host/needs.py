@@ -40,7 +40,9 @@ TEST = (
     *("libvirtd", "libvirt-qemu", "virsh", "ssh-keyscan", "sshd", "swtpm", "swtpm_setup", "tmux", "useradd"),
     *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpg-agent", "gpgv", "isoinfo", "mkfs.btrfs"),
     *(
+        "dnsmasq",
         "e2fsck",
+        "ip",
         "libvirtd",
         "mdir",
         "mount",

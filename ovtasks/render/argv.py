@@ -91,10 +91,13 @@ def needs_spice(machine: Machine) -> bool:
     return extras(machine).spice
 
 
-def _sandbox(machine: Machine) -> tuple[str, str]:
-    """As libvirt does. A bridge needs qemu-bridge-helper, a setuid program that QEMU starts."""
-    deny = "allow" if machine.nic.mode == "bridge" else "deny"
-    return "-sandbox", option("on", obsolete="deny", elevateprivileges=deny, spawn=deny, resourcecontrol="deny")
+def _sandbox(machine: Machine) -> tuple[str, ...]:
+    """As libvirt does. Not with a bridge: QEMU starts qemu-bridge-helper, a setuid program, and whatever a sandbox
+    allows, it takes the right to become root from it (seccomp(2), "no_new_privs")."""
+    if machine.nic.mode == "bridge":
+        return ()
+    deny = "deny"
+    return "-sandbox", option("on", obsolete=deny, elevateprivileges=deny, spawn=deny, resourcecontrol=deny)
 
 
 def _processor(machine: Machine, extra: Extras) -> list[str]:

@@ -25,6 +25,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     helper.chmod(0o4755)
     monkeypatch.setattr(module, "NETWORK", tmp_path / "net")
     monkeypatch.setattr(module, "HELPERS", (tmp_path / "none", helper))
+    monkeypatch.setattr(module, "TUN", tmp_path / "tun")
+    (tmp_path / "tun").touch()
     monkeypatch.setattr(module, "RULES", (tmp_path / "bridge.conf", tmp_path / "kvm.conf"))
     return tmp_path
 
@@ -86,6 +88,14 @@ def test_the_helper(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"{helper}, which is not setuid root" in error.message and "chmod u+s" in str(error.hint)
     helper.unlink()
     assert "which is not installed" in refused().message
+
+
+def test_the_device_for_all_of_them(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    error = refused()
+    assert f"needs {module.TUN}, which may not be opened" in error.message and "chmod" in str(error.hint)
+    module.TUN.unlink()
+    assert "does not exist" in refused().message
 
 
 def test_a_real_one() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ovtasks.host.lan import addresses, reachable
 from ovtasks.host.run import run
-from tests.bridges import bridge
+from tests.bridges import NETWORK, bridge
 
 MAC = "52:54:00:ab:cd:ef"
 LATER, SOONER, GONE = (int(time.time()) + seconds for seconds in (7200, 3600, -5))
@@ -62,9 +62,9 @@ def test_what_is_reachable() -> None:
 def test_neighbours(tmp_path: Path) -> None:
     with bridge() as name:
         run(["ip", "-6", "neigh", "add", "fd00::17", "lladdr", MAC, "dev", name, "nud", "stale"])
-        run(["ip", "neigh", "add", "192.168.231.17", "lladdr", MAC, "dev", name, "nud", "reachable"])
-        run(["ip", "neigh", "add", "192.168.231.18", "lladdr", "52:54:00:00:00:01", "dev", name, "nud", "stale"])
-        assert addresses(MAC.upper(), tmp_path) == ("192.168.231.17", "fd00::17")
-        lease(tmp_path, f"{LATER} {MAC} 192.168.231.19 web *")
-        assert addresses(MAC, tmp_path) == ("192.168.231.19",)
+        run(["ip", "neigh", "add", f"{NETWORK}.17", "lladdr", MAC, "dev", name, "nud", "reachable"])
+        run(["ip", "neigh", "add", f"{NETWORK}.18", "lladdr", "52:54:00:00:00:01", "dev", name, "nud", "stale"])
+        assert addresses(MAC.upper(), tmp_path) == (f"{NETWORK}.17", "fd00::17")
+        lease(tmp_path, f"{LATER} {MAC} {NETWORK}.19 web *")
+        assert addresses(MAC, tmp_path) == (f"{NETWORK}.19",)
     assert addresses(MAC, tmp_path / "none") == ()
