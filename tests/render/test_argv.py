@@ -11,8 +11,10 @@ import pytest
 
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.jsonvalue import Json
-from ovtasks.render.argv import QemuFeatures, argv, needs_spice, tpm_version
+from ovtasks.render.argv import argv
 from ovtasks.render.machine import Boot, Machine, Nic
+from ovtasks.render.qemu.command import QemuFeatures, Tpm
+from ovtasks.render.qemu.families import command
 from ovtasks.spec.model import Firmware, PortForward
 from tests.render.machines import DESKTOP, FORWARDS, MAC, OVMF, machine, shapes
 
@@ -166,14 +168,14 @@ def test_desktop() -> None:
     assert "virtio-vga,id=video0,max_outputs=1" in values(words, "-device")
     assert "spicevmc,id=channel0,name=vdagent" in values(words, "-chardev")
     assert any(word.startswith("socket,id=channel1,path=") for word in values(words, "-chardev"))
-    assert needs_spice(desktop) and not needs_spice(machine())
+    assert command(desktop, HOST).spice and not command(machine(), HOST).spice
 
 
 def test_tpm() -> None:
     tpm: dict[str, Json] = {"model": "tpm-tis", "backend": {"type": "emulator", "version": 1.2}}
-    assert tpm_version(with_devices(tpm=[tpm])) == "1.2"
-    assert tpm_version(with_devices(tpm=[{}])) == "2.0"
-    assert tpm_version(machine()) is None
+    assert command(with_devices(tpm=[tpm]), HOST).helpers == [Tpm("1.2")]
+    assert command(with_devices(tpm=[{}]), HOST).helpers == [Tpm("2.0")]
+    assert command(machine(), HOST).helpers == []
     assert "tpm-crb,id=tpm0-device,tpmdev=tpm0" in values(argv(with_devices(tpm=[{}]), HOST), "-device")
 
 

@@ -120,6 +120,8 @@ def _spice(block: Block, to: Command) -> None:
     """QEMU chooses no port for SPICE: without one it listens on a Unix socket that only the VM's owner can reach."""
     to.spice = True
     address, socket, port = _place(block, to.machine.sockets / SPICE_SOCKET)
+    if port is None and socket is None and address not in {None, LOOPBACK, "::1", "localhost"}:
+        raise block.missing("port", "port: 5930; QEMU chooses none for SPICE")
     if socket is not None or port is None:
         where: dict[str, object] = {"unix": "on", "addr": socket or to.machine.sockets / SPICE_SOCKET}
     else:

@@ -102,7 +102,9 @@ def _cells(
             values["discard-data"] = "on"
         name = f"ram-node{ident}"
         to.early += ("-object", option(kind, id=name, size=f"{kib}K", **values, **nodes.pop(ident, policy)))
-        spans = numbers(cell.take("cpus")) if "cpus" in cell else ()  # type: ignore[arg-type]
+        spans = numbers(cell.take("cpus") or "") if "cpus" in cell else ()
+        if spans and spans[-1] >= to.machine.cpus:
+            raise cell.refuse("cpus", f"the VM has {to.machine.cpus} processors, from 0 on", hint="cpus: more")
         words = [option("node", nodeid=ident, memdev=name), *(f"cpus={number}" for number in spans)]
         to.early += ("-numa", ",".join(words))
     if total * 1024 != to.machine.ram:

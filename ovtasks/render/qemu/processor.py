@@ -103,7 +103,9 @@ def _hyperv(block: Block, to: Command) -> None:
     if "spinlocks" in block and spinlocks.take("state") != "off":
         to.cpu["hv-spinlocks"] = hex(spinlocks.number("retries") or SPINLOCKS)
     if "vendor_id" in block and vendor.take("state") != "off":
-        to.cpu["hv-vendor-id"] = vendor.take("value")
+        if (value := vendor.take("value")) is None:
+            raise vendor.missing("value", "value: up to 12 characters")
+        to.cpu["hv-vendor-id"] = value
 
 
 def _kvm(block: Block, to: Command) -> None:
