@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ovtasks.errors import InputError
+from ovtasks.host.packages import package_hint
 from ovtasks.render.machine import Machine
 from ovtasks.render.option import device, listener, option
 from ovtasks.render.qemu.block import LIBVIRT_HINT
@@ -182,11 +183,21 @@ def _told(machine: Machine) -> Iterator[str]:
         yield from ("-fw_cfg", option(None, name=f"opt/io.systemd.credentials/{name}", file=path))
 
 
+_PACKAGES = {
+    "virtio-vga": "qemu-virtio",
+    "virtio-gpu": "qemu-virtio",
+    "qxl": "qemu-qxl",
+    "usb-redir": "qemu-usb-redir",
+    "usb-host": "qemu-usb-host",
+    "ccid-card": "qemu-smartcard",
+}
+"""Devices that some distributions package separately, by how their names begin."""
+
+
 def _check_devices(words: list[str], host: QemuFeatures) -> None:
     for name, value in pairwise(words):
         model = value.partition(",")[0]
         if name == "-device" and model not in host.devices:
-            raise InputError(
-                f"this QEMU has no device {model}",
-                hint=f"{host.binary} -device help lists those it has; some distributions package devices separately",
-            )
+            package = next((name for begin, name in _PACKAGES.items() if model.startswith(begin)), None)
+            listed = f"{host.binary} -device help lists those it has"
+            raise InputError(f"this QEMU has no device {model}", hint=package_hint(package) if package else listed)

@@ -69,11 +69,16 @@ def complete(libvirt: dict[str, Any]) -> None:
         if "unit" in cell:
             cell["memory"] = {"K": 1 << 20, "M": 1 << 10, "G": 1}[cell["unit"][0].upper()]
     if "memnodes" in libvirt.get("numatune", {}):
-        ident = libvirt["numatune"]["memnodes"][0]["cellid"]
-        libvirt["cpu"] = {"numa": [{"id": ident, "memory": "1G"}]}
+        count = int(libvirt["numatune"]["memnodes"][0]["cellid"]) + 1
+        libvirt["cpu"] = {"numa": [{"memory": f"{1024 // count}M"} for _ in range(count)]}
     wanted = {"timezone": ("timezone", "Europe/Vienna"), "absolute": ("start", 0)}.get(clock.get("offset", ""))
     if wanted:
         clock.setdefault(*wanted)
+    memory = libvirt.get("numatune", {}).get("memory", {})
+    if "mode" in memory:
+        memory.setdefault("nodeset", "0")
+    if libvirt.get("launch_security", {}).get("type", "").startswith("sev"):
+        libvirt["launch_security"] = {"cbitpos": 47, "reduced_phys_bits": 1, **libvirt["launch_security"]}
     if label.get("type") == "static" or label.get("relabel") in {False, "no"}:
         label |= {"type": "static", "label": label.get("label", "some-label")}
     for entry in libvirt.get("sysinfo", {}).get("entries", ()):
@@ -90,6 +95,8 @@ _THREADED = ("disks", "controllers")
 
 
 def _complete_character(item: dict[str, Any]) -> None:
+    if "append" in item.get("source", {}) and "type" not in item:
+        item["type"] = "file"
     kind = item.get("type")
     if kind in {"tcp", "udp"}:
         source = item.setdefault("source", {})
@@ -99,6 +106,11 @@ def _complete_character(item: dict[str, Any]) -> None:
 
 
 def _complete_disk(item: dict[str, Any]) -> None:
+    for name in [*item.get("iotune", {})]:  # QEMU's rule: a burst needs a limit
+        if "_max" in name:
+            first = name.partition("_max")[0]
+            given = {key: value for key, value in item["iotune"].items() if int(value)}
+            item["iotune"] = {**item["iotune"], first: 1, f"{first}_max": 2, **given}
     source = item.setdefault("source", {})
     if item.get("device") == "lun":
         item["type"] = "block"

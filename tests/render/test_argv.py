@@ -183,11 +183,14 @@ def test_tpm() -> None:
     ("libvirt", "path"),
     [
         ({"features": {"hap": True}}, "libvirt.features.hap"),
-        ({"features": {"acpi": False}}, "libvirt.features.acpi"),
-        ({"iothreads": 2}, "libvirt.iothreads"),
+        ({"features": {"apic": False}}, "libvirt.features.apic"),
+        ({"features": {"kvm": {"hidden": True}}}, "libvirt.features.kvm.hidden"),
+        ({"memtune": {"hard_limit": "1G"}, "iothreads": 2}, "libvirt.memtune.hard_limit"),
+        ({"cputune": {"shares": 100}}, "libvirt.cputune.shares"),
+        ({"seclabel": {"type": "none"}}, "libvirt.seclabel.type"),
         ({"snippets": ["<a/>"]}, "libvirt.snippets"),
         ({"cpu": {"mode": "custom"}}, "libvirt.cpu.mode"),
-        ({"devices": {"sound": [{"model": "ich9"}]}}, "libvirt.devices.sound"),
+        ({"devices": {"sound": [{"model": "pcspk"}]}}, "libvirt.devices.sound[0].model"),
         ({"devices": {"graphics": [{"type": "spice"}, {"type": "spice"}]}}, "libvirt.devices.graphics[1].type"),
         ({"devices": {"graphics": [{"type": "vnc", "port": 22}]}}, "libvirt.devices.graphics[0].port"),
         ({"devices": {"video": [{"model": "virtio", "accel3d": True}]}}, "libvirt.devices.video[0].accel3d"),
@@ -207,9 +210,9 @@ def test_nothing_is_silently_ignored(libvirt: dict[str, Any], path: str) -> None
 
 def test_all_that_is_refused_is_named_at_once() -> None:
     with pytest.raises(InputErrors) as caught:
-        argv(machine(libvirt=DESKTOP), HOST)
+        argv(machine(libvirt={**DESKTOP, "seclabel": {"type": "none"}}), HOST)
     assert [error.message.partition(":")[0] for error in caught.value.errors] == [
-        "libvirt.features.pae",
+        "libvirt.seclabel.type",
         "libvirt.features.hap",
     ]
 

@@ -20,7 +20,7 @@ class Block:
     value: Read
     place: tuple[Key, ...] = ("libvirt",)
     seen: set[str] = field(default_factory=set)
-    children: list[Block] = field(default_factory=list)
+    children: dict[tuple[Key, ...], Block] = field(default_factory=dict)
 
     def __contains__(self, key: str) -> bool:
         return key in self.value
@@ -98,13 +98,12 @@ class Block:
         for key, value in self.value.items():
             if key not in self.seen:
                 yield from _leaves(value, (*self.place, key))
-        for child in self.children:
+        for child in self.children.values():
             yield from child.left()
 
     def _child(self, value: Read, place: tuple[Key, ...]) -> Block:
-        child = Block(value, place)
-        self.children.append(child)
-        return child
+        """One for each place: several may take of it."""
+        return self.children.setdefault(place, Block(value, place))
 
 
 def _leaves(value: Value, place: tuple[Key, ...]) -> Iterator[tuple[Key, ...]]:

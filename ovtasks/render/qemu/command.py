@@ -68,7 +68,8 @@ class Command:
 
     ``secrets`` are passwords by the names of files in the folder of the sockets. ``helpers`` run as long as QEMU does.
     ``spawn``: QEMU starts a program itself. ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU
-    and of the I/O thread. ``shared``: another process must see the guest's memory. ``orders`` are boot orders in use.
+    and of the I/O thread. ``shared``: another process must see the guest's memory. ``orders`` are boot orders in use,
+    ``groups`` the limits of disks by their names, ``scsi`` the ids of controllers.
     """
 
     machine: Machine
@@ -86,7 +87,8 @@ class Command:
     pins: dict[int, frozenset[int]] = field(default_factory=dict)
     thread_pins: dict[int, frozenset[int]] = field(default_factory=dict)
     orders: set[int] = field(default_factory=set)
-    cid: int | None = None
+    groups: dict[str, dict[str, int]] = field(default_factory=dict)
+    scsi: set[str] = field(default_factory=set)
     spice: bool = False
     spawn: bool = False
     shared: bool = False
@@ -138,8 +140,9 @@ VIRTIO = {"iommu": "iommu_platform", "ats": "ats", "packed": "packed", "page_per
 
 
 def virtio(driver: Block) -> dict[str, object]:
-    """The properties that every virtio device has."""
-    return {ours: driver.take(theirs) for theirs, ours in VIRTIO.items()}
+    """The properties that every virtio device has. One behind an IOMMU cannot be of the old kind, too."""
+    found: dict[str, object] = {ours: driver.take(theirs) for theirs, ours in VIRTIO.items()}
+    return {**found, "disable-legacy": "on" if driver.peek("iommu") == "on" else None}
 
 
 Pins: TypeAlias = Mapping[int, frozenset[int]]

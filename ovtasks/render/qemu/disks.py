@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ovtasks.render.option import option
 from ovtasks.render.qemu.block import Block
-from ovtasks.render.qemu.command import VIRTIO, Command
+from ovtasks.render.qemu.command import Command, virtio
 from ovtasks.render.qemu.storage import format_node, protocol_node
 
 _BUSES = {"vd": "virtio", "hd": "ide", "sd": "scsi", "fd": "fdc", "nv": "nvme"}
@@ -37,8 +37,8 @@ _VIRTIO = {
     "queue_size": "queue-size",
     "ioeventfd": "ioeventfd",
     "event_idx": "event_idx",
-    **VIRTIO,
 }
+_SCSI = {"queues": "num_queues", "cmd_per_lun": "cmd_per_lun", "max_sectors": "max_sectors", "ioeventfd": "ioeventfd"}
 SATA_PORTS = 6
 IDE_PORTS = 4
 FLOPPIES = 2
@@ -53,6 +53,26 @@ class _Disk:
     bus: str
     place: int
     ident: str
+
+
+def controllers(blocks: list[Block], to: Command) -> None:
+    """Controllers of SCSI; disks hang on number 0. Others are part of the machine, or come with what needs them."""
+    for number, block in enumerate(blocks):
+        kind = block.take("type") or ""
+        if kind != "scsi" or (block.take("model") or "virtio-scsi") != "virtio-scsi":
+            raise block.refuse("type", "the backend qemu makes controllers where something needs them, but virtio-scsi")
+        index, driver = block.number("index"), block.block("driver")
+        ident = f"scsi{number if index is None else index}"
+        if ident in to.scsi:
+            raise block.refuse("index", f"there are two controllers {ident}", hint="leave it out: they are counted")
+        to.scsi.add(ident)
+        thread = driver.take("iothread")
+        to.device(
+            "virtio-scsi-pci",
+            id=ident,
+            iothread=f"iothread{thread}" if thread else None,
+            **{ours: driver.take(theirs) for theirs, ours in _SCSI.items()},
+        )
 
 
 def disks(blocks: list[Block], to: Command) -> None:
@@ -129,7 +149,8 @@ def _place_on(disk: _Disk, number: int, to: Command) -> dict[str, object]:
     """Where on its bus; the first one brings the controller."""
     first = number == 0
     if disk.bus == "scsi":
-        if first:
+        if "scsi0" not in to.scsi:
+            to.scsi.add("scsi0")
             to.device("virtio-scsi-pci", id="scsi0")
         return {"bus": "scsi0.0", "channel": 0, "scsi-id": number // 8, "lun": number % 8}
     if disk.bus == "sata":
@@ -168,7 +189,7 @@ def _properties(disk: _Disk, driver: Block) -> dict[str, object]:
         found["werror"] = {"enospace": "enospc"}.get(policy or "", policy)
         found["rerror"] = driver.take("rerror_policy") or (policy if policy != "enospace" else None)
     if bus == "virtio":
-        found |= {ours: driver.take(theirs) for theirs, ours in _VIRTIO.items()}
+        found |= {**{ours: driver.take(theirs) for theirs, ours in _VIRTIO.items()}, **virtio(driver)}
         found["iothread"] = f"iothread{found['iothread']}" if found["iothread"] else None
     if bus in {"scsi", "sata", "ide"} and disk.device == "disk":
         if (wwn := block.take("wwn")) is not None:

@@ -71,6 +71,7 @@ def _devices(devices: Block, to: Command) -> None:
     outputs = people.audio(devices.blocks("audio"), to)
     people.sound(devices.blocks("sound"), outputs, to)
     people.inputs(devices.blocks("inputs"), to)
+    disks.controllers(devices.blocks("controllers"), to)
     disks.disks(devices.blocks("disks"), to)
     network.interfaces(devices.blocks("interfaces"), to)
     characters.serials(devices.blocks("serial"), to)

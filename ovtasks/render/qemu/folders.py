@@ -57,8 +57,9 @@ def _mdev(block: Block, source: Block, ident: str, to: Command, order: int | Non
     if (model := source.take("model") or "vfio-pci") != "vfio-pci":
         raise source.refuse("model", f"{model} is of s390")
     path = f"/sys/bus/mdev/devices/{source.take('uuid')}"
-    more = {"display": block.take("display"), "ramfb": block.take("ramfb")}
-    name = "vfio-pci-nohotplug" if more["ramfb"] == "on" else "vfio-pci"
+    ramfb = {"on": "on"}.get(block.take("ramfb") or "")
+    name = "vfio-pci-nohotplug" if ramfb else "vfio-pci"
+    more = {"display": block.take("display"), "ramfb": ramfb}
     to.device(name, id=ident, sysfsdev=path, **more, **_rom(block), bootindex=order)
 
 

@@ -80,8 +80,7 @@ def _policy(block: Block) -> dict[str, object]:
         if mode is not None:
             raise block.refuse("mode", "it needs a nodeset", hint="nodeset: '0'")
         return {}
-    listed = {f"host-nodes.{index}": node for index, node in enumerate(numbers(nodes))}
-    return {"policy": mode or "bind", **listed}
+    return {"policy": mode or "bind", "host-nodes": numbers(nodes)}
 
 
 def _cells(
@@ -90,6 +89,8 @@ def _cells(
     total = 0
     for index, cell in enumerate(cells):
         ident, kib = cell.take("id") or str(index), cell.number("memory") or 0
+        if ident != str(index):
+            raise cell.refuse("id", "QEMU alone wants them counted from 0, in order", hint=f"id: {index}")
         cell.take("unit")  # it is part of what `memory` is read as
         total += kib
         kind, values = found.kind, dict(found.values)
@@ -105,8 +106,7 @@ def _cells(
         spans = numbers(cell.take("cpus") or "") if "cpus" in cell else ()
         if spans and spans[-1] >= to.machine.cpus:
             raise cell.refuse("cpus", f"the VM has {to.machine.cpus} processors, from 0 on", hint="cpus: more")
-        words = [option("node", nodeid=ident, memdev=name), *(f"cpus={number}" for number in spans)]
-        to.early += ("-numa", ",".join(words))
+        to.early += ("-numa", option("node", nodeid=ident, memdev=name, cpus=spans))
     if total * 1024 != to.machine.ram:
         hint = f"ram: {total // 1024}M, or cells of {to.machine.ram >> 20}M together"
         raise InputError(f"libvirt.cpu.numa has {total >> 10} MiB, the VM {to.machine.ram >> 20} MiB", hint=hint)

@@ -7,8 +7,10 @@ import ipaddress
 from collections.abc import Iterator
 
 from ovtasks.render.qemu.block import Block
-from ovtasks.render.qemu.command import VIRTIO, Command, switched
+from ovtasks.render.qemu.command import Command, switched, virtio
 
+MOST_PORTS = 1000
+"""Of one range: each is a word of its own on the command line."""
 MODELS = {"virtio": "virtio-net-pci"}
 # libvirt's driver attribute → property of a virtio-net-pci
 _VIRTIO = {
@@ -18,7 +20,6 @@ _VIRTIO = {
     "event_idx": "event_idx",
     "rss": "rss",
     "rss_hash_report": "hash",
-    **VIRTIO,
 }
 _HOST = {name: f"host_{name}" for name in ("tso4", "tso6", "ecn", "ufo")} | {
     name: name for name in ("csum", "gso", "mrg_rxbuf")
@@ -59,6 +60,8 @@ def _forwards(item: Block) -> Iterator[str]:
         raise item.refuse("address", f"QEMU's user networking cannot listen on {address}", hint="an IPv4 address")
     start = item.number("start") or 0
     end, to = item.number("end") or start, item.number("to") or start
+    if end - start >= MOST_PORTS:
+        raise item.refuse("end", f"QEMU alone forwards {MOST_PORTS} ports at most", hint="a smaller range, or libvirt")
     for port in range(start, end + 1):
         yield f"{protocol}:{address}:{port}-:{to + port - start}"
 
@@ -77,7 +80,7 @@ def _card(block: Block, index: int, to: Command) -> None:
     values["bootindex"] = to.order(block.number("boot"))
     if model.startswith("virtio-net"):
         values["host_mtu"] = block.take("mtu")
-        values |= {ours: driver.take(theirs) for theirs, ours in _VIRTIO.items()}
+        values |= {**{ours: driver.take(theirs) for theirs, ours in _VIRTIO.items()}, **virtio(driver)}
         values["tx"] = {"timer": "timer", "iothread": "bh"}.get(driver.take("txmode") or "")
         for side, names in (("host", _HOST), ("guest", _GUEST)):
             part = driver.block(side)

@@ -127,7 +127,9 @@ def iommu(block: Block, to: Command) -> None:
         driver = block.block("driver")
         keys = {"intremap": "intremap", "caching_mode": "caching-mode", "eim": "eim", "iotlb": "device-iotlb"}
         values = {ours: driver.take(theirs) for theirs, ours in keys.items()}
-        if to.kvm and values["intremap"] == "on":
+        if values["eim"] == "on" and not to.kvm:
+            raise driver.refuse("eim", "it needs KVM, and this VM is emulated", hint="remove it")
+        if to.kvm and "on" in {values["intremap"], values["eim"]}:
             to.properties["kernel-irqchip"] = "split"
         to.early += device("intel-iommu", id="iommu0", **values, **{"aw-bits": driver.take("aw_bits")})
 
@@ -168,5 +170,8 @@ def crypto(blocks: list[Block], to: Command) -> None:
         backend, ident = block.block("backend"), f"crypto{index}"
         kind = {"builtin": "cryptodev-backend-builtin", "lkcf": "cryptodev-backend-lkcf"}
         name = backend.one_of("model", kind, "builtin") or ""
-        to.words += ("-object", option(name, id=ident, queues=backend.take("queues")))
+        queues = backend.number("queues")
+        if queues not in {None, 1} and "builtin" in name:
+            raise backend.refuse("queues", "QEMU's own has one", hint="model: lkcf")
+        to.words += ("-object", option(name, id=ident, queues=queues))
         to.device("virtio-crypto-pci", id=f"{ident}-device", cryptodev=ident)

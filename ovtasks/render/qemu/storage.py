@@ -5,6 +5,9 @@ QEMU's QMP reference, ``BlockdevOptions``.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 from ovtasks.render.option import option
 from ovtasks.render.qemu.block import Block
 from ovtasks.render.qemu.command import Command
@@ -148,21 +151,32 @@ def format_node(
     return top
 
 
+def _limit(tune: Block, limit: str) -> Iterator[tuple[str, int]]:
+    """A limit, and what goes with it: each needs the one before it."""
+    whose, what, _ = limit.split("_")
+    before = "1"
+    for suffix, ours in (("", ""), ("_max", "-max"), ("_max_length", "-max-length")):
+        if (number := tune.number(limit + suffix)) is not None:
+            if number and before in {None, "0"}:
+                needed = limit + suffix.rpartition("_")[0]
+                raise tune.refuse(limit + suffix, f"QEMU wants {needed} with it", hint=f"{needed}: 1000000")
+            yield f"{'bps' if what == 'bytes' else what}-{whose}{ours}", number
+        before = tune.peek(limit + suffix) or "0"
+
+
 def _throttle(tune: Block, ident: str, to: Command) -> str:
     """A group of limits; disks that name the same group must say the same of it."""
     name = tune.take("group_name")
-    limits: dict[str, object] = {}
-    for limit in _LIMITS:
-        whose, what, _ = limit.split("_")
-        short = {"bytes": "bps", "iops": "iops"}[what]
-        for suffix, ours in (("", ""), ("_max", "-max"), ("_max_length", "-max-length")):
-            limits[f"limits.{short}-{whose}{ours}"] = tune.take(limit + suffix)
-    limits["limits.iops-size"] = tune.take("size_iops_sec")
+    limits = {word: number for limit in _LIMITS for word, number in _limit(tune, limit)}
+    if (number := tune.number("size_iops_sec")) is not None:
+        if number and not any(limits.get(f"iops-{whose}") for whose in ("total", "read", "write")):
+            raise tune.refuse("size_iops_sec", "it needs a limit of requests", hint="total_iops_sec: 1000")
+        limits["iops-size"] = number
     group = f"group-{name}" if name else f"{ident}-group"
-    word = option("throttle-group", id=group, **limits)
-    known = [other for other in to.words if other.startswith(f"throttle-group,id={group},")]
-    if not known:
-        to.words += ("-object", word)
-    elif known != [word] and len(word.split(",")) > 2:
+    known = to.groups.setdefault(group, limits)
+    if known is limits:
+        # as JSON: what is nested has no other spelling
+        to.words += ("-object", json.dumps({"qom-type": "throttle-group", "id": group, "limits": limits}))
+    elif limits not in ({}, known):
         raise tune.refuse("group_name", f"two disks say different limits of the group {name}")
     return group

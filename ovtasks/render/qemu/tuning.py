@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ovtasks.errors import InputError
@@ -50,6 +51,9 @@ def sysinfo(block: Block, to: Command) -> None:
     for name, (number, keys) in _TABLES.items():
         tables = block.blocks(name) if name == "baseboard" else [block.block(name)] if name in block else []
         for table in tables:
+            release = table.peek("release") if name == "bios" else None
+            if release is not None and not re.fullmatch(r"\d{1,3}\.\d{1,3}", release, re.ASCII):
+                raise table.refuse("release", f"'{release}' is no release", hint="two numbers, such as 4.2")
             if values := {key: text for key in keys if (text := table.take(key)) is not None}:
                 to.add("smbios", **{"type": number, **values})
     for word in block.texts("oem_strings"):
