@@ -37,7 +37,7 @@ def hostdevs(blocks: list[Block], to: Command) -> None:
 
 def _part(source: Block, key: str) -> int:
     found = source.number(key)
-    if found is None and key == "domain":
+    if found is None and key in {"domain", "function"}:
         return 0
     if found is None:
         raise source.missing(key, "lspci -D shows DOMAIN:BUS:SLOT.FUNCTION")

@@ -100,6 +100,8 @@ def inputs(blocks: list[Block], to: Command) -> None:
             more = {"grab_all": grab, "repeat": source.take("repeat"), "grab-toggle": toggle}
             to.add("object", "input-linux", id=ident, evdev=source.take("dev"), **more)
         elif kind == "passthrough":
+            if (bus := block.take("bus") or "virtio") != "virtio":
+                raise block.refuse("bus", f"a device of the host comes by virtio, not by {bus}", hint="bus: virtio")
             _model(block, "virtio")
             to.device("virtio-input-host-pci", id=ident, evdev=source.take("evdev"))
         else:
