@@ -37,6 +37,8 @@ def test_vsock() -> None:
     assert "vhost-vsock-pci,id=vsock0,addr=0x7,guest-cid=70000" in values(words, "-device")
     assert "type=11,value=io.systemd.credential:vmm.notify_socket=vsock-stream:2:70000" in values(words, "-smbios")
     assert not [word for word in argv(machine(), HOST) if "vsock" in word]
+    with pytest.raises(InputError, match=r"libvirt.devices.vsock: this host's guests cannot have vsock"):
+        argv(with_devices(vsock={"cid": {"address": 4000}}), HOST)
 
 
 def test_golden() -> None:

@@ -123,6 +123,10 @@ _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Machine], OvError]], ...] = (
         r".*(?:unable to map backing store|failed to (?:create|resize) memfd).*",
         _input("libvirt.memory_backing", "huge pages must be reserved: sysctl vm.nr_hugepages; or without hugepages"),
     ),
+    (
+        r".*(?:mlockall|mlock: |locking memory failed).*",
+        _input("libvirt.memory_backing.locked", "a higher limit of locked memory: ulimit -l (limits.conf(5))"),
+    ),
     (r".*(?:cannot set up guest memory|Cannot allocate memory).*", _memory),
     (r"module block-block-(?P<name>\w+) not found", _module),
     (r"module audio-audio-\w+ not found|.*audio driver.*|-audiodev .*does not accept value.*", _audio),

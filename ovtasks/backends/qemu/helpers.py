@@ -29,11 +29,10 @@ TAIL = 2000
 
 
 def start(handle: Handle, helpers: Sequence[Helper]) -> None:
-    """Start them for a VM that does not run; whatever of them an earlier start left is ended first.
+    """Start them for a VM that does not run, and of which none is left.
 
     :raises OvError: one is not installed or cannot start. Then :func:`end` ends the others.
     """
-    end(handle)
     for helper in helpers:
         if isinstance(helper, Tpm):
             _start_tpm(handle, helper)

@@ -117,6 +117,8 @@ def _check(disk: _Disk, number: int, to: Command) -> None:
     target = disk.block.block("target")
     if most is not None and number >= most:
         raise target.refuse("bus", f"there are {most} places on {disk.bus}", hint="bus: virtio or scsi")
+    if disk.bus in {"sata", "ide"} and disk.device == "disk" and disk.block.peek("readonly") == "yes":
+        raise disk.block.refuse("readonly", f"a disk on {disk.bus} can be written", hint="bus: virtio, or scsi")
     if disk.bus == "ide" and (to.q35 or not to.pc):
         raise target.refuse("bus", f"{to.machine.machine} has no IDE", hint="bus: sata, or virtio")
     if disk.bus == "fdc" and not to.pc:

@@ -75,9 +75,11 @@ def _card(block: Block, index: int, to: Command) -> None:
     enabled, file = rom.take("enabled"), rom.take("file")
     values: dict[str, object] = {"id": f"nic{index}", "netdev": f"net{index}"}
     values["mac"] = block.take("mac") or _mac(to.machine.nic.mac, index)
-    values["romfile"] = file if file is not None else None if enabled == "yes" else ""
-    values["rombar"] = {"on": "1", "off": "0"}.get(rom.take("bar") or "")
     values["bootindex"] = to.order(block.number("boot"))
+    # a BIOS boots from the network by the card's ROM; else it would only cost time
+    wanted = enabled == "yes" or (values["bootindex"] is not None and enabled is None)
+    values["romfile"] = file if file is not None else None if wanted else ""
+    values["rombar"] = {"on": "1", "off": "0"}.get(rom.take("bar") or "")
     if model.startswith("virtio-net"):
         values["host_mtu"] = block.take("mtu")
         values |= {**{ours: driver.take(theirs) for theirs, ours in _VIRTIO.items()}, **virtio(driver)}

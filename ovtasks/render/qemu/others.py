@@ -139,9 +139,9 @@ def vsock(block: Block, to: Command, *, declared: bool) -> None:
     cid = block.block("cid")
     auto, address = cid.take("auto"), cid.number("address")
     suffix = block.one_of("model", VIRTIO_SUFFIXES, "virtio")
-    number = address if address is not None and auto != "yes" else to.machine.cid
     more = virtio(block.block("driver"))
-    if number is not None:
+    if to.machine.cid is not None:
+        number = address if address is not None and auto != "yes" else to.machine.cid
         values = {"id": "vsock0", "addr": "0x7", "guest-cid": number}
         to.words += device(f"vhost-vsock-pci{suffix}", **values, **more)
     elif declared:

@@ -12,7 +12,7 @@ from ovtasks.render.qemu.command import Command, switched
 
 _TOPOLOGY = ("sockets", "dies", "cores", "threads")
 _POLICIES = {"force": "on", "require": "on", "optional": "on", "disable": "off", "forbid": "off"}
-_HYPERV = {
+HYPERV = {
     "relaxed": "hv-relaxed",
     "vapic": "hv-vapic",
     "vpindex": "hv-vpindex",
@@ -29,7 +29,12 @@ _HYPERV = {
     "emsr_bitmap": "hv-emsr-bitmap",
     "xmm_input": "hv-xmm-input",
 }
-_KVM = {"hint_dedicated": "kvm-hint-dedicated", "poll_control": "kvm-poll-control", "pv_ipi": "kvm-pv-ipi"}
+KVM = {"hint_dedicated": "kvm-hint-dedicated", "poll_control": "kvm-poll-control", "pv_ipi": "kvm-pv-ipi"}
+OTHERS = (
+    *("check", "enforce", "hv-crash", "hv-passthrough", "hv-spinlocks", "hv-time", "hv-vendor-id", "kvm", "kvmclock"),
+    *("migratable", "pae", "pmu", "tsc", "tsc-frequency"),
+)
+"""The properties that are named below one by one."""
 SPINLOCKS = 8191
 _RTC_CLOCKS = {"guest": "vm", "wall": "host", "realtime": "rt"}
 
@@ -98,7 +103,7 @@ def _hyperv(block: Block, to: Command) -> None:
     _need_kvm(block, "Hyper-V enlightenments", to)
     if block.take("mode") == "passthrough":
         to.cpu["hv-passthrough"] = "on"
-    to.cpu |= {ours: value for theirs, ours in _HYPERV.items() if (value := block.take(theirs)) is not None}
+    to.cpu |= {ours: value for theirs, ours in HYPERV.items() if (value := block.take(theirs)) is not None}
     spinlocks, vendor = block.block("spinlocks"), block.block("vendor_id")
     if "spinlocks" in block and spinlocks.take("state") != "off":
         to.cpu["hv-spinlocks"] = hex(spinlocks.number("retries") or SPINLOCKS)
@@ -112,7 +117,7 @@ def _kvm(block: Block, to: Command) -> None:
     _need_kvm(block, "KVM's features", to)
     if (hidden := block.take("hidden")) is not None:
         to.cpu["kvm"] = "off" if hidden == "on" else "on"
-    to.cpu |= {ours: value for theirs, ours in _KVM.items() if (value := block.take(theirs)) is not None}
+    to.cpu |= {ours: value for theirs, ours in KVM.items() if (value := block.take(theirs)) is not None}
     if (size := block.take("dirty_ring_size")) is not None:
         to.accel["dirty-ring-size"] = size
 

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from ovtasks.backends.qemu import process
+from ovtasks.backends.qemu.program import program
 from ovtasks.backends.qemu.qmp import connect, mapping
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run
 from ovtasks.instance.backend import State
 from ovtasks.jsonvalue import Json
 from ovtasks.render.argv import QMP_SOCKET
+from ovtasks.render.qemu import processor
 from tests.backends.qemu.conftest import Vm, until
 from tests.boot.qemu import free_port
 
@@ -290,6 +292,14 @@ def test_processors_that_the_host_has_not(vm: Vm) -> None:
         vm.start(libvirt={"cputune": {"vcpupin": [{"vcpu": 0, "cpuset": "4000"}]}})
     assert "this host's processors" in str(caught.value.hint)
     assert vm.status().state is not State.RUNNING
+
+
+def test_names_of_the_processors_properties() -> None:
+    """Those that this QEMU's processor has; what is newer than it is none of them."""
+    said = run([program("x86_64"), "-device", "max-x86_64-cpu,help"]).stdout
+    known = {line.split("=")[0].strip() for line in said.splitlines()}
+    names = {*processor.HYPERV.values(), *processor.KVM.values(), *processor.OTHERS}
+    assert names <= known, names - known
 
 
 WRONG: tuple[tuple[dict[str, Any], str], ...] = (
