@@ -27,6 +27,30 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "qemu-ui-spice-core",
         "suse": "qemu-ui-spice-core",
     },
+    "qemu-block-extra": {
+        "debian": "qemu-block-extra",
+        "fedora": "qemu-block-rbd qemu-block-iscsi qemu-block-curl qemu-block-ssh",
+        "arch": "qemu-block-iscsi qemu-block-curl qemu-block-ssh",
+        "suse": "qemu-block-rbd qemu-block-iscsi qemu-block-curl qemu-block-ssh",
+    },
+    "qemu-usb-redir": {
+        "debian": "qemu-system-common",
+        "fedora": "qemu-device-usb-redirect",
+        "arch": "qemu-hw-usb-redirect",
+        "suse": "qemu-hw-usb-redirect",
+    },
+    "qemu-usb-host": {
+        "debian": "qemu-system-common",
+        "fedora": "qemu-device-usb-host",
+        "arch": "qemu-hw-usb-host",
+        "suse": "qemu-hw-usb-host",
+    },
+    "qemu-smartcard": {
+        "debian": "qemu-system-common",
+        "fedora": "qemu-device-usb-smartcard",
+        "arch": "qemu-hw-usb-smartcard",
+        "suse": "qemu-hw-usb-smartcard",
+    },
     "qemu-qxl": {
         "debian": "qemu-system-modules-spice",
         "fedora": "qemu-device-display-qxl",

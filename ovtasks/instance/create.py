@@ -91,7 +91,7 @@ def create(
         _credentials(vm, record, keys.keys, host_key)
         record = _ports(vm, record, running, progress)
         record = replace(record, user=vm.ssh.user, identity=keys.private, addresses=static_addresses(vm))
-        record = record if running else replace(record, cid=choose_cid(record))
+        record = record if running else replace(record, cid=choose_cid(record, vm.libvirt))
         machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
         write_access(record)

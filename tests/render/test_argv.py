@@ -11,8 +11,10 @@ import pytest
 
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.jsonvalue import Json
-from ovtasks.render.argv import QemuFeatures, argv, needs_spice, tpm_version
+from ovtasks.render.argv import argv
 from ovtasks.render.machine import Boot, Machine, Nic
+from ovtasks.render.qemu.command import QemuFeatures, Tpm
+from ovtasks.render.qemu.families import command
 from ovtasks.spec.model import Firmware, PortForward
 from tests.render.machines import DESKTOP, FORWARDS, MAC, OVMF, machine, shapes
 
@@ -35,6 +37,8 @@ def test_vsock() -> None:
     assert "vhost-vsock-pci,id=vsock0,addr=0x7,guest-cid=70000" in values(words, "-device")
     assert "type=11,value=io.systemd.credential:vmm.notify_socket=vsock-stream:2:70000" in values(words, "-smbios")
     assert not [word for word in argv(machine(), HOST) if "vsock" in word]
+    with pytest.raises(InputError, match=r"libvirt.devices.vsock: this host's guests cannot have vsock"):
+        argv(with_devices(vsock={"cid": {"address": 4000}}), HOST)
 
 
 def test_golden() -> None:
@@ -167,14 +171,14 @@ def test_desktop() -> None:
     assert "virtio-vga,id=video0,max_outputs=1" in values(words, "-device")
     assert "spicevmc,id=channel0,name=vdagent" in values(words, "-chardev")
     assert any(word.startswith("socket,id=channel1,path=") for word in values(words, "-chardev"))
-    assert needs_spice(desktop) and not needs_spice(machine())
+    assert command(desktop, HOST).spice and not command(machine(), HOST).spice
 
 
 def test_tpm() -> None:
     tpm: dict[str, Json] = {"model": "tpm-tis", "backend": {"type": "emulator", "version": 1.2}}
-    assert tpm_version(with_devices(tpm=[tpm])) == "1.2"
-    assert tpm_version(with_devices(tpm=[{}])) == "2.0"
-    assert tpm_version(machine()) is None
+    assert command(with_devices(tpm=[tpm]), HOST).helpers == [Tpm("1.2")]
+    assert command(with_devices(tpm=[{}]), HOST).helpers == [Tpm("2.0")]
+    assert command(machine(), HOST).helpers == []
     assert "tpm-crb,id=tpm0-device,tpmdev=tpm0" in values(argv(with_devices(tpm=[{}]), HOST), "-device")
 
 
@@ -182,11 +186,14 @@ def test_tpm() -> None:
     ("libvirt", "path"),
     [
         ({"features": {"hap": True}}, "libvirt.features.hap"),
-        ({"features": {"acpi": False}}, "libvirt.features.acpi"),
-        ({"iothreads": 2}, "libvirt.iothreads"),
+        ({"features": {"apic": False}}, "libvirt.features.apic"),
+        ({"features": {"kvm": {"hidden": True}}}, "libvirt.features.kvm.hidden"),
+        ({"memtune": {"hard_limit": "1G"}, "iothreads": 2}, "libvirt.memtune.hard_limit"),
+        ({"cputune": {"shares": 100}}, "libvirt.cputune.shares"),
+        ({"seclabel": {"type": "none"}}, "libvirt.seclabel.type"),
         ({"snippets": ["<a/>"]}, "libvirt.snippets"),
         ({"cpu": {"mode": "custom"}}, "libvirt.cpu.mode"),
-        ({"devices": {"sound": [{"model": "ich9"}]}}, "libvirt.devices.sound"),
+        ({"devices": {"sound": [{"model": "pcspk"}]}}, "libvirt.devices.sound[0].model"),
         ({"devices": {"graphics": [{"type": "spice"}, {"type": "spice"}]}}, "libvirt.devices.graphics[1].type"),
         ({"devices": {"graphics": [{"type": "vnc", "port": 22}]}}, "libvirt.devices.graphics[0].port"),
         ({"devices": {"video": [{"model": "virtio", "accel3d": True}]}}, "libvirt.devices.video[0].accel3d"),
@@ -206,9 +213,9 @@ def test_nothing_is_silently_ignored(libvirt: dict[str, Any], path: str) -> None
 
 def test_all_that_is_refused_is_named_at_once() -> None:
     with pytest.raises(InputErrors) as caught:
-        argv(machine(libvirt=DESKTOP), HOST)
+        argv(machine(libvirt={**DESKTOP, "seclabel": {"type": "none"}}), HOST)
     assert [error.message.partition(":")[0] for error in caught.value.errors] == [
-        "libvirt.features.pae",
+        "libvirt.seclabel.type",
         "libvirt.features.hap",
     ]
 

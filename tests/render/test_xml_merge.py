@@ -11,9 +11,10 @@ import pytest
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.host.run import run
 from ovtasks.instance.stored import load_machine, save_machine
-from ovtasks.render.argv import QemuFeatures, argv
+from ovtasks.render.argv import argv
 from ovtasks.render.domain import QEMU_NAMESPACE, domain_xml
 from ovtasks.render.machine import Nic, Snippet
+from ovtasks.render.qemu.command import QemuFeatures
 from ovtasks.render.xml_merge import LISTS, ONE_DEVICE, distinct, own_snippets
 from ovtasks.spec.xml_names import DEVICE_ELEMENTS, DOMAIN_ELEMENTS
 from tests.render.machines import FORWARDS, HOST, MAC, SNIPPETS, machine

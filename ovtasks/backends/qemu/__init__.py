@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 
-from ovtasks.backends.qemu import agent, process, program, swtpm
+from ovtasks.backends.qemu import agent, helpers, process, program
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
 from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, connect, mapping
@@ -32,10 +32,11 @@ from ovtasks.render.argv import (
     SERIAL,
     SERIAL_SOCKET,
     STATUS_SOCKET,
-    argv,
-    needs_spice,
+    argv_of,
 )
 from ovtasks.render.machine import Machine
+from ovtasks.render.qemu.command import Command
+from ovtasks.render.qemu.families import command
 
 LOCK = "qemu.lock"
 _MAC = re.compile(r"\bmac=([0-9a-f:]{17})")
@@ -65,7 +66,7 @@ class Qemu:
         )
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
-        return _text(_words(machine))
+        return _text(argv_of(_command(machine)))
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
         return ()  # what a field needs has to be written
@@ -90,9 +91,9 @@ class Qemu:
         # A lock of its own, because what a second start sweeps away is what the first one is known by.
         with flock(handle.directory / LOCK):
             if _find(handle) is None:
-                words = _words(machine)
-                write_atomic(handle.directory / DEFINITION, _text(words), mode=0o600)
-                launch(handle, machine, words)
+                wanted = _command(machine)
+                write_atomic(handle.directory / DEFINITION, _text(argv_of(wanted)), mode=0o600)
+                launch(handle, wanted)
 
     def shutdown(self, handle: Handle) -> None:
         running = _running(handle)
@@ -108,7 +109,7 @@ class Qemu:
         pid_file = handle.directory / PID_FILE
         if not process.end(pid_file, signal.SIGTERM, GRACE):
             process.kill(pid_file)
-        swtpm.end(handle.directory)
+        helpers.end(handle)
         sweep(handle)
 
     def states(self, handles: Iterable[Handle]) -> Mapping[str, Status]:
@@ -144,14 +145,14 @@ class Qemu:
         return tuple(address for mac in macs for address in lan.addresses(mac))
 
 
-def _words(machine: Machine) -> list[str]:
+def _command(machine: Machine) -> Command:
     if machine.autostart:
         raise InputError("autostart: QEMU alone starts no VM with the host", hint="backend: libvirt, or no autostart")
-    host = program.features(machine.arch)
-    if needs_spice(machine) and not host.spice:
+    found = command(machine, program.features(machine.arch))
+    if found.spice and not found.host.spice:
         hint = f"{package_hint('qemu-spice')}, or type: vnc"
         raise InputError("libvirt.devices.graphics: QEMU has no SPICE here", hint=hint)
-    return argv(machine, host)
+    return found
 
 
 def _text(words: list[str]) -> str:
