@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -75,18 +75,10 @@ class Guest:
 
 
 @contextlib.contextmanager
-def boot(
-    disk: Path,
-    seed: Path | None,
-    folder: Path,
-    *,
-    firmware: str = "bios",
-    memory: int = 1024,
-    more: Sequence[str] = (),
-) -> Iterator[Guest]:
+def boot(disk: Path, seed: Path | None, folder: Path, *, firmware: str = "bios", memory: int = 1024) -> Iterator[Guest]:
     """Boot ``disk`` (through an overlay in ``folder``) with ``seed``; the machine is gone at the end.
 
-    ``firmware`` is ``bios``, ``uefi-insecure`` or ``uefi-secure``; ``memory`` is in MiB; ``more`` are words for QEMU.
+    ``firmware`` is ``bios``, ``uefi-insecure`` or ``uefi-secure``; ``memory`` is in MiB.
     """
     folder.mkdir(parents=True, exist_ok=True)
     overlay = folder / "overlay.qcow2"
@@ -103,7 +95,6 @@ def boot(
         *(("-drive", f"if=virtio,format=raw,readonly=on,file={_option(seed)}") if seed else ()),
         *("-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=n0"),
         *("-device", "virtio-rng-pci", "-display", "none", "-monitor", "none", "-serial", f"file:{_option(serial)}"),
-        *more,
     ]
     with (folder / "qemu.log").open("wb") as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,15 +25,17 @@ def bootc_vm(image: str = STANDIN, *, source: Mapping[str, Any] | None = None, *
 
 @dataclass
 class Bench(Workbench):
-    """Commands run in ``room``, as its root unless ``words`` stand before them."""
+    """Commands run in ``room``, as its root unless ``words`` stand before them; ``python`` runs ours."""
 
     room: Room = field(kw_only=True)
     words: tuple[str, ...] = ()
+    python: str = sys.executable
 
     def start(self, argv: list[str], **options: Any) -> subprocess.Popen[str]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        words = [self.python if word == sys.executable else word for word in argv]
         return subprocess.Popen(
-            self.room.argv(*self.words, *argv, cwd=self.root),
+            self.room.argv(*self.words, *words, cwd=self.root),
             stdin=subprocess.DEVNULL,
             env={**os.environ, "LC_ALL": "C.UTF-8", **self.env},
             **{**pipes, **options},

@@ -14,7 +14,7 @@ from tests.bootc.room import Room
 from tests.bootc.storage import standin_room
 
 
-def _must_be_root() -> None:
+def must_be_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("loop devices and mounts take root")
 
@@ -22,7 +22,7 @@ def _must_be_root() -> None:
 @pytest.fixture
 def room() -> Iterator[Room]:
     """A room of the test's own, with the images ``localhost/root`` and ``localhost/standin``."""
-    _must_be_root()
+    must_be_root()
     with standin_room() as room:
         yield room
 
@@ -38,7 +38,7 @@ def clean(room: Room, tmp_path: Path) -> Iterator[Before]:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A room for all tests of a module that install by hand."""
-    _must_be_root()
+    must_be_root()
     with standin_room() as room:
         yield Lab(room, tmp_path_factory.mktemp("out"))
 

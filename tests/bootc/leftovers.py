@@ -27,6 +27,7 @@ class Before:
     folder: Path
     loops: frozenset[str]
     mounts: frozenset[str]
+    processes: frozenset[int]
 
     def leftovers(self, *, raw: bool = False) -> list[str]:
         """Everything that the test should have taken away; ``raw``: a finished raw disk is wanted."""
@@ -34,7 +35,7 @@ class Before:
             [
                 *(f"loop device {device} on {file}" for device, file in self.loops_left()),
                 *(f"container {line}" for line in self.room.podman("ps", "--all", "--noheading").splitlines()),
-                *(f"process {pid}: {line}" for pid, line in self.room.processes().items()),
+                *(f"process {pid}: {line}" for pid, line in self._processes().items()),
                 *(f"mount {place}" for place in self._mounts() - self.mounts),
                 *(f"file {path}" for path in self._files(raw)),
             ]
@@ -55,7 +56,10 @@ class Before:
             time.sleep(0.1)
         for device, _ in self.loops_left():
             run(["losetup", "--detach", device], check=False)
-        assert not left
+        assert not left, left
+
+    def _processes(self) -> dict[int, str]:
+        return {pid: line for pid, line in self.room.processes().items() if pid not in self.processes}
 
     def _mounts(self) -> set[str]:
         ours = (*PLACES, str(self.folder))
@@ -69,7 +73,7 @@ class Before:
 
 def before(room: Room, folder: Path) -> Before:
     """Remember what is there now; ``folder`` is where the test works."""
-    return Before(room, folder, frozenset(loop_devices()), frozenset(room.mounts()))
+    return Before(room, folder, frozenset(loop_devices()), frozenset(room.mounts()), frozenset(room.processes()))
 
 
 def identity(path: Path) -> str:

@@ -14,14 +14,10 @@ import pytest
 
 from ovtasks.host.run import run
 from ovtasks.images.partitions import bootable
-from ovtasks.instance.keys import generate_key_pair
-from ovtasks.render.smbios import qemu_value, ssh_credentials
-from tests.boot.qemu import BOOT_DEADLINE, Guest, boot
 from tests.bootc.disk import aleph, cat, entry, filesystem, origin, partitions
 from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_for, wait_paused
 from tests.bootc.leftovers import identity, loop_devices
 from tests.bootc.room import inner_pid
-from tests.bootc.root import USER
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -261,34 +257,6 @@ def test_layouts_that_not_every_firmware_starts(
     boot = bootable(disk)
     assert boot is not None
     assert (boot.bios, boot.uefi) == (bios, uefi)
-
-
-@pytest.mark.boot
-def test_boots_under_bios(clean_lab: Lab, disk: Path, tmp_path: Path) -> None:
-    """Root and another user log in with keys from SMBIOS. (Under UEFI: the tests of the chain.)"""
-    clean_lab.install(*LOOPBACK, "--karg=console=ttyS0", "--target-imgref=r.example/os:1", DISK)
-    private, public = generate_key_pair("a test")
-    key = tmp_path / "key"
-    key.touch(0o600)
-    key.write_text(private, encoding="utf-8")
-    credentials = [*ssh_credentials("root", [public]), *ssh_credentials(USER, [public])]
-    words = [word for text in credentials for word in ("-smbios", f"type=11,value={qemu_value(text)}")]
-    with boot(disk, None, tmp_path / "guest", more=words) as guest:
-        guest.wait_ssh_banner()
-        question = "id -un; cat /sysroot/.bootc-aleph.json; echo; systemctl --failed --plain --no-legend | wc -l"
-        who, known, failed = ssh(guest, key, "root", question).splitlines()
-        assert (who, json.loads(known)["target-image"], failed) == ("root", "r.example/os:1", "0")
-        assert ssh(guest, key, USER, "id -un; cat /proc/cmdline").splitlines() == [
-            USER,
-            f"BOOT_IMAGE={entry(disk, 'linux')} {entry(disk, 'options')}",
-        ]
-
-
-def ssh(guest: Guest, key: Path, user: str, command: str) -> str:
-    options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
-    words = [word for option in options for word in ("-o", option)]
-    argv = ["ssh", "-F", "none", *words, "-i", str(key), "-p", str(guest.ssh_port), f"{user}@127.0.0.1", command]
-    return run(argv, timeout=BOOT_DEADLINE).stdout
 
 
 def test_fails_where_the_test_wishes(clean_lab: Lab, disk: Path) -> None:
