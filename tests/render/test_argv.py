@@ -20,7 +20,8 @@ from tests.render.machines import DESKTOP, FORWARDS, MAC, OVMF, machine, shapes
 
 DEVICES = """virtio-net-pci e1000 e1000e virtio-blk-pci virtio-serial-pci virtserialport virtio-rng-pci virtio-vga
 virtio-gpu-pci VGA qxl-vga qxl cirrus-vga bochs-display ramfb virtio-balloon-pci tpm-crb tpm-tis tpm-tis-device
-virtio-keyboard-pci virtio-tablet-pci vhost-vsock-pci"""
+virtio-keyboard-pci virtio-tablet-pci vhost-vsock-pci usb-redir qemu-xhci usb-ccid ccid-card-passthru
+vhost-user-fs-pci ich9-ahci ide-cd"""
 HOST = QemuFeatures("/usr/bin/qemu-system-x86_64", (7, 2), True, True, True, False, frozenset(DEVICES.split()))
 
 
@@ -174,6 +175,32 @@ def test_desktop() -> None:
     assert command(desktop, HOST).spice and not command(machine(), HOST).spice
 
 
+@pytest.mark.parametrize(
+    "devices",
+    [
+        {"channels": [{"type": "spicevmc"}]},
+        {"redirdev": [{}]},
+        {"smartcard": [{"mode": "passthrough", "type": "spicevmc"}]},
+        {"audio": [{"type": "spice"}]},
+    ],
+)
+def test_what_goes_through_spice_gets_a_server(devices: dict[str, Json]) -> None:
+    made = command(with_devices(**devices), HOST)
+    assert made.spice and values(made.words, "-spice")
+    assert made.notes == ["spicevmc: SPICE graphics added, on the socket /run/user/1000/ov/web/spice.sock"]
+
+
+def test_what_is_added_is_said() -> None:
+    share: dict[str, Json] = {"driver": "virtiofs", "source": "/srv", "target": "t"}
+    disk: dict[str, Json] = {"source": {"file": "/x.iso"}, "device": "cdrom", "boot": 3}
+    made = command(with_devices(filesystems=[share], disks=[disk]), HOST)
+    assert made.notes == [
+        "virtiofs: memory_backing is shared, memfd",
+        "boot order by devices: the VM's own disk is number 4",
+    ]
+    assert command(machine(), HOST).notes == []
+
+
 def test_tpm() -> None:
     tpm: dict[str, Json] = {"model": "tpm-tis", "backend": {"type": "emulator", "version": 1.2}}
     assert command(with_devices(tpm=[tpm]), HOST).helpers == [Tpm("1.2")]
@@ -198,7 +225,6 @@ def test_tpm() -> None:
         ({"devices": {"graphics": [{"type": "vnc", "port": 22}]}}, "libvirt.devices.graphics[0].port"),
         ({"devices": {"video": [{"model": "virtio", "accel3d": True}]}}, "libvirt.devices.video[0].accel3d"),
         ({"devices": {"video": [{"model": "vga"}, {"model": "cirrus", "heads": 2}]}}, "libvirt.devices.video[1].heads"),
-        ({"devices": {"channels": [{"type": "spicevmc"}]}}, "libvirt.devices.channels[0].type"),
         ({"devices": {"rng": [{"backend": "egd"}]}}, "libvirt.devices.rng[0].type"),
         ({"devices": {"memballoon": {"model": "none", "autodeflate": True}}}, "libvirt.devices.memballoon.autodeflate"),
         ({"devices": {"tpm": [{"model": "tpm-spapr"}]}}, "libvirt.devices.tpm[0].model"),

@@ -25,6 +25,7 @@ from ovtasks.host.bridge import check_bridge
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.packages import package_hint
 from ovtasks.instance.backend import Capabilities, Handle, Status
+from ovtasks.instance.folder import make_private
 from ovtasks.render.argv import (
     AGENT_CHANNEL,
     AGENT_SOCKET,
@@ -34,6 +35,7 @@ from ovtasks.render.argv import (
     STATUS_SOCKET,
     argv_of,
 )
+from ovtasks.render.libvirt.sockets import socket_folders
 from ovtasks.render.machine import Machine
 from ovtasks.render.qemu.command import Command
 from ovtasks.render.qemu.families import command
@@ -69,7 +71,7 @@ class Qemu:
         return _text(argv_of(_command(machine)))
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
-        return ()  # what a field needs has to be written
+        return tuple(_command(machine).notes)
 
     def defined(self, handle: Handle) -> str | None:
         try:
@@ -92,6 +94,7 @@ class Qemu:
         with flock(handle.directory / LOCK):
             if _find(handle) is None:
                 wanted = _command(machine)
+                make_private(socket_folders(machine))
                 write_atomic(handle.directory / DEFINITION, _text(argv_of(wanted)), mode=0o600)
                 launch(handle, wanted)
 

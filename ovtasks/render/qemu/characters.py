@@ -34,8 +34,6 @@ def chardev(block: Block, ident: str, to: Command, *, default: str = "pty", spic
     elif kind in {"tcp", "udp"}:
         _inet(kind, block, source, ident, to, log)
     elif kind == "spicevmc":
-        if not to.spice:
-            raise block.refuse("type", "spicevmc needs devices.graphics with type: spice")
         to.add("chardev", "spicevmc", id=ident, name=spice, **log)
     elif kind == "file":
         to.add("chardev", "file", id=ident, path=source.take("path"), append=source.take("append"), **log)
@@ -145,8 +143,6 @@ def _channel(block: Block, ident: str, to: Command) -> None:
     }
     if kind not in makers:
         raise block.refuse("type", f"the backend qemu has no {kind}")
-    if kind.startswith("spice") and not to.spice:
-        raise block.refuse("type", f"{kind} needs devices.graphics with type: spice")
     if name == AGENT:
         raise block.refuse("name", "every VM has this channel already", hint="leave it out, or choose another name")
     name = name or (SPICE_AGENT if kind in {"spicevmc", "qemu-vdagent"} else None)

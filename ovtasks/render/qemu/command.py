@@ -69,7 +69,8 @@ class Command:
     ``secrets`` are passwords by the names of files in the folder of the sockets. ``helpers`` run as long as QEMU does.
     ``spawn``: QEMU starts a program itself. ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU
     and of the I/O thread. ``shared``: another process must see the guest's memory. ``orders`` are boot orders in use,
-    ``groups`` the limits of disks by their names, ``scsi`` the ids of controllers.
+    ``groups`` the limits of disks by their names, ``scsi`` the ids of controllers. ``notes`` say what was added because
+    other fields need it.
     """
 
     machine: Machine
@@ -89,6 +90,7 @@ class Command:
     orders: set[int] = field(default_factory=set)
     groups: dict[str, dict[str, int]] = field(default_factory=dict)
     scsi: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
     spice: bool = False
     spawn: bool = False
     shared: bool = False

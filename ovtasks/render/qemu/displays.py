@@ -113,7 +113,7 @@ def _place(block: Block, usual: Path) -> tuple[str | None, Path | None, str | No
         raise block.refuse("port", "a socket has none")
     if auto == "no" and port is None and socket is None:
         raise block.refuse("autoport", "without it, port: is needed")
-    return address, socket, port if auto != "yes" else None
+    return address, socket, port
 
 
 def _spice(block: Block, to: Command) -> None:

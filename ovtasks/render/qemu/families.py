@@ -18,7 +18,7 @@ from ovtasks.render.qemu import (
     tuning,
 )
 from ovtasks.render.qemu.block import LIBVIRT_HINT, Block
-from ovtasks.render.qemu.command import Command, QemuFeatures
+from ovtasks.render.qemu.command import SPICE_SOCKET, Command, QemuFeatures
 from ovtasks.spec.explain import dotted
 from ovtasks.spec.yamlio import Key
 
@@ -53,6 +53,8 @@ def command(machine: Machine, host: QemuFeatures) -> Command:
         if number > (iothreads or 0):
             raise InputError(f"libvirt.cputune.iothreadpin: there is no I/O thread {number}", hint="iothreads: more")
     memory.memory(root.block("memory_backing"), root.block("numatune"), cpu.blocks("numa"), to)
+    if to.orders:
+        to.notes.append(f"boot order by devices: the VM's own disk is number {max(to.orders) + 1}")
     if errors := [_refused(place) for place in root.left()]:
         raise errors[0] if len(errors) == 1 else InputErrors(errors)
     return to
@@ -72,7 +74,7 @@ def _devices(devices: Block, to: Command) -> None:
     others.balloon(devices.block("memballoon"), to)
     people.usb(devices.blocks("usb"), to)
     people.hubs(devices.blocks("hub"), to)
-    graphics = devices.blocks("graphics")
+    graphics = _graphics(devices, to)
     displays.video(devices.blocks("video"), to, wanted=bool(graphics))
     displays.graphics(graphics, to)
     outputs = people.audio(devices.blocks("audio"), to)
@@ -94,6 +96,17 @@ def _devices(devices: Block, to: Command) -> None:
     others.shmem(devices.blocks("shmem"), to)
     others.panics(devices.blocks("panic"), to)
     others.crypto(devices.blocks("crypto"), to)
+
+
+def _graphics(devices: Block, to: Command) -> list[Block]:
+    """The display servers. What goes through SPICE needs one of its kind."""
+    found = devices.blocks("graphics")
+    users = [block.peek("type") for kind in ("channels", "smartcard", "audio") for block in devices.blocks(kind)]
+    users += [block.peek("type") or "spicevmc" for block in devices.blocks("redirdev")]
+    if {"spicevmc", "spiceport", "spice"} & {*users} and not any(block.peek("type") == "spice" for block in found):
+        to.notes.append(f"spicevmc: SPICE graphics added, on the socket {to.machine.sockets / SPICE_SOCKET}")
+        return [*found, Block({"type": "spice"})]
+    return found
 
 
 def _refused(place: tuple[Key, ...]) -> InputError:

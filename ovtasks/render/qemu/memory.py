@@ -41,6 +41,8 @@ def memory(backing: Block, tune: Block, cells: list[Block], to: Command) -> None
 
 def _backing(block: Block, to: Command) -> _Backing:
     source, access = block.take("source"), block.take("access")
+    if to.shared and not (source and access):
+        to.notes.append("virtiofs: memory_backing is shared" + ("" if source else ", memfd"))
     if to.shared and (source == "anonymous" or access == "private"):
         key = "access" if access == "private" else "source"
         raise block.refuse(key, "a virtiofs folder needs memory that is shared", hint="access: shared, source: memfd")

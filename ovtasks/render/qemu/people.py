@@ -52,8 +52,6 @@ def audio(blocks: list[Block], to: Command) -> dict[str, str]:
         driver = block.one_of("type", _AUDIO, "none") or "none"
         if ident in found:
             raise block.refuse("id", f"there are two audio backends {ident}")
-        if driver == "spice" and not to.spice:
-            raise block.refuse("type", "spice needs devices.graphics with type: spice")
         if driver == "coreaudio":
             raise block.refuse("type", "coreaudio is of macOS")
         more = {"timer-period": block.take("timer_period")}

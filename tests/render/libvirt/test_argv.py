@@ -199,9 +199,6 @@ def suited(case: Case) -> dict[str, Any]:
         for item in devices.get(kind, ()):
             if "append" in item.get("source", {}):
                 item |= {"type": "file", "source": {"path": "/x", **item["source"]}}
-    kinds = [item for name in ("channels", "redirdev", "smartcard", "audio") for item in devices.get(name, ())]
-    if "redirdev" in devices or any(str(item.get("type")).startswith("spice") for item in kinds):
-        devices.setdefault("graphics", [{"type": "spice"}])
     if "mode" in (memory := spec.get("numatune", {}).get("memory", {})):
         memory.setdefault("nodeset", "0")
     if str(spec.get("launch_security", {}).get("type")).startswith("sev"):
