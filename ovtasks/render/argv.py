@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError
 from ovtasks.render.argv_devices import AGENT, LIBVIRT_HINT, Extras, extras
+from ovtasks.render.attached import attached
 from ovtasks.render.machine import Machine
 from ovtasks.render.option import device, listener, option
 from ovtasks.spec.model import Firmware, MiB, PortForward
@@ -94,7 +95,7 @@ def needs_spice(machine: Machine) -> bool:
 def _sandbox(machine: Machine) -> tuple[str, ...]:
     """As libvirt does. Not with a bridge: QEMU starts qemu-bridge-helper, a setuid program, and whatever a sandbox
     allows, it takes the right to become root from it (seccomp(2), "no_new_privs")."""
-    if machine.nic.mode == "bridge":
+    if any(card.kind == "bridge" for card in attached(machine)):
         return ()
     deny = "deny"
     return "-sandbox", option("on", obsolete=deny, elevateprivileges=deny, spawn=deny, resourcecontrol=deny)

@@ -49,7 +49,7 @@ def test_a_bridged_vm(user: SessionUser, backend: str) -> None:
     project = Project(user, backend)
     try:
         error = project.ov("vm", "create", "web", code=2).stderr
-        assert "vms.yml:" in error and "network.bridge: ovtest0 does not exist" in error
+        assert "vms.yml:" in error and "the bridge ovtest0 does not exist" in error
         with bridge() as name:
             error = project.ov("vm", "create", "web", code=1).stderr
             lacking = ("which is not setuid root", "does not allow the bridge ovtest0", "needs /dev/net/tun")

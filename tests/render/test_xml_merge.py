@@ -142,6 +142,20 @@ def test_smbios_tables_reach_the_guest() -> None:
     assert tree("<os><smbios mode='host'/></os>", table).findall("os/smbios")[0].attrib == {"mode": "host"}
 
 
+def test_an_order_of_booting_by_devices() -> None:
+    disk = "<disk device='cdrom'><target dev='sda' bus='sata'/><boot order='3'/></disk>"
+    found = tree(disk)
+    assert found.findall("os/boot") == []
+    orders = {
+        d.find("target").get("dev"): b.get("order") for d in found.findall("devices/disk") for b in d.iter("boot")
+    }  # type: ignore[union-attr]
+    assert orders == {"vda": "4", "sda": "3"}
+    own = tree("<disk><target dev='vda'/><boot order='1'/></disk>", disk)
+    assert [boot.get("order") for boot in own.findall("devices/disk/boot")] == ["1", "3"]
+    assert [boot.get("dev") for boot in tree("<os><boot dev='network'/></os>").findall("os/boot")] == ["hd", "network"]
+    assert [boot.get("dev") for boot in tree("<rng><alias name='ua-a'/></rng>").findall("os/boot")] == ["hd"]
+
+
 # --- QEMU's and other namespaces --------------------------------------------------------------------------------------
 
 

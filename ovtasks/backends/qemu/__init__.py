@@ -35,6 +35,7 @@ from ovtasks.render.argv import (
     argv,
     needs_spice,
 )
+from ovtasks.render.attached import attached
 from ovtasks.render.machine import Machine
 
 LOCK = "qemu.lock"
@@ -77,8 +78,9 @@ class Qemu:
             return None
 
     def define(self, handle: Handle, machine: Machine) -> None:
-        if machine.nic.mode == "bridge":
-            check_bridge(machine.nic.bridge or "")
+        for card in attached(machine):
+            if card.kind == "bridge":
+                check_bridge(card.name, card.field)
         write_atomic(handle.directory / DEFINITION, self.render(machine), mode=0o600)
 
     def undefine(self, handle: Handle) -> None:
