@@ -146,10 +146,10 @@ def test_an_order_of_booting_by_devices() -> None:
     disk = "<disk device='cdrom'><target dev='sda' bus='sata'/><boot order='3'/></disk>"
     found = tree(disk)
     assert found.findall("os/boot") == []
-    orders = {
-        d.find("target").get("dev"): b.get("order") for d in found.findall("devices/disk") for b in d.iter("boot")
-    }  # type: ignore[union-attr]
-    assert orders == {"vda": "4", "sda": "3"}
+    orders = [
+        (disk.findall("target")[0].get("dev"), disk.findall("boot")[0].get("order")) for disk in found.iter("disk")
+    ]
+    assert orders == [("vda", "4"), ("sda", "3")]
     own = tree("<disk><target dev='vda'/><boot order='1'/></disk>", disk)
     assert [boot.get("order") for boot in own.findall("devices/disk/boot")] == ["1", "3"]
     assert [boot.get("dev") for boot in tree("<os><boot dev='network'/></os>").findall("os/boot")] == ["hd", "network"]
