@@ -212,7 +212,7 @@ class _Merging:
 
     def finish(self) -> None:
         """What follows from what was added."""
-        if any(element.tag.startswith("qemu:") for element in self.domain):
+        if any(element.tag.startswith("qemu:") for element in self.domain.iter()):
             self.domain.set("xmlns:qemu", QEMU_NAMESPACE)
         os = self.domain.find("os")
         tables = any(element.get("type") == "smbios" for element in self.domain.findall("sysinfo"))
