@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
@@ -22,11 +22,11 @@ HELPERS = tuple(
 RULES = (Path("/etc/qemu/bridge.conf"), Path("/etc/qemu-kvm/bridge.conf"))
 TUN = Path("/dev/net/tun")
 """udev's own rules make it everybody's: what it may be used for, others decide."""
-_FIELD = ("network", "bridge")
 
 
-def check_bridge(name: str, *, helper: bool = True) -> None:
-    """``helper``: QEMU is not started by root's own daemon, so that it needs qemu-bridge-helper.
+def check_bridge(name: str, field: Sequence[str | int] = ("network", "bridge"), *, helper: bool = True) -> None:
+    """``field`` is where the spec names it. ``helper``: QEMU is not started by root's own daemon, so that it needs
+    qemu-bridge-helper.
 
     :raises OvError: there is no such bridge, or the helper cannot or may not be used; the next step is told.
     """
@@ -34,8 +34,8 @@ def check_bridge(name: str, *, helper: bool = True) -> None:
         there = sorted(path.parent.name for path in NETWORK.glob("*/bridge"))
         hint = f"as root: ip link add {name} type bridge && ip link set {name} up"
         hint += f"; there are {', '.join(there)}" if there else ""
-        what = "is no bridge" if (NETWORK / name).exists() else "does not exist"
-        raise InputError(f"network.bridge: {name} {what}", hint=hint, field=_FIELD)
+        what = "is a card, no bridge" if (NETWORK / name).exists() else "does not exist"
+        raise InputError(f"the bridge {name} {what}", hint=hint, field=field)
     if helper:
         if not os.access(TUN, os.R_OK | os.W_OK):
             what = "may not be opened by this user" if TUN.exists() else "does not exist"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
+from ovtasks.render.attached import attached
 from ovtasks.render.machine import Machine
 from ovtasks.render.option import device, listener, option
 from ovtasks.render.qemu.block import LIBVIRT_HINT
@@ -64,7 +65,7 @@ def argv_of(extra: Command) -> list[str]:
 def _sandbox(extra: Command) -> tuple[str, ...]:
     """As libvirt does. Not with a bridge: QEMU starts qemu-bridge-helper, a setuid program, and whatever a sandbox
     allows, it takes the right to become root from it (seccomp(2), "no_new_privs")."""
-    if extra.machine.nic.mode == "bridge" or extra.spawn:
+    if any(card.kind == "bridge" for card in attached(extra.machine)):
         return ()
     deny = "deny"
     return "-sandbox", option("on", obsolete=deny, elevateprivileges=deny, spawn=deny, resourcecontrol=deny)

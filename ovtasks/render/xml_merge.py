@@ -182,6 +182,10 @@ def _identity(element: ET.Element, places: Sequence[str]) -> tuple[str | None, .
     return values if any(value is not None for value in values) else None
 
 
+def _number(boot: ET.Element) -> bool:
+    return boot.get("order", "").isdecimal()
+
+
 class _Merging:
     """One domain while it grows. ``brought`` is which snippet an element, or an attribute of one, came from."""
 
@@ -208,12 +212,27 @@ class _Merging:
 
     def finish(self) -> None:
         """What follows from what was added."""
-        if any(element.tag.startswith("qemu:") for element in self.domain):
+        if any(element.tag.startswith("qemu:") for element in self.domain.iter()):
             self.domain.set("xmlns:qemu", QEMU_NAMESPACE)
         os = self.domain.find("os")
         tables = any(element.get("type") == "smbios" for element in self.domain.findall("sysinfo"))
         if tables and os is not None and os.find("smbios") is None:
             ET.SubElement(os, "smbios", {"mode": "sysinfo"})  # without it the guest never sees them
+        if os is not None:
+            self._order(os)
+
+    def _order(self, os: ET.Element) -> None:
+        """libvirt takes an order of booting by devices or by kinds, not both. The VM's own disk comes after those that
+        a text gives a place."""
+        places = [int(boot.get("order", "")) for boot in self.devices.iterfind("*/boot") if _number(boot)]
+        ours = [boot for boot in os.findall("boot") if (id(boot), "") not in self.brought]
+        if not places or not ours:
+            return
+        for boot in ours:
+            os.remove(boot)
+        disk = next((one for one in self.devices.findall("disk") if _value(one, "target@dev") == "vda"), None)
+        if disk is not None and disk.find("boot") is None:
+            ET.SubElement(disk, "boot", {"order": str(max(places) + 1)})
 
     def _part(self, part: Part) -> None:
         element = part.element

@@ -142,6 +142,8 @@ class _Reader:
         scope = dict(outer.scope)
         for key, value in attributes.items():
             if key == "xmlns" or key.startswith("xmlns:"):
+                if key != "xmlns" and not value:
+                    raise _error(f"{key} is empty", self.at(), "a prefix stands for a namespace; remove it")
                 scope[key.partition(":")[2]] = value
         opened = _Open(ET.Element(name), scope, dict(outer.declared))
         element = opened.element

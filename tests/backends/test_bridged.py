@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -22,15 +23,19 @@ class Project:
 
     def __init__(self, user: SessionUser, backend: str) -> None:
         self.user = user
+        self.backend = backend
         self.root = user.home / "bridged"
         self.root.mkdir()
         make_image(self.root / "empty.qcow2")
+        self.declare()
+
+    def declare(self, **more: Any) -> None:
         network = {"mode": "bridge", "bridge": "ovtest0", "mac": MAC}
-        fields = {"ram": "128M", "cpus": 1, "backend": backend, "network": network}
+        fields = {"ram": "128M", "cpus": 1, "backend": self.backend, "network": network, **more}
         ssh = {"user": "tester", "key_source": "generate"}
         vms = {"web": cloud_vm(self.root / "empty.qcow2", **fields, ssh=ssh)}
         (self.root / "vms.yml").write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
-        user.owned(self.root)
+        self.user.owned(self.root)
 
     def ov(self, *words: str, code: int = 0) -> Result:
         done = self.user.ov(*words, cwd=self.root)
@@ -49,7 +54,7 @@ def test_a_bridged_vm(user: SessionUser, backend: str) -> None:
     project = Project(user, backend)
     try:
         error = project.ov("vm", "create", "web", code=2).stderr
-        assert "vms.yml:" in error and "network.bridge: ovtest0 does not exist" in error
+        assert "vms.yml:" in error and "the bridge ovtest0 does not exist" in error
         with bridge() as name:
             error = project.ov("vm", "create", "web", code=1).stderr
             lacking = ("which is not setuid root", "does not allow the bridge ovtest0", "needs /dev/net/tun")
@@ -62,6 +67,10 @@ def test_a_bridged_vm(user: SessionUser, backend: str) -> None:
                 assert project.ov("vm", "ip", "web").stdout == f"{NETWORK}.77\n"
                 assert f"tester@{NETWORK}.77" in project.ov("vm", "list").stdout
                 project.ov("vm", "stop", "--force", "web")
+                static = {"ethernets": {"eth0": {"addresses": [f"{NETWORK}.88/24"]}}}
+                project.declare(cloud_init={"network": static})
+                project.ov("vm", "create", "web", "--no-start")
+                assert f"HostName {NETWORK}.88" in project.ov("vm", "ssh-config", "web").stdout
                 project.ov("vm", "create", "web", "-i", "dev", "--no-start")
                 status = json.loads(project.ov("vm", "status", "web", "-i", "dev", "--json").stdout)
                 assert status["mac"] != MAC

@@ -41,8 +41,8 @@ def refused(name: str = "br0") -> OvError:
 def test_no_such_bridge(host: Path) -> None:
     error = refused("br1")
     assert isinstance(error, InputError) and error.field == ("network", "bridge")
-    assert error.message == "network.bridge: br1 does not exist" and "there are br0" in str(error.hint)
-    assert "eth0 is no bridge" in refused("eth0").message
+    assert error.message == "the bridge br1 does not exist" and "there are br0" in str(error.hint)
+    assert "eth0 is a card, no bridge" in refused("eth0").message
 
 
 @pytest.mark.parametrize(

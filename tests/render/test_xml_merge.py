@@ -7,6 +7,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.host.run import run
@@ -141,6 +143,20 @@ def test_smbios_tables_reach_the_guest() -> None:
     (smbios,) = tree(table).findall("os/smbios")
     assert smbios.attrib == {"mode": "sysinfo"}
     assert tree("<os><smbios mode='host'/></os>", table).findall("os/smbios")[0].attrib == {"mode": "host"}
+
+
+def test_an_order_of_booting_by_devices() -> None:
+    disk = "<disk device='cdrom'><target dev='sda' bus='sata'/><boot order='3'/></disk>"
+    found = tree(disk)
+    assert found.findall("os/boot") == []
+    orders = [
+        (disk.findall("target")[0].get("dev"), disk.findall("boot")[0].get("order")) for disk in found.iter("disk")
+    ]
+    assert orders == [("vda", "4"), ("sda", "3")]
+    own = tree("<disk><target dev='vda'/><boot order='1'/></disk>", disk)
+    assert [boot.get("order") for boot in own.findall("devices/disk/boot")] == ["1", "3"]
+    assert [boot.get("dev") for boot in tree("<os><boot dev='network'/></os>").findall("os/boot")] == ["hd", "network"]
+    assert [boot.get("dev") for boot in tree("<rng><alias name='ua-a'/></rng>").findall("os/boot")] == ["hd"]
 
 
 # --- QEMU's and other namespaces --------------------------------------------------------------------------------------
@@ -312,3 +328,46 @@ def test_qemu_alone_has_no_use_for_them() -> None:
             argv(machine(snippets=own_snippets(libvirt)), host)
         (name,) = libvirt
         assert f"libvirt.{name}" in caught.value.message and caught.value.field is not None
+
+
+# --- whatever is written ----------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    [
+        *("domain", "devices", "disk", "cpu", "feature", "memory", "os", "boot", "qemu:commandline", "qemu:arg", "x:y"),
+        *("metadata", "sysinfo", "entry", "target", "vcpu", "sauce", "rng", "channel", "perf", "source", "name"),
+    ]
+)
+VALUES = st.sampled_from(["on", "1", "vda", "urn:x", "", "q35", "4", "smbios"])
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["type", "dev", "name", "xmlns:x", "order", "id", "model"]), VALUES, max_size=3
+)
+
+
+def _element(name: str, attributes: dict[str, str], below: list[str]) -> str:
+    return f"<{name}{''.join(f' {key}={value!r}' for key, value in attributes.items())}>{''.join(below)}</{name}>"
+
+
+ELEMENTS = st.recursive(
+    st.sampled_from(["", "text", "4", "&amp;", "<!-- c -->", "<![CDATA[<]]>"]),
+    lambda below: st.builds(_element, NAMES, ATTRIBUTES, st.lists(below, max_size=3)),
+    max_leaves=8,
+)
+PIECES = st.sampled_from(
+    ["<", ">", "</", "/>", "<disk", "'", '"', "&", "]]>", "<?x", "<!DOCTYPE", "\x85", "ä", " ", "a='b'"]
+)
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True)
+@given(st.lists(st.one_of(ELEMENTS, st.lists(PIECES, max_size=8).map("".join)), min_size=1, max_size=3))
+def test_any_text_is_merged_or_refused(texts: list[str]) -> None:
+    snippets = own_snippets({"snippets": texts})
+    try:
+        text = domain_xml(machine(snippets=snippets), HOST)
+    except InputError as e:
+        assert e.message
+        return
+    assert text == domain_xml(machine(snippets=snippets), HOST)
+    root = ET.fromstring(text)
+    assert [root.findtext(name) for name in ("name", "memory")] == ["ov-web", "262144"]
+    assert len(root.findall("devices")) == 1

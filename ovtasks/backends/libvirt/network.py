@@ -1,4 +1,4 @@
-"""What a VM's first network card needs of libvirt and of this host, looked at before the VM is defined.
+"""What a VM's network cards need of libvirt and of this host, looked at before the VM is defined.
 
 A user's session has no networks of its own and no right to make devices: it joins bridges by qemu-bridge-helper, and
 cannot use a card of the host directly.
@@ -7,50 +7,58 @@ cannot use a card of the host directly.
 from __future__ import annotations
 
 from ovtasks.backends.libvirt.errors import translated
-from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, uri_of
+from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
 from ovtasks.errors import InputError
 from ovtasks.host.bridge import NETWORK, check_bridge
-from ovtasks.render.machine import Nic
+from ovtasks.render.attached import Attached, attached
+from ovtasks.render.machine import Machine
+from ovtasks.spec.explain import dotted
 
 SYSTEM = "OV_LIBVIRT_URI=qemu:///system"
 
 
-def check_network(nic: Nic, uri: str | None) -> None:
-    """:raises OvError: the card cannot be had there; the next step is told."""
+def check_networks(machine: Machine, uri: str | None) -> None:
+    """:raises OvError: a card cannot be had there; the next step is told."""
     name = uri_of(uri)
     session = name.partition("?")[0].endswith("/session")
-    if nic.mode in {"nat", "network"}:
-        _network(nic.network or nic.bridge or "default", nic.mode, name, session=session)
-    elif nic.mode == "bridge" and is_local(name):
-        check_bridge(nic.bridge or "", helper=is_own_session(name) or session)
-    elif nic.mode == "direct":
-        if session:
-            message = "network.mode: direct needs rights that a libvirt session has not"
-            raise InputError(message, hint=f"{SYSTEM}; or mode: bridge or user", field=("network", "mode"))
-        if is_local(name) and not (NETWORK / (nic.dev or "")).exists():
-            there = ", ".join(sorted(path.name for path in NETWORK.iterdir() if path.name != "lo"))
-            hint = f"there are {there}" if there else None
-            raise InputError(f"network.dev: {nic.dev} does not exist", hint=hint, field=("network", "dev"))
+    for card in attached(machine):
+        if card.kind == "network":
+            _network(card, name, session=session)
+        elif card.kind == "bridge" and is_local(name):
+            check_bridge(card.name, card.field, helper=session)
+        elif card.kind == "direct":
+            _direct(card, name, session=session)
 
 
-def _network(network: str, mode: str, uri: str, *, session: bool) -> None:
+def _direct(card: Attached, uri: str, *, session: bool) -> None:
+    place = dotted(card.field)
+    if session:
+        message = f"{place}: a card of the host needs rights that a libvirt session has not"
+        raise InputError(message, hint=f"{SYSTEM}; or a bridge; or network.mode: user", field=card.field)
+    if is_local(uri) and not (NETWORK / card.name).exists():
+        there = ", ".join(sorted(path.name for path in NETWORK.iterdir() if path.name != "lo"))
+        message = f"{place}: this host has no card {card.name}"
+        raise InputError(message, hint=f"there are {there}" if there else None, field=card.field)
+
+
+def _network(card: Attached, uri: str, *, session: bool) -> None:
     libvirt = load()
-    with translated(f"look for the network {network}", network):
+    place = dotted(card.field)
+    with translated(f"look for the network {card.name}", card.name):
         daemon = connection(uri)
         try:
-            found = daemon.networkLookupByName(network)
+            found = daemon.networkLookupByName(card.name)
         except libvirt.libvirtError as e:
             if e.get_error_code() not in {libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_NO_SUPPORT}:
                 raise
+            why, hint = "", "virsh net-define makes one"
             if session:
-                hint = f"mode: user; or {SYSTEM}; or mode: bridge with the bridge of a network of the system's"
-                why = ": a session has no networks of its own"
-            else:
-                names = [one.name() for one in daemon.listAllNetworks()]
-                hint = f"there are {', '.join(sorted(names))}" if names else "virsh net-define makes one"
-                why = ""
-            message = f"network.mode: {mode}: {uri} has no network {network}{why}"
-            raise InputError(message, hint=hint, field=("network", "mode")) from None
+                why = ": a session has none of its own"
+                hint = f"network.mode: user; or {SYSTEM}; or a bridge, also that of a network of the system's"
+            elif names := sorted(one.name() for one in daemon.listAllNetworks()):
+                hint = f"there are {', '.join(names)}"
+            message = f"{place}: {uri} has no network {card.name}{why}"
+            raise InputError(message, hint=hint, field=card.field) from None
         if not found.isActive():
-            message = f"network.mode: {mode}: the network {network} is not active"
-            raise InputError(message, hint=f"virsh -c {uri} net-start {network}", field=("network", "mode"))
+            message = f"{place}: the network {card.name} is not active"
+            raise InputError(message, hint=f"virsh -c {uri} net-start {card.name}", field=card.field)

@@ -35,6 +35,7 @@ from ovtasks.render.argv import (
     STATUS_SOCKET,
     argv_of,
 )
+from ovtasks.render.attached import attached
 from ovtasks.render.libvirt.sockets import socket_folders
 from ovtasks.render.machine import Machine
 from ovtasks.render.qemu.command import Command
@@ -80,8 +81,9 @@ class Qemu:
             return None
 
     def define(self, handle: Handle, machine: Machine) -> None:
-        if machine.nic.mode == "bridge":
-            check_bridge(machine.nic.bridge or "")
+        for card in attached(machine):
+            if card.kind == "bridge":
+                check_bridge(card.name, card.field)
         write_atomic(handle.directory / DEFINITION, self.render(machine), mode=0o600)
 
     def undefine(self, handle: Handle) -> None:

@@ -67,7 +67,7 @@ class Command:
     accelerator's own. ``early`` words come before all devices, ``words`` after those that every VM has.
 
     ``secrets`` are passwords by the names of files in the folder of the sockets. ``helpers`` run as long as QEMU does.
-    ``spawn``: QEMU starts a program itself. ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU
+    ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU
     and of the I/O thread. ``shared``: another process must see the guest's memory. ``orders`` are boot orders in use,
     ``groups`` the limits of disks by their names, ``scsi`` the ids of controllers. ``notes`` say what was added because
     other fields need it.
@@ -92,7 +92,6 @@ class Command:
     scsi: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     spice: bool = False
-    spawn: bool = False
     shared: bool = False
     usb: bool = False
 

@@ -44,7 +44,6 @@ def _netdev(block: Block, ident: str, to: Command) -> None:
         forwards = [f"hostfwd={text}" for item in block.blocks("port_forwards") for text in _forwards(item)]
         to.words += ("-netdev", ",".join([f"user,id={ident}", *forwards]))
     elif kind == "bridge":
-        to.spawn = True
         to.add("netdev", "bridge", id=ident, br=source.take("bridge") or "br0")
     else:
         raise block.refuse("type", f"{kind} is a network of libvirt, which the backend qemu cannot join")
