@@ -52,6 +52,8 @@ _OTHER_NAMES = {
 _MOVED = {
     "disposable": "it is a property of the deployment (deploy.yml)",
     "lifecycle": "it is a property of the deployment (deploy.yml)",
+    "min_guarantee": "QEMU cannot guarantee memory; see memory_backing.locked",
+    "accel2d": "QEMU has no 2D acceleration",
     "processor": "libvirt gives guests no SMBIOS tables of processors",
     "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
 }

@@ -10,7 +10,7 @@ from ovtasks.spec.libvirt_tree import Faults, Tree
 AGENT = "org.qemu.guest_agent.0"
 ROOT_DISK, SEED_DISK = "vda", "vdb"
 # Protocols whose images have no name, or need none.
-NAMELESS = frozenset({"nbd", "rbd"})
+NAMELESS = frozenset({"nbd"})
 
 
 def disk_rules(tree: Tree) -> Faults:
@@ -24,6 +24,11 @@ def disk_rules(tree: Tree) -> Faults:
         elif name is not None:
             taken[name] = f"disk {disk.path[-1]}"
         bus, device = disk.block("target").text("bus"), disk.text("device")
+        if bus == "fdc" and device != "floppy":
+            yield disk.fault("is fdc, which has floppies only", "device: floppy, or another bus", "target", "bus")
+        driver = disk.block("driver")
+        if driver.text("io") == "native" and driver.text("cache") not in {"none", "directsync"}:
+            yield driver.fault("is native, which needs cache: none or directsync", "cache: none", "io")
         if bus == "virtio" and device in {"cdrom", "floppy", "lun"}:
             yield disk.fault(f"is virtio, which has no {device}", "leave it out, or bus: sata", "target", "bus")
         yield from _iotune(disk.block("iotune"))
@@ -50,6 +55,9 @@ def _disk_source(disk: Tree) -> Faults:
         yield source.fault(f"has several servers; {protocol} has one", "remove the others", "hosts")
     if not source.has("name") and protocol not in NAMELESS:
         yield source.fault(f"is missing: {protocol} needs it", "name: …", "name")
+    if protocol in {"rbd", "gluster"} and "/" not in (source.text("name") or "/"):
+        words = "POOL/IMAGE" if protocol == "rbd" else "VOLUME/IMAGE"
+        yield source.fault(f"must be {words}", f"name: {words}", "name")
     if protocol == "nfs" and not source.has("identity"):
         yield source.fault("is missing: nfs needs it", "identity: {user: …, group: …}", "identity")
     for host in hosts:
@@ -66,6 +74,9 @@ def _iotune(iotune: Tree) -> Faults:
                 name = f"{whose}_{what}_sec{suffix}"
                 if iotune.has(total) and iotune.has(name):
                     yield iotune.fault(f"contradicts {total}", "remove one of the two", name)
+
+    if iotune.has("group_name") and len(iotune.value) == 1:
+        yield iotune.fault("names a group without limits", "add a limit such as total_iops_sec", "group_name")
 
 
 def interface_rules(tree: Tree) -> Faults:
@@ -247,6 +258,8 @@ def host_rules(tree: Tree) -> Faults:
         if needed and not any(all(source.has(key) for key in keys) for keys in needed):
             words = " or ".join(", ".join(keys) for keys in needed)
             yield item.fault(f"needs {words}: type {kind}", "source: {…}", "source")
+        if item.switch("display") and not tree.block("devices").items("graphics"):
+            yield item.fault("is on, but there are no graphics", "add graphics, or remove it", "display")
         if kind == "usb" and source.has("bus") and not source.has("device"):
             yield source.fault("is missing: bus needs it", "device: …", "device")
 
@@ -255,20 +268,15 @@ def folder_rules(tree: Tree) -> Faults:
     """Shared folders have tags of their own and absolute paths."""
     seen: set[str] = set()
     for item in tree.block("devices").items("filesystems"):
-        tag, kind, path = item.text("target"), item.text("type") or "mount", item.text("source")
+        tag, path = item.text("target"), item.text("source")
         if tag is not None and tag in seen:
             yield item.fault(f": tag {tag} is there twice", "another tag", "target")
         seen |= {tag} if tag is not None else set()
         begins = ("/", "${vm.dir}", "${vm.sockets}", "${vm.project}", "{{.VmStateDir}}")
-        if path and kind in {"mount", "block", "file"} and not path.startswith(begins):
+        if path and not path.startswith(begins):
             yield item.fault("is no absolute path", "for example ${vm.project}/share", "source")
-        if path and kind == "ram" and not path.isdigit():
-            yield item.fault("is no size in KiB", "source: 65536", "source")
-        if item.text("driver") == "virtiofs":
-            if item.text("accessmode") not in {None, "passthrough"}:
-                yield item.fault("must be passthrough with virtiofs", "remove it", "accessmode")
-            if kind != "mount":
-                yield item.fault("must be mount with virtiofs", "remove it", "type")
+        if item.text("driver") == "virtiofs" and item.text("accessmode") not in {None, "passthrough"}:
+            yield item.fault("must be passthrough with virtiofs", "remove it", "accessmode")
 
 
 def other_rules(tree: Tree) -> Faults:
@@ -281,6 +289,8 @@ def other_rules(tree: Tree) -> Faults:
     for item in devices.items("tpm")[1:]:
         yield item.fault("is one too many: a machine has one TPM", "remove it")
     for item in devices.items("tpm"):
+        if item.text("model") == "tpm-crb" and item.block("backend").text("version") == "1.2":
+            yield item.fault("is tpm-crb, which is a TPM 2.0", "model: tpm-tis, or version 2.0", "model")
         if item.block("backend").text("type") == "external" and not item.block("backend").has("source"):
             yield item.fault("is missing: type external needs it", "source: /path/of/socket", "backend", "source")
     for item in devices.items("smartcard"):
@@ -299,6 +309,8 @@ def other_rules(tree: Tree) -> Faults:
         for kind, key in (("passthrough", "evdev"), ("evdev", "dev")):
             if item.text("type") == kind and not item.block("source").has(key):
                 yield item.fault(f"is missing: type {kind} needs it", f"source: {{{key}: /dev/input/…}}", "source", key)
+        if item.text("type") == "tablet" and item.text("bus") == "ps2":
+            yield item.fault("is ps2, which has no tablets", "bus: usb or virtio", "bus")
         if item.text("type") == "passthrough" and item.text("bus") not in {None, "virtio"}:
             yield item.fault("must be virtio with type passthrough", "bus: virtio", "bus")
 

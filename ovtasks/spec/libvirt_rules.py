@@ -56,6 +56,14 @@ def cpu_rules(tree: Tree) -> Faults:
         yield tree.block("numatune").fault("needs the cells of libvirt.cpu.numa", "add cpu.numa", "memnodes")
 
 
+def feature_rules(tree: Tree) -> Faults:
+    """What is turned on has its value."""
+    hyperv = tree.block("features").block("hyperv")
+    vendor = hyperv.block("vendor_id")
+    if hyperv.has("vendor_id") and not vendor.has("value") and vendor.switch("state") is not False:
+        yield vendor.fault("is missing", "value: a text of up to 12 characters", "value")
+
+
 def clock_rules(tree: Tree) -> Faults:
     """Each offset with what it needs."""
     clock = tree.block("clock")
@@ -63,10 +71,17 @@ def clock_rules(tree: Tree) -> Faults:
         if clock.text("offset") == offset and not clock.has(needed):
             yield clock.fault(f"is missing: offset {offset} needs it", f"{needed}: {example}", needed)
     yield from twice(clock.items("timers"), "name", "timer")
+    for timer in clock.items("timers"):
+        policy = timer.text("tickpolicy")
+        if timer.text("name") == "rtc" and policy not in {None, "delay", "catchup"}:
+            yield timer.fault(f"is {policy}, which QEMU's rtc has not", "delay or catchup", "tickpolicy")
 
 
 def tuning_rules(tree: Tree) -> Faults:
-    """I/O threads that there are."""
+    """I/O threads that there are, nodes that are named."""
+    memory = tree.block("numatune").block("memory")
+    if memory.value and memory.text("placement") in {None, "static"} and not memory.has("nodeset"):
+        yield memory.fault("is missing", "nodeset: 0, or placement: auto", "nodeset")
     threads = tree.number("iothreads") or 0
     users = [(pin, "iothread") for pin in tree.block("cputune").items("iothreadpin")]
     for kind in ("disks", "controllers"):
@@ -97,6 +112,8 @@ def label_rules(tree: Tree) -> Faults:
     kind, relabel = label.text("type") or "dynamic", label.switch("relabel")
     if label.value and kind == "static" and not label.has("label"):
         yield label.fault("is missing: type static needs it", "write the label, or type: dynamic", "label")
+    if (label.has("label") or label.has("baselabel")) and not label.has("model"):
+        yield label.fault("is missing: the label is one of a security driver's", "model: selinux", "model")
     if (kind, relabel) in {("dynamic", False), ("none", True)}:
         yield label.fault(f"contradicts type: {kind}", "remove it", "relabel")
     for entry in tree.block("sysinfo").items("entries"):
@@ -117,6 +134,7 @@ def twice(items: Sequence[Tree], key: str, what: str) -> Faults:
 
 RULES: tuple[Callable[[Tree], Faults], ...] = (
     cpu_rules,
+    feature_rules,
     clock_rules,
     tuning_rules,
     sharing_rules,

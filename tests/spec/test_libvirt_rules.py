@@ -25,7 +25,7 @@ ERRORS = [
     ("{devices: {video: [{heads: 1}]}}", "'model' is missing in vms.a.libvirt.devices.video[0]", "card", 33),
     ("{features: {acpi: perhaps}}", "'perhaps' is neither on nor off", None, 32),
     ("{features: {hyperv: {vendor_id: {value: 0123456789abc}}}}", "has more than 12 characters", None, 54),
-    ("{cpu: {cache: {mode: emulate, level: 4}}}", "must be one of 1, 2, 3, not 4", None, 51),
+    ("{cpu: {cache: {mode: emulate, level: 4}}}", "must be one of 3, not 4", None, 51),
     ("{memtune: {hard_limit: 1K5}}", "is no size in whole KiB", None, 37),
     ("{memtune: {hard_limit: 9999999P}}", "is more than 1 EiB", None, 37),
     ("{cputune: {quota: -2}}", "is -2, but must be at least -1", None, 32),

@@ -99,7 +99,12 @@ INTERFACES = Items(
                 "The card.",
                 default="virtio",
             ),
-            "mtu": Field(number(68, 65535), "mtu@size", "The most bytes of a packet."),
+            "mtu": Field(
+                number(68, 65535),
+                "mtu@size",
+                "The most bytes of a packet.",
+                only={"type": ("bridge", "network", "direct")},
+            ),
             "link_state": Field(one_of("up", "down"), "link@state", "down: the cable is pulled."),
             "driver": DRIVER,
             "backend": Field(
@@ -115,7 +120,7 @@ INTERFACES = Items(
                 "rom",
                 "Its boot ROM.",
                 {
-                    "enabled": Field(YES_NO, "@enabled", "Whether it has one.", default="no"),
+                    "enabled": Field(YES_NO, "@enabled", "Whether it has one; default: only with boot."),
                     "bar": Field(ON_OFF, "@bar", "Whether the guest sees it."),
                     "file": Field(PATH, "@file", "A file with it."),
                 },

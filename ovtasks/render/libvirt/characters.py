@@ -69,7 +69,7 @@ CONSOLE = port(
     "console",
     "Consoles besides the first one.",
     {
-        "type": Field(one_of("virtio", "serial", "sclp", "sclplm"), "@type", "What hardware.", default="virtio"),
+        "type": Field(one_of("virtio", "sclp", "sclplm"), "@type", "What hardware.", default="virtio"),
         "port": Field(POSITIVE, "@port", "Its number, from 1; default: counted."),
     },
 )

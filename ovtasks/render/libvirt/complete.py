@@ -46,7 +46,8 @@ def complete(machine: Machine, wanted: Read) -> Completed:
     tree["cpu"] = _cpu(machine, mapping(wanted, "cpu"))
     tree["clock"] = mapping(wanted, "clock") or {"offset": "utc"}
     _sharing(tree, devices, done)
-    devices["disks"] = _disks(machine, items(devices, "disks"))
+    devices["disks"] = disks = _disks(machine, items(devices, "disks"))
+    devices["controllers"] = _controllers(items(devices, "controllers"), disks, done)
     devices["interfaces"] = [
         over(item, mac=_mac(machine.uuid, index)) for index, item in enumerate(items(devices, "interfaces"))
     ]
@@ -61,7 +62,11 @@ def complete(machine: Machine, wanted: Read) -> Completed:
     devices["tpm"] = [_tpm(machine, item) for item in items(devices, "tpm")]
     devices["rng"] = items(devices, "rng") or [{}]  # a guest without entropy waits for it at its first boot
     devices["memballoon"] = over(mapping(devices, "memballoon"), model="virtio")
+    devices["shmem"] = [over(item, model={"type": "ivshmem-plain"}) for item in items(devices, "shmem")]
     devices |= _vsock(machine, devices, done)
+    if value(mapping(mapping(devices, "iommu"), "driver"), "intremap") == "on" and "ioapic" not in tree["features"]:
+        tree["features"] = over(mapping(tree, "features"), ioapic="qemu")
+        done.notes.append("iommu.driver.intremap: features.ioapic is qemu")
     _boot(devices, done)
     tree["devices"] = devices
     return done
@@ -89,6 +94,9 @@ def _cpu(machine: Machine, wanted: Read) -> Copy:
     slow = mode == "maximum" and not kvm and machine.arch == "x86_64"  # 5-level paging costs a third under emulation
     if slow and not any(value(item, "name") == "la57" for item in features):
         features = [*features, {"policy": "disable", "name": "la57"}]
+    cache = mapping(wanted, "cache")
+    if value(cache, "mode") == "emulate":
+        wanted = {**wanted, "cache": over(cache, level="3")}
     return {**wanted, "mode": mode, "features": features}
 
 
@@ -122,6 +130,23 @@ def _disks(machine: Machine, wanted: Sequence[Read]) -> list[Read]:
         file = value(mapping(item, "source"), "file") or ""
         driver = over(mapping(item, "driver"), type="qcow2" if file.endswith(".qcow2") else "raw")
         found.append({**item, "driver": driver, "target": {**target, "dev": name, "bus": bus}})
+    return found
+
+
+def _controllers(wanted: Sequence[Read], disks: Sequence[Read], done: Completed) -> list[Read]:
+    """SCSI is virtio's: libvirt's own choice is a card that cloud kernels have no driver for. PCI's number 0 is there
+    already."""
+    found: list[Read] = []
+    free = iter(str(number) for number in range(1, 256))
+    written = {value(item, "index") for item in wanted if value(item, "type") == "pci"}
+    for item in wanted:
+        kind = value(item, "type")
+        index = next(number for number in free if number not in written) if kind == "pci" else None
+        found.append(over(item, model="virtio-scsi" if kind == "scsi" else None, index=index))
+    scsi = any(value(mapping(disk, "target"), "bus") == "scsi" for disk in disks)
+    if scsi and not any(value(item, "type") == "scsi" for item in wanted):
+        found.append({"type": "scsi", "model": "virtio-scsi", "index": "0"})
+        done.notes.append("SCSI disks: a virtio-scsi controller added")
     return found
 
 
@@ -160,12 +185,14 @@ def _spice(devices: Copy, done: Completed) -> None:
     users = [
         *(item for kind in ("channels", "smartcard") for item in items(devices, kind)),
         *(over(item, type="spicevmc") for item in items(devices, "redirdev")),
+        *items(devices, "audio"),
     ]
     graphics = items(devices, "graphics")
     kinds = {value(item, "type") for item in users}
-    if kinds & {"spicevmc", "spiceport"} and not any(value(item, "type") == "spice" for item in graphics):
+    if kinds & {"spicevmc", "spiceport", "spice"} and not any(value(item, "type") == "spice" for item in graphics):
         devices["graphics"] = [*graphics, {"type": "spice"}]
-        done.notes.append("spicevmc: SPICE graphics added, on 127.0.0.1")
+        names = " and ".join(sorted({name for name in kinds & {"spicevmc", "spiceport", "spice"} if name}))
+        done.notes.append(f"{names}: SPICE graphics added, on 127.0.0.1")
 
 
 def _channels(wanted: Sequence[Read]) -> list[Read]:
@@ -206,7 +233,8 @@ def _listener(wanted: Read) -> Copy:
 def _tpm(machine: Machine, wanted: Read) -> Copy:
     backend = mapping(wanted, "backend")
     emulated = value(backend, "type") in {None, "emulator"}
-    model = "tpm-crb" if machine.arch in X86 else "tpm-tis"
+    crb = machine.arch in X86 and value(backend, "version") != "1.2"
+    model = "tpm-crb" if crb else "tpm-tis"
     return {**over(wanted, model=model), "backend": over(backend, version="2.0" if emulated else None)}
 
 

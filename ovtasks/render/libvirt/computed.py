@@ -11,7 +11,6 @@ from ovtasks.render.libvirt.tree import mapping, value
 
 SEV_ES = 0x4
 POLICIES = {"sev": "0x3", "sev-es": "0x7", "sev-snp": "0x30000"}
-_SOURCES = {"mount": "dir", "block": "dev", "file": "file", "template": "name", "ram": "usage"}
 
 
 def rng(element: ET.Element, wanted: Read) -> None:
@@ -37,9 +36,7 @@ def filesystem(element: ET.Element, wanted: Read) -> None:
     """libvirt has no word for 9p: it is what there is without a driver."""
     if (driver := value(wanted, "driver")) in {"virtiofs", "path"}:
         ensure(element, "driver").set("type", str(driver))
-    kind = value(wanted, "type") or "mount"
-    more = {"units": "KiB"} if kind == "ram" else {}
-    sub(element, "source", {_SOURCES[kind]: value(wanted, "source"), **more})
+    sub(element, "source", {"dir": value(wanted, "source")})
 
 
 def hostdev(element: ET.Element, wanted: Read) -> None:

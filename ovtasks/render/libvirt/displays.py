@@ -119,12 +119,10 @@ VIDEO = Items(
             "ram": Field(POSITIVE, "model@ram", "Its primary memory in KiB.", only=QXL),
             "vram": Field(POSITIVE, "model@vram", "Its memory in KiB."),
             "vram64": Field(POSITIVE, "model@vram64", "Its secondary memory in KiB.", only=QXL),
-            "vgamem": Field(POSITIVE, "model@vgamem", "Its VGA framebuffer in KiB.", only=QXL),
+            "vgamem": Field(number(1024), "model@vgamem", "Its VGA framebuffer in KiB.", only=QXL),
             "heads": Field(POSITIVE, "model@heads", "Screens."),
             "primary": Field(YES_NO, "model@primary", "The one that the firmware uses; default: the first."),
             "accel3d": Field(YES_NO, "model/acceleration@accel3d", "3D acceleration."),
-            "accel2d": Field(YES_NO, "model/acceleration@accel2d", "2D acceleration."),
-            "rendernode": Field(PATH, "model/acceleration@rendernode", "The host's device for it."),
             "resolution": Block(
                 "model/resolution",
                 "The first resolution.",
@@ -167,7 +165,7 @@ SOUND = Items(
         "Sound cards.",
         {
             "model": Field(
-                one_of("ac97", "ich6", "ich7", "ich9", "usb", "virtio", "es1370", "sb16", "pcspk"),
+                one_of("ac97", "ich6", "ich7", "ich9", "usb", "virtio", "es1370", "sb16"),
                 "@model",
                 "The card.",
                 required=True,
@@ -186,7 +184,6 @@ SOUND = Items(
     )
 )
 
-_VIRTIO_MODELS = ("virtio", "virtio-transitional", "virtio-non-transitional")
 _EVDEV: Only = {"type": ("evdev",)}
 INPUTS = Items(
     Block(
@@ -202,7 +199,7 @@ INPUTS = Items(
                 "What it hangs on.",
                 only={"type": ("tablet", "mouse", "keyboard", "passthrough")},
             ),
-            "model": Field(one_of(*_VIRTIO_MODELS), "@model", "Of a virtio one.", only={"bus": ("virtio",)}),
+            "model": Field(one_of("virtio"), "@model", "Of a virtio one.", only={"bus": ("virtio",)}),
             "source": Block(
                 "source",
                 "The host's device.",

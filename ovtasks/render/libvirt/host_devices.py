@@ -157,7 +157,7 @@ _OCTAL = text(r"^0?[0-7]{3}$", "an octal mode", "is no octal mode such as 0644",
 
 _SHARED = text(
     r"^[^\x00-\x1f]+$",
-    "an absolute path, or one that begins with ${vm.dir} or ${vm.project}; a name for template; a size for ram",
+    "an absolute path, or one that begins with ${vm.dir} or ${vm.project}",
     "is no path",
     ("/srv/share", "${vm.project}/a b"),
     ("", []),
@@ -185,9 +185,9 @@ FILESYSTEMS = Items(
         "Folders of the host that the guest mounts.",
         {
             "type": Field(
-                one_of("mount", "block", "file", "template", "ram"),
+                one_of("mount"),
                 "@type",
-                "What source is; QEMU has mount only.",
+                "Always mount: others are for containers.",
                 default="mount",
             ),
             "accessmode": Field(
@@ -218,7 +218,7 @@ FILESYSTEMS = Items(
             "source": Field(
                 SHARED,
                 "source@dir",
-                "The folder, absolute or with ${vm.project}/…; by type a device, file, template's name or size.",
+                "The folder, absolute or with ${vm.project}/….",
                 required=True,
                 computed=True,
             ),

@@ -60,7 +60,9 @@ HYPERV = Block(
             "Retries of spinlocks.",
             {
                 "state": Field(ON_OFF, "@state", "Whether it is there.", default="on"),
-                "retries": Field(number(4095), "@retries", "After how many tries the hypervisor is told."),
+                "retries": Field(
+                    number(4095), "@retries", "After how many tries the hypervisor is told.", default="8191"
+                ),
             },
             only=CUSTOM,
             bare=True,
@@ -121,6 +123,9 @@ FEATURES = Block(
             "ibs@value",
             "Indirect branch speculation (pSeries).",
         ),
+        "ioapic": Field(
+            one_of("kvm", "qemu"), "ioapic@driver", "Who has the I/O APIC; interrupt remapping (iommu) needs qemu."
+        ),
         "hyperv": HYPERV,
         "kvm": KVM,
     },
@@ -158,7 +163,7 @@ CPU = Block(
             "cache",
             "The processor's cache as the guest sees it.",
             {
-                "level": Field(one_of("1", "2", "3"), "@level", "With mode emulate: which one."),
+                "level": Field(one_of("3"), "@level", "With mode emulate: always 3.", assumed="3"),
                 "mode": Field(
                     one_of("emulate", "passthrough", "disable"), "@mode", "Where it comes from.", required=True
                 ),
@@ -244,9 +249,7 @@ CLOCK = Block(
                 {
                     "name": Field(one_of(*TIMERS), "@name", "Which one.", required=True),
                     "present": Field(YES_NO, "@present", "Whether the guest has it."),
-                    "track": Field(
-                        one_of("boot", "guest", "wall", "realtime"), "@track", "What it follows.", only=_TRACKING
-                    ),
+                    "track": Field(one_of("guest", "wall", "realtime"), "@track", "What it follows.", only=_TRACKING),
                     "tickpolicy": Field(
                         one_of("delay", "catchup", "merge", "discard"),
                         "@tickpolicy",

@@ -180,8 +180,9 @@ SHMEM = Items(
             "server": Block(
                 "server",
                 "The server of a doorbell.",
-                {"path": Field(PATH, "@path", "Its socket.")},
+                {"path": Field(PATH, "@path", "Its socket; default: one that libvirt chooses.")},
                 only=DOORBELL,
+                bare=True,
             ),
             "msi": Block(
                 "msi",
@@ -207,7 +208,7 @@ IOMMU = Block(
             {
                 "intremap": Field(ON_OFF, "@intremap", "Interrupt remapping."),
                 "caching_mode": Field(ON_OFF, "@caching_mode", "Needed for assigned devices."),
-                "eim": Field(ON_OFF, "@eim", "Extended interrupts."),
+                "eim": Field(ON_OFF, "@eim", "Extended interrupts.", needs=("intremap",)),
                 "iotlb": Field(ON_OFF, "@iotlb", "Caching of translations."),
                 "aw_bits": Field(one_of("39", "48"), "@aw_bits", "Width of addresses."),
             },
@@ -306,7 +307,7 @@ CONTROLLERS = Items(
                     *("pcie-switch-upstream-port", "pcie-switch-downstream-port", "pci-expander-bus"),
                 ),
                 "@model",
-                "The device.",
+                "The device; default of scsi: virtio-scsi.",
                 only={"type": ("scsi", "pci")},
             ),
             "ports": Field(number(1, 511), "@ports", "Ports.", only={"type": ("virtio-serial",)}),

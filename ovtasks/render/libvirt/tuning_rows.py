@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ovtasks.render.libvirt.field import Block, Field, Items, Node, Words
 from ovtasks.render.libvirt.kinds import CPUSET, KIB, LINE, NUMBER, PATH, TEXT, YES_NO, number, one_of, switch, text
 
@@ -42,7 +44,6 @@ MEMTUNE = Block(
     {
         "hard_limit": _limit("hard_limit", "The most memory."),
         "soft_limit": _limit("soft_limit", "The most memory when the host is short of it."),
-        "min_guarantee": _limit("min_guarantee", "The least memory."),
         "swap_hard_limit": _limit("swap_hard_limit", "The most memory and swap together."),
     },
 )
@@ -216,7 +217,16 @@ def _entries(tag: str, doc: str, *names: str) -> Block:
     )
 
 
+_BIOS = _entries("bios", "The BIOS.", "vendor", "version", "date", "release")
 BASEBOARD = _entries("baseBoard", "Boards.", "manufacturer", "product", "version", "serial", "asset", "location")
+
+DATE = text(
+    r"^[01][0-9]/[0-3][0-9]/([0-9]{2}|[12][0-9]{3})$",
+    "a date, MM/DD/YYYY",
+    "is no date: MM/DD/YYYY",
+    ("02/29/2024",),
+    ("2024-02-29",),
+)
 
 SYSINFO = Block(
     "sysinfo",
@@ -229,7 +239,7 @@ SYSINFO = Block(
             assumed="smbios",
             computed=True,
         ),
-        "bios": _entries("bios", "The BIOS.", "vendor", "version", "date", "release"),
+        "bios": replace(_BIOS, fields={**_BIOS.fields, "date": Field(DATE, "entry[name=date]", "Its date.")}),
         "system": _entries("system", "The system.", "manufacturer", "product", "version", "serial", "sku", "family"),
         "baseboard": Items(BASEBOARD),
         "chassis": _entries("chassis", "The chassis.", "manufacturer", "version", "serial", "asset", "sku"),

@@ -165,7 +165,11 @@ def test_forwards_of_more_cards() -> None:
     ("card", "message", "key"),
     [
         ({"backend": "passt"}, "does not know passt", "backend"),
-        ({"port_forwards": [{"start": 1}], "mtu": 1400}, "mtu beside port_forwards needs passt", "mtu"),
+        (
+            {"port_forwards": [{"start": 1}], "link_state": "up"},
+            "link_state beside port_forwards needs passt",
+            "link_state",
+        ),
         ({"port_forwards": [{"start": 1, "address": "::1"}]}, r"\[::1\]:1:1 needs passt", None),
     ],
 )

@@ -195,6 +195,8 @@ def _rules(spec: dict[str, Any], leaf: Leaf) -> None:
         _disk(item)
     for item in devices.get("hostdevs", ()):
         _host_device(item)
+        if "display" in item:
+            devices["graphics"] = [{"type": "vnc"}]
     for kind in ("serial", "console", "parallel", "redirdev", "smartcard", "rng"):
         for item in devices.get(kind, ()):
             if (end := ENDS.get(str(item.get("type")))) is not None:
@@ -216,14 +218,22 @@ def _disk(item: dict[str, Any]) -> None:
     source = item.setdefault("source", {})
     _fill(source, DISKS[item.get("type", "file")])
     protocol = source.get("protocol")
-    if protocol not in {None, "nbd", "rbd"}:
-        _fill(source, {"name": "n"})
+    if protocol not in {None, "nbd"}:
+        _fill(source, {"name": "p/i"})
     if protocol == "nfs":
         _fill(source, {"identity": {"user": "u", "group": "g"}})
     for host in source.get("hosts", ()):
         _fill(host, {"socket": "/x.sock"} if host.get("transport") == "unix" else {"name": "h"})
         if host.get("transport") == "rdma":
-            source.update(protocol="gluster", name="n")
+            source.update(protocol="gluster", name="v/i")
+
+    driver, target, iotune = (item.get(name, {}) for name in ("driver", "target", "iotune"))
+    if driver.get("io") == "native":
+        _fill(driver, {"cache": "none"})
+    if target.get("bus") == "fdc":
+        item["device"] = "floppy"
+    if "group_name" in iotune:
+        _fill(iotune, {"total_iops_sec": 1})
 
 
 def _host_device(item: dict[str, Any]) -> None:
@@ -263,15 +273,12 @@ def _devices(devices: dict[str, Any]) -> None:
     for item in devices.get("audio", ()):
         if item.get("type") == "file":
             _fill(item, {"path": "/x.wav"})
-    for item in devices.get("filesystems", ()):
-        if item.get("type") == "ram":
-            item["source"] = "65536"
-        elif item.get("type") == "template":
-            item["source"] = "template"
     for item in devices.get("rng", ()):
         if item.get("backend") == "egd":
             _fill(item, {"type": "unix", "source": {"path": "/x.sock", "mode": "connect"}})
     for item in devices.get("tpm", ()):
+        if item.get("model") == "tpm-crb" and "version" in item.get("backend", {}):
+            item["model"] = "tpm-tis"
         if item.get("backend", {}).get("type") == "external":
             _fill(item["backend"], {"source": "/x.sock"})
     for item in devices.get("smartcard", ()):
@@ -287,6 +294,8 @@ def _devices(devices: dict[str, Any]) -> None:
             "passthrough": {"evdev": "/dev/input/e"},
             "evdev": {"dev": "/dev/input/e"},
         }
+        if item.get("bus") == "ps2":
+            item["type"] = "mouse"
         if (device := inputs.get(item["type"])) is not None:
             _fill(item.setdefault("source", {}), device)
             if item["type"] == "passthrough":
@@ -300,6 +309,9 @@ def _machine(spec: dict[str, Any], leaf: Leaf) -> None:
         spec["cpu"] = {"numa": [{"memory": 2048, "cpus": "0"}]}
     offsets: dict[str, dict[str, Any]] = {"timezone": {"timezone": "Europe/Vienna"}, "absolute": {"start": 1}}
     _fill(spec.get("clock", {}), offsets.get(spec.get("clock", {}).get("offset", ""), {}))
+    for timer in spec.get("clock", {}).get("timers", ()):
+        if timer.get("tickpolicy") in {"merge", "discard"}:
+            timer["name"] = "pit"
     if "unit" in leaf.steps and "numa" in leaf.steps:
         spec["cpu"]["numa"][0]["memory"] = 2048
     if {"iothread", "iothreadpin"} & {*leaf.steps}:
@@ -309,6 +321,14 @@ def _machine(spec: dict[str, Any], leaf: Leaf) -> None:
         _fill(label, {"label": "l"})
     if "relabel" in label:
         label.update({"type": "static", "label": "l"})
+    if {"label", "baselabel"} & {*label}:
+        _fill(label, {"model": "selinux"})
+    memory = spec.get("numatune", {}).get("memory", {})
+    if memory and memory.get("placement", "static") == "static":
+        _fill(memory, {"nodeset": "0"})
+    hyperv = spec.get("features", {}).get("hyperv", {})
+    if "vendor_id" in hyperv:
+        _fill(hyperv["vendor_id"], {"value": "KVM Hv"})
     for entry in spec.get("sysinfo", {}).get("entries", ()):
         if "file" not in entry:
             _fill(entry, {"value": "v"})
