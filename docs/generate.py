@@ -1,6 +1,6 @@
 """Write what is made from other things: ``python -m docs.generate``.
 
-The field references, ``docs/vms.md`` and ``docs/images.md``, from the schemas; ``schemas/libvirt.schema.json`` and
+``docs/vms.md`` and ``docs/images.md``, the field references, from their schemas; ``schemas/libvirt.schema.json`` and
 ``docs/libvirt.md`` from the table in ``ovtasks/render/libvirt``.
 """
 

@@ -9,7 +9,7 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_INPUT = 2
 EXIT_REFUSED = 3
-EXIT_STALE = 4  # `ov plan --exit-code`: something would run
+EXIT_STALE = 4  # `ov plan --exit-code`: something would run; `ov vm diff`: something differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class InputError(OvError):
     """What the user wrote (a file, an option) is wrong.
 
     ``field`` is the path of the VM's value that is to blame, for who knows the spec but not its file; with the VM,
-    :mod:`ovtasks.spec.locate` makes it ``where``.
+    :mod:`ovtasks.spec.locate` makes it ``where``. ``at`` is line and column (from 1) inside of a value that is text.
     """
 
     exit_code = EXIT_INPUT
@@ -61,9 +61,11 @@ class InputError(OvError):
         hint: str | None = None,
         where: Where | None = None,
         field: Sequence[str | int] | None = None,
+        at: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(message, hint=hint, where=where)
         self.field = None if field is None else tuple(field)
+        self.at = at
 
 
 class RefusedError(OvError):

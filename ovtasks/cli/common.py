@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ovtasks.errors import InputError
 from ovtasks.graph import plugins
 from ovtasks.graph.chains import Chain, Graph
-from ovtasks.graph.options import TYPES, Overrides
+from ovtasks.graph.options import PARAMS, TYPES, Overrides
 from ovtasks.graph.step import Step
 from ovtasks.spec.load import find_root, load_project
 from ovtasks.spec.model import Project
@@ -34,10 +34,21 @@ def open_project(args: argparse.Namespace) -> Project:
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """The options that ``doit build:x`` takes too."""
-    parser.add_argument("--size", metavar="SIZE", help="disk size, wins over disk_size in vms.yml (40G)")
-    parser.add_argument("--type", metavar="TYPE", help="disk format: qcow2 (default) or raw")
-    parser.add_argument("--refresh", action="store_true", help='ask whether "latest" images moved on')
-    parser.add_argument("--locked", action="store_true", help="fail unless ovtasks.lock pins every image")
+    for param in PARAMS:
+        option = f"--{param['long']}"
+        if param["type"] is bool:
+            parser.add_argument(option, action="store_true", help=str(param["help"]))
+        else:
+            parser.add_argument(option, metavar=str(param["long"]).rpartition("-")[2].upper(), help=str(param["help"]))
+
+
+def build_words(args: argparse.Namespace) -> list[str]:
+    """The options of ``args`` as they stand behind a goal of doit."""
+    words = []
+    for param in PARAMS:
+        if value := getattr(args, str(param["name"]), None):
+            words.append(f"--{param['long']}" if param["type"] is bool else f"--{param['long']}={value}")
+    return words
 
 
 def open_graph(args: argparse.Namespace, project: Project) -> Graph:
@@ -82,6 +93,7 @@ def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
         else:
             steps.append(graph.find(word))
             chains += [graph.chain(name) for name in graph.project.vms if name == vm.partition(":")[0]]
+            chains += [graph.chain(word)] if verb == "image" and vm in graph.project.images else []
     return chains, steps
 
 

@@ -88,8 +88,6 @@ def run_create(args: argparse.Namespace) -> int:
     from ovtasks.instance.tasks import built_disk
 
     project = open_project(args)
-    args.size = args.type = None
-    args.refresh = args.locked = False
     graph = open_graph(args, project)
     graph.chain(args.vm)
     options = CreateOptions(overrides_of(args), args.reset, args.start, args.uri)

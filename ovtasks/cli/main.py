@@ -10,19 +10,20 @@ from itertools import pairwise
 from pathlib import Path
 
 from ovtasks import __version__
-from ovtasks.cli import doctor, draw, gc, lock, plan, reach, settings, validate, vm, why
+from ovtasks.cli import doctor, draw, gc, image, lock, plan, reach, settings, validate, vm, why
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
 EXIT_INTERRUPTED = 130
-NOUNS = (vm, plan, why, draw, lock, gc, validate, settings, doctor)
+NOUNS = (vm, image, plan, why, draw, lock, gc, validate, settings, doctor)
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(
         prog="ov",
-        description="Build the VMs of vms.yml; only what is stale runs.",
-        epilog="exit codes: 0 done, 1 failed, 2 wrong input, 3 refused, 4 something would run (plan --exit-code)",
+        description="Build the VMs of vms.yml and the images of image.yml; only what is stale runs.",
+        epilog="exit codes: 0 done, 1 failed, 2 wrong input, 3 refused, 4 something would run (plan --exit-code) "
+        "or differs (vm diff)",
     )
     top.add_argument("--version", action="version", version=f"ov {__version__}")
     top.add_argument(

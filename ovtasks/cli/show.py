@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ovtasks.cli.common import add_instance, find_record, note, output_json
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ovtasks.instance.record import Record
 
 LOG_LINES = 50
+SSH = 22
+Place: TypeAlias = "tuple[str, int]"
+"""Address and port of a guest's sshd, seen from here."""
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,6 +51,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run_list(args: argparse.Namespace) -> int:
     """One line a VM; what is damaged is told on stderr, and the others are listed all the same."""
     from ovtasks.cli.stale import stale
+    from ovtasks.instance.access import reached
     from ovtasks.instance.find import every
     from ovtasks.instance.power import statuses
 
@@ -56,11 +60,12 @@ def run_list(args: argparse.Namespace) -> int:
     states = statuses(records)
     if not args.all:
         records = [record for record in records if states[record.domain].active]
-    reasons = stale(records)
+    reasons, places = stale(records), reached(records, states)
+    seen = [(one, states[one.domain], reasons[one.domain], places.get(one.domain)) for one in records]
     if args.json:
-        output_json([facts(record, states[record.domain], reasons[record.domain]) for record in records])
+        output_json([facts(*one) for one in seen])
     elif records:
-        rows = [_row(record, states[record.domain], reasons[record.domain]) for record in records]
+        rows = [_row(*one) for one in seen]
         sys.stdout.write(table(("NAME", "INSTANCE", "BACKEND", "STATE", "SSH", "MEMORY", "UPTIME", "STALE"), rows))
     else:
         note(args).note("no VM is running; ov vm list -a shows all" if not args.all else "there are no VMs")
@@ -72,24 +77,26 @@ def run_list(args: argparse.Namespace) -> int:
     return EXIT_FAILED if damaged else EXIT_DONE
 
 
-def _row(record: Record, status: Status, reasons: Sequence[str]) -> tuple[str, ...]:
+def _row(record: Record, status: Status, reasons: Sequence[str], place: Place | None) -> tuple[str, ...]:
     return (
         record.vm,
         record.instance or "-",
         record.backend,
         status.state.value,
-        ssh_place(record) or "-",
+        ssh_place(record, place) or "-",
         format_size(status.memory) if status.memory else "-",
         duration(status.uptime) if status.uptime is not None else "-",
         reasons[0] if reasons else "-",
     )
 
 
-def ssh_place(record: Record) -> str | None:
-    """``demo@127.0.0.1:20222``; None: the VM has an address of its own, which only asking finds."""
-    if record.ssh_port is None:
+def ssh_place(record: Record, place: Place | None) -> str | None:
+    """``demo@127.0.0.1:20222``, ``demo@192.168.122.7``; None: the VM has an address of its own that nobody knows."""
+    if place is None:
         return None
-    return f"{record.user}@127.0.0.1:{record.ssh_port}" if record.user else f"127.0.0.1:{record.ssh_port}"
+    address, port = place
+    text = address if port == SSH else f"{address}:{port}"
+    return f"{record.user}@{text}" if record.user else text
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -110,7 +117,7 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2]) or "0s"
 
 
-def facts(record: Record, status: Status, reasons: Sequence[str]) -> dict[str, object]:
+def facts(record: Record, status: Status, reasons: Sequence[str], place: Place | None) -> dict[str, object]:
     """One VM as JSON data; sizes in bytes, times in seconds."""
     from ovtasks.jsonvalue import plain
 
@@ -123,7 +130,7 @@ def facts(record: Record, status: Status, reasons: Sequence[str]) -> dict[str, o
         "state": status.state.value,
         "note": status.note,
         "pid": status.pid,
-        "ssh": {"user": record.user, "address": "127.0.0.1", "port": record.ssh_port} if record.ssh_port else None,
+        "ssh": {"user": record.user, "address": place[0], "port": place[1]} if place else None,
         "memory": status.memory,
         "uptime": status.uptime,
         "stale": list(reasons),
@@ -136,16 +143,18 @@ def facts(record: Record, status: Status, reasons: Sequence[str]) -> dict[str, o
 def run_status(args: argparse.Namespace) -> int:
     """One VM, a fact a line; ends with 0 whether it runs or not."""
     from ovtasks.cli.stale import stale
+    from ovtasks.instance.access import reached
     from ovtasks.instance.power import status
     from ovtasks.jsonvalue import plain
 
     record = find_record(args)
     now = status(record)
     reasons = stale([record])[record.domain]
+    place = reached([record], {record.domain: now}).get(record.domain)
     if args.json:
         more = {"uuid": record.uuid, "mac": record.mac, "instance_id": record.instance_id, "created": record.created}
         more |= {"host_key": record.host_key.value, "identity": str(record.identity) if record.identity else None}
-        output_json({**facts(record, now, reasons), **more, "forwards": plain(record.forwards)})
+        output_json({**facts(record, now, reasons, place), **more, "forwards": plain(record.forwards)})
         return EXIT_DONE
     lines = {
         "name": record.words,
@@ -153,7 +162,7 @@ def run_status(args: argparse.Namespace) -> int:
         "uptime": duration(now.uptime) if now.uptime is not None else None,
         "memory": format_size(now.memory) if now.memory else None,
         "backend": record.backend + (f" {record.uri}" if record.uri else ""),
-        "ssh": ssh_place(record),
+        "ssh": ssh_place(record, place),
         "identity": record.identity,
         "host key": record.host_key.value,
         "forwards": ", ".join(f"{f.address}:{f.host} to {f.guest}/{f.protocol}" for f in record.forwards) or None,

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from ovtasks.cli import lifecycle, reach, show
+from ovtasks.cli import definition, lifecycle, reach, show
 from ovtasks.cli.build import run_goals
-from ovtasks.cli.common import add_build_options, chains_of, open_graph, open_project
+from ovtasks.cli.common import add_build_options, build_words, chains_of, open_graph, open_project
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.record import record
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     build.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run so many steps at once")
     build.add_argument("--continue", dest="go_on", action="store_true", help="go on with other VMs after a failure")
     build.set_defaults(run=run_build)
-    for module in (lifecycle, show, reach):
+    for module in (lifecycle, show, definition, reach):
         module.add_verbs(verbs)
 
 
@@ -54,8 +54,7 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def _goals(args: argparse.Namespace) -> list[str]:
-    options = [f"--{name}={value}" for name in ("size", "type") if (value := getattr(args, name))]
-    options += [f"--{name}" for name in ("refresh", "locked") if getattr(args, name)]
+    options = build_words(args)
     goals = [f"build:{vm}" for vm in dict.fromkeys(args.vms)] or ["build"]
     return [word for goal in goals for word in (goal, *options)]
 

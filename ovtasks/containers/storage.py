@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,6 +46,10 @@ class Storage:
             return found
         done = self.engine.run("image", "inspect", "--format", "{{.Id}}", reference, check=False, timeout=SECONDS)
         return done.stdout.strip().removeprefix("sha256:") or None if done.returncode == 0 else None
+
+    def container_records(self) -> Iterator[Path]:
+        """What builders note of the containers that they work in."""
+        yield from self.graph_root.glob(f"{self.driver}-containers/*/userdata/buildah.json")
 
 
 def storage(engine: Engine, state: Path) -> Storage:

@@ -15,10 +15,13 @@ from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions, Step, need_keys
 from ovtasks.spec.model import Project
 
+IMAGE = "image:"
+"""Before the name of an ``images:`` entry: the steps that bring it are a chain, too, without artifacts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One VM's steps for one disk format, in the order of their needs."""
+    """One VM's steps for one disk format, in the order of their needs; or those of an image."""
 
     vm: str
     options: BuildOptions
@@ -62,9 +65,9 @@ class Graph:
         return self.project.state / "locks"
 
     def chain(self, vm: str, type: str | None = None) -> Chain:
-        """The chain of ``vm`` under the options in force; ``type`` overrides the disk format.
+        """The chain of ``vm`` (or ``image:<name>``) under the options in force; ``type`` overrides the disk format.
 
-        :raises InputError: no such VM, or its source cannot be built.
+        :raises InputError: no such VM or image, or its source cannot be built.
         """
         options = self.overrides.of(vm)
         if type is not None and type != options.type:
@@ -79,6 +82,8 @@ class Graph:
         return found
 
     def _make(self, vm: str, options: BuildOptions) -> Chain:
+        if vm.startswith(IMAGE):
+            return Chain(vm, options, self._image_steps(vm.removeprefix(IMAGE), options), ())
         spec = self.project.vms.get(vm)
         if spec is None:
             from ovtasks.spec.load import unknown_vm
@@ -95,6 +100,14 @@ class Graph:
         folder = self.project.artifacts(vm, options.type)
         artifacts = tuple(step.targets[0] for step in steps if step.targets[0].parent == folder)
         return Chain(vm, options, steps, artifacts)
+
+    def _image_steps(self, name: str, options: BuildOptions) -> tuple[Step, ...]:
+        image = self.project.images.get(name)
+        if image is None:
+            from ovtasks.spec.images import unknown_image
+
+            raise unknown_image(name, self.project)
+        return tuple(plugins.images()(image, self.project, options))
 
     def step(self, name: str) -> Step:
         """The step called ``name``, of a chain that was made before; a refresh that any of its VMs asks for counts.
@@ -116,8 +129,11 @@ class Graph:
         :raises InputError: there is no such step; the hint lists the VM's steps.
         """
         verb, _, rest = name.partition(":")
+        if name.startswith(IMAGE) and rest in self.project.images:
+            return self.chain(name).steps[-1]
         vm, _, type = rest.partition(":")
-        names = [vm] if vm in self.project.vms else list(self.project.vms)
+        images = [f"{IMAGE}{image}" for image in self.project.images]
+        names = [vm] if vm in self.project.vms else [*self.project.vms, *images]
         known: list[str] = []
         for candidate in names:
             for step in self.chain(candidate, type if type in TYPES else None):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.graph.chains import Graph
+from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.options import TYPES
 from ovtasks.graph.receipt import Receipt
 from ovtasks.images.gc import Item, is_locked
@@ -57,7 +57,7 @@ def _wanted(graph: Graph) -> tuple[set[Path], list[str]]:
     """The files of all declared VMs' steps, and the VMs of which they are not known."""
     wanted: set[Path] = set()
     broken: list[str] = []
-    for vm in graph.project.vms:
+    for vm in (*graph.project.vms, *(f"{IMAGE}{name}" for name in graph.project.images)):
         try:
             steps = [step for type in TYPES for step in graph.chain(vm, type)]
         except OvError:

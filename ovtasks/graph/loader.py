@@ -19,10 +19,10 @@ from doit.task import Task
 
 from ovtasks.errors import OvError
 from ovtasks.graph import plugins
-from ovtasks.graph.chains import Graph
+from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
 from ovtasks.graph.display import Display
-from ovtasks.graph.options import PARAMS, TYPES, Overrides
+from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES, Overrides
 from ovtasks.graph.reporter import OvReporter
 from ovtasks.graph.tasks import BUILD, tasks
 from ovtasks.spec.load import load_project
@@ -55,7 +55,7 @@ def install(namespace: dict[str, object]) -> None:
         """VMs of vms.yml."""
         graph = Graph(_load(root))
         display = prepare(Display())
-        yield from tasks(graph, list(graph.project.vms), display)
+        yield from tasks(graph, owners(graph.project), display)
         yield from verb_tasks(graph, list(graph.project.vms), display)
 
     namespace[CREATOR] = create
@@ -131,42 +131,51 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         own: list[Task] = super().load_tasks(cmd, pos_args)
         project = self._project or _load(self._root)
         self.graph = Graph(project, Overrides())
-        vms = selected(pos_args, project) or list(project.vms)
+        chosen = selected(pos_args, project) or owners(project)
         only_qcow2 = cmd.execute_tasks and not any("raw" in word or "*" in word for word in pos_args)
         types = TYPES[:1] if only_qcow2 else TYPES
         display = prepare(self.display)
-        made = own + list(tasks(self.graph, vms, display, types))
+        made = own + list(tasks(self.graph, chosen, display, types))
         if own or not only_builds(pos_args):
+            vms = [name for name in chosen if name in project.vms]
             made += verb_tasks(self.graph, vms, display)
         return made
 
 
+def owners(project: Project) -> list[str]:
+    """Whoever has a chain: VMs, and images as ``image:<name>``."""
+    return [*project.vms, *(f"{IMAGE}{name}" for name in project.images)]
+
+
 def only_builds(words: Sequence[str]) -> bool:
     """Whether a command line can need nothing but builds: then the verbs' modules are not loaded."""
-    return bool(words) and all(word.startswith((f"{BUILD}:", "-")) for word in words)
+    return bool(words) and all(word.startswith((f"{BUILD}:", IMAGE, "-")) for word in words)
 
 
 def selected(words: Sequence[str], project: Project) -> list[str]:
-    """The VMs whose chains a command line needs; empty when it may be any (a group, a pattern, an unknown word)."""
-    vms: list[str] = []
+    """Whose chains a command line needs; empty when it may be any (a group, a pattern, an unknown word)."""
+    found: list[str] = []
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        vm = _vm_of(word, project)
-        if vm is None:
+        owner = _owner_of(word, project)
+        if owner is None:
             return []
-        vms.append(vm)
-        if word.startswith(f"{BUILD}:"):
+        found.append(owner)
+        if word.startswith((f"{BUILD}:", IMAGE)):
+            params = PARAMS if word.startswith(f"{BUILD}:") else IMAGE_PARAMS
             try:
-                _, rest = TaskParse([CmdOption(option) for option in PARAMS]).parse(rest)
+                _, rest = TaskParse([CmdOption(option) for option in params]).parse(rest)
             except CmdParseError:
                 return []  # doit will say what is wrong with it
-    return list(dict.fromkeys(vms))
+    return list(dict.fromkeys(found))
 
 
-def _vm_of(word: str, project: Project) -> str | None:
-    """``arch`` of ``disk:arch``, ``seed:arch:raw`` or ``output/arch/qcow2/disk.qcow2``."""
+def _owner_of(word: str, project: Project) -> str | None:
+    """``arch`` of ``disk:arch``, ``seed:arch:raw`` or ``output/arch/qcow2/disk.qcow2``; ``image:desktop`` of itself."""
     verb, colon, rest = word.partition(":")
+    if word.startswith(IMAGE) and rest in project.images:
+        return word
     if colon and verb.isidentifier():
         name = rest.partition(":")[0]
         return name if name in project.vms else None

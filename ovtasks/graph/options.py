@@ -28,6 +28,12 @@ PARAMS: list[dict[str, object]] = [
     },
 ]
 """In doit's own form (``doit.cmdparse.CmdOption``)."""
+IMAGE_PARAMS = [
+    {"name": "refresh", "long": "refresh", "type": bool, "default": False, "help": "ask the registry for newer images"},
+    {"name": "locked", "long": "locked", "type": bool, "default": False, "help": "fail unless digests are named"},
+    {"name": "console", "long": "console", "type": bool, "default": False, "help": "show what podman says"},
+]
+"""Of the goals ``image:<name>``."""
 
 
 class Overrides:

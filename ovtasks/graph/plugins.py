@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.jsonvalue import Json
-from ovtasks.spec.model import Project, VmSpec
+from ovtasks.spec.model import ImageSpec, Project, VmSpec
 
 if TYPE_CHECKING:
     from doit.task import Task
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SOURCES = "ovtasks.sources"
 VERBS = "ovtasks.verbs"
+IMAGES = "ovtasks.images"
 
 
 class SourcePlugin(Protocol):
@@ -55,6 +56,28 @@ def source(kind: str) -> SourcePlugin:
         )
     plugin: SourcePlugin = found[0].load()()
     return plugin
+
+
+ImageSteps = Callable[[ImageSpec, Project, BuildOptions], Sequence[Step]]
+"""Makes the steps that bring a container image; the last one is the image's own."""
+
+
+@cache
+def images() -> ImageSteps:
+    """Who makes the steps of ``images:`` entries.
+
+    :raises InputError: this package is not installed, only found on the path.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        found = [entry for entry in distribution("ovtasks").entry_points if entry.group == IMAGES]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise InputError("container images cannot be built", hint="install the package ovtasks, with pip")
+    makes: ImageSteps = found[0].load()
+    return makes
 
 
 VerbTasks = Callable[["Graph", Iterable[str], "Display"], Iterator["Task"]]

@@ -12,10 +12,10 @@ from doit.exceptions import InvalidCommand, TaskFailed
 from doit.task import Task
 
 from ovtasks.errors import OvError
-from ovtasks.graph.chains import Chain, Graph
+from ovtasks.graph.chains import IMAGE, Chain, Graph
 from ovtasks.graph.display import Display
 from ovtasks.graph.execute import execute
-from ovtasks.graph.options import PARAMS, TYPES
+from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
 
@@ -131,13 +131,25 @@ class GoalTask(OvTask):
         clean_steps(steps, outstream, self.name, dryrun)
 
 
-class BrokenGoal(OvTask):
-    """``build:<vm>`` of a VM whose chain cannot be made: listed like the others, fails with the reason when run."""
+class ImageGoal(GoalTask):
+    """``image:<name>``: that declared image is in podman's storage."""
 
-    def __init__(self, graph: Graph, vm: str, error: OvError, display: Display) -> None:
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.vm = name  # its chain goes by the same name
+        verb, _, image = name.partition(":")
+        doc = f"container image {image}"
+        OvTask.__init__(self, graph, name, None, uptodate=[True], params=IMAGE_PARAMS, doc=doc, subtask_of=verb)
+
+
+class BrokenGoal(OvTask):
+    """A goal whose chain cannot be made: listed like the others, fails with the reason when run."""
+
+    def __init__(self, graph: Graph, name: str, error: OvError, display: Display) -> None:
         self.error = error
         self.display = display
-        super().__init__(graph, f"{BUILD}:{vm}", [_nothing], params=PARAMS, doc=error.message, subtask_of=BUILD)
+        verb = name.partition(":")[0]
+        params = PARAMS if verb == BUILD else IMAGE_PARAMS
+        super().__init__(graph, name, [_nothing], params=params, doc=error.message, subtask_of=verb)
 
     def execute(self, stream: object) -> TaskFailed:
         self.executed = True
@@ -172,19 +184,29 @@ class AliasTask(OvTask):
     """``fetch:<vm>``: the VM's name for a step that it shares."""
 
     def __init__(self, graph: Graph, verb: str, vm: str, step: Step) -> None:
+        self.vm = vm
         super().__init__(
             graph,
             f"{verb}:{vm}",
             None,
             task_dep=[step.name],
             uptodate=[True],
+            params=IMAGE_PARAMS if f"{verb}:" == IMAGE else (),
             doc=step.title,
             subtask_of=verb,
         )
 
+    def init_options(self, args: Any = None) -> Any:
+        first = self.options is None
+        rest = super().init_options(args)
+        if first and self.options:
+            _override(self.graph, self.vm, self.options)
+        return rest
+
 
 def tasks(graph: Graph, vms: Iterable[str], display: Display, types: Sequence[str] = TYPES) -> Iterator[Task]:
-    """The doit tasks of the given VMs, for the given disk formats: groups first, then goals, then steps."""
+    """The doit tasks of the given VMs and images (``image:<name>``), for the given disk formats: groups first, then
+    goals, then steps."""
     groups: dict[str, list[str]] = {BUILD: []}
     made: dict[str, Task] = {}
     for vm in vms:
@@ -197,19 +219,20 @@ def tasks(graph: Graph, vms: Iterable[str], display: Display, types: Sequence[st
 
 
 def _vm_tasks(graph: Graph, vm: str, display: Display, types: Sequence[str], made: dict[str, Task]) -> Iterator[Task]:
+    is_image = vm.startswith(IMAGE)
     try:
-        chains: list[Chain] = [graph.chain(vm, type) for type in types]
+        chains: list[Chain] = [graph.chain(vm, type) for type in (types[:1] if is_image else types)]
     except OvError as e:
-        yield BrokenGoal(graph, vm, e, display)
+        yield BrokenGoal(graph, vm if is_image else f"{BUILD}:{vm}", e, display)
         return
-    yield GoalTask(graph, vm)
+    yield ImageGoal(graph, vm) if is_image else GoalTask(graph, vm)
     seen: set[str] = set()
     for chain in chains:
         for step in chain:
             if step.name in seen:
                 continue
             seen.add(step.name)
-            if step.shared and "@" in step.name:
+            if step.shared and "@" in step.name and not is_image:
                 yield AliasTask(graph, step.verb, vm, step)
             if step.name not in made:
                 yield StepTask(graph, step, display)

@@ -36,10 +36,13 @@ BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
     *(*BOOTSTRAP, *BENCH),
     *("Python.h", "cc", "libvirt.h", "pkg-config"),  # for libvirt's Python binding, which compiles
+    *("podman", "runc", "nsenter", "losetup", "debugfs", "registry", "sudo", "newuidmap"),  # for bootc's tests
     *("libvirtd", "libvirt-qemu", "virsh", "ssh-keyscan", "sshd", "swtpm", "swtpm_setup", "tmux", "useradd"),
     *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpg-agent", "gpgv", "isoinfo", "mkfs.btrfs"),
     *(
+        "dnsmasq",
         "e2fsck",
+        "ip",
         "libvirtd",
         "mdir",
         "mount",
@@ -60,7 +63,10 @@ TEST = (
     ),
 )
 GOALS = {"test": TEST, "bench": BENCH}
-CHAIN = frozenset({"base", "build", "disk", "fetch", "key", "seed", "verify", "define", "create", "start"})
+BOOTC = (*DISK, "podman", "losetup")
+CHAIN = frozenset(
+    {"base", "build", "convert", "disk", "fetch", "install", "key", "seed", "verify", "define", "create", "start"}
+)
 MACHINES = frozenset({"define", "create", "start"})
 
 FIRMWARE = {"x86_64": "OVMF", "aarch64": "AAVMF", "riscv64": "RISCV_VIRT"}
@@ -85,6 +91,7 @@ FILES = {
         "/usr/lib64/libvirt/connection-driver/libvirt_driver_qemu.so",
         "/usr/lib/libvirt/connection-driver/libvirt_driver_qemu.so",
     ),
+    "registry": ("/usr/bin/docker-registry", "/usr/bin/registry"),
     "libvirt.h": ("/usr/include/libvirt/libvirt.h",),
     "Python.h": (f"{sysconfig.get_path('include')}/Python.h",),
 }
@@ -99,6 +106,8 @@ def needed(words: Sequence[str], root: Path) -> tuple[str, ...]:
         base, colon, rest = goal.partition(":")
         if goal in GOALS:
             programs.update(GOALS[goal])
+        elif base == "image":  # one that image.yml declares, or a VM's
+            programs.add("podman")
         elif colon or base in CHAIN:
             pattern = rest.split(":")[0] if colon else "*"
             patterns.append(pattern)
@@ -135,6 +144,8 @@ def _source_needs(source: dict[str, Any]) -> tuple[str, ...]:
         more = [] if os.geteuid() == 0 else ["newuidmap"]
         more += ["mkfs.btrfs"] if source.get("rootfs") == "btrfs" else []
         return (*BOOTSTRAP, *more)
+    if source.get("kind") == "bootc":
+        return (*BOOTC, *([] if os.geteuid() == 0 else ["newuidmap"]))
     programs = list(DISK)
     checksum = source.get("checksum")
     if isinstance(checksum, dict) and "keyring" in checksum:

@@ -153,8 +153,9 @@ def _popen(
     )
 
 
-def spawn(argv: Sequence[str], log: Path) -> Callable[[], int | None]:
+def spawn(argv: Sequence[str], log: Path, pid_file: Path | None = None) -> Callable[[], int | None]:
     """Start a program that outlives us and our terminal; what it says is appended to ``log`` (readable by us alone).
+    Its process id is written to ``pid_file``, for programs that do not do so themselves.
 
     Returns how to ask for its exit status, which is None as long as it runs (as ``subprocess`` has it: negative when a
     signal ended it).
@@ -177,6 +178,8 @@ def spawn(argv: Sequence[str], log: Path) -> Callable[[], int | None]:
         os.close(fd)
     _spawned[:] = [other for other in _spawned if other.poll() is None]  # no zombies while we live
     _spawned.append(process)
+    if pid_file is not None:
+        pid_file.write_text(f"{process.pid}\n", encoding="ascii")
     return process.poll
 
 
@@ -269,10 +272,14 @@ def _communicate(
     if process.stdin is not None:
         with process.stdin:
             process.stdin.write(stdin or b"")
-    _watched(process.wait, timeout, watch)
+    _watched(process.wait, timeout, watch or _nothing)
     for reader in readers:
         reader.join()
     return "\n".join(texts[0]), "\n".join(texts[1])
+
+
+def _nothing() -> None:
+    """In a watcher's place: a wait without end holds a lock that who ends the child in a signal's handler needs."""
 
 
 def _feed(pipe: IO[bytes], data: bytes) -> None:

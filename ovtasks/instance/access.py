@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
-from ovtasks.instance.backend import backend
+from ovtasks.instance.backend import Status, backend
 from ovtasks.instance.hostkey import fingerprint, judge, scan
 from ovtasks.instance.record import HostKey, Record, load
 from ovtasks.render.ssh_config import Host, known_hosts_line, stanza
@@ -22,11 +24,30 @@ def address_of(record: Record) -> tuple[str, int]:
     """
     if record.ssh_port is not None:
         return LOOPBACK, record.ssh_port
-    found = backend(record.backend).addresses(record.handle)
+    found = backend(record.backend).addresses(record.handle) or record.addresses
     if not found:
         hint = "it may still be booting; the guest agent (qemu-guest-agent in the guest) tells its address at once"
         raise OvError(f"no address of {record.words} can be found", hint=hint)
     return found[0], 22
+
+
+def reached(records: Sequence[Record], statuses: Mapping[str, Status]) -> dict[str, tuple[str, int]]:
+    """Where the guests' sshds are reached from here, by domain. Running VMs with addresses of their own are asked for
+    them, all at once; one that does not know its address is left out."""
+    found = {one.domain: (LOOPBACK, one.ssh_port) for one in records if one.ssh_port is not None}
+    asked = [one for one in records if one.ssh_port is None and statuses[one.domain].active]
+    if asked:
+        with ThreadPoolExecutor(len(asked)) as pool:
+            answers = pool.map(_address_or_none, asked)
+            found |= {one.domain: answer for one, answer in zip(asked, answers, strict=True) if answer is not None}
+    return found
+
+
+def _address_or_none(record: Record) -> tuple[str, int] | None:
+    try:
+        return address_of(record)
+    except OvError:
+        return None
 
 
 def write_access(record: Record) -> None:
@@ -62,6 +83,8 @@ def first_contact(record: Record, progress: Progress, *, seconds: float = 10.0) 
 
     :raises OvError: the guest shows no ed25519 key in ``seconds``.
     """
+    if record.ssh_port is None:
+        _refresh(record)
     if record.host_key is not HostKey.EXPECTED:
         return record
     address, port = address_of(record)
@@ -79,6 +102,14 @@ def first_contact(record: Record, progress: Progress, *, seconds: float = 10.0) 
             f"{fingerprint(shown)}"
         )
     return record
+
+
+def _refresh(record: Record) -> None:
+    """An address of its own is only known while the guest has it: ``ssh ov-NAME`` learns it, too."""
+    text = stanza(ssh_host(record))
+    file = record.folder.ssh_config
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        write_atomic(file, text, mode=0o600)
 
 
 def need_user(record: Record, given: str | None) -> str:

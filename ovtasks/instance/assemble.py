@@ -13,7 +13,9 @@ from ovtasks.instance.record import Record
 from ovtasks.render.cloud_init import hostname, wants_seed
 from ovtasks.render.distro import attribute
 from ovtasks.render.machine import Boot, Machine, Nic
-from ovtasks.render.smbios import TMPFILES, ssh_credentials, tmpfiles_extra
+from ovtasks.render.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
+from ovtasks.render.xml_merge import snippets_of
+from ovtasks.spec.locate import located
 from ovtasks.spec.model import Firmware, Injection, PortForward, VmSpec
 
 SSH = 22
@@ -127,12 +129,16 @@ def assemble(
     arch = architecture(vm)
     type = machine_type(vm, arch)
     capabilities = backend.capabilities(arch, type, record.uri)
+    with located(vm):
+        snippets = snippets_of(vm, record.instance)
     folder = record.folder
     seeded = wants_seed(vm)
     strings: tuple[str, ...] = ()
     if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
         # without a seed, all that systemd-tmpfiles writes is in one credential, with the secret host key
         strings = ssh_credentials(vm.ssh.user, keys if seeded or vm.ssh.user == "root" else ())
+    if not seeded:
+        strings = (*strings, hostname_credential(guest_hostname(vm, record.instance)))
     return Machine(
         domain=record.domain,
         uuid=record.uuid,
@@ -149,19 +155,26 @@ def assemble(
         seed=folder.seed if seeded else None,
         serial_log=folder.serial_log,
         sockets=record.sockets,
-        nic=Nic(
-            mac=record.mac,
-            mode=vm.network.mode,
-            model=vm.network.model,
-            bridge=vm.network.bridge,
-            forwards=tuple(forwards),
-            stack="passt" if capabilities.passt else "slirp",
-        ),
+        nic=_nic(vm, record, forwards, capabilities),
         oem_strings=strings,
         credentials={} if seeded else {TMPFILES: folder.tmpfiles},
         autostart=vm.autostart,
         cid=record.cid if capabilities.vsock else None,
         libvirt=vm.libvirt,
+        snippets=snippets,
+    )
+
+
+def _nic(vm: VmSpec, record: Record, forwards: Sequence[PortForward], capabilities: Capabilities) -> Nic:
+    return Nic(
+        mac=record.mac,
+        mode=vm.network.mode,
+        model=vm.network.model,
+        bridge=vm.network.bridge,
+        network=vm.network.network,
+        dev=vm.network.dev,
+        forwards=tuple(forwards),
+        stack="passt" if capabilities.passt else "slirp",
     )
 
 

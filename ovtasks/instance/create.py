@@ -29,6 +29,7 @@ from ovtasks.instance.record import HostKey, Overrides, Record, domain_of, load,
 from ovtasks.instance.stored import load_machine, save_machine
 from ovtasks.render.cloud_init import SeedInput, render, wants_seed
 from ovtasks.render.machine import Machine
+from ovtasks.render.network_config import static_addresses
 from ovtasks.spec.locate import located
 from ovtasks.spec.model import Project, VmSpec
 
@@ -89,8 +90,8 @@ def create(
         _seed(vm, record, keys.keys, host_key, changes)
         _credentials(vm, record, keys.keys, host_key)
         record = _ports(vm, record, running, progress)
-        record = replace(record, user=vm.ssh.user, identity=keys.private)
-        record = record if running else replace(record, cid=choose_cid(record))
+        record = replace(record, user=vm.ssh.user, identity=keys.private, addresses=static_addresses(vm))
+        record = record if running else replace(record, cid=choose_cid(record, vm.libvirt))
         machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
         write_access(record)
@@ -112,7 +113,7 @@ def _identity(
         choice = choose(vm, options.uri)
         progress.note(f"backend {choice.backend.kind}: {choice.why}")
         place = choice.backend.place(options.uri)
-        record = new_record(vm.name, instance, project.root, choice.backend.kind, place, vm.network.mac)
+        record = new_record(vm.name, instance, project.root, choice.backend.kind, place, written_mac(vm, instance))
     else:
         record = _same_project(record, project)
         if vm.backend not in {"auto", record.backend} and _defined(record):
@@ -121,10 +122,15 @@ def _identity(
         if not _defined(record):
             choice = choose(vm, options.uri)
             record = replace(record, backend=choice.backend.kind, uri=choice.backend.place(options.uri))
-        if vm.network.mac:
-            record = replace(record, mac=vm.network.mac)
+        if mac := written_mac(vm, instance):
+            record = replace(record, mac=mac)
     old = Overrides() if options.reset else record.overrides
     return replace(record, overrides=options.overrides.over(old))
+
+
+def written_mac(vm: VmSpec, instance: str | None) -> str | None:
+    """The spec's, for the VM itself: two instances with one address would confuse every network that they share."""
+    return vm.network.mac if instance is None else None
 
 
 def _defined(record: Record) -> bool:

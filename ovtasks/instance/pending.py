@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ovtasks.instance.assemble import assemble, wanted_ports
 from ovtasks.instance.backend import backend
-from ovtasks.instance.create import key_choice, seed_image
+from ovtasks.instance.create import key_choice, seed_image, written_mac
 from ovtasks.instance.find import look
 from ovtasks.instance.ports import Want
 from ovtasks.instance.power import status
@@ -41,6 +41,8 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
         return Pending(("new instance: disk, seed, definition",))
     if overrides is not None:
         record = replace(record, overrides=overrides.over(record.overrides))
+    if mac := written_mac(vm, instance):
+        record = replace(record, mac=mac)
     now = status(record)
     changes: list[str] = []
     folder = record.folder

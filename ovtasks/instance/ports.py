@@ -89,6 +89,15 @@ def lease(
         return registry.take(wanted, running=running, salt=str(project or ""))
 
 
+def preview(domain: str, wanted: Sequence[Want], *, project: Path | None = None) -> tuple[PortForward, ...]:
+    """What :func:`lease` would give now; nothing is registered.
+
+    :raises RefusedError, OvError: as there.
+    """
+    registry = _Registry(domain, lambda text: None)
+    return tuple(entry.forward for entry in registry.choose(wanted, running=False, salt=str(project or "")))
+
+
 def recheck(
     domain: str,
     *,
@@ -182,17 +191,21 @@ class _Registry:
 
     def take(self, wanted: Sequence[Want], *, running: bool, salt: str) -> tuple[PortForward, ...]:
         """The entries for ``wanted``, written down."""
+        entries = self.choose(wanted, running=running, salt=salt)
+        if _text(entries) != self.text:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(self.path, _text(entries), mode=0o600)
+        return tuple(entry.forward for entry in entries)
+
+    def choose(self, wanted: Sequence[Want], *, running: bool, salt: str) -> tuple[_Entry, ...]:
+        """The entries for ``wanted``."""
         old = list(self.own)
         taken: list[_Entry | None] = [self._written(want, running) if want.host else None for want in wanted]
         for index, want in enumerate(wanted):
             if taken[index] is None:
                 beside = [entry for entry in taken if entry is not None]
                 taken[index] = self._kept(want, old, beside, running) or self._new(want, beside, salt)
-        entries = tuple(entry for entry in taken if entry is not None)
-        if _text(entries) != self.text:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomic(self.path, _text(entries), mode=0o600)
-        return tuple(entry.forward for entry in entries)
+        return tuple(entry for entry in taken if entry is not None)
 
     def _written(self, want: Want, running: bool) -> _Entry:
         """The port that the spec names. :raises RefusedError, OvError: it is taken."""

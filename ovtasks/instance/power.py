@@ -100,7 +100,7 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
     make_sockets(record.sockets)
     driver = backend(record.backend)
     forwards = ports.recheck(record.domain, known=machine.nic.forwards, project=record.project, say=progress.note)
-    cid = choose_cid(record) if machine.cid is not None else None
+    cid = choose_cid(record, machine.libvirt) if machine.cid is not None else None
     if (forwards, cid) != (machine.nic.forwards, machine.cid):
         machine = replace(machine, nic=replace(machine.nic, forwards=forwards), cid=cid)
         record = replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None, cid=cid)

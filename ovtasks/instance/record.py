@@ -61,8 +61,9 @@ class Record:
 
     ``instance_id`` is cloud-init's: new with every new disk. ``built`` is the digest of the artifact that the disk
     was made from, None as long as there is no disk. ``forwards`` are all forwarded ports, SSH's too; ``ssh_port`` is
-    None where the guest is reached by its own address. ``log_start`` is where the console log of the present boot
-    begins, in bytes. ``cid`` is the guest's vsock address, None without.
+    None where the guest is reached by its own address; ``addresses`` are then those that its network-config gives it.
+    ``log_start`` is where the console log of the present boot begins, in bytes. ``cid`` is the guest's vsock address,
+    None without.
     """
 
     vm: str
@@ -79,6 +80,7 @@ class Record:
     overrides: Overrides = Overrides()
     forwards: tuple[PortForward, ...] = ()
     ssh_port: int | None = None
+    addresses: tuple[str, ...] = ()
     user: str | None = None
     identity: Path | None = None
     host_key: HostKey = HostKey.EXPECTED

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from ovtasks.errors import InputError
-from ovtasks.render.argv_devices import AGENT, LIBVIRT_HINT, Extras, extras
+from ovtasks.host.packages import package_hint
+from ovtasks.render.attached import attached
 from ovtasks.render.machine import Machine
 from ovtasks.render.option import device, listener, option
+from ovtasks.render.qemu.block import LIBVIRT_HINT
+from ovtasks.render.qemu.characters import AGENT
+from ovtasks.render.qemu.command import Command, QemuFeatures
+from ovtasks.render.qemu.families import command
+from ovtasks.render.qemu.network import MODELS
 from ovtasks.spec.model import Firmware, MiB, PortForward
 
 QMP_SOCKET = "qmp.sock"
@@ -26,41 +31,28 @@ AGENT_SOCKET = "agent.sock"
 SERIAL, AGENT_CHANNEL = "serial0", "agent0"
 """What QEMU calls the character devices behind the serial port and the guest agent's channel."""
 
-_MODELS = {"virtio": "virtio-net-pci"}
-
-
-@dataclass(frozen=True)
-class QemuFeatures:
-    """What one QEMU program can do, as asked of itself. ``sandbox``: its seccomp filter works here.
-
-    ``user_network``: SLiRP was built in. ``spice``: it was, or its modules are installed. ``devices`` are all models
-    that ``-device`` takes.
-    """
-
-    binary: str
-    version: tuple[int, int]
-    sandbox: bool
-    user_network: bool
-    spice: bool
-    kvm: bool
-    devices: frozenset[str]
-
 
 def argv(machine: Machine, host: QemuFeatures) -> list[str]:
     """The whole command line, but for what makes a process of it (pid file, log).
 
     :raises InputError: the spec asks for what plain QEMU, or this one, does not have; the field is named.
     """
-    extra = extras(machine)
+    return argv_of(command(machine, host))
+
+
+def argv_of(extra: Command) -> list[str]:
+    """The same, of what the ``libvirt:`` mapping was made into already."""
+    machine, host = extra.machine, extra.host
     words = [
         host.binary,
         *("-name", option(None, guest=machine.domain, **{"debug-threads": "on"})),
         *("-uuid", machine.uuid, "-nodefaults", "-no-user-config", "-msg", "timestamp=on"),
-        *(_sandbox(machine) if host.sandbox else ()),
+        *(_sandbox(extra) if host.sandbox else ()),
         *_processor(machine, extra),
         *_firmware(machine),
+        *extra.early,
         *_network(machine, host),
-        *_disks(machine),
+        *_disks(extra),
         *_channels(machine),
         *extra.words,
         *("-display", "none"),
@@ -70,25 +62,18 @@ def argv(machine: Machine, host: QemuFeatures) -> list[str]:
     return words
 
 
-def tpm_version(machine: Machine) -> str | None:
-    """``2.0`` or ``1.2`` when a TPM has to be emulated beside QEMU, at :data:`~.argv_devices.TPM_SOCKET`."""
-    return extras(machine).tpm
+def _sandbox(extra: Command) -> tuple[str, ...]:
+    """As libvirt does. Not with a bridge: QEMU starts qemu-bridge-helper, a setuid program, and whatever a sandbox
+    allows, it takes the right to become root from it (seccomp(2), "no_new_privs")."""
+    if any(card.kind == "bridge" for card in attached(extra.machine)):
+        return ()
+    deny = "deny"
+    return "-sandbox", option("on", obsolete=deny, elevateprivileges=deny, spawn=deny, resourcecontrol=deny)
 
 
-def needs_spice(machine: Machine) -> bool:
-    """Whether the command line has words that only a QEMU with SPICE understands."""
-    return extras(machine).spice
-
-
-def _sandbox(machine: Machine) -> tuple[str, str]:
-    """As libvirt does. A bridge needs qemu-bridge-helper, a setuid program that QEMU starts."""
-    deny = "allow" if machine.nic.mode == "bridge" else "deny"
-    return "-sandbox", option("on", obsolete="deny", elevateprivileges=deny, spawn=deny, resourcecontrol="deny")
-
-
-def _processor(machine: Machine, extra: Extras) -> list[str]:
+def _processor(machine: Machine, extra: Command) -> list[str]:
     kind = machine.machine
-    properties: dict[str, object] = dict(extra.machine)
+    properties = dict(extra.properties)
     if machine.boot.smm:
         properties["smm"] = "on"
     if kind == "virt" or kind.startswith("virt-"):
@@ -97,11 +82,12 @@ def _processor(machine: Machine, extra: Extras) -> list[str]:
         properties |= {"pflash0": "firmware", "pflash1": "nvram" if machine.boot.nvram else None}
     own = "host" if machine.accel == "kvm" else "max"
     # Five-level page tables cost a third of the speed when every walk is emulated.
-    slow = {"la57": "off"} if machine.accel == "tcg" and machine.arch == "x86_64" and extra.cpu_model is None else {}
+    slow = {"la57": "off"} if machine.accel == "tcg" and machine.arch == "x86_64" and extra.model is None else {}
     return [
-        *("-machine", option(kind, **properties), "-accel", machine.accel),
-        *("-cpu", option(extra.cpu_model or own, **slow, **extra.cpu)),
-        *("-smp", str(machine.cpus), "-m", f"size={-(-machine.ram // MiB)}M", "-rtc", "base=utc"),
+        *("-machine", option(kind, **properties), "-accel", option(machine.accel, **extra.accel)),
+        *("-cpu", option(extra.model or own, **{**slow, **extra.cpu})),
+        *("-smp", option(str(machine.cpus), **extra.topology), "-m", f"size={-(-machine.ram // MiB)}M"),
+        *("-rtc", option(None, **extra.rtc)),
     ]
 
 
@@ -149,12 +135,14 @@ def _network(machine: Machine, host: QemuFeatures) -> Iterator[str]:
             raise InputError("network.port_forwards: a bridged VM has an address of its own", hint="remove them")
         yield from ("-netdev", option("bridge", id="net0", br=nic.bridge or "br0"))
     else:
+        what = "is libvirt's way to a card of the host" if nic.mode == "direct" else "is a network of libvirt"
         raise InputError(
-            f"network.mode: {nic.mode} is a network of libvirt, which the backend qemu cannot join",
+            f"network.mode: {nic.mode} {what}, which the backend qemu has not",
             hint="backend: libvirt, or mode: user or bridge",
+            field=("network", "mode"),
         )
     # No romfile: a VM without a bootable disk shall say so instead of asking the network for minutes.
-    model = _MODELS.get(nic.model, nic.model)
+    model = MODELS.get(nic.model, nic.model)
     yield from device(model, id="nic0", netdev="net0", mac=nic.mac, romfile="", addr="0x2")
 
 
@@ -168,10 +156,13 @@ def _forward(forward: PortForward) -> str:
     return f"{forward.protocol}:{forward.address}:{forward.host}-:{forward.guest}"
 
 
-def _disks(machine: Machine) -> Iterator[str]:
-    """The seed is a disk, not a CD-ROM: cloud kernels lack the driver for those (SATA)."""
+def _disks(extra: Command) -> Iterator[str]:
+    """The seed is a disk, not a CD-ROM: cloud kernels lack the driver for those (SATA). The VM's own disk is booted
+    first, unless others were given an order: then it follows them."""
+    machine = extra.machine
+    order = max(extra.orders, default=0) + 1
     yield from _file("disk", "qcow2", machine.disk, discard="unmap", **{"detect-zeroes": "unmap"})
-    yield from device("virtio-blk-pci", id="disk0", drive="disk", bootindex=1, addr="0x3")
+    yield from device("virtio-blk-pci", id="disk0", drive="disk", bootindex=order, addr="0x3")
     if machine.seed is not None:
         yield from _file("seed", "raw", machine.seed, **{"read-only": "on"})
         yield from device("virtio-blk-pci", id="seed0", drive="seed", addr="0x4")
@@ -188,8 +179,6 @@ def _channels(machine: Machine) -> Iterator[str]:
     for name, socket in (("qmp", QMP_SOCKET), ("status", STATUS_SOCKET)):
         yield from ("-chardev", listener(name, machine.sockets / socket))
         yield from ("-mon", option(None, chardev=name, mode="control"))
-    if machine.cid is not None:
-        yield from device("vhost-vsock-pci", id="vsock0", addr="0x7", **{"guest-cid": machine.cid})
 
 
 def _told(machine: Machine) -> Iterator[str]:
@@ -200,11 +189,21 @@ def _told(machine: Machine) -> Iterator[str]:
         yield from ("-fw_cfg", option(None, name=f"opt/io.systemd.credentials/{name}", file=path))
 
 
+_PACKAGES = {
+    "virtio-vga": "qemu-virtio",
+    "virtio-gpu": "qemu-virtio",
+    "qxl": "qemu-qxl",
+    "usb-redir": "qemu-usb-redir",
+    "usb-host": "qemu-usb-host",
+    "ccid-card": "qemu-smartcard",
+}
+"""Devices that some distributions package separately, by how their names begin."""
+
+
 def _check_devices(words: list[str], host: QemuFeatures) -> None:
     for name, value in pairwise(words):
         model = value.partition(",")[0]
         if name == "-device" and model not in host.devices:
-            raise InputError(
-                f"this QEMU has no device {model}",
-                hint=f"{host.binary} -device help lists those it has; some distributions package devices separately",
-            )
+            package = next((name for begin, name in _PACKAGES.items() if model.startswith(begin)), None)
+            listed = f"{host.binary} -device help lists those it has"
+            raise InputError(f"this QEMU has no device {model}", hint=package_hint(package) if package else listed)

@@ -24,15 +24,16 @@ from ovtasks.render.libvirt.tree import items, mapping, value, words
 from ovtasks.render.libvirt.tuning_rows import AFTER_DEVICES, BASEBOARD, SYSINFO, TUNING
 from ovtasks.render.machine import Boot, Machine
 from ovtasks.render.smbios import FW_CFG
+from ovtasks.render.xml_merge import merge
 from ovtasks.spec.explain import dotted
 from ovtasks.spec.libvirt_rules import cpu_count_rules
 from ovtasks.spec.model import Firmware
+from ovtasks.spec.xml_names import QEMU_NAMESPACE
 
 __all__ = ["NAMESPACE", "QEMU_NAMESPACE", "HostFeatures", "domain_xml"]
 
 NAMESPACE = "https://ovtasks.invalid/ns/1"
 """Of our element in ``<metadata>``: whose domain it is."""
-QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 _KIB = 1024
 # XML 1.0, "Characters": what no document can hold, not even as a reference
@@ -42,8 +43,8 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def domain_xml(machine: Machine, host: HostFeatures) -> str:
     """The ``<domain>``, indented, without an XML declaration.
 
-    :raises InputError: the spec's ``libvirt:`` has a field that is not supported or that the host lacks, or a path has
-        a character that XML cannot hold.
+    :raises InputError: the spec's ``libvirt:`` has a field that is not supported or that the host lacks, a path has a
+        character that XML cannot hold, or the machine's snippets do not fit.
     """
     done = _completed(machine, host)
     wanted = done.tree
@@ -73,7 +74,7 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
         for argument in extra:
             sub(command, "qemu:arg", {"value": argument})
     _refuse_not_xml(domain)
-    _refuse_snippets(wanted)  # here they are merged into the finished domain
+    merge(domain, machine.snippets)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
 
@@ -200,13 +201,6 @@ def _firmware(os: ET.Element, boot: Boot) -> None:
 def _format(name: str) -> str | None:
     """libvirt 9.0 knows no format but raw, nor the attribute."""
     return None if name == "raw" else name
-
-
-def _refuse_snippets(wanted: Read) -> None:
-    for name in ("snippets", "xml_passthrough"):
-        if name in wanted:
-            message = f"libvirt.{name} is not supported yet by this version"
-            raise InputError(message, hint="remove it", field=("libvirt", name))
 
 
 def _refuse_not_xml(domain: ET.Element) -> None:

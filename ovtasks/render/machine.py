@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ovtasks.errors import Where
 from ovtasks.jsonvalue import Json
 from ovtasks.render.smbios import notify_credential
 from ovtasks.spec.model import Firmware, PortForward
@@ -34,7 +35,8 @@ class Boot:
 
 @dataclass(frozen=True)
 class Nic:
-    """The first network card. ``bridge`` is the host's bridge (mode bridge) or libvirt's network (nat, network).
+    """The first network card. ``bridge`` is the host's bridge (mode bridge), ``network`` libvirt's network (nat,
+    network), ``dev`` the host's card (direct).
 
     ``forwards`` include SSH's. ``stack`` is who forwards in mode user: ``passt`` or ``slirp`` (QEMU's own).
     """
@@ -43,8 +45,25 @@ class Nic:
     mode: str = "user"
     model: str = "virtio-net-pci"
     bridge: str | None = None
+    network: str | None = None
+    dev: str | None = None
     forwards: tuple[PortForward, ...] = ()
     stack: str = "slirp"
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """XML that a user wrote for the domain. ``name`` is what errors call it: ``libvirt.snippets[0]``.
+
+    It stands in the VM's own spec at ``field``, or in another file at ``where``; its text begins there at line and
+    column ``begins``, None when the file has it in another form (quoted with escapes, folded).
+    """
+
+    text: str
+    name: str
+    field: tuple[str | int, ...] | None = None
+    where: Where | None = None
+    begins: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,8 @@ class Machine:
     guest gets them by fw_cfg, as ``opt/io.systemd.credentials/NAME``. ``sockets`` is the folder for Unix sockets: short
     enough for them, and only its owner may enter it. ``serial_log`` gets everything that the guest says on its first
     serial port. ``cid`` is its vsock(7) address, None without; the guest's systemd is told to announce its boot to the
-    host's port of that number. ``libvirt`` is the spec's open mapping of that name.
+    host's port of that number. ``libvirt`` is the spec's open mapping of that name; ``snippets`` are what is written as
+    XML, in the order in which it is merged: that of the layers, then the VM's own.
     """
 
     domain: str
@@ -83,6 +103,7 @@ class Machine:
     lifecycle: str | None = None
     cid: int | None = None
     libvirt: Mapping[str, Json] = field(default_factory=dict)
+    snippets: tuple[Snippet, ...] = ()
 
     @property
     def told(self) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ SUN_PATH = 108
 
 
 def option(head: str | None, /, **values: object) -> str:
-    """One word of the command line; values that are None are left out.
+    """One word of the command line; values that are None are left out, the keys of tuples repeated.
 
     Keys with a hyphen or a dot are given as ``**{"read-only": "on"}``.
     """
-    pairs = [f"{key}={_escape(value)}" for key, value in values.items() if value is not None]
+    listed = {key: value if isinstance(value, tuple) else (value,) for key, value in values.items()}
+    pairs = [f"{key}={_escape(one)}" for key, items in listed.items() for one in items if one is not None]
     return ",".join([*([_escape(head)] if head is not None else []), *pairs])
 
 

@@ -72,6 +72,11 @@ def notify_credential(port: int) -> str:
     return f"{PREFIX}:vmm.notify_socket=vsock-stream:2:{port}"
 
 
+def hostname_credential(name: str) -> str:
+    """The OEM string that names a guest whose /etc/hostname does not (systemd 254)."""
+    return f"{PREFIX}:system.hostname={name}"
+
+
 def qemu_value(text: str) -> str:
     """``text`` as (part of) the value of a QEMU option: a comma, which would end it, is written twice."""
     return text.replace(",", ",,")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ovtasks.errors import InputError
+from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
 from ovtasks.host.files import link_or_copy
 from ovtasks.host.progress import Progress
-from ovtasks.host.run import run
+from ovtasks.host.run import CommandError, run
 from ovtasks.jsonvalue import Json
 from ovtasks.spec.model import Project, VmSpec
 from ovtasks.spec.sizes import format_size
@@ -115,4 +115,11 @@ def convert(source: Path, format: str, target: Path, to: str, progress: Progress
             progress.update(int(float(line.strip("( ").partition("/")[0])), 100, "%")
 
     packed = ["-c", "-o", f"compression_type={compress}"] if compress else []
-    run(["qemu-img", "convert", "-p", "-W", *packed, "-f", format, "-O", to, source, target], on_line=percent)
+    try:
+        run(["qemu-img", "convert", "-p", "-W", *packed, "-f", format, "-O", to, source, target], on_line=percent)
+    except CommandError as e:
+        if "No space left on device" in e.stderr:
+            raise OvError(
+                f"the disk became full while {target.parent} got its {to} disk", hint="ov gc; then again"
+            ) from e
+        raise

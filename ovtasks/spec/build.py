@@ -19,6 +19,7 @@ from ovtasks.spec.model import (
     Firmware,
     ImportedSource,
     Injection,
+    LayerXml,
     MiB,
     Mirrors,
     Network,
@@ -38,8 +39,8 @@ Data = Mapping[str, Any]
 UEFI_ONLY = frozenset({"arm64", "armhf", "riscv64"})  # Debian's names of architectures without a BIOS
 
 
-def build_vm(name: str, data: Data, base: Path, where: Where) -> VmSpec:
-    """The spec of VM ``name``; ``base`` is the folder of the declaring file.
+def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[LayerXml, ...] = ()) -> VmSpec:
+    """The spec of VM ``name``; ``base`` is the folder of the declaring file, ``layers`` what deployments bring.
 
     :raises InputError: an environment variable that a path names is not set any more.
     """
@@ -64,6 +65,7 @@ def build_vm(name: str, data: Data, base: Path, where: Where) -> VmSpec:
         eval=tuple(data.get("eval", ())),
         deploy_eval=tuple(data.get("deploy_eval", ())),
         declared=data,
+        layers=layers,
         **chosen,
     )
 
@@ -154,7 +156,9 @@ def _words(text: str | list[str]) -> tuple[str, ...]:
 
 def _network(data: Data) -> Network:
     forwards = tuple(PortForward(*parse_forward(item)) for item in data.get("port_forwards", ()))
-    given = _given(data, "mode", "model", "bridge")
+    given = _given(data, "mode", "model", "bridge", "network", "dev")
+    if given.get("mode") in {"nat", "network"} and "bridge" in given:
+        given["network"] = given.pop("bridge")
     return Network(**given, mac=data["mac"].lower() if "mac" in data else None, port_forwards=forwards)
 
 

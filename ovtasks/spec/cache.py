@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from ovtasks import __version__
 
 MAGIC = b"ovspec2\n"
+SCHEMAS = ("vms", "libvirt", "image", "layer", "deploy")
 RACY_NS = 50_000_000  # a file changed less than this ago may change again within the same mtime
 
 Kinds = Callable[[str], Mapping[str, Any] | None]
@@ -24,17 +25,18 @@ Stamp = tuple[int, int, int, int] | None
 
 
 class Entry(NamedTuple):
-    """One VM or image: its mapping as marshal bytes, and the place of its name."""
+    """One VM or image: its mapping as marshal bytes, the place of its name, and what layers bring to the VM."""
 
     packed: bytes
     file: str
     line: int
     column: int
+    layers: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, data: Any, file: str, line: int, column: int) -> Entry:
+    def of(cls, data: Any, file: str, line: int, column: int, layers: Iterable[tuple[Any, ...]] = ()) -> Entry:
         """The entry of a checked mapping."""
-        return cls(marshal.dumps(data), file, line, column)
+        return cls(marshal.dumps(data), file, line, column, tuple(tuple(layer) for layer in layers))
 
     def data(self) -> Any:
         """A fresh copy of the mapping."""
@@ -64,7 +66,7 @@ def _program() -> tuple[Any, ...]:
     with os.scandir(here) as entries:
         newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
     folders = [os.path.join(here, *up, "schemas") for up in (("..",), ("..", ".."))]  # noqa: PTH118
-    schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in ("vms", "libvirt", "image")]
+    schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in SCHEMAS]
     return (__version__, sys.hexversion, newest, *(stamp(path) for path in schemas))
 
 

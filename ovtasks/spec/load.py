@@ -11,11 +11,12 @@ from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.spec import cache as spec_cache
 from ovtasks.spec.build import build_vm
 from ovtasks.spec.cache import Entry, Kinds, Stamp
-from ovtasks.spec.model import ImageSpec, Project
+from ovtasks.spec.model import ImageSpec, LayerXml, Project, VmSpec
 from ovtasks.spec.places import ROOT_FILES, display
 
 if TYPE_CHECKING:
     from ovtasks.spec.declared import Declared
+    from ovtasks.spec.deploy import Layered
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 class Lazy(Mapping[str, T]):
     """VMs or images by name in the order of the files; each spec is built when it is first asked for."""
 
-    def __init__(self, entries: Mapping[str, Entry], build: Callable[[str, Any, Path, Where], T]) -> None:
+    def __init__(self, entries: Mapping[str, Entry], build: Callable[[str, Entry, Path, Where], T]) -> None:
         self._entries = entries
         self._build = build
         self._built: dict[str, T] = {}
@@ -34,7 +35,7 @@ class Lazy(Mapping[str, T]):
             entry = self._entries[name]
             path = Path(entry.file)
             where = Where(display(path), entry.line, entry.column)
-            built = self._built[name] = self._build(name, entry.data(), path.parent, where)
+            built = self._built[name] = self._build(name, entry, path.parent, where)
         return built
 
     def __contains__(self, name: object) -> bool:
@@ -50,10 +51,14 @@ class Lazy(Mapping[str, T]):
         return f"<{', '.join(self._entries)}>"
 
 
-def _build_image(name: str, data: Any, base: Path, where: Where) -> ImageSpec:
+def _build_vm(name: str, entry: Entry, base: Path, where: Where) -> VmSpec:
+    return build_vm(name, entry.data(), base, where, tuple(LayerXml(*layer) for layer in entry.layers))
+
+
+def _build_image(name: str, entry: Entry, base: Path, where: Where) -> ImageSpec:
     from ovtasks.spec.images import build_image
 
-    return build_image(name, data, base, where)
+    return build_image(name, entry.data(), base, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +105,24 @@ def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | N
         reader.read(path)
     vms, images = tuple(reader.vms.values()), tuple(reader.images.values())
     rule_errors, variables = all_rules(vms)
+    layered = reader.layered(root) if root is not None else {}
     image_errors, image_variables = image_rules(images, vms)
     order = {display(file): index for index, file in enumerate(reader.files)}
     errors = sorted(
         {str(e): e for e in [*reader.errors, *rule_errors, *image_errors]}.values(), key=lambda e: _position(e, order)
     )
     used = tuple(sorted({*variables, *image_variables}))
-    entries = ({}, {}) if errors else (_entries(vms), _entries(images))
+    entries = ({}, {}) if errors else (_entries(vms, layered), _entries(images, {}))
     names = (tuple(reader.vms), tuple(reader.images))
     return Checked(tuple(errors), *names, reader.files, *entries, used, checker.plugin_schemas)
 
 
-def _entries(found: Iterable[Declared]) -> dict[str, Entry]:
+def _entries(found: Iterable[Declared], layered: Layered) -> dict[str, Entry]:
     places = ((one, one.where(key=True)) for one in found)
-    return {one.name: Entry.of(one.data, str(one.file), where.line, where.column) for one, where in places}
+    return {
+        one.name: Entry.of(one.data, str(one.file), where.line, where.column, layered.get(one.name, ()))
+        for one, where in places
+    }
 
 
 def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, int]:
@@ -146,7 +155,7 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
 
 
 def _project(root: Path, vms: Mapping[str, Entry], images: Mapping[str, Entry], files: Iterable[Path]) -> Project:
-    return Project(root, Lazy(vms, build_vm), tuple(files), Lazy(images, _build_image))
+    return Project(root, Lazy(vms, _build_vm), tuple(files), Lazy(images, _build_image))
 
 
 def unknown_vm(name: str, project: Project) -> InputError:

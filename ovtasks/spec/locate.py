@@ -29,9 +29,9 @@ def located(vm: VmSpec) -> Iterator[None]:
         raise
 
 
-def locate(vm: VmSpec, field: Sequence[str | int]) -> Where:
-    """The place of the value at ``field``, of the nearest thing around it if it is not there, or of the VM's name if
-    the file cannot be read any more."""
+def locate(vm: VmSpec, field: Sequence[str | int], at: tuple[int, int] | None = None) -> Where:
+    """The place of the value at ``field`` (of line and column ``at`` in its text), of the nearest thing around it if it
+    is not there, or of the VM's name if the file cannot be read any more."""
     from ovtasks.spec.yamlio import read_yaml
 
     try:
@@ -41,10 +41,10 @@ def locate(vm: VmSpec, field: Sequence[str | int]) -> Where:
     for document in documents:
         for path in (("vm",), ("vm", vm.name), ("vms", vm.name)):  # nothing else begins where a key does
             if document.where(*path, key=True) == vm.where:
-                return document.where(*path, *field)
+                return document.where(*path, *field, at=at)
     return vm.where
 
 
 def _place(error: InputError, vm: VmSpec) -> None:
     if error.where is None and error.field is not None:
-        error.where = locate(vm, error.field)
+        error.where = locate(vm, error.field, error.at)

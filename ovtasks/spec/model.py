@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from ovtasks.errors import Where
 from ovtasks.jsonvalue import Json
@@ -120,9 +121,13 @@ class PortForward:
 
 @dataclass(frozen=True)
 class Network:
+    """``bridge`` is for mode bridge, ``network`` (None: ``default``) for nat and network, ``dev`` for direct."""
+
     mode: str = "user"
     model: str = "virtio-net-pci"
     bridge: str | None = None
+    network: str | None = None
+    dev: str | None = None
     mac: str | None = None
     port_forwards: tuple[PortForward, ...] = ()
 
@@ -208,9 +213,23 @@ class Snapshot:
     from_: str | None = None
 
 
+class LayerXml(NamedTuple):
+    """XML for the domain from a layer. It stands at ``file:line:column``; its text begins at ``begins``, None when its
+    lines in the file are not its own. ``instance``: only for this one of the VM's instances; None: for all."""
+
+    layer: str
+    text: str
+    file: str
+    line: int
+    column: int
+    begins: tuple[int, int] | None
+    instance: str | None = None
+
+
 @dataclass(frozen=True)
 class VmSpec:
-    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins.
+    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins. ``layers`` are what
+    the layers that deployments apply to it say about its domain.
 
     ``compress``: how the built qcow2 is compressed (``zstd``, ``zlib``), None: it is not.
     """
@@ -235,6 +254,7 @@ class VmSpec:
     eval: tuple[Json, ...] = ()
     deploy_eval: tuple[Json, ...] = ()
     declared: Mapping[str, Json] = field(default_factory=dict)
+    layers: tuple[LayerXml, ...] = ()
 
     @property
     def domain(self) -> str:

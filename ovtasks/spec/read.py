@@ -11,12 +11,15 @@ from typing import Any
 from ovtasks.errors import InputError, Where
 from ovtasks.spec.cache import Stamp, stamp
 from ovtasks.spec.declared import Declared, DeclaredImage, DeclaredVm
+from ovtasks.spec.deploy import FILE as DEPLOY_FILE
+from ovtasks.spec.deploy import Deployments, Layered
+from ovtasks.spec.layers import Layers
 from ovtasks.spec.places import IMAGE_FILES, ROOT_FILES, VM_FILES, display
 from ovtasks.spec.schema import Checker
 from ovtasks.spec.yamlio import Document, Key, parse_yaml, read_yaml
 
 # Declarations of other kinds, which other parts of the tool read; an include of one is noted and left alone.
-OTHER_FILES = frozenset({"layer.yml", "layers.yml", "deploy.yml", "build.yml", "pod.yml"})
+OTHER_FILES = frozenset({"layer.yml", "layers.yml", "build.yml", "pod.yml"})
 
 EXAMPLE = "vms: {demo: {source: {kind: bootstrap}, disk_size: 2G}}"
 IMAGE_EXAMPLE = "images: {desktop: {containerfile: Containerfile, bootc: true}}"
@@ -30,6 +33,7 @@ class Reader:
         self.errors: list[InputError] = []
         self.vms: dict[str, DeclaredVm] = {}
         self.images: dict[str, DeclaredImage] = {}
+        self.deployments = Deployments(checker, self.errors)
         self.files: dict[Path, Stamp] = {}  # read, or looked for in vain, as they were just before
         self._active: list[Path] = []
         self._done: set[Path] = set()
@@ -41,6 +45,19 @@ class Reader:
             self._note(path)
             if _exists(path):
                 self.read(path)
+        self._deploy(root / DEPLOY_FILE)
+
+    def _deploy(self, path: Path) -> None:
+        """A ``deploy.yml``, once; there need not be one."""
+        real = _real(path)
+        self._note(path)
+        if real not in self._done and os.path.isfile(path):  # noqa: PTH113 — unlike Path.is_file, answers for every text
+            self._done.add(real)
+            self.deployments.read(path)
+
+    def layered(self, root: Path) -> Layered:
+        """What the layers of the project in ``root`` bring to the VMs that deployments apply them to."""
+        return self.deployments.layered(self.vms, Layers(root, self.checker, self._note, self.errors))
 
     def _note(self, path: Path) -> None:
         self.files.setdefault(path, stamp(path))
@@ -83,6 +100,8 @@ class Reader:
         if schema != "vms":
             for name, value, place in (*_entries(data, "images"), *_entries(data, "image")):
                 self._image(name, value, document, place, path)
+        if schema == "overthink":
+            self.deployments.add(data, document)
         includes = data.get("includes")
         items: list[tuple[Any, tuple[Key, ...]]] = [(includes, ("includes",))]
         if isinstance(includes, list):
@@ -145,6 +164,9 @@ class Reader:
         found = [*self._matches(file.parent, pattern)]
         magic = _is_pattern(pattern)
         for path in found:
+            if path.name == DEPLOY_FILE:
+                self._deploy(path)
+                continue
             if path.name in OTHER_FILES:
                 self._note(path)
                 continue

@@ -15,8 +15,9 @@ from ovtasks.spec.declared import DeclaredVm
 from ovtasks.spec.expand import EXPANDED, KEY_WORDS, expand, variables
 from ovtasks.spec.explain import near
 from ovtasks.spec.libvirt_vms import libvirt_rules
-from ovtasks.spec.ports import parse_forward
+from ovtasks.spec.network_rules import network_rules
 from ovtasks.spec.sizes import MiB, format_size, parse_size
+from ovtasks.spec.xml_rules import xml_rules
 from ovtasks.spec.yamlio import Key
 
 MAX_NAME = 50
@@ -31,7 +32,6 @@ Errors = Iterator[InputError]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII | re.IGNORECASE)
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 
 
 def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
@@ -156,42 +156,6 @@ def firmware_rules(vm: DeclaredVm) -> Errors:
             yield vm.error(f"architecture {arch} has no BIOS", "firmware", hint="firmware: uefi-insecure")
 
 
-def network_rules(vm: DeclaredVm) -> Errors:
-    """Bridge mode names its bridge; the MAC is one card's; forwards are in range, unique, and possible."""
-    network = vm.mapping("network")
-    mode = vm.text("network", "mode") or "user"
-    if mode == "bridge" and "bridge" not in network:
-        hint = "network: {mode: bridge, bridge: br0}"
-        yield vm.error("network.bridge is missing: mode bridge needs the bridge's name", "network", hint=hint, key=True)
-    if mode == "user" and "bridge" in network:
-        hint = "set mode: bridge, or remove bridge"
-        yield vm.error("network.bridge has no effect in mode user", "network", "bridge", hint=hint, key=True)
-    yield from _mac_rules(vm)
-    forwards = vm.list("network", "port_forwards")
-    if mode != "user" and forwards:
-        hint = "the VM is reachable by its own address; remove port_forwards, or set mode: user"
-        yield vm.error(f"port_forwards do not work in mode {mode}", "network", "port_forwards", hint=hint, key=True)
-    for index, item in enumerate(forwards):
-        if isinstance(item, str):
-            try:
-                parse_forward(item)
-            except InputError as e:
-                yield vm.error(f"network.port_forwards: {e.message}", "network", "port_forwards", index, hint=e.hint)
-
-
-def _mac_rules(vm: DeclaredVm) -> Errors:
-    mac = vm.text("network", "mac")
-    if mac is None:
-        return
-    path = ("network", "mac")
-    if not _MAC.fullmatch(mac):
-        yield vm.error(f"'{mac}' is no MAC address", *path, hint="six pairs of hex digits: 52:54:00:12:34:56")
-    elif int(mac[:2], 16) & 1:
-        yield vm.error(f"'{mac}' is a multicast address, not a card's", *path, hint="the first pair must be even: 52")
-    elif not int(mac.replace(":", ""), 16):
-        yield vm.error(f"'{mac}' is no card's address", *path, hint="for example 52:54:00:12:34:56")
-
-
 def ssh_rules(vm: DeclaredVm) -> Errors:
     """Either a port, or one that is leased."""
     port = vm.get("ssh", "port")
@@ -226,8 +190,12 @@ def _twice(vm: DeclaredVm, *path: Key, what: str) -> Errors:
         seen.setdefault(name, index)
 
 
-def install_rules(vm: DeclaredVm) -> Errors:
-    """Only an installer writes a key into the disk, and only root's."""
+def injection_rules(vm: DeclaredVm) -> Errors:
+    """A channel that is asked for is there. Only an installer writes a key into the disk, and only root's."""
+    path = ("ssh", "key_injection", "cloud_init")
+    if vm.get(*path) == "enabled" and vm.text("source", "kind") == "bootc" and "cloud_init" not in vm.mapping():
+        message = "ssh.key_injection.cloud_init is enabled, and a bootc VM without cloud_init has no seed"
+        yield vm.error(message, *path, hint="add cloud_init: {}, if the image has cloud-init; or remove it")
     path = ("ssh", "key_injection", "install")
     if vm.get(*path) != "enabled":
         return
@@ -256,6 +224,7 @@ RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
     ssh_rules,
     cloud_init_rules,
     snapshot_rules,
-    install_rules,
+    injection_rules,
     backend_rules,
+    xml_rules,
 )

@@ -30,7 +30,7 @@ def schema_path(name: str) -> Path:
 
 
 def schema_text(name: str) -> str:
-    """The text of schema ``vms``, ``libvirt``, ``image`` or ``overthink``."""
+    """The text of schema ``vms``, ``libvirt``, ``image``, ``overthink``, ``layer`` or ``deploy``."""
     return schema_path(name).read_text(encoding="utf-8")
 
 
@@ -61,16 +61,16 @@ def vm_schema() -> Schema:
     return found
 
 
-def libvirt_schema() -> Schema:
-    """The schema of ``libvirt:``."""
-    found: Schema = vm_schema()["properties"]["libvirt"]
-    return found
-
-
 @cache
 def image_schema() -> Schema:
     """The schema of one container image."""
     found: Schema = inlined("image")["$defs"]["image"]
+    return found
+
+
+def libvirt_schema() -> Schema:
+    """The schema of ``libvirt:``."""
+    found: Schema = vm_schema()["properties"]["libvirt"]
     return found
 
 
@@ -132,6 +132,19 @@ class Checker:
             errors = list(self._image.iter_errors(data))
         words = Vocabulary({}, {})
         return data, [found for error in errors for found in explain(error, document, path, words)]
+
+    def check_file(
+        self, data: Any, document: Document, name: str, part: str | None = None, *, path: tuple[Key, ...] = ()
+    ) -> tuple[Any, list[InputError]]:
+        """What stands at ``path`` of ``document``, by schema ``name`` (by its definition ``part``), as
+        :meth:`check_vm`."""
+        schema = inlined(name)["$defs"][part] if part else inlined(name)
+        validator = self._new(schema)
+        errors = list(validator.iter_errors(data))
+        if errors and (mended := _mend(data, errors, document, path)) is not data:
+            data = mended
+            errors = list(validator.iter_errors(data))
+        return data, [found for error in errors for found in explain(error, document, path, Vocabulary({}, {}))]
 
     def check_vm(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
         """The VM at ``path`` of ``document`` with its scalars as the schema wants them, and all violations."""

@@ -31,12 +31,14 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class Mark(NamedTuple):
-    """Where one value stands. ``raw`` is the text of an unquoted scalar; ``keys`` the places of a mapping's keys."""
+    """Where one value stands. ``raw`` is the text of an unquoted scalar; ``keys`` the places of a mapping's keys.
+    ``text`` is where a text begins, when its lines and columns in the file are its own from there on."""
 
     position: Position
     raw: str | None = None
     keys: dict[str, Position] | None = None
     items: dict[Key, Mark] | None = None
+    text: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ class Document:
     data: Json
     mark: Mark
 
-    def where(self, *path: Key, key: bool = False) -> Where:
-        """The place of the value at ``path`` (of its key with ``key``); of the nearest thing around it if not there."""
+    def where(self, *path: Key, key: bool = False, at: Position | None = None) -> Where:
+        """The place of the value at ``path`` (of its key with ``key``; of line and column ``at`` in its text); of the
+        nearest thing around it if not there."""
         mark, position = self.mark, self.mark.position
         for depth, step in enumerate(path):
             if key and depth == len(path) - 1 and isinstance(step, str) and mark.keys and step in mark.keys:
@@ -57,7 +60,18 @@ class Document:
             if below is None:
                 break
             mark, position = below, below.position
+        else:
+            if at is not None and mark.text is not None:
+                line, column = mark.text
+                position = (line + at[0] - 1, column + at[1] - 1)
         return Where(self.file, *position)
+
+    def begins(self, *path: Key) -> Position | None:
+        """Where the text at ``path`` begins; None when its lines in the file are not its own."""
+        mark: Mark | None = self.mark
+        for step in path:
+            mark = (mark.items or {}).get(step) if mark else None
+        return mark.text if mark else None
 
     def raw(self, *path: Key) -> str | None:
         """The text of the unquoted scalar at ``path`` as written; None for anything else."""
@@ -94,7 +108,7 @@ def parse_yaml(data: bytes, name: str) -> list[Document]:
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Composer(name, loader(text)).documents()
+        return _Composer(name, loader(text), text).documents()
     except yaml.reader.ReaderError as e:
         raise _bad_character(text, e.position, e.character, name) from None
     except yaml.MarkedYAMLError as e:
@@ -182,9 +196,11 @@ _MERGE = _MergeKey("<<")  # known by identity: a quoted "<<" is a key like any o
 class _Composer:
     """Builds data from events with a stack of its own: nesting cannot exhaust the C stack, aliases cannot explode."""
 
-    def __init__(self, name: str, loader: Any) -> None:
+    def __init__(self, name: str, loader: Any, source: str) -> None:
         self.name = name
         self.loader = loader
+        self.source = source
+        self.lines: list[str] = []  # of the source, once a block of text is met
         self.nodes = 0
         self.stack: list[_Frame] = []
         self.anchors: dict[str, tuple[Json, Mark, int] | None] = {}
@@ -234,10 +250,25 @@ class _Composer:
             value = self.tagged(event.tag, text, position)
         else:
             value = _scalar(text) if plain else text
-        mark = Mark(position, text if plain else None)
+        mark = Mark(position, text if plain else None, text=self.text_place(event))
         if event.anchor:
             self.anchors[event.anchor] = (value, mark, 1)
         self.put(value, mark)
+
+    def text_place(self, event: Any) -> Position | None:
+        """Where the scalar's text begins, if the file has it as it is: a literal block, or a line without escapes."""
+        start, end, value = event.start_mark, event.end_mark, event.value
+        if event.style == "|":
+            self.lines = self.lines or self.source.replace("\r\n", "\n").split("\n")
+            first = next((line for line in value.split("\n") if line.strip()), None)
+            written = next((line for line in self.lines[start.line + 1 :] if line.strip()), "")
+            if first is None or not written.endswith(first):
+                return None
+            return start.line + 2, len(written) - len(first) + 1
+        quotes = 2 if event.style else 0
+        if start.line != end.line or end.column - start.column != len(value) + quotes:
+            return None
+        return start.line + 1, start.column + 1 + quotes // 2
 
     def tagged(self, tag: str, text: str, position: Position) -> Json:
         if tag == _TAG + "str":

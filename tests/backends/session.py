@@ -56,8 +56,9 @@ class SessionUser:
 
     @property
     def python(self) -> str:
-        """The interpreter under our environment's, which may lie in a folder that only its owner can enter."""
-        return str(Path(sys.executable).resolve())
+        """The interpreter under our environment's; the system's where only its owner can enter that one's folder."""
+        ours = Path(sys.executable).resolve()
+        return str(ours) if all(folder.stat().st_mode & 0o001 for folder in ours.parents) else "/usr/bin/python3"
 
     def popen(self, *argv: str | Path, cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
         """Start any program as the user; stdout and stderr are one pipe."""

@@ -151,7 +151,7 @@ def open_room(folder: Path) -> Iterator[Room]:
     """A room over ``folder``, whose subfolder ``containers`` may hold a storage already."""
     (folder / "containers").mkdir(parents=True, exist_ok=True)
     _write_settings(folder / "etc")
-    words = ["unshare", "--fork", "--pid", "--mount", "--mount-proc", "--propagation=private", "--kill-child=KILL"]
+    words = ["unshare", "--fork", "--pid", "--mount", "--mount-proc", "--propagation=slave", "--kill-child=KILL"]
     with subprocess.Popen(
         [str(require("setpriv")), "--pdeathsig", "KILL", "--", *words, "sh", "-c", INIT, "sh", str(folder)],
         stdin=subprocess.PIPE,
@@ -164,11 +164,10 @@ def open_room(folder: Path) -> Iterator[Room]:
             assert process.stdout.readline() == "ready\n", "the room could not be made: are we root?"
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
             yield Room(folder, int(children.split()[0]))
+        finally:
             process.stdin.close()
             process.wait(DEADLINE)  # the kernel ends everything else in the room before its process 1 is gone
             _remove_cgroups(folder)
-        finally:
-            process.kill()
 
 
 def _write_settings(folder: Path) -> None:

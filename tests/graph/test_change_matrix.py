@@ -49,6 +49,8 @@ CHANGES: dict[str, tuple[Any, frozenset[str]]] = {
     "network.mode": ("nat", NOTHING),
     "network.model": ("e1000", NOTHING),
     "network.bridge": ("br0", NOTHING),
+    "network.network": ("lab", NOTHING),
+    "network.dev": ("eth0", NOTHING),
     "network.mac": ("52:54:00:00:00:01", NOTHING),
     "network.port_forwards": (["8080:80"], NOTHING),
     "ssh.user": ("other", SEED),
@@ -112,7 +114,8 @@ def leaves(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: st
         if prefix == "" and name == "source":
             yield from leaves(definitions["source_cloud_image"], definitions, "source.")
             continue
-        resolved = definitions[field["$ref"].rpartition("/")[2]] if "$ref" in field else field
+        reference = field.get("$ref", "")  # another file's: one field here
+        resolved = definitions[reference.rpartition("/")[2]] if reference.startswith("#") else field
         if "properties" in resolved:
             yield from leaves(resolved, definitions, f"{prefix}{name}.")
         else:
@@ -174,8 +177,8 @@ def changed(vm: dict[str, Any], path: str, value: Any, places: Mapping[str, str]
     match path:
         case "source.checksum.value":
             vm["source"]["checksum"]["type"] = "sha256"
-        case "network.bridge":
-            vm["network"]["mode"] = "bridge"
+        case "network.bridge" | "network.network" | "network.dev":
+            vm["network"]["mode"] = {"network.dev": "direct"}.get(path, last)
         case "cloud_init.network.version" | "cloud_init.network.config":
             vm["cloud_init"]["network"] = {
                 last: value,

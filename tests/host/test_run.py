@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -50,3 +53,26 @@ def test_what_the_watcher_raises_ends_the_child(tmp_path: Path) -> None:
 def test_a_watched_child_has_its_time_limit() -> None:
     with pytest.raises(CommandError, match=r"took longer than 1\.2 s"):
         run(["sleep", "300"], watch=ignore, timeout=1.2)
+
+
+ENDS_CHILDREN = """
+import signal, sys
+from ovtasks.host.run import run, stop_all
+
+def end(number, frame):
+    stop_all()
+    sys.exit(3)
+
+signal.signal(signal.SIGTERM, end)
+run(["sh", "-c", "echo ready; exec sleep 300"], on_line=lambda line: print(line, flush=True))
+"""
+
+
+def test_a_signal_ends_a_child_that_is_listened_to_at_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", ENDS_CHILDREN], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 3
+        assert time.monotonic() - started < 4

@@ -16,7 +16,7 @@ import pytest
 
 from ovtasks.errors import OvError, RefusedError, Where
 from ovtasks.host.paths import data_home, instance_directory
-from ovtasks.instance.ports import LEASES, Want, lease, recheck, registered, release
+from ovtasks.instance.ports import LEASES, Want, lease, preview, recheck, registered, release
 from ovtasks.spec.model import PortForward
 from tests.graph.workbench import ROOT
 
@@ -54,6 +54,16 @@ def test_leased_once_and_kept() -> None:
     assert file.stat().st_mtime_ns == before.st_mtime_ns and before.st_mode & 0o777 == 0o600
     assert lease("ov-a", wants[::-1]) == ports[::-1]
     assert lease("ov-a", [SSH]) == ports[:1] == registered("ov-a")
+
+
+def test_preview_is_what_lease_gives_and_registers_nothing() -> None:
+    seen = preview("ov-a", [SSH, Want(80)])
+    assert seen == preview("ov-a", [SSH, Want(80)]) and not (data_home() / "vm").exists()
+    make("ov-a")
+    assert lease("ov-a", [SSH, Want(80)]) == seen == preview("ov-a", [SSH, Want(80)])
+    written = unused()
+    assert preview("ov-a", [Want(22, host=written)]) == (PortForward(written, 22),)
+    assert registered("ov-a") == seen
 
 
 def test_the_same_number_comes_back() -> None:

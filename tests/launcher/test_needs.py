@@ -14,7 +14,9 @@ vms:
   web: {source: {kind: cloud_image, url: "https://x/y.qcow2"}}
   signed: {source: {kind: cloud_image, url: "https://x/y.qcow2", checksum: {keyring: /k.gpg}}}
   demo: {source: {kind: bootstrap, distro: debian}}
+  box: {source: {kind: bootc, image: quay.io/example/os}}
 """
+BOX = {"qemu-img", "podman", "losetup"} | (set() if os.geteuid() == 0 else {"newuidmap"})
 DEMO = set(BOOTSTRAP) | (set() if os.geteuid() == 0 else {"newuidmap"})
 WEB = {"qemu-img"}
 SIGNED = {"qemu-img", "gpgv"}
@@ -23,8 +25,12 @@ SIGNED = {"qemu-img", "gpgv"}
 @pytest.mark.parametrize(
     ("words", "programs"),
     [
-        ([], DEMO | SIGNED),
-        (["build"], DEMO | SIGNED),
+        ([], DEMO | SIGNED | BOX),
+        (["build"], DEMO | SIGNED | BOX),
+        (["build:box"], BOX),
+        (["install:box", "convert:box"], BOX),
+        (["image:box"], {"podman"}),
+        (["image:desktop"], {"podman"}),
         (["build:web"], WEB),
         (["build:w*"], WEB),
         (["run", "build:web"], WEB),
@@ -32,7 +38,7 @@ SIGNED = {"qemu-img", "gpgv"}
         (["build:signed", "build:web"], SIGNED),
         (["fetch:signed"], SIGNED),
         (["seed:demo"], DEMO),
-        (["disk"], DEMO | SIGNED),
+        (["disk"], DEMO | SIGNED | BOX),
         (["output/demo/qcow2/disk.qcow2"], DEMO),
         (["build:nobody"], set()),
         (["test"], set(TEST)),

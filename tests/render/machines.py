@@ -9,6 +9,7 @@ from typing import Any
 from ovtasks.jsonvalue import Json
 from ovtasks.render.domain import HostFeatures
 from ovtasks.render.machine import Boot, Machine, Nic
+from ovtasks.render.xml_merge import own_snippets
 from ovtasks.spec.model import Firmware, PortForward
 
 MAC = "52:54:00:12:34:56"
@@ -43,6 +44,19 @@ DESKTOP: dict[str, Json] = {
     },
 }
 
+SNIPPETS = (
+    "<cpu><topology sockets='1' cores='2' threads='1'/></cpu>",
+    "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>",
+    "<watchdog model='i6300esb' action='reset'/>",
+    "<cputune><shares>512</shares></cputune><blkiotune><weight>300</weight></blkiotune>",
+    "<genid/><pm><suspend-to-mem enabled='no'/></pm>",
+    "<sysinfo type='smbios'><bios><entry name='vendor'>ov</entry></bios></sysinfo>",
+    "<description>a VM</description>",
+    "<seclabel type='none'/>",
+    "<qemu:commandline><qemu:arg value='-s'/><qemu:env name='A' value='B'/></qemu:commandline>",
+    "<metadata><o:app xmlns:o='urn:o'/></metadata>",
+)
+
 
 def machine(folder: Path = FOLDER, **more: Any) -> Machine:
     plain = Machine(
@@ -75,7 +89,8 @@ def shapes(folder: Path = FOLDER) -> dict[str, Machine]:
         "e1000": machine(folder, nic=Nic(MAC, model="e1000", forwards=FORWARDS)),
         "bridge": machine(folder, nic=Nic(MAC, mode="bridge", bridge="br0", model="e1000")),
         "nat": machine(folder, nic=Nic(MAC, mode="nat")),
-        "network": machine(folder, nic=Nic(MAC, mode="network", bridge="lab")),
+        "network": machine(folder, nic=Nic(MAC, mode="network", network="lab")),
+        "direct": machine(folder, nic=Nic(MAC, mode="direct", dev="eth0")),
         "i440fx": machine(folder, machine="pc", nic=Nic(MAC, forwards=FORWARDS)),
         "seed": machine(folder, seed=folder / "seed.iso", oem_strings=("io.systemd.credential:a=b, c", "x")),
         "credentials": machine(folder, credentials={"tmpfiles.extra": folder / "tmpfiles", "a": folder / "a"}),
@@ -90,4 +105,7 @@ def shapes(folder: Path = FOLDER) -> dict[str, Machine]:
         ),
         "vsock": machine(folder, cid=70000, seed=folder / "seed.iso", oem_strings=("a",)),
         "desktop": machine(folder, libvirt=DESKTOP),
+        "snippets": machine(
+            folder, nic=Nic(MAC, forwards=FORWARDS), snippets=own_snippets({"snippets": list(SNIPPETS)})
+        ),
     }

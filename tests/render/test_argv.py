@@ -11,14 +11,17 @@ import pytest
 
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.jsonvalue import Json
-from ovtasks.render.argv import QemuFeatures, argv, needs_spice, tpm_version
+from ovtasks.render.argv import argv
 from ovtasks.render.machine import Boot, Machine, Nic
+from ovtasks.render.qemu.command import QemuFeatures, Tpm
+from ovtasks.render.qemu.families import command
 from ovtasks.spec.model import Firmware, PortForward
 from tests.render.machines import DESKTOP, FORWARDS, MAC, OVMF, machine, shapes
 
 DEVICES = """virtio-net-pci e1000 e1000e virtio-blk-pci virtio-serial-pci virtserialport virtio-rng-pci virtio-vga
 virtio-gpu-pci VGA qxl-vga qxl cirrus-vga bochs-display ramfb virtio-balloon-pci tpm-crb tpm-tis tpm-tis-device
-virtio-keyboard-pci virtio-tablet-pci vhost-vsock-pci"""
+virtio-keyboard-pci virtio-tablet-pci vhost-vsock-pci usb-redir qemu-xhci usb-ccid ccid-card-passthru
+vhost-user-fs-pci ich9-ahci ide-cd"""
 HOST = QemuFeatures("/usr/bin/qemu-system-x86_64", (7, 2), True, True, True, False, frozenset(DEVICES.split()))
 
 
@@ -35,6 +38,8 @@ def test_vsock() -> None:
     assert "vhost-vsock-pci,id=vsock0,addr=0x7,guest-cid=70000" in values(words, "-device")
     assert "type=11,value=io.systemd.credential:vmm.notify_socket=vsock-stream:2:70000" in values(words, "-smbios")
     assert not [word for word in argv(machine(), HOST) if "vsock" in word]
+    with pytest.raises(InputError, match=r"libvirt.devices.vsock: this host's guests cannot have vsock"):
+        argv(with_devices(vsock={"cid": {"address": 4000}}), HOST)
 
 
 def test_golden() -> None:
@@ -83,7 +88,8 @@ def test_forwards() -> None:
     ("nic", "message"),
     [
         (Nic(MAC, mode="nat"), "network.mode: nat is a network of libvirt"),
-        (Nic(MAC, mode="network", bridge="lab"), "network.mode: network is a network of libvirt"),
+        (Nic(MAC, mode="network", network="lab"), "network.mode: network is a network of libvirt"),
+        (Nic(MAC, mode="direct", dev="eth0"), "network.mode: direct is libvirt's way to a card of the host"),
         (Nic(MAC, forwards=(PortForward(1, 2, address="::1"),)), "cannot listen on ::1"),
         (Nic(MAC, mode="bridge", forwards=FORWARDS), "a bridged VM has an address of its own"),
         (Nic(MAC, model="ne3k"), "this QEMU has no device ne3k"),
@@ -103,7 +109,7 @@ def test_a_qemu_without_user_networking() -> None:
 def test_bridge_may_start_its_helper() -> None:
     words = argv(machine(nic=Nic(MAC, mode="bridge", bridge="br7", model="virtio")), HOST)
     assert values(words, "-netdev") == ["bridge,id=net0,br=br7"]
-    assert "spawn=allow" in values(words, "-sandbox")[0]
+    assert "-sandbox" not in words
     assert values(words, "-device")[0].startswith("virtio-net-pci,")
 
 
@@ -166,14 +172,40 @@ def test_desktop() -> None:
     assert "virtio-vga,id=video0,max_outputs=1" in values(words, "-device")
     assert "spicevmc,id=channel0,name=vdagent" in values(words, "-chardev")
     assert any(word.startswith("socket,id=channel1,path=") for word in values(words, "-chardev"))
-    assert needs_spice(desktop) and not needs_spice(machine())
+    assert command(desktop, HOST).spice and not command(machine(), HOST).spice
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        {"channels": [{"type": "spicevmc"}]},
+        {"redirdev": [{}]},
+        {"smartcard": [{"mode": "passthrough", "type": "spicevmc"}]},
+        {"audio": [{"type": "spice"}]},
+    ],
+)
+def test_what_goes_through_spice_gets_a_server(devices: dict[str, Json]) -> None:
+    made = command(with_devices(**devices), HOST)
+    assert made.spice and values(made.words, "-spice")
+    assert made.notes == ["spicevmc: SPICE graphics added, on the socket /run/user/1000/ov/web/spice.sock"]
+
+
+def test_what_is_added_is_said() -> None:
+    share: dict[str, Json] = {"driver": "virtiofs", "source": "/srv", "target": "t"}
+    disk: dict[str, Json] = {"source": {"file": "/x.iso"}, "device": "cdrom", "boot": 3}
+    made = command(with_devices(filesystems=[share], disks=[disk]), HOST)
+    assert made.notes == [
+        "virtiofs: memory_backing is shared, memfd",
+        "boot order by devices: the VM's own disk is number 4",
+    ]
+    assert command(machine(), HOST).notes == []
 
 
 def test_tpm() -> None:
     tpm: dict[str, Json] = {"model": "tpm-tis", "backend": {"type": "emulator", "version": 1.2}}
-    assert tpm_version(with_devices(tpm=[tpm])) == "1.2"
-    assert tpm_version(with_devices(tpm=[{}])) == "2.0"
-    assert tpm_version(machine()) is None
+    assert command(with_devices(tpm=[tpm]), HOST).helpers == [Tpm("1.2")]
+    assert command(with_devices(tpm=[{}]), HOST).helpers == [Tpm("2.0")]
+    assert command(machine(), HOST).helpers == []
     assert "tpm-crb,id=tpm0-device,tpmdev=tpm0" in values(argv(with_devices(tpm=[{}]), HOST), "-device")
 
 
@@ -181,16 +213,18 @@ def test_tpm() -> None:
     ("libvirt", "path"),
     [
         ({"features": {"hap": True}}, "libvirt.features.hap"),
-        ({"features": {"acpi": False}}, "libvirt.features.acpi"),
-        ({"iothreads": 2}, "libvirt.iothreads"),
+        ({"features": {"apic": False}}, "libvirt.features.apic"),
+        ({"features": {"kvm": {"hidden": True}}}, "libvirt.features.kvm.hidden"),
+        ({"memtune": {"hard_limit": "1G"}, "iothreads": 2}, "libvirt.memtune.hard_limit"),
+        ({"cputune": {"shares": 100}}, "libvirt.cputune.shares"),
+        ({"seclabel": {"type": "none"}}, "libvirt.seclabel.type"),
         ({"snippets": ["<a/>"]}, "libvirt.snippets"),
         ({"cpu": {"mode": "custom"}}, "libvirt.cpu.mode"),
-        ({"devices": {"sound": [{"model": "ich9"}]}}, "libvirt.devices.sound"),
+        ({"devices": {"sound": [{"model": "pcspk"}]}}, "libvirt.devices.sound[0].model"),
         ({"devices": {"graphics": [{"type": "spice"}, {"type": "spice"}]}}, "libvirt.devices.graphics[1].type"),
         ({"devices": {"graphics": [{"type": "vnc", "port": 22}]}}, "libvirt.devices.graphics[0].port"),
         ({"devices": {"video": [{"model": "virtio", "accel3d": True}]}}, "libvirt.devices.video[0].accel3d"),
         ({"devices": {"video": [{"model": "vga"}, {"model": "cirrus", "heads": 2}]}}, "libvirt.devices.video[1].heads"),
-        ({"devices": {"channels": [{"type": "spicevmc"}]}}, "libvirt.devices.channels[0].type"),
         ({"devices": {"rng": [{"backend": "egd"}]}}, "libvirt.devices.rng[0].type"),
         ({"devices": {"memballoon": {"model": "none", "autodeflate": True}}}, "libvirt.devices.memballoon.autodeflate"),
         ({"devices": {"tpm": [{"model": "tpm-spapr"}]}}, "libvirt.devices.tpm[0].model"),
@@ -205,9 +239,9 @@ def test_nothing_is_silently_ignored(libvirt: dict[str, Any], path: str) -> None
 
 def test_all_that_is_refused_is_named_at_once() -> None:
     with pytest.raises(InputErrors) as caught:
-        argv(machine(libvirt=DESKTOP), HOST)
+        argv(machine(libvirt={**DESKTOP, "seclabel": {"type": "none"}}), HOST)
     assert [error.message.partition(":")[0] for error in caught.value.errors] == [
-        "libvirt.features.pae",
+        "libvirt.seclabel.type",
         "libvirt.features.hap",
     ]
 

@@ -213,6 +213,10 @@ def test_network_cards() -> None:
     for name, network in (("nat", "default"), ("network", "lab")):
         card = one(tree(SHAPES[name]), "devices/interface")
         assert (card.get("type"), one(card, "source").attrib) == ("network", {"network": network})
+    older = one(tree(machine(nic=Nic(MAC, mode="network", bridge="lab"))), "devices/interface/source")
+    assert older.attrib == {"network": "lab"}
+    direct = one(tree(SHAPES["direct"]), "devices/interface")
+    assert (direct.get("type"), one(direct, "source").attrib) == ("direct", {"dev": "eth0", "mode": "bridge"})
     plain = one(tree(machine()), "devices/interface")
     assert (plain.get("type"), one(plain, "model").get("type")) == ("user", "virtio")
     assert arguments(tree(machine())) == []

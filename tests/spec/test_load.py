@@ -43,7 +43,7 @@ def test_one_file(tmp_path: Path) -> None:
     assert [*project.vms] == ["a"]
     root = tmp_path.resolve()
     assert project.root == root
-    names = ("overthink.yml", "vms.yml", "vm.yml", "images.yml", "image.yml")
+    names = ("overthink.yml", "vms.yml", "vm.yml", "images.yml", "image.yml", "deploy.yml")
     assert project.files == tuple(root / name for name in names)
     assert project.output == root / "output"
 

@@ -18,7 +18,7 @@ from ovtasks.spec.schema import inlined, schema_path, schema_text
 from .helpers import CLOUD, errors_of, one, place, vm_of, write
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = ("vms", "libvirt", "image", "overthink")
+SCHEMAS = ("vms", "image", "libvirt", "overthink", "layer", "deploy")
 
 
 def _schemas(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -51,19 +51,8 @@ def test_every_property_has_a_description(name: str) -> None:
 
 
 def test_every_mapping_is_closed_or_says_that_it_is_open() -> None:
-    # What is passed on to other programs as it is: checks, cloud-init's.
-    free = {
-        "eval",
-        "deploy_eval",
-        "extra",
-        "ethernets",
-        "wifis",
-        "bonds",
-        "bridges",
-        "vlans",
-        "config",
-        "build_args",
-    }
+    # What is passed on to other programs as it is: checks, cloud-init's, build arguments.
+    free = {"eval", "deploy_eval", "extra", "ethernets", "wifis", "bonds", "bridges", "vlans", "config", "build_args"}
     schema = json.loads(schema_text("vms"))["$defs"] | json.loads(schema_text("image"))["$defs"]
     for path, part in _schemas(schema):
         if "object" in part.get("type", ()) and not free & {*path.replace("[", ".").split(".")}:
@@ -121,7 +110,7 @@ VM_ERRORS = [
     ("firmware: uefi", "vms.a.firmware must be one of bios, uefi-insecure, uefi-secure, not 'uefi'", "uefi-", 4, 15),
     ("firmware: BIOS", "not 'BIOS'", "did you mean 'bios'?", 4, 15),
     ("firmware: zzz", "must be one of", None, 4, 15),
-    ("network: {mode: usr}", "must be one of user, bridge, nat, network, not 'usr'", "'user'", 4, 21),
+    ("network: {mode: usr}", "must be one of user, bridge, nat, network, direct, not 'usr'", "'user'", 4, 21),
     ("backend: kvm", "must be one of auto, libvirt, qemu", None, 4, 14),
     ("accel: hvf", "must be one of auto, kvm, tcg", None, 4, 12),
     ("ssh: {key_injection: {smbios: 1}}", "must be one of auto, enabled, disabled, not '1'", None, 4, 35),

@@ -64,7 +64,9 @@ class Libvirt:
 
     def define(self, handle: Handle, machine: Machine) -> None:
         from ovtasks.backends.libvirt.definition import define
+        from ovtasks.backends.libvirt.network import check_networks
 
+        check_networks(machine, handle.uri)
         define(handle, self.render(machine, handle.uri), autostart=machine.autostart)
 
     def undefine(self, handle: Handle) -> None:

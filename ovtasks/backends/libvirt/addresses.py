@@ -1,13 +1,16 @@
-"""The guest's addresses, as libvirt can know them."""
+"""The guest's addresses, as libvirt and this host can know them."""
 
 from __future__ import annotations
 
 import contextlib
-from ipaddress import ip_address
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree as ET
 
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.errors import translated
-from ovtasks.backends.libvirt.session import connection, load
+from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
+from ovtasks.host import lan
 from ovtasks.instance.backend import Handle
 
 
@@ -18,20 +21,25 @@ def addresses(handle: Handle) -> tuple[str, ...]:
         domain = find(connection(handle.uri), handle)
         if domain is None or not domain.isActive():
             return ()
+        macs = [mac.get("address", "") for mac in ET.fromstring(domain.XMLDesc()).findall("devices/interface/mac")]
         for source in (
             libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
             libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
             libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
         ):
             with contextlib.suppress(libvirt.libvirtError):
-                interfaces = domain.interfaceAddresses(source)
-                every = [one["addr"] for card in interfaces.values() for one in card["addrs"] or ()]
-                if found := tuple(dict.fromkeys(address for address in every if reachable(address))):
+                if found := best(domain.interfaceAddresses(source), macs):
                     return found
-    return ()
+    # libvirt knows its own networks' leases; a bridge's are the host's
+    return tuple(address for mac in macs for address in lan.addresses(mac)) if is_local(uri_of(handle.uri)) else ()
 
 
-def reachable(address: str) -> bool:
-    """Whether it is more than the guest's own (loopback) or its link's."""
-    value = ip_address(address.partition("%")[0])
-    return not (value.is_loopback or value.is_link_local)
+def best(interfaces: Mapping[str, Any], macs: list[str]) -> tuple[str, ...]:
+    """Of what libvirt knows: the VM's own cards first (the others are bridges and tunnels inside of it), IPv4 first."""
+    found = [
+        ((card.get("hwaddr") or "").lower() not in macs, ":" in one["addr"], one["addr"])
+        for card in interfaces.values()
+        for one in card["addrs"] or ()
+        if lan.reachable(one["addr"])
+    ]
+    return tuple(dict.fromkeys(address for _, _, address in sorted(found, key=lambda one: one[:2])))

@@ -7,22 +7,25 @@ what its emulated TPM remembers. The command line is rendered anew at every star
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping
 
-from ovtasks.backends.qemu import agent, process, program, swtpm
+from ovtasks.backends.qemu import agent, helpers, process, program
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
 from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, connect, mapping
 from ovtasks.backends.qemu.start import launch, sweep
 from ovtasks.backends.qemu.status import DEFINITION
 from ovtasks.errors import InputError, OvError
-from ovtasks.host import accel, vsock
+from ovtasks.host import accel, lan, vsock
+from ovtasks.host.bridge import check_bridge
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.packages import package_hint
 from ovtasks.instance.backend import Capabilities, Handle, Status
+from ovtasks.instance.folder import make_private
 from ovtasks.render.argv import (
     AGENT_CHANNEL,
     AGENT_SOCKET,
@@ -30,12 +33,16 @@ from ovtasks.render.argv import (
     SERIAL,
     SERIAL_SOCKET,
     STATUS_SOCKET,
-    argv,
-    needs_spice,
+    argv_of,
 )
+from ovtasks.render.attached import attached
+from ovtasks.render.libvirt.sockets import socket_folders
 from ovtasks.render.machine import Machine
+from ovtasks.render.qemu.command import Command
+from ovtasks.render.qemu.families import command
 
 LOCK = "qemu.lock"
+_MAC = re.compile(r"\bmac=([0-9a-f:]{17})")
 GRACE = 20.0
 """Seconds that QEMU gets to write its buffers to the disk before it is killed."""
 
@@ -62,10 +69,10 @@ class Qemu:
         )
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
-        return _text(_words(machine))
+        return _text(argv_of(_command(machine)))
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
-        return ()  # what a field needs has to be written
+        return tuple(_command(machine).notes)
 
     def defined(self, handle: Handle) -> str | None:
         try:
@@ -74,6 +81,9 @@ class Qemu:
             return None
 
     def define(self, handle: Handle, machine: Machine) -> None:
+        for card in attached(machine):
+            if card.kind == "bridge":
+                check_bridge(card.name, card.field)
         write_atomic(handle.directory / DEFINITION, self.render(machine), mode=0o600)
 
     def undefine(self, handle: Handle) -> None:
@@ -85,9 +95,10 @@ class Qemu:
         # A lock of its own, because what a second start sweeps away is what the first one is known by.
         with flock(handle.directory / LOCK):
             if _find(handle) is None:
-                words = _words(machine)
-                write_atomic(handle.directory / DEFINITION, _text(words), mode=0o600)
-                launch(handle, machine, words)
+                wanted = _command(machine)
+                make_private(socket_folders(machine))
+                write_atomic(handle.directory / DEFINITION, _text(argv_of(wanted)), mode=0o600)
+                launch(handle, wanted)
 
     def shutdown(self, handle: Handle) -> None:
         running = _running(handle)
@@ -103,7 +114,7 @@ class Qemu:
         pid_file = handle.directory / PID_FILE
         if not process.end(pid_file, signal.SIGTERM, GRACE):
             process.kill(pid_file)
-        swtpm.end(handle.directory)
+        helpers.end(handle)
         sweep(handle)
 
     def states(self, handles: Iterable[Handle]) -> Mapping[str, Status]:
@@ -133,23 +144,20 @@ class Qemu:
         running = _find(handle)
         if running is None:
             return ()
-        try:
-            with connect(handle.sockets / STATUS_SOCKET, running.pid, agent.DEADLINE) as qmp:
-                device = _chardev(qmp, AGENT_CHANNEL)
-        except (NoQmpError, SilentError, QmpError):
-            return ()
-        # the guest's side of the port is open only while an agent runs
-        return agent.addresses(handle.sockets / AGENT_SOCKET) if device.get("frontend-open") is True else ()
+        macs = _MAC.findall(self.defined(handle) or "")
+        if _agent_runs(handle, running) and (found := agent.addresses(handle.sockets / AGENT_SOCKET, macs)):
+            return found
+        return tuple(address for mac in macs for address in lan.addresses(mac))
 
 
-def _words(machine: Machine) -> list[str]:
+def _command(machine: Machine) -> Command:
     if machine.autostart:
         raise InputError("autostart: QEMU alone starts no VM with the host", hint="backend: libvirt, or no autostart")
-    host = program.features(machine.arch)
-    if needs_spice(machine) and not host.spice:
+    found = command(machine, program.features(machine.arch))
+    if found.spice and not found.host.spice:
         hint = f"{package_hint('qemu-spice')}, or type: vnc"
         raise InputError("libvirt.devices.graphics: QEMU has no SPICE here", hint=hint)
-    return argv(machine, host)
+    return found
 
 
 def _text(words: list[str]) -> str:
@@ -165,6 +173,15 @@ def _running(handle: Handle) -> Process:
     if found is None:
         raise OvError(f"{handle.domain} is not running", hint="ov vm start")
     return found
+
+
+def _agent_runs(handle: Handle, running: Process) -> bool:
+    """The guest's side of its port is open only while an agent runs."""
+    try:
+        with connect(handle.sockets / STATUS_SOCKET, running.pid, agent.DEADLINE) as qmp:
+            return _chardev(qmp, AGENT_CHANNEL).get("frontend-open") is True
+    except (NoQmpError, SilentError, QmpError):
+        return False
 
 
 def _free(qmp: Qmp) -> bool:

@@ -7,18 +7,20 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ovtasks.backends.qemu.qmp import mapping
+from ovtasks.host import lan
 from ovtasks.jsonvalue import Json
 
 DEADLINE = 3.0
 """Seconds: an agent that is there answers at once, and whoever asks can do without."""
 
 
-def addresses(path: Path, deadline: float = DEADLINE) -> tuple[str, ...]:
-    """The guest's addresses but those of its loopback and of one link; none when no agent answers in time."""
+def addresses(path: Path, macs: Sequence[str] = (), deadline: float = DEADLINE) -> tuple[str, ...]:
+    """The guest's addresses but those of its loopback and of one link; none when no agent answers in time. Those of the
+    cards ``macs`` come first, and IPv4."""
     until = time.monotonic() + deadline
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
@@ -32,7 +34,8 @@ def addresses(path: Path, deadline: float = DEADLINE) -> tuple[str, ...]:
             while next(answers) != number:
                 pass
             connection.sendall(b'{"execute":"guest-network-get-interfaces"}\n')
-            return tuple(_addresses(next(answers)))
+            found = sorted(_addresses(next(answers), macs), key=lambda one: one[:2])
+            return tuple(dict.fromkeys(address for _, _, address in found))
         except (OSError, ValueError, StopIteration):
             return ()
 
@@ -48,10 +51,13 @@ def _answers(connection: socket.socket, until: float) -> Iterator[Json]:
             yield json.loads(line.lstrip(b"\xff")).get("return")
 
 
-def _addresses(interfaces: Json) -> Iterator[str]:
+def _addresses(interfaces: Json, macs: Sequence[str]) -> Iterator[tuple[bool, bool, str]]:
+    """Whether it is another card's, whether it is IPv6, the address."""
     for interface in interfaces if isinstance(interfaces, list) else ():
-        found = mapping(interface).get("ip-addresses")
+        card = mapping(interface)
+        other = str(card.get("hardware-address")).lower() not in macs
+        found = card.get("ip-addresses")
         for item in found if isinstance(found, list) else ():
-            address = ipaddress.ip_address(str(mapping(item).get("ip-address")))
-            if not (address.is_loopback or address.is_link_local):
-                yield str(address)
+            address = str(ipaddress.ip_address(str(mapping(item).get("ip-address"))))
+            if lan.reachable(address):
+                yield other, ":" in address, address

@@ -58,7 +58,8 @@ def _locked(found: re.Match[str], machine: Machine) -> OvError:
 def _not_opened(found: re.Match[str], machine: Machine) -> OvError:
     path, reason = found["path"], found["reason"].strip().lower()
     if "no such file" in reason:
-        return OvError(f"{path} is missing", hint=f"{machine.disk} is or stands on it; bring it back")
+        whose = f"{machine.disk} or a disk of libvirt.devices.disks is or stands on it"
+        return OvError(f"{path} is missing", hint=f"{whose}; bring it back")
     return OvError(f"{path} cannot be opened: {reason}", hint=f"ls -l '{path}'")
 
 
@@ -96,6 +97,21 @@ def _twice(found: re.Match[str], machine: Machine) -> OvError:
     return RefusedError(f"{machine.domain} is just being started by another process", hint="wait for it: ov vm list")
 
 
+def _module(found: re.Match[str], machine: Machine) -> OvError:
+    kind = found["name"].replace("curl", "http, https, ftp")
+    return InputError(f"libvirt.devices.disks: QEMU here cannot speak {kind}", hint=package_hint("qemu-block-extra"))
+
+
+def _audio(found: re.Match[str], machine: Machine) -> OvError:
+    hint = "type: none or file; qemu-system-x86_64 -audiodev help lists those that it has"
+    return InputError(f"libvirt.devices.audio: {found[0].strip()}", hint=hint)
+
+
+def _no_folder(found: re.Match[str], machine: Machine) -> OvError:
+    path = found["path"]
+    return InputError(f"libvirt.devices.filesystems: {path} cannot be opened", hint=f"mkdir -p '{path}'")
+
+
 _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Machine], OvError]], ...] = (
     (r"Could not set up host forwarding rule '(?P<protocol>tcp|udp):(?P<address>[\d.]+):(?P<port>\d+)-", _port),
     (r"Failed to get (?:shared )?\"[\w ]+\" lock", _locked),
@@ -103,7 +119,27 @@ _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Machine], OvError]], ...] = (
     (r"Could not access KVM kernel module.*|[Ff]ailed to initialize kvm.*|kvm_create_vm.*failed.*", _kvm),
     (r".*(?:denied by acl file|parse default acl file|failed to get mtu of bridge|failed to add interface).*", _bridge),
     (r".*bridge helper failed.*|.*launch bridge helper.*", _bridge),
+    (
+        r".*(?:unable to map backing store|failed to (?:create|resize) memfd).*",
+        _input("libvirt.memory_backing", "huge pages must be reserved: sysctl vm.nr_hugepages; or without hugepages"),
+    ),
+    (
+        r".*(?:mlockall|mlock: |locking memory failed).*",
+        _input("libvirt.memory_backing.locked", "a higher limit of locked memory: ulimit -l (limits.conf(5))"),
+    ),
     (r".*(?:cannot set up guest memory|Cannot allocate memory).*", _memory),
+    (r"module block-block-(?P<name>\w+) not found", _module),
+    (r"module audio-audio-\w+ not found|.*audio driver.*|-audiodev .*does not accept value.*", _audio),
+    (r"invalid object type: .*", _input("libvirt.devices", "a newer QEMU has it")),
+    (
+        r".*failed to initialize vcard.*",
+        _input("libvirt.devices.smartcard", "an NSS database must be at /etc/pki/nssdb or at `database:` (certutil)"),
+    ),
+    (r"cannot initialize fsdev .*failed to open '(?P<path>[^']+)'", _no_folder),
+    (
+        r"Property '[\w-]+-cpu\.[^']+' not found",
+        _input("libvirt.cpu.features", "qemu-system-x86_64 -cpu help lists the features"),
+    ),
     (r"could not load PC BIOS.*", _firmware_missing),
     (r"[Uu]nsupported machine type.*", _input("machine", "qemu-system-x86_64 -machine help lists them")),
     (r"unable to find CPU model.*", _input("libvirt.cpu.model", "qemu-system-x86_64 -cpu help lists them")),

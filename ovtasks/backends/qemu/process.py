@@ -1,8 +1,8 @@
 """The processes of one VM: which they are, and how they end. A process id alone is never believed.
 
-QEMU and swtpm write their process id into a file in the VM's directory, which they remove when they end by themselves.
-After a SIGKILL or a power cut it stays, and the number may belong to anybody: so the process with that number is ours
-only if its command line names this very file.
+QEMU and swtpm write their process id into a file in the VM's directory, which they remove when they end by themselves;
+for virtiofsd we write it, into a file beside its socket. After a SIGKILL or a power cut it stays, and the number may
+belong to anybody: so the process with that number is ours only if its command line names this very file, or the socket.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 from ovtasks.errors import OvError
 
 PID_FILE = "qemu.pid"
+HELPER_SUFFIX = ".process"
+"""Of a file with a process id, behind the name of the process's socket."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def _verified(pid: int, pid_file: Path) -> Process | None:
 
 def _option(name: bytes, value: bytes, pid_file: Path) -> bool:
     """Whether two words of a command line are the option for ``pid_file``, whatever way its path was written."""
+    if pid_file.name.endswith(HELPER_SUFFIX):
+        return value == b"--socket-path=" + os.fsencode(pid_file).removesuffix(HELPER_SUFFIX.encode())
     if name not in {b"-pidfile", b"--pid"}:
         return False
     path = Path(os.fsdecode(value.removeprefix(b"file=")))

@@ -12,7 +12,7 @@ from ovtasks.host.accel import host_arch
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import CommandError, MissingProgramError, run, which
 from ovtasks.jsonvalue import Json
-from ovtasks.render.argv import QemuFeatures
+from ovtasks.render.qemu.command import QemuFeatures
 
 OLDEST = (6, 2)
 DEADLINE = 120.0  # seconds for a question, on a busy machine

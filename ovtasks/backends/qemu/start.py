@@ -1,48 +1,55 @@
-"""Starting one VM: its files, its TPM, QEMU, and the proof that it runs."""
+"""Starting one VM: its files, what runs beside it, QEMU, and the proof that it runs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from ovtasks.backends.qemu import process, swtpm
+from ovtasks.backends.qemu import helpers, process
+from ovtasks.backends.qemu.affinity import pin
 from ovtasks.backends.qemu.faults import explain, missing_file
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError
+from ovtasks.host.files import write_atomic
 from ovtasks.host.run import spawn
 from ovtasks.instance.backend import Handle
-from ovtasks.render.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, tpm_version
-from ovtasks.render.argv_devices import CHANNEL_PREFIX, SPICE_SOCKET, TPM_SOCKET
-from ovtasks.render.machine import Machine
+from ovtasks.render.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, argv_of
+from ovtasks.render.qemu.command import CHANNEL_PREFIX, SECRET_SUFFIX, SPICE_SOCKET, TPM_SOCKET, VNC_SOCKET, Command
 
 LOG = "qemu.log"
 DEADLINE = 120.0
 """Seconds until QEMU has made its machine and answers: for a busy host, and much memory."""
 SETTLE = 10.0
 """Seconds that a QEMU that was just started gets to write its process id down."""
-_SOCKETS = (AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, SPICE_SOCKET, TPM_SOCKET)
+_SOCKETS = (AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, SPICE_SOCKET, VNC_SOCKET, TPM_SOCKET)
+_MORE = (f"{CHANNEL_PREFIX}*.sock", "fs*.sock", "fs*.sock.*", f"*{SECRET_SUFFIX}")
 
 
-def launch(handle: Handle, machine: Machine, words: Sequence[str]) -> None:
-    """Start QEMU with the command line ``words`` and wait until its machine is up. Nothing of the VM runs now.
+def launch(handle: Handle, command: Command) -> None:
+    """Start QEMU, with what runs beside it, and wait until its machine is up. Nothing of the VM runs now.
 
     :raises OvError: it does not start, with the reason; then nothing is left running.
     """
+    machine = command.machine
     if (error := missing_file(machine)) is not None:
         raise error
     log = handle.directory / LOG
     before = log.stat().st_size if log.exists() else 0
+    helpers.end(handle, grace=0.0)  # of a QEMU that was killed
     sweep(handle)
     machine.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
     machine.serial_log.touch(mode=0o600)
     status: Callable[[], int | None] = bool  # nothing was started: ended, with status 0
     try:
-        if (version := tpm_version(machine)) is not None:
-            swtpm.start(handle.directory, machine.sockets, version)
-        status = spawn([*words, "-pidfile", str(handle.directory / PID_FILE)], log)
+        for name, text in command.secrets.items():
+            write_atomic(machine.sockets / name, text, mode=0o600)
+        helpers.start(handle, command.helpers)
+        status = spawn([*argv_of(command), "-pidfile", str(handle.directory / PID_FILE)], log)
         ended = _wait(handle, status)
+        if ended is None:
+            pin(handle, command)
     except BaseException:
         _abandon(handle, status)
         raise
@@ -54,7 +61,8 @@ def launch(handle: Handle, machine: Machine, words: Sequence[str]) -> None:
 def sweep(handle: Handle) -> None:
     """Remove sockets that a QEMU which was killed left. Only for a VM that does not run."""
     (handle.directory / PID_FILE).unlink(missing_ok=True)
-    for path in (*(handle.sockets / name for name in _SOCKETS), *handle.sockets.glob(f"{CHANNEL_PREFIX}*.sock")):
+    found = (path for pattern in _MORE for path in handle.sockets.glob(pattern))
+    for path in (*(handle.sockets / name for name in _SOCKETS), *found):
         path.unlink(missing_ok=True)
 
 
@@ -65,7 +73,7 @@ def _abandon(handle: Handle, status: Callable[[], int | None]) -> None:
     while status() is None and process.find(pid_file) is None and time.monotonic() < until:
         time.sleep(0.01)
     process.kill(pid_file)
-    swtpm.end(handle.directory, grace=0.0)
+    helpers.end(handle, grace=0.0)
     sweep(handle)
 
 

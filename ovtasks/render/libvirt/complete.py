@@ -243,7 +243,7 @@ def _vsock(machine: Machine, devices: Read, done: Completed) -> Copy:
         return {}
     vsock = mapping(devices, "vsock")
     cid = mapping(vsock, "cid")
-    if machine.cid is not None and not cid:
+    if machine.cid is not None and "address" not in cid:  # else libvirt would choose one that nobody knows
         return {"vsock": {**vsock, "cid": {"auto": "no", "address": str(machine.cid)}}}
     if not cid:
         done.notes.append("vsock: cid.auto is yes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -51,8 +51,13 @@ def add_cards(devices: ET.Element, nic: Nic, wanted: Read, host: HostFeatures) -
 def _first(devices: ET.Element, nic: Nic, host: HostFeatures) -> None:
     if nic.mode == "user" and nic.forwards and nic.stack != "passt":
         return  # slirp's forwards: arguments
-    source = {"bridge": ("bridge", {"bridge": nic.bridge}), "user": ("user", None)}
-    kind, attributes = source.get(nic.mode, ("network", {"network": nic.bridge or "default"}))
+    source: Mapping[str, tuple[str, Mapping[str, str | None] | None]] = {
+        "bridge": ("bridge", {"bridge": nic.bridge}),
+        "direct": ("direct", {"dev": nic.dev, "mode": "bridge"}),
+        "user": ("user", None),
+    }
+    # what an older version defined has the network's name in bridge
+    kind, attributes = source.get(nic.mode, ("network", {"network": nic.network or nic.bridge or "default"}))
     interface = sub(devices, "interface", {"type": kind})
     sub(interface, "mac", {"address": nic.mac})
     if attributes is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.jsonvalue import Json
 from ovtasks.render.cloud_init import wants_seed
-from ovtasks.sources.bootc.chosen import vm_image_step
+from ovtasks.sources.bootc.chosen import vm_image_steps
 from ovtasks.sources.bootc.convert import convert_name, convert_step
 from ovtasks.sources.bootc.install import install_name, install_step
 from ovtasks.sources.seed import key_step, seed_step
@@ -26,10 +26,10 @@ class Bootc:
 
         :raises InputError: the image is not declared and no full reference, or an SSH key is wrong.
         """
-        image = vm_image_step(vm, project, options)
+        images = vm_image_steps(vm, project, options)
         key = key_step(vm)
-        steps = [image, *([key] if key else [])]
-        steps.append(install_step(vm, project, options, image.name, key.name if key else None))
+        steps = [*images, *([key] if key else [])]
+        steps.append(install_step(vm, project, options, images[-1].name, key.name if key else None))
         disk = install_name(vm, options.type)
         if options.type != "raw":
             steps.append(convert_step(vm, project, options, disk))

@@ -1,8 +1,266 @@
+"""``image``: a container image is in podman's storage, pulled or built; its digest is the image ID.
+
+The ID is the same whatever way an image took, so a pull or a build that comes out the same stops the wave. What it was
+the last time is compared with the storage's own files on every run: an image that was removed, or a name that moved to
+another image, is a reason to run. A build has one step more for each image that it begins from.
+"""
+
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
+from ovtasks.containers import context
+from ovtasks.containers.builder import LABELS, Found, Workshop, inspect
+from ovtasks.containers.engine import Engine, own
+from ovtasks.containers.storage import configuration, storage
+from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.spec.model import ImageSpec, Project
+from ovtasks.graph.workspace import Workspace
+from ovtasks.host.run import MissingProgramError
+from ovtasks.images.records import read_record, record_text
+from ovtasks.jsonvalue import Json, digest
+from ovtasks.sources.disk import IMAGES
+from ovtasks.spec.images import normalized, reference_error
+from ovtasks.spec.model import ImageSpec, Project, Pull
+
+RECIPE = 1
+REFRESH = "asked for a newer image"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The kernel's name of a machine → the one of container images, where they differ."""
 
 
-def image_step(image: ImageSpec, project: Project, options: BuildOptions) -> Step:
-    raise NotImplementedError
+def image_steps(
+    image: ImageSpec, project: Project, options: BuildOptions, path: tuple[str, ...] = ()
+) -> tuple[Step, ...]:
+    """The steps that bring ``image``, the last one its own. ``path`` are the images that are being built from it.
+
+    The last step's facts are those of :func:`_finish`.
+
+    :raises InputError: the containerfile is not there or wrong, images are built from each other in a circle, or
+        ``options.locked`` and a name without a digest.
+    """
+    if image.ref is not None:
+        return (_ref_step(image, image.ref, project, options, "image"),)
+    if image.name in path:
+        circle = " → ".join((*path[path.index(image.name) :], image.name))
+        raise InputError(f"images are built from each other in a circle: {circle}", where=image.where)
+    looked = _look(image, project, whole=False)
+    bases = [_base_steps(name, image, project, options, (*path, image.name)) for name in looked.bases]
+    if any(_has_onbuild(steps[-1]) for steps in bases):
+        looked = _look(image, project, whole=True)
+    before = {step.name: step for steps in bases for step in steps}
+    return (*before.values(), _build_step(image, looked, project, options, tuple(steps[-1].name for steps in bases)))
+
+
+def local_name(image: ImageSpec) -> str:
+    """What an image that is built here is called in podman's storage."""
+    return f"localhost/{image.name}:latest"
+
+
+def podman_name(image: ImageSpec) -> str:
+    """What podman calls the image, pulled or built."""
+    return image.ref or local_name(image)
+
+
+def record_file(image: ImageSpec, project: Project) -> Path:
+    """What was last found out about the image."""
+    return _record(project, "image", _key(image))
+
+
+def _record(project: Project, verb: str, key: str) -> Path:
+    return project.output / IMAGES / f"container-{verb}-{key}.json"
+
+
+def _key(image: ImageSpec) -> str:
+    if image.ref is None:
+        return digest({"built": image.name})[:16]
+    return digest([image.ref, image.pull, image.tls_verify, image.bootc is True])[:16]
+
+
+def _look(image: ImageSpec, project: Project, *, whole: bool) -> context.Context:
+    machine = platform.machine()
+    return context.look(image, project.output, project.state, ARCHITECTURES.get(machine, machine), whole=whole)
+
+
+def _base_steps(
+    name: str, image: ImageSpec, project: Project, options: BuildOptions, path: tuple[str, ...]
+) -> tuple[Step, ...]:
+    """An image that ``image`` begins from: a declared one that is built here, else whatever is called ``name``."""
+    reference = normalized(name) if reference_error(name) is None else name
+    for declared in project.images.values():
+        if declared.ref is None and reference == local_name(declared):
+            return image_steps(declared, project, options, path)
+    base = ImageSpec(reference, image.where, ref=reference, pull=image.pull, tls_verify=image.tls_verify)
+    return (_ref_step(base, reference, project, options, "base"),)
+
+
+def _has_onbuild(step: Step) -> bool:
+    record = read_record(step.targets[0])
+    return record is not None and record.get("onbuild") is True
+
+
+def _ref_step(image: ImageSpec, reference: str, project: Project, options: BuildOptions, verb: str) -> Step:
+    if options.locked and "@" not in reference and not _is_local(reference):
+        raise InputError(
+            f"{reference} may be another image tomorrow, and --locked was given",
+            hint="name its digest, which ov image inspect shows: name@sha256:…",
+            where=image.where,
+        )
+    asks = _asks(image, reference, options)
+    target = _record(project, verb, _key(image))
+    reason, reads = _moved(target, reference, project)
+    return Step(
+        name=f"{verb}:@{_key(image)}",
+        inputs={"recipe": RECIPE, "image": reference, **_demands(image)},
+        targets=(target,),
+        run=lambda ws: _pull(ws, image, reference, project, options, asks=asks is not None),
+        title=f"container image {reference}",
+        reads=reads,
+        makes="base image" if verb == "base" else "container image",
+        shared=True,
+        refresh=asks or reason,
+    )
+
+
+def _asks(image: ImageSpec, reference: str, options: BuildOptions) -> str | None:
+    """Why the registry is asked although the image may be here; None: it is not."""
+    if image.pull is Pull.NEVER or _is_local(reference):
+        return None
+    if image.pull in {Pull.ALWAYS, Pull.NEWER}:
+        return f"pull: {image.pull} asks the registry at every build"
+    return REFRESH if options.refresh else None
+
+
+def _is_local(reference: str) -> bool:
+    """No registry has it: the names that podman gives to what is made on this machine."""
+    return reference.startswith("localhost/")
+
+
+def _demands(image: ImageSpec) -> dict[str, Json]:
+    return {"bootc": True} if image.bootc else {}
+
+
+def _build_step(
+    image: ImageSpec, looked: context.Context, project: Project, options: BuildOptions, bases: tuple[str, ...]
+) -> Step:
+    target = record_file(image, project)
+    name = local_name(image)
+    reason, reads = _moved(target, name, project)
+    return Step(
+        name=f"image:@{_key(image)}",
+        inputs={"recipe": RECIPE, "image": name, **_demands(image), **looked.inputs},
+        targets=(target,),
+        run=lambda ws: _build(ws, image, looked, project, options),
+        title=f"container image {image.name}",
+        needs=tuple(dict.fromkeys(bases)),
+        reads=(*reads, *looked.reads),
+        makes="container image",
+        shared=True,
+        refresh=reason,
+    )
+
+
+def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple[Path, ...]]:
+    """Why the image must be brought again although nothing changed, and the files that tell."""
+    record = read_record(target)
+    if record is None:
+        return None, ()
+    try:
+        place = storage(own(), project.state)
+    except MissingProgramError:
+        return None, ()  # nothing can be compared; whoever needs podman says so
+    reads = (place.index, *configuration())
+    now = place.image_id(name)
+    if now is None:
+        return f"{name} is not in podman's storage any more", reads
+    return (f"{name} is another image now" if now != record.get("id") else None), reads
+
+
+def _workshop(ws: Workspace, engine: Engine, project: Project, options: BuildOptions) -> Workshop:
+    name = ws.step.name
+    return Workshop(
+        engine,
+        storage(engine, project.state),
+        project.state / "podman" / name.partition("@")[2],
+        project.state / "logs" / f"{name}.log",
+        ws.progress,
+        options.console,
+    )
+
+
+def _pull(
+    ws: Workspace, image: ImageSpec, reference: str, project: Project, options: BuildOptions, *, asks: bool
+) -> None:
+    engine = own()
+    here = inspect(engine, reference)
+    if here is None and (image.pull is Pull.NEVER or _is_local(reference)):
+        why = "it is never pulled" if image.pull is Pull.NEVER else "no registry has names of localhost"
+        hint = "podman images shows what is there; " + (
+            "pull: missing lets it be pulled" if image.pull is Pull.NEVER else "declare in image.yml how it is built"
+        )
+        raise OvError(f"{reference} is not in podman's storage, and {why}", hint=hint)
+    if here is None or asks:
+        shop = _workshop(ws, engine, project, options)
+        try:
+            shop.pull(reference, tls_verify=image.tls_verify)
+        except OvError as e:
+            if here is None or image.pull is not Pull.NEWER:
+                raise
+            ws.progress.note(f"{reference} stays as it is here: {e.message.splitlines()[0]}")
+        shop.done()
+        here = inspect(engine, reference)
+    if here is None:
+        raise OvError(f"podman pulled {reference} and does not know it", hint="podman images shows what came")
+    _finish(ws, image, here, reference, None if _is_local(reference) else reference)
+
+
+def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Project, options: BuildOptions) -> None:
+    engine = own()
+    before = read_record(ws.step.targets[0])
+    shop = _workshop(ws, engine, project, options)
+    made = shop.build(image, looked, local_name(image), pull=image.pull is not Pull.NEVER)
+    shop.done()
+    found = inspect(engine, made)
+    if found is None:
+        raise OvError(f"podman built {local_name(image)} and does not know it", hint="podman images shows what came")
+    _finish(ws, image, found, local_name(image), None)
+    if before is not None and before.get("id") != found.id:
+        _remove_nameless(engine, str(before.get("id")))
+
+
+def _remove_nameless(engine: Engine, image_id: str) -> None:
+    """The image that the new one replaced, unless it got another name or a container uses it."""
+    old = inspect(engine, image_id)
+    if old is not None and not old.names:
+        engine.run("image", "rm", image_id, check=False)
+
+
+def _finish(ws: Workspace, image: ImageSpec, found: Found, name: str, target: str | None) -> None:
+    """Check what came and write the record. ``target`` is where later upgrades can look for it, None: nowhere.
+
+    :raises InputError: it says of itself that it is no bootc image, where one is wanted.
+    """
+    if image.bootc and found.bootc_label is None:
+        raise InputError(
+            f"image '{image.name}' carries no label of bootc images ({' or '.join(f'{label}=1' for label in LABELS)})",
+            hint="LABEL containers.bootc=1 in its containerfile, or remove bootc: true",
+            where=image.where,
+        )
+    facts: dict[str, Json] = {
+        "id": found.id,
+        "name": name,
+        "digest": found.digest,
+        "names": list(found.names),
+        "size": found.size,
+        "created": found.created,
+        "architecture": found.architecture,
+        "bootc": found.bootc_label,
+        "onbuild": found.onbuild,
+        "target": target,
+    }
+    (file,) = ws.step.targets
+    ws.part(file).write_text(record_text(facts), encoding="utf-8")
+    ws.commit(file, digest=f"sha256:{found.id}")
+    for key, value in facts.items():
+        ws.fact(key, value)

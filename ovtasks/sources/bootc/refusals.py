@@ -66,16 +66,16 @@ KNOWN: tuple[tuple[str, str, str, bool], ...] = (
     (r"Not a block device|Not a regular file", "the installer did not take the disk's file", REPORT, False),
     (r"Reading \S*authorized_keys", "the SSH keys cannot be read by the installer", "check ssh.key_source", True),
     (
-        r"(?:losetup|loop).*(?:No such (?:file|device)|cannot find an unused|not permitted)|LOOP_CTL",
-        "no loop device is to be had",
-        "as root: modprobe loop; losetup --list shows those in use",
-        False,
-    ),
-    (
         r"[Nn]o space left on device|bigger than the available|does not fit|(?:disk|device) (?:is )?too small",
         "the image does not fit on the disk",
         "enlarge disk_size, or root_size",
         True,
+    ),
+    (
+        r"(?:losetup:|/dev/loop).*(?:No such (?:file|device)|cannot find an unused|not permitted)|LOOP_CTL",
+        "no loop device is to be had",
+        "as root: modprobe loop; losetup --list shows those in use",
+        False,
     ),
     (
         r"error: unexpected argument|error: invalid value|Usage: bootc",

@@ -20,7 +20,7 @@ from tempfile import mkdtemp
 
 from ovtasks.backends.libvirt import Libvirt, session
 from ovtasks.backends.libvirt.check import session as doctor
-from ovtasks.errors import OvError, RefusedError
+from ovtasks.errors import InputError, OvError, RefusedError
 from ovtasks.host.run import run
 from ovtasks.instance.backend import Handle, State
 from ovtasks.render.machine import Boot, Machine, Nic
@@ -373,9 +373,30 @@ def start_errors() -> None:
         second.define()
         refused(second.start, "another process uses the disk", str(vm.machine.disk))
         DRIVER.power_off(vm.handle)
-        networked = vm.changed(nic=Nic("52:54:00:00:00:01", mode="network", bridge="nowhere"))
-        networked.define()
-        refused(networked.start, "no active network nowhere", "virsh net-start")
+
+
+def networks() -> None:
+    """What a session cannot give a card is told before the VM is defined."""
+    mac = "52:54:00:00:00:01"
+    with guest("networks") as vm:
+        for nic, words in (
+            (Nic(mac, mode="network", network="nowhere"), ("has no network nowhere", "mode: user", "qemu:///system")),
+            (Nic(mac, mode="nat"), ("has no network default", "a session has none of its own")),
+            (Nic(mac, mode="bridge", bridge="nosuchbr"), ("nosuchbr does not exist", "ip link add nosuchbr")),
+            (Nic(mac, mode="direct", dev="eth0"), ("a libvirt session has not", "qemu:///system")),
+        ):
+            refused(vm.changed(nic=nic).define, *words)
+            extra = {"type": nic.mode if nic.mode != "nat" else "network", "source": _source(nic)}
+            second = {"devices": {"interfaces": [{"type": "user"}, extra]}}
+            error = refused(vm.changed(libvirt=second).define, words[0], kind=InputError)
+            assert isinstance(error, InputError) and error.field == ("libvirt", "devices", "interfaces", 1)
+            assert vm.state == State.UNDEFINED.value
+
+
+def _source(nic: Nic) -> dict[str, str]:
+    names = {"bridge": nic.bridge, "direct": nic.dev}
+    key = {"bridge": "bridge", "direct": "dev"}.get(nic.mode, "network")
+    return {key: names.get(nic.mode) or nic.network or "default"}
 
 
 def many() -> None:
@@ -438,6 +459,7 @@ ALL = (
     "saved",
     "two_at_once",
     "start_errors",
+    "networks",
     "many",
 )
 

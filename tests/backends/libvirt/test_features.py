@@ -128,9 +128,19 @@ def test_words_become_facts(said: str, fact: str) -> None:
 
 
 def test_addresses_of_the_guest_only() -> None:
-    kept = [a for a in ("127.0.0.1", "::1", "fe80::1%eth0", "169.254.1.1", "10.0.2.15", "fd00::5")
-            if addresses.reachable(a)]  # fmt: skip
-    assert kept == ["10.0.2.15", "fd00::5"]
+    """As libvirt's interfaceAddresses gives them; the bridge inside of the guest comes last."""
+    said = {
+        "lo": {"hwaddr": "00:00:00:00:00:00", "addrs": [{"addr": "127.0.0.1"}, {"addr": "::1"}]},
+        "docker0": {"hwaddr": "02:42:00:00:00:01", "addrs": [{"addr": "172.17.0.1"}]},
+        "eth0": {
+            "hwaddr": "52:54:00:12:34:56",
+            "addrs": [{"addr": a} for a in ("fe80::1%eth0", "fd00::5", "10.0.0.7")],
+        },
+        "eth1": {"hwaddr": "52:54:00:12:34:57", "addrs": None},
+        "tun0": {"addrs": [{"addr": "169.254.1.1"}]},
+    }
+    assert addresses.best(said, ["52:54:00:12:34:56"]) == ("10.0.0.7", "fd00::5", "172.17.0.1")
+    assert addresses.best({}, []) == ()
 
 
 def test_which_connections_are_whose() -> None:

@@ -24,6 +24,11 @@ INTERFACES = [
             {"ip-address-type": "ipv6", "ip-address": "fe80::1", "prefix": 64},
         ],
     },
+    {
+        "name": "docker0",
+        "hardware-address": "02:42:00:00:00:01",
+        "ip-addresses": [{"ip-address-type": "ipv4", "ip-address": "172.17.0.1", "prefix": 16}],
+    },
     {"name": "down"},
 ]
 
@@ -48,16 +53,23 @@ def serve(listener: socket.socket) -> None:
             stream.flush()
 
 
-def test_addresses(listener: socket.socket) -> None:
+@pytest.mark.parametrize(
+    ("macs", "expected"),
+    [
+        (["52:54:00:12:34:56"], ("192.0.2.7", "2001:db8::7", "172.17.0.1")),
+        (["02:42:00:00:00:01"], ("172.17.0.1", "192.0.2.7", "2001:db8::7")),
+    ],
+)
+def test_addresses(listener: socket.socket, macs: list[str], expected: tuple[str, ...]) -> None:
     thread = threading.Thread(target=serve, args=(listener,))
     thread.start()
-    assert addresses(Path(listener.getsockname())) == ("192.0.2.7", "2001:db8::7")
+    assert addresses(Path(listener.getsockname()), macs) == expected
     thread.join()
 
 
 def test_an_agent_that_does_not_answer(listener: socket.socket) -> None:
     begin = time.monotonic()
-    assert addresses(Path(listener.getsockname()), 0.2) == ()
+    assert addresses(Path(listener.getsockname()), deadline=0.2) == ()
     assert time.monotonic() - begin < 5
 
 

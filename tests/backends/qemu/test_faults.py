@@ -97,6 +97,8 @@ def test_more_memory_than_there_is(vm: Vm) -> None:
 def test_no_such_bridge(vm: Vm) -> None:
     error = failing(vm, nic=Nic(MAC, mode="bridge", bridge="nosuchbridge"))
     assert "nosuchbridge" in error.message
+    with pytest.raises(InputError, match="nosuchbridge does not exist"):
+        vm.backend.define(vm.handle, vm.machine)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,10 @@ def test_no_such_bridge(vm: Vm) -> None:
         ("failed to parse default acl file `/etc/qemu/bridge.conf'", "may not use the bridge br0"),
         ("qemu: could not load PC BIOS 'bios-256k.bin'", "BIOS is not installed"),
         ("Could not open '/x/disk.qcow2': Permission denied", "/x/disk.qcow2 cannot be opened: permission denied"),
+        ("module block-block-curl not found, do you want to install it?", "cannot speak http"),
+        ("audio: Could not init `oss' audio driver", "libvirt.devices.audio: audio: Could not init"),
+        ("invalid object type: cryptodev-backend-lkcf", "libvirt.devices: invalid object type"),
+        ("mlock: Cannot allocate memory\nlocking memory failed", "libvirt.memory_backing.locked: mlock"),
         ("something new", "QEMU ended with status 1"),
     ],
 )

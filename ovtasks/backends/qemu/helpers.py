@@ -1,0 +1,138 @@
+"""Processes beside QEMU, which end when QEMU leaves them: swtpm(8) for a TPM, virtiofsd for each shared folder.
+
+Each has a file with its process id in the VM's folder of sockets or its directory; see :mod:`.process`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ovtasks.backends.qemu import process
+from ovtasks.errors import OvError
+from ovtasks.host.doctor.services import VIRTIOFSD
+from ovtasks.host.packages import package_hint
+from ovtasks.host.run import MissingProgramError, run, spawn, which
+from ovtasks.instance.backend import Handle
+from ovtasks.render.qemu.command import TPM_SOCKET, Helper, Share, Tpm
+
+STATE = "tpm"
+"""The folder of the TPM's memory in the VM's directory: what the guest sealed is lost with it."""
+TPM_PID_FILE = "swtpm.pid"
+TPM_LOG = "swtpm.log"
+SHARE_LOG = "virtiofsd.log"
+GRACE = 20.0
+READY = 20.0
+"""Seconds that virtiofsd gets until it listens."""
+TAIL = 2000
+
+
+def start(handle: Handle, helpers: Sequence[Helper]) -> None:
+    """Start them for a VM that does not run, and of which none is left.
+
+    :raises OvError: one is not installed or cannot start. Then :func:`end` ends the others.
+    """
+    for helper in helpers:
+        if isinstance(helper, Tpm):
+            _start_tpm(handle, helper)
+        else:
+            _start_share(handle, helper)
+
+
+def end(handle: Handle, grace: float = GRACE) -> None:
+    """Wait up to ``grace`` seconds until they have ended with their QEMU, then kill them. None there: nothing to do."""
+    until = time.monotonic() + grace
+    for pid_file in _pid_files(handle):
+        if not process.end(pid_file, None, max(until - time.monotonic(), 0.0)):
+            process.kill(pid_file)
+        pid_file.unlink(missing_ok=True)
+
+
+def _pid_files(handle: Handle) -> Iterator[Path]:
+    yield handle.directory / TPM_PID_FILE
+    yield from sorted(handle.sockets.glob(f"*{process.HELPER_SUFFIX}"))
+
+
+def _start_tpm(handle: Handle, helper: Tpm) -> None:
+    """:raises OvError: a path has a comma in it, which swtpm has no way to write."""
+    directory, socket = handle.directory, handle.sockets / TPM_SOCKET
+    if "," in f"{directory}{socket}":
+        hint = "an $XDG_DATA_HOME without commas, or no libvirt.devices.tpm"
+        raise OvError(f"swtpm cannot be given the path {directory}, which has a comma in it", hint=hint)
+    state = directory / STATE
+    state.mkdir(mode=0o700, exist_ok=True)
+    socket.unlink(missing_ok=True)
+    run(
+        [
+            *("swtpm", "socket", *(["--tpm2"] if helper.version == "2.0" else [])),
+            *("--tpmstate", f"dir={state},mode=0600", "--ctrl", f"type=unixio,path={socket},mode=0600"),
+            *("--terminate", "--daemon", "--pid", f"file={directory / TPM_PID_FILE}"),
+            *("--log", f"file={directory / TPM_LOG}"),
+        ]
+    )
+
+
+def _start_share(handle: Handle, share: Share) -> None:
+    """:raises OvError: the folder is missing; virtiofsd is, cannot do what is asked for, or does not start."""
+    if not share.source.is_dir():
+        raise OvError(f"the folder {share.source} is missing, which the VM shares", hint=f"mkdir -p '{share.source}'")
+    program = _program(share)
+    log = handle.directory / SHARE_LOG
+    before = log.stat().st_size if log.exists() else 0
+    share.socket.unlink(missing_ok=True)
+    pid_file = share.socket.with_name(share.socket.name + process.HELPER_SUFFIX)
+    status = spawn([program, *_words(share, old=_is_old(program))], log, pid_file)
+    _wait(share, status, log, before)
+
+
+def _program(share: Share) -> str:
+    names = [str(share.program)] if share.program else VIRTIOFSD
+    found = next((path for name in names if (path := which(name))), None)
+    if found is None:
+        if share.program:
+            raise MissingProgramError(str(share.program))
+        raise OvError("virtiofsd is not installed, which serves shared folders", hint=package_hint("virtiofsd"))
+    return str(found)
+
+
+def _is_old(program: str) -> bool:
+    """QEMU's own one, written in C, which came with QEMU before 8.0."""
+    said = run([program, "--version"], check=False, timeout=10)
+    return "FUSE kernel interface" in said.stdout + said.stderr
+
+
+def _words(share: Share, *, old: bool) -> list[str]:
+    words = [f"--socket-path={share.socket}"]
+    if share.threads is not None:
+        words.append(f"--thread-pool-size={share.threads}")
+    if not old:
+        words += ["--shared-dir", str(share.source), f"--cache={share.cache or 'auto'}"]
+        words += [f"--sandbox={share.sandbox}"] if share.sandbox else []
+        return [*words, *(["--xattr"] if share.xattr else []), *(["--readonly"] if share.readonly else [])]
+    if share.readonly:
+        raise OvError(
+            f"this virtiofsd cannot share {share.source} read-only",
+            hint="driver: 9p; or a newer virtiofsd, the one written in Rust",
+        )
+    if "," in str(share.source):
+        raise OvError(f"this virtiofsd cannot be given {share.source}, which has a comma in it", hint="rename it")
+    options = {"source": share.source, "cache": {"never": "none"}.get(share.cache or "", share.cache or "auto")}
+    options |= {"sandbox": share.sandbox} if share.sandbox else {}
+    words += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    if share.xattr is not None:
+        words += ["-o", "xattr" if share.xattr else "no_xattr"]
+    return [*words, "-f"]
+
+
+def _wait(share: Share, status: Callable[[], int | None], log: Path, before: int) -> None:
+    until = time.monotonic() + READY
+    while not share.socket.exists():
+        if (ended := status()) is not None or time.monotonic() > until:
+            with log.open("rb") as file:
+                file.seek(before)
+                said = file.read().decode(errors="replace").strip()[-TAIL:]
+            what = f"ended with status {ended}" if ended is not None else f"does not listen after {READY:g} s"
+            lines = "".join(f"\n  | {line}" for line in said.splitlines()[-5:])
+            raise OvError(f"virtiofsd for {share.source} {what}{lines}", hint=f"all that it said is in {log}")
+        time.sleep(0.02)

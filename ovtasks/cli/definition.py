@@ -1,0 +1,171 @@
+"""``ov vm xml | argv | diff``: what a VM is, or would be, defined as."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from ovtasks.cli.common import add_instance, note, open_project, output_json
+from ovtasks.errors import EXIT_DONE, EXIT_STALE, InputError, OvError
+
+if TYPE_CHECKING:
+    from ovtasks.instance.preview import Preview
+    from ovtasks.instance.record import Record
+    from ovtasks.spec.model import Project
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs that look at definitions."""
+    xml = verbs.add_parser(
+        "xml",
+        help="the libvirt domain that a VM is to be",
+        description="Print the domain XML for NAME as vms.yml and the VM are now, also before it is created. Nothing "
+        "is started, defined or written.",
+    )
+    add_instance(xml)
+    xml.set_defaults(run=run_xml)
+    argv = verbs.add_parser(
+        "argv",
+        help="the QEMU command line that a VM is to run with",
+        description="Print QEMU's command line for NAME as vms.yml and the VM are now, also before it is created; for "
+        "a VM of libvirt, the one that libvirt makes. Nothing is started or written.",
+    )
+    add_instance(argv)
+    argv.add_argument("--json", action="store_true", help="print JSON: a list of words")
+    argv.set_defaults(run=run_argv)
+    diff = verbs.add_parser(
+        "diff",
+        help="how a VM's definition differs from what vms.yml says",
+        description="Show the difference between what is defined for NAME and what ov vm create would define now.",
+        epilog="exit codes: 0 the same, 4 it differs",
+    )
+    add_instance(diff)
+    diff.add_argument("--json", action="store_true", help="print JSON")
+    diff.set_defaults(run=run_diff)
+
+
+def run_xml(args: argparse.Namespace) -> int:
+    """Print XML."""
+    try:
+        found = _preview(args, "libvirt")
+    except OvError as e:
+        raise _with_other_verb(e, args, "qemu", "argv") from e
+    sys.stdout.write(found.text)
+    return EXIT_DONE
+
+
+def run_argv(args: argparse.Namespace) -> int:
+    """Print words, an option a line."""
+    words = _argv(args)
+    if args.json:
+        output_json(words)
+        return EXIT_DONE
+    lines: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("-") and lines[-1]:
+            lines.append([])
+        lines[-1].append(shlex.quote(word))
+    print(" \\\n  ".join(" ".join(line) for line in lines))
+    return EXIT_DONE
+
+
+def _argv(args: argparse.Namespace) -> list[str]:
+    found = _preview(args, None)
+    if found.backend == "libvirt":
+        from ovtasks.backends.libvirt.native import argv
+
+        try:
+            return argv(found.text, found.record.domain, found.record.uri)
+        except OvError as e:
+            raise _with_other_verb(e, args, "libvirt", "xml") from e
+    try:
+        words: list[str] = json.loads(found.text)
+    except ValueError:
+        message = f"{found.record.words} runs by {found.backend}, whose definition is no command line"
+        raise InputError(message, hint="backend: qemu, or backend: libvirt") from None
+    return words
+
+
+def _with_other_verb(error: OvError, args: argparse.Namespace, kind: str, verb: str) -> OvError:
+    """The error, with the verb that prints what a VM of backend ``kind`` really uses, if this is one."""
+    from ovtasks.instance.find import look
+
+    record = look(args.vm, args.instance)
+    if record is not None and record.backend == kind:
+        other = f"ov vm {verb} {record.words} prints what {kind} uses"
+        error.hint = f"{error.hint}; {other}" if error.hint else other
+    return error
+
+
+def run_diff(args: argparse.Namespace) -> int:
+    """Print the difference."""
+    from ovtasks.instance.backend import State, backend
+    from ovtasks.instance.find import look
+    from ovtasks.instance.pending import difference
+    from ovtasks.instance.power import known
+
+    found = _preview(args, None)
+    record = look(args.vm, args.instance)
+    old = backend(record.backend).defined(record.handle) if record is not None else None
+    if old is not None:
+        state = "same" if old == found.text else "differs"
+    elif record is None:
+        state = "not created"
+    elif known(record).state is State.UNDEFINED:
+        state = "not defined"
+    else:
+        state = "changed by others"
+        note(args).note(f"{record.words}: its definition was changed by others; ov vm create puts this in its place")
+    text = difference(found.record.domain, old or "", found.text)
+    if args.json:
+        words = {"name": args.vm, "instance": args.instance, "domain": found.record.domain, "backend": found.backend}
+        output_json({**words, "state": state, "same": not text, "diff": text})
+    else:
+        sys.stdout.write(text)
+    return EXIT_STALE if text else EXIT_DONE
+
+
+def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
+    """Of the instance, by the project that it belongs to, or of a VM of the project at hand.
+
+    :raises InputError: there is neither.
+    """
+    from ovtasks.instance.find import find, look
+    from ovtasks.instance.preview import preview, stored
+    from ovtasks.spec.load import unknown_vm
+
+    record = look(args.vm, args.instance)
+    project = _project(args, record)
+    if project is not None and args.vm in project.vms:
+        found = preview(project.vms[args.vm], args.instance, project.root, kind=kind)
+    elif record is None and project is not None:
+        raise unknown_vm(args.vm, project)
+    else:
+        found = stored(record or find(args.vm, args.instance), kind=kind)
+    for text in found.notes:
+        note(args).note(text)
+    return found
+
+
+def _project(args: argparse.Namespace, record: Record | None) -> Project | None:
+    """The instance's own, if it is still there; else the one at hand, if there is one.
+
+    :raises InputError: its files are wrong.
+    """
+    from ovtasks.graph import plugins
+    from ovtasks.spec.load import find_root, load_project
+
+    if record is not None and record.project.is_dir():
+        try:
+            root = find_root(record.project)
+        except InputError:
+            return None
+        return load_project(root, kinds=plugins.schema)
+    try:
+        find_root(args.directory.absolute())
+    except InputError:
+        return None
+    return open_project(args)

@@ -1,0 +1,250 @@
+"""Images come into podman's storage: pulled, or built. What a killed podman leaves is found again and cleared.
+
+``podman build`` stops nothing and removes nothing when it is ended by a signal: the command of a RUN goes on, and its
+working containers stay. So it gets a folder of its own for temporary files, where the commands it runs have their
+bundles, and a mark that it writes into its working containers' records: a secret that no instruction uses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovtasks.containers.context import Context
+from ovtasks.containers.engine import Engine, Mode
+from ovtasks.containers.storage import Storage
+from ovtasks.containers.trouble import explain
+from ovtasks.errors import OvError
+from ovtasks.host.progress import Progress
+from ovtasks.host.run import TAIL_LINES, CommandError, run
+from ovtasks.jsonvalue import digest
+from ovtasks.spec.model import ImageSpec
+
+LABEL = "ovtasks.image"
+"""Label of every image built here; its value is the image's name."""
+LABELS = ("containers.bootc", "ostree.bootable")
+"""By these a bootc image says what it is: bootc's documentation, "bootc compatible images"."""
+SECONDS = 120.0
+_PODMANS = re.compile(r"^(?:Error|error|time=)")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image in the storage. ``id`` is 64 hexadecimal digits; ``created`` is ISO UTC; ``size`` in bytes, unpacked.
+
+    ``onbuild``: it has instructions that run in what is built from it.
+    """
+
+    id: str
+    digest: str
+    names: tuple[str, ...]
+    created: str
+    size: int
+    architecture: str
+    os: str
+    labels: Mapping[str, str]
+    onbuild: bool
+
+    @property
+    def bootc_label(self) -> str | None:
+        """The label by which it says that bootc can install it, as ``name=value``."""
+        return next((f"{name}={self.labels[name]}" for name in LABELS if self.labels.get(name) in {"1", "true"}), None)
+
+
+def inspect(engine: Engine, image: str) -> Found | None:
+    """What podman knows of ``image`` (a name or an ID); None: it is not in the storage.
+
+    :raises OvError: podman cannot say.
+    """
+    try:
+        done = engine.run("image", "inspect", image, timeout=SECONDS)
+    except CommandError as e:
+        if re.search(r"image not known|no such image|does not resolve", e.stderr):
+            return None
+        raise explain(e) from e
+    data: dict[str, Any] = json.loads(done.stdout)[0]
+    history = " ".join(str(entry.get("created_by", "")) for entry in data.get("History") or ())
+    return Found(
+        id=str(data["Id"]).removeprefix("sha256:"),
+        digest=str(data.get("Digest", "")),
+        names=tuple(data.get("RepoTags") or ()) or tuple(data.get("RepoDigests") or ()),
+        created=str(data.get("Created", "")),
+        size=int(data.get("Size", 0)),
+        architecture=str(data.get("Architecture", "")),
+        os=str(data.get("Os", "")),
+        labels=data.get("Labels") or {},
+        onbuild=bool(re.search(r"\bONBUILD\b", history)),
+    )
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where one podman works for one step. ``folder`` holds what is temporary; ``log`` gets all that podman says."""
+
+    engine: Engine
+    storage: Storage
+    folder: Path
+    log: Path
+    progress: Progress
+    console: bool = False
+
+    @property
+    def scratch(self) -> Path:
+        """podman's temporary files."""
+        return self.folder / "tmp"
+
+    @property
+    def mark(self) -> str:
+        """By which the working containers of a killed build are known."""
+        return f"ovtasks-{digest(str(self.folder))[:16]}"
+
+    def pull(self, reference: str, *, tls_verify: bool) -> None:
+        """Bring ``reference`` as its registry has it now.
+
+        :raises OvError: it cannot be had.
+        """
+        try:
+            self._work(["pull", *_tls(tls_verify), reference], watch=self._show_bytes)
+        except CommandError as e:
+            raise explain(e, f"{reference} cannot be pulled") from e
+
+    def build(self, image: ImageSpec, context: Context, name: str, *, pull: bool) -> str:
+        """Build ``image`` and call it ``name``; returns its ID. ``pull``: what FROM names may be pulled if missing.
+
+        :raises OvError: it cannot be built; the end of what was said stands in the message.
+        """
+        id_file = self.folder / "id"
+        words = ["build", "--file", str(context.containerfile), "--tag", name, "--iidfile", str(id_file)]
+        words += ["--label", f"{LABEL}={image.name}", "--secret", f"id={self.mark},src=/dev/null"]
+        words += [*_tls(image.tls_verify), *([] if pull else ["--pull=never"])]
+        for key, value in image.build_args.items():
+            words += ["--build-arg", f"{key}={value}"]
+        words += ["--target", image.target] if image.target else []
+        text = context.ignore_text()
+        if text is not None:
+            ignore_file = self.folder / "ignore"
+            words += ["--ignorefile", str(ignore_file)]
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        try:
+            self._work([*words, str(context.folder)], hear=tail.append, ignore_text=text)
+        except CommandError as e:
+            raise self._failure(e, image, tail) from e
+        return id_file.read_text(encoding="ascii").strip().removeprefix("sha256:")
+
+    def _failure(self, error: CommandError, image: ImageSpec, tail: deque[str]) -> OvError:
+        own = "\n".join(line for line in error.stderr.splitlines() if _PODMANS.match(line))
+        known = CommandError(error.argv, error.returncode, own)
+        explained = explain(known, f"image '{image.name}' cannot be built")
+        if explained is not known:
+            return explained
+        said = "".join(f"\n  | {line}" for line in tail if line.strip())
+        return OvError(f"image '{image.name}' cannot be built:{said}", hint=f"everything it said: {self.log}")
+
+    def _work(
+        self,
+        words: list[str],
+        *,
+        hear: Callable[[str], object] | None = None,
+        watch: Callable[[], None] | None = None,
+        ignore_text: str | None = None,
+    ) -> None:
+        """Run podman in a fresh folder, which is gone afterwards whatever happens, and so is all that it started."""
+        self.clear()
+        self.scratch.mkdir(parents=True)
+        if ignore_text is not None:
+            (self.folder / "ignore").write_text(ignore_text, encoding="utf-8", errors="surrogateescape")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("w", encoding="utf-8") as log:
+
+            def on_line(line: str) -> None:
+                log.write(f"{line}\n")
+                log.flush()
+                if hear is not None:
+                    hear(line)
+                if self.console:
+                    self.progress.note(line)
+
+            try:
+                run(
+                    self.engine.argv(*words),
+                    env={"TMPDIR": str(self.scratch)},
+                    on_line=on_line,
+                    watch=watch or self._live,
+                    end=self._end_commands,
+                )
+            except BaseException:
+                self.clear()
+                raise
+
+    def _live(self) -> None:
+        self.progress.update(0, None)
+
+    def _show_bytes(self) -> None:
+        """podman does not say how far it is unless it has a terminal; what has come lies in its temporary files."""
+        total = 0
+        for path in self.scratch.rglob("*"):
+            try:
+                total += path.stat().st_size if path.is_file() else 0
+            except FileNotFoundError:
+                continue
+        self.progress.update(total, None)
+
+    def done(self) -> None:
+        """Remove the folder after success."""
+        self._remove()
+
+    def clear(self) -> None:
+        """End and remove all that a killed podman left, in this folder and in the storage.
+
+        :raises OvError: a working container cannot be removed.
+        """
+        if not self.folder.exists():
+            return
+        self._end_commands()
+        for container in self._containers():
+            done = self.engine.run("rm", "--force", container, check=False, timeout=SECONDS)
+            if done.returncode != 0 and "no such container" not in done.stderr.lower():
+                raise OvError(
+                    f"container {container[:12]} of a killed build cannot be removed: {done.stderr.strip()}",
+                    hint=f"{self.engine.command} rm --force {container[:12]}",
+                )
+        self._remove()
+
+    def _end_commands(self) -> None:
+        """End what RUN started: the runtime knows it by the name of its bundle's folder."""
+        bundles = [path.name for path in self.scratch.glob("buildah*") if (path / "config.json").exists()]
+        if not bundles:
+            return
+        said = self.engine.run("info", "--format", "{{.Host.OCIRuntime.Path}}", check=False, timeout=SECONDS)
+        for bundle in bundles if said.returncode == 0 else ():
+            words = [said.stdout.strip(), "delete", "--force", f"buildah-{bundle}"]
+            run([*self._as_owner(), *words], check=False, timeout=SECONDS)
+
+    def _as_owner(self) -> list[str]:
+        """Words before a program that must own what rootless containers made."""
+        return self.engine.argv("unshare") if self.engine.mode is Mode.ROOTLESS else []
+
+    def _containers(self) -> Iterator[str]:
+        for record in self.storage.container_records():
+            try:
+                found = self.mark.encode() in record.read_bytes()
+            except OSError:
+                continue
+            if found:
+                yield record.parent.parent.name
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            run([*self._as_owner(), "rm", "-rf", "--one-file-system", str(self.folder)])
+
+
+def _tls(verify: bool) -> list[str]:
+    """Only what is asked for: to say ``true`` would overrule what registries.conf permits."""
+    return [] if verify else ["--tls-verify=false"]

@@ -1,0 +1,44 @@
+"""What is in an image that matters for a machine: which bootc, which kernels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ovtasks.containers.engine import Engine
+from ovtasks.containers.trouble import explain
+from ovtasks.errors import OvError
+from ovtasks.host.run import CommandError
+
+SECONDS = 120.0
+SCRIPT = """command -v bootc >/dev/null && echo "bootc $(bootc --version)"
+cd /usr/lib/modules 2>/dev/null && for release in *; do [ -d "$release" ] && echo "kernel $release"; done
+true
+"""
+_NO_SHELL = re.compile(r"executable file .*not found|exec: \"?sh\"?|no such file or directory")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """``bootc`` is what its program says of its version, None: there is none; ``kernels`` are releases."""
+
+    bootc: str | None
+    kernels: tuple[str, ...]
+
+
+def contents(engine: Engine, image_id: str) -> Contents:
+    """Look into the image by running its shell, without network or any right; an image without one has neither.
+
+    :raises OvError: containers do not run here.
+    """
+    words = ["run", "--rm", "--pull=never", "--network=none", "--entrypoint", "sh", image_id, "-c", SCRIPT]
+    try:
+        lines = engine.run(*words, timeout=SECONDS).stdout.splitlines()
+    except CommandError as e:
+        if _NO_SHELL.search(e.stderr):
+            return Contents(None, ())
+        explained: OvError = explain(e, "the image cannot be looked into")
+        raise explained from e
+    found = [line.partition(" ") for line in lines]
+    versions = [rest for word, _, rest in found if word == "bootc"]
+    return Contents(versions[0] if versions else None, tuple(rest for word, _, rest in found if word == "kernel"))

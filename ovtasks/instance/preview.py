@@ -1,0 +1,84 @@
+"""What an instance would be defined as, by its spec and as it is now: nothing is started and nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ovtasks.errors import InputError
+from ovtasks.instance import ports
+from ovtasks.instance.assemble import assemble, wanted_ports
+from ovtasks.instance.backend import backend
+from ovtasks.instance.choice import choose
+from ovtasks.instance.create import key_choice, written_mac
+from ovtasks.instance.find import look
+from ovtasks.instance.pending import satisfied
+from ovtasks.instance.power import status
+from ovtasks.instance.record import Record, new_record
+from ovtasks.instance.stored import load_machine
+from ovtasks.render.machine import Machine
+from ovtasks.spec.locate import located
+from ovtasks.spec.model import VmSpec
+
+
+@dataclass(frozen=True)
+class Preview:
+    """``record`` is that of a VM that is not created yet, too; ``text`` its definition by ``backend``. ``notes`` say
+    what stands in it otherwise than it will."""
+
+    record: Record
+    machine: Machine
+    backend: str
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None = None) -> Preview:
+    """For the instance's backend, or for ``kind``.
+
+    :raises OvError: the backend cannot be asked, or the spec asks for what it or this host lacks.
+    """
+    record = look(vm.name, instance)
+    mac = written_mac(vm, instance)
+    notes: list[str] = []
+    if record is None:
+        if kind is None or vm.backend not in {"auto", kind}:
+            chosen = choose(vm).backend
+            record = new_record(vm.name, instance, project, chosen.kind, chosen.place(), mac)
+        else:
+            record = new_record(vm.name, instance, project, kind, backend(kind).place(), mac)
+        notes.append(f"{record.words} is not created yet")
+        forwards = ports.preview(record.domain, wanted_ports(vm, instance), project=project)
+    else:
+        if mac:
+            record = replace(record, mac=mac)
+        forwards = record.forwards
+        if not satisfied(wants := wanted_ports(vm, instance), forwards) and not status(record).active:
+            forwards = ports.preview(record.domain, wants, project=record.project)
+    if kind is not None and kind != record.backend:
+        notes.append(f"{record.words} runs by {record.backend}; this is what {kind} would run")
+        record = replace(record, backend=kind, uri=backend(kind).place())
+    keys = key_choice(vm, record)
+    if keys.generated and not keys.keys:
+        notes.append("its SSH key is made by create, and not in here")
+    driver = backend(record.backend)
+    with located(vm):
+        machine = assemble(vm, record, driver, forwards, keys.keys)
+        text = driver.render(machine, record.uri)
+    return Preview(record, machine, record.backend, text, tuple(notes))
+
+
+def stored(record: Record, *, kind: str | None = None) -> Preview:
+    """As :func:`preview`, for an instance whose spec is gone: what was defined last.
+
+    :raises InputError: nothing was.
+    """
+    machine = load_machine(record.folder.machine)
+    if machine is None:
+        raise InputError(f"{record.words} is neither declared nor defined", hint=f"ov vm destroy --disk {record.words}")
+    notes = [f"{record.words} is no longer declared; this is what it was last"]
+    if kind is not None and kind != record.backend:
+        notes.append(f"it runs by {record.backend}; this is what {kind} would run")
+        record = replace(record, backend=kind, uri=backend(kind).place())
+    text = backend(record.backend).render(machine, record.uri)
+    return Preview(record, machine, record.backend, text, tuple(notes))

@@ -1,0 +1,81 @@
+"""VMs on a bridge by both backends, found by their MAC: the guests have nothing to boot, the neighbours are made up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ovtasks.host.run import Result, run
+from tests.backends.session import SessionUser, session_user
+from tests.bridges import NETWORK, allowed, bridge
+from tests.graph.workbench import cloud_vm, make_image
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bridge")]
+MAC = "52:54:00:0b:21:da"
+
+
+class Project:
+    """Of an ordinary user: one VM without an operating system."""
+
+    def __init__(self, user: SessionUser, backend: str) -> None:
+        self.user = user
+        self.backend = backend
+        self.root = user.home / "bridged"
+        self.root.mkdir()
+        make_image(self.root / "empty.qcow2")
+        self.declare()
+
+    def declare(self, **more: Any) -> None:
+        network = {"mode": "bridge", "bridge": "ovtest0", "mac": MAC}
+        fields = {"ram": "128M", "cpus": 1, "backend": self.backend, "network": network, **more}
+        ssh = {"user": "tester", "key_source": "generate"}
+        vms = {"web": cloud_vm(self.root / "empty.qcow2", **fields, ssh=ssh)}
+        (self.root / "vms.yml").write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
+        self.user.owned(self.root)
+
+    def ov(self, *words: str, code: int = 0) -> Result:
+        done = self.user.ov(*words, cwd=self.root)
+        assert done.returncode == code, f"ov {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[SessionUser]:
+    with session_user() as made:
+        yield made
+
+
+@pytest.mark.parametrize("backend", ["libvirt", "qemu"])
+def test_a_bridged_vm(user: SessionUser, backend: str) -> None:
+    project = Project(user, backend)
+    try:
+        error = project.ov("vm", "create", "web", code=2).stderr
+        assert "vms.yml:" in error and "the bridge ovtest0 does not exist" in error
+        with bridge() as name:
+            error = project.ov("vm", "create", "web", code=1).stderr
+            lacking = ("which is not setuid root", "does not allow the bridge ovtest0", "needs /dev/net/tun")
+            assert any(words in error for words in lacking)
+            with allowed(name):
+                project.ov("vm", "create", "web")
+                assert not json.loads(project.ov("vm", "list", "--json").stdout)[0]["ssh"]
+                assert "no address of web can be found" in project.ov("vm", "ip", "web", code=1).stderr
+                run(["ip", "neigh", "add", f"{NETWORK}.77", "lladdr", MAC, "dev", name, "nud", "reachable"])
+                assert project.ov("vm", "ip", "web").stdout == f"{NETWORK}.77\n"
+                assert f"tester@{NETWORK}.77" in project.ov("vm", "list").stdout
+                project.ov("vm", "stop", "--force", "web")
+                static = {"ethernets": {"eth0": {"addresses": [f"{NETWORK}.88/24"]}}}
+                project.declare(cloud_init={"network": static})
+                project.ov("vm", "create", "web", "--no-start")
+                assert f"HostName {NETWORK}.88" in project.ov("vm", "ssh-config", "web").stdout
+                project.ov("vm", "create", "web", "-i", "dev", "--no-start")
+                status = json.loads(project.ov("vm", "status", "web", "-i", "dev", "--json").stdout)
+                assert status["mac"] != MAC
+                project.ov("vm", "destroy", "--disk", "web", "-i", "dev")
+    finally:
+        project.ov("vm", "destroy", "--disk", "web")
+        shutil.rmtree(project.root)
+    assert not user.pids("qemu-system-x86_64")

@@ -1,0 +1,169 @@
+"""A bootc VM's chain, for real but for the program in the image: what is built, and when it is built again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ovtasks.host.run import run
+from ovtasks.instance.keys import generate_key_pair
+from tests.bootc.bench import Bench, bootc_vm, make_bench
+from tests.bootc.disk import aleph, cat, entry, filesystem, origin, partitions
+from tests.bootc.install import STANDIN, derive
+from tests.bootc.leftovers import Before
+from tests.bootc.registry import registry
+from tests.bootc.room import Room
+from tests.graph.workbench import OV, ran
+
+pytestmark = pytest.mark.slow
+GiB = 1 << 30
+
+
+@pytest.fixture
+def bench(room: Room, clean: Before, tmp_path: Path) -> Bench:
+    return make_bench(tmp_path / "project", room)
+
+
+def build(bench: Bench, *words: str) -> list[str]:
+    """Build the VM ``web``; returns the verbs of the steps that ran."""
+    return [step.split(":")[0] for step in ran(bench.ov("vm", "build", "web", *words).stderr)]
+
+
+def test_only_what_changed_is_made_again(bench: Bench) -> None:
+    everything, installed = ["image", "install", "convert"], ["install", "convert"]
+    containerfile = bench.write_image("os", "RUN echo 1 > /etc/mark")
+    bench.write({"web": bootc_vm("os")})
+    assert build(bench) == ["base", *everything]
+    assert run(["qemu-img", "info", bench.disk]).stdout.count("virtual size: 2 GiB")
+    assert build(bench) == []
+    containerfile.touch()
+    assert build(bench) == []
+    first = bench.disk.stat().st_ino
+    containerfile.write_text(containerfile.read_text().replace("echo 1", "echo 2"))
+    assert bench.plan("web")["convert:web"] != "fresh"
+    assert build(bench) == everything
+    assert bench.disk.stat().st_ino != first
+    bench.write({"web": bootc_vm("os", source={"kernel_args": ["quiet"]})})
+    assert bench.reasons("web").keys() == {"install:web", "convert:web"}
+    assert build(bench) == installed
+    bench.write({"web": bootc_vm("os", source={"kernel_args": ["quiet"]}, disk_size="3G")})
+    assert build(bench) == installed
+    assert build(bench) == []
+    bench.disk.unlink()
+    assert build(bench) == installed
+    assert bench.leftovers() == []
+
+
+def test_every_word_of_the_source_reaches_the_disk(bench: Bench, tmp_path: Path) -> None:
+    _, public = generate_key_pair("somebody")
+    (tmp_path / "id.pub").write_text(public)
+    bench.write(
+        {
+            "web": bootc_vm(
+                source={
+                    "kernel_args": ["console=ttyS0,115200n8", "quiet"],
+                    "root_size": "1G",
+                    "target_imgref": "r.example/team/os:7",
+                },
+                ssh={"key_source": str(tmp_path / "id.pub"), "key_injection": {"install": "enabled"}},
+            )
+        }
+    )
+    assert build(bench, "--type", "raw") == ["image", "install"]
+    disk = bench.root / "output/web/raw/disk.raw"
+    assert disk.stat().st_size == 2 * GiB
+    assert partitions(disk)[-1]["size"] * 512 == GiB
+    assert entry(disk, "options").split()[1:] == ["rw", "console=ttyS0,115200n8", "quiet"]
+    assert origin(disk) == "ostree-unverified-registry:r.example/team/os:7"
+    assert aleph(disk)["target-image"] == "r.example/team/os:7"
+    assert "f~ /root/.ssh/authorized_keys 600 root root - " in cat(disk, "/etc/tmpfiles.d/bootc-root-ssh.conf")
+    assert build(bench, "--type", "raw") == []
+
+
+@pytest.mark.parametrize("rootfs", ["xfs", "btrfs"])
+def test_other_file_systems(bench: Bench, rootfs: str) -> None:
+    bench.write({"web": bootc_vm(source={"rootfs": rootfs})})
+    build(bench, "--type", "raw")
+    assert filesystem(bench.root / "output/web/raw/disk.raw")["TYPE"] == rootfs
+
+
+@pytest.mark.parametrize(
+    ("transport", "option"), [("oci", "oci-dir"), ("oci-archive", ""), ("docker-archive", ""), ("dir", "docker-dir")]
+)
+def test_transports_that_are_files(bench: Bench, tmp_path: Path, transport: str, option: str) -> None:
+    """The image is found although the storage has lost its name."""
+    archive = tmp_path / "os"
+    bench.room.podman("save", "--quiet", "--format", option or transport, "--output", archive, STANDIN)
+    bench.room.podman("untag", STANDIN)
+    source = {"transport": transport, "target_imgref": "r.example/os:1"}
+    bench.write({"web": bootc_vm(str(archive), source=source)})
+    assert build(bench, "--type", "raw") == ["image", "install"]
+    assert origin(bench.root / "output/web/raw/disk.raw") == "ostree-unverified-registry:r.example/os:1"
+    assert build(bench, "--type", "raw") == []
+
+
+def test_transport_containers_storage(bench: Bench) -> None:
+    bench.write({"web": bootc_vm(source={"transport": "containers-storage"})})
+    build(bench)
+    bench.write({"web": bootc_vm("localhost/nobody", source={"transport": "containers-storage"})})
+    said = bench.ov("vm", "build", "web", code=1).stderr
+    assert "localhost/nobody" in said and "hint:" in said
+
+
+def test_transport_registry(bench: Bench, tmp_path: Path) -> None:
+    """Pulled once, and upgrades in the guest go to the registry."""
+    with registry(bench.room, tmp_path / "registry") as address:
+        name = f"{address}/team/os:1"
+        bench.room.podman("push", "--quiet", STANDIN, name)
+        bench.room.podman("untag", STANDIN)
+        bench.write({"web": bootc_vm(name)})
+        assert build(bench, "--type", "raw") == ["image", "install"]
+        assert origin(bench.root / "output/web/raw/disk.raw") == f"ostree-unverified-registry:{name}"
+        assert build(bench, "--type", "raw") == []
+
+
+def test_an_old_bootc(bench: Bench, tmp_path: Path) -> None:
+    derive(bench.room, tmp_path / "old", "localhost/old", "RUN echo 1.1.2 > /usr/lib/bootc-standin/version")
+    bench.write({"web": bootc_vm("localhost/old", source={"kernel_args": ["quiet"]})})
+    assert build(bench) == ["image", "install", "convert"]
+    assert "bootc 1.1.2" in (bench.root / "output/web/install.json").read_text()
+
+
+@pytest.mark.parametrize(("layout", "firmware"), [("no-bios-boot", "bios"), ("no-esp", "uefi-insecure")])
+def test_firmware_that_cannot_start_the_disk(bench: Bench, tmp_path: Path, layout: str, firmware: str) -> None:
+    """Said before anything is started, with the one that can."""
+    derive(bench.room, tmp_path / "other", "localhost/other", f"RUN echo {layout} > /usr/lib/bootc-standin/layout")
+    bench.write({"web": bootc_vm("localhost/other", firmware=firmware, backend="qemu")})
+    build(bench)
+    said = bench.ov("vm", "create", "web", code=2).stderr
+    other = "uefi-insecure" if firmware == "bios" else "bios"
+    assert f"firmware: {other}" in said
+    assert json.loads(bench.ov("vm", "list", "-a", "--json").stdout) == []
+
+
+def test_an_image_without_bootc(bench: Bench, tmp_path: Path) -> None:
+    derive(bench.room, tmp_path / "plain", "localhost/plain", "RUN rm /usr/bin/bootc")
+    bench.write({"web": bootc_vm("localhost/plain")})
+    said = bench.ov("vm", "build", "web", code=2).stderr
+    assert "vms.yml:" in said and "has no bootc" in said and "hint:" in said
+
+
+def test_what_the_installer_says(bench: Bench) -> None:
+    """In a log file; with --console as it comes."""
+    bench.write({"web": bootc_vm()})
+    assert "Deploying container image" not in bench.ov("vm", "build", "web").stderr
+    (log,) = (bench.root / "output/.ov/logs").iterdir()
+    assert "Installation complete!" in log.read_text()
+    bench.disk.unlink()
+    assert "Deploying container image" in bench.doit("build:web", "--console").stderr
+
+
+def test_two_builds_at_once(bench: Bench) -> None:
+    """Two VMs of one image, and two runs for one VM: each disk is installed once."""
+    bench.write({name: bootc_vm() for name in ("web", "db")})
+    runs = [bench.start([*OV, "vm", "build", *names]) for names in (("web", "db"), ("web",))]
+    said = "".join(process.communicate(timeout=120)[1] for process in runs)
+    assert [process.returncode for process in runs] == [0, 0], said
+    assert [said.count(f"{name}: podman, because") for name in ("web", "db")] == [1, 1]

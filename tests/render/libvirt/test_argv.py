@@ -1,0 +1,259 @@
+"""The table of the ``libvirt:`` block against QEMU's command line: no field, no value of one, is silently ignored."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ovtasks.errors import InputError, InputErrors
+from ovtasks.render.argv import argv_of
+from ovtasks.render.machine import Machine
+from ovtasks.render.qemu.command import QemuFeatures
+from ovtasks.render.qemu.families import command
+from tests.render.libvirt.walk import Case, cases, leaves, machine_of
+
+# Fields with no value that QEMU alone can be given, so that all of them are refused by name.
+REFUSED = frozenset(
+    {
+        # cgroups, which libvirt keeps
+        "cputune.shares",
+        "cputune.period",
+        "cputune.quota",
+        "cputune.global_period",
+        "cputune.global_quota",
+        "cputune.emulator_period",
+        "cputune.emulator_quota",
+        "cputune.iothread_period",
+        "cputune.iothread_quota",
+        "cputune.emulatorpin.cpuset",
+        "memtune.hard_limit",
+        "memtune.soft_limit",
+        "memtune.min_guarantee",
+        "memtune.swap_hard_limit",
+        "resource.partition",
+        "resource.fibrechannel.appid",
+        # labels
+        "seclabel.type",
+        "seclabel.model",
+        "seclabel.relabel",
+        "seclabel.label",
+        "seclabel.baselabel",
+        "seclabel.imagelabel",
+        # libvirt's XML, and its choice of a program
+        "devices.emulator",
+        "snippets",
+        "xml_passthrough",
+        # processor and clock: QEMU has no such thing, or not as a fixed word
+        "memory_backing.hugepages.nodeset",
+        "features.hap",
+        "features.ibs",
+        "cpu.cache.level",
+        "cpu.cache.mode",
+        "clock.timezone",
+        "clock.adjustment",
+        "clock.basis",
+        "clock.timers.mode",
+        "clock.timers.catchup.threshold",
+        "clock.timers.catchup.slew",
+        "clock.timers.catchup.limit",
+        "launch_security.dh_cert",
+        "launch_security.session",
+        "sysinfo.bios.release",
+        # what needs libvirt's pools, secrets, networks, certificates, or its hands on the host
+        "devices.disks.source.pool",
+        "devices.disks.source.volume",
+        "devices.disks.source.auth.username",
+        "devices.disks.source.auth.type",
+        "devices.disks.source.auth.secret",
+        "devices.disks.source.identity.user",
+        "devices.disks.source.identity.group",
+        "devices.disks.source.startup_policy",
+        "devices.disks.transient",
+        "devices.filesystems.binary.posix_lock",
+        "devices.filesystems.binary.flock",
+        "devices.filesystems.idmap.uid.start",
+        "devices.filesystems.idmap.uid.target",
+        "devices.filesystems.idmap.uid.count",
+        "devices.filesystems.idmap.gid.start",
+        "devices.filesystems.idmap.gid.target",
+        "devices.filesystems.idmap.gid.count",
+        "devices.interfaces.source.network",
+        "devices.interfaces.source.dev",
+        "devices.interfaces.source.mode",
+        "devices.interfaces.link_state",
+        "devices.interfaces.driver.queues",
+        "devices.interfaces.backend",
+        "devices.interfaces.target",
+        "devices.hostdevs.source.startup_policy",
+        "devices.hostdevs.source.adapter",
+        "devices.hostdevs.source.target",
+        "devices.hostdevs.source.unit",
+        "devices.hostdevs.source.protocol",
+        "devices.hostdevs.source.name",
+        "devices.hostdevs.source.hosts.name",
+        "devices.hostdevs.source.hosts.port",
+        "devices.hostdevs.driver.model",
+        "devices.hostdevs.driver.iommufd",
+        "devices.hostdevs.readonly",
+        "devices.hostdevs.shareable",
+        "devices.tpm.backend.encryption",
+        # displays and sounds that need a desktop, TLS or a GPU
+        "devices.graphics.tls_port",
+        "devices.graphics.default_mode",
+        "devices.graphics.p2p",
+        "devices.graphics.display",
+        "devices.graphics.xauth",
+        "devices.graphics.fullscreen",
+        "devices.graphics.listen.network",
+        "devices.graphics.rendernode",
+        "devices.audio.driver",
+        "devices.video.rendernode",
+        # the rest
+        "devices.controllers.ports",
+        "devices.controllers.vectors",
+        "devices.controllers.target.chassis",
+        "devices.controllers.target.port",
+        "devices.controllers.target.hotplug",
+        "devices.console.target.port",
+        "devices.smartcard.source.append",
+        "devices.redirdev.source.append",
+        "devices.rng.source.append",
+    }
+)
+NEEDS_KVM = frozenset(
+    {
+        "features.hyperv.mode",
+        "features.hyperv.relaxed",
+        "features.hyperv.vapic",
+        "features.hyperv.vpindex",
+        "features.hyperv.runtime",
+        "features.hyperv.synic",
+        "features.hyperv.stimer",
+        "features.hyperv.reset",
+        "features.hyperv.frequencies",
+        "features.hyperv.reenlightenment",
+        "features.hyperv.tlbflush",
+        "features.hyperv.ipi",
+        "features.hyperv.evmcs",
+        "features.hyperv.avic",
+        "features.hyperv.emsr_bitmap",
+        "features.hyperv.xmm_input",
+        "features.hyperv.spinlocks.state",
+        "features.hyperv.spinlocks.retries",
+        "features.hyperv.vendor_id.state",
+        "features.hyperv.vendor_id.value",
+        "features.kvm.hidden",
+        "features.kvm.hint_dedicated",
+        "features.kvm.poll_control",
+        "features.kvm.pv_ipi",
+        "features.kvm.dirty_ring_size",
+        "cpu.migratable",
+        "launch_security.type",
+        "launch_security.kernel_hashes",
+        "launch_security.cbitpos",
+        "launch_security.reduced_phys_bits",
+        "launch_security.policy",
+    }
+)
+
+
+class _All(frozenset[str]):
+    """Every device there may be."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+HOST = QemuFeatures("/usr/bin/qemu-system-x86_64", (9, 2), True, True, True, True, _All())
+# Fields that say what is so anyhow: QEMU has nothing else, and the table nothing else either.
+FIXED = frozenset(
+    {
+        "devices.usb.index",  # controllers are named in the order they stand in
+        "devices.vsock",  # a VM has one wherever that is possible
+        "devices.video.vram",  # the sample's card has none, and libvirt passes none on
+        "devices.hostdevs.driver.name",  # there is only vfio
+        "devices.tpm.backend.persistent_state",  # the folder that keeps it is the VM's
+        "devices.disks.driver.name",
+        "devices.hostdevs.mode",
+        "devices.redirdev.bus",
+        "devices.hub.type",
+        "devices.crypto.model",
+        "devices.crypto.type",
+    }
+)
+
+
+def suited(case: Case) -> dict[str, Any]:
+    """The spec, with what QEMU alone wants besides."""
+    spec = copy.deepcopy(case.spec)
+    devices = spec.get("devices", {})
+    for disk in devices.get("disks", ()):
+        for name in [*disk.get("iotune", {})]:
+            first = name.partition("_max")[0]
+            more = {first: 1, f"{first}_max": 2} if name.endswith("_length") else {first: 1} if "_max" in name else {}
+            disk["iotune"] = {**disk["iotune"], **more}
+    for kind in ("serial", "console", "parallel"):
+        for item in devices.get(kind, ()):
+            if "append" in item.get("source", {}):
+                item |= {"type": "file", "source": {"path": "/x", **item["source"]}}
+    if "mode" in (memory := spec.get("numatune", {}).get("memory", {})):
+        memory.setdefault("nodeset", "0")
+    if str(spec.get("launch_security", {}).get("type")).startswith("sev"):
+        spec["launch_security"] = {"cbitpos": 47, "reduced_phys_bits": 1, **spec["launch_security"]}
+    return spec
+
+
+def suited_machine(case: Case, accel: str) -> Machine:
+    """Its memory is that of its cells."""
+    spec = suited(case)
+    of = replace(machine_of(case), libvirt=spec, cid=70000, accel=accel)
+    cells = spec.get("cpu", {}).get("numa", ())
+    sizes = {"1G": 1 << 30, 2048: 2 << 20, "4 MiB": 4 << 20}
+    units = {"K": 1, "M": 1 << 10, "G": 1 << 20}
+    found = sum(sizes[cell["memory"]] * units[str(cell.get("unit", "K"))[0].upper()] for cell in cells)
+    return replace(of, ram=found) if found else of
+
+
+def outcome(case: Case, accel: str) -> tuple[str, list[str]]:
+    """All that comes of a case as text, and the messages about what is refused."""
+    try:
+        made = command(suited_machine(case, accel), HOST)
+        text = repr((argv_of(made), made.helpers, made.secrets, made.pins, made.thread_pins))
+    except InputErrors as e:
+        assert all(error.hint for error in e.errors)
+        return "", [error.message for error in e.errors]
+    except InputError as e:
+        assert e.hint
+        return "", [e.message]
+    return text, []
+
+
+def related(message: str, name: str) -> bool:
+    """Whether an error names the field, or a block or a field beside it that rules it out."""
+    named = message.split(" ", 1)[0].rstrip(":").replace("[0]", "").removeprefix("libvirt.")
+    parts = name.split(".")
+    return any(named.startswith(".".join(parts[:n])) for n in range(1, len(parts) + 1)) or named in name
+
+
+@pytest.mark.parametrize("accel", ["tcg", "kvm"])
+def test_a_value_is_in_the_command_line_or_refused_by_name(accel: str) -> None:
+    silent, never = [], set()
+    for leaf in leaves():
+        texts: set[str] = set()
+        refused, found = 0, list(cases(leaf))
+        for case in found:
+            text, errors = outcome(case, accel)
+            refused += bool(errors)
+            assert not errors or any(related(error, leaf.name) for error in errors), (leaf.name, case.value, errors)
+            texts |= {text} if text else set()
+            if text and isinstance(case.value, str) and case.value in text:
+                texts.add("its own text")
+        if refused < len(found) and len(texts) + bool(refused) < 2 and leaf.name not in FIXED:
+            silent.append(leaf.name)
+        if refused == len(found):
+            never.add(leaf.name)
+    assert silent == [], "\n".join(silent)
+    assert never == REFUSED | (NEEDS_KVM if accel == "tcg" else frozenset())
