@@ -32,7 +32,6 @@ REASONS = re.compile(
             "node 0 not found|must correspond to existing guest's NUMA cell",  # a cell without the others
             "Cannot check QEMU binary",  # the emulator does not exist
             "TLS is disabled in qemu.conf",
-            "value for 'vgamem' must be power of two",
             "Serial device with target type 'spapr-vio-serial'",
         )
     )
