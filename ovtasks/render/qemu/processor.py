@@ -84,6 +84,10 @@ def features(block: Block, to: Command) -> None:
         to.properties["smm"] = smm
     if (vmport := block.take("vmport")) is not None:
         to.properties["vmport"] = vmport
+    if (ioapic := block.take("ioapic")) is not None:
+        if not to.kvm:
+            raise block.refuse("ioapic", "it needs KVM")
+        to.properties["kernel-irqchip"] = {"qemu": "split", "kvm": "on"}[ioapic]
     for name in ("pae", "pmu"):
         if (value := block.take(name)) is not None:
             to.cpu[name] = value

@@ -31,7 +31,6 @@ REFUSED = frozenset(
         "cputune.emulatorpin.cpuset",
         "memtune.hard_limit",
         "memtune.soft_limit",
-        "memtune.min_guarantee",
         "memtune.swap_hard_limit",
         "resource.partition",
         "resource.fibrechannel.appid",
@@ -41,7 +40,6 @@ REFUSED = frozenset(
         "seclabel.relabel",
         "seclabel.label",
         "seclabel.baselabel",
-        "seclabel.imagelabel",
         # libvirt's XML, and its choice of a program
         "devices.emulator",
         "snippets",
@@ -110,7 +108,6 @@ REFUSED = frozenset(
         "devices.graphics.listen.network",
         "devices.graphics.rendernode",
         "devices.audio.driver",
-        "devices.video.rendernode",
         # the rest
         "devices.controllers.ports",
         "devices.controllers.vectors",
@@ -118,13 +115,11 @@ REFUSED = frozenset(
         "devices.controllers.target.port",
         "devices.controllers.target.hotplug",
         "devices.console.target.port",
-        "devices.smartcard.source.append",
-        "devices.redirdev.source.append",
-        "devices.rng.source.append",
     }
 )
 NEEDS_KVM = frozenset(
     {
+        "features.ioapic",
         "features.hyperv.mode",
         "features.hyperv.relaxed",
         "features.hyperv.vapic",
