@@ -1,41 +1,52 @@
-"""``python -m tests.render.libvirt.defined``, as an ordinary user: every case of the table, defined in the user's own
-libvirt session. Prints a JSON list: name, value, libvirt's refusal (or null), libvirt's version of the definition."""
+"""``python -m tests.render.libvirt.defined FOLDER``, as an ordinary user: every case of the table, and the VMs of the
+project in FOLDER, defined in the user's own libvirt session. Prints a JSON list: name, value, libvirt's refusal (or
+null), libvirt's version of the definition."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from ovtasks.backends.libvirt import session
 from ovtasks.jsonvalue import Json
 from ovtasks.render.domain import domain_xml
 from ovtasks.render.machine import Machine
 from tests.render.libvirt.hosts import EVERYTHING
+from tests.render.libvirt.samples import samples
 from tests.render.libvirt.test_table import LEAVES, versions
 from tests.render.libvirt.walk import cases, machine_of
 
 
-def main() -> None:
-    """All cases that this libvirt's schema knows."""
-    libvirt = session.load()
-    daemon = session.connection()
+def machines(folder: Path) -> Iterator[tuple[str, Json, Machine]]:
+    """All that this libvirt's schema knows."""
     here = versions()
-    found: list[tuple[str, Json, str | None, str]] = []
     for leaf in LEAVES:
         texts: set[str] = set()
         for case in cases(leaf):
             if case.since > here or case.text in texts:  # true, yes and on are one text
                 continue
             texts.add(case.text)
-            machine: Machine = machine_of(case)
-            try:
-                domain = daemon.defineXMLFlags(domain_xml(machine, EVERYTHING), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
-            except libvirt.libvirtError as e:
-                found.append((leaf.name, case.value, str(e), ""))
-                continue
-            dump = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
-            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
-            found.append((leaf.name, case.value, None, dump))
+            yield leaf.name, case.value, machine_of(case)
+    for name, machine in samples(folder):
+        yield "sample", name, machine
+
+
+def main() -> None:
+    """Define, dump, undefine."""
+    libvirt = session.load()
+    daemon = session.connection()
+    found: list[tuple[str, Json, str | None, str]] = []
+    for name, value, machine in machines(Path(sys.argv[1])):
+        try:
+            domain = daemon.defineXMLFlags(domain_xml(machine, EVERYTHING), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        except libvirt.libvirtError as e:
+            found.append((name, value, str(e), ""))
+            continue
+        dump = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+        found.append((name, value, None, dump))
     json.dump(found, sys.stdout)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from xml.etree import ElementTree as ET
 
@@ -12,6 +13,7 @@ import pytest
 
 from ovtasks.jsonvalue import Json
 from tests.backends.session import session_user
+from tests.render.libvirt.samples import ROOT
 from tests.render.libvirt.test_table import LEAVES, where
 from tests.render.libvirt.walk import Case, cases
 
@@ -61,7 +63,11 @@ SPELLED: dict[str, Callable[[str], str]] = {
 def defined() -> Iterator[dict[tuple[str, str], tuple[str | None, str]]]:
     """By name and value: libvirt's refusal, or its version of the definition."""
     with session_user() as user:
-        done = user.run(user.python, "-m", "tests.render.libvirt.defined")
+        folder = user.home / "samples"
+        folder.mkdir()
+        shutil.copy(ROOT / "vms.yml", folder)
+        user.owned(folder)
+        done = user.run(user.python, "-m", "tests.render.libvirt.defined", folder)
         assert done.returncode == 0, done.stderr
         found: list[tuple[str, Json, str | None, str]] = json.loads(done.stdout)
         yield {(name, json.dumps(value)): (refusal, dump) for name, value, refusal, dump in found}
@@ -71,6 +77,13 @@ def test_libvirt_takes_it_or_lacks_something(defined: dict[tuple[str, str], tupl
     refused = {key: refusal for key, (refusal, _) in defined.items() if refusal is not None}
     assert {key: said for key, said in refused.items() if not REASONS.search(said)} == {}
     assert len(defined) > 900 and len(refused) < len(defined) // 8
+
+
+def test_the_samples_are_taken(defined: dict[tuple[str, str], tuple[str | None, str]]) -> None:
+    found = {value: refusal for (name, value), (refusal, _) in defined.items() if name == "sample"}
+    assert '"arch"' in found and '"selkies-desktop-bootc-bootc"' in found and len(found) >= 7
+    lacking = "spice graphics are not supported"  # with QEMU's modules for it not installed
+    assert [refusal for refusal in found.values() if refusal is not None and lacking not in refusal] == []
 
 
 def test_what_was_set_comes_back(defined: dict[tuple[str, str], tuple[str | None, str]]) -> None:

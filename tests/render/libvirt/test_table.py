@@ -20,6 +20,7 @@ from ovtasks.render.libvirt.schema import schema
 from ovtasks.spec.libvirt_block import expand
 from ovtasks.spec.load import check
 from tests.render.libvirt.hosts import EVERYTHING
+from tests.render.libvirt.samples import samples
 from tests.render.libvirt.walk import Case, Leaf, cases, leaves, machine_of, spec_with, spec_without, spec_wrong
 from tests.render.machines import FOLDER, machine
 from tests.spec.helpers import CLOUD, place, write
@@ -133,6 +134,9 @@ def test_everything_is_valid_by_libvirts_own_schema(tmp_path: Path) -> None:
                 files.append(tmp_path / f"{leaf.name}-{index}.xml")
                 files[-1].write_text(domain_xml(machine_of(case), EVERYTHING), encoding="utf-8")
     assert len(files) > 1400
+    for name, of in samples():
+        files.append(tmp_path / f"sample-{name}.xml")
+        files[-1].write_text(domain_xml(of, EVERYTHING), encoding="utf-8")
     done = run(["xmllint", "--noout", "--relaxng", DOMAIN_RNG, *files], check=False, timeout=300)
     said = done.stdout + done.stderr
     assert [line for line in said.splitlines() if not line.endswith(" validates")] == []
