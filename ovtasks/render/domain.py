@@ -94,11 +94,9 @@ def _completed(machine: Machine, host: HostFeatures) -> Completed:
     check(wanted, host, machine.accel)
     check_sockets(wanted)
     done = complete(machine, wanted)
-    for index, item in enumerate(items(mapping(wanted, "devices"), "channels")):
-        if value(item, "type") == "spicevmc" and "spice" not in host.graphics:
-            path = ("libvirt", "devices", "channels", index)
-            hint = f"{package_hint('qemu-spice')}, or remove the channel"
-            raise InputError(f"{dotted(path)} of type spicevmc: QEMU here has no SPICE", hint=hint, field=path)
+    if done.spice_for is not None and "spice" not in host.graphics:
+        message = f"{dotted(done.spice_for)} goes through SPICE, which QEMU here has not"
+        raise InputError(message, hint=f"{package_hint('qemu-spice')}, or remove it", field=done.spice_for)
     return done
 
 

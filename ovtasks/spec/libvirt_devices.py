@@ -8,6 +8,7 @@ from typing import Any
 from ovtasks.spec.libvirt_tree import Faults, Tree
 
 AGENT = "org.qemu.guest_agent.0"
+VDAGENT = "com.redhat.spice.0"
 ROOT_DISK, SEED_DISK = "vda", "vdb"
 # Protocols whose images have no name, or need none.
 NAMELESS = frozenset({"nbd"})
@@ -134,7 +135,9 @@ def _channels(devices: Tree) -> Faults:
     names: set[str] = set()
     for channel in devices.items("channels"):
         kind, name = channel.text("type") or "unix", channel.text("name")
-        if name is None and kind not in {"spicevmc", "qemu-vdagent"}:
+        if name is None and kind in {"spicevmc", "qemu-vdagent"}:
+            name = VDAGENT
+        elif name is None:
             yield channel.fault("is missing", f"for example name: {AGENT}", "name")
         if name is not None and name in names:
             yield channel.fault(f": the channel {name} is there twice", "remove one of the two", "name")

@@ -129,6 +129,7 @@ ERRORS = [
     ("{devices: {serial: [{type: tcp}]}}", "source.host is missing: type tcp needs it", "host", 0),
     ("{devices: {channels: [{}]}}", "channels[0].name is missing", "org.qemu.guest_agent.0", 36),
     ("{devices: {channels: [{name: a}, {name: a}]}}", "the channel a is there twice", "remove", 54),
+    ("{devices: {channels: [{type: spicevmc}, {type: qemu-vdagent}]}}", "com.redhat.spice.0 is there twice", None, 0),
     ("{devices: {channels: [{name: a, path: /x, source: /y}]}}", "source contradicts path", "remove", 64),
     (
         "{devices: {channels: [{name: org.qemu.guest_agent.0, path: /x}]}}",

@@ -48,6 +48,22 @@ _KNOWN = (
         "a smaller ram:, or ov vm create --ram",
     ),
     (
+        r"hugetlbfs filesystem is not mounted|hugepages: |unable to map backing store",
+        "this host has no huge pages to give",
+        "sysctl vm.nr_hugepages=NUMBER reserves some; or remove libvirt.memory_backing.hugepages",
+    ),
+    (
+        r"cannot limit locked memory|[Ll]ocking memory|mlockall",
+        "so much memory may not be locked",
+        "raise the limit (memlock in limits.conf), or remove libvirt.memory_backing.locked",
+    ),
+    (
+        r"/dev/dri",
+        "this host has no graphics processor for OpenGL",
+        "remove gl and rendernode, and graphics of type egl-headless",
+    ),
+    (r"vhost-vsock", "this host has no vsock for VMs", "modprobe vhost_vsock; or remove libvirt.devices.vsock"),
+    (
         r"accel 'kvm' is not supported|/dev/kvm|KVM kernel module|Emulator .* virt type 'kvm'",
         "KVM cannot be used",
         "accel: auto, or accel: tcg; ov doctor says what is missing for KVM",

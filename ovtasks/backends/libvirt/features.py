@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 from ovtasks.backends.libvirt.errors import explain
@@ -142,7 +143,13 @@ def host_features(arch: str, machine: str, accel: str, uri: str | None = None) -
         )
     major, minor = divmod(connection(uri).getLibVersion() // 1000, 1000)
     lacks = virtiofs_problem(uri_of(uri), (major, minor))
-    return replace(found.host, passt=found.host.passt and _passt(uri), version=(major, minor), virtiofs_problem=lacks)
+    return replace(
+        found.host,
+        passt=found.host.passt and _passt(uri),
+        version=(major, minor),
+        virtiofs_problem=lacks,
+        session=urlsplit(uri_of(uri)).path == "/session",
+    )
 
 
 def virtiofs_problem(uri: str, version: tuple[int, int]) -> str | None:

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ovtasks.errors import InputError
-from ovtasks.render.libvirt.read import Read
+from ovtasks.render.libvirt.read import Path, Read
 from ovtasks.render.libvirt.tree import Copy, items, mapping, over, value
 from ovtasks.render.machine import Machine
-from ovtasks.spec.libvirt_devices import AGENT, audio_numbers
+from ovtasks.spec.libvirt_devices import AGENT, VDAGENT, audio_numbers
 
 X86 = frozenset({"x86_64", "i686"})
 LOOPBACK = "127.0.0.1"
-VDAGENT = "com.redhat.spice.0"
 SERVERS = frozenset({"spice", "vnc", "rdp"})
 BOOTABLE = ("disks", "interfaces", "hostdevs", "redirdev")
 _PREFIX = {"virtio": "vd", "sata": "sd", "scsi": "sd", "usb": "sd", "ide": "hd", "fdc": "fd"}
@@ -28,9 +27,10 @@ _BUS_OF_DEVICE = {"cdrom": "sata", "floppy": "fdc", "lun": "scsi"}
 @dataclass
 class Completed:
     """``tree`` has every value that the table's own defaults do not give. ``root_boot`` is the place of the VM's disk
-    in the order of booting, None: no device has one."""
+    in the order of booting, None: no device has one. ``spice_for`` is the field for which SPICE was added."""
 
     tree: Copy
+    spice_for: Path | None = None
     notes: list[str] = field(default_factory=list)
     root_boot: int | None = None
 
@@ -182,17 +182,17 @@ def _numbered(wanted: Sequence[Read], first: int) -> list[Read]:
 
 def _spice(devices: Copy, done: Completed) -> None:
     """What goes through SPICE needs a SPICE server."""
-    users = [
-        *(item for kind in ("channels", "smartcard") for item in items(devices, kind)),
-        *(over(item, type="spicevmc") for item in items(devices, "redirdev")),
-        *items(devices, "audio"),
-    ]
     graphics = items(devices, "graphics")
-    kinds = {value(item, "type") for item in users}
-    if kinds & {"spicevmc", "spiceport", "spice"} and not any(value(item, "type") == "spice" for item in graphics):
-        devices["graphics"] = [*graphics, {"type": "spice"}]
-        names = " and ".join(sorted({name for name in kinds & {"spicevmc", "spiceport", "spice"} if name}))
-        done.notes.append(f"{names}: SPICE graphics added, on 127.0.0.1")
+    if any(value(item, "type") == "spice" for item in graphics):
+        return
+    for kind in ("channels", "smartcard", "redirdev", "audio"):
+        for index, item in enumerate(items(devices, kind)):
+            through = value(item, "type") or ("spicevmc" if kind == "redirdev" else "")
+            if through in {"spicevmc", "spiceport", "spice"}:
+                devices["graphics"] = [*graphics, {"type": "spice"}]
+                done.spice_for = ("libvirt", "devices", kind, index)
+                done.notes.append(f"{kind}[{index}] is {through}: SPICE graphics added, on 127.0.0.1")
+                return
 
 
 def _channels(wanted: Sequence[Read]) -> list[Read]:

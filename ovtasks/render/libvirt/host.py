@@ -24,7 +24,7 @@ class HostFeatures:
 
     ``emulator`` is QEMU's path (None: libvirt's choice). ``tpm``: an emulated TPM can be had; ``passt``: libvirt knows
     it and it works here. ``vendor`` is the host processor's. ``version`` is libvirt's. ``virtiofs_problem`` is why
-    virtiofs cannot be had, in words.
+    virtiofs cannot be had, in words. ``session``: the daemon is a user's own, which has no cgroups.
     """
 
     emulator: str | None = None
@@ -47,11 +47,14 @@ class HostFeatures:
     crypto: Known = None
     sev: bool | None = None
     virtiofs_problem: str | None = None
+    session: bool = False
 
 
 def check(wanted: Read, host: HostFeatures, accel: str) -> None:
     """:raises InputError: the spec asks for what this host lacks; the field and what helps are named."""
     errors = [*_versions(wanted, LIBVIRT, ("libvirt",), host.version), *_cpu(wanted, host, accel)]
+    if host.session:
+        errors += _cgroups(wanted)
     devices = mapping(wanted, "devices")
     for rule in (_displays, _tpm, _others):
         errors += rule(devices, host)
@@ -105,6 +108,15 @@ def _cpu(wanted: Read, host: HostFeatures, accel: str) -> Iterator[InputError]:
         if name in names.values() and name != own and policy not in {"disable", "forbid"}:
             path: Path = ("libvirt", "cpu", "features", index, "name")
             yield _error(path, f"{name}: this host's processor is {host.vendor}'s", f"name: {own}")
+
+
+def _cgroups(wanted: Read) -> Iterator[InputError]:
+    """Limits are cgroups', which the daemon of the system has; pinning needs none."""
+    for block in ("cputune", "memtune"):
+        for name in mapping(wanted, block):
+            if not name.endswith("pin"):
+                hint = "remove it, or OV_LIBVIRT_URI=qemu:///system"
+                yield _error(("libvirt", block, name), "is a limit that a user's own libvirt session has not", hint)
 
 
 def _displays(devices: Read, host: HostFeatures) -> Iterator[InputError]:

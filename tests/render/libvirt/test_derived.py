@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from ovtasks.errors import InputError
+from ovtasks.errors import InputError, InputErrors
 from ovtasks.jsonvalue import Json
 from ovtasks.render.domain import QEMU_NAMESPACE, domain_xml, notes
 from ovtasks.render.libvirt.host import HostFeatures
@@ -54,14 +54,20 @@ def test_virtiofs_shares_the_memory() -> None:
 
 
 def test_what_goes_through_spice_gets_a_server() -> None:
-    for of in (
-        with_devices(channels=[{"type": "spicevmc"}]),
-        with_devices(redirdev=[{}]),
-        with_devices(smartcard=[{"mode": "passthrough", "type": "spicevmc"}]),
+    for of, what in (
+        (with_devices(channels=[{"type": "spicevmc"}]), "channels[0] is spicevmc"),
+        (
+            with_devices(redirdev=[{"type": "tcp", "source": {"host": "h", "service": "1"}}, {}]),
+            "redirdev[1] is spicevmc",
+        ),
+        (with_devices(smartcard=[{"mode": "passthrough", "type": "spicevmc"}]), "smartcard[0] is spicevmc"),
+        (with_devices(audio=[{"type": "spice"}]), "audio[0] is spice"),
     ):
         (server,) = tree(of).findall("devices/graphics")
         assert server.get("type") == "spice" and server[0].get("address") == "127.0.0.1"
-        assert notes(of) == ("spicevmc: SPICE graphics added, on 127.0.0.1",)
+        assert notes(of) == (f"{what}: SPICE graphics added, on 127.0.0.1",)
+        with pytest.raises(InputError, match="goes through SPICE, which QEMU here has not"):
+            tree(of, replace(EVERYTHING, graphics=frozenset({"vnc"})))
     there = with_devices(channels=[{"type": "spicevmc"}], graphics=[{"type": "spice", "port": 5930}])
     assert len(tree(there).findall("devices/graphics")) == 1 and notes(there) == ()
 
@@ -324,6 +330,20 @@ def test_what_the_machine_lacks(libvirt: dict[str, Json], message: str, field: t
     with pytest.raises(InputError, match=message) as caught:
         tree(machine(libvirt=libvirt, accel="kvm"), replace(NOTHING, rng_models=None, rng_backends=None))
     assert caught.value.field == ("libvirt", *field)
+
+
+def test_a_session_has_no_cgroups() -> None:
+    tuned: dict[str, Json] = {
+        "cputune": {"shares": 512, "emulatorpin": {"cpuset": 0}},
+        "memtune": {"hard_limit": "1G"},
+    }
+    assert tree(machine(libvirt=tuned))
+    with pytest.raises(InputErrors, match="session has not") as caught:
+        tree(machine(libvirt=tuned), replace(EVERYTHING, session=True))
+    assert [one.field for one in caught.value.errors] == [
+        ("libvirt", "cputune", "shares"),
+        ("libvirt", "memtune", "hard_limit"),
+    ]
 
 
 def test_nested_virtualisation_may_be_turned_off_by_any_name() -> None:
