@@ -31,7 +31,6 @@ REFUSED = frozenset(
         "cputune.emulatorpin.cpuset",
         "memtune.hard_limit",
         "memtune.soft_limit",
-        "memtune.min_guarantee",
         "memtune.swap_hard_limit",
         "resource.partition",
         "resource.fibrechannel.appid",
@@ -110,7 +109,6 @@ REFUSED = frozenset(
         "devices.graphics.listen.network",
         "devices.graphics.rendernode",
         "devices.audio.driver",
-        "devices.video.rendernode",
         # the rest
         "devices.controllers.ports",
         "devices.controllers.vectors",
