@@ -280,8 +280,8 @@ def a_command(folder: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signal", ["INT", "TERM", "KILL"])
-def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman, signal: str) -> None:
+@pytest.mark.parametrize(("signal", "by"), [("INT", ""), ("TERM", ""), ("KILL", "next run"), ("KILL", "gc")])
+def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman, signal: str, by: str) -> None:
     import signal as signals
 
     first = image_id(built)
@@ -297,6 +297,9 @@ def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman,
         process.send_signal(getattr(signals, f"SIG{signal}"))
         process.communicate(timeout=60)
     if signal != "KILL":
+        assert sleeping(seconds) == [] and podman("ps", "--all", "--external", "--quiet") == ""
+    elif by == "gc":
+        assert "rest of a killed pull or build of an image" in built.ov("gc").stdout
         assert sleeping(seconds) == [] and podman("ps", "--all", "--external", "--quiet") == ""
     write(built, "files/Containerfile", "FROM scratch\nCOPY a /\n")
     write(built, "files/a", "3")
