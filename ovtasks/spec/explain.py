@@ -54,6 +54,7 @@ _MOVED = {
     "lifecycle": "it is a property of the deployment (deploy.yml)",
     "min_guarantee": "QEMU cannot guarantee memory; see memory_backing.locked",
     "accel2d": "QEMU has no 2D acceleration",
+    "imagelabel": "libvirt chooses it; baselabel is what it starts from",
     "processor": "libvirt gives guests no SMBIOS tables of processors",
     "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
 }

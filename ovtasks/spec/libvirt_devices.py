@@ -58,6 +58,10 @@ def _disk_source(disk: Tree) -> Faults:
     if protocol in {"rbd", "gluster"} and "/" not in (source.text("name") or "/"):
         words = "POOL/IMAGE" if protocol == "rbd" else "VOLUME/IMAGE"
         yield source.fault(f"must be {words}", f"name: {words}", "name")
+    secret = source.block("auth").text("type")
+    if secret is not None and secret != {"rbd": "ceph"}.get(protocol, protocol):
+        hint = f"type: {'ceph' if protocol == 'rbd' else 'iscsi'}"
+        yield source.fault(f"is {secret}, which is not {protocol}'s", hint, "auth", "type")
     if protocol == "nfs" and not source.has("identity"):
         yield source.fault("is missing: nfs needs it", "identity: {user: …, group: …}", "identity")
     for host in hosts:
@@ -99,7 +103,7 @@ def character_rules(tree: Tree) -> Faults:
     for kind in ("serial", "console", "parallel", "smartcard", "redirdev"):
         for item in devices.items(kind):
             yield from _host_end(item)
-    for kind in ("serial", "console", "parallel"):
+    for kind in ("serial", "parallel"):
         taken = {} if kind == "parallel" else {0: "the VM's own console"}
         for item in devices.items(kind):
             number = item.block("target").number("port")
@@ -108,6 +112,12 @@ def character_rules(tree: Tree) -> Faults:
                 yield item.fault(f": {number} is taken by {taken[number]}", hint, "target", "port")
             elif number is not None:
                 taken[number] = f"{kind}[{item.path[-1]}]"
+    for index, item in enumerate(devices.items("console")):
+        number = item.block("target").number("port")
+        if number is not None and number != index + 1:
+            yield item.fault(
+                f"is {number}, but consoles are counted: it is {index + 1}", "leave it out", "target", "port"
+            )
     yield from _channels(devices)
 
 
@@ -260,6 +270,8 @@ def host_rules(tree: Tree) -> Faults:
             yield item.fault(f"needs {words}: type {kind}", "source: {…}", "source")
         if item.switch("display") and not tree.block("devices").items("graphics"):
             yield item.fault("is on, but there are no graphics", "add graphics, or remove it", "display")
+        if (source.text("device") or "1").lower().removeprefix("0x").strip("0") == "":
+            yield source.fault("is 0: devices are counted from 1", "see lsusb", "device")
         if kind == "usb" and source.has("bus") and not source.has("device"):
             yield source.fault("is missing: bus needs it", "device: …", "device")
 

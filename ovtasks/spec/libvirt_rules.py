@@ -5,6 +5,7 @@ They trust nothing: a value of a wrong type is left to the schema, whose complai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from ovtasks.spec.libvirt_tree import Faults, Tree
 __all__ = ["Fault", "block_rules", "cpu_count_rules"]
 
 ROOT = ("libvirt",)
+# What QEMU's timers can do about ticks that were missed.
+TICKS = {"rtc": ("delay", "catchup"), "hpet": ("delay",)}
 
 
 def block_rules(libvirt: Mapping[str, Any]) -> Iterator[Fault]:
@@ -33,6 +36,11 @@ def cpu_count_rules(libvirt: Mapping[str, Any], cpus: int) -> Iterator[Fault]:
     if topology.value and product != cpus:
         words = " × ".join(f"{count} {name}" for name, count in parts.items() if name in topology.value)
         yield topology.fault(f"is {words}, but the VM has cpus: {cpus}", f"cpus: {product}, or change the topology")
+    for cell in tree.block("cpu").items("numa"):
+        numbers = [int(word) for word in re.findall(r"[0-9]+", cell.text("cpus") or "")]
+        if any(number >= cpus for number in numbers):
+            problem = f"has {max(numbers)}, but the VM has the processors 0 to {cpus - 1}"
+            yield cell.fault(problem, "processors that there are", "cpus")
     for pin in tree.block("cputune").items("vcpupin"):
         vcpu = pin.number("vcpu")
         if vcpu is not None and vcpu >= cpus:
@@ -49,7 +57,12 @@ def cpu_rules(tree: Tree) -> Faults:
     cache = cpu.block("cache")
     if cache.has("level") and cache.text("mode") not in {None, "emulate"}:
         yield cache.fault("goes with mode: emulate", "mode: emulate, or remove level", "level")
-    for cell in cpu.items("numa"):
+    cells = cpu.items("numa")
+    for cell in cells:
+        number = cell.number("id")
+        if number is not None and number >= len(cells):
+            hint = "leave it out: cells are counted from 0"
+            yield cell.fault(f"is {number}, but the last cell is {len(cells) - 1}", hint, "id")
         if cell.has("unit") and not text(cell.get("memory")).isdigit():
             yield cell.fault("has no effect: memory has a unit", "remove it", "unit")
     if tree.block("numatune").items("memnodes") and not cpu.items("numa"):
@@ -72,9 +85,9 @@ def clock_rules(tree: Tree) -> Faults:
             yield clock.fault(f"is missing: offset {offset} needs it", f"{needed}: {example}", needed)
     yield from twice(clock.items("timers"), "name", "timer")
     for timer in clock.items("timers"):
-        policy = timer.text("tickpolicy")
-        if timer.text("name") == "rtc" and policy not in {None, "delay", "catchup"}:
-            yield timer.fault(f"is {policy}, which QEMU's rtc has not", "delay or catchup", "tickpolicy")
+        name, policy = timer.text("name"), timer.text("tickpolicy")
+        if policy is not None and policy not in TICKS.get(name or "", (policy,)):
+            yield timer.fault(f"is {policy}, which {name} has not", " or ".join(TICKS[str(name)]), "tickpolicy")
 
 
 def tuning_rules(tree: Tree) -> Faults:

@@ -14,22 +14,20 @@ def source(*types: str) -> Block:
     def of(*wanted: str) -> Only:
         return {"type": tuple(name for name in wanted if name in types)}
 
-    return Block(
-        "source",
-        "The host's end.",
-        {
-            "path": Field(PATH, "@path", "A file, device or socket.", only=of("file", "dev", "pipe", "unix")),
-            "mode": Field(
-                one_of("bind", "connect"), "@mode", "bind: QEMU listens; connect: it calls.", only=of("unix", "tcp")
-            ),
-            "host": Field(HOST_NAME, "@host", "The address.", only=of("tcp", "udp")),
-            "service": Field(SERVICE, "@service", "The port.", only=of("tcp", "udp")),
-            "append": Field(
-                one_of("on", "off"), "@append", "Whether the file is kept at a start.", only=of("file", "pty", "unix")
-            ),
-            "tls": Field(YES_NO, "@tls", "Encrypted.", only=of("tcp")),
-        },
-    )
+    fields: dict[str, Field] = {
+        "path": Field(PATH, "@path", "A file, device or socket.", only=of("file", "dev", "unix")),
+        "mode": Field(
+            one_of("bind", "connect"),
+            "@mode",
+            "bind: QEMU listens; connect, libvirt's own choice: it calls.",
+            only=of("unix", "tcp"),
+        ),
+        "host": Field(HOST_NAME, "@host", "The address.", only=of("tcp", "udp")),
+        "service": Field(SERVICE, "@service", "The port.", only=of("tcp", "udp")),
+        "append": Field(one_of("on", "off"), "@append", "Whether the file is kept at a start.", only=of("file")),
+        "tls": Field(YES_NO, "@tls", "Encrypted.", only=of("tcp")),
+    }
+    return Block("source", "The host's end.", {name: one for name, one in fields.items() if one.only["type"]})
 
 
 PROTOCOL = Field(one_of("raw", "telnet", "telnets", "tls"), "protocol@type", "What is spoken.", only={"type": ("tcp",)})

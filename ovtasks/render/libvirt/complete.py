@@ -222,7 +222,7 @@ def _graphics(wanted: Read) -> Copy:
     done["listen"] = list(listeners)
     if value(listeners[0], "type") in {"socket", "none"}:
         return {key: item for key, item in done.items() if key not in {"port", "autoport", "tls_port"}}
-    return over(done, autoport="no" if value(done, "port") else "yes")
+    return over(done, autoport="no" if value(done, "port") or value(done, "tls_port") else "yes")
 
 
 def _listener(wanted: Read) -> Copy:

@@ -104,6 +104,7 @@ GRAPHICS = Items(
     )
 )
 
+FRAMEBUFFER = one_of(*(str(1 << exponent) for exponent in range(10, 20)))  # QEMU wants a power of two, whole MiB
 QXL: Only = {"model": ("qxl",)}
 VIDEO = Items(
     Block(
@@ -119,7 +120,7 @@ VIDEO = Items(
             "ram": Field(POSITIVE, "model@ram", "Its primary memory in KiB.", only=QXL),
             "vram": Field(POSITIVE, "model@vram", "Its memory in KiB."),
             "vram64": Field(number(1024), "model@vram64", "Its secondary memory in KiB.", only=QXL),
-            "vgamem": Field(number(1024), "model@vgamem", "Its VGA framebuffer in KiB.", only=QXL),
+            "vgamem": Field(FRAMEBUFFER, "model@vgamem", "Its VGA framebuffer in KiB.", only=QXL),
             "heads": Field(POSITIVE, "model@heads", "Screens."),
             "primary": Field(YES_NO, "model@primary", "The one that the firmware uses; default: the first."),
             "accel3d": Field(YES_NO, "model/acceleration@accel3d", "3D acceleration."),
@@ -165,7 +166,7 @@ SOUND = Items(
         "Sound cards.",
         {
             "model": Field(
-                one_of("ac97", "ich6", "ich7", "ich9", "usb", "virtio", "es1370", "sb16"),
+                one_of("ac97", "ich6", "ich7", "ich9", "usb", "virtio", "es1370"),
                 "@model",
                 "The card.",
                 required=True,

@@ -217,7 +217,7 @@ CPU = Block(
 OFFSETS = ("utc", "localtime", "timezone", "variable", "absolute")
 TIMERS = ("rtc", "pit", "hpet", "tsc", "kvmclock", "hypervclock", "armvtimer")
 _TRACKING = {"name": ("rtc",)}
-_TICKING = {"name": ("rtc", "pit", "hpet", "tsc", "armvtimer")}
+_TICKING = {"name": ("pit", "rtc", "hpet")}
 _TSC = {"name": ("tsc",)}
 
 
@@ -251,12 +251,12 @@ CLOCK = Block(
                     "present": Field(YES_NO, "@present", "Whether the guest has it."),
                     "track": Field(one_of("guest", "wall", "realtime"), "@track", "What it follows.", only=_TRACKING),
                     "tickpolicy": Field(
-                        one_of("delay", "catchup", "merge", "discard"),
+                        one_of("delay", "catchup", "discard"),
                         "@tickpolicy",
-                        "What becomes of ticks that were missed.",
+                        "What becomes of ticks that were missed: pit has all, rtc no discard, hpet delay only.",
                         only=_TICKING,
                     ),
-                    "frequency": Field(NUMBER, "@frequency", "In Hz.", only=_TSC),
+                    "frequency": Field(POSITIVE, "@frequency", "In Hz.", only=_TSC),
                     "mode": Field(
                         one_of("auto", "native", "emulate", "paravirt", "smpsafe"),
                         "@mode",
@@ -267,9 +267,9 @@ CLOCK = Block(
                         "catchup",
                         "How fast missed ticks are delivered.",
                         {
-                            "threshold": Field(NUMBER, "@threshold", "Ticks missed before it begins."),
-                            "slew": Field(NUMBER, "@slew", "Rate of the ticks."),
-                            "limit": Field(NUMBER, "@limit", "The most ticks to catch up."),
+                            "threshold": Field(POSITIVE, "@threshold", "Ticks missed before it begins."),
+                            "slew": Field(POSITIVE, "@slew", "Rate of the ticks."),
+                            "limit": Field(POSITIVE, "@limit", "The most ticks to catch up."),
                         },
                         only={"tickpolicy": ("catchup",)},
                         needs=("tickpolicy",),

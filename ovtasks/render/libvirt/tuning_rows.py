@@ -148,7 +148,6 @@ SECLABEL = Block(
         "relabel": Field(YES_NO, "@relabel", "Whether files get the label: dynamic always, none never."),
         "label": Field(TEXT, "label", "The label.", only=_LABELLED),
         "baselabel": Field(TEXT, "baselabel", "What the label is derived from.", only={"type": ("dynamic",)}),
-        "imagelabel": Field(TEXT, "imagelabel", "The files' label.", only={"type": ("dynamic", "static")}),
     },
 )
 

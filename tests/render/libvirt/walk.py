@@ -59,6 +59,8 @@ def machine_of(case: Case) -> Machine:
     topology = case.spec.get("cpu", {}).get("topology", {})
     parts = [int(topology.get(name, 1)) for name in ("sockets", "dies", "cores", "threads")]
     cpus = math.prod(parts) if topology else 4096 if "vcpupin" in case.leaf.steps else 2
+    for cell in case.spec.get("cpu", {}).get("numa", ()):
+        cpus = 4 if "cpus" in cell else cpus
     kvm = str(case.spec.get("cpu", {}).get("mode")).startswith("host-")
     return machine(libvirt=case.spec, accel="kvm" if kvm else "tcg", cpus=cpus)
 
@@ -220,6 +222,8 @@ def _disk(item: dict[str, Any]) -> None:
     protocol = source.get("protocol")
     if protocol not in {None, "nbd"}:
         _fill(source, {"name": "p/i"})
+    if source.get("auth", {}).get("type") == "iscsi":
+        source["protocol"] = "iscsi"
     if protocol == "nfs":
         _fill(source, {"identity": {"user": "u", "group": "g"}})
     for host in source.get("hosts", ()):
@@ -249,6 +253,10 @@ def _host_device(item: dict[str, Any]) -> None:
 
 
 def _devices(devices: dict[str, Any]) -> None:
+    for item in devices.get("console", ()):
+        if str(item.get("target", {}).get("port")) == "2":
+            devices["console"] = [{}, item]
+            break
     for item in devices.get("controllers", ()):
         if item["type"] == "pci":
             _fill(item, {"model": "pcie-root-port"})
@@ -310,8 +318,13 @@ def _machine(spec: dict[str, Any], leaf: Leaf) -> None:
     offsets: dict[str, dict[str, Any]] = {"timezone": {"timezone": "Europe/Vienna"}, "absolute": {"start": 1}}
     _fill(spec.get("clock", {}), offsets.get(spec.get("clock", {}).get("offset", ""), {}))
     for timer in spec.get("clock", {}).get("timers", ()):
-        if timer.get("tickpolicy") in {"merge", "discard"}:
+        if timer.get("tickpolicy") == "discard":
             timer["name"] = "pit"
+    cells = spec.get("cpu", {}).get("numa", [])
+    for cell in cells:
+        if int(cell.get("id", 0)) == 1:
+            cells.insert(0, {"memory": 2048, "id": 0})
+            break
     if "unit" in leaf.steps and "numa" in leaf.steps:
         spec["cpu"]["numa"][0]["memory"] = 2048
     if {"iothread", "iothreadpin"} & {*leaf.steps}:
