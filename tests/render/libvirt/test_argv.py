@@ -40,7 +40,6 @@ REFUSED = frozenset(
         "seclabel.relabel",
         "seclabel.label",
         "seclabel.baselabel",
-        "seclabel.imagelabel",
         # libvirt's XML, and its choice of a program
         "devices.emulator",
         "snippets",
@@ -116,9 +115,6 @@ REFUSED = frozenset(
         "devices.controllers.target.port",
         "devices.controllers.target.hotplug",
         "devices.console.target.port",
-        "devices.smartcard.source.append",
-        "devices.redirdev.source.append",
-        "devices.rng.source.append",
     }
 )
 NEEDS_KVM = frozenset(
