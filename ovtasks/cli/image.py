@@ -128,6 +128,10 @@ def _run(args: argparse.Namespace, project: Project, chosen: Mapping[str, ImageS
     options = [f"--{name}" for name in ("refresh", "locked", "console") if getattr(args, name)]
     goals = [word for goal in chosen for word in (goal, *options)]
     graph = Graph(project)
+    for goal in chosen:
+        name = goal.removeprefix(IMAGE)
+        graph.overrides.set(goal if name in project.images else name, vars(args))
+        graph.find(goal)  # what is wrong with it is said before anything runs
     code = run_goals(graph, goals, quiet=args.quiet)
     if code == EXIT_DONE:
         for goal in chosen:

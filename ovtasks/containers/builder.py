@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ovtasks.containers.context import Context
-from ovtasks.containers.engine import Engine, Mode
-from ovtasks.containers.storage import Storage
+from ovtasks.containers.engine import Engine, Mode, own
+from ovtasks.containers.storage import Storage, storage
 from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
-from ovtasks.host.progress import Progress
+from ovtasks.host.progress import Progress, SilentProgress
 from ovtasks.host.run import TAIL_LINES, CommandError, run
 from ovtasks.jsonvalue import digest
 from ovtasks.spec.model import ImageSpec
@@ -31,6 +31,7 @@ LABEL = "ovtasks.image"
 LABELS = ("containers.bootc", "ostree.bootable")
 """By these a bootc image says what it is: bootc's documentation, "bootc compatible images"."""
 SECONDS = 120.0
+_STEP = re.compile(r"(?:\[(\d+)/(\d+)\] )?STEP (\d+)/(\d+):")
 _PODMANS = re.compile(r"^(?:Error|error|time=)")
 
 
@@ -110,7 +111,7 @@ class Workshop:
         :raises OvError: it cannot be had.
         """
         try:
-            self._work(["pull", *_tls(tls_verify), reference], watch=self._show_bytes)
+            self._work(["pull", *_tls(tls_verify), reference], self._show_bytes)
         except CommandError as e:
             raise explain(e, f"{reference} cannot be pulled") from e
 
@@ -131,8 +132,18 @@ class Workshop:
             ignore_file = self.folder / "ignore"
             words += ["--ignorefile", str(ignore_file)]
         tail: deque[str] = deque(maxlen=TAIL_LINES)
+        done = 0
+
+        def hear(line: str) -> None:
+            nonlocal done
+            tail.append(line)
+            done = max(done, percent(line) or 0)
+
+        def show() -> None:
+            self.progress.update(done, 100, "%")
+
         try:
-            self._work([*words, str(context.folder)], hear=tail.append, ignore_text=text)
+            self._work([*words, str(context.folder)], show, hear=hear, ignore_text=text)
         except CommandError as e:
             raise self._failure(e, image, tail) from e
         return id_file.read_text(encoding="ascii").strip().removeprefix("sha256:")
@@ -149,9 +160,9 @@ class Workshop:
     def _work(
         self,
         words: list[str],
+        watch: Callable[[], None],
         *,
         hear: Callable[[str], object] | None = None,
-        watch: Callable[[], None] | None = None,
         ignore_text: str | None = None,
     ) -> None:
         """Run podman in a fresh folder, which is gone afterwards whatever happens, and so is all that it started."""
@@ -175,15 +186,12 @@ class Workshop:
                     self.engine.argv(*words),
                     env={"TMPDIR": str(self.scratch)},
                     on_line=on_line,
-                    watch=watch or self._live,
+                    watch=watch,
                     end=self._end_commands,
                 )
             except BaseException:
                 self.clear()
                 raise
-
-    def _live(self) -> None:
-        self.progress.update(0, None)
 
     def _show_bytes(self) -> None:
         """podman does not say how far it is unless it has a terminal; what has come lies in its temporary files."""
@@ -248,3 +256,21 @@ class Workshop:
 def _tls(verify: bool) -> list[str]:
     """Only what is asked for: to say ``true`` would overrule what registries.conf permits."""
     return [] if verify else ["--tls-verify=false"]
+
+
+def percent(line: str) -> int | None:
+    """How far a build is, from a line such as ``STEP 2/5: RUN x`` or ``[1/2] STEP 2/5: RUN x``; None: another line."""
+    found = _STEP.match(line)
+    if found is None:
+        return None
+    stage, stages, step, steps = (int(number or 1) for number in found.groups())
+    return 100 * ((stage - 1) * steps + step - 1) // (stages * steps)
+
+
+def clear(folder: Path, state: Path) -> None:
+    """End and remove what a killed pull or build left in ``folder``; ``state`` is where the storage is remembered.
+
+    :raises OvError: as :meth:`Workshop.clear`.
+    """
+    engine = own()
+    Workshop(engine, storage(engine, state), folder, folder / "log", SilentProgress()).clear()

@@ -18,7 +18,7 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
     ),
     (r"setrlimit|cgroups? in hybrid mode|hybrid cgroup", "podman's runtime cannot run containers on this kernel", RUNC),
     (
-        r"server gave HTTP response to HTTPS client",
+        r"server gave HTTP response to HTTPS client|first record does not look like a TLS handshake",
         "the registry speaks plain HTTP",
         'in registries.conf: [[registry]] location = "…" insecure = true; or tls_verify: false for the image',
     ),
@@ -26,6 +26,11 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
         r"403 \(?Forbidden|\b403\b.*[Ff]orbidden",
         "the registry refuses the image",
         "podman login; an image built here as another user is not in this storage: its storage is the user's own",
+    ),
+    (
+        r"x509: |certificate (?:is not trusted|has expired|signed by unknown authority)",
+        "the registry's certificate is not trusted",
+        "put the certificate of its authority into /etc/containers/certs.d/REGISTRY/ca.crt",
     ),
     (r"unauthorized|authentication required", "the registry wants to know who you are", "podman login REGISTRY"),
     (r"manifest unknown|name unknown|repository name not known", "the registry has no such image", "check the name"),

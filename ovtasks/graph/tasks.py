@@ -265,6 +265,8 @@ def clean_steps(steps: Iterable[Step], outstream: Any, name: str, dryrun: bool) 
 def _override(graph: Graph, vm: str | None, options: dict[str, object]) -> None:
     try:
         graph.overrides.set(vm, options)
+        if vm is not None:
+            graph.chain(vm)  # now: doit asks for it where an error would be a traceback
     except OvError as e:
         raise InvalidCommand(str(e)) from None
 

@@ -10,6 +10,7 @@ from ovtasks.instance import ports
 from ovtasks.instance.assemble import assemble, wanted_ports
 from ovtasks.instance.backend import backend
 from ovtasks.instance.choice import choose
+from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.create import key_choice, written_mac
 from ovtasks.instance.find import look
 from ovtasks.instance.pending import satisfied
@@ -24,7 +25,7 @@ from ovtasks.spec.model import VmSpec
 @dataclass(frozen=True)
 class Preview:
     """``record`` is that of a VM that is not created yet, too; ``text`` its definition by ``backend``. ``notes`` say
-    what stands in it otherwise than it will."""
+    what stands in it otherwise than it will, and what was added because something else needs it."""
 
     record: Record
     machine: Machine
@@ -39,6 +40,7 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
     :raises OvError: the backend cannot be asked, or the spec asks for what it or this host lacks.
     """
     record = look(vm.name, instance)
+    running = record is not None and status(record).active
     mac = written_mac(vm, instance)
     notes: list[str] = []
     if record is None:
@@ -53,8 +55,10 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
         if mac:
             record = replace(record, mac=mac)
         forwards = record.forwards
-        if not satisfied(wants := wanted_ports(vm, instance), forwards) and not status(record).active:
+        if not running and not satisfied(wants := wanted_ports(vm, instance), forwards):
             forwards = ports.preview(record.domain, wants, project=record.project)
+    if not running:
+        record = replace(record, cid=choose_cid(record, vm.libvirt))
     if kind is not None and kind != record.backend:
         notes.append(f"{record.words} runs by {record.backend}; this is what {kind} would run")
         record = replace(record, backend=kind, uri=backend(kind).place())
@@ -65,6 +69,7 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
     with located(vm):
         machine = assemble(vm, record, driver, forwards, keys.keys)
         text = driver.render(machine, record.uri)
+        notes += driver.notes(machine)
     return Preview(record, machine, record.backend, text, tuple(notes))
 
 

@@ -11,5 +11,5 @@ from tests.bootc.storage import standin_room
 
 if __name__ == "__main__":
     words = sys.argv[1:] or [os.environ.get("SHELL", "/bin/sh")]
-    with standin_room(cloud_init="OV_CLOUD_INIT" in os.environ) as room:
+    with standin_room() as room:
         sys.exit(subprocess.call(room.argv(*words, cwd=Path.cwd())))

@@ -14,7 +14,6 @@ PACKAGES = (
     *("btrfs-progs", "dosfstools", "e2fsprogs", "fdisk", "grub-efi-amd64-bin", "grub-pc-bin", "grub2-common", "mtools"),
     *("util-linux", "util-linux-extra", "xfsprogs"),
 )
-CLOUD_INIT = ("cloud-init", "ca-certificates", "netplan.io")
 USER = "core"  # somebody to log in as who is not root
 # Under emulation every service counts: e2scrub_reap alone takes 40 s.
 MASKED = (
@@ -54,7 +53,7 @@ rm -rf "$1"/boot/* "$1"/etc/ssh/ssh_host_* "$1/var/lib/dbus/machine-id" "$1"/var
 """
 
 
-def make_root(archive: Path, *, cloud_init: bool = False) -> None:
+def make_root(archive: Path) -> None:
     """Make the root tree as a tar file: about a minute."""
     overlay = archive.with_name(f"{archive.name}.overlay")
     for name, text in FILES.items():
@@ -63,12 +62,11 @@ def make_root(archive: Path, *, cloud_init: bool = False) -> None:
         path.write_text(text, encoding="utf-8")
     finish = archive.with_name(f"{archive.name}.finish")
     finish.write_text(FINISH, encoding="utf-8")
-    run(arguments(archive, overlay, finish, cloud_init=cloud_init), timeout=1800.0)
+    run(arguments(archive, overlay, finish), timeout=1800.0)
 
 
-def arguments(archive: Path, overlay: Path, finish: Path, *, cloud_init: bool) -> list[str]:
+def arguments(archive: Path, overlay: Path, finish: Path) -> list[str]:
     """mmdebstrap(1)'s command line; the hooks get the tree as ``$1``."""
-    packages = (*PACKAGES, *CLOUD_INIT) if cloud_init else PACKAGES
     return [
         "mmdebstrap",
         "--mode=root",
@@ -79,7 +77,7 @@ def arguments(archive: Path, overlay: Path, finish: Path, *, cloud_init: bool) -
         '--aptopt=Acquire::Retries "3"',
         "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
-        f"--include={','.join(packages)}",
+        f"--include={','.join(PACKAGES)}",
         f'--setup-hook=cp -R {overlay}/. "$1"',
         f'--customize-hook=sh {finish} "$1"',
         SUITE,

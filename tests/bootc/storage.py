@@ -26,12 +26,12 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ovta
 
 
 @contextlib.contextmanager
-def standin_room(*, cloud_init: bool = False) -> Iterator[Room]:
+def standin_room() -> Iterator[Room]:
     """A room with the images ``localhost/root`` and ``localhost/standin``; gone at the end."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with _locked(CACHE / "lock"):
         _sweep()
-        source = _standin(cloud_init)
+        source = _standin()
         folder = Path(tempfile.mkdtemp(prefix="room-", dir=CACHE))
         owner = _lock(folder / "owner")
         copy_storage(source, folder)
@@ -39,7 +39,7 @@ def standin_room(*, cloud_init: bool = False) -> Iterator[Room]:
         with open_room(folder) as room:
             yield room
     finally:
-        shutil.rmtree(folder)
+        run(["rm", "-rf", "--one-file-system", folder])
         os.close(owner)
 
 
@@ -51,27 +51,26 @@ def copy_storage(source: Path, target: Path) -> None:
     run(["cp", "-a", *(path for path in old.iterdir() if path.name != "overlay"), new])
 
 
-def _standin(cloud_init: bool) -> Path:
+def _standin() -> Path:
     """The folder of the storage that rooms start with."""
-    flavour = "ci" if cloud_init else ""
-    arguments = root.arguments(Path("root"), Path("overlay"), Path("finish"), cloud_init=cloud_init)
+    arguments = root.arguments(Path("root"), Path("overlay"), Path("finish"))
     root_key = _digest(*arguments, root.FINISH, *(word for item in root.FILES.items() for word in item))
     key = _digest(root_key, *(path.read_text(encoding="utf-8") for path in sorted(STANDIN.iterdir())))
 
     def make_root(folder: Path) -> None:
         scratch = folder / "scratch"
         scratch.mkdir()
-        root.make_root(scratch / "root.tar", cloud_init=cloud_init)
+        root.make_root(scratch / "root.tar")
         with open_room(folder) as room:
             room.podman("import", "--quiet", scratch / "root.tar", "localhost/root")
         shutil.rmtree(scratch)
 
     def make_standin(folder: Path) -> None:
-        copy_storage(_kept(f"root{flavour}", root_key, make_root), folder)
+        copy_storage(_kept("root", root_key, make_root), folder)
         with open_room(folder) as room:
             room.podman("build", "--quiet", "--tag", "localhost/standin", STANDIN)
 
-    return _kept(f"standin{flavour}", key, make_standin)
+    return _kept("standin", key, make_standin)
 
 
 def _digest(*texts: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,6 +149,17 @@ def test_an_image_without_bootc(bench: Bench, tmp_path: Path) -> None:
     bench.write({"web": bootc_vm("localhost/plain")})
     said = bench.ov("vm", "build", "web", code=2).stderr
     assert "vms.yml:" in said and "has no bootc" in said and "hint:" in said
+
+
+def test_a_seed_needs_cloud_init_in_the_image(bench: Bench, tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"cloud_init": {"timezone": "Etc/UTC"}}
+    bench.write({"web": bootc_vm(**fields)})
+    said = bench.ov("vm", "build", "web", code=2).stderr
+    assert "vms.yml:" in said and f"the image {STANDIN}:latest has no cloud-init" in said
+    derive(bench.room, tmp_path / "ci", "localhost/ci", "RUN ln -s /bin/true /usr/bin/cloud-init")
+    bench.write({"web": bootc_vm("localhost/ci", **fields)})
+    assert build(bench) == ["image", "install", "convert", "seed"]
+    assert (bench.root / "output/web/qcow2/seed.iso").is_file()
 
 
 def test_what_the_installer_says(bench: Bench) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +17,28 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
 cgroup_manager = "cgroupfs"
 runtime = "runc"
+events_logger = "file"
 """
 
 
 @dataclass(frozen=True)
 class Podman:
-    """``root`` holds configuration and storage."""
+    """``root`` holds configuration and storage; ``run`` what podman keeps while it runs, sockets among it, whose paths
+    must be short."""
 
     root: Path
+    run: Path
 
     @classmethod
     def make(cls, root: Path) -> Podman:
         """Write the configuration."""
         root.mkdir(parents=True, exist_ok=True)
         (root / "containers.conf").write_text(CONTAINERS)
-        storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{root / "graph"}"\nrunroot = "{root / "run"}"\n'
+        run = Path(tempfile.mkdtemp(prefix="podman-"))
+        storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{root / "graph"}"\nrunroot = "{run}"\n'
         (root / "storage.conf").write_text(storage)
         (root / "registries.conf").write_text("unqualified-search-registries = []\n")
-        return cls(root)
+        return cls(root, run)
 
     @property
     def env(self) -> dict[str, str]:
@@ -74,8 +80,9 @@ class Podman:
         self("system", "reset", "--force", code=None)
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             mount = line.split()[1]
-            if mount.startswith(f"{self.root}/"):
+            if mount.startswith((f"{self.root}/", f"{self.run}/")):
                 subprocess.run(["umount", "--lazy", mount], check=False)
+        shutil.rmtree(self.run, ignore_errors=True)
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from tests.packaging.test_wheel import DODO, SHIP
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ELSEWHERE = {"ci", "bootc"}  # .ci/run, tests/bootc/test_readme.py
+ELSEWHERE = {"ci", "bootc", "images"}  # .ci/run, tests/bootc/test_readme.py, tests/containers/test_readme.py
 
 
 def blocks(language: str, tag: str) -> list[str]:

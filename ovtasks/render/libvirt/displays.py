@@ -119,7 +119,7 @@ VIDEO = Items(
             ),
             "ram": Field(POSITIVE, "model@ram", "Its primary memory in KiB.", only=QXL),
             "vram": Field(POSITIVE, "model@vram", "Its memory in KiB."),
-            "vram64": Field(POSITIVE, "model@vram64", "Its secondary memory in KiB.", only=QXL),
+            "vram64": Field(number(1024), "model@vram64", "Its secondary memory in KiB.", only=QXL),
             "vgamem": Field(FRAMEBUFFER, "model@vgamem", "Its VGA framebuffer in KiB.", only=QXL),
             "heads": Field(POSITIVE, "model@heads", "Screens."),
             "primary": Field(YES_NO, "model@primary", "The one that the firmware uses; default: the first."),

@@ -52,6 +52,8 @@ def video(blocks: list[Block], to: Command, *, wanted: bool) -> None:
         sizes: dict[str, object] = {}
         for (name, key), (prop, factor, divisor) in _VIDEO_SIZES.items():
             if name == model and (number := block.number(key)) is not None:
+                if number % divisor:
+                    raise block.refuse(key, f"QEMU takes whole MiB: a multiple of {divisor}")
                 sizes[prop] = number * factor // divisor
         if model in _RESOLUTION:
             resolution = block.block("resolution")

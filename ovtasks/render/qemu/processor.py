@@ -85,9 +85,9 @@ def features(block: Block, to: Command) -> None:
     if (vmport := block.take("vmport")) is not None:
         to.properties["vmport"] = vmport
     if (ioapic := block.take("ioapic")) is not None:
-        if not to.kvm:
-            raise block.refuse("ioapic", "it needs KVM")
-        to.properties["kernel-irqchip"] = {"qemu": "split", "kvm": "on"}[ioapic]
+        if not to.kvm and ioapic == "kvm":
+            raise block.refuse("ioapic", "an emulated VM has QEMU's")
+        to.properties["kernel-irqchip"] = ("on" if ioapic == "kvm" else "split") if to.kvm else None
     for name in ("pae", "pmu"):
         if (value := block.take(name)) is not None:
             to.cpu[name] = value

@@ -177,12 +177,17 @@ def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple
     return (f"{name} is another image now" if now != record.get("id") else None), reads
 
 
+def workplace(project: Project) -> Path:
+    """Where podman's temporary files are while it pulls or builds."""
+    return project.state / "podman"
+
+
 def _workshop(ws: Workspace, engine: Engine, project: Project, options: BuildOptions) -> Workshop:
     name = ws.step.name
     return Workshop(
         engine,
         storage(engine, project.state),
-        project.state / "podman" / name.partition("@")[2],
+        workplace(project) / name.partition("@")[2],
         project.state / "logs" / f"{name}.log",
         ws.progress,
         options.console,

@@ -1,4 +1,4 @@
-"""What killed installations left: for ``ov gc``."""
+"""What killed installations and image builds left: for ``ov gc``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovtasks.containers import builder
 from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.scratch import LABEL, Scratch
 from ovtasks.errors import OvError
 from ovtasks.host.run import which
 from ovtasks.images.gc import Item
 from ovtasks.images.records import read_record
+from ovtasks.sources.bootc.image import workplace
 from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
 from ovtasks.spec.model import BootcSource, Project
+
+OF_A_BUILD = "rest of a killed pull or build of an image"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class Rests:
         """
         gone = [item for item in self.items if item.removable]
         for item in gone:
-            Scratch(item.path).clear()
+            if item.what == OF_A_BUILD:
+                builder.clear(item.path, item.path.parent.parent)
+            else:
+                Scratch(item.path).clear()
         return gone
 
 
@@ -46,6 +53,10 @@ def survey(project: Project, busy: tuple[str, ...] = ()) -> Rests:
     for folder in sorted(found):
         owner = (f"its next step, convert:{wanted[folder]}",) if folder in wanted else ()
         items.append(Item(folder, _allocated(folder), "rest of a killed installation", busy or owner))
+    items += [
+        Item(folder, _allocated(folder), OF_A_BUILD, busy)
+        for folder in (sorted(workplace(project).iterdir()) if workplace(project).is_dir() else ())
+    ]
     return Rests(
         (*items, *(Item(path, 0, "container of a killed installation", busy) for path in _lost(project, found)))
     )

@@ -125,6 +125,14 @@ def test_a_snippet_that_does_not_fit_is_told_with_its_line_before_anything_is_de
     assert project.virsh("list", "--all", "--name").split() == []
 
 
+def test_what_is_added_is_said(project: Project) -> None:
+    second = {"source": {"file": str(project.image)}, "boot": 1}
+    project.declare(libvirt={"devices": {"disks": [second]}})
+    done = project.ov("vm", "xml", "web")
+    assert "boot order by devices: the VM's own disk is number 2" in done.stderr
+    assert ET.fromstring(done.stdout).find("os/boot") is None
+
+
 def test_each_backend_of_a_vm_of_the_other(project: Project) -> None:
     project.declare(backend="qemu")
     project.ov("vm", "create", "web", "--no-start")

@@ -116,7 +116,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
             "usb": [{"model": "ich9-ehci1"}, {"model": "qemu-xhci", "ports": 8}],
             "interfaces": [
                 {"model": "e1000", "port_forwards": [{"start": "PORT", "to": 80}]},
-                {"mtu": 1400, "driver": {"rx_queue_size": 512, "guest": {"csum": False}}, "boot": 4},
+                {"driver": {"rx_queue_size": 512, "guest": {"csum": False}}, "boot": 4},
             ],
         },
     },
@@ -151,7 +151,11 @@ DISKS: tuple[dict[str, Any], ...] = (
     {"target": {"bus": "usb", "removable": True}, "readonly": True},
     {"target": {"bus": "nvme"}, "serial": "N1", "blockio": {"logical_block_size": 4096, "physical_block_size": 4096}},
     {"device": "floppy"},
-    {"target": {"dev": "sdb", "bus": "scsi"}, "driver": {"copy_on_read": True}, "iotune": {"group_name": "slow"}},
+    {
+        "target": {"dev": "sdb", "bus": "scsi"},
+        "driver": {"copy_on_read": True},
+        "iotune": {"group_name": "slow", "total_iops_sec": 9},
+    },
 )
 
 

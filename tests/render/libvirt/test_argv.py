@@ -119,7 +119,6 @@ REFUSED = frozenset(
 )
 NEEDS_KVM = frozenset(
     {
-        "features.ioapic",
         "features.hyperv.mode",
         "features.hyperv.relaxed",
         "features.hyperv.vapic",
