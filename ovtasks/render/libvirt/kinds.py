@@ -76,8 +76,8 @@ def one_of(*values: str, other: Mapping[str, str] | None = None) -> Kind:
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
-def number(least: int = 0, most: int | None = None, what: str = "a whole number") -> Kind:
-    """A whole number, also in quotes."""
+def number(least: int = 0, most: int | None = None, what: str = "") -> Kind:
+    """A whole number, also in quotes; ``what`` says of what."""
 
     def parse(value: Json) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | str) or not _INTEGER.fullmatch(str(value)):
@@ -85,11 +85,12 @@ def number(least: int = 0, most: int | None = None, what: str = "a whole number"
         found = int(value)
         return str(found) if found >= least and (most is None or found <= most) else None
 
-    words = f"{what} from {least}" + (f" to {most}" if most is not None else "")
+    more = f" ({what})" if what else ""
+    words = f"a whole number from {least}" + (f" to {most}" if most is not None else "") + more
     schema: dict[str, Json] = {"type": ["integer", "string"], "minimum": least}
     if most is not None:
         schema["maximum"] = most
-    schema |= {"pattern": _digits(least), "patternErrorMessage": f"is not {what}"}
+    schema |= {"pattern": _digits(least), "patternErrorMessage": f"is not a whole number{more}"}
     wrong: tuple[Json, ...] = ("many", least - 1, True, *(() if most is None else (most + 1,)))
     return Kind(words, schema, parse, (least, str(least + 1), *(() if most is None else (most,))), wrong)
 
@@ -193,7 +194,7 @@ WORD = text(r"^[A-Za-z0-9_.+-]+$", "letters, digits, . _ + -", "has more than le
 NUMBER = number()
 POSITIVE = number(1)
 UINT8 = number(0, 255)
-PORT = number(1, 65535, "a port")
+PORT = number(1, 65535, "port")
 KIB = size("K")
 MIB = size("M", ("1G", 64, "4 MiB"))
 CPUSET = text(

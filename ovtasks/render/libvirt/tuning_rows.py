@@ -83,7 +83,7 @@ _PERIOD = number(1000, 1_000_000, "microseconds")
 
 
 def _quota() -> Field:
-    kind = number(-1, 17_592_186_044_415, "microseconds, or -1 for no limit")
+    kind = number(-1, 17_592_186_044_415, "microseconds; -1: no limit")
     return Field(kind, "", "")
 
 
