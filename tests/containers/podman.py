@@ -14,6 +14,7 @@ from pathlib import Path
 
 CONTAINERS = """[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+netns = "host"
 [engine]
 cgroup_manager = "cgroupfs"
 runtime = "runc"
@@ -30,11 +31,11 @@ class Podman:
     run: Path
 
     @classmethod
-    def make(cls, root: Path) -> Podman:
+    def make(cls, root: Path, run: Path | None = None) -> Podman:
         """Write the configuration."""
         root.mkdir(parents=True, exist_ok=True)
         (root / "containers.conf").write_text(CONTAINERS)
-        run = Path(tempfile.mkdtemp(prefix="podman-"))
+        run = run or Path(tempfile.mkdtemp(prefix="podman-"))
         storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{root / "graph"}"\nrunroot = "{run}"\n'
         (root / "storage.conf").write_text(storage)
         (root / "registries.conf").write_text("unqualified-search-registries = []\n")

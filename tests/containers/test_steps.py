@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ovtasks.containers.builder import percent
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
@@ -306,6 +307,21 @@ def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman,
     assert image_id(built) != first
     assert sleeping(seconds) == [] and podman("ps", "--all", "--external", "--quiet") == ""
     assert not any((built.root / "output" / ".ov" / "podman").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "done"),
+    [
+        ("STEP 1/4: FROM a", 0),
+        ("STEP 3/4: RUN x", 50),
+        ("[1/2] STEP 2/2: RUN x", 25),
+        ("[2/2] STEP 3/4: COPY x /", 75),
+        ("--> Using cache", None),
+        ("echo STEP 1/2:", None),
+    ],
+)
+def test_how_far_a_build_is(line: str, done: int | None) -> None:
+    assert percent(line) == done
 
 
 def sleeping(seconds: str) -> list[int]:
