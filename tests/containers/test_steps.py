@@ -281,7 +281,7 @@ def a_command(folder: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("signal", "by"), [("INT", ""), ("TERM", ""), ("KILL", "next run"), ("KILL", "gc")])
+@pytest.mark.parametrize(("signal", "by"), [("TERM", ""), ("KILL", "next run"), ("KILL", "gc")])
 def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman, signal: str, by: str) -> None:
     import signal as signals
 
