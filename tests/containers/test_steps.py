@@ -17,6 +17,8 @@ from tests.containers.podman import Podman
 from tests.containers.registry import Registry
 from tests.graph.workbench import OV, Workbench, ran
 
+pytestmark = pytest.mark.slow  # each starts podman many times
+
 BOOTC = "LABEL containers.bootc=1\n"
 
 
@@ -171,7 +173,6 @@ def test_a_base_that_moves_is_a_reason(bench: Workbench, podman: Podman) -> None
     assert "localhost/base:latest is not in podman's storage" in error and "image.yml" in error
 
 
-@pytest.mark.slow  # podman tries a registry that does not answer for some seconds
 @pytest.mark.parametrize("policy", ["missing", "always", "newer"])
 def test_when_the_registry_is_asked(bench: Workbench, podman: Podman, registry: Registry, policy: str) -> None:
     name = f"{registry.host}/a/b:1"
@@ -280,7 +281,6 @@ def a_command(folder: Path, name: str) -> None:
         shutil.copy(path, target)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("signal", "by"), [("TERM", ""), ("KILL", "next run"), ("KILL", "gc")])
 def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman, signal: str, by: str) -> None:
     import signal as signals
