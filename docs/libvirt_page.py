@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from docs.qemu_backend import NEEDS_KVM, REFUSED
 from ovtasks.render.libvirt.field import Block, Field, Items, Node, Only, Version, Words, beside
 from ovtasks.render.libvirt.table import DEVICES, LIBVIRT
 from ovtasks.spec.libvirt_block import OLD_PLACEHOLDERS, PLACEHOLDERS
@@ -22,6 +23,8 @@ are errors with line and column. What the host lacks is an error when the VM is 
 * Paths are absolute, or begin with a placeholder:
 {placeholders}
 * Everything else that libvirt can do is written as XML: `snippets`, `xml_passthrough`.
+* Without libvirt (`backend: qemu`) the fields mean the same. What is marked "Not with backend qemu" is refused there by
+  name, as are single values that QEMU alone has not.
 
 Some things follow from others, and `create` and `plan` say so: virtiofs gets shared memory; a `spicevmc` channel, USB
 redirection or smart card gets a SPICE server; `firmware: uefi-secure` turns SMM on; a device with `boot` puts the VM's
@@ -42,9 +45,9 @@ def page() -> str:
         if node is not DEVICES and not isinstance(node, Field | Words):
             parts.append(_section(f"libvirt.{name}", node, ""))
     plain = {name: node for name, node in LIBVIRT.fields.items() if isinstance(node, Field | Words)}
-    parts.insert(1, _table("libvirt", LIBVIRT.doc, _rows(plain, "", "")))
+    parts.insert(1, _table("libvirt", LIBVIRT.doc, _rows(plain, "", "", "")))
     emulator = {name: node for name, node in DEVICES.fields.items() if isinstance(node, Field | Words)}
-    parts.append(_table("libvirt.devices", DEVICES.doc, _rows(emulator, "", "devices")))
+    parts.append(_table("libvirt.devices", DEVICES.doc, _rows(emulator, "", "devices", "devices.")))
     for name, node in DEVICES.fields.items():
         if not isinstance(node, Field | Words):
             parts.append(_section(f"libvirt.devices.{name}", node, "devices"))
@@ -55,7 +58,8 @@ def _section(title: str, node: Block | Items, place: str) -> str:
     block = node.block if isinstance(node, Items) else node
     below = "/".join(part for part in (place, block.at) if part)
     text = f"{block.doc} XML: `{below}`." + _limits(node)
-    return _table(f"{title}[]" if isinstance(node, Items) else title, text, _rows(block.fields, "", ""))
+    rows = _rows(block.fields, "", "", f"{title.removeprefix('libvirt.')}.")
+    return _table(f"{title}[]" if isinstance(node, Items) else title, text, rows)
 
 
 def _table(title: str, text: str, rows: Iterator[str]) -> str:
@@ -63,29 +67,32 @@ def _table(title: str, text: str, rows: Iterator[str]) -> str:
     return "\n".join([f"## {title}", "", text, "", *head, *rows, "", ""])
 
 
-def _rows(fields: Mapping[str, Node], prefix: str, place: str) -> Iterator[str]:
+def _rows(fields: Mapping[str, Node], prefix: str, place: str, above: str) -> Iterator[str]:
+    """``above`` are the names of the blocks around, from ``libvirt`` on."""
     for name, node in fields.items():
         path = f"{prefix}{name}"
         if isinstance(node, Field | Words):
-            yield _row(path, node, place)
+            yield _row(path, node, place, f"{above}{name}")
             continue
         block = node.block if isinstance(node, Items) else node
         kind = ("list; an item may be one text" if node.short else "list") if isinstance(node, Items) else "mapping"
         below = "/".join(part for part in (place, block.at) if part)
         yield _line(path, kind, "", below, block.doc + _limits(node))
-        yield from _rows(block.fields, f"{path}[]." if isinstance(node, Items) else f"{path}.", below)
+        yield from _rows(
+            block.fields, f"{path}[]." if isinstance(node, Items) else f"{path}.", below, f"{above}{name}."
+        )
 
 
-def _row(path: str, node: Field | Words, place: str) -> str:
+def _row(path: str, node: Field | Words, place: str, name: str) -> str:
     at = node.at if node.at.startswith("@") or not place or not node.at else f"/{node.at}"
     values = ", ".join(f"`{value}`" for value in node.kind.values) or node.kind.words
     if node.kind.other:
         values += "; also " + ", ".join(f"`{word}`" for word in node.kind.other)
     if isinstance(node, Words):
-        return _line(path, f"list: {values}", "", place + at, node.doc + _limits(node))
+        return _line(path, f"list: {values}", "", place + at, node.doc + _limits(node) + _alone(name))
     default = node.default or node.assumed
     more = "".join(f" `{value}`: {_version(since)}." for value, since in node.since_values.items())
-    doc = ("**Required.** " if node.required else "") + node.doc + _limits(node) + more
+    doc = ("**Required.** " if node.required else "") + node.doc + _limits(node) + more + _alone(name)
     return _line(path, values, f"`{default}`" if default else "", place + at, doc)
 
 
@@ -96,6 +103,12 @@ def _limits(node: Node) -> str:
     if needs:
         words += f" Needs {', '.join(f'`{name}`' for name in needs)}."
     return words + (f" From {_version(since)} on." if since else "")
+
+
+def _alone(name: str) -> str:
+    if name in REFUSED:
+        return " Not with backend qemu."
+    return " With backend qemu only under KVM." if name in NEEDS_KVM else ""
 
 
 def _only(only: Only) -> str:

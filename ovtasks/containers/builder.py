@@ -8,6 +8,7 @@ bundles, and a mark that it writes into its working containers' records: a secre
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections import deque
@@ -184,7 +185,7 @@ class Workshop:
             try:
                 run(
                     self.engine.argv(*words),
-                    env={"TMPDIR": str(self.scratch)},
+                    env=self._environment(),
                     on_line=on_line,
                     watch=watch,
                     end=self._end_commands,
@@ -192,6 +193,18 @@ class Workshop:
             except BaseException:
                 self.clear()
                 raise
+
+    def _environment(self) -> dict[str, str]:
+        """Temporary files go to our folder; rootless podman without a session's runtime directory keeps that, too,
+        among the temporary files, and it must stay where it is: containers are known by it."""
+        environment = {"TMPDIR": str(self.scratch)}
+        if self.engine.mode is Mode.ROOTLESS and not os.environ.get("XDG_RUNTIME_DIR"):
+            uid = os.geteuid()
+            if not Path(f"/run/user/{uid}").is_dir():
+                runtime = Path(os.environ.get("TMPDIR") or "/tmp") / f"podman-run-{uid}"
+                runtime.mkdir(mode=0o700, exist_ok=True)
+                environment["XDG_RUNTIME_DIR"] = str(runtime)
+        return environment
 
     def _show_bytes(self) -> None:
         """podman does not say how far it is unless it has a terminal; what has come lies in its temporary files."""

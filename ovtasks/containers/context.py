@@ -70,14 +70,19 @@ def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bo
         hint = "paths start at the folder of the file that declares the image"
         raise InputError(f"image '{image.name}': {folder} is no folder", hint=hint, where=image.where)
     path = _containerfile(image, folder)
-    text = path.read_bytes().decode(errors="replace")
-    taken = containerfile.taken(text, path, image.build_args, image.target, machine)
-    found = ignore.find(folder)
-    rules = ignore.read(found) if found is not None and (taken.sources or whole) else ignore.Ignore()
     apart = output.relative_to(folder).as_posix() if output.is_relative_to(folder) else None
-    walk = _Walk(folder, rules, apart)
     memory = state / "contexts" / f"{digest([str(folder), image.name])[:16]}.json"
-    files = _digests(walk, (containerfile.WHOLE,) if whole else taken.sources, memory)
+    try:
+        text = path.read_bytes().decode(errors="replace")
+        taken = containerfile.taken(text, path, image.build_args, image.target, machine)
+        found = ignore.find(folder)
+        rules = ignore.read(found) if found is not None and (taken.sources or whole) else ignore.Ignore()
+        walk = _Walk(folder, rules, apart)
+        files = _digests(walk, (containerfile.WHOLE,) if whole else taken.sources, memory)
+    except OSError as e:
+        hint = "make it readable, or leave it out in .containerignore"
+        problem = f"{e.filename or folder}: {os.strerror(e.errno or 0).lower()}"
+        raise OvError(problem, hint=hint, where=image.where) from e
     inputs: dict[str, Json] = {
         "containerfile": digest(taken.text),
         "build_args": dict(image.build_args),
@@ -149,16 +154,12 @@ class _Walk:
 
 
 def _digests(walk: _Walk, sources: tuple[str, ...], memory: Path) -> dict[str, str]:
-    """What stands at each path, as short text."""
+    """What stands at each path, as short text. :raises OSError: a file cannot be read."""
     known = _remembered(memory)
     now: Known = {}
     made: dict[str, str] = {}
-    try:
-        for path, found in walk.files(sources):
-            made[_printable(path)] = _describe(walk.folder / path, path, found, known, now)
-    except OSError as e:
-        hint = "make it readable, or leave it out in .containerignore"
-        raise OvError(f"{e.filename}: {os.strerror(e.errno or 0).lower()}", hint=hint) from e
+    for path, found in walk.files(sources):
+        made[_printable(path)] = _describe(walk.folder / path, path, found, known, now)
     if now != known:
         with contextlib.suppress(OSError):  # only costs time
             write_atomic(memory, json.dumps(now))

@@ -20,6 +20,7 @@ from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
 
 BUILD = "build"
+_GROUPS = {BUILD: "every VM's artifacts", "image": "every container image"}
 
 
 class Fresh:
@@ -169,7 +170,7 @@ class GroupTask(OvTask):
             uptodate=[True],
             has_subtask=True,
             params=PARAMS if verb == BUILD else (),
-            doc="every VM's artifacts" if verb == BUILD else f"every VM's {verb} step",
+            doc=_GROUPS.get(verb, f"every VM's {verb} step"),
         )
 
     def init_options(self, args: Any = None) -> Any:

@@ -24,6 +24,11 @@ TUN = Path("/dev/net/tun")
 """udev's own rules make it everybody's: what it may be used for, others decide."""
 
 
+def bridges() -> list[str]:
+    """Those of this host."""
+    return sorted(path.parent.name for path in NETWORK.glob("*/bridge"))
+
+
 def check_bridge(name: str, field: Sequence[str | int] = ("network", "bridge"), *, helper: bool = True) -> None:
     """``field`` is where the spec names it. ``helper``: QEMU is not started by root's own daemon, so that it needs
     qemu-bridge-helper.
@@ -31,7 +36,7 @@ def check_bridge(name: str, field: Sequence[str | int] = ("network", "bridge"), 
     :raises OvError: there is no such bridge, or the helper cannot or may not be used; the next step is told.
     """
     if not (NETWORK / name / "bridge").is_dir():
-        there = sorted(path.parent.name for path in NETWORK.glob("*/bridge"))
+        there = bridges()
         hint = f"as root: ip link add {name} type bridge && ip link set {name} up"
         hint += f"; there are {', '.join(there)}" if there else ""
         what = "is a card, no bridge" if (NETWORK / name).exists() else "does not exist"

@@ -16,7 +16,7 @@ from ovtasks.host.paths import data_home
 
 SUN_PATH = 108
 """unix(7): a socket's path with its ending zero byte."""
-LONGEST_SOCKET = "console.sock.lock"
+LONGEST_SOCKET = "channel-com.example.some-agent.0.sock"
 
 
 @dataclass(frozen=True)

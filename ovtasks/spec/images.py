@@ -188,8 +188,8 @@ RULES: tuple[Callable[[DeclaredImage], Errors], ...] = (name_rule, origin_rule, 
 def vm_rules(images: Mapping[str, DeclaredImage], vms: Sequence[DeclaredVm]) -> Errors:
     """A bootc VM is made from a bootc image; ``image:<name>`` means one thing."""
     for vm in vms:
-        if vm.text("source", "kind") != "bootc":
-            continue
+        if vm.text("source", "kind") != "bootc" or (vm.text("source", "transport") or "registry") not in REFERENCES:
+            continue  # of the other transports, source.image is a path
         named = images.get(vm.text("source", "image") or "")
         if named is not None and named.get("bootc") is False:
             hint = f"bootc: false stands at {named.where('bootc')}; name a bootc image"

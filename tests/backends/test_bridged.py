@@ -31,7 +31,7 @@ class Project:
 
     def declare(self, **more: Any) -> None:
         network = {"mode": "bridge", "bridge": "ovtest0", "mac": MAC}
-        fields = {"ram": "128M", "cpus": 1, "backend": self.backend, "network": network, **more}
+        fields: dict[str, Any] = {"ram": "128M", "cpus": 1, "backend": self.backend, "network": network, **more}
         ssh = {"user": "tester", "key_source": "generate"}
         vms = {"web": cloud_vm(self.root / "empty.qcow2", **fields, ssh=ssh)}
         (self.root / "vms.yml").write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
@@ -79,3 +79,32 @@ def test_a_bridged_vm(user: SessionUser, backend: str) -> None:
         project.ov("vm", "destroy", "--disk", "web")
         shutil.rmtree(project.root)
     assert not user.pids("qemu-system-x86_64")
+
+
+LAB = "<network><name>lab</name><forward mode='bridge'/><bridge name='ovtest0'/></network>"
+
+
+def test_a_network_of_a_session_is_another_name_of_a_bridge(user: SessionUser) -> None:
+    """It cannot have its own, but one that stands for a bridge of the host."""
+
+    def virsh(*words: str) -> None:
+        done = user.run("virsh", "-q", "-c", "qemu:///session", *words)
+        assert done.returncode == 0, done.stderr
+
+    project = Project(user, "libvirt")
+    file = user.home / "lab.xml"
+    file.write_text(LAB, encoding="utf-8")
+    user.owned(file)
+    with bridge() as name, allowed(name):
+        virsh("net-define", str(file))
+        try:
+            virsh("net-start", "lab")
+            project.declare(network={"mode": "nat", "network": "lab", "mac": MAC})
+            project.ov("vm", "create", "web")
+            run(["ip", "neigh", "add", f"{NETWORK}.78", "lladdr", MAC, "dev", name, "nud", "reachable"])
+            assert project.ov("vm", "ip", "web").stdout == f"{NETWORK}.78\n"
+        finally:
+            project.ov("vm", "destroy", "--disk", "web")
+            virsh("net-destroy", "lab")
+            virsh("net-undefine", "lab")
+    shutil.rmtree(project.root)

@@ -14,10 +14,13 @@ from pathlib import Path
 
 CONTAINERS = """[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+netns = "host"
 [engine]
 cgroup_manager = "cgroupfs"
 runtime = "runc"
 events_logger = "file"
+lock_type = "file"
+tmp_dir = "{run}/libpod"
 """
 
 
@@ -30,11 +33,11 @@ class Podman:
     run: Path
 
     @classmethod
-    def make(cls, root: Path) -> Podman:
+    def make(cls, root: Path, run: Path | None = None) -> Podman:
         """Write the configuration."""
         root.mkdir(parents=True, exist_ok=True)
-        (root / "containers.conf").write_text(CONTAINERS)
-        run = Path(tempfile.mkdtemp(prefix="podman-"))
+        run = run or Path(tempfile.mkdtemp(prefix="podman-"))
+        (root / "containers.conf").write_text(CONTAINERS.format(run=run))
         storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{root / "graph"}"\nrunroot = "{run}"\n'
         (root / "storage.conf").write_text(storage)
         (root / "registries.conf").write_text("unqualified-search-registries = []\n")
@@ -76,13 +79,18 @@ class Podman:
         return found
 
     def clear(self) -> None:
-        """Remove containers and images, and the mounts that keep the folder busy."""
-        self("system", "reset", "--force", code=None)
+        """Remove containers and images, and the mounts that keep the folder busy.
+
+        ``podman system reset`` is not for us: it removes networks, which are the machine's.
+        """
+        for container in self("ps", "--all", "--external", "--quiet", code=None).split():
+            self("rm", "--force", container, code=None)
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             mount = line.split()[1]
             if mount.startswith((f"{self.root}/", f"{self.run}/")):
                 subprocess.run(["umount", "--lazy", mount], check=False)
-        shutil.rmtree(self.run, ignore_errors=True)
+        for folder in (self.run, self.root / "graph"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, str]]:

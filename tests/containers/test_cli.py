@@ -14,6 +14,8 @@ from tests.containers.podman import Podman
 from tests.containers.test_steps import a_base, a_command, declare, write
 from tests.graph.workbench import DODO, Workbench, ran
 
+pytestmark = pytest.mark.slow  # each starts podman many times
+
 
 def bootc_vm(bench: Workbench, image: str, name: str = "v") -> None:
     source = {"kind": "bootc", "image": image}
@@ -99,6 +101,14 @@ def test_tasks(project: Workbench, podman: Podman) -> None:
     a_base(podman, "1", "localhost/other")
     done = project.doit("image")
     assert len(ran(done.stdout + done.stderr)) == 1
+
+
+def test_vms_share_the_step_of_their_image(project: Workbench) -> None:
+    source = {"kind": "bootc", "image": "desk"}
+    vms = {name: {"source": source, "disk_size": "2G", "ssh": {"key_source": "none"}} for name in ("v", "w")}
+    project.write(vms)
+    lines = [line for line in project.ov("plan").stdout.splitlines() if " image:@" in line]
+    assert len(lines) == 1 and "(v, w)" in lines[0]
 
 
 def test_a_broken_image_is_listed_and_breaks_nothing_else(project: Workbench) -> None:

@@ -190,6 +190,17 @@ def test_which_containerfile(bench: Bench) -> None:
     assert caught.value.where == bench.image.where
 
 
+def test_what_cannot_be_read_is_an_error_of_ours(bench: Bench) -> None:
+    loop = bench.files / "Containerfile"
+    loop.unlink()
+    loop.symlink_to(bench.root / "real")
+    (bench.root / "real").write_text("FROM scratch\nCOPY . /\n")
+    (bench.files / ".containerignore").symlink_to("/proc/self/mem")  # opens, and cannot be read
+    with pytest.raises(OvError) as caught:
+        bench.look()
+    assert caught.value.where == bench.image.where
+
+
 def test_a_state_that_is_damaged_or_cannot_be_written(bench: Bench, reads: list[str]) -> None:
     first = bench.look().inputs
     (memory,) = (bench.root / "state" / "contexts").iterdir()

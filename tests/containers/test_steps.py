@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from ovtasks.containers.builder import percent
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
 from tests.graph.workbench import OV, Workbench, ran
+
+pytestmark = pytest.mark.slow  # each starts podman many times
 
 BOOTC = "LABEL containers.bootc=1\n"
 
@@ -170,7 +173,6 @@ def test_a_base_that_moves_is_a_reason(bench: Workbench, podman: Podman) -> None
     assert "localhost/base:latest is not in podman's storage" in error and "image.yml" in error
 
 
-@pytest.mark.slow  # podman tries a registry that does not answer for some seconds
 @pytest.mark.parametrize("policy", ["missing", "always", "newer"])
 def test_when_the_registry_is_asked(bench: Workbench, podman: Podman, registry: Registry, policy: str) -> None:
     name = f"{registry.host}/a/b:1"
@@ -279,8 +281,7 @@ def a_command(folder: Path, name: str) -> None:
         shutil.copy(path, target)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("signal", "by"), [("INT", ""), ("TERM", ""), ("KILL", "next run"), ("KILL", "gc")])
+@pytest.mark.parametrize(("signal", "by"), [("TERM", ""), ("KILL", "next run"), ("KILL", "gc")])
 def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman, signal: str, by: str) -> None:
     import signal as signals
 
@@ -308,6 +309,21 @@ def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman,
     assert not any((built.root / "output" / ".ov" / "podman").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("line", "done"),
+    [
+        ("STEP 1/4: FROM a", 0),
+        ("STEP 3/4: RUN x", 50),
+        ("[1/2] STEP 2/2: RUN x", 25),
+        ("[2/2] STEP 3/4: COPY x /", 75),
+        ("--> Using cache", None),
+        ("echo STEP 1/2:", None),
+    ],
+)
+def test_how_far_a_build_is(line: str, done: int | None) -> None:
+    assert percent(line) == done
+
+
 def sleeping(seconds: str) -> list[int]:
     """Processes that sleep for so long."""
     found = []
@@ -327,3 +343,37 @@ def test_garbage_collection_keeps_what_declared_images_need(built: Workbench) ->
     declare(built, y={"ref": "localhost/y"})
     built.ov("gc")
     assert not [name for name in built.files() if "container-" in name]
+
+
+FIELDS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"pull": "never"}, ["base"]),  # its image comes out the same
+    ({"tls_verify": False}, ["base"]),
+    ({"build_args": {"V": "2"}}, ["image"]),
+    ({"target": "first"}, ["image"]),
+    ({"bootc": True}, ["image"]),
+    ({"bootc": False}, []),
+    ({"containerfile": "files/Other"}, ["image"]),
+    ({"containerfile": "files/Same"}, []),
+    ({"context": "copy"}, []),  # the same files elsewhere
+]
+
+
+def test_each_field_runs_what_it_decides(bench: Workbench, podman: Podman) -> None:
+    """One field of image ``x`` after another is changed and changed back."""
+    a_base(podman, "1")
+    first = {"context": "files", "build_args": {"V": "1"}}
+    text = f"FROM localhost/base AS first\n{BOOTC}FROM first\nARG V\nCOPY a /\nLABEL v=$V\n"
+    for name in ("Containerfile", "Same"):
+        write(bench, f"files/{name}", text)
+    write(bench, "files/Other", f"{text}LABEL other=1\n")
+    write(bench, "files/a", "1")
+    shutil.copytree(bench.root / "files", bench.root / "copy")
+    declare(bench, x=first)
+    assert steps(bench, "build") == ["base", "image"]
+    for fields, expected in FIELDS:
+        declare(bench, x={**first, **fields})
+        assert steps(bench, "build") == expected, fields
+        declare(bench, x=first)
+        back = [verb for verb in expected if verb == "image"]  # the record of the other base is still good
+        assert steps(bench, "build") == back, fields

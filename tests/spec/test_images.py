@@ -258,6 +258,8 @@ def test_a_bootc_vm_wants_a_bootc_image(tmp_path: Path) -> None:
     error = one(errors_of(tmp_path, "images: {tools: {ref: localhost/t, bootc: false}}", "image.yml"))
     assert error.message == "source.image tools is no bootc image"
     assert place(error) == ("vms.yml", 1, 40) and "image.yml:1:" in (error.hint or "")
+    write(tmp_path, bootc("tools").replace("image: 'tools'", "image: tools, transport: oci"))  # a folder's name
+    assert check((), tmp_path).errors == ()
 
 
 def test_an_image_and_a_vm_of_the_same_name(tmp_path: Path) -> None:

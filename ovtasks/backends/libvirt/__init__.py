@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Mapping
 
-from ovtasks.errors import InputError
+from ovtasks.errors import InputError, OvError
 from ovtasks.instance.backend import Capabilities, Handle, Status
 from ovtasks.render.machine import Machine
 
@@ -63,11 +63,15 @@ class Libvirt:
         return defined(handle)
 
     def define(self, handle: Handle, machine: Machine) -> None:
+        from ovtasks.backends.libvirt.blame import blamed
         from ovtasks.backends.libvirt.definition import define
         from ovtasks.backends.libvirt.network import check_networks
 
         check_networks(machine, handle.uri)
-        define(handle, self.render(machine, handle.uri), autostart=machine.autostart)
+        try:
+            define(handle, self.render(machine, handle.uri), autostart=machine.autostart)
+        except OvError as e:
+            raise blamed(e, machine, lambda one: self.render(one, handle.uri)) from e
 
     def undefine(self, handle: Handle) -> None:
         from ovtasks.backends.libvirt.definition import undefine

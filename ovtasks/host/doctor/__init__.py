@@ -21,6 +21,7 @@ def checks(output: Path, *, session: Check | None = None) -> tuple[Check, ...]:
         Check("kvm", machine.kvm),
         *([session] if session else []),
         Check("passt", services.passt),
+        Check("bridge", account.bridge),
         Check("spice", machine.spice),
         Check("virtio-gpu", machine.virtio_gpu),
         Check("vsock", machine.vsock_device),

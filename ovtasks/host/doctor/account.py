@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ovtasks.errors import OvError
+from ovtasks.host.bridge import bridges, check_bridge
 from ovtasks.host.doctor.verdict import TRY, Verdict, broken, missing, note, ok
 from ovtasks.host.run import require, run, which
 
@@ -35,6 +37,25 @@ def sudo(scratch: Path) -> Verdict:
     if "password" in done.stderr:
         return note("asks for a password; only bootc builds use it")
     return note(f"not for you: {' '.join(done.stderr.split())}; only bootc builds use it")
+
+
+def bridge(scratch: Path) -> Verdict:
+    """Which bridges of this host this user's VMs may join."""
+    names = bridges()
+    problems: list[OvError] = []
+    may: list[str] = []
+    for name in names:
+        try:
+            check_bridge(name)
+        except OvError as e:
+            problems.append(e)
+        else:
+            may.append(name)
+    if may:
+        return ok(f"VMs may join {', '.join(may)}")
+    if problems:
+        return note(f"for network.mode: bridge: {problems[0].message}", problems[0].hint)
+    return note("this host has none; network.mode: bridge needs one")
 
 
 def loop(scratch: Path) -> Verdict:

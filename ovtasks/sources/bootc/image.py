@@ -200,10 +200,13 @@ def _pull(
     engine = own()
     here = inspect(engine, reference)
     if here is None and (image.pull is Pull.NEVER or _is_local(reference)):
-        why = "it is never pulled" if image.pull is Pull.NEVER else "no registry has names of localhost"
-        hint = "podman images shows what is there; " + (
-            "pull: missing lets it be pulled" if image.pull is Pull.NEVER else "declare in image.yml how it is built"
-        )
+        if image.pull is Pull.NEVER:
+            why, hint = "it is never pulled", "pull: missing, or transport: registry, lets it be pulled"
+        else:
+            why, hint = (
+                "no registry has names of localhost",
+                "declare in image.yml how it is built, or correct the name",
+            )
         raise OvError(f"{reference} is not in podman's storage, and {why}", hint=hint)
     if here is None or asks:
         shop = _workshop(ws, engine, project, options)

@@ -390,6 +390,11 @@ def networks() -> None:
             second = {"devices": {"interfaces": [{"type": "user"}, extra]}}
             error = refused(vm.changed(libvirt=second).define, words[0], kind=InputError)
             assert isinstance(error, InputError) and error.field == ("libvirt", "devices", "interfaces", 1)
+        lab = session.connection().networkDefineXML("<network><name>lab</name><bridge name='ovlab0'/></network>")
+        try:
+            refused(vm.changed(nic=Nic(mac, mode="network", network="lab")).define, "not active", "net-start lab")
+        finally:
+            lab.undefine()
             assert vm.state == State.UNDEFINED.value
 
 

@@ -125,6 +125,16 @@ def test_a_snippet_that_does_not_fit_is_told_with_its_line_before_anything_is_de
     assert project.virsh("list", "--all", "--name").split() == []
 
 
+def test_what_libvirts_schema_does_not_know_is_told_with_its_line(project: Project) -> None:
+    snippets = ["<watchdog model='i6300esb' action='reset'/>", "<rng model='virtio'><sauce/></rng>"]
+    project.declare(libvirt={"snippets": snippets})
+    error = project.ov("vm", "create", "web", "--no-start", code=2).stderr
+    text = (project.root / "vms.yml").read_text(encoding="utf-8")
+    line = text[: text.index("<sauce")].count("\n") + 1
+    assert f"vms.yml:{line}:" in error and "libvirt.snippets[1]: libvirt's schema has no such thing" in error
+    assert project.virsh("list", "--all", "--name").split() == []
+
+
 def test_what_is_added_is_said(project: Project) -> None:
     second = {"source": {"file": str(project.image)}, "boot": 1}
     project.declare(libvirt={"devices": {"disks": [second]}})

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.backends.libvirt import addresses, features, session
+from ovtasks.backends.libvirt import addresses, blame, features, session
 from ovtasks.backends.libvirt.errors import explain
+from ovtasks.errors import OvError
 from ovtasks.host.run import Result
 from ovtasks.render.libvirt.host import HostFeatures
+from ovtasks.render.xml_merge import own_snippets
+from tests.render.machines import machine
 
 OLD = """<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
 <loader supported='yes'><enum name='secure'><value>no</value></enum></loader></os>
@@ -145,6 +148,16 @@ def test_addresses_of_the_guest_only() -> None:
     }
     assert addresses.best(said, ["52:54:00:12:34:56"]) == ("10.0.0.7", "fd00::5", "172.17.0.1")
     assert addresses.best({}, []) == ()
+
+
+def test_the_texts_to_look_at_where_none_can_be_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blame, "which", lambda program: None)
+    with_texts = machine(snippets=own_snippets({"snippets": ["<rng/>"], "xml_passthrough": "<os/>"}))
+    invalid = OvError("cannot define x: XML document failed to validate against schema: …")
+    found = blame.blamed(invalid, with_texts, lambda one: "")
+    assert found is invalid and "look at libvirt.snippets[0], libvirt.xml_passthrough" in str(found.hint)
+    for error, of in ((OvError("another"), with_texts), (OvError("against schema"), machine())):
+        assert blame.blamed(error, of, lambda one: "") is error and error.hint is None
 
 
 def test_which_connections_are_whose() -> None:
