@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from ovtasks.errors import InputError
 from ovtasks.jsonvalue import Json
@@ -102,6 +103,12 @@ def _digits(least: int) -> str:
     return "^(0|[1-9][0-9]{0,17})$" if least >= 0 else "^(0|-?[1-9][0-9]{0,17})$"
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compiled when it is first needed: most fields are in no spec. ``$`` is the very end, as in JSON Schema."""
+    return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern, re.ASCII)
+
+
 def text(
     pattern: str = ".",
     words: str = "a text",
@@ -110,12 +117,11 @@ def text(
     wrong: tuple[Json, ...] = ("", []),
 ) -> Kind:
     """A text of a certain form; ``pattern`` is found anywhere in it."""
-    compiled = re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern, re.ASCII)
 
     def parse(value: Json) -> str | None:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return None
-        return str(value) if compiled.search(str(value)) else None
+        return str(value) if _compiled(pattern).search(str(value)) else None
 
     schema: dict[str, Json] = {"type": "string", "pattern": pattern, "patternErrorMessage": problem}
     return Kind(words, schema, parse, samples, wrong)
@@ -152,11 +158,11 @@ def address(digits: int, most: int, what: str, pattern: str) -> Kind:
 
     ``pattern`` matches the decimal spelling and, after ``0x``, is left to ``digits``.
     """
-    compiled = re.compile(f"(0[xX][0-9a-fA-F]{{1,4}})|({pattern})", re.ASCII)
+    whole = f"^((0[xX][0-9a-fA-F]{{1,4}})|({pattern}))$"
 
     def parse(value: Json) -> str | None:
         word = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-        if not compiled.fullmatch(word):
+        if not _compiled(whole).search(word):
             return None
         found = int(word, 16) if word[:2] in {"0x", "0X"} else int(word)
         return f"0x{found:0{digits}x}" if found <= most else None
