@@ -91,7 +91,7 @@ def test_subprocesses_go_through_the_gateway(path: Path) -> None:
 
 
 def test_renderers_do_no_io() -> None:
-    for path in (PACKAGE / "render").glob("*.py"):
+    for path in (PACKAGE / "render").rglob("*.py"):
         calls = {ast.unparse(node.func) for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)}
         assert not calls & {"open", "print", "input"}, path
         assert not any(

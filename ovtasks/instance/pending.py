@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,8 @@ from ovtasks.instance.record import Overrides, Record
 from ovtasks.render.cloud_init import wants_seed
 from ovtasks.spec.locate import located
 from ovtasks.spec.model import PortForward, VmSpec
+
+_PASSWORD = re.compile(r'( passwd=")[^"]*(")')
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,11 @@ def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:
 
 
 def difference(name: str, old: str, new: str) -> str:
-    """Unified diff of two definitions."""
+    """Unified diff of two definitions, for a screen or a log: without the passwords of displays."""
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), f"{name} (defined)", f"{name} (vms.yml)", lineterm="", n=2
     )
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(_PASSWORD.sub(r"\1…\2", line) + "\n" for line in lines)
 
 
 def _host_key(record: Record) -> tuple[str, str] | None:

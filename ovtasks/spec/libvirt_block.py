@@ -96,7 +96,7 @@ def _leaf(value: object, schema: Schema, path: tuple[Key, ...]) -> Iterator[Faul
             yield Fault(path, f"{dotted(path)} is {value}, but must be at least {least}", schema.get("description", ""))
         elif most is not None and int(value) > most:
             yield Fault(path, f"{dotted(path)} is {value}, but must be at most {most}", schema.get("description", ""))
-    if schema.get("format") == "size" and isinstance(value, str):
+    if schema.get("format") == "size" and isinstance(value, str) and re.search(schema["pattern"], value):
         try:
             parse_size(value, bare=1)
         except InputError as e:

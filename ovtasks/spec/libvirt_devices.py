@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from ovtasks.spec.libvirt_tree import Faults, Tree
@@ -238,7 +239,7 @@ def sound_rules(tree: Tree) -> Faults:
 
 def audio_numbers(written: list[int | None]) -> list[int]:
     """The numbers of audio backends: those written, the lowest free ones for the others."""
-    free = (number for number in range(1, 256) if number not in written)
+    free = (number for number in count(1) if number not in written)
     return [number if number is not None else next(free) for number in written]
 
 
@@ -312,7 +313,8 @@ def other_rules(tree: Tree) -> Faults:
         for mode, key in (("passthrough", "type"), ("host-certificates", "certificates")):
             if item.text("mode") == mode and not item.has(key):
                 yield item.fault(f"is missing: mode {mode} needs it", f"{key}: …", key)
-        if item.has("certificates") and len(item.get("certificates")) > 3:
+        certificates = item.get("certificates")
+        if isinstance(certificates, list) and len(certificates) > 3:
             yield item.fault("has more than three", "three certificates", "certificates")
     cid = devices.block("vsock").block("cid")
     if cid.switch("auto") and cid.has("address"):

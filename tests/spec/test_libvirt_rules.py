@@ -141,6 +141,7 @@ ERRORS = [
     ("{devices: {graphics: [{type: vnc, autoport: no}]}}", "port is missing: autoport is off", "5901", 36),
     ("{devices: {graphics: [{type: vnc, autoport: yes, port: 5901}]}}", "port contradicts autoport", None, 69),
     ("{devices: {graphics: [{type: vnc, listen: [a, b]}]}}", "has several listeners", "remove", 60),
+    ("{devices: {graphics: [{type: vnc, listen: a b}]}}", "'a b' is no host's name or address", None, 56),
     ("{devices: {graphics: [{type: vnc, listen: {}}]}}", "has no type", "address, socket", 56),
     ("{devices: {graphics: [{type: vnc, listen: {address: a, socket: /x}}]}}", "contradicts address", None, 0),
     ("{devices: {graphics: [{type: vnc, listen: {type: network}}]}}", "network is missing", "default", 0),

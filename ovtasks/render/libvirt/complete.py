@@ -6,8 +6,9 @@ What follows from something else is also said: :func:`complete` gives the senten
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count, product
 
 from ovtasks.errors import InputError
 from ovtasks.render.libvirt.read import Path, Read
@@ -137,7 +138,7 @@ def _controllers(wanted: Sequence[Read], disks: Sequence[Read], done: Completed)
     """SCSI is virtio's: libvirt's own choice is a card that cloud kernels have no driver for. PCI's number 0 is there
     already."""
     found: list[Read] = []
-    free = iter(str(number) for number in range(1, 256))
+    free = (str(number) for number in count(1))
     written = {value(item, "index") for item in wanted if value(item, "type") == "pci"}
     for item in wanted:
         kind = value(item, "type")
@@ -157,11 +158,12 @@ def _bus(name: str | None, device: str | None) -> str:
     return _BUS.get(name[:2], "sata")
 
 
-def _names(bus: str) -> Sequence[str]:
+def _names(bus: str) -> Iterator[str]:
+    """vda … vdz, vdaa …"""
     if bus == "nvme":
-        return [f"nvme{number}n1" for number in range(1000)]
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    return [f"{_PREFIX[bus]}{a}{b}" for a in ("", *letters) for b in letters]
+        yield from (f"nvme{number}n1" for number in count())
+    for length in count(1):
+        yield from (_PREFIX[bus] + "".join(letters) for letters in product("abcdefghijklmnopqrstuvwxyz", repeat=length))
 
 
 def _mac(uuid: str, index: int) -> str:

@@ -1,4 +1,4 @@
-"""Rows of ``libvirt.devices.disks``, and what of them is computed."""
+"""Rows of ``libvirt.devices.disks``."""
 
 from __future__ import annotations
 

@@ -66,7 +66,6 @@ class Items:
     """A list of mappings, an element each. ``short``: an item, or the whole list, may also be written as one text."""
 
     block: Block
-    least: int = 0
     short: str | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from ovtasks.errors import InputError
 from ovtasks.jsonvalue import Json
@@ -76,8 +77,8 @@ def one_of(*values: str, other: Mapping[str, str] | None = None) -> Kind:
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
-def number(least: int = 0, most: int | None = None, what: str = "a whole number") -> Kind:
-    """A whole number, also in quotes."""
+def number(least: int = 0, most: int | None = None, what: str = "") -> Kind:
+    """A whole number, also in quotes; ``what`` says of what."""
 
     def parse(value: Json) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | str) or not _INTEGER.fullmatch(str(value)):
@@ -85,11 +86,12 @@ def number(least: int = 0, most: int | None = None, what: str = "a whole number"
         found = int(value)
         return str(found) if found >= least and (most is None or found <= most) else None
 
-    words = f"{what} from {least}" + (f" to {most}" if most is not None else "")
+    more = f" ({what})" if what else ""
+    words = f"a whole number from {least}" + (f" to {most}" if most is not None else "") + more
     schema: dict[str, Json] = {"type": ["integer", "string"], "minimum": least}
     if most is not None:
         schema["maximum"] = most
-    schema |= {"pattern": _digits(least), "patternErrorMessage": f"is not {what}"}
+    schema |= {"pattern": _digits(least), "patternErrorMessage": f"is not a whole number{more}"}
     wrong: tuple[Json, ...] = ("many", least - 1, True, *(() if most is None else (most + 1,)))
     return Kind(words, schema, parse, (least, str(least + 1), *(() if most is None else (most,))), wrong)
 
@@ -101,6 +103,12 @@ def _digits(least: int) -> str:
     return "^(0|[1-9][0-9]{0,17})$" if least >= 0 else "^(0|-?[1-9][0-9]{0,17})$"
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compiled when it is first needed: most fields are in no spec. ``$`` is the very end, as in JSON Schema."""
+    return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern, re.ASCII)
+
+
 def text(
     pattern: str = ".",
     words: str = "a text",
@@ -109,12 +117,11 @@ def text(
     wrong: tuple[Json, ...] = ("", []),
 ) -> Kind:
     """A text of a certain form; ``pattern`` is found anywhere in it."""
-    compiled = re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern, re.ASCII)
 
     def parse(value: Json) -> str | None:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return None
-        return str(value) if compiled.search(str(value)) else None
+        return str(value) if _compiled(pattern).search(str(value)) else None
 
     schema: dict[str, Json] = {"type": "string", "pattern": pattern, "patternErrorMessage": problem}
     return Kind(words, schema, parse, samples, wrong)
@@ -151,11 +158,11 @@ def address(digits: int, most: int, what: str, pattern: str) -> Kind:
 
     ``pattern`` matches the decimal spelling and, after ``0x``, is left to ``digits``.
     """
-    compiled = re.compile(f"(0[xX][0-9a-fA-F]{{1,4}})|({pattern})", re.ASCII)
+    whole = f"^((0[xX][0-9a-fA-F]{{1,4}})|({pattern}))$"
 
     def parse(value: Json) -> str | None:
         word = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-        if not compiled.fullmatch(word):
+        if not _compiled(whole).search(word):
             return None
         found = int(word, 16) if word[:2] in {"0x", "0X"} else int(word)
         return f"0x{found:0{digits}x}" if found <= most else None
@@ -193,7 +200,7 @@ WORD = text(r"^[A-Za-z0-9_.+-]+$", "letters, digits, . _ + -", "has more than le
 NUMBER = number()
 POSITIVE = number(1)
 UINT8 = number(0, 255)
-PORT = number(1, 65535, "a port")
+PORT = number(1, 65535, "port")
 KIB = size("K")
 MIB = size("M", ("1G", 64, "4 MiB"))
 CPUSET = text(

@@ -47,6 +47,10 @@ def _shape(node: Node) -> Schema:
     listed: Schema = {"type": "array", "description": item.pop("description"), "items": item}
     if not node.short:
         return listed
+    short = node.block.fields[node.short]
+    assert isinstance(short, Field)
+    item |= {"pattern": f"^$|{short.kind.schema['pattern']}"}
+    item |= {"patternErrorMessage": short.kind.schema["patternErrorMessage"]}
     # one text, one mapping, or a list of these: keywords of the other types say nothing about a value
     item["type"] = ["object", "string"]
     return {**item, "type": ["string", "object", "array"], "items": item, "description": listed["description"]}

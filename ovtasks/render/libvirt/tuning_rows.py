@@ -82,13 +82,10 @@ NUMATUNE = Block(
 _PERIOD = number(1000, 1_000_000, "microseconds")
 
 
-def _quota() -> Field:
-    kind = number(-1, 17_592_186_044_415, "microseconds, or -1 for no limit")
-    return Field(kind, "", "")
+_QUOTA = number(-1, 17_592_186_044_415, "microseconds; -1: no limit")
 
 
 def _quotas() -> dict[str, Node]:
-    quota = _quota().kind
     found: dict[str, Node] = {}
     for prefix, whose in (
         ("", "each processor"),
@@ -97,7 +94,7 @@ def _quotas() -> dict[str, Node]:
         ("iothread_", "each I/O thread"),
     ):
         found[f"{prefix}period"] = Field(_PERIOD, f"{prefix}period", f"Period of the quota of {whose}, in µs.")
-        found[f"{prefix}quota"] = Field(quota, f"{prefix}quota", f"Time of {whose} in a period, in µs; -1: no limit.")
+        found[f"{prefix}quota"] = Field(_QUOTA, f"{prefix}quota", f"Time of {whose} in a period, in µs; -1: no limit.")
     return found
 
 
