@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.host.run import run
+from ovtasks.host.run import require, run
 from tests.bootc.bench import Bench, bootc_vm, make_bench
-from tests.bootc.install import control, derive, wait_for, wait_paused
+from tests.bootc.install import BUILD_DEADLINE, control, derive, wait_for, wait_paused
 from tests.bootc.leftovers import Before, before
 from tests.bootc.room import Room, inner_pid
 from tests.graph.workbench import OV, ran
@@ -105,6 +105,25 @@ def test_gc_takes_what_a_killed_build_left(bench: Bench, clean: Before) -> None:
     bench.ov("gc")
     wait_for(lambda: not clean.leftovers(), seconds=10.0)
     builds_cleanly(bench)
+
+
+def test_kill_us_while_we_convert(bench: Bench, clean: Before, tmp_path: Path) -> None:
+    """What is installed is kept: the next build only converts."""
+    hold, waits, programs = tmp_path / "hold", tmp_path / "waits", tmp_path / "bin"
+    programs.mkdir()
+    hold.touch()
+    wait = f"if [ $1 = convert ]; then : > {waits}; while [ -e {hold} ]; do sleep 0.05; done; fi"
+    (programs / "qemu-img").write_text(f'#!/bin/sh\n{wait}\nexec {require("qemu-img")} "$@"\n')
+    (programs / "qemu-img").chmod(0o755)
+    bench.env["PATH"] = f"{programs}:{os.environ['PATH']}"
+    process = bench.start(BUILD)
+    wait_for(waits.exists, process, seconds=BUILD_DEADLINE)
+    kill(bench.room, "ov")
+    process.wait(PATIENCE)
+    hold.unlink()
+    wait_for(lambda: not bench.room.processes(), seconds=10.0)
+    assert ran(bench.ov("vm", "build", "web").stderr) == ["convert:web"]
+    assert bench.leftovers() == []
 
 
 @pytest.mark.parametrize(("stage", "number"), [("attached", signal.SIGINT), ("copy", signal.SIGTERM)])
