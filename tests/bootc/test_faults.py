@@ -52,7 +52,8 @@ def kill(room: Room, *names: str) -> None:
     pids = [pid for name in names for pid, line in processes if re.match(PROGRAMS[name], line)]
     assert len(pids) == len(names), processes
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # podman dies with us
+            os.kill(pid, signal.SIGKILL)
 
 
 def builds_cleanly(bench: Bench) -> None:
@@ -79,19 +80,10 @@ def test_kill_what_installs(bench: Bench, clean: Before, names: tuple[str, ...])
 
 @pytest.mark.parametrize("names", [("ov",), ("ov", "podman", "conmon", "installer")], ids="+".join)
 def test_kill_us(bench: Bench, names: tuple[str, ...]) -> None:
-    """The next build clears what the container still holds."""
+    """The next build ends the container, whose installer goes on to write to the disk that this build wants to make."""
     process = paused_build(bench)
     kill(bench.room, *names)
     process.wait(PATIENCE)
-    builds_cleanly(bench)
-
-
-def test_kill_us_while_the_installer_goes_on(bench: Bench) -> None:
-    """It writes to the disk that the next build wants to make."""
-    process = paused_build(bench)
-    kill(bench.room, "ov")
-    process.wait(PATIENCE)
-    control(bench.room, "")
     builds_cleanly(bench)
 
 
