@@ -136,10 +136,10 @@ class Graph:
         names = [vm] if vm in self.project.vms else [*self.project.vms, *images]
         known: list[str] = []
         for candidate in names:
-            for step in self.chain(candidate, type if type in TYPES else None):
+            for step in reversed(self.chain(candidate, type if type in TYPES else None).steps):
                 if name == step.name or (vm == candidate and verb == step.verb and step.shared):
-                    return step
-                known.append(step.name)
+                    return step  # of several with one verb the last, which needs the others
+                known.insert(0, step.name)
         hint = f"steps: {', '.join(dict.fromkeys(known))}" if vm in self.project.vms else "see: ov plan --all"
         raise InputError(f"no step is called {name!r}", hint=hint)
 

@@ -182,18 +182,18 @@ class GroupTask(OvTask):
 
 
 class AliasTask(OvTask):
-    """``fetch:<vm>``: the VM's name for a step that it shares."""
+    """``fetch:<vm>``: the VM's name for a step that it shares, or for several of one verb (base images)."""
 
-    def __init__(self, graph: Graph, verb: str, vm: str, step: Step) -> None:
+    def __init__(self, graph: Graph, verb: str, vm: str, steps: Sequence[Step]) -> None:
         self.vm = vm
         super().__init__(
             graph,
             f"{verb}:{vm}",
             None,
-            task_dep=[step.name],
+            task_dep=[step.name for step in steps],
             uptodate=[True],
             params=IMAGE_PARAMS if f"{verb}:" == IMAGE else (),
-            doc=step.title,
+            doc=steps[-1].title,
             subtask_of=verb,
         )
 
@@ -228,15 +228,18 @@ def _vm_tasks(graph: Graph, vm: str, display: Display, types: Sequence[str], mad
         return
     yield ImageGoal(graph, vm) if is_image else GoalTask(graph, vm)
     seen: set[str] = set()
+    shared: dict[str, list[Step]] = {}
     for chain in chains:
         for step in chain:
             if step.name in seen:
                 continue
             seen.add(step.name)
             if step.shared and "@" in step.name and not is_image:
-                yield AliasTask(graph, step.verb, vm, step)
+                shared.setdefault(step.verb, []).append(step)
             if step.name not in made:
                 yield StepTask(graph, step, display)
+    for verb, steps in shared.items():
+        yield AliasTask(graph, verb, vm, steps)
 
 
 def relative(path: Path) -> str:

@@ -14,6 +14,7 @@ from tests.bootc.room import DEADLINE, Room
 STANDIN = "localhost/standin"
 LOOPBACK = ("--via-loopback", "--generic-image", "--filesystem", "ext4")
 GiB = 1 << 30
+BUILD_DEADLINE = 120.0  # seconds for what takes a few, on a busy machine
 
 
 @dataclass
@@ -89,7 +90,7 @@ def control(room: Room, wish: str) -> None:
 
 def wait_paused(room: Room, process: subprocess.Popen[str]) -> None:
     """Wait until the installer is where ``pause`` stops it; ``process`` started it."""
-    wait_for(lambda: (room.containers / "standin.paused").exists(), process)
+    wait_for(lambda: (room.containers / "standin.paused").exists(), process, seconds=BUILD_DEADLINE)
 
 
 def wait_for(what: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = DEADLINE) -> None:

@@ -29,7 +29,9 @@ def bench(room: Room, clean: Before, tmp_path: Path) -> Bench:
 
 def build(bench: Bench, *words: str) -> list[str]:
     """Build the VM ``web``; returns the verbs of the steps that ran."""
-    return [step.split(":")[0] for step in ran(bench.ov("vm", "build", "web", *words).stderr)]
+    said = bench.ov("vm", "build", "web", *words).stderr
+    assert "Installation complete!" not in said, "that is for --console"
+    return [step.split(":")[0] for step in ran(said)]
 
 
 def test_only_what_changed_is_made_again(bench: Bench) -> None:
@@ -83,11 +85,10 @@ def test_every_word_of_the_source_reaches_the_disk(bench: Bench, tmp_path: Path)
     assert build(bench, "--type", "raw") == []
 
 
-@pytest.mark.parametrize("rootfs", ["xfs", "btrfs"])
-def test_other_file_systems(bench: Bench, rootfs: str) -> None:
-    bench.write({"web": bootc_vm(source={"rootfs": rootfs})})
+def test_another_file_system(bench: Bench) -> None:
+    bench.write({"web": bootc_vm(source={"rootfs": "xfs"})})
     build(bench, "--type", "raw")
-    assert filesystem(bench.root / "output/web/raw/disk.raw")["TYPE"] == rootfs
+    assert filesystem(bench.root / "output/web/raw/disk.raw")["TYPE"] == "xfs"
 
 
 @pytest.mark.parametrize(
@@ -163,13 +164,10 @@ def test_a_seed_needs_cloud_init_in_the_image(bench: Bench, tmp_path: Path) -> N
 
 
 def test_what_the_installer_says(bench: Bench) -> None:
-    """In a log file; with --console as it comes."""
+    """In a log file, and with --console as it comes."""
     bench.write({"web": bootc_vm()})
-    assert "Deploying container image" not in bench.ov("vm", "build", "web").stderr
-    (log,) = (bench.root / "output/.ov/logs").iterdir()
-    assert "Installation complete!" in log.read_text()
-    bench.disk.unlink()
     assert "Deploying container image" in bench.doit("build:web", "--console").stderr
+    assert "Installation complete!" in (bench.root / "output/.ov/logs/install:web.log").read_text()
 
 
 def test_two_builds_at_once(bench: Bench) -> None:

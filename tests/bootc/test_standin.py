@@ -248,23 +248,6 @@ def test_what_is_on_the_disk(clean_lab: Lab, disk: Path) -> None:
     assert not cat(disk, "/etc/tmpfiles.d/bootc-root-ssh.conf")
 
 
-@pytest.mark.parametrize(("layout", "bios", "uefi"), [("no-bios-boot", False, True), ("no-esp", True, False)])
-def test_layouts_that_not_every_firmware_starts(
-    clean_lab: Lab, disk: Path, layout: str, bios: bool, uefi: bool
-) -> None:
-    image = clean_lab.derive(layout, f"RUN echo {layout} > /usr/lib/bootc-standin/layout")
-    clean_lab.install(*LOOPBACK, DISK, image=image)
-    boot = bootable(disk)
-    assert boot is not None
-    assert (boot.bios, boot.uefi) == (bios, uefi)
-
-
-def test_fails_where_the_test_wishes(clean_lab: Lab, disk: Path) -> None:
-    control(clean_lab.room, "fail loader")
-    assert "error: Installing to disk: the test wishes" in clean_lab.install(*LOOPBACK, DISK, code=1).stderr
-    assert disk.stat().st_blocks
-
-
 @pytest.mark.parametrize(
     ("stage", "number", "status"),
     [("attached", signal.SIGTERM, 143), ("copy", signal.SIGINT, 130), ("loader", signal.SIGTERM, 143)],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from tests.containers.podman import Podman
 
 
 class Registry:
-    """``asked`` are the paths of all requests so far."""
+    """``asked`` are the paths of all requests so far; ``pace`` is how long a fifth of an answer takes, in seconds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tags: dict[str, str] = {}
         self.asked: list[str] = []
+        self.pace = 0.0
         registry = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,8 +36,11 @@ class Registry:
                 self.send_header("Content-Length", str(len(data or b"")))
                 self.send_header("Docker-Content-Digest", f"sha256:{hashlib.sha256(data or b'').hexdigest()}")
                 self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(data or b"")
+                if self.command == "GET" and data:
+                    part = len(data) // 5 + 1
+                    for start in range(0, len(data), part):
+                        time.sleep(registry.pace)
+                        self.wfile.write(data[start : start + part])
 
             do_HEAD = do_GET
 

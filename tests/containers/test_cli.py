@@ -103,6 +103,21 @@ def test_tasks(project: Workbench, podman: Podman) -> None:
     assert len(ran(done.stdout + done.stderr)) == 1
 
 
+def test_the_name_of_a_vm_means_its_own_image(project: Workbench, podman: Podman) -> None:
+    a_base(podman, "1", "localhost/one")
+    a_base(podman, "2", "localhost/two")
+    declare(project, desk={"context": "files"}, lower={"context": "lower"})
+    write(project, "lower/Containerfile", "FROM scratch\nLABEL lower=1\n")
+    text = (
+        "FROM localhost/lower AS a\nFROM localhost/one AS b\nFROM localhost/two\nCOPY --from=a / /\nCOPY --from=b / /\n"
+    )
+    write(project, "files/Containerfile", text)
+    done = project.doit("base:v")
+    assert [name.partition(":")[0] for name in ran(done.stdout + done.stderr)] == ["base", "base"]
+    assert project.ov("image", "build", "v").stdout.startswith("localhost/desk:latest ")
+    assert "container image desk" in project.ov("why", "image:v").stdout
+
+
 def test_vms_share_the_step_of_their_image(project: Workbench) -> None:
     source = {"kind": "bootc", "image": "desk"}
     vms = {name: {"source": source, "disk_size": "2G", "ssh": {"key_source": "none"}} for name in ("v", "w")}

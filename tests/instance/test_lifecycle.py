@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ovtasks.graph.receipt import sha256_of
+from ovtasks.host import vsock
 from ovtasks.host.paths import data_home
 from tests.graph.workbench import OV, Workbench, cloud_vm
 
@@ -245,6 +246,19 @@ def test_a_leased_port_that_somebody_took_is_exchanged(bench: Workbench, empty_i
         vm = listed(bench)["ov-web"]
     assert vm["ssh"]["port"] != port
     assert f"Port {vm['ssh']['port']}" in (folder("ov-web") / "ssh_config").read_text()
+
+
+def test_a_host_that_has_lost_its_vsock(bench: Workbench, empty_image: Path) -> None:
+    """The module was unloaded after the create, or the guest came from elsewhere: it starts without."""
+    declare(bench, empty_image)
+    bench.ov("vm", "create", "--no-start", "web")
+    for name in ("machine.json", "instance.json"):
+        path = folder("ov-web") / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), "cid": 70000}))
+    bench.ov("vm", "start", "web")
+    assert state(bench, "ov-web") == "running"
+    words = (folder("ov-web") / "argv.json").read_text()
+    assert ("vhost-vsock-pci" in words) == (vsock.problem() is None)
 
 
 def test_a_fixed_port_names_who_has_it(bench: Workbench, empty_image: Path) -> None:

@@ -37,7 +37,7 @@ def launch(handle: Handle, command: Command) -> None:
         raise error
     log = handle.directory / LOG
     before = log.stat().st_size if log.exists() else 0
-    helpers.end(handle, grace=0.0)  # of a QEMU that was killed
+    helpers.end(handle)  # of a QEMU that was killed
     sweep(handle)
     machine.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
     machine.serial_log.touch(mode=0o600)

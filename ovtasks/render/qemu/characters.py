@@ -16,6 +16,8 @@ AGENT = "org.qemu.guest_agent.0"
 SPICE_AGENT = "com.redhat.spice.0"
 _SPICE = {"smartcard": "smartcard", "usbredir": "usbredir", "vdagent": "vdagent"}
 ISA_PORTS = 4
+MODE = "connect"
+"""As libvirt has it where nothing is said."""
 
 
 def chardev(block: Block, ident: str, to: Command, *, default: str = "pty", spice: str | None = None) -> str:
@@ -49,12 +51,13 @@ def chardev(block: Block, ident: str, to: Command, *, default: str = "pty", spic
 
 
 def _unix(source: Block, ident: str, to: Command, log: dict[str, object]) -> None:
-    path, mode = source.take("path"), source.take("mode") or "bind"
+    path, mode = source.take("path"), source.take("mode") or MODE
+    if path is None:
+        raise source.missing("path", "path: ${vm.sockets}/NAME")
     if mode == "connect":
         to.add("chardev", "socket", id=ident, path=path, **log)
-        return
-    where = Path(path) if path is not None else to.machine.sockets / f"{CHANNEL_PREFIX}{ident}.sock"
-    to.words += ("-chardev", listener(ident, where, **log))
+    else:
+        to.words += ("-chardev", listener(ident, Path(path), **log))
 
 
 def _inet(kind: str, block: Block, source: Block, ident: str, to: Command, log: dict[str, object]) -> None:
@@ -67,7 +70,7 @@ def _inet(kind: str, block: Block, source: Block, ident: str, to: Command, log: 
     if source.take("tls") == "yes":
         raise source.refuse("tls", "the backend qemu has no certificates")
     telnet = "on" if protocol == "telnet" else None
-    listens = (source.take("mode") or "bind") == "bind"
+    listens = (source.take("mode") or MODE) == "bind"
     server = {"server": "on", "wait": "off"} if listens else {}
     address = host or ("127.0.0.1" if listens else "localhost")
     to.add("chardev", "socket", id=ident, host=address, port=port, telnet=telnet, **server, **log)

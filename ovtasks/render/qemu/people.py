@@ -70,6 +70,8 @@ def sound(blocks: list[Block], outputs: dict[str, str], to: Command) -> None:
         name = block.take("model") or ""
         if name not in _SOUND:
             raise block.refuse("model", f"the backend qemu has no {name}, but {', '.join(_SOUND)}")
+        if name == "sb16" and not to.pc:
+            raise block.refuse("model", f"{to.machine.arch} has no ISA", hint="model: usb")
         model, codecs = _SOUND[name]
         wanted = block.take("audio")
         if wanted is not None and wanted not in outputs:

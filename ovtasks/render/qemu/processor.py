@@ -77,6 +77,9 @@ def features(block: Block, to: Command) -> None:
         to.properties["acpi"] = acpi
     if block.take("apic") == "off":
         raise block.refuse("apic", "the backend qemu cannot leave it out")
+    for name in ("smm", "vmport", "pae", "hyperv"):
+        if name in block and not to.pc:
+            raise block.refuse(name, f"{to.machine.arch} has no such thing")
     smm = block.take("smm")
     if smm == "off" and to.machine.boot.smm:
         raise block.refuse("smm", "this firmware needs it")

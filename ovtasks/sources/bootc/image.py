@@ -44,7 +44,8 @@ def image_steps(
         return (_ref_step(image, image.ref, project, options, "image"),)
     if image.name in path:
         circle = " → ".join((*path[path.index(image.name) :], image.name))
-        raise InputError(f"images are built from each other in a circle: {circle}", where=image.where)
+        hint = "one of them must begin FROM another image"
+        raise InputError(f"images are built from each other in a circle: {circle}", hint=hint, where=image.where)
     looked = _look(image, project, whole=False)
     bases = [_base_steps(name, image, project, options, (*path, image.name)) for name in looked.bases]
     if any(_has_onbuild(steps[-1]) for steps in bases):

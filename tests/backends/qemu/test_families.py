@@ -88,9 +88,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "devices": {
             "serial": [
                 {},
-                {"type": "tcp", "source": {"host": "127.0.0.1", "service": "PORT"}, "protocol": "telnet"},
+                {
+                    "type": "tcp",
+                    "source": {"mode": "bind", "host": "127.0.0.1", "service": "PORT"},
+                    "protocol": "telnet",
+                },
                 {"type": "file", "source": {"path": "${vm.dir}/a, b.txt", "append": "on"}, "log": "${vm.dir}/log"},
-                {"type": "unix", "target": {"type": "usb-serial"}, "source": {"path": "${vm.sockets}/channel-x.sock"}},
+                {
+                    "type": "unix",
+                    "target": {"type": "usb-serial"},
+                    "source": {"mode": "bind", "path": "${vm.sockets}/channel-x.sock"},
+                },
                 {"type": "null", "target": {"type": "pci-serial"}},
             ],
             "console": [{"type": "pty"}, {"type": "udp", "source": {"host": "127.0.0.1", "service": "PORT"}}],

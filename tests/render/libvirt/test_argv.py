@@ -88,6 +88,19 @@ def outcome(case: Case, accel: str) -> tuple[str, list[str]]:
     return text, []
 
 
+@pytest.mark.parametrize(("arch", "kind"), [("aarch64", "virt"), ("x86_64", "pc")])
+def test_other_machines_refuse_by_name_too(arch: str, kind: str) -> None:
+    refused = 0
+    for leaf in leaves():
+        for case in cases(leaf):
+            try:
+                argv_of(command(replace(suited_machine(case, "tcg"), arch=arch, machine=kind), HOST))
+            except InputError as e:
+                assert all(one.hint for one in (e.errors if isinstance(e, InputErrors) else [e])), case
+                refused += 1
+    assert refused > len(REFUSED)
+
+
 def related(message: str, name: str) -> bool:
     """Whether an error names the field, or a block or a field beside it that rules it out."""
     named = message.split(" ", 1)[0].rstrip(":").replace("[0]", "").removeprefix("libvirt.")
