@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
@@ -10,6 +10,8 @@ from ovtasks.spec.libvirt_tree import Faults, Tree
 
 AGENT = "org.qemu.guest_agent.0"
 VDAGENT = "com.redhat.spice.0"
+PLACES = {"socket": "on a socket", "none": "nowhere"}
+LISTENERS = ("address", "network", "socket")
 ROOT_DISK, SEED_DISK = "vda", "vdb"
 # Protocols whose images have no name, or need none.
 NAMELESS = frozenset({"nbd"})
@@ -163,46 +165,60 @@ def _portable(block: Tree, key: str) -> Faults:
 
 
 def graphics_rules(tree: Tree) -> Faults:
-    """One server of each kind, one listener each."""
+    """One server of each kind, one listener each, ports where there is a network."""
     seen: set[str] = set()
     for item in tree.block("devices").items("graphics"):
         kind = item.text("type") or ""
         if kind and kind in seen:
             yield item.fault(f": QEMU has one {kind} server", "remove one of the two", "type")
         seen.add(kind)
-        if item.switch("autoport") is False and not item.has("port"):
+        listeners = _listeners(item)
+        for listener in listeners:
+            yield from _listener(listener)
+        if len(listeners) > 1:
+            yield item.fault("has several listeners; QEMU has one", "remove the others", "listen", 1)
+        where = _kind(listeners[0]) if listeners else None
+        if where in {"socket", "none"}:
+            for key in ("port", "tls_port", "websocket"):  # autoport is harmless there: it chooses nothing
+                if item.has(key):
+                    yield item.fault(f"has no effect: it listens {PLACES[where]}", "remove it", key)
+            continue
+        if item.switch("autoport") is False and not item.has("port") and not item.has("tls_port"):
             yield item.fault("is missing: autoport is off", "port: 5901, or remove autoport", "port")
         if item.switch("autoport") and item.has("port"):
             yield item.fault("contradicts autoport", "remove one of the two", "port")
-        listen = item.get("listen")
-        listeners = item.items("listen") or ([item.block("listen")] if isinstance(listen, dict) else [])
-        if isinstance(listen, list) and len(listen) > 1:
-            yield item.fault("has several listeners; QEMU has one", "remove the others", "listen", 1)
-        local = {one.text("type") for one in listeners} <= {"socket", "none", None} and not any(
-            one.has("address") or one.has("network") for one in listeners
-        )
-        if item.switch("gl") and kind == "spice" and (not local or (isinstance(listen, str) and listen)):
-            hint = "gl: no, or listen: {type: socket}"
-            yield item.fault("is on, but SPICE passes no OpenGL over networks", hint, "gl")
-        for listener in listeners:
-            yield from _listener(listener, item)
+        networked = listeners or item.has("port") or item.has("tls_port")
+        if kind == "spice" and networked and (item.switch("gl") or (item.has("rendernode") and not item.has("gl"))):
+            hint = "listen: {type: socket} and no port; or without OpenGL"
+            yield item.fault("needs OpenGL, which SPICE passes over no network", hint, "gl")
 
 
-def _listener(listener: Tree, graphics: Tree) -> Faults:
-    given = [key for key in ("address", "network", "socket") if listener.has(key)]
-    kind = listener.text("type") or (given[0] if given else None)
-    if kind is None:
+def _listeners(graphics: Tree) -> list[Tree]:
+    """All of them as mappings, however they are written."""
+    listen = graphics.get("listen")
+    found = []
+    for index, one in enumerate(listen if isinstance(listen, list) else [listen]):
+        path = (*graphics.path, "listen", *([index] if isinstance(listen, list) else []))
+        if isinstance(one, str):
+            found.append(Tree({"address": one} if one else {"type": "none"}, path))
+        elif isinstance(one, Mapping):
+            found.append(Tree(one, path))
+    return found
+
+
+def _kind(listener: Tree) -> str | None:
+    """Its type, as written or as the rest says."""
+    return listener.text("type") or next((key for key in LISTENERS if listener.has(key)), None)
+
+
+def _listener(listener: Tree) -> Faults:
+    given = [key for key in LISTENERS if listener.has(key)]
+    if _kind(listener) is None:
         yield listener.fault("has no type", "type: address, socket, network or none")
     if len(given) > 1:
         yield listener.fault(f"contradicts {given[0]}", "remove one of the two", given[1])
-    if kind == "network" and not listener.has("network"):
+    if _kind(listener) == "network" and not listener.has("network"):
         yield listener.fault("is missing: type network needs it", "network: default", "network")
-    if kind in {"socket", "none"}:
-        for key in ("port", "autoport", "tls_port", "websocket"):
-            if graphics.has(key) and graphics.switch(key) is not False:
-                if key == "autoport":
-                    continue  # every sample of the wild has it beside a socket; it chooses no port then
-                yield graphics.fault(f"has no effect: it listens on a {kind}", "remove it", key)
     yield from _portable(listener, "socket")
 
 
