@@ -281,8 +281,9 @@ def host_rules(tree: Tree) -> Faults:
         elif kind == "scsi":
             iscsi = source.has("protocol")
             needed = [("name", "hosts")] if iscsi else [("adapter", "bus", "target", "unit")]
-            if iscsi and source.has("adapter"):
-                yield source.fault("contradicts protocol", "remove one of the two", "adapter")
+            for key in ("adapter", "bus", "target", "unit"):
+                if iscsi and source.has(key):
+                    yield source.fault("contradicts protocol", "remove one of the two", key)
         elif kind == "mdev":
             needed = [("uuid",)]
         if needed and not any(all(source.has(key) for key in keys) for keys in needed):

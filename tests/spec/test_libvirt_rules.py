@@ -156,6 +156,13 @@ ERRORS = [
     ("{devices: {audio: [{id: 1}, {id: 1}]}}", "audio backend 1 is there twice", None, 47),
     ("{devices: {hostdevs: [{type: pci, source: {bus: 1}}]}}", "needs bus, slot: type pci", None, 56),
     ("{devices: {hostdevs: [{type: mdev, source: {}}]}}", "needs uuid: type mdev", None, 57),
+    (
+        "{devices: {hostdevs: [{type: scsi, source: {protocol: iscsi, name: n, hosts: [{name: h}], unit: 1}}]}}",
+        "unit contradicts protocol",
+        None,
+        0,
+    ),
+    ("{devices: {smartcard: [{mode: host, source: {path: /x}}]}}", "source goes with mode: passthrough", None, 50),
     ("{devices: {hostdevs: [{type: pci}]}}", "'source' is missing", None, 36),
     ("{devices: {filesystems: [{source: share, target: t}]}}", "is no absolute path", "${vm.project}", 48),
     (

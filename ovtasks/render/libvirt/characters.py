@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ovtasks.render.libvirt.field import Block, Field, Items, Node, Only, Words
 from ovtasks.render.libvirt.kinds import HOST_NAME, LINE, NUMBER, PATH, POSITIVE, WORD, YES_NO, one_of, text
 
@@ -128,6 +130,7 @@ CHANNELS = Items(
     )
 )
 
+PASSTHROUGH: Only = {"mode": ("passthrough",)}
 SMARTCARDS = Items(
     Block(
         "smartcard",
@@ -140,10 +143,10 @@ SMARTCARDS = Items(
                 one_of("spicevmc", "tcp", "unix", "pty"),
                 "@type",
                 "With passthrough: what is at the host's end.",
-                only={"mode": ("passthrough",)},
+                only=PASSTHROUGH,
             ),
-            "source": source("spicevmc", "tcp", "unix", "pty"),
-            "protocol": PROTOCOL,
+            "source": replace(source("spicevmc", "tcp", "unix", "pty"), only=PASSTHROUGH),
+            "protocol": replace(PROTOCOL, only={**PASSTHROUGH, "type": ("tcp",)}),
             "certificates": Words(
                 LINE,
                 "certificate",
