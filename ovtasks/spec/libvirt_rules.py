@@ -153,7 +153,7 @@ def sharing_rules(tree: Tree) -> Faults:
 
 
 def label_rules(tree: Tree) -> Faults:
-    """A static label is written; relabelling follows from the type."""
+    """A static label is written; relabelling follows from the type. What fw_cfg tells has a content."""
     label = tree.block("seclabel")
     kind, relabel = label.text("type") or "dynamic", label.switch("relabel")
     if label.value and kind == "static" and not label.has("label"):
@@ -162,7 +162,10 @@ def label_rules(tree: Tree) -> Faults:
         yield label.fault("is missing: the label is one of a security driver's", "model: selinux", "model")
     if (kind, relabel) in {("dynamic", False), ("none", True)}:
         yield label.fault(f"contradicts type: {kind}", "remove it", "relabel")
-    for entry in tree.block("sysinfo").items("entries"):
+    told = tree.block("sysinfo")
+    if told.text("type") == "fwcfg" and not told.has("entries"):
+        yield told.fault("is missing: type fwcfg needs it", "entries: [{name: opt/org.example/a, value: …}]", "entries")
+    for entry in told.items("entries"):
         if entry.has("file") == entry.has("value"):
             yield entry.fault("needs either file or value", "value: …, or file: /path")
 

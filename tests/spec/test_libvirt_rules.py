@@ -103,6 +103,7 @@ ERRORS = [
     ("{seclabel: {type: static}}", "libvirt.seclabel.label is missing", "label", 25),
     ("{seclabel: {type: none, relabel: yes}}", "contradicts type: none", None, 47),
     ("{launch_security: {type: sgx}}", "must be one of sev, sev-es, sev-snp, tdx, s390-pv", None, 39),
+    ("{sysinfo: {type: fwcfg}}", "entries is missing: type fwcfg needs it", "opt/", 24),
     ("{sysinfo: {type: fwcfg, entries: [{name: opt/x}]}}", "needs either file or value", None, 48),
     # devices
     ("{devices: {disks: [{target: {dev: vda}, source: {file: /x}}]}}", "vda is taken by the VM's own disk", None, 48),

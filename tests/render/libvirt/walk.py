@@ -353,6 +353,8 @@ def _machine(spec: dict[str, Any], leaf: Leaf) -> None:
     hyperv = spec.get("features", {}).get("hyperv", {})
     if "vendor_id" in hyperv:
         _fill(hyperv["vendor_id"], {"value": "KVM Hv"})
+    if spec.get("sysinfo", {}).get("type") == "fwcfg":
+        _fill(spec["sysinfo"], {"entries": [{"name": "opt/org.example/a", "value": "v"}]})
     for entry in spec.get("sysinfo", {}).get("entries", ()):
         if "file" not in entry:
             _fill(entry, {"value": "v"})
