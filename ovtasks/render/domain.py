@@ -55,6 +55,9 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
         domain.set("xmlns:qemu", QEMU_NAMESPACE)
     _identity(domain, machine)
     memory = str(machine.ram // _KIB)
+    if more := [int(value(mapping(item, "target"), "size") or 0) for item in items(devices, "memory")]:
+        most = str(machine.ram // _KIB + sum(more))
+        sub(domain, "maxMemory", {"slots": str(len(more)), "unit": "KiB"}, most)
     sub(domain, "memory", {"unit": "KiB"}, memory)
     sub(domain, "currentMemory", {"unit": "KiB"}, memory)
     sub(domain, "vcpu", {"placement": "static"}, str(machine.cpus))

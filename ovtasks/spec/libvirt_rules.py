@@ -9,9 +9,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ovtasks.errors import InputError
 from ovtasks.spec.libvirt_block import Fault, text
 from ovtasks.spec.libvirt_devices import DEVICE_RULES
 from ovtasks.spec.libvirt_tree import Faults, Tree
+from ovtasks.spec.sizes import UNITS, parse_size
 
 __all__ = ["Fault", "block_rules", "cpu_count_rules"]
 
@@ -106,6 +108,37 @@ def tuning_rules(tree: Tree) -> Faults:
             yield user.fault(f"is {number}, but {many}", f"iothreads: {number} in libvirt", key)
 
 
+def memory_rules(tree: Tree) -> Faults:
+    """Memory devices belong to cells, and have what their model needs."""
+    cells = len(tree.block("cpu").items("numa"))
+    needed = {"nvdimm": [("source", "path")], "virtio-pmem": [("source", "path")]}
+    needed["virtio-mem"] = [("target", "block"), ("target", "requested")]
+    for item in tree.block("devices").items("memory"):
+        model, node = item.text("model") or "", item.block("target").number("node")
+        if not cells:
+            yield item.fault("needs the cells of libvirt.cpu.numa", "cpu: {numa: [{cpus: 0-1, memory: 2G}]}")
+        elif node is not None and node >= cells:
+            yield item.fault(f"is {node}, but the last cell is {cells - 1}", "node: 0", "target", "node")
+        for block, key in needed.get(model, ()):
+            if not item.block(block).has(key):
+                yield item.fault(f"is missing: model {model} needs it", f"{block}: {{{key}: …}}", block, key)
+        target = item.block("target")
+        size, block_, label = (_bytes(target, key) for key in ("size", "block", "label"))
+        for key in ("size", "requested"):
+            if block_ is not None and (_bytes(target, key) or 0) % block_:
+                yield target.fault(f"is no multiple of block {target.text('block')}", "whole blocks", key)
+        if size is not None and label is not None and label >= size:
+            yield target.fault("is not smaller than size", "label: 2M", "label")
+
+
+def _bytes(tree: Tree, key: str) -> int | None:
+    """A size in bytes; None for what is none."""
+    try:
+        return parse_size(tree.text(key) or "", bare=UNITS["K"])
+    except InputError:
+        return None
+
+
 def sharing_rules(tree: Tree) -> Faults:
     """virtiofs and the guest use the same memory."""
     memory = tree.block("memory_backing")
@@ -150,6 +183,7 @@ RULES: tuple[Callable[[Tree], Faults], ...] = (
     feature_rules,
     clock_rules,
     tuning_rules,
+    memory_rules,
     sharing_rules,
     label_rules,
     *DEVICE_RULES,

@@ -166,6 +166,27 @@ ERRORS = [
     ("{devices: {vsock: {cid: {auto: yes, address: 3}}}}", "contradicts auto", None, 59),
     ("{devices: {shmem: [{name: s, model: {type: ivshmem-doorbell}}]}}", "server is missing", None, 33),
     ("{devices: {inputs: [{type: evdev}]}}", "source.dev is missing: type evdev needs it", None, 34),
+    ("{devices: {memory: [{model: dimm, target: {size: 1G}}]}}", "needs the cells of libvirt.cpu.numa", "numa", 34),
+    ("{cpu: {numa: [{memory: 1G}]}, devices: {memory: [{model: dimm, target: {size: 1G, node: 1}}]}}", "is 1", None, 0),
+    (
+        "{cpu: {numa: [{memory: 1G}]}, devices: {memory: [{model: virtio-mem, target: {size: 1G}}]}}",
+        "target.block is missing: model virtio-mem needs it",
+        None,
+        0,
+    ),
+    (
+        "{cpu: {numa: [{memory: 1G}]}, devices: {memory: [{model: nvdimm, target: {size: 1M, label: 1M}}]}}",
+        "is not smaller than size",
+        None,
+        0,
+    ),
+    (
+        "{cpu: {numa: [{memory: 1G}]}, devices: {memory: "
+        "[{model: virtio-mem, target: {size: 1G, block: 2M, requested: 3M}}]}}",
+        "is no multiple of block 2M",
+        None,
+        0,
+    ),
     ("{devices: {controllers: [{type: pci}]}}", "model is missing: type pci", None, 39),
     ("{devices: {controllers: [{type: scsi, model: pci-bridge}]}}", "no scsi controller", None, 59),
     (

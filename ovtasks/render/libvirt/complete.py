@@ -63,6 +63,10 @@ def complete(machine: Machine, wanted: Read) -> Completed:
     devices["tpm"] = [_tpm(machine, item) for item in items(devices, "tpm")]
     devices["rng"] = items(devices, "rng") or [{}]  # a guest without entropy waits for it at its first boot
     devices["memballoon"] = over(mapping(devices, "memballoon"), model="virtio")
+    devices["memory"] = [
+        item if value(item, "model") == "virtio-pmem" else {**item, "target": over(mapping(item, "target"), node="0")}
+        for item in items(devices, "memory")
+    ]
     devices["shmem"] = [over(item, model={"type": "ivshmem-plain"}) for item in items(devices, "shmem")]
     devices |= _vsock(machine, devices, done)
     if value(mapping(mapping(devices, "iommu"), "driver"), "intremap") == "on" and "ioapic" not in tree["features"]:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from ovtasks.render.libvirt import cards, characters, disks, displays, host_devices, machine_rows, others, tuning_rows
+from ovtasks.render.libvirt import (
+    cards,
+    characters,
+    disks,
+    displays,
+    host_devices,
+    machine_rows,
+    memory_rows,
+    others,
+    tuning_rows,
+)
 from ovtasks.render.libvirt.field import Block, Field, Words
 from ovtasks.render.libvirt.kinds import PATH, text
 
@@ -37,6 +47,8 @@ DEVICES = Block(
         "shmem": others.SHMEM,
         "iommu": others.IOMMU,
         "vsock": others.VSOCK,
+        "memory": memory_rows.MEMORY,
+        "leases": memory_rows.LEASES,
         "crypto": others.CRYPTO,
     },
 )

@@ -98,6 +98,7 @@ EVERYTHING: dict[str, Any] = {
         "rng": [{"backend": "builtin", "rate": {"bytes": 1024, "period": 1000}}],
         "memballoon": {"autodeflate": True, "stats": {"period": 10}},
         "panic": [{"model": "isa"}],
+        "memory": [{"model": "dimm", "target": {"size": "128M"}}],
         "shmem": [{"name": "ov-test", "size": "4M"}],
         "iommu": {"model": "intel", "driver": {"intremap": "off", "caching_mode": "on"}},
     },

@@ -361,3 +361,17 @@ def test_virtiofs_with_a_server_of_ones_own() -> None:
     with pytest.raises(InputError, match="virtiofsd is not installed"):
         tree(with_devices(filesystems=[FOLDER_SPEC]), host)
     assert tree(with_devices(filesystems=[{**FOLDER_SPEC, "binary": {"path": "/opt/virtiofsd"}}]), host)
+
+
+def test_memory_that_comes_later() -> None:
+    memory: list[Json] = [
+        {"model": "dimm", "target": {"size": "128M"}},
+        {"model": "virtio-pmem", "source": {"path": "${vm.dir}/pmem"}, "target": {"size": "64M"}},
+    ]
+    of = machine(libvirt={"cpu": {"numa": [{"cpus": "0-1", "memory": "256M"}]}, "devices": {"memory": memory}})
+    root = tree(of)
+    most = root.find("maxMemory")
+    assert most is not None
+    assert (most.attrib, most.text) == ({"slots": "2", "unit": "KiB"}, str((256 + 128 + 64) << 10))
+    assert [m.findtext("target/node") for m in root.findall("devices/memory")] == ["0", None]
+    assert root.findtext("devices/memory/source/path") == f"{FOLDER}/pmem"

@@ -40,7 +40,9 @@ REASONS = re.compile(
 )
 # Values that mean "as usual", which libvirt leaves out; or that it spells in another way.
 USUAL = {
-    "0": re.compile(r"iothreads|cputune\..*quota|devices\.disks\.iotune\..*|memory_backing\.hugepages\.nodeset"),
+    "0": re.compile(
+        r"iothreads|cputune\..*quota|devices\.disks\.iotune\..*|memory_backing\.hugepages\.nodeset|devices\.leases\.target\.offset"
+    ),
     "1": re.compile(r"devices\.interfaces\.driver\.queues"),
     "no": re.compile(
         r"devices\.graphics\.(p2p|fullscreen)|devices\.tpm\.backend\.persistent_state|devices\.video\.primary"

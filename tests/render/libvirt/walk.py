@@ -320,6 +320,17 @@ def _machine(spec: dict[str, Any], leaf: Leaf) -> None:
     for timer in spec.get("clock", {}).get("timers", ()):
         if timer.get("tickpolicy") == "discard":
             timer["name"] = "pit"
+    for item in spec.get("devices", {}).get("memory", ()):
+        numa: list[Any] = spec.setdefault("cpu", {}).setdefault("numa", [])
+        wanted = int(item["target"].get("node", 0)) + 1
+        numa += [{"memory": 2048} for _ in range(wanted)]
+        if item["model"] in {"nvdimm", "virtio-pmem"}:
+            _fill(item.setdefault("source", {}), {"path": "/x"})
+        if item["model"] == "virtio-mem":
+            _fill(item["target"], {"block": 2048})
+            _fill(item["target"], {"requested": item["target"]["block"]})
+        if "label" in item["target"]:
+            item["target"]["size"] = "2G"
     cells = spec.get("cpu", {}).get("numa", [])
     for cell in cells:
         if int(cell.get("id", 0)) == 1:
