@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ovtasks.host.run import run
+from ovtasks.instance.backend import backend
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import load
 from tests.backends.qemu.conftest import left
@@ -41,7 +42,10 @@ DEVICES: dict[str, Any] = {
         ],
         "interfaces": [{"mac": "52:54:00:aa:bb:cc"}],
         "filesystems": [{"driver": "virtiofs", "source": "${vm.project}/share", "target": "shared"}],
-        "graphics": [{"type": "vnc", "listen": {"type": "socket"}}],
+        "graphics": [
+            {"type": "vnc", "listen": {"type": "socket"}},
+            {"type": "spice", "listen": {"type": "socket", "socket": "${vm.sockets}/spice.sock"}},
+        ],
         "video": [{"model": "vga"}],
         "watchdog": [{"model": "i6300esb"}],
         "tpm": [{}],
@@ -104,7 +108,34 @@ def test_a_guest_sees_its_devices(bench: Workbench) -> None:
     assert record is not None
     width, height, pixels = picture(record.sockets / "vnc.sock")
     assert width >= 640 and height >= 400 and len(set(pixels)) > 1, "a text console is not of one colour"
+    assert spice_answers(record.sockets / "spice.sock")
+    assert "10.0.2.15" in backend("qemu").addresses(record.handle), "the guest's agent says it"
     bench.ov("vm", "stop", "demo")
+
+
+def test_huge_pages_that_are_not_there_are_refused(bench: Workbench) -> None:
+    """Nothing is started, and the next step is named."""
+    text = (bench.root / "vms.yml").read_text(encoding="utf-8")
+    block = json.dumps({"memory_backing": {"hugepages": {}}})
+    (bench.root / "vms.yml").write_text(text.replace(json.dumps(DEVICES), block), encoding="utf-8")
+    said = bench.ov("vm", "create", "demo", code=2).stderr
+    assert "libvirt.memory_backing" in said and "sysctl vm.nr_hugepages" in said
+    assert json.loads(bench.ov("vm", "list", "-a", "--json").stdout)[0]["state"] == "stopped"
+
+
+def spice_answers(path: Path) -> bool:
+    """Whether a SPICE server takes a link of the main channel: its reply begins with its magic and has no error.
+
+    Format: spice-protocol's documentation, "Channel link establishment".
+    """
+    link = struct.pack("<IBBIII", 0, 1, 0, 0, 0, 18)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60.0)
+        client.connect(os.fspath(path))
+        client.sendall(struct.pack("<4sIII", b"REDQ", 2, 2, len(link)) + link)
+        reply = client.makefile("rb").read(20)
+    magic, _, _, _, error = struct.unpack("<4sIIII", reply)
+    return bool(magic == b"REDQ" and error == 0)
 
 
 def echo(bench: Workbench) -> bytes:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovtasks.host.run import Result, require
@@ -53,10 +54,11 @@ exec env --ignore-signal=CHLD cat
 @dataclass
 class Room:
     """``folder`` holds ``containers`` (podman's storage) and ``etc`` (its settings); ``pid`` is process 1, seen from
-    outside."""
+    outside. ``seen`` are the IDs of containers that :meth:`processes` met."""
 
     folder: Path
     pid: int
+    seen: set[str] = field(default_factory=set)
 
     @property
     def containers(self) -> Path:
@@ -126,6 +128,7 @@ class Room:
                     line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                     if line:
                         found[int(entry.name)] = line
+                        self.seen.update(re.findall(r"conmon .* -c ([0-9a-f]{64}) ", line))
         return found
 
     def mounts(self) -> set[str]:
@@ -160,14 +163,15 @@ def open_room(folder: Path) -> Iterator[Room]:
         start_new_session=True,
     ) as process:
         assert process.stdin is not None and process.stdout is not None
+        seen: set[str] = set()
         try:
             assert process.stdout.readline() == "ready\n", "the room could not be made: are we root?"
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
-            yield Room(folder, int(children.split()[0]))
+            yield Room(folder, int(children.split()[0]), seen)
         finally:
             process.stdin.close()
             process.wait(DEADLINE)  # the kernel ends everything else in the room before its process 1 is gone
-            _remove_cgroups(folder)
+            _remove_cgroups(folder, seen)
 
 
 def _write_settings(folder: Path) -> None:
@@ -183,9 +187,10 @@ def _write_settings(folder: Path) -> None:
     folder.chmod(0o755)
 
 
-def _remove_cgroups(folder: Path) -> None:
-    """Containers that ended with their room leave cgroups, which are empty now."""
+def _remove_cgroups(folder: Path, seen: set[str]) -> None:
+    """Containers that ended with their room, or without their monitor, leave cgroups, which are empty now."""
     index = folder / "containers/storage/overlay-containers/containers.json"
-    for container in json.loads(index.read_bytes() or b"[]") if index.is_file() else []:
-        for cgroup in Path("/sys/fs/cgroup").glob(f"**/libpod_parent/libpod-*{container['id']}"):
+    known = json.loads(index.read_bytes() or b"[]") if index.is_file() else []
+    for container in seen | {str(one["id"]) for one in known}:
+        for cgroup in Path("/sys/fs/cgroup").glob(f"**/libpod_parent/libpod-*{container}"):
             cgroup.rmdir()

@@ -91,6 +91,16 @@ def test_what_makes_it_run(built: Workbench, podman: Podman) -> None:
     assert podman("image", "inspect", "--format", "{{.Labels.stage}}", "localhost/x") == "one"
 
 
+def test_a_stage_that_is_not_there(built: Workbench) -> None:
+    write(built, "files/Containerfile", "FROM scratch AS one\nFROM scratch AS two\n")
+    declare(built, x={"context": "files", "target": "tow"})
+    error = built.ov("image", "build", code=EXIT_INPUT).stderr
+    assert "image.yml:1:" in error and "no stage 'tow' is in" in error and "stages: one, two" in error
+    write(built, "files/Containerfile", "RUN true\n")
+    error = built.ov("image", "build", code=EXIT_INPUT).stderr
+    assert "files/Containerfile:1:1: there is no FROM" in error
+
+
 def test_build_arguments_arrive(built: Workbench, podman: Podman) -> None:
     write(built, "files/Containerfile", "FROM scratch\nARG V\nLABEL v=$V\n")
     declare(built, x={"context": "files", "build_args": {"V": "a b=c,d"}})

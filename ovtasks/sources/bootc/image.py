@@ -81,7 +81,11 @@ def _key(image: ImageSpec) -> str:
 
 def _look(image: ImageSpec, project: Project, *, whole: bool) -> context.Context:
     machine = platform.machine()
-    return context.look(image, project.output, project.state, ARCHITECTURES.get(machine, machine), whole=whole)
+    try:
+        return context.look(image, project.output, project.state, ARCHITECTURES.get(machine, machine), whole=whole)
+    except InputError as e:
+        e.where = e.where or image.where  # of a stage that is not there
+        raise
 
 
 def _base_steps(
