@@ -80,7 +80,7 @@ def _stale_manifests(project: Project) -> Iterator[Item]:
     """Answers of the fast path that hold no more: a file they depend on is another one now."""
     for path in gc.files_in(project.root / FOLDER):
         try:
-            _, chunks, _ = marshal.loads(path.read_bytes())
+            _, _, chunks, _ = marshal.loads(path.read_bytes())
             entries = [entry for chunk in chunks for entry in marshal.loads(chunk)]
             fresh = all(look(str(project.root / name))[1:] == tuple(stat) for name, *stat in entries)
             size = path.stat().st_blocks * 512

@@ -13,7 +13,10 @@ from ovtasks import __version__
 
 FOLDER = "output/.ov/manifest"
 """Below the project's root. The fast path serves the root only: elsewhere the printed paths would differ."""
-ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_PROJECT_DIR", "OV_VM_BACKEND")
+ENVIRONMENT = (
+    *("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_PROJECT_DIR", "OV_VM_BACKEND"),
+    *("CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF", "STORAGE_DRIVER", "STORAGE_OPTS"),  # where podman keeps images
+)
 ABSENT = (-1, 0, 0)
 CHUNK = 1500
 """So many files are worth another process: looking at them takes as long as a fork and a bit."""
@@ -35,8 +38,8 @@ def answer(words: list[str]) -> str | None:
     gc.disable()  # thousands of small tuples and no cycle: collecting costs as much as loading
     try:
         with open(f"{FOLDER}/{name}", "rb") as file:
-            identity, chunks, text = marshal.loads(file.read())
-        if identity == _identity() and _unchanged(chunks):
+            identity, variables, chunks, text = marshal.loads(file.read())
+        if identity == _identity() and variables == _values(variables) and _unchanged(chunks):
             return str(text)
     except (OSError, ValueError, EOFError, TypeError):  # none, or a damaged one
         pass
@@ -82,6 +85,10 @@ def _identity() -> tuple[object, ...]:
     return (__version__, sys.version, os.getuid(), os.getcwd(), *[environ.get(name) for name in ENVIRONMENT])
 
 
+def _values(names: tuple[str, ...] | dict[str, str | None]) -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in names}
+
+
 def look(path: str) -> Entry:
     """``path`` as it is now; a file that is not there must stay away for the manifest to hold."""
     try:
@@ -91,8 +98,8 @@ def look(path: str) -> Entry:
     return (path, now.st_size, now.st_mtime_ns, now.st_ino)
 
 
-def dump(entries: list[Entry], text: str) -> bytes:
-    """A manifest's content."""
+def dump(entries: list[Entry], text: str, variables: tuple[str, ...] = ()) -> bytes:
+    """A manifest's content; ``variables`` are those of the environment that the project's files name."""
     chunks = [marshal.dumps(entries[start : start + CHUNK]) for start in range(0, len(entries), CHUNK)]
-    content: tuple[object, ...] = (_identity(), chunks, text)
+    content: tuple[object, ...] = (_identity(), _values(variables), chunks, text)
     return marshal.dumps(content)  # type: ignore[arg-type]

@@ -44,7 +44,8 @@ def record(graph: Graph, chains: Sequence[Chain], words: list[str], text: str, l
     entries += _folders(o.path.parent for o in outputs if chosen[o.inode] is not o)
     if not all(output.same_stat(output.path.stat()) for output in outputs):
         return False
-    write_atomic(graph.project.root / FOLDER / name, dump(_once([*entries, *files], graph.project.root), text))
+    content = dump(_once([*entries, *files], graph.project.root), text, graph.project.variables)
+    write_atomic(graph.project.root / FOLDER / name, content)
     return True
 
 

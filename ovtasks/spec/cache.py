@@ -49,6 +49,7 @@ class Known(NamedTuple):
     files: tuple[str, ...]
     entries: Mapping[str, Entry]
     images: Mapping[str, Entry]
+    variables: tuple[str, ...]
 
 
 def stamp(path: str | Path) -> Stamp:
@@ -100,7 +101,7 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
     if schemas and _schema_digests(kinds, schemas) != schemas:
         return None
     vms, images = ({name: Entry(*entry) for name, entry in found.items()} for found in (entries, images))
-    return Known(tuple(path for path, _ in stamps), vms, images)
+    return Known(tuple(path for path, _ in stamps), vms, images, tuple(name for name, _ in environment))
 
 
 class Guard:

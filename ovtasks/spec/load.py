@@ -142,7 +142,7 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
     root = root.resolve()
     store = root / "output" / ".ov" / "spec.cache"
     if cache and (known := spec_cache.load(store, root, kinds)) is not None:
-        return _project(root, known.entries, known.images, (Path(file) for file in known.files))
+        return _project(root, known, (Path(file) for file in known.files))
     guard = spec_cache.Guard()
     checked = check((), root, kinds=kinds)
     if checked.errors:
@@ -151,11 +151,12 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
         guard.save(
             store, root, checked.files, checked.entries, checked.images, checked.variables, checked.plugin_schemas
         )
-    return _project(root, checked.entries, checked.images, checked.files)
+    return _project(root, checked, checked.files)
 
 
-def _project(root: Path, vms: Mapping[str, Entry], images: Mapping[str, Entry], files: Iterable[Path]) -> Project:
-    return Project(root, Lazy(vms, _build_vm), tuple(files), Lazy(images, _build_image))
+def _project(root: Path, found: Checked | spec_cache.Known, files: Iterable[Path]) -> Project:
+    vms, images = Lazy(found.entries, _build_vm), Lazy(found.images, _build_image)
+    return Project(root, vms, tuple(files), images, found.variables)
 
 
 def unknown_vm(name: str, project: Project) -> InputError:

@@ -292,12 +292,14 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class Project:
-    """Everything declared in one project. ``files`` are all files read, and the places looked at in vain."""
+    """Everything declared in one project. ``files`` are all files read, and the places looked at in vain;
+    ``variables`` are those of the environment that paths in them name."""
 
     root: Path
     vms: Mapping[str, VmSpec]
     files: tuple[Path, ...]
     images: Mapping[str, ImageSpec] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
 
     @property
     def output(self) -> Path:

@@ -119,6 +119,19 @@ def test_fast_path_sees_everything_that_plan_sees(bench: Workbench, small_image:
         assert fast()
 
 
+def test_fast_path_sees_the_variables_that_paths_name(bench: Workbench, small_image: Path, tmp_path: Path) -> None:
+    for name in ("mine", "yours"):
+        (tmp_path / name).mkdir()
+        key = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPUKNVhYYDLU14NQxYBZrLcAz2dRRzQ8RSYVHxS1fsL3 {name}\n"
+        (tmp_path / name / "id.pub").write_text(key, encoding="utf-8")
+    bench.env["KEYS_OF_TEST"] = str(tmp_path / "mine")
+    bench.write({"a": cloud_vm(small_image, ssh={"key_source": "${KEYS_OF_TEST}/id.pub", "user": "me"})})
+    bench.ov("vm", "build", "a")
+    assert bench.ov("vm", "build", "a").stderr == "nothing to do\n"
+    bench.env["KEYS_OF_TEST"] = str(tmp_path / "yours")
+    assert ran(bench.ov("vm", "build", "a").stderr) == ["seed:a"]
+
+
 def test_fast_path_ignores_damage(bench: Workbench, small_image: Path) -> None:
     built(bench, small_image)
     manifest = bench.root / "output/.ov/manifest/ma"
