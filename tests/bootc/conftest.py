@@ -16,7 +16,7 @@ from tests.bootc.storage import standin_room
 
 def must_be_root() -> None:
     if os.geteuid() != 0:
-        pytest.skip("loop devices and mounts take root")
+        pytest.fail("loop devices and mounts take root: run the tests as root")
 
 
 @pytest.fixture
