@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import signal
@@ -17,7 +18,7 @@ from doit.cmdparse import CmdOption, CmdParseError, TaskParse
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
-from ovtasks.errors import OvError
+from ovtasks.errors import InputError, OvError
 from ovtasks.graph import plugins
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
@@ -54,6 +55,7 @@ def install(namespace: dict[str, object]) -> None:
     def create() -> Iterator[Task]:
         """VMs of vms.yml."""
         graph = Graph(_load(root))
+        note_options(graph, sys.argv[1:])  # doit's loader does not tell a creator what was asked for
         display = prepare(Display())
         yield from tasks(graph, owners(graph.project), display)
         yield from verb_tasks(graph, list(graph.project.vms), display)
@@ -131,6 +133,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         own: list[Task] = super().load_tasks(cmd, pos_args)
         project = self._project or _load(self._root)
         self.graph = Graph(project, Overrides())
+        note_options(self.graph, pos_args)
         chosen = selected(pos_args, project) or owners(project)
         only_qcow2 = cmd.execute_tasks and not any("raw" in word or "*" in word for word in pos_args)
         types = TYPES[:1] if only_qcow2 else TYPES
@@ -140,6 +143,19 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
             vms = [name for name in chosen if name in project.vms]
             made += verb_tasks(self.graph, vms, display)
         return made
+
+
+def note_options(graph: Graph, words: Sequence[str]) -> None:
+    """Tell ``graph`` what a command line says with ``build`` and ``build:<vm>``: some options decide which steps there
+    are, and doit looks at them when its tasks are made already. What is wrong with them it says then."""
+    rest = list(words)
+    while rest:
+        verb, colon, vm = rest.pop(0).partition(":")
+        if verb != BUILD or (colon and vm not in graph.project.vms):
+            continue
+        with contextlib.suppress(CmdParseError, InputError):
+            values, rest = TaskParse([CmdOption(option) for option in PARAMS]).parse(rest)
+            graph.overrides.set(vm or None, values)
 
 
 def owners(project: Project) -> list[str]:

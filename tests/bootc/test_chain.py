@@ -114,6 +114,28 @@ def test_transport_containers_storage(bench: Bench) -> None:
     assert "localhost/nobody" in said and "hint:" in said
 
 
+@pytest.mark.parametrize("program", ["ov", "doit"])
+def test_the_command_line_says_another_transport(bench: Bench, program: str) -> None:
+    """Other steps bring the image then; also where what the file says would be no image at all."""
+    bench.room.podman("save", "--quiet", "--format", "oci-dir", "--output", bench.root / "layout", "localhost/root")
+    bench.write({"web": bootc_vm("layout")})
+
+    def build(*words: str, code: int) -> str:
+        if program == "ov":
+            return bench.ov("vm", "build", "web", *words, code=code).stderr
+        done = bench.doit("build:web", *words, code=None)
+        assert bool(done.returncode) == bool(code)
+        return done.stdout + done.stderr
+
+    said = build("--transport", "oci", code=2)
+    assert [step.partition(":")[0] for step in ran(said)] == ["image", "install"]
+    assert "has no bootc" in said
+    bench.write({"web": bootc_vm(STANDIN)})
+    said = build("--transport=containers-storage", code=0)
+    assert [step.partition(":")[0] for step in ran(said)] == ["image", "install", "convert"]
+    assert "unknown transport 'nfs'" in build("--transport", "nfs", code=2)
+
+
 def test_transport_registry(bench: Bench, tmp_path: Path) -> None:
     """Pulled once, and upgrades in the guest go to the registry."""
     with registry(bench.room, tmp_path / "registry") as address:
