@@ -20,6 +20,7 @@ from typing import Any
 from ovtasks.containers.context import Context
 from ovtasks.containers.engine import Engine, Mode, own
 from ovtasks.containers.storage import Storage, storage
+from ovtasks.containers.transports import Archive
 from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.progress import Progress, SilentProgress
@@ -116,22 +117,44 @@ class Workshop:
         except CommandError as e:
             raise explain(e, f"{reference} cannot be pulled") from e
 
+    def load(self, archive: Archive) -> str:
+        """Bring an image from files; returns its ID.
+
+        :raises OvError: it cannot be read.
+        """
+        said: list[str] = []
+        link = self.folder / self.mark  # podman ends a path at a colon, and calls what is in a folder by the path
+
+        def prepare() -> None:
+            link.symlink_to(archive.path)
+
+        try:
+            words = ["pull", "--quiet", archive.at(link.name)]
+            # relative, since podman unpacks nothing below a name with a colon
+            self._work(words, self._show_bytes, hear=said.append, prepare=prepare, temporary=self.scratch.name)
+        except CommandError as e:
+            raise explain(e, f"{archive.path} cannot be loaded") from e
+        ids = [line.strip() for line in said if re.fullmatch(r"\s*[0-9a-f]{64}\s*", line)]
+        if not ids:
+            raise OvError(f"podman loaded {archive.path} and does not say what it is called")
+        self.engine.run("untag", ids[-1], f"localhost/{link.name}", check=False, timeout=SECONDS)
+        return ids[-1]
+
     def build(self, image: ImageSpec, context: Context, name: str, *, pull: bool) -> str:
         """Build ``image`` and call it ``name``; returns its ID. ``pull``: what FROM names may be pulled if missing.
 
         :raises OvError: it cannot be built; the end of what was said stands in the message.
         """
         id_file = self.folder / "id"
-        words = ["build", "--file", str(context.containerfile), "--tag", name, "--iidfile", str(id_file)]
+        words = ["build", "--file", _one(str(context.containerfile)), "--tag", name, "--iidfile", str(id_file)]
         words += ["--label", f"{LABEL}={image.name}", "--secret", f"id={self.mark},src=/dev/null"]
         words += [*_tls(image.tls_verify), *([] if pull else ["--pull=never"])]
         for key, value in image.build_args.items():
             words += ["--build-arg", f"{key}={value}"]
         words += ["--target", image.target] if image.target else []
         text = context.ignore_text()
-        if text is not None:
-            ignore_file = self.folder / "ignore"
-            words += ["--ignorefile", str(ignore_file)]
+        ignore_file = self.folder / "ignore"
+        words += ["--ignorefile", str(ignore_file)] if text is not None else []
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         done = 0
 
@@ -143,8 +166,12 @@ class Workshop:
         def show() -> None:
             self.progress.update(done, 100, "%")
 
+        def prepare() -> None:
+            if text is not None:
+                ignore_file.write_text(text, encoding="utf-8", errors="surrogateescape")
+
         try:
-            self._work([*words, str(context.folder)], show, hear=hear, ignore_text=text)
+            self._work([*words, str(context.folder)], show, hear=hear, prepare=prepare)
         except CommandError as e:
             raise self._failure(e, image, tail) from e
         return id_file.read_text(encoding="ascii").strip().removeprefix("sha256:")
@@ -164,13 +191,15 @@ class Workshop:
         watch: Callable[[], None],
         *,
         hear: Callable[[str], object] | None = None,
-        ignore_text: str | None = None,
+        prepare: Callable[[], None] | None = None,
+        temporary: str | None = None,
     ) -> None:
-        """Run podman in a fresh folder, which is gone afterwards whatever happens, and so is all that it started."""
+        """Run podman in a fresh folder, filled by ``prepare``, which is gone afterwards whatever happens, and so is all
+        that it started."""
         self.clear()
         self.scratch.mkdir(parents=True)
-        if ignore_text is not None:
-            (self.folder / "ignore").write_text(ignore_text, encoding="utf-8", errors="surrogateescape")
+        if prepare is not None:
+            prepare()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w", encoding="utf-8") as log:
 
@@ -185,7 +214,8 @@ class Workshop:
             try:
                 run(
                     self.engine.argv(*words),
-                    env=self._environment(),
+                    env=self._environment(temporary),
+                    cwd=self.folder,
                     on_line=on_line,
                     watch=watch,
                     end=self._end_commands,
@@ -194,10 +224,10 @@ class Workshop:
                 self.clear()
                 raise
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, temporary: str | None) -> dict[str, str]:
         """Temporary files go to our folder; rootless podman without a session's runtime directory keeps that, too,
         among the temporary files, and it must stay where it is: containers are known by it."""
-        environment = {"TMPDIR": str(self.scratch)}
+        environment = {"TMPDIR": temporary or str(self.scratch)}
         if self.engine.mode is Mode.ROOTLESS and not os.environ.get("XDG_RUNTIME_DIR"):
             uid = os.geteuid()
             if not Path(f"/run/user/{uid}").is_dir():
@@ -264,6 +294,11 @@ class Workshop:
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.folder.exists():
             run([*self._as_owner(), "rm", "-rf", "--one-file-system", str(self.folder)])
+
+
+def _one(path: str) -> str:
+    """For an option that takes several, as comma-separated values."""
+    return '"' + path.replace('"', '""') + '"' if {",", '"'} & {*path} else path
 
 
 def _tls(verify: bool) -> list[str]:

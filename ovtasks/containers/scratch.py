@@ -48,6 +48,11 @@ class Scratch:
     def label(self) -> str:
         return f"{LABEL}={self.folder}"
 
+    @property
+    def volume(self) -> str:
+        """For ``podman --volume``, run in the folder: it takes its words apart at colons, those of a path, too."""
+        return f"{'.' if ':' in str(self.folder) else self.folder}:/output"
+
     def prepare(self, engine: Engine) -> None:
         """Make the folder; which podman is used is written down before anything is started."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -77,8 +82,7 @@ class Scratch:
                 )
 
     def _containers(self, engine: Engine) -> list[str]:
-        listed = engine.run("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={self.label}", timeout=SECONDS)
-        found = listed.stdout.split()
+        found = [name for name, folder in labelled(engine) if folder == self.folder]
         try:
             written = self.container_id.read_text(encoding="utf-8").strip()
         except OSError:
@@ -121,6 +125,17 @@ class Scratch:
             run([*((engine and engine.root) or ()), "rm", "-rf", "--one-file-system", str(self.folder)])
 
 
+def labelled(engine: Engine) -> list[tuple[str, Path]]:
+    """ID and scratch folder of all containers of ours. A filter for one folder would be taken apart at commas.
+
+    :raises CommandError: podman cannot say.
+    """
+    template = f'{{{{.ID}}}} {{{{index .Labels "{LABEL}"}}}}'
+    words = ("ps", "--all", "--no-trunc", "--filter", f"label={LABEL}", "--format", template)
+    lines = engine.run(*words, timeout=SECONDS).stdout.splitlines()
+    return [(name, Path(folder)) for name, _, folder in (line.partition(" ") for line in lines)]
+
+
 def _losetup(engine: Engine, folder: Path, *words: str) -> str:
     """losetup(8) beside the engine: here as root, or where its containers run."""
     if engine.root is not None:
@@ -128,7 +143,8 @@ def _losetup(engine: Engine, folder: Path, *words: str) -> str:
     image = engine.run("images", "--quiet", "--noheading", timeout=SECONDS).stdout.split()
     if not image:
         return ""
-    mounts = ["--volume", "/dev:/dev", "--volume", f"{folder}:/output", "--label", f"{LABEL}={folder}"]
+    scratch = Scratch(folder)
+    mounts = ["--volume", "/dev:/dev", "--volume", scratch.volume, "--label", scratch.label]
     try:
         return engine.run(
             "run",
@@ -139,6 +155,7 @@ def _losetup(engine: Engine, folder: Path, *words: str) -> str:
             "--entrypoint=losetup",
             image[0],
             *words,
+            cwd=folder,
             timeout=SECONDS,
         ).stdout
     except CommandError:  # an image without losetup made no loop device

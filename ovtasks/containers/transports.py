@@ -29,7 +29,11 @@ class Archive:
     @property
     def reference(self) -> str:
         """As podman takes it."""
-        return f"{self.transport}:{self.path}" + (f":{self.tag}" if self.tag else "")
+        return self.at(str(self.path))
+
+    def at(self, path: str) -> str:
+        """As podman takes it, the files being at ``path``."""
+        return f"{self.transport}:{path}" + (f":{self.tag}" if self.tag else "")
 
     @property
     def watched(self) -> Path:

@@ -7,22 +7,19 @@ import hashlib
 from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.storage import storage
 from ovtasks.containers.transports import Archive
-from ovtasks.containers.trouble import explain
-from ovtasks.errors import OvError
-from ovtasks.graph.step import Step
+from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.run import CommandError
 from ovtasks.images.records import read_record, record_text
 from ovtasks.jsonvalue import Json
+from ovtasks.sources.bootc.image import workshop
 from ovtasks.sources.disk import IMAGES
 from ovtasks.spec.model import Project
 
 RECIPE = 1
-SECONDS = 3600.0
 GONE = "the image is not in podman's storage any more"
 
 
-def archive_step(archive: Archive, project: Project) -> Step:
+def archive_step(archive: Archive, project: Project, options: BuildOptions) -> Step:
     """Load ``archive``; its digest is the image ID, which is the same whatever the image came by."""
     key = hashlib.sha256(archive.reference.encode()).hexdigest()[:16]
     name = f"localhost/ovtasks/archive:{key}"
@@ -30,15 +27,12 @@ def archive_step(archive: Archive, project: Project) -> Step:
 
     def run(ws: Workspace) -> None:
         engine = own()
-        try:
-            loaded = engine.run("pull", "--quiet", archive.reference, timeout=SECONDS).stdout.split()
-            if not loaded:
-                raise OvError(f"podman loaded {archive.reference} and does not say what it is called")
-            engine.run("tag", loaded[-1], name)
-        except CommandError as e:
-            raise explain(e, f"{archive.path} cannot be loaded") from e
+        shop = workshop(ws, engine, project, options)
+        image_id = shop.load(archive)
+        shop.done()
+        engine.run("tag", image_id, name)
         size = image_size(engine, name)
-        facts: dict[str, Json] = {"id": loaded[-1].removeprefix("sha256:"), "name": name, "size": size, "target": None}
+        facts: dict[str, Json] = {"id": image_id, "name": name, "size": size, "target": None}
         ws.part(target).write_text(record_text(facts), encoding="utf-8")
         ws.commit(target, digest=f"sha256:{facts['id']}")
         for fact, value in facts.items():

@@ -21,7 +21,7 @@ def vm_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple
     assert isinstance(source, BootcSource)
     transport = options.transport or source.transport
     if transport in FILES:
-        return (archive_step(archive(transport, source.image, project.root, vm.where), project),)
+        return (archive_step(archive(transport, source.image, project.root, vm.where), project, options),)
     image = image_of(vm, project)
     if transport == "containers-storage" and image.ref is not None:
         image = replace(image, pull=Pull.NEVER)

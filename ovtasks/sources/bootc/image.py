@@ -187,7 +187,8 @@ def workplace(project: Project) -> Path:
     return project.state / "podman"
 
 
-def _workshop(ws: Workspace, engine: Engine, project: Project, options: BuildOptions) -> Workshop:
+def workshop(ws: Workspace, engine: Engine, project: Project, options: BuildOptions) -> Workshop:
+    """For one run of one step."""
     name = ws.step.name
     return Workshop(
         engine,
@@ -214,7 +215,7 @@ def _pull(
             )
         raise OvError(f"{reference} is not in podman's storage, and {why}", hint=hint)
     if here is None or asks:
-        shop = _workshop(ws, engine, project, options)
+        shop = workshop(ws, engine, project, options)
         try:
             shop.pull(reference, tls_verify=image.tls_verify)
         except OvError as e:
@@ -231,7 +232,7 @@ def _pull(
 def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Project, options: BuildOptions) -> None:
     engine = own()
     before = read_record(ws.step.targets[0])
-    shop = _workshop(ws, engine, project, options)
+    shop = workshop(ws, engine, project, options)
     made = shop.build(image, looked, local_name(image), pull=image.pull is not Pull.NEVER)
     shop.done()
     found = inspect(engine, made)

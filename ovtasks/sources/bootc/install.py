@@ -219,7 +219,8 @@ def _install(
                 ws.progress.note(line)
 
         try:
-            engine.run(*container_words(engine, scratch, plan, image), *words, on_line=hear, end=scratch.end_container)
+            argv = [*container_words(engine, scratch, plan, image), *words]
+            engine.run(*argv, cwd=scratch.folder, on_line=hear, end=scratch.end_container)
         except CommandError as e:
             raise explain(e, scratch.folder, plan.log, plan.vm.where) from e
     return said
@@ -235,7 +236,7 @@ def container_words(engine: Engine, scratch: Scratch, plan: Plan, image: str) ->
         *("--volume", "/dev:/dev"),
         *("--volume", "/var/lib/containers:/var/lib/containers"),
         *(("--volume", f"{root}:{STORAGE}") if str(root) != STORAGE else ()),
-        *("--volume", f"{scratch.folder}:/output"),
+        *("--volume", scratch.volume),
         *("--entrypoint", "", image),
     ]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ovtasks.containers import builder
 from ovtasks.containers.engine import Engine, own
-from ovtasks.containers.scratch import LABEL, Scratch
+from ovtasks.containers.scratch import Scratch, labelled
 from ovtasks.errors import OvError
-from ovtasks.host.run import which
+from ovtasks.host.run import CommandError, which
 from ovtasks.images.gc import Item
 from ovtasks.images.records import read_record
 from ovtasks.sources.bootc.image import workplace
@@ -67,10 +67,11 @@ def _lost(project: Project, known: set[Path]) -> Iterator[Path]:
     if which("podman") is None:
         return
     for engine in _engines():
-        words = ("ps", "--all", "--filter", f"label={LABEL}", "--format", f'{{{{index .Labels "{LABEL}"}}}}')
-        done = engine.run(*words, check=False)
-        for line in done.stdout.splitlines() if done.returncode == 0 else ():
-            folder = Path(line)
+        try:
+            containers = labelled(engine)
+        except CommandError:
+            continue
+        for folder in {folder for _, folder in containers}:
             if folder not in known and folder.is_relative_to(project.output):
                 Scratch(folder).prepare(engine)  # so that it is cleared like the others
                 yield folder
