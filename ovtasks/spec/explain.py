@@ -197,6 +197,8 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
 def _value(error: Any, place: str) -> tuple[str, str | None]:
     """Message and hint for a value that the schema does not allow."""
     value, wanted = error.instance, error.validator_value
+    if place.endswith(".passwd") and isinstance(value, str):  # errors end in logs
+        value = "…"
     match error.validator:
         case "type":
             kinds: list[str] = wanted if isinstance(wanted, list) else [wanted]

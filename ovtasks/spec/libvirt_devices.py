@@ -339,6 +339,8 @@ def other_rules(tree: Tree) -> Faults:
     cid = devices.block("vsock").block("cid")
     if cid.switch("auto") and cid.has("address"):
         yield cid.fault("contradicts auto", "remove one of the two", "address")
+    if cid.switch("auto") is False and not cid.has("address"):
+        yield cid.fault("is missing: auto is off", "address: 42, or remove auto", "address")
     for item in devices.items("shmem"):
         if item.block("model").text("type") == "ivshmem-doorbell" and not item.has("server"):
             yield item.fault("is missing: a doorbell needs it", "server: {path: …}", "server")

@@ -371,3 +371,9 @@ def test_any_text_is_merged_or_refused(texts: list[str]) -> None:
     root = ET.fromstring(text)
     assert [root.findtext(name) for name in ("name", "memory")] == ["ov-web", "262144"]
     assert len(root.findall("devices")) == 1
+
+
+def test_passwords_are_in_no_error() -> None:
+    error = refused("<graphics type='vnc' passwd='hunter2'/>", "<graphics type='vnc' passwd='hunter3'/>")
+    assert "<graphics passwd> is '…', but libvirt.snippets[0] says '…'" in error.message
+    assert "hunter" not in str(error)
