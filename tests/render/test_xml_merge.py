@@ -358,7 +358,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(st.one_of(ELEMENTS, st.lists(PIECES, max_size=8).map("".join)), min_size=1, max_size=3))
 def test_any_text_is_merged_or_refused(texts: list[str]) -> None:
     snippets = own_snippets({"snippets": texts})
