@@ -178,6 +178,12 @@ def test_desktop() -> None:
     assert command(with_devices(graphics=[{"type": "spice"}]), HOST).notes == []
 
 
+def test_a_written_address_is_found_again() -> None:
+    """In lower case, as leases, the neighbour table and the guest's agent have it."""
+    words = argv(with_devices(interfaces=[{"mac": "52:54:00:AB:CD:EF"}]), HOST)
+    assert any("mac=52:54:00:ab:cd:ef" in word for word in values(words, "-device"))
+
+
 @pytest.mark.parametrize(
     "devices",
     [
