@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host import accel, firmware, settings
@@ -10,11 +10,14 @@ from ovtasks.images.partitions import Bootable
 from ovtasks.instance.backend import Backend, Capabilities
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
+from ovtasks.jsonvalue import Json
 from ovtasks.render.cloud_init import hostname, wants_seed
 from ovtasks.render.distro import attribute
 from ovtasks.render.machine import Boot, Machine, Nic
 from ovtasks.render.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
 from ovtasks.render.xml_merge import snippets_of
+from ovtasks.spec.card_ports import card_forwards
+from ovtasks.spec.explain import dotted
 from ovtasks.spec.locate import located
 from ovtasks.spec.model import Firmware, Injection, PortForward, VmSpec
 
@@ -54,6 +57,12 @@ def wanted_ports(vm: VmSpec, instance: str | None) -> tuple[Want, ...]:
         return (written[0], *(want for want in wants if want is not written[0]))
     port = vm.ssh.port if instance is None else None
     return (Want(SSH, "tcp", "127.0.0.1", port, vm.where, "ssh.port"), *wants)
+
+
+def further_ports(vm: VmSpec) -> tuple[Want, ...]:
+    """The forwards of the ``libvirt:`` block's cards. Their numbers are written, so one VM of all can have them."""
+    found = card_forwards(vm.libvirt)
+    return tuple(Want(f.guest, f.protocol, f.address, f.host, vm.where, dotted(place)) for f, place in found)
 
 
 def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -> Boot:
@@ -160,9 +169,22 @@ def assemble(
         credentials={} if seeded else {TMPFILES: folder.tmpfiles},
         autostart=vm.autostart,
         cid=record.cid if capabilities.vsock else None,
-        libvirt=vm.libvirt,
+        libvirt=vm.libvirt if record.instance is None else _without_macs(vm.libvirt),
         snippets=snippets,
     )
+
+
+def _without_macs(libvirt: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Written addresses of cards are the VM's own, as ``network.mac`` is: a named instance's cards get others."""
+    devices = libvirt.get("devices")
+    listed = devices.get("interfaces") if isinstance(devices, Mapping) else None
+    if not isinstance(devices, Mapping) or not isinstance(listed, Sequence) or isinstance(listed, str):
+        return libvirt
+    plain: list[Json] = [
+        {key: value for key, value in card.items() if key != "mac"} if isinstance(card, Mapping) else card
+        for card in listed
+    ]
+    return {**libvirt, "devices": {**devices, "interfaces": plain}}
 
 
 def _nic(vm: VmSpec, record: Record, forwards: Sequence[PortForward], capabilities: Capabilities) -> Nic:

@@ -15,7 +15,14 @@ from ovtasks.host.progress import Progress
 from ovtasks.images.partitions import Bootable
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
-from ovtasks.instance.assemble import assemble, check_firmware, guest_hostname, tmpfiles, wanted_ports
+from ovtasks.instance.assemble import (
+    assemble,
+    check_firmware,
+    further_ports,
+    guest_hostname,
+    tmpfiles,
+    wanted_ports,
+)
 from ovtasks.instance.backend import Backend, backend
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
@@ -215,7 +222,8 @@ def _ports(vm: VmSpec, record: Record, running: bool, progress: Progress) -> Rec
     if running:
         return record
     wants = wanted_ports(vm, record.instance)
-    forwards = ports.lease(record.domain, wants, project=record.project, say=progress.note)
+    more = further_ports(vm)  # only registered: the libvirt: block's cards have them as they are written
+    forwards = ports.lease(record.domain, (*wants, *more), project=record.project, say=progress.note)[: len(wants)]
     return replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None)
 
 

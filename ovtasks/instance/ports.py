@@ -27,6 +27,10 @@ LEASES = range(20000, 30000)
 """Below what Linux gives to outgoing connections (``ip_local_port_range``: from 32768 on)."""
 
 _ANY = frozenset({"0.0.0.0", "::"})
+_ADVICE = {
+    "ssh": ", or leave it out to lease a free one",
+    "libvirt": ", or use network.port_forwards, of which every instance gets its own",
+}
 
 Say = Callable[[str], None]
 
@@ -211,7 +215,7 @@ class _Registry:
         """The port that the spec names. :raises RefusedError, OvError: it is taken."""
         assert want.host is not None
         entry = _Entry(want.host, want)
-        advice = "choose another port" + (", or leave it out to lease a free one" if want.what == "ssh.port" else "")
+        advice = "choose another port" + _ADVICE.get(want.what.partition(".")[0], "")
         for domain, entries in self.others.items():
             for other in entries:
                 if other.host == entry.host and _same(other.want, want):

@@ -99,9 +99,10 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
         make_nvram(Files(boot.code, boot.template), boot.nvram)
     make_sockets(record.sockets)
     driver = backend(record.backend)
-    forwards = ports.recheck(record.domain, known=machine.nic.forwards, project=record.project, say=progress.note)
+    known = machine.nic.forwards
+    forwards = ports.recheck(record.domain, known=known, project=record.project, say=progress.note)[: len(known)]
     cid = choose_cid(record, machine.libvirt) if machine.cid is not None else None
-    if (forwards, cid) != (machine.nic.forwards, machine.cid):
+    if (forwards, cid) != (known, machine.cid):
         machine = replace(machine, nic=replace(machine.nic, forwards=forwards), cid=cid)
         record = replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None, cid=cid)
         record.save()

@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Iterator, Sequence
 
 from ovtasks.errors import InputError
+from ovtasks.spec.card_ports import card_forwards, cards
 from ovtasks.spec.declared import DeclaredVm
 from ovtasks.spec.ports import parse_forward
 from ovtasks.spec.yamlio import Key
 
 Errors = Iterator[InputError]
-MAX_PORT = 65535
 _ANY = frozenset({"0.0.0.0", "::"})
 
 
@@ -38,16 +38,8 @@ def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
 
 def _card_ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
     """Those of further cards."""
-    place: tuple[Key, ...] = ("libvirt", "devices", "interfaces")
-    for number, card in enumerate(vm.list(*place)):
-        forwards = card.get("port_forwards") if isinstance(card, dict) else None
-        for index, forward in enumerate(forwards if isinstance(forwards, list) else ()):
-            if not isinstance(forward, dict) or not isinstance(first := forward.get("start"), int):
-                continue
-            last = forward.get("end", first)
-            protocol, address = str(forward.get("proto", "tcp")), str(forward.get("address", "127.0.0.1"))
-            for port in range(first, min(last, MAX_PORT) + 1 if isinstance(last, int) else first + 1):
-                yield port, protocol, address, (*place, number, "port_forwards", index)
+    for forward, place in card_forwards(vm.mapping("libvirt")):
+        yield forward.host, forward.protocol, forward.address, place
 
 
 def port_rules(vms: Sequence[DeclaredVm]) -> Errors:
@@ -70,15 +62,18 @@ def port_rules(vms: Sequence[DeclaredVm]) -> Errors:
 
 def mac_rules(vms: Sequence[DeclaredVm]) -> Errors:
     """Two cards with one address confuse every bridge that they share."""
-    taken: dict[str, DeclaredVm] = {}
+    taken: dict[str, tuple[DeclaredVm, tuple[Key, ...]]] = {}
     for vm in vms:
-        mac = (vm.text("network", "mac") or "").lower()
-        if mac and mac in taken:
-            other = taken[mac]
-            hint = f"at {other.where('network', 'mac')}; leave it out to have one derived from the VM's name"
-            yield vm.error(f"MAC address {mac} is taken by VM '{other.name}'", "network", "mac", hint=hint)
-        elif mac:
-            taken[mac] = vm
+        further = [card for card in cards(vm.mapping("libvirt")) if card.has("mac")]
+        for place in [("network", "mac"), *((*card.path, "mac") for card in further)]:
+            mac = str(vm.get(*place) or "").lower()
+            if mac and mac in taken:
+                other, other_place = taken[mac]
+                whom = "this VM itself" if other is vm else f"VM '{other.name}'"
+                hint = f"at {other.where(*other_place)}; leave it out to have one derived for the card"
+                yield vm.error(f"MAC address {mac} is taken by {whom}", *place, hint=hint)
+            elif mac:
+                taken[mac] = vm, place
 
 
 def clone_rules(vms: Sequence[DeclaredVm]) -> Errors:

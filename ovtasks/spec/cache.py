@@ -133,6 +133,6 @@ class Guard:
         payload = marshal.dumps((_program(), str(root), stamps, environment, schemas, *plain))
         crc = binascii.crc32(payload).to_bytes(4, "big")
         try:
-            write_atomic(store, MAGIC + crc + payload)
+            write_atomic(store, MAGIC + crc + payload, mode=0o600)  # passwords of displays, too
         except OSError:
             return  # a read-only project works too

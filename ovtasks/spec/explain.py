@@ -56,6 +56,7 @@ _MOVED = {
     "accel2d": "QEMU has no 2D acceleration",
     "imagelabel": "libvirt chooses it; baselabel is what it starts from",
     "processor": "libvirt gives guests no SMBIOS tables of processors",
+    "uuid": "it is the VM's own: create chooses it, and it stays",
     "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
 }
 # Keys of image descriptions that another program builds from.
@@ -101,16 +102,21 @@ def shown(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Where keys belong: ``places`` a VM's key → its block, ``kinds`` a source's key → the kinds that have it."""
+    """Where keys belong: ``places`` a VM's key → its block, ``kinds`` a source's key → the kinds that have it.
+
+    ``common`` are keys of several blocks: a word such as ``type`` says nothing about where it was meant to stand.
+    """
 
     places: Mapping[str, str]
     kinds: Mapping[str, tuple[str, ...]]
+    common: frozenset[str] = frozenset()
 
 
 def vocabulary(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> Vocabulary:
     """The keys of the VM's schema and of every built-in kind's; a key in several blocks counts for the topmost."""
     places: dict[str, str] = {}
     kinds: dict[str, tuple[str, ...]] = {}
+    common: set[str] = set()
     for kind, schema in sources.items():
         for key in schema["properties"]:
             places.setdefault(key, "source")
@@ -119,13 +125,13 @@ def vocabulary(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) 
     while queue:
         block, current = queue.pop(0)
         for key, value in current.get("properties", {}).items():
-            if block:
-                places.setdefault(key, block)
+            if block and places.setdefault(key, block) != block:
+                common.add(key)
             below = f"{block}.{key}" if block else key
             queue.append((below, value))
             if isinstance(value.get("items"), Mapping):
                 queue.append((f"{below}[]", value["items"]))
-    return Vocabulary(places, kinds)
+    return Vocabulary(places, kinds, frozenset(common))
 
 
 def explain(error: Any, document: Document, base: tuple[Key, ...], words: Vocabulary) -> Iterator[InputError]:
@@ -180,7 +186,10 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
         return "images are not built from layers here: name a containerfile, or by ref an image that is built already"
     if guess := near(key, known):
         return f"did you mean '{guess}'?"
-    if path and (block := words.places.get(key)):
+    below = [name for name, schema in known.items() if key in schema.get("properties", {})]
+    if len(below) == 1:
+        return f"'{key}' belongs under {below[0]}:"
+    if path and (block := words.places.get(key)) and not ("libvirt" in path and key in words.common):
         return f"'{key}' belongs under {block}:"
     return f"known keys: {', '.join(sorted(known))}" if known else "no keys are known here"
 
@@ -188,6 +197,8 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
 def _value(error: Any, place: str) -> tuple[str, str | None]:
     """Message and hint for a value that the schema does not allow."""
     value, wanted = error.instance, error.validator_value
+    if place.endswith(".passwd") and isinstance(value, str):  # errors end in logs
+        value = "…"
     match error.validator:
         case "type":
             kinds: list[str] = wanted if isinstance(wanted, list) else [wanted]
@@ -206,9 +217,9 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
             hint = f"for example {', '.join(str(example) for example in examples)}" if examples else None
             return f"{place}: {shown(value)} {text}", hint
         case "minimum" | "exclusiveMinimum":
-            return f"{place} is {value}, but must be at least {wanted}", None
+            return f"{place} is {value}, but must be at least {wanted}", error.schema.get("description")
         case "maximum" | "exclusiveMaximum":
-            return f"{place} is {value}, but must be at most {wanted}", None
+            return f"{place} is {value}, but must be at most {wanted}", error.schema.get("description")
         case "minItems" if wanted > 1:
             return f"{place} has {len(value)} items, but must have at least {wanted}", error.schema.get("description")
         case "minLength" | "minItems" | "minProperties":

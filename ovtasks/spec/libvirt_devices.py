@@ -217,6 +217,9 @@ def _listener(listener: Tree) -> Faults:
         yield listener.fault("has no type", "type: address, socket, network or none")
     if len(given) > 1:
         yield listener.fault(f"contradicts {given[0]}", "remove one of the two", given[1])
+    address = listener.text("address")
+    if address in {*LISTENERS, "none"}:  # a lone word is an address
+        yield listener.fault(f"is {address}, which is a type and no address", f"listen: {{type: {address}}}", "address")
     if _kind(listener) == "network" and not listener.has("network"):
         yield listener.fault("is missing: type network needs it", "network: default", "network")
     yield from _portable(listener, "socket")
@@ -336,6 +339,8 @@ def other_rules(tree: Tree) -> Faults:
     cid = devices.block("vsock").block("cid")
     if cid.switch("auto") and cid.has("address"):
         yield cid.fault("contradicts auto", "remove one of the two", "address")
+    if cid.switch("auto") is False and not cid.has("address"):
+        yield cid.fault("is missing: auto is off", "address: 42, or remove auto", "address")
     for item in devices.items("shmem"):
         if item.block("model").text("type") == "ivshmem-doorbell" and not item.has("server"):
             yield item.fault("is missing: a doorbell needs it", "server: {path: …}", "server")

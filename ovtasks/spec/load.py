@@ -108,6 +108,8 @@ def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | N
     layered = reader.layered(root) if root is not None else {}
     image_errors, image_variables = image_rules(images, vms)
     order = {display(file): index for index, file in enumerate(reader.files)}
+    blamed = {error.where for error in reader.errors}  # what is wrong in itself needs no rule that says so again
+    rule_errors = [e for e in rule_errors if not (e.message.startswith("libvirt.") and e.where in blamed)]
     errors = sorted(
         {str(e): e for e in [*reader.errors, *rule_errors, *image_errors]}.values(), key=lambda e: _position(e, order)
     )

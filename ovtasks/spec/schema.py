@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -198,7 +198,14 @@ class Checker:
         return [InputError(message, hint=hint, where=where)]
 
     def _explain(self, errors: Iterator[Any], document: Document, path: tuple[Key, ...]) -> list[InputError]:
-        return [found for error in errors for found in explain(error, document, path, _words())]
+        return [found for error in _first(errors) for found in explain(error, document, path, _words())]
+
+
+def _first(errors: Iterable[Any]) -> Iterator[Any]:
+    """Without what follows from a wrong type: a mapping is not one of the allowed words either."""
+    found = [*errors]
+    mistyped = {tuple(error.absolute_path) for error in found if error.validator == "type"}
+    yield from (e for e in found if e.validator != "enum" or tuple(e.absolute_path) not in mistyped)
 
 
 @cache

@@ -248,6 +248,30 @@ def test_a_leased_port_that_somebody_took_is_exchanged(bench: Workbench, empty_i
     assert f"Port {vm['ssh']['port']}" in (folder("ov-web") / "ssh_config").read_text()
 
 
+def test_further_cards_of_a_second_instance(bench: Workbench, empty_image: Path) -> None:
+    """Their written ports are the first one's, their written address the VM's own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    card: dict[str, Any] = {"mac": "52:54:00:12:34:99", "port_forwards": [{"start": str(port), "to": 80}]}
+    declare(bench, empty_image, libvirt={"devices": {"interfaces": [card]}})
+    bench.ov("vm", "create", "--no-start", "web")
+    assert "52:54:00:12:34:99" in (folder("ov-web") / "argv.json").read_text()
+    failed = bench.ov("vm", "create", "--no-start", "-i", "dev", "web", code=3).stderr
+    place = "libvirt.devices.interfaces[0].port_forwards[0]"
+    assert f"{place}: host port {port}/tcp is taken by VM ov-web ({place} at " in failed
+    assert "or use network.port_forwards, of which every instance gets its own" in failed
+    with socket.create_server(("127.0.0.1", port)):
+        taken = bench.ov("vm", "start", "web", code=1).stderr
+    assert f"{place}: host port {port}/tcp is taken by" in taken and f"pid {os.getpid()}" in taken
+
+    bench.ov("vm", "destroy", "web")
+    bench.ov("vm", "create", "-i", "dev", "web")
+    words = (folder("ov-web-dev") / "argv.json").read_text()
+    assert f"hostfwd=tcp:127.0.0.1:{port}-:80" in words and "52:54:00:12:34:99" not in words
+    assert "nothing to do" in bench.ov("vm", "create", "-i", "dev", "web").stderr
+
+
 def test_a_host_that_has_lost_its_vsock(bench: Workbench, empty_image: Path) -> None:
     """The module was unloaded after the create, or the guest came from elsewhere: it starts without."""
     declare(bench, empty_image)

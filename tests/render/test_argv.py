@@ -173,6 +173,15 @@ def test_desktop() -> None:
     assert "spicevmc,id=channel0,name=vdagent" in values(words, "-chardev")
     assert any(word.startswith("socket,id=channel1,path=") for word in values(words, "-chardev"))
     assert command(desktop, HOST).spice and not command(machine(), HOST).spice
+    said = "libvirt.devices.graphics[0]: QEMU chooses no port for SPICE, which listens on the socket "
+    assert command(desktop, HOST).notes == [f"{said}/run/user/1000/ov/web/spice.sock"]
+    assert command(with_devices(graphics=[{"type": "spice"}]), HOST).notes == []
+
+
+def test_a_written_address_is_found_again() -> None:
+    """In lower case, as leases, the neighbour table and the guest's agent have it."""
+    words = argv(with_devices(interfaces=[{"mac": "52:54:00:AB:CD:EF"}]), HOST)
+    assert any("mac=52:54:00:ab:cd:ef" in word for word in values(words, "-device"))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_the_second_load_is_the_same_project(tmp_path: Path, request: pytest.Fix
     write(tmp_path, _text("64M"))
     first = load_project(tmp_path)
     before = dict(first.vms)
-    assert _store(tmp_path).is_file()
+    assert _store(tmp_path).stat().st_mode & 0o777 == 0o600  # it holds passwords of displays, too
     request.getfixturevalue("no_second_check")
     second = load_project(tmp_path)
     assert dict(second.vms) == before

@@ -31,10 +31,18 @@ ERRORS = [
     ("{cputune: {quota: -2}}", "is -2, but must be at least -1", None, 32),
     ("{cputune: {period: '999'}}", "is 999, but must be at least 1000", None, 33),
     ("{devices: {graphics: [{type: vnc, port: '70000'}]}}", "is 70000, but must be at most 65535", None, 54),
+    ('{devices: {graphics: [{type: vnc, passwd: "hun\\nter"}]}}', ".passwd: '…' is not one line of text", None, 56),
     ("{devices: {smartcard: [{mode: host-certificates, certificates: [a]}]}}", "at least 3", None, 77),
     ("{sysinfo: {processor: []}}", "unknown key 'processor'", "no SMBIOS tables of processors", 25),
     ("{clock: utc}", "must be a mapping, not 'utc'", None, 22),
     ("{snippets: <a/>}", "must be a list", None, 25),
+    # where a key was meant to stand, but only if that can be told
+    ("{devices: {disks: [{source: {}, file: /x}]}}", "unknown key 'file'", "belongs under source:", 0),
+    ("{devices: {hostdevs: [{type: pci, source: {address: 1}}]}}", "unknown key 'address'", "known keys: adapter", 0),
+    ("{graphics: []}", "unknown key 'graphics'", "belongs under devices:", 15),
+    ("{sysinfo: {system: {uuid: x}}}", "unknown key 'uuid'", "it is the VM's own", 34),
+    ("{devices: {graphics: [{type: vnc, port: -1}]}}", "is -1, but must be at least 1", "one that libvirt chooses", 54),
+    ("{devices: {graphics: [{type: spice, listen: none}]}}", "is none, which is a type", "listen: {type: none}", 58),
     # what goes with what
     ("{devices: {disks: [{source: {pool: p, volume: v}}]}}", "pool goes with type: volume, not with file", "type:", 0),
     (
@@ -175,6 +183,7 @@ ERRORS = [
     ("{devices: {rng: [{backend: egd}]}}", "type is missing: backend egd needs it", "unix", 31),
     ("{devices: {tpm: [{}, {}]}}", "a machine has one TPM", None, 35),
     ("{devices: {vsock: {cid: {auto: yes, address: 3}}}}", "contradicts auto", None, 59),
+    ("{devices: {vsock: {cid: {auto: no}}}}", "address is missing: auto is off", "remove auto", 0),
     ("{devices: {shmem: [{name: s, model: {type: ivshmem-doorbell}}]}}", "server is missing", None, 33),
     ("{devices: {inputs: [{type: evdev}]}}", "source.dev is missing: type evdev needs it", None, 34),
     ("{devices: {memory: [{model: dimm, target: {size: 1G}}]}}", "needs the cells of libvirt.cpu.numa", "numa", 34),
@@ -225,6 +234,20 @@ def test_all_at_once(tmp_path: Path) -> None:
     assert len(errors) == 4
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "{devices: {graphics: [{type: vnc, port: -1, autoport: yes}]}}",
+        "{devices: {console: [{target: {port: 0}}]}}",
+        "{devices: {disks: [{source: /srv/disk.qcow2}]}}",
+        "{devices: {video: [{model: {type: virtio}}]}}",
+    ],
+)
+def test_one_value_is_wrong_once(tmp_path: Path, block: str) -> None:
+    """What the schema refuses, no rule refuses again; and a mapping is not "none of the words", too."""
+    one(errors_of(tmp_path, _vm(block)))
+
+
 def test_the_usual_number_of_processors(tmp_path: Path) -> None:
     write(tmp_path, f"vms: {{a: {{source: {CLOUD}, libvirt: {{cpu: {{topology: {{cores: 3}}}}}}}}}}")
     assert "cpus: 2" in one(list(check((), tmp_path).errors)).message
@@ -251,6 +274,7 @@ def test_ports_of_more_cards_are_taken_too(tmp_path: Path) -> None:
         "{devices: {hostdevs: [{type: pci, source: {domain: 0x0, bus: 0x0a, slot: 0x1f, function: 0x7}}]}}",
         "{cpu: {mode: host-passthrough, topology: {sockets: 1, dies: 1, cores: 2, threads: 2}}}",
         "{clock: {offset: absolute, start: 1700000000}}",
+        "{devices: {panic: [{model: isa, address: {type: isa, iobase: '0x505'}}]}}",
         "{clock: {timers: [{name: rtc, tickpolicy: catchup, catchup: {slew: 1}}]}}",
     ],
 )

@@ -199,6 +199,18 @@ COLLISIONS = [
         "choose another port",
     ),
     ("network: {mac: '52:54:00:aa:bb:cc'}", "network: {mac: '52:54:00:AA:BB:CC'}", "is taken by VM 'a'", "derived"),
+    (
+        "network: {mac: '52:54:00:aa:bb:cc'}",
+        "libvirt: {devices: {interfaces: [{mac: '52:54:00:AA:BB:CC'}]}}",
+        "is taken by VM 'a'",
+        "derived",
+    ),
+    (
+        "network: {port_forwards: ['8081:80']}",
+        "libvirt: {devices: {interfaces: [{port_forwards: [{start: '8080', end: '8081'}]}]}}",
+        "host port 8081/tcp is taken by VM 'a'",
+        "choose another port",
+    ),
 ]
 
 

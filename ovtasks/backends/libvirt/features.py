@@ -148,6 +148,7 @@ def host_features(arch: str, machine: str, accel: str, uri: str | None = None) -
         passt=found.host.passt and _passt(uri),
         version=(major, minor),
         virtiofs_problem=lacks,
+        vsock_problem=vsock.problem() if is_local(uri_of(uri)) else None,
         session=urlsplit(uri_of(uri)).path == "/session",
     )
 

@@ -92,7 +92,11 @@ INTERFACES = Items(
                     ),
                 },
             ),
-            "mac": Field(MAC, "mac@address", "Its address; default: one that is the VM's own and stays."),
+            "mac": Field(
+                MAC,
+                "mac@address",
+                "Its address; default, and in every instance made with -i: one that is its own and stays.",
+            ),
             "model": Field(
                 text(r"^[A-Za-z0-9_-]+$", "a card's name", "is no card's name", ("virtio", "e1000"), ("a b", "")),
                 "model@type",

@@ -24,7 +24,8 @@ class HostFeatures:
 
     ``emulator`` is QEMU's path (None: libvirt's choice). ``tpm``: an emulated TPM can be had; ``passt``: libvirt knows
     it and it works here. ``vendor`` is the host processor's. ``version`` is libvirt's. ``virtiofs_problem`` is why
-    virtiofs cannot be had, in words. ``session``: the daemon is a user's own, which has no cgroups.
+    virtiofs cannot be had, in words,
+    ``vsock_problem`` why vsock cannot. ``session``: the daemon is a user's own, which has no cgroups.
     """
 
     emulator: str | None = None
@@ -47,6 +48,7 @@ class HostFeatures:
     crypto: Known = None
     sev: bool | None = None
     virtiofs_problem: str | None = None
+    vsock_problem: str | None = None
     session: bool = False
 
 
@@ -174,6 +176,9 @@ def _others(devices: Read, host: HostFeatures) -> Iterator[InputError]:
         kind_ = value(item, "type")
         if kind_ not in {"spicevmc", "spiceport"}:  # these follow from graphics
             yield from _lacking(kind_, host.channels, (*here, "channels", index, "type"), "channel")
+    if "vsock" in devices and host.vsock_problem is not None:
+        hint = "as root: modprobe vhost_vsock; or remove libvirt.devices.vsock"
+        yield _error((*here, "vsock"), f"cannot be had: {host.vsock_problem}", hint)
     dogs = items(devices, "watchdog")
     if len(dogs) > 1 and host.version is not None and host.version < WATCHDOGS:
         problem = f"is one too many: libvirt takes several from {WATCHDOGS[0]}.{WATCHDOGS[1]} on"

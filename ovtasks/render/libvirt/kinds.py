@@ -217,13 +217,14 @@ UUID = text(
     ("c662edd5-7b2a-4f3c-9a52-3e5c2d0a1f11",),
     ("12", "", []),
 )
-MAC = text(
+_MAC = text(
     r"^[0-9a-fA-F][02468aAcCeE](:[0-9a-fA-F]{2}){5}$",
     "a card's address, six pairs of hex digits: 52:54:00:12:34:56",
     "is no card's address: six pairs of hex digits, the first of them even: 52:54:00:12:34:56",
     ("52:54:00:ab:cd:ef",),
     ("53:54:00:ab:cd:ef", "52:54", ""),
 )
+MAC = replace(_MAC, parse=lambda value: (_MAC.parse(value) or "").lower() or None)  # as the kernel and QEMU show it
 HOST_NAME = text(
     r"^([A-Za-z0-9.-]+|[0-9a-fA-F:.]+)$",
     "a host's name or address",

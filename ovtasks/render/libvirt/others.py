@@ -250,6 +250,7 @@ PANIC = Items(
                 "address",
                 "Where (model isa).",
                 {
+                    "type": Field(one_of("isa"), "@type", "Always isa.", default="isa"),
                     "iobase": Field(
                         text(
                             r"^0x[0-9a-fA-F]{1,4}$",
@@ -261,8 +262,7 @@ PANIC = Items(
                         "@iobase",
                         "The I/O port.",
                         required=True,
-                        fixed={"type": "isa"},
-                    )
+                    ),
                 },
                 only={"model": ("isa",)},
             ),

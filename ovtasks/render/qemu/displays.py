@@ -121,11 +121,15 @@ def _place(block: Block, usual: Path) -> tuple[str | None, Path | None, str | No
 def _spice(block: Block, to: Command) -> None:
     """QEMU chooses no port for SPICE: without one it listens on a Unix socket that only the VM's owner can reach."""
     to.spice = True
+    auto = block.peek("autoport")
     address, socket, port = _place(block, to.machine.sockets / SPICE_SOCKET)
     if port is None and socket is None and address not in {None, LOOPBACK, "::1", "localhost"}:
         raise block.missing("port", "port: 5930; QEMU chooses none for SPICE")
     if socket is not None or port is None:
-        where: dict[str, object] = {"unix": "on", "addr": socket or to.machine.sockets / SPICE_SOCKET}
+        place = socket or to.machine.sockets / SPICE_SOCKET
+        where: dict[str, object] = {"unix": "on", "addr": place}
+        if socket is None and (address is not None or auto == "yes"):
+            to.notes.append(f"{block.path}: QEMU chooses no port for SPICE, which listens on the socket {place}")
     else:
         where = {"addr": address or LOOPBACK, "port": port}
     if (passwd := block.take("passwd")) is not None:

@@ -153,7 +153,9 @@ def panics(blocks: list[Block], to: Command) -> None:
     for index, block in enumerate(blocks):
         model = block.take("model") or ("isa" if to.pc else "pvpanic")
         if model == "isa" and to.pc:
-            to.device("pvpanic", id=f"panic{index}", ioport=block.block("address").take("iobase"))
+            address = block.block("address")
+            address.take("type")
+            to.device("pvpanic", id=f"panic{index}", ioport=address.take("iobase"))
         elif model == "pvpanic":
             to.device("pvpanic-pci", id=f"panic{index}")
         elif model == "hyperv" and to.pc:

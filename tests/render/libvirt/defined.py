@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.backends.libvirt import session
+from ovtasks.instance.preview import preview
 from ovtasks.jsonvalue import Json
 from ovtasks.render.domain import domain_xml
-from ovtasks.render.machine import Machine
+from ovtasks.spec.load import load_project
 from tests.render.libvirt.hosts import EVERYTHING
-from tests.render.libvirt.samples import samples
 from tests.render.libvirt.test_table import LEAVES, versions
 from tests.render.libvirt.walk import cases, machine_of
 
 
-def machines(folder: Path) -> Iterator[tuple[str, Json, Machine]]:
-    """All that this libvirt's schema knows."""
+def definitions(folder: Path) -> Iterator[tuple[str, Json, str]]:
+    """All that this libvirt's schema knows; and the samples as `ov vm create` defines them, firmware, ports and all."""
     here = versions()
     for leaf in LEAVES:
         texts: set[str] = set()
@@ -28,9 +28,9 @@ def machines(folder: Path) -> Iterator[tuple[str, Json, Machine]]:
             if case.since > here or case.text in texts:  # true, yes and on are one text
                 continue
             texts.add(case.text)
-            yield leaf.name, case.value, machine_of(case)
-    for name, machine in samples(folder):
-        yield "sample", name, machine
+            yield leaf.name, case.value, domain_xml(machine_of(case), EVERYTHING)
+    for name, vm in load_project(folder, cache=False).vms.items():
+        yield "sample", name, preview(vm, None, folder, kind="libvirt").text
 
 
 def main() -> None:
@@ -38,9 +38,9 @@ def main() -> None:
     libvirt = session.load()
     daemon = session.connection()
     found: list[tuple[str, Json, str | None, str]] = []
-    for name, value, machine in machines(Path(sys.argv[1])):
+    for name, value, text in definitions(Path(sys.argv[1])):
         try:
-            domain = daemon.defineXMLFlags(domain_xml(machine, EVERYTHING), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+            domain = daemon.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         except libvirt.libvirtError as e:
             found.append((name, value, str(e), ""))
             continue

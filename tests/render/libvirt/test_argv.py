@@ -37,6 +37,7 @@ FIXED = frozenset(
         "devices.hostdevs.mode",
         "devices.redirdev.bus",
         "devices.hub.type",
+        "devices.panic.address.type",
         "devices.crypto.model",
         "devices.crypto.type",
     }

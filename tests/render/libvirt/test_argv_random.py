@@ -14,7 +14,7 @@ from ovtasks.render.argv import argv
 from tests.render.libvirt.test_argv import HOST
 from tests.render.libvirt.test_random import MACHINES, Choice, choices, chosen, merged
 
-EXAMPLES = 1000
+EXAMPLES = 500
 SHAPES = {name: machine for name, machine in MACHINES.items() if not machine.boot.auto}  # that is libvirt's
 
 

@@ -87,6 +87,14 @@ def test_vsock_gets_an_address() -> None:
     assert len(tree(written).findall("devices/vsock")) == 1
 
 
+def test_vsock_that_the_host_has_not() -> None:
+    host = replace(EVERYTHING, vsock_problem="the kernel module vhost_vsock is not loaded")
+    with pytest.raises(InputError, match=r"libvirt\.devices\.vsock cannot be had: .*not loaded") as caught:
+        tree(with_devices(vsock={}), host)
+    assert caught.value.field == ("libvirt", "devices", "vsock") and "modprobe" in str(caught.value.hint)
+    assert tree(with_devices(), host).find("devices/vsock") is None
+
+
 def test_a_boot_order_is_of_devices_only() -> None:
     cdrom: dict[str, Json] = {"device": "cdrom", "source": {"file": "/x.iso"}, "boot": 1}
     of = with_devices(disks=[cdrom], interfaces=[{"boot": 4}])

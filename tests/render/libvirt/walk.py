@@ -267,6 +267,9 @@ def _devices(devices: dict[str, Any]) -> None:
             _fill(item, {"name": "org.example.1"})
         if item.get("type") == "spiceport":
             _fill(item, {"channel": "c"})
+    cid = devices.get("vsock", {}).get("cid", {})
+    if str(cid.get("auto")).lower() in {"false", "no"}:
+        _fill(cid, {"address": 42})
     for item in devices.get("graphics", ()):
         if str(item.get("autoport")).lower() in {"false", "no"}:
             _fill(item, {"port": 5999})
