@@ -41,5 +41,5 @@ def run_base(root: Path, source: BootstrapSource) -> tuple[Workspace, Recorder]:
     return workspace, progress
 
 
-if __name__ == "__main__":
-    run_base(Path(sys.argv[1]), BootstrapSource("bootstrap", {}, suite="bookworm"))
+if __name__ == "__main__":  # the demo of vms.yml
+    run_base(Path(sys.argv[1]), BootstrapSource("bootstrap", {}, suite="bookworm", packages=("qemu-guest-agent",)))
