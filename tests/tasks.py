@@ -45,7 +45,8 @@ def _pytest_arguments(fast: bool, arguments: Sequence[str]) -> list[str]:
     Boots are slow and use a whole core: they are one group (tests/conftest.py) on one worker, and the others go through
     the rest meanwhile.
     """
-    workers = min(os.cpu_count() or 1, 4)
+    cores = os.cpu_count() or 1
+    workers = min(cores + fast, 4) if cores > 1 else 1  # what is fast also waits: for servers, for deadlines
     spread = ["-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
     return [*spread, *(["-m", FAST] if fast else []), *arguments]
 

@@ -216,6 +216,7 @@ def test_a_real_vm(folder: Path) -> None:
         assert unchanged(folder) and b"first turn\rsecond turn\r" in (folder / "serial.log").read_bytes()
 
 
+@pytest.mark.slow
 def test_nothing_lost_nothing_twice(folder: Path) -> None:
     """A guest that never stops talking, while we connect to it."""
     with qemu(folder, counter()) as vm:

@@ -90,6 +90,7 @@ def test_comments_order_and_other_vms_change_nothing(bench: Workbench, small_ima
     assert bench.files() == before
 
 
+@pytest.mark.slow
 def test_fast_path_sees_everything_that_plan_sees(bench: Workbench, small_image: Path, tmp_path: Path) -> None:
     key = tmp_path / "id.pub"
     key.write_text(
@@ -160,6 +161,7 @@ def test_fast_path_shares_large_manifests_among_processes(bench: Workbench, smal
         assert bench.ov("vm", "build").stderr == "nothing to do\n"
 
 
+@pytest.mark.slow
 def test_why_and_graph(bench: Workbench, small_image: Path) -> None:
     built(bench, small_image)
     text = bench.ov("why", "disk:a").stdout

@@ -50,6 +50,7 @@ def test_emptying_the_cache_breaks_nothing(bench: Workbench, small_image: Path, 
     assert virtual_size(bench.root / "output/arch/qcow2/disk.qcow2") == 2 << 30
 
 
+@pytest.mark.slow
 def test_options_on_every_kind_of_goal(bench: Workbench, small_image: Path) -> None:
     bench.write({"a": cloud_vm(small_image), "b": cloud_vm(small_image)})
     disk_a, disk_b = (bench.root / f"output/{vm}/qcow2/disk.qcow2" for vm in "ab")
@@ -90,6 +91,7 @@ def test_list_and_info(bench: Workbench, small_image: Path) -> None:
     assert "up-to-date" in bench.doit("info", "disk:arch").stdout
 
 
+@pytest.mark.slow
 def test_clean_removes_this_vm_only(bench: Workbench, small_image: Path) -> None:
     bench.write({"a": cloud_vm(small_image), "b": cloud_vm(small_image)})
     bench.doit("build")
@@ -105,6 +107,7 @@ def test_clean_removes_this_vm_only(bench: Workbench, small_image: Path) -> None
     assert ran(bench.doit("build").stdout) == ["disk:a", "seed:a", "disk:b", "seed:b"]
 
 
+@pytest.mark.slow
 def test_forget(bench: Workbench, small_image: Path) -> None:
     bench.write({"a": cloud_vm(small_image), "b": cloud_vm(small_image)})
     bench.doit("build")

@@ -151,6 +151,7 @@ def test_nobody_answers(server: Sshd) -> None:
     assert "came as far as: started" in error.message
 
 
+@pytest.mark.slow
 def test_a_port_that_is_open_and_silent(server: Sshd) -> None:
     """As QEMU's user network does before the guest listens."""
     with socket.socket() as silent:

@@ -55,6 +55,7 @@ def test_cache_of_a_vm(bench: Workbench, site: Site, sha256: str, tmp_path: Path
     assert not (tmp_path / "xdg/cache/ov/images/sha256").exists()
 
 
+@pytest.mark.slow
 def test_errors_and_the_way_back(bench: Workbench, site: Site, sha256: str, tmp_path: Path) -> None:
     url = f"{site.url}/{NAME}"
     bench.write({"a": vm(f"{site.url}/none.qcow2")})

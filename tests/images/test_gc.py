@@ -74,6 +74,7 @@ def test_downloads_are_given_up_after_a_week(store: Store) -> None:
     assert [item.path for item in gone] == [aged]
 
 
+@pytest.mark.slow
 def test_command_in_a_project(bench: Workbench, tmp_path: Path) -> None:
     first, second = tmp_path / "1.qcow2", tmp_path / "2.qcow2"
     make_image(first)
