@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ovtasks.containers.engine import Engine
+from ovtasks.containers.engine import Engine, Mode
 from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
@@ -42,7 +42,8 @@ class Storage:
 
         One that the files do not show may be in an additional store: podman is asked.
         """
-        if (found := find(_images(self.index), reference)) is not None:
+        here = self.engine.mode is not Mode.MACHINE  # else a file of that name is another podman's
+        if here and (found := find(_images(self.index), reference)) is not None:
             return found
         done = self.engine.run("image", "inspect", "--format", "{{.Id}}", reference, check=False, timeout=SECONDS)
         return done.stdout.strip().removeprefix("sha256:") or None if done.returncode == 0 else None

@@ -28,15 +28,18 @@ def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Pro
     keys = need_keys(needs)
     by_verb = {keys[name]: receipt.digest for name, receipt in needs.items()}
     try:
-        with flock(
-            locks / step.name.replace("/", "%"), waiting=lambda who: progress.note(f"{step.name}: waiting for {who}")
-        ):
+        with flock(lock_file(locks, step), waiting=lambda who: progress.note(f"{step.name}: waiting for {who}")):
             if not force and check(step, by_verb, heal=True).fresh:
                 return False
             _run(step, needs, by_verb, progress)
             return True
     except OSError as e:
         raise explain(e, step) from e
+
+
+def lock_file(locks: Path, step: Step) -> Path:
+    """What a process holds that changes the step's files."""
+    return locks / step.name.replace("/", "%")
 
 
 def _run(step: Step, needs: Mapping[str, Receipt], by_verb: Mapping[str, str], progress: Progress) -> None:

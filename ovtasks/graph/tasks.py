@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +15,11 @@ from doit.task import Task
 from ovtasks.errors import OvError
 from ovtasks.graph.chains import IMAGE, Chain, Graph
 from ovtasks.graph.display import Display
-from ovtasks.graph.execute import execute
+from ovtasks.graph.execute import execute, lock_file
 from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
+from ovtasks.host.files import flock
 
 BUILD = "build"
 _GROUPS = {BUILD: "every VM's artifacts", "image": "every container image"}
@@ -92,7 +94,7 @@ class StepTask(OvTask):
         """Remove the step's files, if they are this VM's own."""
         step = self.graph.step(self.name)
         if not step.shared:
-            clean_steps([step], outstream, self.name, dryrun)
+            clean_steps([step], self.graph.locks, outstream, self.name, dryrun)
 
 
 class GoalTask(OvTask):
@@ -129,7 +131,7 @@ class GoalTask(OvTask):
     def clean(self, outstream: Any, dryrun: bool) -> None:
         """``doit clean build:<vm>``: that VM's artifacts of every format, never what others share."""
         steps = [step for type in TYPES for step in self.graph.chain(self.vm, type) if not step.shared]
-        clean_steps(steps, outstream, self.name, dryrun)
+        clean_steps(steps, self.graph.locks, outstream, self.name, dryrun)
 
 
 class ImageGoal(GoalTask):
@@ -247,8 +249,16 @@ def relative(path: Path) -> str:
     return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
-def clean_steps(steps: Iterable[Step], outstream: Any, name: str, dryrun: bool) -> None:
-    """Remove everything that the steps made, and their receipts; then the folders that became empty."""
+def clean_steps(steps: Sequence[Step], locks: Path, outstream: Any, name: str, dryrun: bool) -> None:
+    """Remove everything that the steps made, and their receipts; then the folders that became empty. A build that is
+    at one of them comes to its end first."""
+    with contextlib.ExitStack() as held:
+        for path in dict.fromkeys(lock_file(locks, step) for step in steps) if not dryrun else ():
+            held.enter_context(flock(path, waiting=lambda who: outstream.write(f"{name} - waiting for {who}\n")))
+        _remove(steps, outstream, name, dryrun)
+
+
+def _remove(steps: Sequence[Step], outstream: Any, name: str, dryrun: bool) -> None:
     folders: set[Path] = set()
     for step in steps:
         receipt = Receipt.load(step.receipt)

@@ -16,7 +16,7 @@ from ovtasks.spec.expand import EXPANDED, KEY_WORDS, expand, variables
 from ovtasks.spec.explain import near
 from ovtasks.spec.libvirt_vms import libvirt_rules
 from ovtasks.spec.network_rules import network_rules
-from ovtasks.spec.sizes import MiB, format_size, parse_size
+from ovtasks.spec.sizes import MIN_DISK, MiB, format_size, parse_size
 from ovtasks.spec.xml_rules import xml_rules
 from ovtasks.spec.yamlio import Key
 
@@ -24,7 +24,6 @@ MAX_NAME = 50
 RESERVED = "-eph-"  # names of ephemeral instances
 NAME_RULE = f"a VM's name begins with a-z or 0-9, then a-z, 0-9 or hyphens, at most {MAX_NAME} characters"
 # Under these a bare number was surely meant as gigabytes.
-MIN_DISK = 32 * MiB
 MIN_RAM = 32 * MiB
 DIGEST_DIGITS = {"sha256": 64, "sha512": 128}
 
@@ -74,7 +73,7 @@ def _dotted(path: Sequence[Key]) -> str:
 def size_rules(vm: DeclaredVm) -> Errors:
     """Sizes parse, are plausible, and fit into each other."""
     sizes: dict[str, int] = {}
-    for path, least in ((("disk_size",), MIN_DISK), (("ram",), MIN_RAM), (("source", "root_size"), 0)):
+    for path, least in ((("disk_size",), MIN_DISK), (("ram",), MIN_RAM), (("source", "root_size"), MIN_DISK)):
         size, error = _size(vm, *path)
         if error is not None:
             yield error
@@ -205,6 +204,9 @@ def injection_rules(vm: DeclaredVm) -> Errors:
     elif user != "root":
         message = f"ssh.key_injection.install writes root's key only, and {user} logs in"
         yield vm.error(message, *path, hint="ssh.user: root, or leave it to the other channels")
+    elif vm.text("ssh", "key_source") == "none":
+        message = "ssh.key_injection.install is enabled, and ssh.key_source none gives no key to write"
+        yield vm.error(message, *path, hint="ssh.key_source: auto, generate or a file; or remove it")
 
 
 def backend_rules(vm: DeclaredVm) -> Errors:

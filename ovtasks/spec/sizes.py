@@ -9,6 +9,7 @@ from ovtasks.errors import InputError
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 MiB = UNITS["M"]
 LIMIT = 1 << 60
+MIN_DISK = 32 * MiB
 EXAMPLES = "write a size as 20G, 10 GiB, 8192M, 1.5G or 2T"
 
 _SIZE = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,9}))?[ \t]*(?:([KMGTP])(?:i?B)?|(B))?", re.IGNORECASE | re.ASCII)

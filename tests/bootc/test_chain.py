@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ovtasks.host.paths import instance_directory
 from ovtasks.host.run import run
 from ovtasks.instance.keys import generate_key_pair
 from tests.bootc.bench import Bench, bootc_vm, make_bench
@@ -54,6 +57,11 @@ def test_only_what_changed_is_made_again(bench: Bench) -> None:
     bench.write({"web": bootc_vm("os", source={"kernel_args": ["quiet"]}, disk_size="3G")})
     assert build(bench) == installed
     assert build(bench) == []
+    packed = {"disk_size": "3G", "output": {"compress": "zstd"}}
+    bench.write({"web": bootc_vm("os", source={"kernel_args": ["quiet"]}, **packed)})
+    plain = bench.disk.stat().st_blocks
+    assert build(bench) == ["convert"]
+    assert bench.disk.stat().st_blocks < plain // 2
     bench.disk.unlink()
     assert build(bench) == installed
     assert bench.leftovers() == []
@@ -81,7 +89,9 @@ def test_every_word_of_the_source_reaches_the_disk(bench: Bench, tmp_path: Path)
     assert entry(disk, "options").split()[1:] == ["rw", "console=ttyS0,115200n8", "quiet"]
     assert origin(disk) == "ostree-unverified-registry:r.example/team/os:7"
     assert aleph(disk)["target-image"] == "r.example/team/os:7"
-    assert "f~ /root/.ssh/authorized_keys 600 root root - " in cat(disk, "/etc/tmpfiles.d/bootc-root-ssh.conf")
+    line = cat(disk, "/etc/tmpfiles.d/bootc-root-ssh.conf").strip()
+    assert line.startswith("f~ /root/.ssh/authorized_keys 600 root root - ")
+    assert base64.b64decode(line.split()[-1]).decode() == public
     assert build(bench, "--type", "raw") == []
 
 
@@ -182,7 +192,25 @@ def test_a_seed_needs_cloud_init_in_the_image(bench: Bench, tmp_path: Path) -> N
     derive(bench.room, tmp_path / "ci", "localhost/ci", "RUN ln -s /bin/true /usr/bin/cloud-init")
     bench.write({"web": bootc_vm("localhost/ci", **fields)})
     assert build(bench) == ["image", "install", "convert", "seed"]
-    assert (bench.root / "output/web/qcow2/seed.iso").is_file()
+    seed = (bench.root / "output/web/qcow2/seed.iso").read_text(errors="replace")
+    assert "timezone: Etc/UTC" in seed
+
+
+def test_who_gets_in_by_the_seed(bench: Bench, tmp_path: Path) -> None:
+    """The seed brings key, account and name to an instance, whose machine has it as a disk."""
+    derive(bench.room, tmp_path / "ci", "localhost/ci", "RUN ln -s /bin/true /usr/bin/cloud-init")
+    _, public = generate_key_pair("somebody")
+    (tmp_path / "id.pub").write_text(public)
+    ssh = {"user": "ada", "key_source": str(tmp_path / "id.pub")}
+    bench.write({"web": bootc_vm("localhost/ci", ssh=ssh, backend="qemu", cloud_init={"hostname": "web7"})})
+    bench.ov("vm", "create", "--no-start", "web")
+    seed = instance_directory("ov-web") / "seed.iso"
+    assert stat.S_IMODE(seed.stat().st_mode) == 0o600
+    said = seed.read_text(errors="replace")
+    for text in ("name: ada", " ".join(public.split()[:2]), "local-hostname: web7", "hostname: web7"):
+        assert text in said
+    assert str(seed) in bench.ov("vm", "argv", "web").stdout
+    bench.ov("vm", "destroy", "--disk", "web")
 
 
 def test_what_the_installer_says(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from tests.bootc.bench import Bench, bootc_vm, make_bench
 from tests.bootc.install import BUILD_DEADLINE, control, derive, wait_for, wait_paused
 from tests.bootc.leftovers import Before, before
 from tests.bootc.room import Room, inner_pid
-from tests.graph.workbench import OV, ran
+from tests.graph.workbench import DOIT, OV, ran
 
 pytestmark = pytest.mark.slow
 MiB = 1 << 20
@@ -126,6 +126,19 @@ def test_signals(bench: Bench, clean: Before, stage: str, number: signal.Signals
     assert process.returncode == 128 + number
     wait_for(lambda: not clean.leftovers(), seconds=10.0)
     assert not (bench.root / "output/web/qcow2/.install").exists()
+
+
+def test_clean_waits_for_a_build(bench: Bench, clean: Before) -> None:
+    """It does not end what is being installed; then everything goes."""
+    process = paused_build(bench)
+    cleaning = bench.start([*DOIT, "clean", "build:web"])
+    assert cleaning.stdout is not None
+    assert "waiting for process" in cleaning.stdout.readline()
+    control(bench.room, "")
+    assert process.communicate(timeout=PATIENCE)[1] and process.returncode == 0
+    assert cleaning.communicate(timeout=PATIENCE)[1] == "" and cleaning.returncode == 0
+    assert clean.leftovers() == []
+    assert not (bench.root / "output/web").exists()
 
 
 def test_the_installer_fails(bench: Bench, clean: Before) -> None:

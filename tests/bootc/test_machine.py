@@ -23,16 +23,16 @@ SOCKET = "/run/podman/podman.sock"
 
 
 @contextlib.contextmanager
-def service(room: Room) -> Iterator[None]:
+def service(room: Room, *options: str) -> Iterator[None]:
     """podman's service in the room, until the end of the block."""
     room.run("mkdir", "-p", Path(SOCKET).parent)
-    process = room.popen("podman", "system", "service", "--time=0", f"unix://{SOCKET}")
+    process = room.popen("podman", *options, "system", "service", "--time=0", f"unix://{SOCKET}")
     try:
         wait_for(lambda: room.run("test", "-S", SOCKET, code=None).returncode == 0, process)
         yield
     finally:
         for pid, line in room.processes().items():
-            if "podman system service" in line:
+            if line.startswith("podman ") and "system service" in line:
                 os.kill(pid, signal.SIGTERM)
         process.communicate()
 
@@ -58,6 +58,19 @@ def test_installed_behind_a_connection(bench: Bench) -> None:
         assert [step.split(":")[0] for step in ran(said)] == ["image", "install", "convert"]
     assert ran(bench.ov("vm", "build", "web").stderr) == []  # a no-op needs no machine
     assert bench.leftovers() == []
+
+
+def test_a_storage_of_its_own(bench: Bench) -> None:
+    """As root of a container is another root than the machine's: the image is copied, once."""
+    connect(bench)
+    with service(bench.room, "--root", "/var/lib/containers/other"):
+        said = bench.ov("vm", "build", "web").stderr
+        assert "copying localhost/standin:latest into the storage of podman --connection ov-root" in said
+        bench.write({"web": bootc_vm(source={"kernel_args": ["quiet"]})})
+        said = bench.ov("vm", "build", "web").stderr
+        assert ran(said) == ["install:web", "convert:web"]
+        assert "copying" not in said
+    bench.room.run("umount", "/var/lib/containers/other/overlay")  # podman's own
 
 
 def test_what_was_killed_is_cleared_behind_the_connection(bench: Bench) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ovtasks.containers.engine import own
 from ovtasks.containers.storage import find
+from ovtasks.errors import OvError
+from ovtasks.host.progress import SilentProgress
+from ovtasks.sources.bootc.install import bring
+from tests.containers.podman import Podman
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 DIGEST = "sha256:" + "d" * 64
@@ -38,3 +45,18 @@ IMAGES = (
 )
 def test_a_name_means_what_podman_means(reference: str, image: str | None) -> None:
     assert find(IMAGES, reference) == image
+
+
+def test_an_image_that_somebody_replaced_is_not_installed(
+    podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name would lead to another one than the step before brought."""
+    for variable, value in podman.env.items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "Containerfile").write_text("FROM scratch\nLABEL a=1\n")
+    podman("build", "--quiet", "--tag", "localhost/os", tmp_path)
+    image_id = podman("image", "inspect", "--format", "{{.Id}}", "localhost/os")
+    bring(own(), "localhost/os:latest", image_id, tmp_path / "state", SilentProgress())
+    for name, problem in (("localhost/os:latest", "another image now"), ("localhost/gone:latest", "gone")):
+        with pytest.raises(OvError, match=problem):
+            bring(own(), name, "0" * 64, tmp_path / "state", SilentProgress())

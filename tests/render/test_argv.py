@@ -6,22 +6,25 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.jsonvalue import Json
 from ovtasks.render.argv import argv
+from ovtasks.render.domain import domain_xml
 from ovtasks.render.machine import Boot, Machine, Nic
 from ovtasks.render.qemu.command import QemuFeatures, Tpm
 from ovtasks.render.qemu.families import command
 from ovtasks.spec.model import Firmware, PortForward
+from tests.render.libvirt.hosts import EVERYTHING
 from tests.render.machines import DESKTOP, FORWARDS, MAC, OVMF, machine, shapes
 
 DEVICES = """virtio-net-pci e1000 e1000e virtio-blk-pci virtio-serial-pci virtserialport virtio-rng-pci virtio-vga
 virtio-gpu-pci VGA qxl-vga qxl cirrus-vga bochs-display ramfb virtio-balloon-pci tpm-crb tpm-tis tpm-tis-device
 virtio-keyboard-pci virtio-tablet-pci vhost-vsock-pci usb-redir qemu-xhci usb-ccid ccid-card-passthru
-vhost-user-fs-pci ich9-ahci ide-cd"""
+vhost-user-fs-pci ich9-ahci ide-cd virtio-scsi-pci scsi-hd"""
 HOST = QemuFeatures("/usr/bin/qemu-system-x86_64", (7, 2), True, True, True, False, frozenset(DEVICES.split()))
 
 
@@ -176,6 +179,21 @@ def test_desktop() -> None:
     said = "libvirt.devices.graphics[0]: QEMU chooses no port for SPICE, which listens on the socket "
     assert command(desktop, HOST).notes == [f"{said}/run/user/1000/ov/web/spice.sock"]
     assert command(with_devices(graphics=[{"type": "spice"}]), HOST).notes == []
+
+
+def test_names_of_disks_mean_what_they_mean_to_libvirt() -> None:
+    def disks(*names: str) -> Machine:
+        listed: list[Json] = [{"source": {"file": f"/{name}"}, "target": {"dev": name}} for name in names]
+        return with_devices(disks=listed)
+
+    of = disks("vdb", "sdb")  # there is no seed that would be vdb
+    devices = [word.partition(",")[0] for word in values(argv(of, HOST), "-device") if "id=disk" in word]
+    root = ET.fromstring(domain_xml(of, EVERYTHING))
+    targets = [target.attrib for target in root.findall("devices/disk/target")]
+    assert devices == ["virtio-blk-pci", "virtio-blk-pci", "scsi-hd"]
+    assert targets[1:] == [{"dev": "vdb", "bus": "virtio"}, {"dev": "sdb", "bus": "scsi"}]
+    with pytest.raises(InputError, match="vdb is the VM's own disk or its seed"):
+        argv(replace(of, seed=Path("/seed.iso")), HOST)
 
 
 def test_a_written_address_is_found_again() -> None:

@@ -116,6 +116,7 @@ SOURCE_RULES = [
         58,
     ),
     ("{kind: bootc, image: x, root_size: 30G}", "root_size 30G is more than disk_size 20G", "enlarge", 3, 48),
+    ("{kind: bootc, image: x, root_size: 100K}", "root_size of 100K is too small: at least 32M", None, 3, 48),
     ("{kind: bootc, image: x, root_size: 1Q}", "source.root_size: '1Q' is not a size", None, 3, 48),
     ("{kind: clone, from_vm: a, from_snapshot: s}", "cannot be a clone of itself", None, 3, 36),
     ("{kind: clone, from_vm: aa, from_snapshot: s}", "no VM 'aa' is declared", "did you mean 'a'?", 3, 36),
@@ -128,6 +129,27 @@ def test_source_rules(tmp_path: Path, source: str, message: str, hint: str | Non
     assert message in error.message
     assert hint is None or hint in (error.hint or "")
     assert place(error) == ("vms.yml", line, column)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ssh", "message", "hint"),
+    [
+        (
+            "bootc",
+            "key_injection: {cloud_init: enabled}",
+            "a bootc VM without cloud_init has no seed",
+            "cloud_init: {}",
+        ),
+        ("cloud", "key_injection: {install: enabled}", "install is for source.kind bootc", "remove"),
+        ("bootc", "user: ada, key_injection: {install: enabled}", "root's key only, and ada logs in", "user: root"),
+        ("bootc", "key_source: none, key_injection: {install: enabled}", "gives no key to write", "generate"),
+    ],
+)
+def test_a_key_channel_that_is_asked_for_is_there(tmp_path: Path, kind: str, ssh: str, message: str, hint: str) -> None:
+    source = "{kind: bootc, image: x}" if kind == "bootc" else CLOUD
+    error = one(errors_of(tmp_path, _vm(f"disk_size: 20G\n    ssh: {{{ssh}}}", source)))
+    assert message in error.message and hint in (error.hint or "")
+    assert place(error)[:2] == ("vms.yml", 5)
 
 
 @pytest.mark.parametrize("source", ["{kind: bootc, image: x}", BOOTSTRAP])

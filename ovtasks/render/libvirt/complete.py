@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 SERVERS = frozenset({"spice", "vnc", "rdp"})
 BOOTABLE = ("disks", "interfaces", "hostdevs", "redirdev")
 _PREFIX = {"virtio": "vd", "sata": "sd", "scsi": "sd", "usb": "sd", "ide": "hd", "fdc": "fd"}
-_BUS = {"vd": "virtio", "hd": "ide", "fd": "fdc", "nv": "nvme"}
+BUSES = {"vd": "virtio", "sd": "scsi", "hd": "ide", "fd": "fdc", "nv": "nvme"}
 _BUS_OF_DEVICE = {"cdrom": "sata", "floppy": "fdc", "lun": "scsi"}
 
 
@@ -159,7 +159,7 @@ def _bus(name: str | None, device: str | None) -> str:
     by_device = _BUS_OF_DEVICE.get(device or "")
     if name is None or by_device is not None:
         return by_device or "virtio"
-    return _BUS.get(name[:2], "sata")
+    return BUSES[name[:2]]
 
 
 def _names(bus: str) -> Iterator[str]:

@@ -180,7 +180,7 @@ DISKS = Items(
                     "bus": Field(
                         one_of("virtio", "sata", "scsi", "usb", "ide", "fdc", "nvme"),
                         "@bus",
-                        "Default by dev and device: virtio, sata for CD-ROMs, scsi for LUNs.",
+                        "Default by dev (vd: virtio, sd: scsi, hd: ide) and device: sata for CD-ROMs, scsi for LUNs.",
                         since_values={"nvme": (11, 6)},
                     ),
                     "removable": Field(ON_OFF, "@removable", "Removable (bus usb).", only={"bus": ("usb",)}),

@@ -6,14 +6,16 @@ Block drivers and their options: QEMU's QMP reference, ``BlockdevOptions``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ovtasks.render.libvirt.complete import BUSES
 from ovtasks.render.option import option
 from ovtasks.render.qemu.block import Block
 from ovtasks.render.qemu.command import Command, virtio
 from ovtasks.render.qemu.storage import format_node, protocol_node
+from ovtasks.spec.libvirt_devices import ROOT_DISK, SEED_DISK
 
-_BUSES = {"vd": "virtio", "hd": "ide", "sd": "scsi", "fd": "fdc", "nv": "nvme"}
 _DEVICES = {
     ("virtio", "disk"): "virtio-blk-pci",
     ("scsi", "disk"): "scsi-hd",
@@ -28,8 +30,6 @@ _DEVICES = {
     ("nvme", "disk"): "nvme",
     ("fdc", "floppy"): "floppy",
 }
-OWN = ("vda", "vdb")
-"""The VM's disk, and its seed."""
 # libvirt's driver attribute → property of a virtio-blk-pci
 _VIRTIO = {
     "iothread": "iothread",
@@ -80,7 +80,8 @@ def disks(blocks: list[Block], to: Command) -> None:
 
     :raises InputError: QEMU has no such disk, or this machine no such bus.
     """
-    found = [_disk(block, index) for index, block in enumerate(blocks)]
+    own = (ROOT_DISK, SEED_DISK) if to.machine.seed is not None else (ROOT_DISK,)
+    found = [_disk(block, index, own) for index, block in enumerate(blocks)]
     counts: dict[str, int] = {}
     for disk in sorted(found, key=lambda disk: disk.place):
         number = counts.get(disk.bus, 0)
@@ -89,14 +90,14 @@ def disks(blocks: list[Block], to: Command) -> None:
         _add(disk, number, to)
 
 
-def _disk(block: Block, index: int) -> _Disk:
+def _disk(block: Block, index: int, own: Sequence[str]) -> _Disk:
     device = block.take("device") or "disk"
     target = block.block("target")
     name = target.take("dev")
-    if name in OWN:
+    if name in own:
         raise target.refuse("dev", f"{name} is the VM's own disk or its seed", hint="vdc, sda, or leave it out")
     usual = {"cdrom": "sata", "lun": "scsi", "floppy": "fdc"}.get(device, "virtio")
-    bus = target.take("bus") or (_BUSES[name[:2]] if name and device in {"disk", "floppy"} else usual)
+    bus = target.take("bus") or (BUSES[name[:2]] if name and device in {"disk", "floppy"} else usual)
     if (bus, device) not in _DEVICES:
         raise target.refuse("bus", f"there is no {device} on {bus}", hint=f"bus: {usual}, or leave it out")
     return _Disk(block, device, bus, 1000 + index if name is None else _place(name), f"disk{index + 1}")

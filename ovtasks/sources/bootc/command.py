@@ -21,7 +21,8 @@ _OPTION = re.compile(r"(?:^|\s)(--[a-z][a-z-]*)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Flags:
-    """What of the spec reaches the installer. ``root_size`` in bytes, None: the whole disk; ``keys`` are lines for
+    """What of the spec reaches the installer. ``root_size`` in bytes, of which whole MiB
+    count, None: the whole disk; ``keys`` are lines for
     root's authorized_keys; ``target`` is the image that later upgrades follow, None: the one installed from."""
 
     filesystem: str

@@ -22,6 +22,7 @@ from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
 from ovtasks.host.files import write_atomic
 from ovtasks.host.paths import instance_directory
+from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError, transfer
 from ovtasks.images.partitions import bootable
 from ovtasks.images.records import read_record, record_text
@@ -32,6 +33,7 @@ from ovtasks.sources.bootc.command import Flags, install_command
 from ovtasks.sources.bootc.probe import Installer, ask
 from ovtasks.sources.bootc.refusals import explain
 from ovtasks.spec.model import BootcSource, Injection, Project, VmSpec
+from ovtasks.spec.sizes import MIN_DISK, format_size
 
 RECIPE = 1
 STORAGE = "/var/lib/containers/storage"
@@ -113,6 +115,12 @@ def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str
         raise InputError(
             f"the disk size of {vm.name} is not known", hint="disk_size: 20G, or --size 20G", where=vm.where
         )
+    assert isinstance(vm.source, BootcSource)
+    root_size = options.root_size or vm.source.root_size
+    if root_size is not None and not MIN_DISK <= root_size <= size:
+        message = f"the root file system of {vm.name} would have {format_size(root_size)}, on a disk of "
+        hint = f"--root-size (source.root_size) of {format_size(MIN_DISK)} up to the disk's size, or leave it out"
+        raise InputError(message + format_size(size), hint=hint, where=vm.where)
     plan = Plan(vm, project, options, image, key if baked else None, choice, size)
     flags = plan.flags((), None).to_json()
     flags["keys"] = ("generated" if choice.generated else list(choice.keys)) if baked else []
@@ -170,7 +178,7 @@ def _run(ws: Workspace, plan: Plan, scratch: Scratch) -> None:
     engine = rootful()
     ws.progress.note(f"{plan.vm.name}: {engine.command}, because {engine.why}")
     preflight.check(engine, scratch.folder, int(str(facts.get("size") or 0)), plan.size)
-    bring(engine, image, image_id, plan, ws)
+    bring(engine, image, image_id, plan.project.state, ws.progress)
     installer = ask(engine, image, image_id, plan.project.state, plan.vm.where)
     if plan.vm.cloud_init is not None and not installer.cloud_init:
         hint = "install cloud-init in the Containerfile, or remove cloud_init"
@@ -272,21 +280,23 @@ def _finish(ws: Workspace, plan: Plan, scratch: Scratch, installer: Installer, s
     ws.commit(target)
 
 
-def bring(engine: Engine, image: str, image_id: str, plan: Plan, ws: Workspace) -> None:
+def bring(engine: Engine, image: str, image_id: str, state: Path, progress: Progress) -> None:
     """The image into the storage of ``engine``, if that is another one than the user's.
 
-    :raises OvError: it is in neither, or cannot be copied.
+    :raises OvError: it is in neither, or cannot be copied; or its name means another image now.
     """
-    if engine.mode is Mode.NATIVE:
-        return
-    there = storage(engine, plan.project.state).image_id(image)
+    there = storage(engine, state).image_id(image)
     if there == image_id:
         return
-    ws.progress.note(f"copying {image} into the storage of {engine.command}")
+    if engine.mode is Mode.NATIVE:
+        found = "another image now" if there else "gone"
+        hint = "run it again; two projects that build images of one name take it from each other"
+        raise OvError(f"{image} is {found}: somebody changed podman's storage meanwhile", hint=hint)
+    progress.note(f"copying {image} into the storage of {engine.command}")
     try:
         transfer(own().argv("save", "--quiet", image), engine.argv("load", "--quiet"))
     except CommandError as e:
         raise podman_says(e, f"{image} cannot be copied into the storage of {engine.command}") from e
-    if storage(engine, plan.project.state).image_id(image) != image_id:
+    if storage(engine, state).image_id(image) != image_id:
         hint = f"podman save {image} | {engine.command} load; an image that is pulled as root is another one than yours"
         raise OvError(f"{image} is not the same image in the storage of {engine.command}", hint=hint)

@@ -124,7 +124,7 @@ def test_disks_get_names_buses_and_formats() -> None:
         for d in found
     ] == [
         ("vdc", "virtio", "qcow2"),
-        ("sdb", "sata", "raw"),
+        ("sdb", "scsi", "raw"),
         ("sda", "sata", "raw"),
         ("sdc", "usb", "raw"),
         ("sdd", "scsi", "raw"),
