@@ -78,6 +78,7 @@ PODMAN = [
     ("dial tcp: lookup registry.invalid: no such host", "cannot be reached", "network"),
     ("Error: invalid reference format", "no image reference", "registry/name:tag"),
     ("Error: localhost/x: image not known", "not in this podman's storage", "sudo's storage"),
+    ("Error: statfs /home/me/vms: no such file or directory", "does not find a folder", "machine init --volume"),
     ("Error: write /var/tmp/x: no space left on device", "disk is full", "prune"),
     ('Error: unknown FS magic on "/run/netns/x": ef53', "damaged or busy", "podman ps"),
     ("Error: unable to connect to Podman socket: dial unix", "machine does not answer", "podman machine start"),
