@@ -35,6 +35,7 @@ INSTALLER = [
     ("Unknown transport 'http'", "transport", "target_imgref", EXIT_INPUT),
     (f"{PARTITIONS} if you intend to overwrite", "has partitions already", "report", EXIT_FAILED),
     ("losetup: cannot find an unused loop device", "no loop device", "modprobe loop", EXIT_FAILED),
+    ("mount: /run/bootc: unknown filesystem type 'xfs'.", "cannot mount", "reboot", EXIT_FAILED),
     ("tar: usr/lib/x: Cannot write: No space left on device", "does not fit", "disk_size", EXIT_INPUT),
     (f"tar: y: Cannot mkdir: No space left on device\n{LATE}", "does not fit", "disk_size", EXIT_INPUT),
 ]
