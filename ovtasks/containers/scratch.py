@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.containers.engine import Engine, Mode
+from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError, run
@@ -53,11 +54,12 @@ class Scratch:
         """For ``podman --volume``, run in the folder: it takes its words apart at colons, those of a path, too."""
         return f"{'.' if ':' in str(self.folder) else self.folder}:/output"
 
-    def prepare(self, engine: Engine) -> None:
-        """Make the folder; which podman is used is written down before anything is started."""
+    def prepare(self, engine: Engine, image: str = "") -> None:
+        """Make the folder; which podman is used, and ``image``, are written down before anything is started."""
         self.folder.mkdir(parents=True, exist_ok=True)
         root = list(engine.root) if engine.root is not None else None
-        write_atomic(self.engine_file, json.dumps({"mode": engine.mode, "words": engine.words, "root": root}))
+        known = {"mode": engine.mode, "words": engine.words, "root": root, "image": image}
+        write_atomic(self.engine_file, json.dumps(known))
 
     def engine(self) -> Engine | None:
         """The podman of the run that made the folder; None: nothing was started."""
@@ -67,6 +69,13 @@ class Scratch:
             return Engine(Mode(known["mode"]), tuple(known["words"]), root)
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def image(self, engine: Engine) -> str | None:
+        """One that has what looks after loop devices: it made them. If that was removed, any."""
+        noted = str(json.loads(self.engine_file.read_text(encoding="utf-8")).get("image", ""))
+        if noted and engine.run("image", "exists", noted, check=False, timeout=SECONDS).returncode == 0:
+            return noted
+        return next(iter(engine.run("images", "--quiet", "--noheading", timeout=SECONDS).stdout.split()), None)
 
     def end_container(self) -> None:
         """Remove the container with all its processes; none is there: no error."""
@@ -140,10 +149,10 @@ def _losetup(engine: Engine, folder: Path, *words: str) -> str:
     """losetup(8) beside the engine: here as root, or where its containers run."""
     if engine.root is not None:
         return run([*engine.root, "losetup", *words], check=False, timeout=SECONDS).stdout
-    image = engine.run("images", "--quiet", "--noheading", timeout=SECONDS).stdout.split()
-    if not image:
-        return ""
     scratch = Scratch(folder)
+    image = scratch.image(engine)
+    if image is None:
+        return ""
     mounts = ["--volume", "/dev:/dev", "--volume", scratch.volume, "--label", scratch.label]
     try:
         return engine.run(
@@ -151,12 +160,15 @@ def _losetup(engine: Engine, folder: Path, *words: str) -> str:
             "--rm",
             "--privileged",
             "--network=none",
+            "--pull=never",
             *mounts,
             "--entrypoint=losetup",
-            image[0],
+            image,
             *words,
             cwd=folder,
             timeout=SECONDS,
         ).stdout
-    except CommandError:  # an image without losetup made no loop device
-        return ""
+    except CommandError as e:
+        if "not found" in e.stderr:  # an image without losetup made no loop device
+            return ""
+        raise explain(e, f"the loop devices of {scratch.disk} cannot be seen") from e

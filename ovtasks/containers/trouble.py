@@ -45,6 +45,12 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
         "the image is not in this podman's storage",
         "ov image build or ov image pull brings it; sudo's storage is another one than yours",
     ),
+    (
+        r"statfs .*: no such file or directory",
+        "podman does not find a folder that the container is to have",
+        "a podman machine has the folders that it was made with: podman machine init --volume; /var/lib/containers "
+        "comes with the first podman that root runs",
+    ),
     (r"[Nn]o space left on device", "the disk is full", "podman system df; podman image prune; ov gc"),
     (
         r"unknown FS magic|error creating (?:temporary|overlay)|database is locked|readlink .*overlay",

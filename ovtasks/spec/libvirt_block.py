@@ -1,7 +1,8 @@
 """The ``libvirt:`` block's rules that its schema states in keywords of our own, for every field alike.
 
 ``x-only``: names of fields beside (or around) → the values that this one goes with. ``x-needs``: fields that must
-stand beside it. ``x-default``: what holds for a field that is not there. ``format: path`` may hold placeholders.
+stand beside it. ``x-default``: what holds for a field that is not there. ``format: path`` may hold placeholders; the
+ranges of ``format: numbers`` go up.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ PLACEHOLDERS = {
 OLD_PLACEHOLDERS = {"{{.VmStateDir}}": "${vm.dir}", "{{.VmName}}": "${vm.name}"}
 
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?|\{\{[^}]*\}?\}?")
+_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})", re.ASCII)
 _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 Schema = Mapping[str, Any]
@@ -101,6 +103,10 @@ def _leaf(value: object, schema: Schema, path: tuple[Key, ...]) -> Iterator[Faul
             parse_size(value, bare=1)
         except InputError as e:
             yield Fault(path, f"{dotted(path)}: {e.message}", e.hint or "")
+    if schema.get("format") == "numbers" and isinstance(value, str):
+        for first, last in _RANGE.findall(value):
+            if int(first) > int(last):
+                yield Fault(path, f"{dotted(path)}: {first}-{last} goes down", f"{last}-{first}")
     if schema.get("format") == "path" and isinstance(value, str):
         yield from _placeholders(value, path)
 

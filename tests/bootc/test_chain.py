@@ -19,7 +19,7 @@ from tests.bootc.install import STANDIN, derive
 from tests.bootc.leftovers import Before
 from tests.bootc.registry import registry
 from tests.bootc.room import Room
-from tests.graph.workbench import OV, ran
+from tests.graph.workbench import OV, cloud_vm, ran
 
 pytestmark = pytest.mark.slow
 GiB = 1 << 30
@@ -175,6 +175,23 @@ def test_firmware_that_cannot_start_the_disk(bench: Bench, tmp_path: Path, layou
     other = "uefi-insecure" if firmware == "bios" else "bios"
     assert f"firmware: {other}" in said
     assert json.loads(bench.ov("vm", "list", "-a", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("size", ["100K", "3G"])
+def test_a_root_size_that_cannot_be(bench: Bench, size: str) -> None:
+    bench.write({"web": bootc_vm()})
+    said = bench.ov("vm", "build", "web", "--root-size", size, code=2).stderr
+    assert f"the root file system of web would have {size}, on a disk of 2G" in said and "hint:" in said
+
+
+def test_options_that_other_sources_do_not_have(bench: Bench) -> None:
+    """Given for all VMs at once: the ones concerned say so."""
+    bench.write({"web": bootc_vm(), "plain": cloud_vm(bench.root / "a.qcow2")})
+    words = ("build", "--transport", "containers-storage")
+    for done in (bench.ov("vm", *words, code=2), bench.doit(*words, code=1)):
+        said = done.stdout + done.stderr
+        assert "--transport has no meaning for plain, whose source is cloud_image" in said
+        assert "Traceback" not in said
 
 
 def test_an_image_without_bootc(bench: Bench, tmp_path: Path) -> None:

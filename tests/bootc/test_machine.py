@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bootc.bench import Bench, bootc_vm, make_bench
-from tests.bootc.install import control, wait_for
+from tests.bootc.install import control, derive, wait_for
 from tests.bootc.leftovers import Before
 from tests.bootc.room import Room
 from tests.bootc.test_faults import builds_cleanly, kill, paused_build
@@ -73,8 +73,10 @@ def test_a_storage_of_its_own(bench: Bench) -> None:
     bench.room.run("umount", "/var/lib/containers/other/overlay")  # podman's own
 
 
-def test_what_was_killed_is_cleared_behind_the_connection(bench: Bench) -> None:
+def test_what_was_killed_is_cleared_behind_the_connection(bench: Bench, tmp_path: Path) -> None:
+    """With the image that was installed: not every one can."""
     connect(bench)
+    derive(bench.room, tmp_path / "empty", "localhost/a-newer-one", "LABEL x=1", base="scratch")
     with service(bench.room):
         process = paused_build(bench)
         kill(bench.room, "ov")

@@ -35,6 +35,7 @@ INSTALLER = [
     ("Unknown transport 'http'", "transport", "target_imgref", EXIT_INPUT),
     (f"{PARTITIONS} if you intend to overwrite", "has partitions already", "report", EXIT_FAILED),
     ("losetup: cannot find an unused loop device", "no loop device", "modprobe loop", EXIT_FAILED),
+    ("mount: /run/bootc: unknown filesystem type 'xfs'.", "cannot mount", "reboot", EXIT_FAILED),
     ("tar: usr/lib/x: Cannot write: No space left on device", "does not fit", "disk_size", EXIT_INPUT),
     (f"tar: y: Cannot mkdir: No space left on device\n{LATE}", "does not fit", "disk_size", EXIT_INPUT),
 ]
@@ -78,6 +79,7 @@ PODMAN = [
     ("dial tcp: lookup registry.invalid: no such host", "cannot be reached", "network"),
     ("Error: invalid reference format", "no image reference", "registry/name:tag"),
     ("Error: localhost/x: image not known", "not in this podman's storage", "sudo's storage"),
+    ("Error: statfs /home/me/vms: no such file or directory", "does not find a folder", "machine init --volume"),
     ("Error: write /var/tmp/x: no space left on device", "disk is full", "prune"),
     ('Error: unknown FS magic on "/run/netns/x": ef53', "damaged or busy", "podman ps"),
     ("Error: unable to connect to Podman socket: dial unix", "machine does not answer", "podman machine start"),

@@ -64,6 +64,8 @@ ERRORS = [
         None,
         57,
     ),
+    ("{cputune: {emulatorpin: {cpuset: 3-1}}}", "3-1 goes down", "1-3", 0),
+    ("{clock: {offset: absolute, start: 253402300800}}", "must be at most 253402300799", None, 0),
     # placeholders
     ("{devices: {channels: [{name: a, path: '${vm.dri}/x'}]}}", "is no absolute path", None, 52),
     ("{devices: {channels: [{name: a, path: '/x/${vm.nam}'}]}}", "${vm.nam} is no placeholder", "${vm.name}?", 52),

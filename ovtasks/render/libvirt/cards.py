@@ -52,7 +52,12 @@ FORWARDS = Items(
         {
             "proto": Field(one_of("tcp", "udp"), "@proto", "The protocol.", default="tcp"),
             "address": Field(ADDRESS, "@address", "The host's address.", default="127.0.0.1"),
-            "start": Field(PORT, "range@start", "The host's port, the first one of a range.", required=True),
+            "start": Field(
+                PORT,
+                "range@start",
+                "The host's port, the first one of a range; one VM of all can have it.",
+                required=True,
+            ),
             "end": Field(PORT, "range@end", "The last one of the range."),
             "to": Field(
                 PORT,

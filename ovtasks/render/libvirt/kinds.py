@@ -203,13 +203,14 @@ UINT8 = number(0, 255)
 PORT = number(1, 65535, "port")
 KIB = size("K")
 MIB = size("M", ("1G", 64, "4 MiB"))
-CPUSET = text(
-    r"^([0-9]+(-[0-9]+)?|\^[0-9]+)(,([0-9]+(-[0-9]+)?|\^[0-9]+))*$",
+_NUMBERS = text(
+    r"^([0-9]{1,5}(-[0-9]{1,5})?|\^[0-9]{1,5})(,([0-9]{1,5}(-[0-9]{1,5})?|\^[0-9]{1,5}))*$",
     "a set of numbers such as 0-3,^2",
     "is no set of numbers such as 0-3,^2",
     ("0-3,^2", "0"),
-    ("all", "0-", "", "1 2"),
+    ("all", "0-", "", "1 2", "0-999999"),
 )
+CPUSET = replace(_NUMBERS, schema={**_NUMBERS.schema, "format": "numbers"})
 UUID = text(
     r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "a UUID",

@@ -22,6 +22,7 @@ from ovtasks.render.libvirt.kinds import (
 )
 
 CUSTOM = {"mode": ("custom",)}
+LAST_SECOND = 253402300799  # of the year 9999, which is as far as dates are written for QEMU
 
 _HYPERV = {
     "relaxed": "No watchdog timeouts in the guest.",
@@ -241,7 +242,12 @@ CLOCK = Block(
         "basis": Field(
             one_of("utc", "localtime"), "@basis", "What adjustment counts from.", only={"offset": ("variable",)}
         ),
-        "start": Field(NUMBER, "@start", "Seconds since 1970 that it starts with.", only={"offset": ("absolute",)}),
+        "start": Field(
+            number(0, LAST_SECOND, "seconds"),
+            "@start",
+            "Seconds since 1970 that it starts with.",
+            only={"offset": ("absolute",)},
+        ),
         "timers": Items(
             Block(
                 "timer",

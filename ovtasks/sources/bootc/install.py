@@ -208,7 +208,7 @@ def _install(
     """Run the container; returns what it said as ``Key: value``."""
     flags = plan.flags(_baked(plan), target)
     words = install_command(flags, installer.options, plan.vm.where)
-    scratch.prepare(engine)
+    scratch.prepare(engine, image)
     with scratch.disk.open("wb") as file:
         file.truncate(plan.size)
     if flags.keys:

@@ -78,6 +78,12 @@ KNOWN: tuple[tuple[str, str, str, bool], ...] = (
         False,
     ),
     (
+        r"unknown filesystem type",
+        "the kernel that runs cannot mount the file system of the new disk",
+        "reboot if the kernel was upgraded; or as root: modprobe xfs (vfat, ext4, btrfs)",
+        False,
+    ),
+    (
         r"error: unexpected argument|error: invalid value|Usage: bootc",
         "the bootc in this image understands other options",
         REPORT,

@@ -6,10 +6,16 @@ from random import Random
 from typing import Any
 
 from ovtasks.errors import InputError
+from ovtasks.render.argv import argv
+from ovtasks.render.domain import domain_xml
 from ovtasks.render.libvirt.read import read
 from ovtasks.spec.libvirt_block import stated
 from ovtasks.spec.libvirt_rules import block_rules, cpu_count_rules
 from ovtasks.spec.schema import libvirt_schema
+from tests.render.libvirt.hosts import EVERYTHING
+from tests.render.libvirt.test_argv import HOST
+from tests.render.libvirt.walk import leaves, spec_wrong
+from tests.render.machines import machine
 
 SEEDS = 3000
 WORDS: list[Any] = [
@@ -48,3 +54,19 @@ def test_anything_is_read_or_refused() -> None:
         else:
             taken += 1
     assert taken > 100 and refused > 1000
+
+
+def test_extreme_values_are_rendered_or_refused() -> None:
+    """In each field: numbers beyond all that there is, and what means something on a command line."""
+    refused = rendered = 0
+    for leaf in leaves():
+        for value in (10**12, "9" * 18, "3-1,0-99999999", "-a,b=c"):
+            of = machine(libvirt=spec_wrong(leaf, value))
+            try:
+                argv(of, HOST)
+                domain_xml(of, EVERYTHING)
+            except InputError:
+                refused += 1
+            else:
+                rendered += 1
+    assert refused > 1000 and rendered > 50
