@@ -10,6 +10,8 @@ import pytest
 
 from tests.graph.workbench import DODO, Workbench, cloud_vm, make_image, ran
 
+pytestmark = pytest.mark.slow  # many runs of whole programs
+
 
 def virtual_size(path: Path) -> int:
     info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", path], text=True))
@@ -50,7 +52,6 @@ def test_emptying_the_cache_breaks_nothing(bench: Workbench, small_image: Path, 
     assert virtual_size(bench.root / "output/arch/qcow2/disk.qcow2") == 2 << 30
 
 
-@pytest.mark.slow
 def test_options_on_every_kind_of_goal(bench: Workbench, small_image: Path) -> None:
     bench.write({"a": cloud_vm(small_image), "b": cloud_vm(small_image)})
     disk_a, disk_b = (bench.root / f"output/{vm}/qcow2/disk.qcow2" for vm in "ab")
@@ -91,7 +92,6 @@ def test_list_and_info(bench: Workbench, small_image: Path) -> None:
     assert "up-to-date" in bench.doit("info", "disk:arch").stdout
 
 
-@pytest.mark.slow
 def test_clean_removes_this_vm_only(bench: Workbench, small_image: Path) -> None:
     bench.write({"a": cloud_vm(small_image), "b": cloud_vm(small_image)})
     bench.doit("build")
@@ -107,7 +107,6 @@ def test_clean_removes_this_vm_only(bench: Workbench, small_image: Path) -> None
     assert ran(bench.doit("build").stdout) == ["disk:a", "seed:a", "disk:b", "seed:b"]
 
 
-@pytest.mark.slow
 def test_forget(bench: Workbench, small_image: Path) -> None:
     bench.write({"a": cloud_vm(small_image), "b": cloud_vm(small_image)})
     bench.doit("build")

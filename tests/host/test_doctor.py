@@ -26,6 +26,8 @@ from tests.bootstrap.user import new_user
 from tests.checkout import ROOT
 from tests.checkout import run as start
 
+pytestmark = pytest.mark.slow  # many runs of whole programs
+
 NEEDED = ["qemu-img", "qemu", "accelerator"]
 EMULATOR = f"qemu-system-{accel.host_arch()}"
 

@@ -16,6 +16,8 @@ from tests.graph.workbench import Workbench, ran
 from tests.images.conftest import NAME
 from tests.images.server import Site, serve
 
+pytestmark = pytest.mark.slow  # many runs of whole programs
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
@@ -55,7 +57,6 @@ def test_cache_of_a_vm(bench: Workbench, site: Site, sha256: str, tmp_path: Path
     assert not (tmp_path / "xdg/cache/ov/images/sha256").exists()
 
 
-@pytest.mark.slow
 def test_errors_and_the_way_back(bench: Workbench, site: Site, sha256: str, tmp_path: Path) -> None:
     url = f"{site.url}/{NAME}"
     bench.write({"a": vm(f"{site.url}/none.qcow2")})

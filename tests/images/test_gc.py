@@ -18,6 +18,8 @@ from tests.graph.workbench import Workbench, cloud_vm, make_image
 from tests.images.conftest import Notes, ask, obtain
 from tests.images.server import Site
 
+pytestmark = pytest.mark.slow  # many runs of whole programs
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
@@ -74,7 +76,6 @@ def test_downloads_are_given_up_after_a_week(store: Store) -> None:
     assert [item.path for item in gone] == [aged]
 
 
-@pytest.mark.slow
 def test_command_in_a_project(bench: Workbench, tmp_path: Path) -> None:
     first, second = tmp_path / "1.qcow2", tmp_path / "2.qcow2"
     make_image(first)

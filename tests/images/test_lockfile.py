@@ -17,6 +17,8 @@ from tests.graph.workbench import Workbench, ran
 from tests.images.conftest import NAME
 from tests.images.server import Site
 
+pytestmark = pytest.mark.slow  # many runs of whole programs
+
 PINS = {"https://example.org/b": Pin("https://example.org/b1", "b" * 64, 2), "/a": Pin("/a", "a" * 64, 1)}
 
 
@@ -68,7 +70,6 @@ def vm(site: Site, name: str = NAME) -> dict[str, Any]:
     return {"source": source, "disk_size": "1G", "ssh": {"key_source": "none"}}
 
 
-@pytest.mark.slow
 def test_lock_pins_and_builds_stay(bench: Workbench, site: Site, image: bytes, sha256: str, tmp_path: Path) -> None:
     bench.write({"a": vm(site)})
     assert bench.ov("lock", "--check", code=EXIT_STALE).stdout == f"+ {site.url}/{NAME}\n"
@@ -111,7 +112,6 @@ def test_broken_lock_file_stops_a_build(bench: Workbench, site: Site) -> None:
     assert "ovtasks.lock:1:" in error and "not a lock file" in error
 
 
-@pytest.mark.slow
 def test_refresh_through_the_command_line(bench: Workbench, site: Site, image: bytes) -> None:
     bench.write({"a": vm(site), "b": vm(site)})
     bench.ov("vm", "build")

@@ -19,6 +19,8 @@ from ovtasks.instance.record import HostKey, Record, load, new_record
 from tests.graph.workbench import Workbench, cloud_vm
 from tests.guest.sshd import Sshd, new_sshd
 
+pytestmark = pytest.mark.slow  # many runs of whole programs
+
 
 class Notes:
     def __init__(self) -> None:
