@@ -30,6 +30,8 @@ from ovtasks.spec.load import load_project
 from ovtasks.spec.model import Project
 
 CREATOR = "task_ovtasks"
+LAST_SECONDS = 10
+"""After a signal and the end of our children, the kernel ends us whatever a thread or a library still waits for."""
 
 
 def doit_config() -> dict[str, object]:
@@ -217,6 +219,8 @@ def prepare(display: Display) -> Display:
 
             display.cancelled.set()
             stop_all()
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(LAST_SECONDS)
             print(f"\ninterrupted by {signal.Signals(number).name}; finished steps are kept", file=sys.stderr)
             sys.exit(128 + number)
 
