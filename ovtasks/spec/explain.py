@@ -206,6 +206,8 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
             hint = error.schema.get("description")
             if isinstance(value, str) and {"integer", "number"} & {*kinds} and value.strip().lstrip("-").isdigit():
                 return f"{place} must be {words}, not the text {shown(value)}", "write it without quotes"
+            if kinds == ["array"] and isinstance(value, dict):
+                hint = "put it into [ ], or a hyphen before it: there may be several"
             return f"{place} must be {words}, not {shown(value)}", hint
         case "enum":
             return choice(place, value, wanted)

@@ -124,7 +124,7 @@ VM_ERRORS = [
     ("ssh: {port: -1}", "is -1, but must be at least 0", None, 4, 17),
     ("autostart: maybe", "must be true or false, not 'maybe'", "libvirt only", 4, 16),
     ("network: user", "vms.a.network must be a mapping, not 'user'", "network interface", 4, 14),
-    ("snapshots: {a: 1}", "must be a list, not a mapping", None, 4, 16),
+    ("snapshots: {a: 1}", "must be a list, not a mapping", "a hyphen before it", 4, 16),
     ("disk_size: [20]", "must be text or a whole number or a number, not a list", "20G", 4, 16),
     ("machine: z390", "'z390' is no machine type", "q35", 4, 14),
     ("cloud_init: {packages: [~]}", "packages[0] must be text, not nothing", None, 4, 29),
