@@ -67,7 +67,7 @@ def dhcp(name: str, log: Path) -> Iterator[None]:
         *(f"--dhcp-range={NETWORK}.50,{NETWORK}.99,1h", "--dhcp-authoritative", f"--dhcp-leasefile={LEASES}"),
     ]
     with log.open("wb") as file:
-        server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
     try:
         yield
     finally:

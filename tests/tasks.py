@@ -46,7 +46,9 @@ def _pytest_arguments(fast: bool, arguments: Sequence[str]) -> list[str]:
     the rest meanwhile.
     """
     cores = os.cpu_count() or 1
-    workers = min(cores + fast, 4) if cores > 1 else 1  # what is fast also waits: for servers, for deadlines
+    workers = (
+        min(2 * cores if fast else cores, 4) if cores > 1 else 1
+    )  # what is fast also waits: for servers, for deadlines
     spread = ["-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
     return [*spread, *(["-m", FAST] if fast else []), *arguments]
 
