@@ -77,11 +77,6 @@ def hostname_credential(name: str) -> str:
     return f"{PREFIX}:system.hostname={name}"
 
 
-def qemu_value(text: str) -> str:
-    """``text`` as (part of) the value of a QEMU option: a comma, which would end it, is written twice."""
-    return text.replace(",", ",,")
-
-
 def _file(path: str, mode: str, owner: str, content: str) -> str:
     return f"f+~ {_word(path)} {mode} {owner} - - {_base64(content)}"
 

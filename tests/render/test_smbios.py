@@ -10,7 +10,7 @@ import pytest
 
 from ovtasks.errors import InputError
 from ovtasks.host.run import run
-from ovtasks.render.smbios import HOST_KEY, notify_credential, qemu_value, ssh_credentials, tmpfiles_extra
+from ovtasks.render.smbios import HOST_KEY, notify_credential, ssh_credentials, tmpfiles_extra
 from tests.render.specs import KEY, KEY2
 
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -103,6 +103,5 @@ def test_no_user_name(user: str) -> None:
         ssh_credentials(user, [KEY])
 
 
-def test_helpers() -> None:
-    assert qemu_value("a,b,,c") == "a,,b,,,,c"
+def test_where_the_guest_announces_its_boot() -> None:
     assert notify_credential(5) == "io.systemd.credential:vmm.notify_socket=vsock-stream:2:5"
