@@ -30,8 +30,9 @@ from ovtasks.spec.load import load_project
 from ovtasks.spec.model import Project
 
 CREATOR = "task_ovtasks"
-LAST_SECONDS = 10
-"""After a signal and the end of our children, the kernel ends us whatever a thread or a library still waits for."""
+LAST_SECONDS = 120
+"""After a signal and the end of our children, steps have so many seconds to clear up; then the kernel ends us, whatever
+a thread or a library still waits for."""
 
 
 def doit_config() -> dict[str, object]:

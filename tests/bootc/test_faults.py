@@ -118,6 +118,21 @@ def test_kill_us_while_we_convert(bench: Bench, clean: Before, tmp_path: Path) -
     assert bench.leftovers() == []
 
 
+def test_a_signal_while_steps_run_in_threads(bench: Bench, clean: Before) -> None:
+    """The program does not wait for its threads: what they would clear up is cleared before it ends."""
+    bench.write({"web": bootc_vm(), "db": bootc_vm()})
+    control(bench.room, "pause copy")
+    process = bench.start([*DOIT, "-n", "2", "-P", "thread", "build"])
+    wait_paused(bench.room, process)
+    os.kill(inner_pid(process), signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + signal.SIGTERM
+    wait_for(lambda: not clean.leftovers(), seconds=10.0)
+    control(bench.room, "")
+    bench.ov("vm", "build")
+    assert bench.leftovers() == []
+
+
 @pytest.mark.parametrize(("stage", "number"), [("attached", signal.SIGINT), ("copy", signal.SIGTERM)])
 def test_signals(bench: Bench, clean: Before, stage: str, number: signal.Signals) -> None:
     process = paused_build(bench, stage)

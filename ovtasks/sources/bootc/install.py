@@ -228,7 +228,8 @@ def _install(
 
         try:
             argv = [*container_words(engine, scratch, plan, image), *words]
-            engine.run(*argv, cwd=scratch.folder, on_line=hear, end=scratch.end_container)
+            # all of it: where steps run in threads, the program ends before this thread could clear up
+            engine.run(*argv, cwd=scratch.folder, on_line=hear, end=scratch.clear)
         except CommandError as e:
             raise explain(e, scratch.folder, plan.log, plan.vm.where) from e
     return said

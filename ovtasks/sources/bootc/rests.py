@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,11 @@ OF_A_BUILD = "rest of a killed pull or build of an image"
 
 @dataclass(frozen=True)
 class Rests:
-    """``items`` to report; :meth:`remove` ends what belongs to one of them, in the order that leaves nothing."""
+    """``items`` to report; :meth:`remove` ends what belongs to one of them, in the order that leaves nothing.
+    ``lost`` are folders that only a container of that podman still speaks of."""
 
     items: tuple[Item, ...]
+    lost: Mapping[Path, Engine]
 
     def remove(self) -> list[Item]:
         """Clear what is removable; returns what went.
@@ -36,6 +38,8 @@ class Rests:
             if item.what == OF_A_BUILD:
                 builder.clear(item.path, item.path.parent.parent)
             else:
+                if item.path in self.lost:
+                    Scratch(item.path).prepare(self.lost[item.path])  # so that it is cleared like the others
                 Scratch(item.path).clear()
         return gone
 
@@ -57,12 +61,12 @@ def survey(project: Project, busy: tuple[str, ...] = ()) -> Rests:
         Item(folder, _allocated(folder), OF_A_BUILD, busy)
         for folder in (sorted(workplace(project).iterdir()) if workplace(project).is_dir() else ())
     ]
-    return Rests(
-        (*items, *(Item(path, 0, "container of a killed installation", busy) for path in _lost(project, found)))
-    )
+    lost = dict(_lost(project, found))
+    items += [Item(path, 0, "container of a killed installation", busy) for path in lost]
+    return Rests(tuple(items), lost)
 
 
-def _lost(project: Project, known: set[Path]) -> Iterator[Path]:
+def _lost(project: Project, known: set[Path]) -> Iterator[tuple[Path, Engine]]:
     """Folders that containers of ours speak of, below this project, and that are not there any more."""
     if which("podman") is None:
         return
@@ -73,8 +77,7 @@ def _lost(project: Project, known: set[Path]) -> Iterator[Path]:
             continue
         for folder in {folder for _, folder in containers}:
             if folder not in known and folder.is_relative_to(project.output):
-                Scratch(folder).prepare(engine)  # so that it is cleared like the others
-                yield folder
+                yield folder, engine
 
 
 def _engines() -> Iterator[Engine]:
