@@ -119,7 +119,8 @@ def test_kill_us_while_we_convert(bench: Bench, clean: Before, tmp_path: Path) -
 
 
 def test_a_signal_while_steps_run_in_threads(bench: Bench, clean: Before) -> None:
-    """The program does not wait for its threads: what they would clear up is cleared before it ends."""
+    """The program does not wait for its threads: container, loop device and disk go before it ends. The markers may
+    stay, which tell the next build that it was interrupted."""
     bench.write({"web": bootc_vm(), "db": bootc_vm()})
     control(bench.room, "pause copy")
     process = bench.start([*DOIT, "-n", "2", "-P", "thread", "build"])
@@ -127,7 +128,7 @@ def test_a_signal_while_steps_run_in_threads(bench: Bench, clean: Before) -> Non
     os.kill(inner_pid(process), signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM
-    wait_for(lambda: not clean.leftovers(), seconds=10.0)
+    wait_for(lambda: all(rest.endswith(".running") for rest in clean.leftovers()), seconds=10.0)
     control(bench.room, "")
     bench.ov("vm", "build")
     assert bench.leftovers() == []
@@ -144,13 +145,14 @@ def test_signals(bench: Bench, clean: Before, stage: str, number: signal.Signals
 
 
 def test_clean_waits_for_a_build(bench: Bench, clean: Before) -> None:
-    """It does not end what is being installed; then everything goes."""
+    """It does not end what is being installed; then everything goes, maybe before the build has come to its next step."""
     process = paused_build(bench)
     cleaning = bench.start([*DOIT, "clean", "build:web"])
     assert cleaning.stdout is not None
     assert "waiting for process" in cleaning.stdout.readline()
     control(bench.room, "")
-    assert process.communicate(timeout=PATIENCE)[1] and process.returncode == 0
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 0 or "install:web has no result" in said
     assert cleaning.communicate(timeout=PATIENCE)[1] == "" and cleaning.returncode == 0
     assert clean.leftovers() == []
     assert not (bench.root / "output/web").exists()
