@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from ovtasks.graph.receipt import Output, Receipt, output_digest
 from ovtasks.graph.step import Step, need_keys
 from ovtasks.graph.workspace import Workspace
 from ovtasks.host.files import flock, write_atomic
+from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 
 
@@ -27,14 +26,14 @@ def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Pro
     """
     keys = need_keys(needs)
     by_verb = {keys[name]: receipt.digest for name, receipt in needs.items()}
-    try:
-        with flock(lock_file(locks, step), waiting=lambda who: progress.note(f"{step.name}: waiting for {who}")):
-            if not force and check(step, by_verb, heal=True).fresh:
-                return False
-            _run(step, needs, by_verb, progress)
-            return True
-    except OSError as e:
-        raise explain(e, step) from e
+    with (
+        explaining(step.title, *(target.parent for target in step.targets)),
+        flock(lock_file(locks, step), waiting=lambda who: progress.note(f"{step.name}: waiting for {who}")),
+    ):
+        if not force and check(step, by_verb, heal=True).fresh:
+            return False
+        _run(step, needs, by_verb, progress)
+        return True
 
 
 def lock_file(locks: Path, step: Step) -> Path:
@@ -94,17 +93,3 @@ def _refuse_directories(step: Step) -> None:
     for path in (*step.targets, step.receipt):
         if path.is_dir() and not path.is_symlink():
             raise OvError(f"{path} is a directory where {step.title} must write a file", hint=f"move it away: {path}")
-
-
-def explain(error: OSError, step: Step) -> OvError:
-    """An operating system error as one that says what to do."""
-    place = error.filename or step.targets[0].parent
-    hints = {
-        errno.ENOSPC: "free some space, then run the same command again: finished steps are kept",
-        errno.EDQUOT: "your disk quota is used up",
-        errno.EACCES: "check who owns the folder",
-        errno.EPERM: "check who owns the folder",
-        errno.EROFS: "the folder is on a read-only file system",
-    }
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    return OvError(f"{step.title}: {reason}: {place}", hint=hints.get(error.errno or 0))

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,23 +19,12 @@ from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.files import flock, fsync_directory, link_or_copy, write_atomic
+from ovtasks.host.oserrors import NoRoomError, explained
 
 HEX_LENGTH = 64
-_DISK_ERRORS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file would become larger than is allowed (ulimit -f)",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "not permitted",
-    errno.ENOTDIR: "a file is where a directory should be",
-    errno.EEXIST: "a file is where a directory should be",
-    errno.EISDIR: "a directory is where a file should be",
-    errno.EIO: "the disk reports an error",
-}
 
 
-class StoreFullError(OvError):
+class StoreFullError(NoRoomError):
     """The store cannot take more bytes; what was half there has been removed."""
 
 
@@ -108,27 +96,19 @@ class Store:
             held.__exit__(None, None, None)
 
     @contextlib.contextmanager
-    def guard(self, doing: str) -> Iterator[None]:
-        """Turn the operating system's refusal to write into an error that says what to do.
+    def guard(self, doing: str, *folders: Path) -> Iterator[None]:
+        """Turn the operating system's refusal to write (here, or in ``folders``) into an error that says what to do.
 
         :raises StoreFullError: no room. :raises OvError: not writable.
         """
         try:
             yield
         except OSError as e:
-            reason = _DISK_ERRORS.get(e.errno or 0)
-            if reason is None:
-                raise
-            place = e.filename if isinstance(e.filename, str) else str(self.root)
-            if e.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-                raise StoreFullError(
-                    f"cannot {doing}: {reason} ({self.root})",
-                    hint="ov gc frees what nobody uses; XDG_CACHE_HOME or source.cache moves the store",
-                ) from e
-            raise OvError(
-                f"cannot {doing}: {reason}: {place}",
-                hint="the store must be writable: set XDG_CACHE_HOME or source.cache to another place",
-            ) from e
+            error = explained(e, f"cannot {doing}", self.root, *folders)
+            hint = error.hint or ""
+            if str(self.root) in error.message and "XDG_CACHE_HOME" not in hint:
+                hint = f"{hint}; XDG_CACHE_HOME or source.cache moves the store".removeprefix("; ")
+            raise (StoreFullError if isinstance(error, NoRoomError) else OvError)(error.message, hint=hint) from e
 
     def add(self, part: Path, sha256: str) -> Path:
         """Promote ``part``, whose bytes are already on disk and have this digest, by an atomic rename; read-only.
@@ -155,7 +135,7 @@ class Store:
         :raises OvError: there is no such content, or it cannot be written.
         """
         source = self.path(sha256)
-        with self.guard(f"make {target}"), flock(self.lock_path("store")):
+        with self.guard(f"make {target}", target.parent), flock(self.lock_path("store")):
             if not source.is_file():
                 raise OvError(f"the image sha256:{sha256} is no longer in {self.root}", hint="build again to fetch it")
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,164 @@
+"""What the operating system refuses, as an error that says where, why, and what to do next.
+
+"No space left" comes without the folder that it is about: several may have been written, by us or by a program that
+we ran. So the file systems themselves are asked which of them is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.host.paths import cache_home, data_home
+from ovtasks.host.run import CommandError
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+LITTLE = 16 << 20
+"""Bytes: a file system with less to spare is full for what is written here."""
+
+_SAID = {
+    errno.ENOSPC: re.compile(r"no space left on device", re.IGNORECASE),
+    errno.EDQUOT: re.compile(r"disk quota exceeded", re.IGNORECASE),
+    errno.EFBIG: re.compile(r"file too large", re.IGNORECASE),
+}
+_REASONS = {
+    errno.EROFS: "the file system is read-only",
+    errno.EPERM: "not permitted",
+    errno.ENOTDIR: "a file is where a directory should be",
+    errno.EEXIST: "a file is where a directory should be",
+    errno.EISDIR: "a directory is where a file should be",
+    errno.EIO: "the disk reports an error",
+    errno.EMFILE: "too many files are open (ulimit -n)",
+    errno.ELOOP: "a symbolic link is where a file should be",
+}
+_HINTS = {
+    errno.EACCES: "who owns it, and may you write there? ls -ld {folder}",
+    errno.EPERM: "who owns it, and may you write there? ls -ld {folder}",
+    errno.EROFS: "mount {folder} writable, or use another place{moves}",
+    errno.EIO: "dmesg says what is wrong with the disk",
+    errno.ENOTDIR: "move it away",
+    errno.EEXIST: "move it away",
+    errno.EISDIR: "move it away",
+    errno.ELOOP: "remove the link, or put the file itself there",
+    errno.EMFILE: "ulimit -n 4096, then the same command again",
+    errno.ENAMETOOLONG: "a shorter path{moves}",
+}
+
+
+class NoRoomError(OvError):
+    """What was written does not fit: file system, quota or limit of the process."""
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What a file system has left, for an ordinary user: bytes, and files (None: it does not count them)."""
+
+    folder: Path
+    free: int
+    files: int | None
+
+
+def explained(error: OSError, what: str, *folders: Path) -> OvError:
+    """``error`` as one for people. ``what`` failed ("cannot make the disk"); ``folders`` are those that were written,
+    the likeliest first; they need not exist."""
+    number = error.errno or 0
+    named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    if number in NO_ROOM:
+        return _no_room(number, what, [*folders, *(path.parent for path in named)])
+    place = named[0] if named else folders[0] if folders else None
+    reason = _REASONS.get(number) or (os.strerror(number).lower() if number else str(error))
+    folder = place.parent if named and place is not None else place
+    hint = _HINTS.get(number, "").format(folder=folder, moves=_moves(folder)) or None
+    return OvError(f"{what}: {reason}" + (f": {place}" if place is not None else ""), hint=hint)
+
+
+@contextlib.contextmanager
+def explaining(what: str, *folders: Path) -> Iterator[None]:
+    """Turn an OSError from within, or a program's complaint that there is no room, into an error for people.
+
+    :raises OvError: see :func:`explained`.
+    """
+    try:
+        yield
+    except OSError as e:
+        raise explained(e, what, *folders) from e
+    except CommandError as e:
+        if (error := no_room_said(e)) is None:
+            raise
+        raise explained(error, what, *folders) from e
+
+
+def no_room_said(error: CommandError) -> OSError | None:
+    """What a program that failed says about room; None: it failed for another reason."""
+    if error.returncode == -signal.SIGXFSZ:
+        return OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    for number, pattern in _SAID.items():
+        if pattern.search(error.stderr):
+            return OSError(number, os.strerror(number))
+    return None
+
+
+def _no_room(number: int, what: str, folders: list[Path]) -> NoRoomError:
+    if number == errno.EFBIG:
+        return _too_large(what, folders)
+    if number == errno.EDQUOT:
+        place = f": {folders[0]}" if folders else ""
+        hint = "quota -s shows it; ov gc and `doit clean` free what nobody uses"
+        return NoRoomError(f"{what}: your disk quota is used up{place}", hint=hint + _also(folders[:1]))
+    rooms = [room for folder in dict.fromkeys(folders) if (room := _room(folder)) is not None]
+    for room in rooms:
+        if room.files == 0:
+            hint = f"df -i {room.folder} shows it: remove files there, or use another file system{_moves(room.folder)}"
+            message = f"{what}: the file system of {room.folder} has no room for another file (no inodes)"
+            return NoRoomError(message, hint=hint)
+    if not rooms:
+        return NoRoomError(f"{what}: the disk is full", hint="df -h shows which")
+    # what failed has been tidied away by now, so that there may be a little room again
+    first = rooms[0] if rooms[0].free < LITTLE else min(rooms, key=lambda room: room.free)
+    folder = first.folder
+    hint = f"df -h {folder} shows it; ov gc and `doit clean` free what nobody uses{_also([folder])}"
+    return NoRoomError(f"{what}: the disk is full ({folder})", hint=hint)
+
+
+def _too_large(what: str, folders: list[Path]) -> NoRoomError:
+    import resource
+
+    place = f" ({folders[0]})" if folders else ""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit != resource.RLIM_INFINITY:
+        message = f"{what}: the file would become larger than is allowed: {limit} bytes{place}"
+        return NoRoomError(message, hint="ulimit -f unlimited, then the same command again")
+    message = f"{what}: the file system takes no file so large{place}"
+    return NoRoomError(message, hint=f"a file system such as ext4 or xfs{_also(folders[:1])}")
+
+
+def _room(folder: Path) -> _Room | None:
+    """Of the folder, or of the nearest one above it that is there."""
+    for place in (folder, *folder.absolute().parents):
+        with contextlib.suppress(OSError):
+            found = os.statvfs(place)
+            return _Room(folder, found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
+    return None
+
+
+def _also(folders: list[Path]) -> str:
+    return _moves(folders[0]) if folders else ""
+
+
+def _moves(folder: Path | None) -> str:
+    """How the user has such files elsewhere, where there is a variable for it."""
+    if folder is None:
+        return ""
+    places = {cache_home(): "XDG_CACHE_HOME or source.cache moves the image store"}
+    places[data_home()] = "XDG_DATA_HOME moves the VMs"
+    for above, words in places.items():
+        if folder.absolute() == above or above in folder.absolute().parents:
+            return f"; {words}"
+    return ""
