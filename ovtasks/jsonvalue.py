@@ -14,6 +14,9 @@ from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_typ
 
 T = TypeVar("T")
 
+MAX_DEPTH = 200
+"""Levels of nesting. What a user may write has at most 64 (``spec.yamlio``)."""
+
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
 
@@ -25,6 +28,50 @@ def canonical(value: Json) -> str:
 def digest(value: Json) -> str:
     """sha256 of the canonical text, in hexadecimal."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def parse(data: bytes | str) -> Json:
+    """The value of a JSON text (bytes: UTF-8, a byte order mark may stand first).
+
+    :raises ValueError: it is none, or one that no program of ours writes: nested over 200 levels, a key twice, NaN or
+        infinity, half a surrogate pair. The message begins in lower case and says where, if that is known.
+    """
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8-sig")
+        value: Json = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+            raise ValueError("nested too deeply")
+        if "\\u" in text:
+            canonical(value).encode()
+    except json.JSONDecodeError as e:
+        raise ValueError(f"no JSON: {e.msg.lower()} (line {e.lineno}, column {e.colno})") from None
+    except UnicodeError:
+        raise ValueError("not text in UTF-8") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
+    return value
+
+
+def _constant(word: str) -> Json:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _depth(value: Json) -> int:
+    """How many levels of arrays and objects."""
+    depth = 0
+    level: list[Json] = [value]
+    while level := [one for one in level if isinstance(one, list | dict)]:
+        depth += 1
+        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def plain(value: object) -> Json:

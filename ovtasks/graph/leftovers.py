@@ -9,7 +9,8 @@ from ovtasks.errors import OvError
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.options import TYPES
 from ovtasks.graph.receipt import Receipt
-from ovtasks.images.gc import Item, is_locked
+from ovtasks.host.files import is_locked
+from ovtasks.images.gc import Item
 
 BUILDING = "a build that is running in this project"
 

@@ -37,14 +37,25 @@ def answer(words: list[str]) -> str | None:
         return None
     gc.disable()  # thousands of small tuples and no cycle: collecting costs as much as loading
     try:
-        with open(f"{FOLDER}/{name}", "rb") as file:
-            identity, variables, chunks, text = marshal.loads(file.read())
+        identity, variables, chunks, text = marshal.loads(_read(f"{FOLDER}/{name}"))
         if identity == _identity() and variables == _values(variables) and _unchanged(chunks):
             return str(text)
     except (OSError, ValueError, EOFError, TypeError):  # none, or a damaged one
         pass
     gc.enable()
     return None
+
+
+def _read(path: str) -> bytes:
+    """The content of a file that only we can have written: marshal trusts it. (A checkout's files are not 0600.)"""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(file)
+        if found.st_mode != 0o100600 or found.st_uid != os.geteuid() or found.st_nlink != 1:
+            return b""
+        return os.read(file, found.st_size)
+    finally:
+        os.close(file)
 
 
 def _unchanged(chunks: list[bytes]) -> bool:

@@ -45,7 +45,7 @@ def record(graph: Graph, chains: Sequence[Chain], words: list[str], text: str, l
     if not all(output.same_stat(output.path.stat()) for output in outputs):
         return False
     content = dump(_once([*entries, *files], graph.project.root), text, graph.project.variables)
-    write_atomic(graph.project.root / FOLDER / name, content)
+    write_atomic(graph.project.root / FOLDER / name, content, mode=0o600)  # the mode is what makes it ours
     return True
 
 

@@ -1,4 +1,4 @@
-"""Writing files that matter, and locks."""
+"""Writing files that matter, and locks. Nothing here follows a link or writes into what it did not make."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
+import shlex
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from ovtasks.errors import OvError
+from ovtasks.host.beneath import UnsafeError, parent, trusted
+
+_QUIET = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+"""Never by a link, never waiting for the other end of a pipe."""
 
 
 def fsync_directory(directory: Path) -> None:
@@ -25,32 +31,74 @@ def fsync_directory(directory: Path) -> None:
 def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
     """Write ``path`` as a whole or not at all: temporary file in the same directory, fsync, rename.
 
-    The temporary name is always the same, so that what a killed process left is taken over by the next one.
+    The temporary name is always the same, so that what a killed process left is taken over by the next one. A link, a
+    pipe or an empty folder in the place of either makes way; what it leads to is not touched.
+
+    :raises UnsafeError: a link leads to the folder, or a folder that is not empty is in the file's place.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    fd = _open_locked(part, mode)
+    with parent(path, make=True) as (folder, name):
+        part = f".{name}.part"
+        fd = _open_alone(folder, part, mode)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                os.fchmod(file.fileno(), mode)
+                file.truncate(0)
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+                _replace(folder, part, name, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=folder)
+            raise
+        os.fsync(folder)
+
+
+def create(path: Path, *, mode: int = 0o600, append: bool = False) -> IO[bytes]:
+    """A new file at ``path``, open for reading and writing; what was there before goes, without being looked into.
+
+    With ``append``: a file of ours stays and is written on at its end.
+
+    :raises UnsafeError: as :func:`write_atomic`. :raises OSError: it cannot be made.
+    """
+    with parent(path, make=True) as (folder, name):
+        if append:
+            return os.fdopen(_own(folder, name, os.O_RDWR | os.O_APPEND, mode), "ab+")
+        while True:
+            _discard(folder, name, all_of_it=True)
+            with contextlib.suppress(FileExistsError):
+                fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _QUIET, mode, dir_fd=folder)
+                return os.fdopen(fd, "wb+")
+
+
+def _replace(folder: int, part: str, name: str, path: Path) -> None:
+    """Rename; an empty folder in the way goes."""
     try:
-        with os.fdopen(fd, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.truncate(0)
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-            part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    fsync_directory(path.parent)
+        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except IsADirectoryError:
+        _remove_folder(folder, name, path)
+        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _open_locked(part: Path, mode: int) -> int:
+def _remove_folder(folder: int, name: str, path: Path | str) -> None:
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as e:
+        if e.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
+            raise
+        quoted = shlex.quote(str(path))
+        raise UnsafeError(
+            f"{path} is a folder where a file of ours must be", hint=f"move it away: mv {quoted} {quoted}.old"
+        ) from None
+
+
+def _open_alone(folder: int, part: str, mode: int) -> int:
     """Open ``part`` for writing, alone: a file that was renamed while we waited for its lock is not it any more."""
     while True:
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+        fd = _own(folder, part, os.O_WRONLY, mode)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if part.stat().st_ino == os.fstat(fd).st_ino:
+            if os.lstat(part, dir_fd=folder).st_ino == os.fstat(fd).st_ino:
                 return fd
         except FileNotFoundError:
             pass
@@ -60,38 +108,111 @@ def _open_locked(part: Path, mode: int) -> int:
         os.close(fd)
 
 
+def _own(folder: int, name: str, flags: int, mode: int) -> int:
+    """Open or make a file that is nobody else's by any name; whatever else has that name is removed, not followed."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return os.open(name, flags | os.O_CREAT | os.O_EXCL | _QUIET, mode, dir_fd=folder)
+        try:
+            if _is_own(folder, name):
+                fd = os.open(name, flags | _QUIET, dir_fd=folder)
+                found = os.fstat(fd)
+                if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:  # 0: renamed away just now
+                    os.set_blocking(fd, True)
+                    return fd
+                os.close(fd)
+        except FileNotFoundError:
+            continue
+        except PermissionError:
+            if os.lstat(name, dir_fd=folder).st_uid != os.geteuid():  # root's, made by a run with sudo
+                raise
+            _discard(folder, name, all_of_it=True)
+            continue
+        except OSError as e:
+            if e.errno not in {errno.ELOOP, errno.ENXIO}:
+                raise
+        _discard(folder, name)
+
+
+def _is_own(folder: int, name: str) -> bool:
+    found = os.lstat(name, dir_fd=folder)
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and trusted(found, folder)
+
+
+def _discard(folder: int, name: str, *, all_of_it: bool = False) -> None:
+    """Remove the name of what is not our own file (``all_of_it``: of that, too). One process at a time, so that none
+    takes away what another one has made anew."""
+    with contextlib.suppress(OSError):  # a network's file system may know no such lock
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        if all_of_it or not _is_own(folder, name):
+            if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+                _remove_folder(folder, name, os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name))
+            else:
+                os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_UN)
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """``target`` becomes a hard link of ``source``; across file systems a reflink or a sparse copy.
 
     ``target`` must not exist. Link counts are how the store knows that an image is in use.
+
+    :raises UnsafeError: ``source`` is a link or no file, or a link leads to one of the folders.
     """
+    with parent(source) as (of, name), parent(target) as (to, new):
+        fd = _open_regular(of, name, source)
+        with os.fdopen(fd, "rb") as file:
+            try:
+                os.link(name, new, src_dir_fd=of, dst_dir_fd=to, follow_symlinks=False)
+            except OSError as e:
+                if e.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}:
+                    raise
+            else:
+                return
+            part = f".{new}.part"
+            try:
+                _discard(to, part, all_of_it=True)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _QUIET
+                with os.fdopen(os.open(part, flags, 0o600, dir_fd=to), "wb") as copy:
+                    _copy_sparse(file.fileno(), copy.fileno(), source)
+                    os.fchmod(copy.fileno(), stat.S_IMODE(os.fstat(fd).st_mode))
+                os.replace(part, new, src_dir_fd=to, dst_dir_fd=to)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(part, dir_fd=to)
+
+
+def _open_regular(folder: int, name: str, path: Path) -> int:
     try:
-        target.hardlink_to(source)
-        return
+        fd = os.open(name, os.O_RDONLY | _QUIET, dir_fd=folder)
     except OSError as e:
-        if e.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}:
-            raise
-    part = target.with_name(f".{target.name}.part")
-    try:
-        _copy_sparse(source, part)
-        shutil.copymode(source, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+        if e.errno in {errno.ELOOP, errno.ENXIO}:
+            raise UnsafeError(
+                f"{path} is no file of its own", hint=f"`ls -l {shlex.quote(str(path))}` says more"
+            ) from e
+        raise
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise UnsafeError(f"{path} is no file of its own", hint=f"`ls -l {shlex.quote(str(path))}` says more")
 
 
-def _copy_sparse(source: Path, target: Path) -> None:
+def _copy_sparse(source: int, target: int, path: Path) -> None:
     """Copy data extents only: holes stay holes. Blocks are shared where the file system can (reflink)."""
-    with source.open("rb") as src, target.open("wb") as dst:
-        size = os.fstat(src.fileno()).st_size
-        os.ftruncate(dst.fileno(), size)
-        for start, end in _extents(src.fileno(), size):
-            while start < end:
-                copied = _copy_range(src.fileno(), dst.fileno(), start, end - start)
-                if copied == 0:
-                    raise OvError(f"{source} became shorter while it was copied")
-                start += copied
-        os.fsync(dst.fileno())
+    size = os.fstat(source).st_size
+    os.ftruncate(target, size)
+    for start, end in _extents(source, size):
+        while start < end:
+            copied = _copy_range(source, target, start, end - start)
+            if copied == 0:
+                raise OvError(f"{path} became shorter while it was copied")
+            start += copied
+    os.fsync(target)
 
 
 def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
@@ -123,10 +244,11 @@ def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterat
     """Hold an exclusive lock on ``path``, across processes; ``waiting`` hears who holds it when we must wait.
 
     The file itself stays: it names the last holder and is never stale, because the kernel drops the lock with its
-    holder, however that ends.
+    holder, however that ends. What is no file of ours alone is never locked nor written to: its name is taken.
+
+    :raises UnsafeError: as :func:`write_atomic`. :raises OSError: it cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = open_lock(path)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,3 +262,25 @@ def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterat
         yield
     finally:
         os.close(fd)
+
+
+def open_lock(path: Path) -> int:
+    """The lock file, made if need be, not yet locked. :raises UnsafeError, OSError: as :func:`flock`."""
+    with parent(path, make=True) as (folder, name):
+        return _own(folder, name, os.O_RDWR, 0o600)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds this lock file; what is no file is held by nobody."""
+    try:
+        with parent(path) as (folder, name):
+            fd = os.open(name, os.O_RDONLY | _QUIET, dir_fd=folder)
+    except (OSError, UnsafeError):
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovtasks.host.files import flock
+from ovtasks.host.files import flock, is_locked, open_lock
 from ovtasks.images.records import Verified, read_record
 from ovtasks.images.request import FROM_LOCK
 from ovtasks.images.store import Store
@@ -102,28 +102,13 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 
-def is_locked(path: Path) -> bool:
-    """Whether some process holds this lock file."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
-
-
 @contextlib.contextmanager
 def try_locks(paths: Iterable[Path]) -> Iterator[bool]:
     """Hold all these lock files without waiting for them; yields False when another process has one."""
     with contextlib.ExitStack() as stack:
         free = True
         for path in paths:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = open_lock(path)
             stack.callback(os.close, fd)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

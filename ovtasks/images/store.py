@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.beneath import guard
 from ovtasks.host.files import flock, fsync_directory, link_or_copy, write_atomic
 from ovtasks.host.oserrors import NoRoomError, explained
 
@@ -44,6 +45,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        guard(root)
 
     def path(self, sha256: str) -> Path:
         """Where content with this digest lies, or would lie."""

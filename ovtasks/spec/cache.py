@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ovtasks import __version__
+from ovtasks.host.beneath import UnsafeError
+from ovtasks.host.state import StateError, read_state
 
 MAGIC = b"ovspec2\n"
+MAX_BYTES = 1 << 30
 SCHEMAS = ("vms", "libvirt", "image", "layer", "deploy")
 RACY_NS = 50_000_000  # a file changed less than this ago may change again within the same mtime
 
@@ -81,9 +84,8 @@ def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str 
 def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
     """What was saved, if it still holds; None when anything differs or the file is damaged."""
     try:
-        with open(store, "rb") as file:
-            data = file.read()
-    except OSError:
+        data = read_state(store, limit=MAX_BYTES, private=True) or b""
+    except (StateError, UnsafeError):
         return None
     head = len(MAGIC) + 4
     if data[: len(MAGIC)] != MAGIC or binascii.crc32(data[head:]).to_bytes(4, "big") != data[len(MAGIC) : head]:
@@ -134,5 +136,5 @@ class Guard:
         crc = binascii.crc32(payload).to_bytes(4, "big")
         try:
             write_atomic(store, MAGIC + crc + payload, mode=0o600)  # passwords of displays, too
-        except OSError:
+        except (OSError, UnsafeError):
             return  # a read-only project works too

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ovtasks.errors import InputError, InputErrors, Where
+from ovtasks.host import beneath
 from ovtasks.spec import cache as spec_cache
 from ovtasks.spec.build import build_vm
 from ovtasks.spec.cache import Entry, Kinds, Stamp
@@ -140,8 +141,11 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
     every environment variable that was used, is as it was.
 
     :raises InputErrors: all that is wrong in all files, in the order of files and lines.
+    :raises UnsafeError: ``output`` is a link, and the folder that it leads to does not want it.
     """
     root = root.resolve()
+    beneath.guard(root / "output", project=root)
+    beneath.check(root / "output")
     store = root / "output" / ".ov" / "spec.cache"
     if cache and (known := spec_cache.load(store, root, kinds)) is not None:
         return _project(root, known, (Path(file) for file in known.files))

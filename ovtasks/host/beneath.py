@@ -1,0 +1,159 @@
+"""Folders of ours, and the way down into them that follows no link.
+
+A cloned repository, a restored archive or another user can put a symbolic link where we are going to write. So a file
+of ours is reached from the folder that holds all of its kind (``output/``, ``$XDG_DATA_HOME/ov``, the image store …)
+by one ``openat`` a name, and none of them may be a link. Above such a folder links are the user's own affair; between
+a project's root and its ``output/`` they are followed when the folder that they lead to has a file ``.ov-output``:
+whoever made it there could write there anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ovtasks.errors import RefusedError
+from ovtasks.host.paths import cache_home, config_home, data_home
+
+CONSENT = ".ov-output"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+_projects: set[str] = set()
+_ours: set[str] = set()
+
+
+class UnsafeError(RefusedError):
+    """Something planted, or somebody else's, is where a file or folder of ours must be."""
+
+
+def guard(folder: Path, *, project: Path | None = None) -> None:
+    """From now on no link below ``folder`` is followed; from ``project`` down to it only with consent (see above)."""
+    _ours.add(os.path.abspath(folder))
+    if project is not None:
+        _projects.add(os.path.abspath(project))
+
+
+def check(folder: Path) -> None:
+    """Refuse a way to ``folder`` that leads over a link that must not be followed. It need not exist.
+
+    :raises UnsafeError: there is one.
+    """
+    with contextlib.suppress(OSError):
+        os.close(_open(os.path.abspath(folder), None))
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """``mkdir -p`` that follows no link; ``mode`` is for the folders that are made, less the umask.
+
+    :raises UnsafeError: a link is in the way. :raises OSError: it cannot be made.
+    """
+    os.close(_open(os.path.abspath(folder), mode))
+
+
+@contextlib.contextmanager
+def parent(path: Path, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    """The opened folder of ``path`` and its name in there, for the ``dir_fd`` of :mod:`os`; with ``make``: made first.
+
+    An ``OSError`` from inside gets the whole path as its ``filename``.
+
+    :raises UnsafeError: a link is in the way. :raises OSError: there is no such folder.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    fd = _open(folder, 0o777 if make else None)
+    try:
+        yield fd, name
+    except OSError as e:
+        if not isinstance(e.filename, str):
+            e.filename = f"{folder}/{name}"
+        elif not e.filename.startswith("/"):
+            e.filename = f"{folder}/{e.filename}"
+        raise
+    finally:
+        os.close(fd)
+
+
+def trusted(found: os.stat_result, folder: int) -> bool:
+    """Whether what was found in the opened ``folder`` is ours, root's, or of who could replace it anyway."""
+    return found.st_uid in {os.geteuid(), 0} or found.st_uid == os.fstat(folder).st_uid
+
+
+def _open(folder: str, mode: int | None) -> int:
+    """Open ``folder``, every name below what is ours by itself; ``mode``: make what is missing."""
+    base, ours = _anchor(folder)
+    if mode is not None and not os.path.isdir(base):
+        os.makedirs(base, mode, exist_ok=True)
+    fd = os.open(base, _FOLDER)
+    at = base.rstrip("/")
+    for name in filter(None, folder[len(base) :].split("/")):
+        at = f"{at}/{name}"
+        try:
+            below = _enter(fd, name, at, mode, linked=len(at) <= len(ours))
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def _anchor(folder: str) -> tuple[str, str]:
+    """From where on links count, and from where on none is followed, whatever it leads to."""
+    ours = _outermost(folder, _ours) or _outermost(folder, map(str, (data_home(), cache_home(), config_home())))
+    project = _outermost(ours or folder, _projects)
+    return project or ours or folder, ours or folder
+
+
+def _outermost(folder: str, among: object) -> str:
+    found = [one for one in among if folder == one or folder.startswith(one.rstrip("/") + "/")]  # type: ignore[attr-defined]
+    return min(found, key=len, default="")
+
+
+def _enter(fd: int, name: str, path: str, mode: int | None, *, linked: bool) -> int:
+    """Open the folder ``name`` in ``fd``. ``linked``: it may be a link that has consent."""
+    try:
+        below = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
+    except FileNotFoundError as e:
+        if mode is None:
+            e.filename = path
+            raise
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, mode, dir_fd=fd)
+        return _enter(fd, name, path, None, linked=linked)
+    except OSError as e:
+        e.filename = path
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISLNK(os.lstat(name, dir_fd=fd).st_mode):
+                return _follow(fd, name, path, linked=linked)
+        raise
+    if not trusted(os.fstat(below), fd):
+        os.close(below)
+        raise UnsafeError(f"{path} belongs to another user", hint=f"who made it? `ls -ld {shlex.quote(path)}` says")
+    return below
+
+
+def _follow(fd: int, name: str, path: str, *, linked: bool) -> int:
+    """Open the folder that a link leads to, if it has consent."""
+    if not linked:
+        raise UnsafeError(
+            f"{path} is a symbolic link where a folder of ours must be", hint=f"remove it: rm {shlex.quote(path)}"
+        )
+    target = os.path.realpath(path)
+    agree = f"touch {shlex.quote(f'{target}/{CONSENT}')}"
+    try:
+        below = os.open(target, _FOLDER)
+    except OSError:
+        raise UnsafeError(
+            f"{path} is a symbolic link to {target}, which is no folder",
+            hint=f"if that is where it shall be: mkdir -p {shlex.quote(target)} && {agree}",
+        ) from None
+    with contextlib.suppress(OSError):
+        found = os.lstat(CONSENT, dir_fd=below)
+        if stat.S_ISREG(found.st_mode) and found.st_uid in {os.geteuid(), 0}:
+            return below
+    os.close(below)
+    raise UnsafeError(
+        f"{path} is a symbolic link to {target}; a cloned repository can bring such a link along",
+        hint=f"if you want it there: {agree}",
+    )
