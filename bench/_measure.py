@@ -17,10 +17,11 @@ PYTHON_PASS = [sys.executable, "-c", "pass"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Median wall time in milliseconds and peak memory in MiB over the runs of one command."""
+    """Wall and processor time in milliseconds of each run of one command, and its peak memory in MiB."""
 
     name: str
     wall: tuple[float, ...]
+    cpu: tuple[float, ...]
     peak: float
 
     @property
@@ -32,8 +33,8 @@ class Figure:
         return statistics.median(a / b for a, b in zip(self.wall, other.wall, strict=True))
 
 
-def once(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float, float]:
-    """Run one process to its end; wall milliseconds and peak MiB."""
+def once(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float, float, float]:
+    """Run one process to its end; wall and processor milliseconds, and peak MiB."""
     # A child's peak memory starts at its parent's (Linux keeps the maximum over exec): figures are upper bounds.
     actions = [
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
@@ -50,7 +51,7 @@ def once(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float,
         os.chdir(here)
     if os.waitstatus_to_exitcode(status) != 0:
         raise SystemExit(f"{' '.join(argv)} ended with {os.waitstatus_to_exitcode(status)}")
-    return wall, usage.ru_maxrss / 1024
+    return wall, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / 1024
 
 
 def in_turns(
@@ -64,16 +65,18 @@ def in_turns(
     """Run every command ``runs`` times, A B C A B C …, after one warm-up round."""
     environment = {**os.environ, **(env or {})}
     walls: dict[str, list[float]] = {name: [] for name in commands}
+    cpus: dict[str, list[float]] = {name: [] for name in commands}
     peaks: dict[str, float] = {}
     for turn in range(runs + 1):
         for name, argv in commands.items():
             if before is not None:
                 before(name)
-            wall, peak = once(argv, cwd, environment)
+            wall, cpu, peak = once(argv, cwd, environment)
             if turn:
                 walls[name].append(wall)
+                cpus[name].append(cpu)
                 peaks[name] = peak
-    return {name: Figure(name, tuple(walls[name]), peaks[name]) for name in commands}
+    return {name: Figure(name, tuple(walls[name]), tuple(cpus[name]), peaks[name]) for name in commands}
 
 
 def table(title: str, figures: Mapping[str, Figure], base: str) -> None:

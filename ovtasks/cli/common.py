@@ -92,7 +92,8 @@ def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
             steps += chain.steps
         else:
             steps.append(graph.find(word))
-            chains += [graph.chain(name) for name in graph.project.vms if name == vm.partition(":")[0]]
+            owner = vm.partition(":")[0]
+            chains += [graph.chain(owner)] if owner in graph.project.vms else []
             chains += [graph.chain(word)] if verb == "image" and vm in graph.project.images else []
     return chains, steps
 

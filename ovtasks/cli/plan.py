@@ -79,12 +79,11 @@ def _creates(graph: Graph, args: argparse.Namespace) -> list[Create]:
 
 
 def _users(chains: Sequence[Chain]) -> dict[str, list[str]]:
-    users: dict[str, list[str]] = {}
+    users: dict[str, dict[str, None]] = {}
     for chain in chains:
         for step in chain:
-            if chain.vm not in (names := users.setdefault(step.name, [])):
-                names.append(chain.vm)
-    return users
+            users.setdefault(step.name, {})[chain.vm] = None
+    return {name: list(vms) for name, vms in users.items()}
 
 
 def as_json(status: Status, users: dict[str, list[str]]) -> dict[str, object]:

@@ -57,7 +57,9 @@ class Graph:
         self.project = project
         self.overrides = overrides or Overrides()
         self._chains: dict[tuple[str, BuildOptions], Chain] = {}
-        self._owners: dict[str, list[tuple[str, str]]] = {}
+        self._owners: dict[str, dict[tuple[str, str], None]] = {}
+        self._found: dict[str, Step] = {}
+        self._found_under = self.overrides.changes
 
     @property
     def locks(self) -> Path:
@@ -76,9 +78,9 @@ class Graph:
         if found is None:
             found = self._chains[vm, options] = self._make(vm, options)
             for step in found:
-                owners = self._owners.setdefault(step.name, [])
-                if (vm, options.type) not in owners:
-                    owners.append((vm, options.type))
+                self._owners.setdefault(step.name, {})[vm, options.type] = None
+                if step.refresh:
+                    self._found.pop(step.name, None)
         return found
 
     def _make(self, vm: str, options: BuildOptions) -> Chain:
@@ -114,13 +116,18 @@ class Graph:
 
         :raises KeyError: no chain made so far has it.
         """
-        found: Step | None = None
-        for vm, type in self._owners[name]:
-            for step in self.chain(vm, type):
-                if step.name == name and (found is None or step.refresh):
-                    found = step
-        if found is None:
-            raise KeyError(name)
+        if self._found_under != self.overrides.changes:
+            self._found.clear()
+            self._found_under = self.overrides.changes
+        found = self._found.get(name)
+        if found is None:  # all owners are asked once: a step may have thousands
+            for vm, type in tuple(self._owners[name]):
+                for step in self.chain(vm, type):
+                    if step.name == name and (found is None or step.refresh):
+                        found = step
+            if found is None:
+                raise KeyError(name)
+            self._found[name] = found
         return found
 
     def find(self, name: str) -> Step:
@@ -157,11 +164,18 @@ class Graph:
             visit(step)
         return list(order.values())
 
-    def freshness(self, step: Step, *, heal: bool = False) -> Freshness:
-        """Check one step against the receipts of the steps it needs, as they are now."""
+    def freshness(self, step: Step, *, heal: bool = False, digests: dict[str, str | None] | None = None) -> Freshness:
+        """Check one step against the receipts of the steps it needs, as they are now.
+
+        ``digests`` remembers those of needed steps by name, for who looks at many steps while none of them runs.
+        """
+        digests = {} if digests is None else digests
+        for name in step.needs:
+            if name not in digests:
+                receipt = Receipt.load(self.step(name).receipt)
+                digests[name] = receipt.digest if receipt else None
         keys = need_keys(step.needs)
-        needs = {keys[name]: receipt.digest if receipt else None for name, receipt in self.receipts(step).items()}
-        return check(step, needs, heal=heal)
+        return check(step, {keys[name]: digests[name] for name in step.needs}, heal=heal)
 
     def receipts(self, step: Step) -> dict[str, Receipt | None]:
         """The receipts of the steps that ``step`` needs, by name."""
@@ -170,10 +184,11 @@ class Graph:
     def status(self, steps: Iterable[Step], visit: Callable[[Step], None] | None = None) -> list[Status]:
         """What a run would do with ``steps`` and all they need, in order."""
         states: dict[str, Status] = {}
+        digests: dict[str, str | None] = {}
         for step in self.closure(steps):
             if visit is not None:
                 visit(step)
-            now = self.freshness(step)
+            now = self.freshness(step, digests=digests)
             moving = [states[need].step for need in step.needs if states[need].state is not State.FRESH]
             keys = need_keys(step.needs)
             open_questions = {keys[other.name] for other in moving}

@@ -37,17 +37,23 @@ IMAGE_PARAMS = [
 
 
 class Overrides:
-    """What was said on the command line, for one VM or (``None``) for all."""
+    """What was said on the command line, for one VM or (``None``) for all.
+
+    ``changes`` counts: what was computed under another number may be out of date.
+    """
 
     def __init__(self) -> None:
         self._of: dict[str | None, BuildOptions] = {}
+        self.changes = 0
 
     def set(self, vm: str | None, values: Mapping[str, object]) -> None:
         """Note the options given with one goal; empty values change nothing.
 
         :raises InputError: a size or type that is none.
         """
-        self._of[vm] = apply(self._of.get(vm, BuildOptions()), values)
+        before = self._of.get(vm, BuildOptions())
+        self._of[vm] = apply(before, values)
+        self.changes += self._of[vm] != before
 
     def of(self, vm: str) -> BuildOptions:
         """The options for ``vm``: its own over the general ones."""

@@ -23,7 +23,9 @@ def figures(*words: str) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [("bench.noop", "20"), ("bench.edit",), ("bench.cold", "64")])
+@pytest.mark.parametrize(
+    "words", [("bench.noop", "20"), ("bench.edit",), ("bench.cold", "64"), ("bench.growth", "300")]
+)
 def test_benchmark(words: tuple[str, ...]) -> None:
     limits = figures(*words)
     # against ninja only large graphs count: a small one is answered before Python has started

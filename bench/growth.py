@@ -1,0 +1,74 @@
+"""Many VMs that nobody has built: what looking at all of them costs, and whether twice as many cost twice as much.
+
+``python -m bench.growth [VMS]``; 1000 VMs by default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from bench._measure import PYTHON_PASS, SCRIPTS, compile_package, in_turns, table, verdict
+from bench.noop import PYTHON
+
+RUNS = 5
+LIMIT_SECONDS = 2.0
+LIMIT_TWICE = 2.6
+COMMANDS = {
+    "ov plan --all": [str(SCRIPTS / "ov"), "plan", "--all"],
+    "ov graph": [str(SCRIPTS / "ov"), "graph"],
+    "doit list --all": [str(SCRIPTS / "doit"), "list", "--all"],
+}
+
+
+def make_project(root: Path, count: int, *, shared: bool) -> None:
+    """``count`` VMs from one URL, or from one each."""
+    root.mkdir()
+    vms = {
+        f"vm{number}": {
+            "source": {
+                "kind": "cloud_image",
+                "url": f"http://127.0.0.1:1/{0 if shared else number}",
+                "checksum": {"type": "none"},
+            },
+            "ssh": {"key_source": "none"},
+        }
+        for number in range(count)
+    }
+    (root / "vms.yml").write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
+    os.utime(root / "vms.yml", (0, 0))  # old enough to be remembered when it was read once
+    (root / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n', encoding="utf-8")
+
+
+def measure(root: Path, count: int, *, shared: bool) -> dict[str, float]:
+    """Processor seconds of each command, in the middle of its runs."""
+    make_project(root, count, shared=shared)
+    figures = in_turns({PYTHON: PYTHON_PASS, **COMMANDS}, root, runs=RUNS)
+    table(f"{count} VMs, {'one image' if shared else 'an image each'}", figures, PYTHON)
+    return {name: statistics.median(figures[name].cpu) / 1000 for name in COMMANDS}
+
+
+def main() -> int:
+    """Measure so many and twice as many, sharing one image or not."""
+    compile_package()
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    limits: dict[str, tuple[float, float]] = {}
+    with tempfile.TemporaryDirectory(prefix="ov-bench-") as name:
+        scratch = Path(name)
+        os.environ.update(XDG_CACHE_HOME=str(scratch / "cache"), XDG_DATA_HOME=str(scratch / "data"))
+        for shared in (True, False):
+            kind = "shared" if shared else "own"
+            once = measure(scratch / f"{kind}-{count}", count, shared=shared)
+            twice = measure(scratch / f"{kind}-{2 * count}", 2 * count, shared=shared)
+            for command in COMMANDS:
+                limits[f"{command}, {count} VMs, {kind}, CPU in s"] = (once[command], LIMIT_SECONDS)
+                limits[f"{command}, {2 * count} to {count} VMs, {kind}"] = (twice[command] / once[command], LIMIT_TWICE)
+    return verdict(limits)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
