@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
-from types import UnionType
-from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, ForwardRef, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -121,15 +121,43 @@ def _hints(cls: type[Any]) -> Mapping[str, Any]:
 
 
 def _value(hint: Any, item: Any) -> Any:
-    if item is None:
+    """``item`` as ``hint`` says. :raises ValueError, TypeError: it is no such value."""
+    kinds = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    if item is None and (NoneType in kinds or hint is Any):
         return None
-    for kind in get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,):
-        if get_origin(kind) is tuple:
-            return tuple(_value(get_args(kind)[0], one) for one in item)
-        if get_origin(kind) is Mapping and isinstance(item, Mapping):
-            return {key: _value(get_args(kind)[1], one) for key, one in item.items()}
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            return restore(kind, item)
-        if isinstance(kind, type) and issubclass(kind, PurePath | Enum):
-            return kind(item)
-    return item
+    for kind in kinds:
+        found = _of_kind(kind, item)
+        if found is not _NONE:
+            return found
+    raise TypeError(f"{canonical(item)[:40]} is not what belongs there")
+
+
+_NONE = object()
+
+
+def _of_kind(kind: Any, item: Any) -> Any:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is tuple and isinstance(item, list | tuple):
+        hints = args[:1] * len(item) if args[1:] == (Ellipsis,) else args
+        return tuple(_value(hint, one) for hint, one in zip(hints, item, strict=True))
+    if origin is frozenset and isinstance(item, list):
+        return frozenset(_value(args[0], one) for one in item)
+    if origin is Mapping and isinstance(item, Mapping):
+        return {_value(args[0], key): _value(args[1], one) for key, one in item.items()}
+    if origin is Sequence and isinstance(item, list):
+        return [_value(args[0], one) for one in item]
+    if kind is Any or isinstance(kind, ForwardRef):  # the inner ones of Json
+        return item
+    if not isinstance(kind, type) or origin is not None:
+        return _NONE
+    if dataclasses.is_dataclass(kind):
+        return restore(kind, item) if isinstance(item, Mapping) else _NONE
+    if issubclass(kind, PurePath):
+        if isinstance(item, str) and "\0" in item:
+            raise ValueError("no path has a zero byte")
+        return kind(item) if isinstance(item, str) else _NONE
+    if issubclass(kind, Enum):
+        return kind(item) if isinstance(item, str | int) else _NONE
+    if isinstance(item, bool) or kind is bool:
+        return item if isinstance(item, bool) and kind is bool else _NONE
+    return item if isinstance(item, (int, float) if kind is float else kind) else _NONE

@@ -23,8 +23,11 @@ from ovtasks.containers.storage import Storage, storage
 from ovtasks.containers.transports import Archive
 from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
+from ovtasks.host.beneath import make_folder
+from ovtasks.host.files import create_text
 from ovtasks.host.progress import Progress, SilentProgress
 from ovtasks.host.run import TAIL_LINES, CommandError, run
+from ovtasks.host.state import read_text
 from ovtasks.jsonvalue import digest
 from ovtasks.spec.model import ImageSpec
 
@@ -174,7 +177,7 @@ class Workshop:
             self._work([*words, str(context.folder)], show, hear=hear, prepare=prepare)
         except CommandError as e:
             raise self._failure(e, image, tail) from e
-        return id_file.read_text(encoding="ascii").strip().removeprefix("sha256:")
+        return (read_text(id_file) or "").strip().removeprefix("sha256:")
 
     def _failure(self, error: CommandError, image: ImageSpec, tail: deque[str]) -> OvError:
         own = "\n".join(line for line in error.stderr.splitlines() if _PODMANS.match(line))
@@ -197,11 +200,10 @@ class Workshop:
         """Run podman in a fresh folder, filled by ``prepare``, which is gone afterwards whatever happens, and so is all
         that it started."""
         self.clear()
-        self.scratch.mkdir(parents=True)
+        make_folder(self.scratch)
         if prepare is not None:
             prepare()
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("w", encoding="utf-8") as log:
+        with create_text(self.log) as log:
 
             def on_line(line: str) -> None:
                 log.write(f"{line}\n")

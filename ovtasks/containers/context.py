@@ -19,6 +19,7 @@ from pathlib import Path
 from ovtasks.containers import containerfile, ignore
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_atomic
+from ovtasks.host.state import recall
 from ovtasks.jsonvalue import Json, digest
 from ovtasks.spec.model import ImageSpec
 
@@ -30,6 +31,7 @@ RACY_NS = 50_000_000
 """A file changed within so many nanoseconds of being read may change again without a trace in its times."""
 
 Known = dict[str, list[int | str]]
+MEMORY_LIMIT = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +198,9 @@ def _describe(path: Path, name: str, found: os.stat_result | None, known: Known,
 
 
 def _remembered(memory: Path) -> Known:
-    try:
-        known = json.loads(memory.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    known = recall(memory, limit=MEMORY_LIMIT) or {}
+    return {
+        name: [item for item in times if isinstance(item, int | str)]
+        for name, times in known.items()
+        if isinstance(times, list)
+    }

@@ -16,8 +16,11 @@ from pathlib import Path
 from ovtasks.containers.engine import Engine, Mode
 from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
+from ovtasks.host.beneath import UnsafeError, make_folder
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError, run
+from ovtasks.host.state import StateError, read_text, recall
+from ovtasks.jsonvalue import Json
 
 LABEL = "ovtasks.install"
 """Label of every container that we start; its value is the scratch folder."""
@@ -56,23 +59,22 @@ class Scratch:
 
     def prepare(self, engine: Engine, image: str = "") -> None:
         """Make the folder; which podman is used, and ``image``, are written down before anything is started."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         root = list(engine.root) if engine.root is not None else None
         known = {"mode": engine.mode, "words": engine.words, "root": root, "image": image}
-        write_atomic(self.engine_file, json.dumps(known))
+        write_atomic(self.engine_file, json.dumps(known), mode=0o600)
 
     def engine(self) -> Engine | None:
         """The podman of the run that made the folder; None: nothing was started."""
-        try:
-            known = json.loads(self.engine_file.read_text(encoding="utf-8"))
-            root = tuple(known["root"]) if known["root"] is not None else None
-            return Engine(Mode(known["mode"]), tuple(known["words"]), root)
-        except (OSError, ValueError, KeyError, TypeError):
+        known = recall(self.engine_file, private=True) or {}  # what it says is run
+        mode, words, root = known.get("mode"), _words(known.get("words")), _words(known.get("root"))
+        if not isinstance(mode, str) or mode not in {*Mode} or not words:
             return None
+        return Engine(Mode(mode), words, root)
 
     def image(self, engine: Engine) -> str | None:
         """One that has what looks after loop devices: it made them. If that was removed, any."""
-        noted = str(json.loads(self.engine_file.read_text(encoding="utf-8")).get("image", ""))
+        noted = str((recall(self.engine_file, private=True) or {}).get("image", ""))
         if noted and engine.run("image", "exists", noted, check=False, timeout=SECONDS).returncode == 0:
             return noted
         return next(iter(engine.run("images", "--quiet", "--noheading", timeout=SECONDS).stdout.split()), None)
@@ -93,8 +95,8 @@ class Scratch:
     def _containers(self, engine: Engine) -> list[str]:
         found = [name for name, folder in labelled(engine) if folder == self.folder]
         try:
-            written = self.container_id.read_text(encoding="utf-8").strip()
-        except OSError:
+            written = (read_text(self.container_id) or "").strip()
+        except (StateError, UnsafeError):
             written = ""
         return found if not written or written in found else [*found, written]
 
@@ -132,6 +134,10 @@ class Scratch:
         if self.folder.exists():  # made by root, in sudo's container
             engine = self.engine()
             run([*((engine and engine.root) or ()), "rm", "-rf", "--one-file-system", str(self.folder)])
+
+
+def _words(value: Json) -> tuple[str, ...] | None:
+    return tuple(map(str, value)) if isinstance(value, list) else None
 
 
 def labelled(engine: Engine) -> list[tuple[str, Path]]:

@@ -18,6 +18,8 @@ from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
+from ovtasks.host.state import recall
+from ovtasks.jsonvalue import parse
 
 VARIABLES = ("CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_DATA_HOME", "HOME", "CONTAINERS_CONF")
 """What of the environment decides where a storage is."""
@@ -64,7 +66,7 @@ def storage(engine: Engine, state: Path) -> Storage:
     place = known.get(key)
     if place is None or not Path(place[0]).is_dir():
         place = _ask(engine)
-        write_atomic(memory, json.dumps({**known, key: place}))
+        write_atomic(memory, json.dumps({**known, key: place}), mode=0o600)
     return Storage(engine, Path(place[0]), place[1])
 
 
@@ -88,11 +90,8 @@ def _configured() -> list[tuple[str, int, int]]:
 
 
 def _remembered(memory: Path) -> dict[str, list[str]]:
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    known = recall(memory, private=True) or {}
+    return {key: list(map(str, place)) for key, place in known.items() if isinstance(place, list) and len(place) == 2}
 
 
 def _ask(engine: Engine) -> list[str]:
@@ -118,12 +117,12 @@ def _images(index: Path) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
 @cache
 def _parsed(index: Path, mtime_ns: int, size: int, inode: int) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     try:
-        entries = json.loads(index.read_bytes())
+        entries = parse(index.read_bytes())
     except ValueError:
         return ()
     return tuple(
         (str(entry["id"]), str(entry.get("digest", "")), tuple(entry.get("names") or ()))
-        for entry in entries or ()
+        for entry in (entries if isinstance(entries, list) else ())
         if isinstance(entry, dict) and "id" in entry
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import shlex
 import stat
@@ -69,6 +70,11 @@ def create(path: Path, *, mode: int = 0o600, append: bool = False) -> IO[bytes]:
             with contextlib.suppress(FileExistsError):
                 fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _QUIET, mode, dir_fd=folder)
                 return os.fdopen(fd, "wb+")
+
+
+def create_text(path: Path) -> IO[str]:
+    """:func:`create` for text in UTF-8: a log."""
+    return io.TextIOWrapper(create(path), encoding="utf-8", errors="replace")
 
 
 def _replace(folder: int, part: str, name: str, path: Path) -> None:

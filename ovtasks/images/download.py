@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
+from ovtasks.host.state import recall
 from ovtasks.images.intake import Intake
-from ovtasks.images.records import read_record, record_text
+from ovtasks.images.records import record_text
 from ovtasks.images.request import public
 from ovtasks.images.store import StoreFullError
 from ovtasks.images.transport import Attempts, StatusError, ask, innermost
@@ -116,7 +117,7 @@ def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -
 
 def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> Facts | None:
     """What the partial file of an earlier run is, if it can be continued."""
-    record = read_record(state)
+    record = recall(state)
     try:
         facts = Facts(**record) if record else None  # type: ignore[arg-type]  # checked by its own URL below
     except TypeError:

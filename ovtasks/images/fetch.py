@@ -11,11 +11,12 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
+from ovtasks.host.state import recall
 from ovtasks.images import local
 from ovtasks.images.download import Facts, download
 from ovtasks.images.expected import NONE_ASKED, Expected, Places, WebPlaces, find_expected, places_for
 from ovtasks.images.intake import Digests, Intake
-from ovtasks.images.records import Fetched, read_record, record_text
+from ovtasks.images.records import Fetched, record_text
 from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
 from ovtasks.images.store import Store, StoreFullError
 from ovtasks.images.transport import StatusError
@@ -53,7 +54,7 @@ def hold(request: ImageRequest, progress: Progress) -> Iterator[None]:
 
 def load_fetched(store: Store, key: str) -> Fetched | None:
     """What the index says about a request, if the bytes are still here."""
-    record = read_record(store.index(key))
+    record = recall(store.index(key))
     if record is None:
         return None
     try:
@@ -169,7 +170,7 @@ def indexed(store: Store) -> list[Fetched]:
     """All records of the index, the newest first."""
     found = []
     for path in (store.root / "by-url").glob("*.json"):
-        if not path.name.endswith(".verified.json") and (record := read_record(path)) is not None:
+        if not path.name.endswith(".verified.json") and (record := recall(path)) is not None:
             with contextlib.suppress(ValueError, TypeError):
                 found.append(Fetched.from_json(record))
     return sorted(found, key=lambda fetched: fetched.fetched_at, reverse=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.host.files import flock, is_locked, open_lock
-from ovtasks.images.records import Verified, read_record
+from ovtasks.host.state import recall
+from ovtasks.images.records import Verified
 from ovtasks.images.request import FROM_LOCK
 from ovtasks.images.store import Store
 
@@ -70,7 +71,7 @@ def _content(store: Store, pinned: Collection[str]) -> Iterator[Item]:
 def _recently_verified(store: Store) -> set[str]:
     recent = set()
     for path in (store.root / "by-url").glob("*.verified.json"):
-        record = read_record(path)
+        record = recall(path)
         if record is not None and time.time() - path.stat().st_mtime < RECENT_SECONDS:
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 recent.add(Verified.from_json(record).sha256)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from ovtasks.jsonvalue import Json, canonical
+from ovtasks.jsonvalue import Json, canonical, restore
+
+T = TypeVar("T", "Fetched", "Verified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Fetched:
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Fetched:
         """:raises ValueError: not a record of this version."""
-        return cls(**_from_json(cls, value))
+        return _from_json(cls, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +78,7 @@ class Verified:
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Verified:
         """:raises ValueError: not a record of this version."""
-        values = _from_json(cls, value)
-        return cls(**{**values, "path": Path(values["path"]), "notes": tuple(values["notes"])})
-
-
-def read_record(path: Path) -> Mapping[str, Json] | None:
-    """A record's JSON; None when there is none or it is not readable: records are a cache, never the truth."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+        return _from_json(cls, value)
 
 
 def record_text(value: Mapping[str, Json]) -> str:
@@ -105,8 +96,8 @@ def _to_json(record: Fetched | Verified) -> dict[str, Json]:
     return values
 
 
-def _from_json(cls: type[Fetched] | type[Verified], value: Mapping[str, Json]) -> dict[str, Any]:
-    names = {field.name for field in fields(cls)}
-    if set(value) != names:
-        raise ValueError(f"not a {cls.__name__} record: {sorted(set(value) ^ names)}")
-    return dict(value)
+def _from_json(cls: type[T], value: Mapping[str, Json]) -> T:
+    try:
+        return restore(cls, value)
+    except TypeError as e:
+        raise ValueError(f"not a {cls.__name__} record: {e}") from e

@@ -9,12 +9,13 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
+from ovtasks.host.state import recall
 from ovtasks.images import signature
 from ovtasks.images.checksums import base_names, find_digest, is_clear_signed
 from ovtasks.images.expected import NONE_ASKED
 from ovtasks.images.fetch import fetch_locked, has_bytes, hold, wanted_digests
 from ovtasks.images.inspection import ImageError, inspect
-from ovtasks.images.records import Fetched, Verified, read_record, record_text
+from ovtasks.images.records import Fetched, Verified, record_text
 from ovtasks.images.request import FROM_LOCK, ImageRequest, public
 from ovtasks.images.store import Store
 
@@ -74,7 +75,7 @@ def verify(request: ImageRequest, fetched: Fetched, progress: Progress) -> Verif
 def _known(store: Store, request: ImageRequest, fetched: Fetched, keys: str | None) -> Verified | None:
     """What an earlier run found out about exactly these bytes, under the same keyring."""
     path = store.verified_index(request.key)
-    record = read_record(path)
+    record = recall(path)
     if record is None:
         return None
     try:

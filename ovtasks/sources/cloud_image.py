@@ -88,13 +88,14 @@ def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[St
 
 
 def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
+    from ovtasks.host.state import recall
     from ovtasks.images.fetch import fetch, revalidate
-    from ovtasks.images.records import Fetched, read_record, record_text
+    from ovtasks.images.records import Fetched, record_text
     from ovtasks.images.request import ImageRequest
 
     assert isinstance(request, ImageRequest)
     target = workspace.step.targets[0]
-    known = read_record(target) if refresh else None
+    known = recall(target) if refresh else None
     if known is not None:
         fetched = revalidate(request, Fetched.from_json(known), workspace.progress)
     else:

@@ -9,7 +9,8 @@ from ovtasks.containers.storage import storage
 from ovtasks.containers.transports import Archive
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
-from ovtasks.images.records import read_record, record_text
+from ovtasks.host.state import recall
+from ovtasks.images.records import record_text
 from ovtasks.jsonvalue import Json
 from ovtasks.sources.bootc.image import workshop
 from ovtasks.sources.disk import IMAGES
@@ -39,7 +40,7 @@ def archive_step(archive: Archive, project: Project, options: BuildOptions) -> S
             ws.fact(fact, value)
 
     place = storage(own(), project.state)
-    known = read_record(target)
+    known = recall(target)
     return Step(
         name=f"image:@{key}",
         inputs={"recipe": RECIPE, "archive": archive.reference, "content": archive.signature()},

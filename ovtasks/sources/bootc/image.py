@@ -18,7 +18,8 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
 from ovtasks.host.run import MissingProgramError
-from ovtasks.images.records import read_record, record_text
+from ovtasks.host.state import recall
+from ovtasks.images.records import record_text
 from ovtasks.jsonvalue import Json, digest
 from ovtasks.sources.disk import IMAGES
 from ovtasks.spec.images import normalized, reference_error
@@ -101,7 +102,7 @@ def _base_steps(
 
 
 def _has_onbuild(step: Step) -> bool:
-    record = read_record(step.targets[0])
+    record = recall(step.targets[0])
     return record is not None and record.get("onbuild") is True
 
 
@@ -168,7 +169,7 @@ def _build_step(
 
 def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple[Path, ...]]:
     """Why the image must be brought again although nothing changed, and the files that tell."""
-    record = read_record(target)
+    record = recall(target)
     if record is None:
         return None, ()
     try:
@@ -231,7 +232,7 @@ def _pull(
 
 def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Project, options: BuildOptions) -> None:
     engine = own()
-    before = read_record(ws.step.targets[0])
+    before = recall(ws.step.targets[0])
     shop = workshop(ws, engine, project, options)
     made = shop.build(image, looked, local_name(image), pull=image.pull is not Pull.NEVER)
     shop.done()

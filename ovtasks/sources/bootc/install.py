@@ -20,12 +20,13 @@ from ovtasks.graph.freshness import same_outputs
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import create, create_text, write_atomic
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError, transfer
+from ovtasks.host.state import recall
 from ovtasks.images.partitions import bootable
-from ovtasks.images.records import read_record, record_text
+from ovtasks.images.records import record_text
 from ovtasks.instance.keys import KeyChoice, read_public_keys, resolve_keys
 from ovtasks.jsonvalue import Json
 from ovtasks.sources.bootc import preflight
@@ -143,7 +144,7 @@ def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str
 
 def _lost(vm: VmSpec, project: Project, scratch: Scratch) -> str | None:
     """A reason to install again although nothing changed: the raw disk was cleaned, and what was made of it is gone."""
-    record = read_record(record_file(vm, project))
+    record = recall(record_file(vm, project))
     if record is None or same_disk(record, scratch.disk):
         return None
     disk = project.artifacts(vm.name, "qcow2") / "disk.qcow2"
@@ -209,13 +210,12 @@ def _install(
     flags = plan.flags(_baked(plan), target)
     words = install_command(flags, installer.options, plan.vm.where)
     scratch.prepare(engine, image)
-    with scratch.disk.open("wb") as file:
+    with create(scratch.disk) as file:
         file.truncate(plan.size)
     if flags.keys:
         write_atomic(scratch.folder / "authorized_keys", "".join(f"{key}\n" for key in flags.keys), mode=0o600)
     said: dict[str, str] = {}
-    plan.log.parent.mkdir(parents=True, exist_ok=True)
-    with plan.log.open("w", encoding="utf-8") as log:
+    with create_text(plan.log) as log:
 
         def hear(line: str) -> None:
             log.write(f"{line}\n")

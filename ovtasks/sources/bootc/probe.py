@@ -12,6 +12,7 @@ from ovtasks.containers.trouble import explain
 from ovtasks.errors import InputError, OvError, Where
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
+from ovtasks.host.state import recall
 from ovtasks.sources.bootc.command import offered
 
 RECIPE = 1
@@ -66,10 +67,10 @@ def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) ->
 
 
 def _remembered(memory: Path) -> Installer | None:
-    try:
-        data = json.loads(memory.read_text(encoding="utf-8"))
-        if data["recipe"] == RECIPE:
-            return Installer(data["version"], frozenset(data["options"]), data["cloud_init"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
+    data = recall(memory) or {}
+    version, options, cloud_init = (data.get(key) for key in ("version", "options", "cloud_init"))
+    if data.get("recipe") != RECIPE or not isinstance(options, list):
+        return None
+    if not (isinstance(version, str) and isinstance(cloud_init, bool)):
+        return None
+    return Installer(version, frozenset(map(str, options)), cloud_init)

@@ -11,8 +11,8 @@ from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.scratch import Scratch, labelled
 from ovtasks.errors import OvError
 from ovtasks.host.run import CommandError, which
+from ovtasks.host.state import recall
 from ovtasks.images.gc import Item
-from ovtasks.images.records import read_record
 from ovtasks.sources.bootc.image import workplace
 from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
 from ovtasks.spec.model import BootcSource, Project
@@ -51,7 +51,7 @@ def survey(project: Project, busy: tuple[str, ...] = ()) -> Rests:
         scratch_of(vm, project, "qcow2").folder: vm.name
         for vm in project.vms.values()
         if isinstance(vm.source, BootcSource)
-        and same_disk(read_record(record_file(vm, project)) or {}, scratch_of(vm, project, "qcow2").disk)
+        and same_disk(recall(record_file(vm, project)) or {}, scratch_of(vm, project, "qcow2").disk)
     }
     items = []
     for folder in sorted(found):
