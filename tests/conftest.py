@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def pytest_configure() -> None:
     # pip's downloads are worth keeping when XDG_CACHE_HOME points elsewhere.
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job: what we start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -34,33 +34,16 @@ DISK = ("qemu-img",)
 BOOTSTRAP = (*DISK, "mmdebstrap", "dpkg-deb", "mke2fs", "debugfs", "mkfs.fat", "mcopy", "sfdisk", "unshare")
 BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
-    *(*BOOTSTRAP, *BENCH),
+    *(*BOOTSTRAP, *BENCH, "debian-keyring", "gpg"),
     *("Python.h", "cc", "libvirt.h", "pkg-config"),  # for libvirt's Python binding, which compiles
     *("podman", "runc", "nsenter", "losetup", "debugfs", "registry", "sudo", "newuidmap"),  # for bootc's tests
-    *("libvirtd", "libvirt-qemu", "virsh", "ssh-keyscan", "sshd", "swtpm", "swtpm_setup", "tmux", "useradd"),
-    *("OVMF", "bash", "blkid", "cloud-init", "dash", "dot", "git", "gpg", "gpg-agent", "gpgv", "isoinfo", "mkfs.btrfs"),
-    *(
-        "dnsmasq",
-        "e2fsck",
-        "ip",
-        "libvirtd",
-        "mdir",
-        "mount",
-        "qemu-io",
-        "qemu-system-x86_64",
-        "setpriv",
-        "shellcheck",
-        "ssh",
-        "ssh-keygen",
-        "systemd-notify",
-        "systemd-tmpfiles",
-        "unshare",
-        "virsh",
-        "virt-xml-validate",
-        "xmllint",
-        "xz",
-        "zstd",
-    ),
+    *("libvirtd", "libvirt-qemu", "virsh", "virt-xml-validate"),
+    *("qemu-io", "qemu-spice", "qemu-system-x86_64", "swtpm", "swtpm_setup", "virtiofsd", "OVMF"),
+    *("ssh", "ssh-keygen", "ssh-keyscan", "sshd", "dnsmasq", "ip"),
+    *("bash", "dash", "dot", "git", "shellcheck", "tmux", "xmllint", "cloud-init"),
+    *("gpg-agent", "gpgv", "xz", "zstd"),
+    *("blkid", "e2fsck", "isoinfo", "mdir", "mkfs.btrfs", "mount", "setpriv", "useradd"),
+    *("systemd-notify", "systemd-tmpfiles"),
 )
 GOALS = {"test": TEST, "bench": BENCH}
 BOOTC = (*DISK, "podman", "losetup")
@@ -91,6 +74,15 @@ FILES = {
         "/usr/lib64/libvirt/connection-driver/libvirt_driver_qemu.so",
         "/usr/lib/libvirt/connection-driver/libvirt_driver_qemu.so",
     ),
+    "qemu-spice": (
+        "/usr/lib/x86_64-linux-gnu/qemu/ui-spice-core.so",
+        "/usr/lib/aarch64-linux-gnu/qemu/ui-spice-core.so",
+        "/usr/lib64/qemu/ui-spice-core.so",
+        "/usr/lib/qemu/ui-spice-core.so",
+    ),
+    "virtiofsd": ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd"),
+    "debian-keyring": ("/usr/share/keyrings/debian-archive-keyring.gpg",),
+    "ubuntu-keyring": ("/usr/share/keyrings/ubuntu-archive-keyring.gpg",),
     "registry": ("/usr/bin/docker-registry", "/usr/bin/registry"),
     "libvirt.h": ("/usr/include/libvirt/libvirt.h",),
     "Python.h": (f"{sysconfig.get_path('include')}/Python.h",),
@@ -143,6 +135,9 @@ def _source_needs(source: dict[str, Any]) -> tuple[str, ...]:
     if source.get("kind") == "bootstrap":
         more = [] if os.geteuid() == 0 else ["newuidmap"]
         more += ["mkfs.btrfs"] if source.get("rootfs") == "btrfs" else []
+        distro = str(source.get("distro", "debian"))
+        if f"{distro}-keyring" in FILES and packages.os_release().get("ID") != distro:
+            more += [f"{distro}-keyring", "gpg"]  # apt knows the host's own keys only
         return (*BOOTSTRAP, *more)
     if source.get("kind") == "bootc":
         return (*BOOTC, *([] if os.geteuid() == 0 else ["newuidmap"]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 # program → package, by family; a family left out uses the program's own name; "" says that nothing brings it there.
+# "debian:bookworm" wins over "debian" in that release, known by VERSION_CODENAME of os-release(5).
 PACKAGES: dict[str, dict[str, str]] = {
     "qemu-img": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-img"},
     "qemu-io": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-tools"},
@@ -23,6 +25,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "qemu-system-riscv64": {"debian": "qemu-system-misc", "fedora": "qemu-system-riscv", "suse": "qemu-extra"},
     "qemu-spice": {
         "debian": "qemu-system-modules-spice",
+        "debian:bookworm": "qemu-system-common",
         "fedora": "qemu-ui-spice-core",
         "arch": "qemu-ui-spice-core",
         "suse": "qemu-ui-spice-core",
@@ -53,6 +56,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     },
     "qemu-qxl": {
         "debian": "qemu-system-modules-spice",
+        "debian:bookworm": "qemu-system-common",
         "fedora": "qemu-device-display-qxl",
         "arch": "qemu-hw-display-qxl",
         "suse": "qemu-hw-display-qxl",
@@ -75,6 +79,9 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "qemu-ui-dbus",
         "suse": "qemu-ui-dbus",
     },
+    "virtiofsd": {"debian:bookworm": "qemu-system-common"},
+    "debian-keyring": {"debian": "debian-archive-keyring", "arch": "debian-archive-keyring", "suse": ""},
+    "ubuntu-keyring": {"debian:bookworm": "", "fedora": "ubu-keyring", "suse": ""},
     "virsh": {"debian": "libvirt-clients", "fedora": "libvirt-client", "arch": "libvirt", "suse": "libvirt-client"},
     "libvirtd": {
         "debian": "libvirt-daemon",
@@ -190,8 +197,8 @@ _FAMILY_BY_ID = {
 
 
 @cache
-def family() -> str | None:
-    """``debian``, ``fedora``, ``arch`` or ``suse``, from ``ID`` and ``ID_LIKE`` of os-release; None: not known."""
+def os_release() -> Mapping[str, str]:
+    """This distribution's os-release(5)."""
     values: dict[str, str] = {}
     for path in (Path("/etc/os-release"), Path("/usr/lib/os-release")):
         if path.is_file():
@@ -199,6 +206,12 @@ def family() -> str | None:
                 key, _, value = line.partition("=")
                 values.setdefault(key, value.strip().strip("\"'"))
             break
+    return values
+
+
+def family() -> str | None:
+    """``debian``, ``fedora``, ``arch`` or ``suse``, from ``ID`` and ``ID_LIKE`` of os-release; None: not known."""
+    values = os_release()
     for name in [values.get("ID", ""), *values.get("ID_LIKE", "").split()]:
         if found := _FAMILY_BY_ID.get(name.split("-")[0]):
             return found
@@ -207,7 +220,9 @@ def family() -> str | None:
 
 def package_of(program: str, family: str) -> str | None:
     """The package that brings ``program`` in distributions of that family; None: there is none."""
-    return PACKAGES.get(program, {}).get(family, program) or None
+    known = PACKAGES.get(program, {})
+    release = f"{family}:{os_release().get('VERSION_CODENAME', '')}"
+    return known.get(release, known.get(family, program)) or None
 
 
 def package_hint(program: str) -> str:

@@ -9,20 +9,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 from ovtasks.errors import OvError
+from ovtasks.host.family import GRACE, Family
+from ovtasks.host.family import end as end_together
 from ovtasks.host.packages import package_hint
+from ovtasks.host.pipes import Conversation
 
 TAIL_LINES = 15
-
-T = TypeVar("T")
 
 
 class CommandError(OvError):
@@ -97,6 +97,7 @@ def run(
     watch: Callable[[], None] | None = None,
     pass_fds: Sequence[int] = (),
     end: Callable[[], None] | None = None,
+    grace: float = GRACE,
     stdin_file: IO[bytes] | None = None,
 ) -> Result:
     """Run a program to its end and return what it said.
@@ -104,9 +105,12 @@ def run(
     The child reads ``stdin``, or ``stdin_file`` (a real file or pipe). ``env`` is added to our environment, with
     ``LC_ALL=C.UTF-8`` so that messages can be read by code. ``on_line`` hears stdout and stderr line by line as they
     come (carriage returns end a line too). ``timeout`` is in seconds. ``watch`` is called about twice a second while
-    the child runs; what it raises ends the child and comes out here. The child is killed when we die, however that
-    happens, and when an exception (Ctrl-C too) passes through here; ``end`` is called before that, for a child that a
-    signal of ours does not reach or does not end wholly (sudo, a container).
+    the child runs; what it raises ends the child and comes out here. It is the child's end that is waited for: what it
+    leaves behind with its pipes open is not, and of its own process group it is killed.
+
+    The child is killed when we die, however that happens, and when an exception (Ctrl-C too) passes through here, with
+    all that it started: SIGTERM, after ``grace`` seconds SIGKILL (``grace`` 0: at once). ``end`` is called before that,
+    for what a signal does not reach (a container).
 
     :raises MissingProgramError: the program is not installed.
     :raises CommandError: it ended with a status other than 0 and ``check`` is true, or took longer than ``timeout``.
@@ -115,9 +119,10 @@ def run(
     words[0] = str(require(words[0]))
     read = stdin_file or (subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
     process = _popen(words, read, subprocess.PIPE, env=env, cwd=cwd, pass_fds=pass_fds)
-    _running[process] = end
+    _running[process] = _Ending(end, grace)
+    talk = Conversation(process, stdin, on_line)
     try:
-        out, err = _communicate(process, stdin, timeout, on_line, watch)
+        out, err = talk.hold(timeout, watch)
     except BaseException as e:
         _end(process)
         if isinstance(e, subprocess.TimeoutExpired):
@@ -125,6 +130,8 @@ def run(
         raise
     finally:
         _running.pop(process, None)
+    if talk.left_behind:
+        _kill_group(process)
     if check and process.returncode != 0:
         raise CommandError(words, process.returncode, err or out)
     return Result(process.returncode, out, err)
@@ -148,6 +155,7 @@ def _popen(
         stderr=stderr,
         env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
         cwd=cwd,
+        bufsize=0,
         start_new_session=True,
         pass_fds=pass_fds,
     )
@@ -183,43 +191,48 @@ def spawn(argv: Sequence[str], log: Path, pid_file: Path | None = None) -> Calla
     return process.poll
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a child is ended early: what comes first, and the seconds that it has to end by itself."""
+
+    first: Callable[[], None] | None = None
+    grace: float = GRACE
+
+
 _spawned: list[subprocess.Popen[bytes]] = []
-_running: dict[subprocess.Popen[bytes], Callable[[], None] | None] = {}
+_running: dict[subprocess.Popen[bytes], _Ending] = {}
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def stop_all() -> None:
     """End every child that :func:`run` is waiting for, in whichever thread: the program is ending."""
-    for process in list(_running):
-        _end(process)
+    families: list[Family] = []
+    with contextlib.ExitStack() as last:
+        last.callback(end_together, families)  # also when something that comes first fails
+        while _running:
+            process, ending = _running.popitem()
+            families.append(Family(process, ending.grace))
+            if ending.first is not None:
+                last.callback(ending.first)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Once for each child, whoever comes first: its own thread, or the end of the program."""
-    end = _running.pop(process, None)
+    ending = _running.pop(process, _Ending())
     try:
-        if end is not None:
-            end()
+        if ending.first is not None:
+            ending.first()
     finally:
-        stop(process)
+        stop(process, grace=ending.grace)
 
 
-def stop(process: subprocess.Popen[bytes], *, grace: float = 5.0) -> None:
-    """End a child and its process group: SIGTERM, after ``grace`` seconds SIGKILL; always reaps it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            break
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        except PermissionError:  # sudo's: it ends with what it runs
-            pass
-        try:
-            process.wait(grace)
-        except subprocess.TimeoutExpired:
-            continue
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(grace)
+def stop(process: subprocess.Popen[bytes], *, grace: float = GRACE) -> None:
+    """End a child that leads a process group, and all that it started: SIGTERM, after ``grace`` seconds SIGKILL."""
+    end_together([Family(process, grace)])
 
 
 def transfer(producer: Sequence[str], consumer: Sequence[str]) -> Result:
@@ -230,12 +243,13 @@ def transfer(producer: Sequence[str], consumer: Sequence[str]) -> Result:
     words = [str(require(producer[0])), *producer[1:]]
     with tempfile.TemporaryFile() as said:
         source = _popen(words, subprocess.DEVNULL, said)
-        _running[source] = None
+        _running[source] = _Ending()
         assert source.stdout is not None
         try:
             with source.stdout:
                 done = run(consumer, check=False, stdin_file=source.stdout)
-            source.wait()
+            while source.poll() is None:  # it writes to nobody any more
+                time.sleep(0.02)
         finally:
             _end(source)
         said.seek(0)
@@ -245,73 +259,3 @@ def transfer(producer: Sequence[str], consumer: Sequence[str]) -> Result:
     if done.returncode != 0:
         raise CommandError(consumer, done.returncode, done.stderr or done.stdout)
     return done
-
-
-def _communicate(
-    process: subprocess.Popen[bytes],
-    stdin: bytes | None,
-    timeout: float | None,
-    on_line: Callable[[str], None] | None,
-    watch: Callable[[], None] | None,
-) -> tuple[str, str]:
-    if watch is not None and process.stdin is not None:
-        # communicate() forgets what was not yet written when it is called again
-        pipe, process.stdin, data, stdin = process.stdin, None, stdin or b"", None
-        threading.Thread(target=_feed, args=(pipe, data), daemon=True).start()
-    if on_line is None:
-        out, err = _watched(lambda seconds: process.communicate(stdin, seconds), timeout, watch)
-        return out.decode(errors="replace"), err.decode(errors="replace")
-    assert process.stdout is not None and process.stderr is not None
-    texts: tuple[list[str], list[str]] = ([], [])
-    readers = [
-        threading.Thread(target=_read_lines, args=(stream, text, on_line), daemon=True)
-        for stream, text in zip((process.stdout, process.stderr), texts, strict=True)
-    ]
-    for reader in readers:
-        reader.start()
-    if process.stdin is not None:
-        with process.stdin:
-            process.stdin.write(stdin or b"")
-    _watched(process.wait, timeout, watch or _nothing)
-    for reader in readers:
-        reader.join()
-    return "\n".join(texts[0]), "\n".join(texts[1])
-
-
-def _nothing() -> None:
-    """In a watcher's place: a wait without end holds a lock that who ends the child in a signal's handler needs."""
-
-
-def _feed(pipe: IO[bytes], data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError), pipe:  # who ended early did not want it
-        pipe.write(data)
-
-
-def _watched(
-    wait: Callable[[float | None], T], timeout: float | None, watch: Callable[[], None] | None, tick: float = 0.5
-) -> T:
-    """``wait(timeout)``, in pieces between which ``watch`` is called."""
-    if watch is None:
-        return wait(timeout)
-    end = time.monotonic() + timeout if timeout is not None else None
-    while True:
-        left = tick if end is None else min(tick, end - time.monotonic())
-        try:
-            return wait(max(left, 0))
-        except subprocess.TimeoutExpired as e:
-            if end is not None and time.monotonic() >= end:
-                raise subprocess.TimeoutExpired(e.cmd, timeout or 0) from None
-        watch()
-
-
-def _read_lines(stream: IO[bytes], text: list[str], on_line: Callable[[str], None]) -> None:
-    pending = b""
-    while chunk := stream.read1(65536):  # type: ignore[attr-defined]
-        *lines, pending = (pending + chunk).replace(b"\r", b"\n").split(b"\n")
-        for raw in lines:
-            line = raw.decode(errors="replace")
-            text.append(line)
-            on_line(line)
-    if pending:
-        text.append(pending.decode(errors="replace"))
-        on_line(text[-1])

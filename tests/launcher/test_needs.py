@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ovtasks.host import packages
 from ovtasks.host.needs import BENCH, BOOTSTRAP, TEST, answer, needed, spec_files
 
 VMS = """
@@ -17,7 +18,8 @@ vms:
   box: {source: {kind: bootc, image: quay.io/example/os}}
 """
 BOX = {"qemu-img", "podman", "losetup"} | (set() if os.geteuid() == 0 else {"newuidmap"})
-DEMO = set(BOOTSTRAP) | (set() if os.geteuid() == 0 else {"newuidmap"})
+FOREIGN = set() if packages.os_release().get("ID") == "debian" else {"debian-keyring", "gpg"}
+DEMO = set(BOOTSTRAP) | FOREIGN | (set() if os.geteuid() == 0 else {"newuidmap"})
 WEB = {"qemu-img"}
 SIGNED = {"qemu-img", "gpgv"}
 
@@ -59,6 +61,46 @@ def test_goals(tmp_path: Path, words: list[str], programs: set[str]) -> None:
     assert set(needed(words, tmp_path)) == programs
 
 
+@pytest.mark.parametrize(
+    ("host", "distro", "more"),
+    [
+        ("debian", "debian", set()),
+        ("ubuntu", "ubuntu", set()),
+        ("ubuntu", "debian", {"debian-keyring", "gpg"}),
+        ("debian", "ubuntu", {"ubuntu-keyring", "gpg"}),
+        ("fedora", "ubuntu", {"ubuntu-keyring", "gpg"}),
+        ("linuxmint", "debian", {"debian-keyring", "gpg"}),
+    ],
+)
+def test_another_distributions_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, distro: str, more: set[str]
+) -> None:
+    monkeypatch.setattr(packages, "os_release", lambda: {"ID": host})
+    (tmp_path / "vms.yml").write_text(f"vms: {{it: {{source: {{kind: bootstrap, distro: {distro}}}}}}}\n")
+    assert set(needed(["build:it"], tmp_path)) == DEMO | more
+
+
+@pytest.mark.parametrize(
+    ("release", "program", "package"),
+    [
+        ({"ID": "debian", "VERSION_CODENAME": "bookworm"}, "qemu-spice", "qemu-system-common"),
+        ({"ID": "debian", "VERSION_CODENAME": "trixie"}, "qemu-spice", "qemu-system-modules-spice"),
+        ({"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_CODENAME": "noble"}, "virtiofsd", "virtiofsd"),
+        ({"ID": "debian", "VERSION_CODENAME": "bookworm"}, "virtiofsd", "qemu-system-common"),
+        ({"ID": "debian", "VERSION_CODENAME": "bookworm"}, "ubuntu-keyring", None),
+        ({"ID": "debian"}, "ubuntu-keyring", "ubuntu-keyring"),
+        ({"ID": "fedora"}, "ubuntu-keyring", "ubu-keyring"),
+    ],
+)
+def test_packages_by_release(
+    monkeypatch: pytest.MonkeyPatch, release: dict[str, str], program: str, package: str | None
+) -> None:
+    monkeypatch.setattr(packages, "os_release", lambda: release)
+    family = packages.family()
+    assert family is not None
+    assert packages.package_of(program, family) == package
+
+
 def test_included_files_and_one_vm_documents(tmp_path: Path) -> None:
     (tmp_path / "overthink.yml").write_text("includes: [more/*.yml]\n---\nvm: {name: x, source: {kind: cloud_image}}\n")
     (tmp_path / "more").mkdir()
@@ -90,7 +132,5 @@ def test_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_package_is_known_for_every_need() -> None:
-    from ovtasks.host.packages import package_of
-
     for program in {*TEST, *BENCH, "newuidmap"}:
-        assert package_of(program, "debian") and package_of(program, "fedora")
+        assert packages.package_of(program, "debian") and packages.package_of(program, "fedora")

@@ -25,6 +25,7 @@ from ovtasks.images.store import Store
 from ovtasks.jsonvalue import Json, canonical, digest
 from ovtasks.sources.bootstrap import image, tree
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
+from ovtasks.sources.bootstrap.sandbox import probe
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.spec.model import BootstrapSource, Project, VmSpec
@@ -104,6 +105,8 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
     """
     for program in (*PROGRAMS, *ROOT_PROGRAMS[recipe.rootfs]):
         require(program)  # now, not after a minute
+    tree.check_keys(recipe)
+    probe()
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with flock(tree.lock_of(scratch)):
         tree.sweep(scratch.parent)

@@ -57,7 +57,6 @@ class Distro:
     """``resolved_inside``: suites whose systemd package still contains systemd-resolved."""
 
     stable: str
-    keyring: str
     components: str
     kernels: Mapping[str, str]
     resolved_inside: frozenset[str]
@@ -80,14 +79,12 @@ class Architecture:
 DISTROS = {
     "debian": Distro(
         stable="trixie",
-        keyring="debian-archive-keyring",
         components="main",
         kernels={"amd64": "linux-image-cloud-amd64", "arm64": "linux-image-cloud-arm64"},
         resolved_inside=frozenset({"buster", "bullseye"}),
     ),
     "ubuntu": Distro(
         stable="noble",
-        keyring="ubuntu-keyring",
         components="main,universe",
         kernels={"amd64": "linux-image-virtual", "arm64": "linux-image-virtual"},
         resolved_inside=frozenset({"bionic", "focal", "jammy"}),

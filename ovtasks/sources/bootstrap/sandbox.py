@@ -18,6 +18,8 @@ KEPT = frozenset(
     }
 )
 DEADLINE = 4 * 3600.0  # seconds: a mirror that never answers must not hold a CI for ever
+PROBE_SECONDS = 30.0
+REFUSALS = ("unshare: ", "newuidmap: ", "newgidmap: ")
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -65,14 +67,34 @@ def inside(
     clean += [f"{name}={value}" for name, value in settings.items()]
     words = [*prefix(), "--", *clean, "sh", "-c", 'umask 022; exec "$@"', "sh", *(os.fspath(word) for word in argv)]
     try:
-        return run(words, cwd=cwd, on_line=on_line, timeout=DEADLINE)
+        return run(words, cwd=cwd, on_line=on_line, timeout=DEADLINE, grace=0)
     except CommandError as e:
-        if e.stderr.lstrip().startswith("unshare: "):
-            raise OvError(
-                f"this machine does not permit what a bootstrap build needs: {e.stderr.strip().splitlines()[0]}",
-                hint="run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor)",
-            ) from None
+        if e.stderr.lstrip().startswith(REFUSALS):
+            raise _refused(e.stderr) from None
         raise CommandError([os.fspath(word) for word in argv], e.returncode, e.stderr) from None
+
+
+def probe() -> None:
+    """See whether the sandbox can be had, in a moment and before any work.
+
+    :raises MissingProgramError: as :func:`prefix`. :raises OvError: it is not permitted here, or as :func:`prefix`.
+    """
+    try:
+        run([*prefix(), "--", "true"], timeout=PROBE_SECONDS, grace=0)
+    except CommandError as e:
+        raise _refused(e.stderr) from None
+
+
+def _refused(said: str) -> OvError:
+    first = next((line.strip() for line in said.splitlines() if line.strip()), "unshare failed and said nothing")
+    if os.geteuid() == 0:
+        hint = "inside a container it has to be allowed: podman run --privileged, or its own seccomp profile"
+    else:
+        hint = (
+            "run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
+            "kernel.apparmor_restrict_unprivileged_userns=0; inside a container: podman run --privileged)"
+        )
+    return OvError(f"this machine does not permit what a bootstrap build needs: {first}", hint=hint)
 
 
 def _check_subordinate() -> None:

@@ -12,12 +12,14 @@ from importlib.resources import files
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError, Where
+from ovtasks.host.packages import os_release, package_hint
 from ovtasks.host.progress import Progress
-from ovtasks.host.run import CommandError
+from ovtasks.host.run import CommandError, require
 from ovtasks.sources.bootstrap import overlay
 from ovtasks.sources.bootstrap.recipe import CONFIGURE_TIME, DISTROS, Recipe
 from ovtasks.sources.bootstrap.sandbox import inside
 
+KEYRINGS = Path("/usr/share/keyrings")
 SCRATCH_NEED = 3 << 30  # bytes: tree, disk, packages
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
 _LINE_PERCENT = (
@@ -119,7 +121,7 @@ def explain(error: CommandError, recipe: Recipe, where: Where) -> OvError:
         hint = f"suites have names like {DISTROS[recipe.distro].stable}"
         return InputError(f"{recipe.distro} has no suite {recipe.suite} on its mirrors", hint=hint, where=where)
     if re.search(r"NO_PUBKEY|is not signed|not available: .*keyring|cannot be verified|couldn't be verified", text):
-        hint = f"install {DISTROS[recipe.distro].keyring} (a newer one for a newer suite)"
+        hint = f"{package_hint(f'{recipe.distro}-keyring')}: a newer suite takes a newer one"
         return OvError(f"the signature of {recipe.distro} {recipe.suite} cannot be verified", hint=hint)
     if "No space left on device" in text or "not enough free space" in text:
         return OvError("the disk became full during the bootstrap", hint="the output folder needs about 3 GiB free")
@@ -163,6 +165,20 @@ def _packages(root: Path, boot: Path) -> tuple[str, ...]:
         if fields.get("Status") == "install ok installed":
             found.add(f"{fields['Package']} {fields['Version']} {fields['Architecture']}")
     return tuple(sorted(found))
+
+
+def check_keys(recipe: Recipe) -> None:
+    """apt knows this distribution's own keys; those of another one lie where their package puts them, and mmdebstrap
+    takes them from there with gpg's help.
+
+    :raises MissingProgramError: gpg is not installed. :raises OvError: the keys are not.
+    """
+    if os_release().get("ID") == recipe.distro:
+        return
+    require("gpg")
+    if not (KEYRINGS / f"{recipe.distro}-archive-keyring.gpg").exists():
+        hint = package_hint(f"{recipe.distro}-keyring")
+        raise OvError(f"the keys of {recipe.distro}'s package archive are not installed here", hint=hint)
 
 
 def _check_space(directory: Path) -> None:

@@ -1,0 +1,130 @@
+"""How a child is ended together with all that it started, in seconds: signals, and sudo for what is root's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GRACE = 2.5
+"""Seconds between SIGTERM and SIGKILL."""
+LAST = 1.5
+"""Seconds after SIGKILL; what is not gone then hangs in the kernel, or is another user's."""
+LOOK = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process, known again by the time of its start: numbers are given again."""
+
+    pid: int
+    started: int
+
+    def lives(self) -> bool:
+        found = _look(self.pid)
+        return found is not None and found.member == self and found.state not in "ZX"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    member: Member
+    parent: int
+    group: int
+    state: str
+
+
+def _look(pid: int) -> _Seen | None:
+    """proc_pid_stat(5): the name is in parentheses and may hold some; after it state, ppid, pgrp, …, starttime."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    words = text[text.rindex(b")") + 2 :].split()
+    return _Seen(Member(pid, int(words[19])), int(words[1]), int(words[2]), words[0].decode())
+
+
+def _all_processes() -> Iterator[_Seen]:
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+        if name.isdigit() and (seen := _look(int(name))) is not None:
+            yield seen
+
+
+def relatives(pid: int) -> set[Member]:
+    """The process, those of its group, and all that descend from them."""
+    seen = list(_all_processes())
+    found = {one.member.pid: one.member for one in seen if pid in (one.member.pid, one.group)}
+    while more := {one.member.pid: one.member for one in seen if one.parent in found and one.member.pid not in found}:
+        found |= more
+    return set(found.values())
+
+
+@dataclass
+class Family:
+    """A child of ours that leads a process group, and whatever came from it. ``grace``: seconds that it has to end by
+    itself; 0 for what has nothing to put in order."""
+
+    process: subprocess.Popen[bytes]
+    grace: float = GRACE
+    members: set[Member] = field(default_factory=set)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Tell all of them; those who come later are told the next time."""
+        self.members |= relatives(self.process.pid)
+        refused = []
+        for member in self.members:
+            if member.lives():
+                try:
+                    os.kill(member.pid, number)
+                except ProcessLookupError:
+                    continue
+                except PermissionError:
+                    refused.append(member.pid)
+        if refused:
+            _by_sudo(self.process.args, number, refused)
+
+    def gone(self) -> bool:
+        """Whether none is left."""
+        self.members = {member for member in self.members if member.lives()}
+        return not self.members
+
+
+def _by_sudo(argv: object, number: signal.Signals, pids: Sequence[int]) -> None:
+    """What the child runs as root is told by the same sudo, if that still lets us without a question."""
+    words = [str(word) for word in argv] if isinstance(argv, list | tuple) else []
+    names = [Path(word).name for word in words]
+    if "sudo" not in names:
+        return
+    sudo = words[names.index("sudo")]
+    kill = [sudo, "-n", "kill", "-s", number.name.removeprefix("SIG"), "--", *map(str, pids)]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            kill, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=1.0
+        )
+
+
+def end(families: Sequence[Family]) -> None:
+    """End all of them at once: SIGTERM, SIGKILL after each one's grace; children are reaped.
+
+    Nobody waits in the kernel for a child here: a signal's handler may do this while the program is about to.
+    """
+    living = [family for family in families if family.process.poll() is None]
+    start = time.monotonic()
+    killed = []
+    for family in living:
+        family.signal(signal.SIGTERM if family.grace > 0 else signal.SIGKILL)
+    while living:
+        passed = time.monotonic() - start
+        for family in living:
+            if passed >= family.grace and family not in killed:
+                family.signal(signal.SIGKILL)
+                killed.append(family)
+        living = [family for family in living if not family.gone() and passed < family.grace + LAST]
+        if living:
+            time.sleep(LOOK)
+    for family in families:
+        family.process.poll()
