@@ -84,7 +84,7 @@ def test_one_idea_a_file_and_a_function(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=names(MODULES))
 def test_subprocesses_go_through_the_gateway(path: Path) -> None:
-    if path.relative_to(PACKAGE) == Path("host/run.py"):
+    if path.relative_to(PACKAGE) in {Path("host/run.py"), Path("host/pipes.py"), Path("host/family.py")}:
         return
     assert "subprocess" not in set(imports(parsed(path)))
     assert "os.system" not in path.read_text(encoding="utf-8")
