@@ -1,21 +1,49 @@
 """``ov``: the command line. Nothing is imported here: "nothing to do" is answered before anything else is loaded."""
 
+import _signal  # type: ignore[import-not-found]  # signal loads enum: a tenth of the whole fast path
 import os
 import sys
 
 
 def main() -> int:
     """Entry point of the console script; returns the exit code."""
+    _before_any_import()
     words = sys.argv[1:]
     if words[:2] == ["vm", "build"]:
         from ovtasks.graph.manifest import answer
 
         text = answer(words[2:])
         if text is not None:
-            sys.stderr.write("nothing to do\n")
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            os._exit(0)  # nothing is open: skip freeing the manifest piece by piece
+            _say_nothing_to_do(text)
     from ovtasks.cli.main import run
 
     return run(words)
+
+
+def _before_any_import() -> None:
+    """Ctrl-C ends us at once and silently while there is nothing to tidy up, and the three standard streams are there.
+
+    A closed one would give its number to the next file that is opened, and that file would get our messages.
+    """
+    if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:  # ignored in the background of a script
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False, encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False, encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False, encoding="utf-8")
+
+
+def _say_nothing_to_do(text: str) -> None:
+    """Answer and end. Does nothing where the answer cannot be written: the long way says why."""
+    try:
+        data = text.encode(sys.stdout.encoding or "utf-8", "surrogateescape")
+        while data:
+            data = data[os.write(1, data) :]
+        os.write(2, b"nothing to do\n")
+    except (OSError, UnicodeError):
+        return
+    os._exit(0)  # nothing is open: skip freeing the manifest piece by piece

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 from collections.abc import Sequence
 
-from ovtasks.errors import EXIT_DONE, EXIT_FAILED
+from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
 from ovtasks.graph.chains import Graph
 
 
@@ -23,11 +23,21 @@ def run_goals(
     from ovtasks.graph.loader import OvLoader
 
     display = Display(quiet=quiet)
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        loader = OvLoader(display, graph.project, out=nowhere if quiet else sys.stderr)
-        code = DoitMain(loader, config_filenames=()).run(["run", *options, *goals])
+    unseen = io.StringIO()
+    loader = OvLoader(display, graph.project, out=unseen if quiet else sys.stderr)
+    code = DoitMain(loader, config_filenames=()).run(["run", *options, *goals])
+    if quiet:
+        _say_failures(display.failures, unseen.getvalue() if code else "")
     if display.failures:
         return max(error.exit_code for error in display.failures)
     if idle and not display.started:
         display.print(idle)
     return EXIT_FAILED if code else EXIT_DONE
+
+
+def _say_failures(failures: Sequence[OvError], said: str) -> None:
+    """With ``-q`` doit's report is not shown. Why something failed is: as our errors, else as doit ``said`` it."""
+    for error in failures:
+        print(f"ov: {error}", file=sys.stderr)
+    if said and not failures:
+        print(said.rstrip(), file=sys.stderr)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from ovtasks.cli.streams import output_json
 from ovtasks.errors import InputError
 from ovtasks.graph import plugins
 from ovtasks.graph.chains import Chain, Graph
@@ -141,10 +141,4 @@ def find_record(args: argparse.Namespace) -> Record:
     return look(args.vm, args.instance) or find(args.vm, args.instance, declared=declared(args))
 
 
-def output_json(data: object) -> None:
-    """Print JSON on stdout."""
-    json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
-    sys.stdout.write("\n")
-
-
-__all__ = ["TYPES", "add_build_options", "chains_of", "goals", "open_graph", "open_project"]
+__all__ = ["TYPES", "add_build_options", "chains_of", "goals", "open_graph", "open_project", "output_json"]

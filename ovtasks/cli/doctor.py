@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError, OvError
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     findings = examine(checks(_output(args.directory), session=Check("libvirt session", _session)))
     if args.json:
-        json.dump([asdict(finding) for finding in findings], sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        output_json([asdict(finding) for finding in findings])
     else:
         sys.stdout.write(as_text(findings, quiet=args.quiet))
     return EXIT_DONE if healthy(findings) else EXIT_FAILED

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import marshal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 from ovtasks.cli.common import open_project
+from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, InputError
 from ovtasks.graph import leftovers
 from ovtasks.graph.chains import Graph
@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
         kept += [item for item in items if not item.removable]
     if args.json:
         data = {"removed": [as_json(i) for i in gone], "kept": [as_json(i) for i in kept], "dry_run": args.dry_run}
-        json.dump(data, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        output_json(data)
     else:
         sys.stdout.write(as_text(kept, gone, dry_run=args.dry_run))
     return EXIT_DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,8 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from ovtasks import __version__
-from ovtasks.cli import doctor, draw, gc, image, lock, plan, reach, settings, validate, vm, why
-from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
+from ovtasks.cli import doctor, draw, gc, image, interrupts, lock, plan, reach, settings, streams, validate, vm, why
+from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
+from ovtasks.host.oserrors import explained
 
 EXIT_INTERRUPTED = 130
 NOUNS = (vm, image, plan, why, draw, lock, gc, validate, settings, doctor)
@@ -53,8 +55,28 @@ def split_rest(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def run(words: Sequence[str]) -> int:
     """Parse and run one command; prints errors to stderr and returns the exit code."""
+    streams.prepare()
+    try:
+        with interrupts.raised():
+            code = _run(words)
+            streams.flush()
+            return code
+    except KeyboardInterrupt:
+        return _end("\nov: interrupted; finished steps are kept", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        streams.abandon(sys.stdout, sys.stderr)  # nobody reads on
+        return EXIT_FAILED
+    except (OSError, UnicodeError, RecursionError) as e:
+        doing = "" if streams.stdout_works() else "the output cannot be written"
+        return _end(f"ov: {explained(e, doing)}", EXIT_FAILED)
+
+
+def _run(words: Sequence[str]) -> int:
     before, rest = split_rest(words)
-    args = parser().parse_args(before)
+    try:
+        args = parser().parse_args(before)
+    except SystemExit as e:  # --help, --version, or words that it does not know
+        return int(e.code or EXIT_DONE)
     args.words, args.rest = list(words), rest
     try:
         return int(args.run(args))
@@ -65,12 +87,13 @@ def run(words: Sequence[str]) -> int:
     except OvError as e:
         print(f"ov: {e}", file=sys.stderr)
         return e.exit_code
-    except KeyboardInterrupt:
-        print("\nov: interrupted; finished steps are kept", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; say nothing at exit either
-        return EXIT_FAILED
+
+
+def _end(message: str, code: int) -> int:
+    """Say the last words, if there is still somebody to say them to."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+    return code
 
 
 __all__ = ["EXIT_INPUT", "parser", "run"]

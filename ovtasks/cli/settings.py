@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
+from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 
 
@@ -44,8 +44,7 @@ def run_list(args: argparse.Namespace) -> int:
             {"key": name, "value": found.value, "origin": found.origin, "source": found.source}
             for name, found in values.items()
         ]
-        json.dump(data, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        output_json(data)
         return EXIT_DONE
     rows = [("KEY", "VALUE", "FROM", "MEANING")]
     rows += [(name, v.value, v.source, settings.KEYS[name].meaning) for name, v in values.items()]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
 from ovtasks.graph import plugins
 from ovtasks.spec.load import Checked, check, find_root
@@ -40,8 +40,7 @@ def run(args: argparse.Namespace) -> int:
             "vms": list(checked.names),
             "images": list(checked.image_names),
         }
-        json.dump(report, sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        output_json(report)
     else:
         for error in checked.errors:
             print(error, file=sys.stderr)

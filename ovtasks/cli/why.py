@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from datetime import UTC, datetime
 
 from ovtasks.cli.common import add_build_options, open_graph, open_project
+from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.chains import Status
 from ovtasks.graph.freshness import show
@@ -28,8 +28,7 @@ def run(args: argparse.Namespace) -> int:
     graph = open_graph(args, open_project(args))
     status = graph.status([graph.find(args.step)])[-1]
     if args.json:
-        json.dump(as_json(status), sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        output_json(as_json(status))
     else:
         sys.stdout.write(as_text(status))
     return EXIT_DONE

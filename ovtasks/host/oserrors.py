@@ -11,7 +11,8 @@ import errno
 import os
 import re
 import signal
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +40,15 @@ _REASONS = {
     errno.ELOOP: "a symbolic link is where a file should be",
 }
 _HINTS = {
-    errno.EACCES: "who owns it, and may you write there? ls -ld {folder}",
-    errno.EPERM: "who owns it, and may you write there? ls -ld {folder}",
     errno.EROFS: "mount {folder} writable, or use another place{moves}",
     errno.EIO: "dmesg says what is wrong with the disk",
     errno.ENOTDIR: "move it away",
     errno.EEXIST: "move it away",
     errno.EISDIR: "move it away",
     errno.ELOOP: "remove the link, or put the file itself there",
+    errno.ENFILE: "the whole machine has too many files open: end some programs",
+    errno.ENOMEM: "end some programs, or give the VMs less memory",
+    errno.ESTALE: "mount the network file system again",
     errno.EMFILE: "ulimit -n 4096, then the same command again",
     errno.ENAMETOOLONG: "a shorter path{moves}",
 }
@@ -65,29 +67,84 @@ class _Room:
     files: int | None
 
 
-def explained(error: OSError, what: str, *folders: Path) -> OvError:
-    """``error`` as one for people. ``what`` failed ("cannot make the disk"); ``folders`` are those that were written,
-    the likeliest first; they need not exist."""
+def explained(error: OSError | UnicodeError | RecursionError, what: str, *folders: Path) -> OvError:
+    """``error`` as one for people. ``what`` failed ("cannot make the disk"; empty: not known); ``folders`` are those
+    that were written, the likeliest first; they need not exist."""
+    if isinstance(error, OSError):
+        return _system(error, what, folders)
+    if isinstance(error, RecursionError):
+        return OvError(_after(what, "what was read is nested too deeply"), hint="is the file damaged?")
+    return OvError(_after(what, _text(error)), hint="use a UTF-8 locale: export LC_ALL=C.UTF-8")
+
+
+def _system(error: OSError, what: str, folders: Sequence[Path]) -> OvError:
     number = error.errno or 0
     named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     if number in NO_ROOM:
         return _no_room(number, what, [*folders, *(path.parent for path in named)])
+    if number == errno.ENOENT and not _has_current_folder():
+        return OvError(_after(what, "the current folder does not exist any more"), hint="cd to one that exists")
     place = named[0] if named else folders[0] if folders else None
-    reason = _REASONS.get(number) or (os.strerror(number).lower() if number else str(error))
+    reason = _REASONS.get(number) or (os.strerror(number).lower() if number else str(error) or type(error).__name__)
     folder = place.parent if named and place is not None else place
     hint = _HINTS.get(number, "").format(folder=folder, moves=_moves(folder)) or None
-    return OvError(f"{what}: {reason}" + (f": {place}" if place is not None else ""), hint=hint)
+    if number in {errno.EACCES, errno.EPERM} and place is not None:
+        hint = _owner(place)
+    return OvError(_after(what, reason) + (f": {place}" if place is not None else ""), hint=hint)
+
+
+def _after(what: str, reason: str) -> str:
+    return f"{what}: {reason}" if what else reason
+
+
+def _text(error: UnicodeError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object[error.start : error.end]!a} cannot be written in this locale ({error.encoding})"
+    if isinstance(error, UnicodeDecodeError):
+        return f"what was read is not {error.encoding}: {error.reason}"
+    return str(error)
+
+
+def _has_current_folder() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
+def _owner(path: Path) -> str:
+    """Who may write there, told by the nearest thing that exists: a run with sudo leaves files of root behind."""
+    for place in (path, *path.absolute().parents):
+        try:
+            status = place.lstat()
+        except OSError:
+            continue
+        if status.st_uid == os.geteuid():
+            return f"{place} is yours, with mode {stat.S_IMODE(status.st_mode):04o}: ls -ld {place}"
+        return f"{place} belongs to {_name(status.st_uid)}: as that user, or chown -R {_name(os.geteuid())} {place}"
+    return f"ls -ld {path}"
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 @contextlib.contextmanager
 def explaining(what: str, *folders: Path) -> Iterator[None]:
-    """Turn an OSError from within, or a program's complaint that there is no room, into an error for people.
+    """Turn what the system or a locale refuses within, or a program's complaint that there is no room, into an error
+    for people.
 
     :raises OvError: see :func:`explained`.
     """
     try:
         yield
-    except OSError as e:
+    except (OSError, UnicodeError, RecursionError) as e:
         raise explained(e, what, *folders) from e
     except CommandError as e:
         if (error := no_room_said(e)) is None:
@@ -111,20 +168,20 @@ def _no_room(number: int, what: str, folders: list[Path]) -> NoRoomError:
     if number == errno.EDQUOT:
         place = f": {folders[0]}" if folders else ""
         hint = "quota -s shows it; ov gc and `doit clean` free what nobody uses"
-        return NoRoomError(f"{what}: your disk quota is used up{place}", hint=hint + _also(folders[:1]))
+        return NoRoomError(_after(what, f"your disk quota is used up{place}"), hint=hint + _also(folders[:1]))
     rooms = [room for folder in dict.fromkeys(folders) if (room := _room(folder)) is not None]
     for room in rooms:
         if room.files == 0:
             hint = f"df -i {room.folder} shows it: remove files there, or use another file system{_moves(room.folder)}"
-            message = f"{what}: the file system of {room.folder} has no room for another file (no inodes)"
+            message = _after(what, f"the file system of {room.folder} has no room for another file (no inodes)")
             return NoRoomError(message, hint=hint)
     if not rooms:
-        return NoRoomError(f"{what}: the disk is full", hint="df -h shows which")
+        return NoRoomError(_after(what, "the disk is full"), hint="df -h shows which")
     # what failed has been tidied away by now, so that there may be a little room again
     first = rooms[0] if rooms[0].free < LITTLE else min(rooms, key=lambda room: room.free)
     folder = first.folder
     hint = f"df -h {folder} shows it; ov gc and `doit clean` free what nobody uses{_also([folder])}"
-    return NoRoomError(f"{what}: the disk is full ({folder})", hint=hint)
+    return NoRoomError(_after(what, f"the disk is full ({folder})"), hint=hint)
 
 
 def _too_large(what: str, folders: list[Path]) -> NoRoomError:
@@ -133,9 +190,9 @@ def _too_large(what: str, folders: list[Path]) -> NoRoomError:
     place = f" ({folders[0]})" if folders else ""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit != resource.RLIM_INFINITY:
-        message = f"{what}: the file would become larger than is allowed: {limit} bytes{place}"
+        message = _after(what, f"the file would become larger than is allowed: {limit} bytes{place}")
         return NoRoomError(message, hint="ulimit -f unlimited, then the same command again")
-    message = f"{what}: the file system takes no file so large{place}"
+    message = _after(what, f"the file system takes no file so large{place}")
     return NoRoomError(message, hint=f"a file system such as ext4 or xfs{_also(folders[:1])}")
 
 

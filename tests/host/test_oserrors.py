@@ -114,3 +114,40 @@ def test_the_variable_that_moves_the_folder_is_named(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(variable, str(tmp_path / variable))
         error = explained(OSError(errno.ENOSPC, "x"), "cannot", tmp_path / variable / place)
         assert variable in str(error.hint)
+
+
+def test_two_names_only_one_matters() -> None:
+    found = explained(OSError(errno.EXDEV, "", "/a", None, "/b"), "move the disk")
+    assert found.message == "move the disk: invalid cross-device link: /a"
+
+
+def test_without_permission_the_owner_is_named(tmp_path: Path) -> None:
+    found = explained(PermissionError(errno.EACCES, "", "/proc/1/nothing/here"), "")
+    assert found.message == "permission denied: /proc/1/nothing/here"
+    mine = tmp_path / "mine"
+    mine.write_text("", encoding="utf-8")
+    mine.chmod(0o400)
+    hint = explained(PermissionError(errno.EACCES, "", str(mine)), "").hint
+    assert f"{mine} is yours, with mode 0400" in (hint or "")
+
+
+def test_a_folder_of_root_is_named_with_its_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    hint = explained(PermissionError(errno.EACCES, "", "/etc/new/file"), "").hint or ""
+    assert hint.startswith("/etc belongs to root: as that user, or chown -R ") and hint.endswith(" /etc")
+
+
+def test_text_that_a_locale_cannot_hold() -> None:
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "→".encode("latin-1")
+    found = explained(caught.value, "")
+    assert found.message == r"'\u2192' cannot be written in this locale (latin-1)"
+    assert "LC_ALL=C.UTF-8" in (found.hint or "")
+    with pytest.raises(UnicodeDecodeError) as broken:
+        b"\xff".decode()
+    assert explained(broken.value, "x").message == "x: what was read is not utf-8: invalid start byte"
+
+
+def test_nesting_and_errors_without_a_number() -> None:
+    assert "nested too deeply" in explained(RecursionError(), "x").message
+    assert explained(TimeoutError(), "x").message == "x: TimeoutError"
