@@ -118,8 +118,13 @@ def _enter(fd: int, name: str, path: str, mode: int | None, *, linked: bool) -> 
         if mode is None:
             e.filename = path
             raise
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(name, mode, dir_fd=fd)
+        except FileExistsError:
+            pass
+        except OSError as e:
+            e.filename = path
+            raise
         return _enter(fd, name, path, None, linked=linked)
     except OSError as e:
         e.filename = path

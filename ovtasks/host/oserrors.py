@@ -120,6 +120,8 @@ def _owner(path: Path) -> str:
             status = place.lstat()
         except OSError:
             continue
+        if status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWUSR:
+            return f"{place} is yours and read-only: chmod u+w {place}"
         if status.st_uid == os.geteuid():
             return f"{place} is yours, with mode {stat.S_IMODE(status.st_mode):04o}: ls -ld {place}"
         return f"{place} belongs to {_name(status.st_uid)}: as that user, or chown -R {_name(os.geteuid())} {place}"

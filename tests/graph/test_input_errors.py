@@ -75,7 +75,7 @@ def test_read_only_output_folder(bench: Workbench, small_image: Path) -> None:
     output.chmod(0o555)
     done = bench.run(["setpriv", "--bounding-set=-all", "--inh-caps=-all", *OV, "vm", "build", "a"])
     assert done.returncode == EXIT_FAILED, done.stderr
-    assert "permission denied" in done.stderr and "check who owns the folder" in done.stderr
+    assert f"permission denied: {output}/.ov" in done.stderr and f"chmod u+w {output}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
