@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,9 +83,17 @@ def find_root(start: Path) -> Path:
     :raises InputError: there is none.
     """
     start = start.resolve()
+    strange: list[Path] = []
     for folder in (start, *start.parents):
-        if any((folder / name).is_file() for name in ROOT_FILES):
+        places = [folder / name for name in ROOT_FILES]
+        if any(path.is_file() for path in places):
             return folder
+        strange += [path for path in places if os.path.lexists(path)]
+    if strange:
+        raise InputError(
+            f"{strange[0]} is not a file (a folder, a pipe, a device, or a link to nothing)",
+            hint="put the file itself there",
+        )
     raise InputError(
         f"no vms.yml in {start} or any folder above it",
         hint="go to the project's folder, name it with -C, or begin a vms.yml there",

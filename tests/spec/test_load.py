@@ -37,6 +37,20 @@ def test_no_root_says_how_to_begin(tmp_path: Path) -> None:
     assert caught.value.exit_code == EXIT_INPUT
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link"])
+def test_a_project_file_that_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "vms.yml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nothing")
+    (tmp_path / "below").mkdir()
+    with pytest.raises(InputError, match=f"{path} is not a file"):
+        find_root(tmp_path / "below")
+
+
 def test_one_file(tmp_path: Path) -> None:
     write(tmp_path, A)
     project = load(tmp_path)
