@@ -89,15 +89,10 @@ def find_root(start: Path) -> Path:
         if any(path.is_file() for path in places):
             return folder
         strange += [path for path in places if os.path.lexists(path)]
+    hint = "go to the project's folder, name it with -C, or begin a vms.yml there"
     if strange:
-        raise InputError(
-            f"{strange[0]} is not a file (a folder, a pipe, a device, or a link to nothing)",
-            hint="put the file itself there",
-        )
-    raise InputError(
-        f"no vms.yml in {start} or any folder above it",
-        hint="go to the project's folder, name it with -C, or begin a vms.yml there",
-    )
+        hint = f"{strange[0]} is not a file but a folder, a pipe or a link to nothing; -C names another project"
+    raise InputError(f"no vms.yml in {start} or any folder above it", hint=hint)
 
 
 def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | None = None) -> Checked:

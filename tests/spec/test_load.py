@@ -47,8 +47,9 @@ def test_a_project_file_that_is_no_file_is_named(tmp_path: Path, kind: str) -> N
     else:
         path.symlink_to("nothing")
     (tmp_path / "below").mkdir()
-    with pytest.raises(InputError, match=f"{path} is not a file"):
+    with pytest.raises(InputError, match=r"no vms\.yml in") as caught:
         find_root(tmp_path / "below")
+    assert f"{path} is not a file" in (caught.value.hint or "")
 
 
 def test_one_file(tmp_path: Path) -> None:
