@@ -1,4 +1,4 @@
-"""README.md is true: its commands run as shown, in a clone, in the order of the page."""
+"""README.md and the guides are true: their commands run as shown, in a clone, in the order of the pages."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import pytest
 from tests.checkout import ROOT, clone, environment, run
 from tests.packaging.test_wheel import DODO, SHIP
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "docs/building.md", "docs/running.md", "docs/bootc.md")  # in the order in which one reads them
+TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = {"ci", "bootc", "images"}  # .ci/run, tests/bootc/test_readme.py, tests/containers/test_readme.py
 
 
 def blocks(language: str, tag: str) -> list[str]:
-    return [text for found, name, text in BLOCK.findall(README) if (found, name) == (language, tag)]
+    return [text for found, name, text in BLOCK.findall(TEXT) if (found, name) == (language, tag)]
 
 
 def test_every_command_is_run_by_a_test() -> None:
-    tags = {tag for language, tag, _ in BLOCK.findall(README) if language == "sh"}
+    tags = {tag for language, tag, _ in BLOCK.findall(TEXT) if language == "sh"}
     assert tags == {"test", *ELSEWHERE}
     assert blocks("sh", "ci") == ["./doitw test\n"]
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("./doitw test")
@@ -42,8 +43,24 @@ def test_sample_is_valid(tmp_path: Path) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!http)([^)#`]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_page_is_linked() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in readme]
+
+
+def test_commands_stand_on_pages_that_are_run() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"docs/{page.name}" in PAGES or "```sh" not in page.read_text(encoding="utf-8"), page.name
+
+
+def test_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1300
 
 
 def use_local_image(project: Path) -> None:
