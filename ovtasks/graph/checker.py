@@ -1,4 +1,4 @@
-"""How doit sees whether a user's ``file_dep`` changed: by sha256, taken from a receipt where one knows it."""
+"""How doit sees whether a user's ``file_dep`` changed: by digest, taken from a receipt where one knows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from doit.dependency import FileChangedChecker
 
-from ovtasks.graph.receipt import Receipt, sha256_of
+from ovtasks.graph.content import digest_of
+from ovtasks.graph.receipt import Receipt
 
 
 class ReceiptChecker(FileChangedChecker):  # type: ignore[misc]
@@ -27,8 +28,8 @@ class ReceiptChecker(FileChangedChecker):  # type: ignore[misc]
 
 
 def file_digest(path: Path, stat: os.stat_result) -> str:
-    """A step's output digest when ``path`` is that step's unchanged target, else the content's sha256."""
+    """A step's output digest when ``path`` is that step's unchanged target, else the content's."""
     receipt = Receipt.load(path.with_name(path.name + ".receipt.json"))
     if receipt and receipt.outputs and receipt.outputs[0].same_stat(stat):
         return receipt.digest
-    return sha256_of(path)
+    return digest_of(path)

@@ -50,7 +50,7 @@ def _run(step: Step, needs: Mapping[str, Receipt], by_verb: Mapping[str, str], p
     started = time.time()
     try:
         step.run(workspace)
-        outputs = tuple(Output.of(path, workspace.contents.get(path)) for path in workspace.outputs)
+        outputs = tuple(Output.of(path, workspace.contents.get(path), progress) for path in workspace.outputs)
         if old is not None:
             _remove_obsolete(old, outputs)
         identity = workspace.identity or output_digest(outputs, step.inputs, by_verb)

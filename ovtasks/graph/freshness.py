@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ovtasks.graph.receipt import Output, Receipt, sha256_of
+from ovtasks.graph.content import digest_of, has_digest
+from ovtasks.graph.receipt import Output, Receipt
 from ovtasks.graph.step import Step
 from ovtasks.jsonvalue import Json, canonical
+
+WRITABLE = 0o222
+DISKS = {".qcow2", ".raw"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,8 @@ def check(step: Step, needs: Mapping[str, str | None], *, heal: bool = False) ->
     """Compare ``step`` with its receipt and the files it made.
 
     ``needs`` maps the verb of each needed step to its present output digest (None: not built). A target whose times
-    differ but whose content does not (a copy, a restored cache, ``touch``) counts as unchanged; with ``heal`` its
-    new times are noted in the receipt, so that it is read only once.
+    differ but whose content does not (a copy, a restored cache, ``touch``) counts as unchanged. With ``heal`` its
+    new times are noted in the receipt, so that it is read only once, and it loses the permissions that a copy added.
     """
     receipt = Receipt.load(step.receipt)
     if receipt is None:
@@ -57,10 +63,11 @@ def check(step: Step, needs: Mapping[str, str | None], *, heal: bool = False) ->
         seen.append(found)
         if reason:
             reasons.append(reason)
-    if heal and not reasons and tuple(seen) != receipt.outputs:
-        receipt = replace(receipt, outputs=tuple(seen))
-        receipt.save(step.receipt)
     if heal and not reasons:
+        healed = tuple(_settled(output) for output in seen)
+        if healed != receipt.outputs:
+            receipt = replace(receipt, outputs=healed)
+            receipt.save(step.receipt)
         step.marker.unlink(missing_ok=True)  # of a run that was killed between its last two system calls
     return Freshness(tuple(reasons), receipt)
 
@@ -87,21 +94,36 @@ def _look(output: Output) -> tuple[Output, Reason | None]:
     """What is to be said about one file, and its state as it is now when that is as good."""
     name = output.path.name
     try:
-        stat = output.path.stat()
+        now = output.path.stat()
     except OSError:
         return output, Reason(f"target missing: {name}", key=name)
-    if output.same_stat(stat):
+    if output.same_stat(now):
         return output, None
-    if stat.st_size == output.size and _same_content(output):
-        return replace(output, mtime_ns=stat.st_mtime_ns, inode=stat.st_ino), None
+    if now.st_size == output.size and _same_content(output):
+        return replace(output, mtime_ns=now.st_mtime_ns, inode=now.st_ino), None
     return output, Reason(f"target changed by hand: {name}", key=name)
 
 
 def _same_content(output: Output) -> bool:
     try:
-        return output.content is not None and sha256_of(output.path) == output.content
+        return output.content is not None and has_digest(output.path, output.content)
     except OSError:
         return False
+
+
+def _settled(output: Output) -> Output:
+    """A file that is as it was made, with what a receipt of format 1 did not know, and no more permissions than it had.
+
+    A writable disk would be one command away from changing every VM that stands on it; a readable seed is no secret.
+    """
+    now = stat.S_IMODE(output.path.stat().st_mode)
+    allowed = output.mode
+    if allowed is None:
+        allowed = now & ~WRITABLE if output.path.suffix in DISKS else now
+    if now & ~allowed:
+        with contextlib.suppress(PermissionError):  # another user's file
+            output.path.chmod(now & allowed)
+    return replace(output, mode=allowed, content=output.content or digest_of(output.path))
 
 
 def diff(old: Mapping[str, Json], new: Mapping[str, Json], prefix: str = "") -> list[Reason]:

@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovtasks import __version__
+from ovtasks.graph.content import digest_of, sha256_of
 from ovtasks.host.files import write_atomic
+from ovtasks.host.progress import Progress
 from ovtasks.jsonvalue import Json, digest
 
-FORMAT = 1
-HASH_LIMIT = 64 << 20
-"""Outputs up to this many bytes are hashed when the receipt is written: it takes milliseconds."""
+__all__ = ["Output", "Receipt", "output_digest", "sha256_of"]
+
+FORMAT = 2
+READABLE = (1, 2)
+"""Format 1 had no digest of large outputs and no modes: they are noted when such a receipt is found fresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file that a step made: what ``stat`` said, and its content's ``sha256:<hex>`` where it is known."""
+    """One file that a step made: what ``stat`` said, and its content's digest (:mod:`ovtasks.graph.content`).
+
+    ``mode`` holds the permissions it may have at most. Of a receipt in format 1 it is None, and ``content`` may be.
+    """
 
     path: Path
     size: int
     mtime_ns: int
     inode: int
     content: str | None
+    mode: int | None = None
 
     @classmethod
-    def of(cls, path: Path, content: str | None = None) -> Output:
+    def of(cls, path: Path, content: str | None = None, progress: Progress | None = None) -> Output:
         """Look at ``path`` now. :raises OSError: it is not there."""
-        stat = path.stat()
-        if content is None and stat.st_size <= HASH_LIMIT:
-            content = sha256_of(path)
-        return cls(path, stat.st_size, stat.st_mtime_ns, stat.st_ino, content)
+        now = path.stat()
+        content = content or digest_of(path, progress)
+        return cls(path, now.st_size, now.st_mtime_ns, now.st_ino, content, stat.S_IMODE(now.st_mode))
 
-    def same_stat(self, stat: os.stat_result) -> bool:
-        return (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (self.size, self.mtime_ns, self.inode)
+    def same_stat(self, now: os.stat_result) -> bool:
+        """Size, time and inode; not the time of change, which each hard link that comes or goes sets anew."""
+        return (now.st_size, now.st_mtime_ns, now.st_ino) == (self.size, self.mtime_ns, self.inode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class Receipt:
                 "mtime_ns": o.mtime_ns,
                 "inode": o.inode,
                 "content": o.content,
+                "mode": o.mode,
             }
             for o in self.outputs
         ]
@@ -88,11 +97,16 @@ class Receipt:
         """The receipt at ``path``; None when there is none, or none that this version can read."""
         try:
             data = json.loads(path.read_bytes())
-            if data["format"] != FORMAT:
+            if data["format"] not in READABLE:
                 return None
             outputs = tuple(
                 Output(
-                    Path(os.path.normpath(path.parent / o["path"])), o["size"], o["mtime_ns"], o["inode"], o["content"]
+                    Path(os.path.normpath(path.parent / o["path"])),
+                    o["size"],
+                    o["mtime_ns"],
+                    o["inode"],
+                    o["content"],
+                    o.get("mode"),
                 )
                 for o in data["outputs"]
             )
@@ -109,12 +123,6 @@ class Receipt:
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
-
-
-def sha256_of(path: Path) -> str:
-    """``sha256:<hex>`` of a file's content."""
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def output_digest(outputs: Iterable[Output], inputs: Mapping[str, Json], needs: Mapping[str, str]) -> str:

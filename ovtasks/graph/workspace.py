@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,13 +35,16 @@ class Workspace:
         """The name under which ``target`` is made: same directory, so that the rename is atomic."""
         return target.with_name(f".{target.name}.part")
 
-    def commit(self, target: Path, *, digest: str | None = None) -> None:
-        """Give the finished ``part(target)`` its final name, durably.
+    def commit(self, target: Path, *, digest: str | None = None, secret: bool = False) -> None:
+        """Give the finished ``part(target)`` its final name, durably, and read-only: VMs stand on it by hard links.
 
-        ``digest`` is what later steps go by (early cut-off): by default it is taken from the outputs' content.
+        ``digest`` is what later steps go by (early cut-off): by default it is taken from the outputs' content. A
+        ``secret`` file is its owner's alone.
         """
         part = self.part(target)
         with part.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            os.fchmod(file.fileno(), 0o600 if secret else mode & 0o444)
             os.fsync(file.fileno())
         part.replace(target)
         fsync_directory(target.parent)

@@ -212,7 +212,7 @@ def _copy_sparse(source: int, target: int, path: Path) -> None:
     """Copy data extents only: holes stay holes. Blocks are shared where the file system can (reflink)."""
     size = os.fstat(source).st_size
     os.ftruncate(target, size)
-    for start, end in _extents(source, size):
+    for start, end in extents(source, size):
         while start < end:
             copied = _copy_range(source, target, start, end - start)
             if copied == 0:
@@ -221,7 +221,7 @@ def _copy_sparse(source: int, target: int, path: Path) -> None:
     os.fsync(target)
 
 
-def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
     """The parts of a file that hold data, as (start, end) in bytes."""
     end = 0
     while end < size:

@@ -40,7 +40,7 @@ TEST = (
     *("libvirtd", "libvirt-qemu", "virsh", "virt-xml-validate"),
     *("qemu-io", "qemu-spice", "qemu-system-x86_64", "swtpm", "swtpm_setup", "virtiofsd", "OVMF"),
     *("ssh", "ssh-keygen", "ssh-keyscan", "sshd", "dnsmasq", "ip"),
-    *("bash", "dash", "dot", "git", "shellcheck", "tmux", "xmllint", "cloud-init"),
+    *("bash", "dash", "dot", "git", "rsync", "shellcheck", "tmux", "xmllint", "cloud-init"),
     *("gpg-agent", "gpgv", "xz", "zstd"),
     *("blkid", "e2fsck", "isoinfo", "mdir", "mkfs.btrfs", "mount", "setpriv", "useradd"),
     *("systemd-notify", "systemd-tmpfiles"),

@@ -131,6 +131,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "gpg-agent": {"fedora": "gnupg2", "arch": "gnupg", "suse": "gpg2"},
     "xz": {"debian": "xz-utils", "fedora": "xz", "arch": "xz", "suse": "xz"},
     "zstd": {},
+    "rsync": {},
     "ip": {"debian": "iproute2", "fedora": "iproute", "arch": "iproute2", "suse": "iproute2"},
     "dnsmasq": {"debian": "dnsmasq-base"},
     "qemu-bridge-helper": {

@@ -108,15 +108,20 @@ def _raw(workspace: Workspace, source: Path, format: str, size: int | None) -> N
 
 
 def convert(source: Path, format: str, target: Path, to: str, progress: Progress, compress: str | None = None) -> None:
-    """One disk format into another, holes kept; ``compress`` is ``zstd`` or ``zlib``, for a qcow2."""
+    """One disk format into another, holes kept; ``compress`` is ``zstd`` or ``zlib``, for a qcow2.
+
+    The same disk makes the same bytes. Out-of-order writes (``-W``) would give the clusters of a qcow2 other places in
+    each run; in a raw file every place is given.
+    """
 
     def percent(line: str) -> None:  # "    (12.34/100%)"
         if line.endswith("/100%)"):
             progress.update(int(float(line.strip("( ").partition("/")[0])), 100, "%")
 
     packed = ["-c", "-o", f"compression_type={compress}"] if compress else []
+    order = ["-W"] if to == "raw" else []
     try:
-        run(["qemu-img", "convert", "-p", "-W", *packed, "-f", format, "-O", to, source, target], on_line=percent)
+        run(["qemu-img", "convert", "-p", *order, *packed, "-f", format, "-O", to, source, target], on_line=percent)
     except CommandError as e:
         if "No space left on device" in e.stderr:
             raise OvError(

@@ -80,11 +80,10 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
 
         image = seed_iso(render(SeedInput(vm, instance_id, hostname(vm), keys)))
         target.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(ws.part(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = os.open(ws.part(target), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
-            os.fchmod(fd, 0o600)
             file.write(image)
-        ws.commit(target, digest="sha256:" + _sha256(image))
+        ws.commit(target, digest="sha256:" + _sha256(image), secret=True)
         ws.fact("instance_id", instance_id)
 
     return Step(

@@ -1,0 +1,117 @@
+"""A file's content as a digest that every copy of the file has, whatever copied it.
+
+Two forms, told apart by their prefix. ``sha256:<hex>`` is what ``sha256sum`` says: of small files, and of what was
+hashed while it was downloaded. ``blocks-sha256:<hex>`` is of large ones, such as disks: sha256 over a head (form, block
+size, file size) and, for each block that is not all zeros, its number and its sha256. Zeros count like a hole: a sparse
+copy, a hole that ``tar`` or ``rsync`` filled and zeros that were punched out have the same digest, and holes cost
+nothing.
+
+Why sha256: with the processor's SHA instructions it is the fastest of what Python has (on an EPYC, GB/s a core:
+sha256 1.8, blake2b 0.9, sha512 0.9, sha3 0.5), it lets other threads run meanwhile, and 256 KiB blocks from the page
+cache cost little beyond it (1.6 GB/s a core; 64 KiB to 4 MiB make no difference). Blocks make it parallel.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from ovtasks.host.files import extents
+from ovtasks.host.progress import Progress, SilentProgress
+
+SMALL = 64 << 20
+"""Files up to this many bytes get a plain sha256."""
+BLOCK = 256 << 10
+"""Bytes that are hashed or skipped as one. Part of the digest: never change it under the same prefix."""
+BATCH = 128
+"""So many blocks one thread hashes at a time."""
+WORKERS = 4
+BLOCKS, PLAIN = "blocks-sha256", "sha256"
+
+_seen: dict[tuple[str | int, ...], str] = {}
+"""What this process found out, so that one run reads a file once."""
+
+
+def digest_of(path: Path, progress: Progress | None = None) -> str:
+    """The digest of ``path`` in the form for its size. :raises OSError: it cannot be read, or becomes shorter."""
+    return _digest(path, PLAIN if path.stat().st_size <= SMALL else BLOCKS, progress)
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether the content of ``path`` has ``digest``, of either form. :raises OSError: it cannot be read."""
+    form = digest.partition(":")[0]
+    return form in {PLAIN, BLOCKS} and _digest(path, form, None) == digest
+
+
+def _digest(path: Path, form: str, progress: Progress | None) -> str:
+    now = path.stat()
+    key = (form, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+    if key not in _seen:
+        _seen[key] = sha256_of(path) if form == PLAIN else blocks_digest(path, progress)
+    return _seen[key]
+
+
+def sha256_of(path: Path) -> str:
+    """``sha256:<hex>`` of a file's content."""
+    with path.open("rb") as file:
+        return f"{PLAIN}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def blocks_digest(path: Path, progress: Progress | None = None) -> str:
+    """``blocks-sha256:<hex>`` of a file's content. :raises OSError: it cannot be read, or becomes shorter."""
+    progress = progress or SilentProgress()
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        whole = hashlib.sha256(f"{BLOCKS} {BLOCK} {size}\n".encode())
+        for last, digests in _in_order(file.fileno(), size):
+            whole.update(digests)
+            progress.update(min((last + 1) * BLOCK, size), size)
+    return f"{BLOCKS}:{whole.hexdigest()}"
+
+
+def _blocks(fd: int, size: int) -> Iterator[int]:
+    """The numbers of the blocks that hold data, in order, each once."""
+    after = 0
+    for start, end in extents(fd, size):
+        first, after = max(start // BLOCK, after), -(-end // BLOCK)
+        yield from range(first, after)
+
+
+def _in_order(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Of each batch of blocks the last number and what :func:`_hash` says; by several threads where it is much."""
+    blocks = _blocks(fd, size)
+    batches = list(iter(lambda: list(islice(blocks, BATCH)), []))
+    if len(batches) < 2:
+        yield from ((batch[-1], _hash(fd, size, batch)) for batch in batches)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(min(WORKERS, len(os.sched_getaffinity(0))))
+    try:
+        for batch, found in zip(batches, pool.map(lambda batch: _hash(fd, size, batch), batches), strict=True):
+            yield batch[-1], found
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _hash(fd: int, size: int, blocks: list[int]) -> bytes:
+    """Number (8 bytes) and sha256 of each of ``blocks`` that is not all zeros."""
+    buffer, zeros = bytearray(BLOCK), bytes(BLOCK)
+    found = []
+    for number in blocks:
+        wanted = min(BLOCK, size - number * BLOCK)
+        if wanted < BLOCK:
+            buffer, zeros = bytearray(wanted), bytes(wanted)
+        read = 0
+        while read < wanted:
+            count = os.preadv(fd, [memoryview(buffer)[read:]], number * BLOCK + read)
+            if count == 0:
+                raise OSError(errno.EIO, "became shorter while it was read")
+            read += count
+        if buffer != zeros:
+            found.append(number.to_bytes(8, "big") + hashlib.sha256(buffer).digest())
+    return b"".join(found)
