@@ -15,6 +15,7 @@ from ovtasks.graph import leftovers
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.manifest import FOLDER, look
 from ovtasks.host.paths import image_store
+from ovtasks.host.state import StateError, read_state
 from ovtasks.images import gc
 from ovtasks.images.gc import Item
 from ovtasks.images.lockfile import read_lock
@@ -22,6 +23,8 @@ from ovtasks.images.store import Store
 from ovtasks.sources.bootc import rests as bootc_rests
 from ovtasks.spec.load import find_root
 from ovtasks.spec.model import CloudImageSource, Project
+
+MANIFEST_BYTES = 1 << 30
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,13 +82,13 @@ def _stale_manifests(project: Project) -> Iterator[Item]:
     """Answers of the fast path that hold no more: a file they depend on is another one now."""
     for path in gc.files_in(project.root / FOLDER):
         try:
-            _, _, chunks, _ = marshal.loads(path.read_bytes())
+            _, _, chunks, _ = marshal.loads(read_state(path, limit=MANIFEST_BYTES, private=True) or b"")
             entries = [entry for chunk in chunks for entry in marshal.loads(chunk)]
             fresh = all(look(str(project.root / name))[1:] == tuple(stat) for name, *stat in entries)
             size = path.stat().st_blocks * 512
         except FileNotFoundError:
             continue
-        except (ValueError, EOFError, TypeError):  # of another version, or damaged
+        except (StateError, ValueError, EOFError, TypeError):  # of another version, or damaged
             fresh, size = False, 0
         if not fresh:
             yield Item(path, size, "outdated note that there is nothing to do")

@@ -25,6 +25,7 @@ from types import FrameType
 from typing import BinaryIO
 
 from ovtasks.errors import EXIT_DONE, InputError
+from ovtasks.host.state import StateError, open_log
 
 KEPT = 64 << 10
 """Bytes of the log that a console shows first, at most."""
@@ -111,7 +112,7 @@ def attach(
 def tail(log: Path, lines: int) -> bytes:
     """The last ``lines`` lines of the log; no log: nothing."""
     try:
-        file = log.open("rb")
+        file = open_log(log)
     except FileNotFoundError:
         return b""
     with file:
@@ -147,7 +148,7 @@ def follow(log: Path, out: BinaryIO, *, lines: int | None = 10, until: Callable[
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as opened:
         while True:
             if file is None and log.exists():
-                file = opened.enter_context(log.open("rb"))
+                file = opened.enter_context(open_log(log))
                 file.seek(0 if lines is None else _last(file, lines))
             anew = file is not None and _begun_anew(file, log)  # asked before the rest of the old one is read
             if file is not None and (data := file.read(_CHUNK)):
@@ -232,7 +233,7 @@ class _Seam:
 
     def _read(self, start: int) -> bytes:
         if self.log is not None:
-            with contextlib.suppress(OSError), self.log.open("rb") as file:
+            with contextlib.suppress(OSError, StateError), open_log(self.log) as file:
                 file.seek(start)
                 return file.read()
         return b""

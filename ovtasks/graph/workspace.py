@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
-from ovtasks.host.files import fsync_directory
+from ovtasks.host.files import create, fsync_directory
 from ovtasks.host.progress import Progress
 from ovtasks.jsonvalue import Json
 
@@ -34,6 +34,11 @@ class Workspace:
     def part(target: Path) -> Path:
         """The name under which ``target`` is made: same directory, so that the rename is atomic."""
         return target.with_name(f".{target.name}.part")
+
+    def write(self, target: Path, content: bytes | str) -> None:
+        """Make ``part(target)``, readable by its owner only, of what is at hand."""
+        with create(self.part(target)) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
 
     def commit(self, target: Path, *, digest: str | None = None, secret: bool = False) -> None:
         """Give the finished ``part(target)`` its final name, durably, and read-only: VMs stand on it by hard links.

@@ -22,6 +22,7 @@ from ovtasks.guest.notify import Listener
 from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh
 from ovtasks.guest.target import Target
 from ovtasks.host.run import CommandError
+from ovtasks.host.state import StateError, open_log
 
 LOGIN = re.compile(r"^\S+ login:|Reached target .*(?:Multi-User|Graphical)|multi-user\.target", re.MULTILINE)
 """What a getty or systemd says on the console when the guest has booted."""
@@ -245,12 +246,12 @@ class Wait:
     def _said(self) -> str:
         """The end of what the guest has said since it was started."""
         try:
-            with self.serial.open("rb") as file:
+            with open_log(self.serial) as file:
                 size = file.seek(0, 2)
                 start = self.log_start if self.log_start <= size else 0  # a long log is moved away and begun anew
                 file.seek(max(start, size - TAIL_BYTES))
                 return file.read().decode(errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, StateError):
             return ""
 
     def _failed(self, what: str) -> NotReadyError:

@@ -92,6 +92,9 @@ def _open(folder: str, mode: int | None) -> int:
         at = f"{at}/{name}"
         try:
             below = _enter(fd, name, at, mode, linked=len(at) <= len(ours))
+        except OSError as e:
+            e.filename = at
+            raise
         finally:
             os.close(fd)
         fd = below
@@ -114,20 +117,13 @@ def _enter(fd: int, name: str, path: str, mode: int | None, *, linked: bool) -> 
     """Open the folder ``name`` in ``fd``. ``linked``: it may be a link that has consent."""
     try:
         below = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
-    except FileNotFoundError as e:
+    except FileNotFoundError:
         if mode is None:
-            e.filename = path
             raise
-        try:
+        with contextlib.suppress(FileExistsError):
             os.mkdir(name, mode, dir_fd=fd)
-        except FileExistsError:
-            pass
-        except OSError as e:
-            e.filename = path
-            raise
         return _enter(fd, name, path, None, linked=linked)
-    except OSError as e:
-        e.filename = path
+    except OSError:
         with contextlib.suppress(FileNotFoundError):
             if stat.S_ISLNK(os.lstat(name, dir_fd=fd).st_mode):
                 return _follow(fd, name, path, linked=linked)

@@ -254,7 +254,7 @@ def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterat
 
     :raises UnsafeError: as :func:`write_atomic`. :raises OSError: it cannot be made.
     """
-    fd = open_lock(path)
+    fd = open_own(path)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -270,10 +270,31 @@ def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterat
         os.close(fd)
 
 
-def open_lock(path: Path) -> int:
-    """The lock file, made if need be, not yet locked. :raises UnsafeError, OSError: as :func:`flock`."""
+def open_own(path: Path) -> int:
+    """A lock file or a half-made file, 0600, open for reading and writing: as it is, or made.
+
+    :raises UnsafeError, OSError: as :func:`flock`.
+    """
     with parent(path, make=True) as (folder, name):
         return _own(folder, name, os.O_RDWR, 0o600)
+
+
+def is_own(path: Path) -> bool:
+    """Whether there is a file of ours that has no other name."""
+    try:
+        with parent(path) as (folder, name):
+            return _is_own(folder, name)
+    except (OSError, UnsafeError):
+        return False
+
+
+def discard(path: Path) -> None:
+    """Remove a file of ours, or a link, a pipe, an empty folder in its place; nothing there is fine, too.
+
+    :raises UnsafeError, OSError: as :func:`write_atomic`.
+    """
+    with contextlib.suppress(FileNotFoundError), parent(path) as (folder, name):
+        _discard(folder, name, all_of_it=True)
 
 
 def is_locked(path: Path) -> bool:

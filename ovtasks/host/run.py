@@ -19,6 +19,7 @@ from typing import IO
 from ovtasks.errors import OvError
 from ovtasks.host.family import GRACE, Family
 from ovtasks.host.family import end as end_together
+from ovtasks.host.files import create, write_atomic
 from ovtasks.host.packages import package_hint
 from ovtasks.host.pipes import Conversation
 
@@ -171,23 +172,20 @@ def spawn(argv: Sequence[str], log: Path, pid_file: Path | None = None) -> Calla
     :raises MissingProgramError: the program is not installed.
     """
     words = [str(require(argv[0])), *argv[1:]]
-    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with create(log, append=True) as said:
         process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
-            stdout=fd,
-            stderr=fd,
+            stdout=said,
+            stderr=said,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
             cwd="/",  # so that it keeps no file system busy
             start_new_session=True,
         )
-    finally:
-        os.close(fd)
     _spawned[:] = [other for other in _spawned if other.poll() is None]  # no zombies while we live
     _spawned.append(process)
     if pid_file is not None:
-        pid_file.write_text(f"{process.pid}\n", encoding="ascii")
+        write_atomic(pid_file, f"{process.pid}\n", mode=0o600)
     return process.poll
 
 

@@ -10,7 +10,9 @@ import errno
 import os
 import shlex
 import stat
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError, parent, trusted
@@ -52,12 +54,15 @@ def read_state(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> 
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as e:
-        kinds = {errno.ELOOP: "is a symbolic link", errno.ENXIO: "is no file"}
-        reason = kinds.get(e.errno or 0) or f"cannot be read: {os.strerror(e.errno or 0).lower()}"
-        raise StateError(path, reason) from None
+        raise StateError(path, _reason(e)) from None
     if len(data) > limit:
         raise StateError(path, _too_large(limit))
     return data
+
+
+def _reason(error: OSError) -> str:
+    kinds = {errno.ELOOP: "is a symbolic link", errno.ENXIO: "is no file"}
+    return kinds.get(error.errno or 0) or f"cannot be read: {os.strerror(error.errno or 0).lower()}"
 
 
 def _problem(found: os.stat_result, folder: int, limit: int, private: bool) -> str:
@@ -78,10 +83,47 @@ def _too_large(limit: int) -> str:
 
 
 def _read(fd: int, size: int, limit: int) -> bytes:
-    data = os.read(fd, size + 1)
+    data = os.read(fd, min(size, limit) + 1)
     while len(data) <= limit and (more := os.read(fd, 1 << 16)):
         data += more
     return data
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A file of ours, open for reading, that another program may still write.
+
+    :raises FileNotFoundError: there is none (yet). :raises StateError: it is no such file.
+    """
+    try:
+        with parent(path) as (folder, name):
+            fd = os.open(name, _FLAGS, dir_fd=folder)
+            if problem := _problem(os.fstat(fd), folder, sys.maxsize, private=False):
+                os.close(fd)
+                raise StateError(path, problem)
+            return os.fdopen(fd, "rb")
+    except NotADirectoryError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    except FileNotFoundError:
+        raise
+    except OSError as e:
+        raise StateError(path, _reason(e)) from None
+
+
+def read_input(path: Path, limit: int) -> bytes:
+    """The first ``limit`` + 1 bytes of a file of the user's. Links are followed; a pipe does not keep us waiting.
+
+    :raises OSError: it cannot be read, or is no regular file; ``strerror`` says so.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return _read(fd, found.st_size, limit)[: limit + 1]
+    finally:
+        os.close(fd)
 
 
 def read_text(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> str | None:

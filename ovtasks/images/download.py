@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.errors import OvError
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import is_own, write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.host.state import recall
 from ovtasks.images.intake import Intake
@@ -122,7 +122,7 @@ def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> F
         facts = Facts(**record) if record else None  # type: ignore[arg-type]  # checked by its own URL below
     except TypeError:
         return None
-    if facts is None or facts.url != url or not facts.validator or not intake.part.is_file():
+    if facts is None or facts.url != url or not facts.validator or not is_own(intake.part):
         return None
     size = intake.part.stat().st_size
     if not size or (facts.total is not None and size > facts.total):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ovtasks.errors import InputError
+from ovtasks.host.state import read_input
 from ovtasks.images.checksums import (
     LARGEST_FILE,
     SIGNATURE_SUFFIXES,
@@ -75,8 +76,7 @@ class LocalPlaces:
         path = local_path(url)
         assert path is not None
         try:
-            with path.open("rb") as file:
-                data = file.read(LARGEST_FILE + 1)
+            data = read_input(path, LARGEST_FILE)
         except FileNotFoundError:
             return "no such file"
         except OSError as e:

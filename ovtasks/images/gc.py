@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovtasks.host.files import flock, is_locked, open_lock
+from ovtasks.host.files import flock, is_locked, open_own
 from ovtasks.host.state import recall
 from ovtasks.images.records import Verified
 from ovtasks.images.request import FROM_LOCK
@@ -109,7 +109,7 @@ def try_locks(paths: Iterable[Path]) -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         free = True
         for path in paths:
-            fd = open_lock(path)
+            fd = open_own(path)
             stack.callback(os.close, fd)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

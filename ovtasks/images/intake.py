@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from ovtasks.host.files import open_own
 from ovtasks.host.progress import Progress
 from ovtasks.images.unpack import MAGIC_LENGTH, Unpacker, detect
 
@@ -47,7 +48,7 @@ class SparseWriter:
         ``direct``: go past the page cache where offset and length allow it; the data given must be page-aligned. That
         saves a copy and, for an image as large as memory is fragmented, most of the system time.
         """
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._fd = open_own(path)
         self._direct = _open_direct(path) if direct else None
         self.offset = self._handed_over = keep
         os.ftruncate(self._fd, keep)
@@ -99,7 +100,7 @@ class SparseWriter:
 def _open_direct(path: Path) -> int | None:
     """None where the file system cannot."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_DIRECT)
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECT)
     except OSError:
         return None
 

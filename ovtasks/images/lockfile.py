@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.files import write_atomic
+from ovtasks.host.state import StateError, read_state
 from ovtasks.images.request import Pin, is_hex, public
 
 VERSION = 1
@@ -25,13 +26,11 @@ def read_lock(path: Path) -> dict[str, Pin]:
     :raises InputError: it is no lock file of this version, with the place where a place is known.
     """
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+        data = read_state(path, limit=MAX_BYTES)
+    except StateError as e:
+        raise _wrong(path, e.reason) from None
+    if data is None:
         return {}
-    except OSError as e:
-        raise InputError(f"cannot be read: {(e.strerror or 'unknown reason').lower()}", where=Where(str(path))) from e
-    if len(data) > MAX_BYTES:
-        raise _wrong(path, "is larger than 16 MiB")
     try:
         text = data.decode("utf-8-sig")
         value = json.loads(text, object_pairs_hook=_object)

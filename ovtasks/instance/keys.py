@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.files import write_atomic
+from ovtasks.host.state import StateError, read_input, read_state, read_text
 from ovtasks.spec.model import Ssh
 
 PRIVATE_NAME = "id_ed25519"
@@ -88,12 +89,19 @@ def ensure_key_pair(directory: Path, comment: str) -> KeyChoice:
         write_atomic(private, private_text, mode=0o600)
         write_atomic(public, public_text)
     else:
+        expected = _public_of(private)  # that it is a file of ours is known now
         if private.stat().st_mode & 0o077:
             private.chmod(0o600)
-        expected = _public_of(private)
-        if not public.exists() or public.read_text().split()[:2] != expected.split():
+        if _words_of(public)[:2] != expected.split():
             write_atomic(public, f"{expected} {comment}\n")
     return _generated(directory)
+
+
+def _words_of(public: Path) -> list[str]:
+    try:
+        return (read_text(public) or "").split()
+    except StateError:
+        return []
 
 
 def generate_key_pair(comment: str) -> tuple[str, str]:
@@ -124,8 +132,7 @@ def read_public_keys(path: Path, *, where: Where | None = None) -> tuple[str, ..
     :raises InputError: as :func:`resolve_keys` does.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+        data = read_input(path, _MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"the public key {path} does not exist", hint=GENERATE_HINT, where=where) from None
     except OSError as e:
@@ -191,7 +198,10 @@ def _from_file(path: Path, looked_at: tuple[Path, ...], where: Where | None) -> 
 
 def _generated(directory: Path, looked_at: tuple[Path, ...] = (), note: str | None = None) -> KeyChoice:
     public = directory / PUBLIC_NAME
-    keys = read_public_keys(public) if public.is_file() else ()
+    try:
+        keys = read_public_keys(public) if public.is_file() and not public.is_symlink() else ()
+    except InputError:  # damaged: computed anew from the private one
+        keys = ()
     return KeyChoice(public, directory / PRIVATE_NAME, generated=True, keys=keys, reads=looked_at, note=note)
 
 
@@ -201,8 +211,8 @@ def _public_of(private: Path) -> str:
     from cryptography.hazmat.primitives import serialization
 
     try:
-        key = serialization.load_ssh_private_key(private.read_bytes(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as e:
+        key = serialization.load_ssh_private_key(read_state(private) or b"", password=None)
+    except (StateError, ValueError, TypeError, UnsupportedAlgorithm) as e:
         raise InputError(
             f"{private} is not a private key without passphrase: {e}",
             hint=f"move it away to get a new pair: mv {private} {private}.old",

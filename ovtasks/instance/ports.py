@@ -18,6 +18,7 @@ from ovtasks.errors import OvError, RefusedError, Where
 from ovtasks.host import ports
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.paths import data_home, instance_directory
+from ovtasks.host.state import StateError, load_state
 from ovtasks.jsonvalue import Json
 from ovtasks.spec.model import PortForward
 
@@ -312,21 +313,26 @@ def _read(path: Path) -> tuple[_Entry, ...]:
     :raises OvError: it is damaged, or of a later version of this program.
     """
     try:
-        data = json.loads(path.read_bytes())
-        if data["version"] != VERSION:
-            raise OvError(f"{path} has version {data['version']}; this ov knows {VERSION}", hint="use a newer ov")
-        return tuple(_entry(item) for item in data["ports"])
-    except FileNotFoundError:
-        return ()
-    except (ValueError, KeyError, TypeError) as e:
+        data = load_state(path)
+        if data is None:
+            return ()
+        version, ports = data["version"], data["ports"]
+        if isinstance(version, int) and version > VERSION:
+            raise OvError(f"{path} has version {version}; this ov knows {VERSION}", hint="use a newer ov")
+        if version != VERSION or not isinstance(ports, list):
+            raise ValueError("no ports")
+        return tuple(_entry(item) for item in ports)
+    except (StateError, ValueError, KeyError, TypeError) as e:
         raise _DamagedError(f"{path} is damaged", hint="`ov vm create` writes it anew") from e
 
 
 def _entry(item: Mapping[str, Json]) -> _Entry:
     host, guest, protocol, address = (item[key] for key in ("host", "guest", "protocol", "address"))
-    if not (isinstance(host, int) and isinstance(guest, int) and protocol in {"tcp", "udp"}):
+    numbers = [port for port in (host, guest) if isinstance(port, int) and 0 < port < 1 << 16]
+    if len(numbers) != 2 or protocol not in ("tcp", "udp") or not isinstance(address, str):
         raise ValueError("no port")
+    host, guest = numbers
     where = item.get("where")
-    place = Where(str(where[0]), *(int(str(n)) for n in where[1:])) if isinstance(where, list) else None
+    place = Where(str(where[0]), *(int(str(n)) for n in where[1:3])) if isinstance(where, list) and where else None
     want = Want(guest, str(protocol), str(address), None if item["leased"] else host, place, str(item["what"]))
     return _Entry(host, want)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
+from ovtasks.host.state import StateError, load_state
 from ovtasks.jsonvalue import plain, restore
 from ovtasks.render.machine import Machine
+
+_HINT = "`ov vm create` writes it anew"
 
 
 def save_machine(path: Path, machine: Machine) -> None:
@@ -22,8 +25,9 @@ def load_machine(path: Path) -> Machine | None:
     :raises OvError: the file is damaged.
     """
     try:
-        return restore(Machine, json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        return None
+        data = load_state(path)
+        return None if data is None else restore(Machine, data)
+    except StateError as e:
+        raise OvError(e.message, hint=_HINT) from None
     except (ValueError, TypeError) as e:
-        raise OvError(f"{path} is damaged: {e}", hint="`ov vm create` writes it anew") from e
+        raise OvError(f"{path} is damaged: {e}", hint=_HINT) from None

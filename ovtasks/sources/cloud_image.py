@@ -100,7 +100,7 @@ def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
         fetched = revalidate(request, Fetched.from_json(known), workspace.progress)
     else:
         fetched = fetch(request, workspace.progress)
-    workspace.part(target).write_text(record_text(fetched.to_json()), encoding="utf-8")
+    workspace.write(target, record_text(fetched.to_json()))
     workspace.commit(target, digest=f"sha256:{fetched.sha256}")
     workspace.fact("fetched", fetched.to_json())
     workspace.fact("fetched_epoch", datetime.fromisoformat(fetched.fetched_at).timestamp())
@@ -121,7 +121,7 @@ def _verify(workspace: Workspace, request: object, fetch: str, project: Project)
     link = project.output / IMAGES / f"{verified.sha256}.{verified.format}"
     Store(request.store).link(verified.sha256, link)
     target = workspace.step.targets[0]
-    workspace.part(target).write_text(record_text(verified.to_json()), encoding="utf-8")
+    workspace.write(target, record_text(verified.to_json()))
     workspace.commit(target, digest=f"sha256:{verified.sha256}")
     workspace.also(link, digest=f"sha256:{verified.sha256}")
     base_facts(workspace, verified.sha256, verified.format, verified.virtual_size, link.relative_to(project.root))

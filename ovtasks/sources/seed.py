@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 
 from ovtasks.graph.step import Step
@@ -79,10 +78,7 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
         from ovtasks.render.seed_iso import seed_iso
 
         image = seed_iso(render(SeedInput(vm, instance_id, hostname(vm), keys)))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(ws.part(target), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(image)
+        ws.write(target, image)
         ws.commit(target, digest="sha256:" + _sha256(image), secret=True)
         ws.fact("instance_id", instance_id)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ovtasks.errors import InputError, Where
+from ovtasks.host.state import read_input
 from ovtasks.jsonvalue import Json
 
 MAX_BYTES = 16 << 20
@@ -87,8 +88,7 @@ def read_yaml(path: Path, name: str) -> list[Document]:
     :raises InputError: not readable, over 16 MiB, not UTF-8, not YAML, or YAML beyond what a spec may use.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_input(path, MAX_BYTES)
     except OSError as e:
         raise InputError(f"cannot read the file: {e.strerror}", where=Where(name)) from None
     return parse_yaml(data, name)

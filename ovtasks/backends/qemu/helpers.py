@@ -12,8 +12,10 @@ from pathlib import Path
 from ovtasks.backends.qemu import process
 from ovtasks.errors import OvError
 from ovtasks.host.doctor.services import VIRTIOFSD
+from ovtasks.host.files import create, discard
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, spawn, which
+from ovtasks.host.state import open_log
 from ovtasks.instance.backend import Handle
 from ovtasks.render.qemu.command import TPM_SOCKET, Helper, Share, Tpm
 
@@ -63,6 +65,8 @@ def _start_tpm(handle: Handle, helper: Tpm) -> None:
     state = directory / STATE
     state.mkdir(mode=0o700, exist_ok=True)
     socket.unlink(missing_ok=True)
+    discard(directory / TPM_PID_FILE)
+    create(directory / TPM_LOG, append=True).close()  # swtpm would follow a link
     run(
         [
             *("swtpm", "socket", *(["--tpm2"] if helper.version == "2.0" else [])),
@@ -129,7 +133,7 @@ def _wait(share: Share, status: Callable[[], int | None], log: Path, before: int
     until = time.monotonic() + READY
     while not share.socket.exists():
         if (ended := status()) is not None or time.monotonic() > until:
-            with log.open("rb") as file:
+            with open_log(log) as file:
                 file.seek(before)
                 said = file.read().decode(errors="replace").strip()[-TAIL:]
             what = f"ended with status {ended}" if ended is not None else f"does not listen after {READY:g} s"

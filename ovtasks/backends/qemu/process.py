@@ -18,8 +18,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.beneath import UnsafeError
+from ovtasks.host.state import StateError, read_state
 
 PID_FILE = "qemu.pid"
+PID_BYTES = 32
 HELPER_SUFFIX = ".process"
 """Of a file with a process id, behind the name of the process's socket."""
 
@@ -40,8 +43,8 @@ class Process:
 def find(pid_file: Path) -> Process | None:
     """The living process that wrote ``pid_file``; None: there is none."""
     try:
-        pid = int(pid_file.read_bytes())
-    except (OSError, ValueError):
+        pid = int(read_state(pid_file, limit=PID_BYTES) or b"")
+    except (StateError, UnsafeError, ValueError):
         return None
     return _verified(pid, pid_file) if pid > 0 else None
 

@@ -12,8 +12,9 @@ from ovtasks.backends.qemu.faults import explain, missing_file
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import create, write_atomic
 from ovtasks.host.run import spawn
+from ovtasks.host.state import open_log
 from ovtasks.instance.backend import Handle
 from ovtasks.render.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, argv_of
 from ovtasks.render.qemu.command import CHANNEL_PREFIX, SECRET_SUFFIX, SPICE_SOCKET, TPM_SOCKET, VNC_SOCKET, Command
@@ -40,7 +41,7 @@ def launch(handle: Handle, command: Command) -> None:
     helpers.end(handle)  # of a QEMU that was killed
     sweep(handle)
     machine.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
-    machine.serial_log.touch(mode=0o600)
+    create(machine.serial_log, append=True).close()  # QEMU would follow a link
     status: Callable[[], int | None] = bool  # nothing was started: ended, with status 0
     try:
         for name, text in command.secrets.items():
@@ -101,6 +102,6 @@ def _wait(handle: Handle, status: Callable[[], int | None]) -> int | None:
 
 
 def _since(log: Path, offset: int) -> str:
-    with log.open("rb") as file:
+    with open_log(log) as file:
         file.seek(offset)
         return file.read().decode(errors="replace")

@@ -34,7 +34,7 @@ def archive_step(archive: Archive, project: Project, options: BuildOptions) -> S
         engine.run("tag", image_id, name)
         size = image_size(engine, name)
         facts: dict[str, Json] = {"id": image_id, "name": name, "size": size, "target": None}
-        ws.part(target).write_text(record_text(facts), encoding="utf-8")
+        ws.write(target, record_text(facts))
         ws.commit(target, digest=f"sha256:{facts['id']}")
         for fact, value in facts.items():
             ws.fact(fact, value)

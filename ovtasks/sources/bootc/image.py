@@ -275,7 +275,7 @@ def _finish(ws: Workspace, image: ImageSpec, found: Found, name: str, target: st
         "target": target,
     }
     (file,) = ws.step.targets
-    ws.part(file).write_text(record_text(facts), encoding="utf-8")
+    ws.write(file, record_text(facts))
     ws.commit(file, digest=f"sha256:{found.id}")
     for key, value in facts.items():
         ws.fact(key, value)

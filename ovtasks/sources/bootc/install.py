@@ -277,7 +277,7 @@ def _finish(ws: Workspace, plan: Plan, scratch: Scratch, installer: Installer, s
         scratch.forget()
     else:
         record["disk"] = disk_stamp(scratch.disk)
-        ws.part(target).write_text(record_text(record), encoding="utf-8")
+        ws.write(target, record_text(record))
     ws.commit(target)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from ovtasks.errors import Where
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
+from ovtasks.host.beneath import make_folder
 from ovtasks.host.files import flock, link_or_copy
 from ovtasks.host.paths import image_store
 from ovtasks.host.run import require, run
@@ -93,7 +94,7 @@ def _run(recipe: Recipe, project: Project, where: Where, ws: Workspace) -> None:
     record = {**ws.facts, "recipe": recipe.inputs, "packages": built.packages}
     ws.fact("packages", digest(built.packages))
     (target,) = ws.step.targets
-    ws.part(target).write_text(canonical(record) + "\n", encoding="utf-8")
+    ws.write(target, canonical(record) + "\n")
     ws.commit(target, digest=f"sha256:{built.sha256}")
     ws.also(path, digest=f"sha256:{built.sha256}")
 
@@ -107,7 +108,7 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
         require(program)  # now, not after a minute
     tree.check_keys(recipe)
     probe()
-    scratch.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(scratch.parent)
     with flock(tree.lock_of(scratch)):
         tree.sweep(scratch.parent)
         tree.remove(scratch)

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError, Where
+from ovtasks.host.files import discard, open_own
 from ovtasks.host.packages import os_release, package_hint
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError, require
@@ -198,7 +199,7 @@ def lock_of(scratch: Path) -> Path:
 def sweep(folder: Path) -> None:
     """Remove the scratch folders below ``folder`` that killed runs of other recipes left behind."""
     for lock in sorted(folder.glob("*.lock")):
-        with lock.open("rb") as file:
+        with os.fdopen(open_own(lock), "rb+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:  # in use, by us or by another process
@@ -211,7 +212,8 @@ def remove(scratch: Path) -> None:
 
     Nothing in it can be a mount: those were in a namespace that ended with its processes.
     """
-    if not scratch.exists():
+    if scratch.is_symlink() or not scratch.is_dir():
+        discard(scratch)
         return
     if os.geteuid() == 0:
         shutil.rmtree(scratch)
