@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from docs.words import WORDS
+
 ROOT = Path(__file__).parent.parent
 SCHEMAS = {"vms": "vm", "image": "image"}
 """Each schema's name and the definition of one entry of its files."""
@@ -37,7 +39,11 @@ def read(name: str) -> Schema:
 def page(name: str) -> str:
     """The whole reference page of schema ``name``."""
     schema = read(name)
-    sections = [HEAD.format(name=name), _section("The file", schema["description"], _rows(schema, schema, ""))]
+    sections = [
+        HEAD.format(name=name),
+        WORDS if name == "vms" else "",
+        _section("The file", schema["description"], _rows(schema, schema, "")),
+    ]
     entry = schema["$defs"][SCHEMAS[name]]
     title = {"vm": "A VM", "image": "An image"}[SCHEMAS[name]]
     sections.append(_section(title, entry["description"], _rows(schema, entry, "")))

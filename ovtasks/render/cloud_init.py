@@ -15,8 +15,9 @@ from ovtasks.jsonvalue import Json, plain
 from ovtasks.render.distro import Distro, detect
 from ovtasks.render.merge import deep_merge, unique
 from ovtasks.render.mirrors import mirrors
-from ovtasks.render.users import accounts
+from ovtasks.render.users import accounts, join_users, listed, takes_default_user
 from ovtasks.spec.model import CloudInit, Injection, OvInstall, VmSpec, WriteFile
+from ovtasks.spec.passed import Pairs, Yaml, decode, encode
 
 USER_DATA = "user-data"
 META_DATA = "meta-data"
@@ -90,8 +91,8 @@ def render(seed: SeedInput) -> dict[str, bytes]:
     return files
 
 
-def user_data(seed: SeedInput) -> Json:
-    """The user-data as plain data; ``cloud_init.extra`` is merged in last."""
+def user_data(seed: SeedInput) -> Mapping[Yaml, Yaml]:
+    """The user-data as PyYAML's values; ``cloud_init.extra`` is merged in last."""
     vm = seed.vm
     wanted = vm.cloud_init or CloudInit()
     distro = detect(vm.source)
@@ -117,11 +118,28 @@ def user_data(seed: SeedInput) -> Json:
         before = from_mirrors.pop(key, [])
         if both := [*(before if isinstance(before, list) else []), *items]:
             data[key] = both
-    return deep_merge({**data, **from_mirrors}, plain(wanted.extra))
+    return _with_extra({**data, **from_mirrors}, wanted.extra, keeps_default=takes_default_user(vm, keys))
 
 
-def network_config(wanted: Mapping[str, Json]) -> dict[str, Json]:
+def _with_extra(data: dict[str, Json], written: Mapping[str, Json], *, keeps_default: bool) -> Mapping[Yaml, Yaml]:
+    """Lists of ours are joined with what ``extra`` has under the same name; accounts name by name."""
+    extra = decode(written)
+    assert isinstance(extra, dict)
+    if "users" in extra:
+        extra["users"] = join_users(data.pop("users", []), extra["users"], keeps_default=keeps_default)
+    if "ssh_authorized_keys" in extra:
+        extra["ssh_authorized_keys"] = listed(extra["ssh_authorized_keys"])
+    merged = deep_merge(plain(data), extra)
+    assert isinstance(merged, dict)
+    for key in {"packages", "ssh_authorized_keys"} & set(data) & set(extra):  # order counts, repetition does not
+        merged[key] = [decode(item) for item in unique(encode(item) for item in merged[key])]
+    return merged
+
+
+def network_config(written: Mapping[str, Json]) -> Mapping[Yaml, Yaml]:
     """As written, with the version filled in: 2 (netplan's), or 1 where version 1's key ``config`` is used."""
+    wanted = decode(written)
+    assert isinstance(wanted, dict)
     if not set(wanted) - {"version"}:
         return {}
     if set(wanted) == {"network"}:
@@ -169,7 +187,7 @@ def _write_file(file: WriteFile, users: set[str]) -> Json:
     return entry
 
 
-def _yaml(data: Json) -> bytes:
+def _yaml(data: Yaml) -> bytes:
     """One text for equal data: keys sorted, no anchors, no folding; several lines as a block."""
     import yaml
 
@@ -182,6 +200,15 @@ def _yaml(data: Json) -> bytes:
         style = '"' if set(value) & _BREAKS else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
+    def pairs(dumper: yaml.SafeDumper, value: Pairs) -> yaml.SequenceNode:
+        return dumper.represent_sequence("tag:yaml.org,2002:pairs", [{key: item} for key, item in value])
+
+    def members(dumper: yaml.SafeDumper, value: set[Yaml]) -> yaml.MappingNode:
+        ordered = sorted(value, key=lambda item: (type(item).__name__, str(item)))
+        return dumper.represent_mapping("tag:yaml.org,2002:set", dict.fromkeys(ordered))
+
     Dumper.add_representer(str, text)
-    dumped: str = yaml.dump(plain(data), Dumper=Dumper, sort_keys=True, allow_unicode=True, width=1 << 30)
+    Dumper.add_representer(Pairs, pairs)
+    Dumper.add_representer(set, members)
+    dumped: str = yaml.dump(data, Dumper=Dumper, sort_keys=True, allow_unicode=True, width=1 << 30)
     return dumped.encode()

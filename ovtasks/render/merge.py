@@ -6,21 +6,22 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from ovtasks.jsonvalue import Json, canonical
+from ovtasks.spec.passed import Yaml
 
 T = TypeVar("T", bound=Json)
 
 
-def deep_merge(base: Json, over: Json) -> Json:
-    """Mappings are merged key by key, lists get the items they lack appended; anything else in ``over`` wins."""
+def deep_merge(base: Yaml, over: Yaml) -> Yaml:
+    """Mappings are merged key by key, lists are joined, as they are; anything else in ``over`` wins, but that nothing
+    (``runcmd:``) takes no list and no mapping away."""
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         merged = dict(base)
         for key, value in over.items():
             merged[key] = deep_merge(base[key], value) if key in base else value
         return merged
     if isinstance(base, list | tuple) and isinstance(over, list | tuple):
-        there = {canonical(item) for item in base}
-        return [*base, *unique(item for item in over if canonical(item) not in there)]
-    return over
+        return [*base, *over]
+    return base if over is None and isinstance(base, Mapping | list | tuple) else over
 
 
 def unique(items: Iterable[T]) -> list[T]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_interface
 
-from ovtasks.jsonvalue import Json
 from ovtasks.spec.model import VmSpec
+from ovtasks.spec.passed import Yaml, decode
 
 _CARDS = ("ethernets", "bonds", "bridges", "vlans", "wifis")
 
 
 def static_addresses(vm: VmSpec) -> tuple[str, ...]:
     """Those that are written there, without their networks; IPv4 first. Where DHCP gives them: none."""
-    config: Mapping[str, Json] = vm.cloud_init.network if vm.cloud_init and vm.network.mode != "user" else {}
+    config = decode(vm.cloud_init.network) if vm.cloud_init and vm.network.mode != "user" else {}
+    assert isinstance(config, Mapping)
     found: list[str] = []
     for text in (*_version_2(config), *_version_1(config)):
         try:
@@ -26,7 +27,7 @@ def static_addresses(vm: VmSpec) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys(found), key=lambda one: ":" in one))
 
 
-def _version_2(config: Mapping[str, Json]) -> Iterator[str]:
+def _version_2(config: Mapping[Yaml, Yaml]) -> Iterator[str]:
     for kind in _CARDS:
         for card in _values(config.get(kind)):
             for address in _values(card.get("addresses")) if isinstance(card, Mapping) else ():
@@ -34,14 +35,14 @@ def _version_2(config: Mapping[str, Json]) -> Iterator[str]:
                 yield from (str(key) for key in address) if isinstance(address, Mapping) else (str(address),)
 
 
-def _version_1(config: Mapping[str, Json]) -> Iterator[str]:
+def _version_1(config: Mapping[Yaml, Yaml]) -> Iterator[str]:
     for card in _values(config.get("config")):
         for subnet in _values(card.get("subnets")) if isinstance(card, Mapping) else ():
             if isinstance(subnet, Mapping) and "address" in subnet:
                 yield str(subnet["address"])
 
 
-def _values(value: Json) -> list[Json]:
+def _values(value: Yaml) -> list[Yaml]:
     """Of a mapping or list."""
     if isinstance(value, Mapping):
         return list(value.values())

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from ovtasks.jsonvalue import Json
 from ovtasks.render.distro import Distro, attribute
+from ovtasks.render.merge import deep_merge
 from ovtasks.spec.model import User, VmSpec
+from ovtasks.spec.passed import Yaml
+from ovtasks.spec.user_data import DEFAULT_USER, is_true
 
 SUDO_RULE = "ALL=(ALL) NOPASSWD:ALL"
-DEFAULT_USER = "default"  # cloud-init's word for the account that the image's own configuration describes
 
 
 def accounts(vm: VmSpec, keys: Sequence[str], distro: Distro | None) -> dict[str, Json]:
@@ -39,6 +41,64 @@ def accounts(vm: VmSpec, keys: Sequence[str], distro: Distro | None) -> dict[str
     if login == "root":
         data["disable_root"] = False  # else cloud-init puts a "log in as …" command before root's keys
     return data
+
+
+def takes_default_user(vm: VmSpec, keys: Sequence[str]) -> bool:
+    """Whether the key's user is the one that the image's own configuration describes, so that it must stay."""
+    return bool(keys) and vm.ssh.user in {None, attribute(vm.source, "base_user")}
+
+
+def join_users(ours: Yaml, theirs: Yaml, *, keeps_default: bool) -> list[Yaml]:
+    """``users`` of ours and of ``cloud_init.extra``, in each of the forms that cloud-init takes.
+
+    Nobody of ours is lost: cloud-init would take the first of two entries of one name, so they are made one here. Where
+    the list is ``extra``'s alone it says whether the image's default user is made, but for the key's sake.
+    """
+    joined: list[Yaml] = list(ours) if isinstance(ours, list) else []
+    if keeps_default and DEFAULT_USER not in joined:
+        joined.insert(0, DEFAULT_USER)
+    places = {_name(entry): index for index, entry in enumerate(joined)}
+    for entry in _entries(theirs):
+        index = places.get(_name(entry))
+        if index is None:
+            joined.append(entry)
+        elif isinstance(entry, dict):
+            before = joined[index] if isinstance(joined[index], dict) else {"name": _name(entry)}
+            joined[index] = deep_merge(before, _with_lists(entry))
+    return joined
+
+
+def _entries(users: Yaml) -> list[Yaml]:
+    """One item an account: cloud-init takes a text with commas, and a mapping by name, too."""
+    if isinstance(users, str):
+        return [name for name in users.strip().split(",") if name]
+    if isinstance(users, dict):
+        return [
+            {**entry, "name": name} if isinstance(entry, dict) else str(name)
+            for name, entry in users.items()
+            if isinstance(entry, dict) or is_true(entry)
+        ]
+    if isinstance(users, list):
+        return [one for item in users for one in (_entries(item) if isinstance(item, str) else [item])]
+    return []
+
+
+def _name(entry: Yaml) -> Yaml:
+    name = entry.get("name", DEFAULT_USER) if isinstance(entry, dict) else entry
+    return name if isinstance(name, str) else str(name)
+
+
+def _with_lists(entry: dict[Yaml, Yaml]) -> dict[Yaml, Yaml]:
+    """Words as cloud-init knows them, and keys as a list, so that they join ours."""
+    words = {key.replace("-", "_").strip() if isinstance(key, str) else key: value for key, value in entry.items()}
+    if "ssh_authorized_keys" in words:
+        words["ssh_authorized_keys"] = listed(words["ssh_authorized_keys"])
+    return words
+
+
+def listed(value: Yaml) -> Yaml:
+    """One text, or a mapping's values, as a list."""
+    return [value] if isinstance(value, str) else list(value.values()) if isinstance(value, dict) else value
 
 
 def _keeps_default(vm: VmSpec) -> bool:

@@ -16,7 +16,8 @@ from ovtasks.spec.deploy import Deployments, Layered
 from ovtasks.spec.layers import Layers
 from ovtasks.spec.places import IMAGE_FILES, ROOT_FILES, VM_FILES, display
 from ovtasks.spec.schema import Checker
-from ovtasks.spec.yamlio import Document, Key, parse_yaml, read_yaml
+from ovtasks.spec.user_data import pass_on
+from ovtasks.spec.yamlio import Document, Key, read_yaml
 
 # Declarations of other kinds, which other parts of the tool read; an include of one is noted and left alone.
 OTHER_FILES = frozenset({"layer.yml", "layers.yml", "build.yml", "pod.yml"})
@@ -117,8 +118,8 @@ class Reader:
             return
         data, errors = self.checker.check_vm(value, document, path)
         self.errors += errors
-        vm = DeclaredVm(name, data, document, path, file)
-        self.vms[name] = self._with_parsed_extra(vm)
+        self.vms[name], errors = pass_on(DeclaredVm(name, data, document, path, file))
+        self.errors += errors
 
     def _image(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
         where = document.where(*path, key=True)
@@ -136,25 +137,6 @@ class Reader:
         elif value is None:
             self.errors.append(InputError(f"{what} declares nothing", hint=f"for example: {example}", where=where))
         return before is None and value is not None
-
-    def _with_parsed_extra(self, vm: DeclaredVm) -> DeclaredVm:
-        """``cloud_init.extra`` may be YAML text: here it becomes the mapping that it spells."""
-        text = vm.text("cloud_init", "extra")
-        if text is None:
-            return vm
-        extra: Any = None
-        try:
-            documents = parse_yaml(text.encode(), "extra")
-            extra = documents[0].data if len(documents) == 1 else {} if not documents else None
-            problem = "cloud_init.extra must be one YAML mapping"
-        except InputError as e:
-            problem = f"cloud_init.extra, line {e.where.line if e.where else 0} of the text: {e.message}"
-        if not isinstance(extra, dict):
-            hint = "write a mapping; the text's own lines are counted from 1"
-            self.errors.append(vm.error(problem, "cloud_init", "extra", hint=hint))
-            extra = {}
-        data = {**vm.data, "cloud_init": {**vm.data["cloud_init"], "extra": extra}}
-        return DeclaredVm(vm.name, data, vm.document, vm.path, vm.file)
 
     def _include(self, pattern: str, where: Where, file: Path) -> None:
         if "**" in pattern:

@@ -17,6 +17,7 @@ from ovtasks.spec.explain import near
 from ovtasks.spec.libvirt_vms import libvirt_rules
 from ovtasks.spec.network_rules import network_rules
 from ovtasks.spec.sizes import MIN_DISK, MiB, format_size, parse_size
+from ovtasks.spec.user_data import user_data_rules
 from ovtasks.spec.xml_rules import xml_rules
 from ovtasks.spec.yamlio import Key
 
@@ -225,6 +226,7 @@ RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
     network_rules,
     ssh_rules,
     cloud_init_rules,
+    user_data_rules,
     snapshot_rules,
     injection_rules,
     backend_rules,

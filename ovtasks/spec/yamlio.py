@@ -3,12 +3,16 @@
 Plain scalars follow the core of YAML 1.2's JSON schema: ``true``/``false`` (also capitalised), ``null``/``~``/nothing,
 decimal integers, decimal fractions without an exponent. Everything else is the text that was written, so ``no``,
 ``on``, ``0644``, ``22:22``, ``1e3`` and ``2024-01-01`` mean what they look like. Keys are always text.
+
+Blocks that another program reads (:func:`ovtasks.spec.passed.is_passed`) are read here for their places only; what they
+mean says :mod:`ovtasks.spec.passed`.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +20,14 @@ from typing import Any, NamedTuple
 from ovtasks.errors import InputError, Where
 from ovtasks.host.state import read_input
 from ovtasks.jsonvalue import Json
+from ovtasks.spec.passed import Written, is_passed
+from ovtasks.spec.yaml_faults import MAX_DEPTH, bad_character, decoded, not_yaml
 
 MAX_BYTES = 16 << 20
 MAX_NODES = 1_000_000
-MAX_DEPTH = 64
 
 Key = str | int
+IsPassed = Callable[[Sequence[Key]], bool]
 Position = tuple[int, int]
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})", re.ASCII)
@@ -44,11 +50,12 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document: plain ``data`` and its shadow ``mark``."""
+    """One YAML document: plain ``data`` and its shadow ``mark``; ``written`` is its text, for what is passed on."""
 
     file: str
     data: Json
     mark: Mark
+    written: Written
 
     def where(self, *path: Key, key: bool = False, at: Position | None = None) -> Where:
         """The place of the value at ``path`` (of its key with ``key``; of line and column ``at`` in its text); of the
@@ -94,8 +101,8 @@ def read_yaml(path: Path, name: str) -> list[Document]:
     return parse_yaml(data, name)
 
 
-def parse_yaml(data: bytes, name: str) -> list[Document]:
-    """The documents of a YAML stream; see :func:`read_yaml`.
+def parse_yaml(data: bytes, name: str, passed: IsPassed = is_passed) -> list[Document]:
+    """The documents of a YAML stream; see :func:`read_yaml`. ``passed`` says which paths are another program's.
 
     :raises InputError: as there, with line and column.
     """
@@ -103,55 +110,16 @@ def parse_yaml(data: bytes, name: str) -> list[Document]:
         raise InputError(
             "the file is larger than 16 MiB", hint="split it and name the parts in includes:", where=Where(name)
         )
-    text = _decode(data, name)
+    text = decoded(data, name)
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Composer(name, loader(text), text).documents()
+        return _Composer(name, loader(text), text, passed).documents()
     except yaml.reader.ReaderError as e:
-        raise _bad_character(text, e.position, e.character, name) from None
+        raise bad_character(text, e.position, e.character, name) from None
     except yaml.MarkedYAMLError as e:
-        raise _not_yaml(e, text, name) from None
-
-
-def _decode(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = data.count(b"\n", 0, e.start) + 1
-        column = len(data[data.rfind(b"\n", 0, e.start) + 1 : e.start].decode("utf-8", "replace")) + 1
-        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-        message = "the file is UTF-16, not UTF-8" if wide else f"byte 0x{data[e.start]:02x} is not UTF-8"
-        raise InputError(message, hint="save the file as UTF-8", where=Where(name, line, column)) from None
-
-
-def _bad_character(text: str, index: int, character: int | str, name: str) -> InputError:
-    code = ord(character) if isinstance(character, str) else character
-    found = text.find(chr(code)) if code < 0x110000 else -1  # the C reader counts bytes, so look for it
-    index = found if found >= 0 else index
-    where = Where(name, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
-    return InputError(f"character U+{code:04X} is not allowed in YAML", hint="is this a text file?", where=where)
-
-
-def _not_yaml(error: Any, text: str, name: str) -> InputError:
-    mark = error.problem_mark or error.context_mark
-    where = Where(name, mark.line + 1, mark.column + 1) if mark else Where(name)
-    if "maximum nesting depth" in (error.problem or ""):  # newer libyamls give up themselves
-        return InputError(f"nested more than {MAX_DEPTH} levels deep", where=where)
-    lines = text.splitlines()
-    line = lines[mark.line] if mark and mark.line < len(lines) else ""
-    hint = None
-    if line[: len(line) - len(line.lstrip())].count("\t") or (mark and line[mark.column : mark.column + 1] == "\t"):
-        hint = "indent with spaces: YAML allows no tabs there"
-    elif "mapping values are not allowed" in (error.problem or ""):
-        hint = "a value that contains ': ' needs quotes; otherwise check the indentation"
-    elif line.lstrip()[:1] in {"@", "`", "%"} or (mark and line[mark.column : mark.column + 1] in {"@", "`", "%"}):
-        hint = "a value that begins with this character needs quotes"
-    elif "undefined alias" in (error.problem or ""):
-        hint = "an alias (*name) needs its anchor (&name) before it; quote the text if it is none"
-    context = f" ({error.context})" if error.context else ""
-    return InputError(f"not YAML: {error.problem or error}{context}", hint=hint, where=where)
+        raise not_yaml(e, text, name) from None
 
 
 def _scalar(text: str) -> Json:
@@ -171,19 +139,36 @@ def _scalar(text: str) -> Json:
 class _Frame:
     """A mapping or list whose end has not been seen yet."""
 
-    __slots__ = ("anchor", "data", "is_map", "items", "key", "key_at", "keys", "merged", "position", "start")
+    __slots__ = ("anchor", "data", "is_map", "items", "key", "key_at", "keys", "merged", "position", "start", "tags")
 
-    def __init__(self, is_map: bool, position: Position, anchor: str | None, start: int) -> None:
+    def __init__(self, is_map: bool, position: Position, anchor: str | None, start: int, tags: int) -> None:
         self.is_map = is_map
         self.position = position
         self.anchor = anchor
         self.start = start  # nodes seen before: the size of an anchor's tree
+        self.tags = tags  # how many were passed on before
         self.data: Any = {} if is_map else []
         self.items: dict[Key, Mark] = {}
         self.keys: dict[str, Position] = {}
         self.merged: list[tuple[Mapping[str, Json], Mark]] = []
         self.key: str | None = None
         self.key_at: Position = position
+
+
+class _Tag(NamedTuple):
+    """A tag that only another program may understand, and what is said where nothing is passed on to one."""
+
+    path: tuple[Key, ...]
+    error: InputError
+
+
+class _Anchored(NamedTuple):
+    """What an alias repeats: ``nodes`` values; the paths of its ``tags`` begin there."""
+
+    data: Json
+    mark: Mark
+    nodes: int
+    tags: list[_Tag]
 
 
 class _MergeKey(str):
@@ -196,18 +181,21 @@ _MERGE = _MergeKey("<<")  # known by identity: a quoted "<<" is a key like any o
 class _Composer:
     """Builds data from events with a stack of its own: nesting cannot exhaust the C stack, aliases cannot explode."""
 
-    def __init__(self, name: str, loader: Any, source: str) -> None:
+    def __init__(self, name: str, loader: Any, source: str, passed: IsPassed) -> None:
         self.name = name
         self.loader = loader
         self.source = source
+        self.passed = passed
         self.lines: list[str] = []  # of the source, once a block of text is met
         self.nodes = 0
         self.stack: list[_Frame] = []
-        self.anchors: dict[str, tuple[Json, Mark, int] | None] = {}
+        self.anchors: dict[str, _Anchored | None] = {}
+        self.tags: list[_Tag] = []  # what is wrong with tags outside of what is passed on
         self.result: tuple[Json, Mark] | None = None
 
     def documents(self) -> list[Document]:
         found: list[Document] = []
+        number = 0
         get_event = self.loader.get_event
         while (event := get_event()) is not None:
             kind = type(event).__name__
@@ -222,8 +210,9 @@ class _Composer:
             elif kind == "DocumentEndEvent" and self.result is not None:
                 data, mark = self.result
                 if data is not None:  # a document of comments only
-                    found.append(Document(self.name, data, mark))
+                    found.append(Document(self.name, data, mark, Written(self.source, number)))
                 self.anchors, self.result = {}, None
+                number += 1
             elif kind == "StreamEndEvent":
                 break
         return found
@@ -246,13 +235,14 @@ class _Composer:
             self.key(frame, text, plain, position)
             return
         value: Json
+        before = len(self.tags)
         if event.tag is not None and event.tag != "!":
             value = self.tagged(event.tag, text, position)
         else:
             value = _scalar(text) if plain else text
         mark = Mark(position, text if plain else None, text=self.text_place(event))
         if event.anchor:
-            self.anchors[event.anchor] = (value, mark, 1)
+            self.anchors[event.anchor] = _Anchored(value, mark, 1, self.noted(before))
         self.put(value, mark)
 
     def text_place(self, event: Any) -> Position | None:
@@ -282,10 +272,36 @@ class _Composer:
         }
         name = tag.removeprefix(_TAG)
         if name not in wanted:
-            raise self.fail(f"tag {tag.replace(_TAG, '!!')} is not supported", position, "write a plain value")
-        if type(value) not in wanted[name]:
-            raise self.fail(f"{text!r} is no {name}", position)
+            self.odd_tag(tag, position)
+        elif type(value) not in wanted[name]:
+            self.note(_Tag(self.path(), self.fail(f"{text!r} is no {name}", position)))
         return value
+
+    def odd_tag(self, tag: str, position: Position) -> None:
+        error = self.fail(f"tag {tag.replace(_TAG, '!!')} is not supported", position, "write a plain value")
+        self.note(_Tag(self.path(), error))
+
+    def path(self) -> tuple[Key, ...]:
+        """Where the next value goes; what is merged goes where it is merged into."""
+        frames = itertools.takewhile(lambda frame: frame.key is not _MERGE, self.stack)
+        return tuple(len(frame.data) if frame.key is None else frame.key for frame in frames)
+
+    def note(self, *tags: _Tag) -> None:
+        """Keep what only another program may understand.
+
+        :raises InputError: it stands where nothing is passed on.
+        """
+        for tag in tags:
+            if not self.passed(tag.path):
+                raise tag.error
+        self.tags += tags
+
+    def noted(self, since: int) -> list[_Tag]:
+        """What was noted of the value that is about to be put, with paths from there on."""
+        if len(self.tags) == since:
+            return []
+        depth = len(self.path())
+        return [_Tag(tag.path[depth:], tag.error) for tag in self.tags[since:]]
 
     def key(self, frame: _Frame, text: str, plain: bool, position: Position) -> None:
         frame.key_at = position
@@ -303,12 +319,13 @@ class _Composer:
         self.count(1, position)
         if len(self.stack) >= MAX_DEPTH:
             raise self.fail(f"nested more than {MAX_DEPTH} levels deep", position)
-        if event.tag not in {None, "!", _TAG + ("map" if is_map else "seq")}:
-            raise self.fail(f"tag {event.tag.replace(_TAG, '!!')} is not supported", position, "write a plain value")
+        before = len(self.tags)
         self.need_text_key(position)
+        if event.tag not in {None, "!", _TAG + ("map" if is_map else "seq")}:
+            self.odd_tag(event.tag, position)
         if event.anchor:
             self.anchors[event.anchor] = None  # not finished: an alias to it is recursive
-        self.stack.append(_Frame(is_map, position, event.anchor, self.nodes))
+        self.stack.append(_Frame(is_map, position, event.anchor, self.nodes, before))
 
     def need_text_key(self, position: Position) -> None:
         if self.stack and self.stack[-1].is_map and self.stack[-1].key is None:
@@ -325,7 +342,8 @@ class _Composer:
                         frame.items[key] = mark.items[key]
         mark = Mark(frame.position, None, frame.keys if frame.is_map else None, frame.items)
         if frame.anchor:
-            self.anchors[frame.anchor] = (frame.data, mark, self.nodes - frame.start + 1)
+            nodes = self.nodes - frame.start + 1
+            self.anchors[frame.anchor] = _Anchored(frame.data, mark, nodes, self.noted(frame.tags))
         self.put(frame.data, mark)
 
     def alias(self, event: Any) -> None:
@@ -338,9 +356,11 @@ class _Composer:
         anchored = self.anchors[event.anchor]
         if anchored is None:
             raise self.fail(f"alias *{event.anchor} stands inside its own anchor", position)
-        data, mark, nodes = anchored
-        self.count(nodes, position)
-        self.put(data, mark)
+        self.count(anchored.nodes, position)
+        if anchored.tags:
+            here = self.path()
+            self.note(*(_Tag((*here, *tag.path), tag.error) for tag in anchored.tags))
+        self.put(anchored.data, anchored.mark)
 
     def put(self, value: Json, mark: Mark) -> None:
         if not self.stack:

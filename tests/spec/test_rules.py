@@ -75,7 +75,7 @@ FIELD_RULES = [
     ("ssh: {key_source: ~other/x}", "~other is not expanded", "~/", 23),
     ("cloud_init: {ov_install: {strategy: url}}", "ov_install.url is missing", "https://", 41),
     ("cloud_init: {users: [{name: u}, {name: u}]}", "user 'u' is there twice", ":4:33", 44),
-    ("cloud_init: {extra: 'a: [1'}", "of the text: not YAML", "mapping", 25),
+    ("cloud_init: {extra: 'a: [1'}", "of the text: not YAML", "mapping", 31),
     ("cloud_init: {extra: '- a'}", "extra must be one YAML mapping", "mapping", 25),
     ('cloud_init: {extra: "a: 1\\n---\\nb: 2"}', "extra must be one YAML mapping", "mapping", 25),
     ("snapshots: [{name: s}, {name: s}]", "snapshot 's' is there twice", ":4:24", 35),
