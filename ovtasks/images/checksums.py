@@ -84,6 +84,13 @@ def listed_checksum_files(page: str, url: str) -> list[str]:
     return list(dict.fromkeys(same))[:4]
 
 
+def decode(data: bytes) -> str:
+    """The text of a checksum file: UTF-8, or UTF-16 where its byte order mark says so; without that mark."""
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return data.decode("utf-16", errors="replace")
+    return data.decode("utf-8-sig", errors="replace")
+
+
 def find_digest(text: str, names: Sequence[str], kinds: Sequence[str], *, own: bool) -> str | None:
     """The digest (``type:hex``) that ``text`` gives for the file ``names[0]`` (else ``names[1]`` …).
 

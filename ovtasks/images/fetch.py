@@ -14,10 +14,13 @@ from ovtasks.host.progress import Progress
 from ovtasks.host.state import recall
 from ovtasks.images import local
 from ovtasks.images.download import Facts, download
+from ovtasks.images.examine import Evidence, examine, findings, wanted_digests
 from ovtasks.images.expected import NONE_ASKED, Expected, Places, WebPlaces, find_expected, places_for
+from ovtasks.images.inspection import UnfitError
 from ovtasks.images.intake import Digests, Intake
 from ovtasks.images.records import Fetched, record_text
 from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
+from ovtasks.images.signature import SignatureError
 from ovtasks.images.store import Store, StoreFullError
 from ovtasks.images.transport import StatusError
 from ovtasks.images.unpack import UnpackError
@@ -26,17 +29,15 @@ __all__ = ["Fetched", "fetch", "fetch_locked", "hold", "revalidate"]
 
 
 def fetch(request: ImageRequest, progress: Progress) -> Fetched:
-    """Make the bytes of ``request`` available: in the store, or beside it, hashed and unpacked, for ``verify``.
+    """Make the bytes of ``request`` available for ``verify``: in the store or beside it, unpacked and found good.
 
     A request that was fetched before is answered from the index without any network; so is one whose digest is
     known (``checksum.value``, ``ovtasks.lock``) and whose bytes are in the store, whatever URL they came from.
 
     :raises InputError: the URL, the path or the checksum is wrong, or no checksum is to be found.
+    :raises UnfitError: what came will not do (wrong digest, no usable image); nothing of it is kept.
     :raises OvError: the network, the server or the disk failed; a partial download is kept for the next run.
     """
-    store = Store(request.store)
-    if (known := load_fetched(store, request.key)) is not None:
-        return known
     with hold(request, progress):
         return fetch_locked(request, progress)
 
@@ -65,35 +66,88 @@ def load_fetched(store: Store, key: str) -> Fetched | None:
 
 
 def has_bytes(store: Store, key: str, fetched: Fetched) -> bool:
-    """Whether the content is in the store, or waits beside it to be verified."""
-    if store.has(fetched.content_sha256, fetched.content_size):
+    """Whether the content is in the store, or waits beside it; read again where its stat is not the known one."""
+    if store.sound(fetched.content_sha256, fetched.content_size):
         return True
-    if store.resume_state(key).exists() or _size(store.part(key)) != fetched.size:
+    if store.resume_state(key).exists():
         return False  # a partial file of another download may have the same length
-    return fetched.compression is None or _size(store.raw_part(key)) == fetched.content_size
+    if not store.sound_part(key, store.part(key), fetched.sha256):
+        return False
+    return fetched.compression is None or store.sound_part(key, store.raw_part(key), fetched.content_sha256)
 
 
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
+def drop(store: Store, key: str) -> None:
+    """Forget the bytes of a request, and the records that would present them again."""
+    store.index(key).unlink(missing_ok=True)
+    store.verified_index(key).unlink(missing_ok=True)
+    store.drop_parts(key)
 
 
 def fetch_locked(request: ImageRequest, progress: Progress) -> Fetched:
     """:func:`fetch`, for a caller that holds the request's lock."""
     store = Store(request.store)
-    if (known := load_fetched(store, request.key)) is not None:
-        return known
+    known = load_fetched(store, request.key)
+    if known is not None:
+        if findings(store, request, known) is not None:
+            return known
+        try:
+            return _settle(store, request, known, Evidence(*read_evidence(store, request.key)))
+        except (UnfitError, SignatureError) as e:  # of an earlier run; the server may be right by now
+            progress.note(f"{e.message.splitlines()[0]}: asking again")
+            known = None if isinstance(e, UnfitError) else known
     places = places_for(request)
     expected = find_expected(request, places)
-    fetched = _find_here(store, request, expected)
-    if fetched is None:
-        fetched = _bring(store, request, expected, places, progress)
-        assert fetched is not None  # nothing conditional was asked
-        fetched, expected = _second_look(request, fetched, expected, places)
-    _remember(store, request, fetched, expected)
+    for found in _here(store, request, expected, known):
+        with contextlib.suppress(UnfitError):
+            return _settle(store, request, found, expected)
+    fetched = _bring(store, request, expected, places, progress)
+    assert fetched is not None  # nothing conditional was asked
+    return _settle(store, request, *_second_look(request, fetched, expected, places))
+
+
+def _here(store: Store, request: ImageRequest, expected: Expected, known: Fetched | None) -> Iterator[Fetched]:
+    """Bytes on this machine that may be what is wanted: those of a run before this one, then those of the store."""
+    if known is not None and all(known.matches(d) for d in wanted_digests(request, expected.digest)):
+        yield _for_request(known, request, expected)
+    if (found := _find_here(store, request, expected)) is not None:
+        yield found
+
+
+def _settle(store: Store, request: ImageRequest, fetched: Fetched, proof: Expected | Evidence) -> Fetched:
+    """Look at the bytes and remember what was found. Refused bytes are gone afterwards, and so is every trace of them.
+
+    What cannot be said yet (a program is missing, the keyring or the signature is wrong) leaves the bytes for the next
+    run.
+
+    :raises UnfitError, OvError: as :func:`ovtasks.images.examine.examine`.
+    """
+    try:
+        verified = examine(store, request, fetched, Evidence(proof.signed, proof.signature))
+    except UnfitError:
+        store.drop_parts(request.key)
+        if (old := recall(store.index(request.key))) is not None and old.get("sha256") == fetched.sha256:
+            drop(store, request.key)
+        raise
+    except OvError:
+        _remember(store, request, fetched, proof)
+        raise
+    with store.guard("write the index of the image store"):
+        write_atomic(store.verified_index(request.key), record_text(verified.to_json()), mode=0o600)
+    _remember(store, request, fetched, proof)
     return fetched
+
+
+def read_evidence(store: Store, key: str) -> tuple[bytes | None, bytes | None]:
+    """What was signed, and the signature, as they came with the bytes of a request."""
+
+    def read(path: Path) -> bytes | None:
+        try:
+            return path.read_bytes()
+        except OSError:
+            return None
+
+    signed, signature = store.evidence(key)
+    return read(signed), read(signature)
 
 
 def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> Fetched:
@@ -121,8 +175,7 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
         fresh, expected = _second_look(request, fresh, expected, places)
         if fresh.sha256 == fetched.sha256:
             _still_the_same(store, request, fresh)
-        _remember(store, request, fresh, expected)
-        return fresh
+        return _settle(store, request, fresh, expected)
 
 
 def _still_the_same(store: Store, request: ImageRequest, fetched: Fetched) -> None:
@@ -142,11 +195,12 @@ def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetch
     digests = wanted_digests(request, expected.digest)
     for fetched in indexed(store):
         wanted = all(fetched.matches(digest) for digest in digests) if digests else fetched.url == public(request.url)
-        if wanted and store.has(fetched.content_sha256, fetched.content_size):
+        if wanted and store.sound(fetched.content_sha256, fetched.content_size):
             return _for_request(fetched, request, expected)
     kind, _, value = (expected.digest or "").partition(":")
-    if kind != "sha256" or len(digests) > 1 or (size := _size(store.path(value))) is None:
+    if kind != "sha256" or len(digests) > 1 or not store.sound(value):
         return None
+    size = store.path(value).stat().st_size
     found = Fetched(
         url=public(request.url),
         final_url=public(request.url),
@@ -158,12 +212,6 @@ def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetch
         expected_from=expected.source,
     )
     return _for_request(found, request, expected)
-
-
-def wanted_digests(request: ImageRequest, expected: str | None) -> list[str]:
-    """All that the bytes must match: what ``vms.yml`` or the lock file says, and what a signed checksum file says."""
-    known = request.known_digest()
-    return list(dict.fromkeys(digest for digest in (known[0] if known else None, expected) if digest))
 
 
 def indexed(store: Store) -> list[Fetched]:
@@ -236,19 +284,21 @@ def _second_look(
     return fetched, expected
 
 
-def _remember(store: Store, request: ImageRequest, fetched: Fetched, expected: Expected) -> None:
+def _remember(store: Store, request: ImageRequest, fetched: Fetched, proof: Expected | Evidence) -> None:
     key = request.key
     with store.guard("write the index of the image store"):
-        for path, data in zip(store.evidence(key), (expected.signed, expected.signature), strict=True):
+        for path, data in zip(store.evidence(key), (proof.signed, proof.signature), strict=True):
             if data is None:
                 path.unlink(missing_ok=True)
             else:
                 write_atomic(path, data, mode=0o600)
+        if not store.has(fetched.content_sha256):
+            store.note_parts(key)
         write_atomic(store.index(key), record_text(fetched.to_json()), mode=0o600)
         store.resume_state(key).unlink(missing_ok=True)  # last: while it is there, nobody trusts the partial file
 
 
-class _BadBytesError(OvError):
+class _BadBytesError(UnfitError):
     """What arrived is of no use; it has been removed."""
 
 

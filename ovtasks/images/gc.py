@@ -132,6 +132,7 @@ def remove(store: Store, items: list[Item]) -> list[Item]:
             with try_locks([store.lock_path(_key(item.path))] if download else []) as free:
                 if free and item.path in still:
                     item.path.unlink(missing_ok=True)
-                    item.path.with_name(f"{item.path.name}.holders").unlink(missing_ok=True)
+                    for beside in ("holders", "seen"):
+                        item.path.with_name(f"{item.path.name}.{beside}").unlink(missing_ok=True)
                     gone.append(item)
     return gone

@@ -1,4 +1,4 @@
-"""What a fetched file is: only a self-contained qcow2 or a raw disk gets into the store."""
+"""What a fetched file is: only a whole, self-contained qcow2 or raw disk gets into the store."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ovtasks.errors import OvError
-from ovtasks.host.run import CommandError, run, which
+from ovtasks.host.run import CommandError, Result, run, which
+from ovtasks.images.extents import missing_of_qcow2, missing_of_raw
 
 _MEMORY = 1 << 30  # bytes of address space; OpenStack gives qemu-img the same
 _CPU_SECONDS = 30
 _WALL_SECONDS = 60.0
 _HEAD = 64 << 10
+_LEAKS = 3  # the status of qemu-img check
 # QEMU docs/interop/qcow2.rst, "incompatible features"
 _CORRUPT, _EXTERNAL_DATA = 1 << 1, 1 << 2
 _FOREIGN = {
@@ -37,16 +39,20 @@ class Inspected:
     virtual_size: int
 
 
-class ImageError(OvError):
+class UnfitError(OvError):
+    """These bytes will not do, whatever else is tried with them."""
+
+
+class ImageError(UnfitError):
     """The file is not an image that a VM may be built from."""
 
 
 def inspect(path: Path, shown: str) -> Inspected:
-    """Look at an untrusted image: first its header by hand, then ``qemu-img info`` under limits.
+    """Look at an untrusted image: its header and tables by hand, then ``qemu-img info`` and ``check`` under limits.
 
     ``shown`` names the image in errors.
 
-    :raises ImageError: another format, a backing file, an external data file, encryption, damage.
+    :raises ImageError: another format, a backing file, an external data file, encryption, damage, a part is missing.
     :raises OvError: qemu-img is not installed.
     """
     with path.open("rb") as file:
@@ -56,6 +62,7 @@ def inspect(path: Path, shown: str) -> Inspected:
     format = _detect(head, size, shown)
     if format == "qcow2":
         _check_qcow2(head, shown)
+    _check_whole(path, format, size, shown)
     info = _qemu_img_info(path, format, shown)
     if info.get("backing-filename") or info.get("full-backing-filename"):
         raise _backing(shown, str(info.get("backing-filename")))
@@ -69,6 +76,8 @@ def inspect(path: Path, shown: str) -> Inspected:
     virtual_size = int(info["virtual-size"])
     if virtual_size <= 0:
         raise ImageError(f"{shown} is a disk of 0 bytes", hint="check the URL")
+    if format == "qcow2":
+        _qemu_img_check(path, shown)
     return Inspected(format, virtual_size)
 
 
@@ -123,6 +132,15 @@ def _check_qcow2(head: bytes, shown: str) -> None:
         raise _corrupt(shown)
 
 
+def _check_whole(path: Path, format: str, size: int, shown: str) -> None:
+    missing = missing_of_qcow2(path) if format == "qcow2" else missing_of_raw(path)
+    if missing is not None:
+        raise ImageError(
+            f"{shown} is cut off: the file has {size} bytes, and {missing}",
+            hint="the file is incomplete where it comes from; try again later or use another mirror",
+        )
+
+
 def _backing(shown: str, name: str) -> ImageError:
     return ImageError(
         f"{shown} has a backing file ({name!r}): it is not complete, and could read this machine's files",
@@ -142,16 +160,40 @@ def _corrupt(shown: str) -> ImageError:
 
 
 def _qemu_img_info(path: Path, format: str, shown: str) -> dict[str, Any]:
-    argv = ["qemu-img", "info", "-U", "--output=json", "-f", format, str(path.absolute())]
+    result = _qemu_img("info", path, format)
+    if result.returncode != 0:
+        raise ImageError(
+            f"{shown} cannot be read as {format}: {_last_line(result)}",
+            hint="the file is broken where it comes from, or not what it claims to be",
+        )
+    info = json.loads(result.stdout)
+    assert isinstance(info, dict)
+    return info
+
+
+def _qemu_img_check(path: Path, shown: str) -> None:
+    """Every table against every other. Clusters that nothing uses ("leaks") only waste room."""
+    result = _qemu_img("check", path, "qcow2")
+    if result.returncode in {0, _LEAKS}:
+        return
+    try:
+        found = json.loads(result.stdout)
+        what = f"qemu-img check finds {found['corruptions']} errors in its tables"
+    except (ValueError, KeyError, TypeError):
+        what = f"qemu-img check does not come to an end: {_last_line(result)}"
+    raise ImageError(f"{shown} is damaged: {what}", hint="the file is broken where it comes from; use another mirror")
+
+
+def _qemu_img(verb: str, path: Path, format: str) -> Result:
+    """``qemu-img`` on a file that may be made to harm it: little memory, little time."""
+    argv = ["qemu-img", verb, "-U", "--output=json", "-f", format, str(path.absolute())]
     if which("prlimit") is not None and which("qemu-img") is not None:
         argv = ["prlimit", f"--as={_MEMORY}", f"--cpu={_CPU_SECONDS}", "--", *argv]
     try:
-        out = run(argv, timeout=_WALL_SECONDS).stdout
-    except CommandError as e:
-        raise ImageError(
-            f"{shown} cannot be read as {format}: {(e.stderr.strip().splitlines() or ['qemu-img failed'])[-1]}",
-            hint="the file is broken where it comes from, or not what it claims to be",
-        ) from e
-    info = json.loads(out)
-    assert isinstance(info, dict)
-    return info
+        return run(argv, timeout=_WALL_SECONDS, check=False)
+    except CommandError as e:  # it took too long
+        return Result(e.returncode, "", e.stderr)
+
+
+def _last_line(result: Result) -> str:
+    return (result.stderr.strip().splitlines() or ["qemu-img failed"])[-1]

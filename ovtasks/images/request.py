@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from ovtasks.errors import InputError
 from ovtasks.jsonvalue import digest
+from ovtasks.spec import urls
 from ovtasks.spec.model import Checksum
+from ovtasks.spec.urls import DIGEST_DIGITS, check_url, split_digest
 
 KEY_LENGTH = 12
 FROM_SPEC = "vms.yml"
 FROM_LOCK = "ovtasks.lock"
-_DIGEST_LENGTHS = {"sha256": 64, "sha512": 128}
+# Parameters by which servers let in whoever knows the URL: signed URLs of object stores, tokens.
+_SECRET = re.compile(
+    r"((?:^|[&;])[^=&;]*(?:token|sig|secret|key|passw|pwd|auth|credential|session|jwt|code)[^=&;]*)=[^&;#]*",
+    re.IGNORECASE,
+)
+_HIDDEN = r"\1=…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +86,13 @@ def parse_digest(type: str, value: str) -> str:
 
     :raises InputError: wrong length or characters for the type.
     """
-    prefix, colon, rest = value.strip().rpartition(":")
-    text, length = rest.lower(), _DIGEST_LENGTHS.get(type)
-    if length is None or (colon and prefix.lower() != type) or len(text) != length or not is_hex(text):
+    said, digits = split_digest(value) or (None, "")
+    if said not in {None, type} or len(digits) != DIGEST_DIGITS.get(type):
         raise InputError(
             f"checksum value {value!r} is no {type} digest",
             hint="sha256 has 64 hexadecimal digits, sha512 has 128; the type is checksum.type",
         )
-    return f"{type}:{text}"
+    return f"{type}:{digits}"
 
 
 def is_hex(text: str) -> bool:
@@ -94,32 +101,29 @@ def is_hex(text: str) -> bool:
 
 
 def local_path(url: str) -> Path | None:
-    """The path of a ``file://`` URL (RFC 8089) or of an absolute path; None for http(s).
+    """The path of a ``file://`` URL or of an absolute path; None for http(s).
 
-    :raises InputError: another scheme, another host, a relative path.
+    :raises InputError: another scheme, another host, a relative path, a malformed URL.
     """
-    if url.startswith("/"):
-        return Path(url)
-    parts = urlsplit(url)
-    if parts.scheme in {"http", "https"} and parts.hostname:
-        return None
-    if parts.scheme == "file" and parts.hostname in {None, "localhost"} and parts.path.startswith("/"):
-        return Path(unquote(parts.path))
-    raise InputError(
-        f"{public(url)!r} is not a place that images come from",
-        hint="use http://…, https://…, file:///… or an absolute path",
-    )
+    try:
+        check_url(url)
+    except InputError as e:
+        raise InputError(f"{public(url)!r} {e.message}", hint=e.hint) from None
+    return None if urls.is_web(url) else urls.local_path(url)
 
 
 def base_name(url: str) -> str:
     """The file name at the end of a URL (query cut off, %-escapes resolved) or of a path."""
-    path = url if url.startswith("/") else unquote(urlsplit(url).path)
-    return posixpath.basename(path)
+    if not urls.is_web(url):
+        return urls.local_path(url).name
+    return posixpath.basename(unquote(urlsplit(url).path))
 
 
 def public(url: str) -> str:
-    """``url`` without user and password: for messages and records."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
+    """``url`` for messages and records: without user and password, and without what a query says in secret."""
+    if not urls.is_web(url):
         return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    path, question, query = path.partition("?")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{question}{_SECRET.sub(_HIDDEN, query)}"

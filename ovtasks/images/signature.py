@@ -31,6 +31,10 @@ _UNKNOWN = {
 }
 
 
+class SignatureError(OvError):
+    """The signature is not good, or not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """``signer`` is the fingerprint and the name of the key; ``text`` is exactly what a clear-signed file signs."""
@@ -52,7 +56,7 @@ def check(keyring: Path, signed: Path, signature: Path | None, shown: str) -> Si
 
     ``keyring`` holds public keys, binary or ASCII-armoured; ``shown`` names the signed file in errors.
 
-    :raises InputError: the keyring is not one. :raises OvError: the signature is not good.
+    :raises InputError: the keyring is not one. :raises SignatureError: the signature is not good.
     """
     with tempfile.TemporaryDirectory(prefix="ov-gpgv-") as home:
         binary, output = Path(home, "keyring.gpg"), Path(home, "output")
@@ -72,7 +76,7 @@ def check(keyring: Path, signed: Path, signature: Path | None, shown: str) -> Si
             problem = "the signature cannot be checked: " + (result.stderr.strip().splitlines() or ["gpgv failed"])[-1]
         if problem is not None:
             key = (status.get("NO_PUBKEY") or status.get("BADSIG") or status.get("EXPKEYSIG") or [""])[0]
-            raise OvError(
+            raise SignatureError(
                 f"{shown}: {problem}" + (f" (key {key})" if key else ""),
                 hint=f"the keyring is {keyring}; gpg --show-keys lists its keys",
             )

@@ -3,8 +3,10 @@
 ::
 
     sha256/<hex>            content, mode 0444
+    sha256/<hex>.seen       size, time and inode that it had when its digest was taken
     sha256/<hex>.holders    one path a line: hard links that were made of it
-    incoming/<key>.part     a download (``.raw.part``: unpacked from it; ``.json``: what a resume needs to know)
+    incoming/<key>.part     a download (``.raw.part``: unpacked from it; ``.json``: what a resume needs to know;
+                            ``.seen``: sizes, times and inodes of a download that is complete)
     by-url/<key>.json       what a request brought (``.verified.json``: what that is; ``.signed``, ``.signature``)
     locks/<key>             held while that request is worked on; ``locks/store`` while links and content change
 """
@@ -12,15 +14,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from ovtasks.errors import OvError
-from ovtasks.host.beneath import guard
+from ovtasks.host.beneath import UnsafeError, guard
 from ovtasks.host.files import flock, fsync_directory, link_or_copy, write_atomic
 from ovtasks.host.oserrors import NoRoomError, explained
+from ovtasks.host.state import recall
+from ovtasks.images.records import record_text
+from ovtasks.jsonvalue import Json
 
 HEX_LENGTH = 64
 
@@ -78,10 +86,70 @@ class Store:
         path = self.path(sha256)
         return path.is_file() and size in {None, path.stat().st_size}
 
+    def sound(self, sha256: str, size: int | None = None) -> bool:
+        """Whether content with this digest is here: its stat is as recorded, or else it is read, and has the digest.
+
+        What a stray write or a power cut damaged is removed: who holds a link to it has that file still.
+        """
+        path, seen = self.path(sha256), self.seen(sha256)
+        found = _look(path)
+        if found is None:
+            return False
+        if found[0] == (found[0] if size is None else size):
+            if _read_seen(seen).get(_CONTENT) == found:
+                return True
+            if _sha256_of(path) == sha256:
+                _write_seen(seen, {_CONTENT: found})
+                return True
+        for damaged in (path, seen, _holders_file(path)):
+            with contextlib.suppress(OSError):
+                damaged.unlink()
+        return False
+
+    def seen(self, sha256: str) -> Path:
+        return self.root / "sha256" / f"{sha256}.seen"
+
+    def note_parts(self, key: str) -> None:
+        """Record how the complete download of a request looks: as long as it looks so, it need not be read again."""
+        looks = {path.name: look for path in (self.part(key), self.raw_part(key)) if (look := _look(path))}
+        _write_seen(self.seen_parts(key), looks)
+
+    def seen_parts(self, key: str) -> Path:
+        return self.root / "incoming" / f"{key}.seen"
+
+    def sound_part(self, key: str, path: Path, sha256: str) -> bool:
+        """Whether ``path``, a file of a complete download, is what was hashed."""
+        found = _look(path)
+        return found is not None and (
+            _read_seen(self.seen_parts(key)).get(path.name) == found or _sha256_of(path) == sha256
+        )
+
     def drop_parts(self, key: str) -> None:
         """Forget what a request downloaded and did not put into the store."""
-        for path in (self.part(key), self.raw_part(key), self.resume_state(key)):
+        for path in (self.part(key), self.raw_part(key), self.resume_state(key), self.seen_parts(key)):
             path.unlink(missing_ok=True)
+
+    def adopt(self, copy: Path, sha256: str, size: int) -> bool:
+        """Take the content from ``copy``, another file that may have it: only if it is read and has the digest.
+
+        :raises OvError: the store cannot be written.
+        """
+        found = _look(copy)
+        if found is None or found[0] != size or _sha256_of(copy) != sha256:
+            return False
+        part = self.root / "incoming" / f"{sha256}.part"
+        with self.guard("put an image into the store"), self.lock(sha256):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)
+            try:
+                with contextlib.suppress(UnsafeError):
+                    link_or_copy(copy, part)
+                    if _sha256_of(part) == sha256:  # still
+                        self.add(part, sha256)
+                        return True
+            finally:
+                part.unlink(missing_ok=True)
+        return False
 
     @contextlib.contextmanager
     def lock(self, key: str, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -122,10 +190,12 @@ class Store:
         final = self.path(sha256)
         with self.guard("put an image into the store"), flock(self.lock_path("store")):
             final.parent.mkdir(parents=True, exist_ok=True)
-            if not final.is_file() or final.stat().st_size != part.stat().st_size:  # somebody cut it off
+            if not self.sound(sha256):
                 part.chmod(0o444)
                 part.replace(final)
                 fsync_directory(final.parent)
+                if (look := _look(final)) is not None:
+                    _write_seen(self.seen(sha256), {_CONTENT: look})
             part.unlink(missing_ok=True)
         return final
 
@@ -138,7 +208,7 @@ class Store:
         """
         source = self.path(sha256)
         with self.guard(f"make {target}", target.parent), flock(self.lock_path("store")):
-            if not source.is_file():
+            if not self.sound(sha256):
                 raise OvError(f"the image sha256:{sha256} is no longer in {self.root}", hint="build again to fetch it")
             target.parent.mkdir(parents=True, exist_ok=True)
             if not (target.exists() and target.samefile(source)):
@@ -156,8 +226,8 @@ class Store:
         found = []
         for path in _names(self.root / "sha256"):
             if len(path.name) == HEX_LENGTH:
-                stat = path.stat()
-                found.append(Entry(path.name, path, stat.st_size, stat.st_blocks * 512, stat.st_nlink))
+                status = path.stat()
+                found.append(Entry(path.name, path, status.st_size, status.st_blocks * 512, status.st_nlink))
         return found
 
     def holders(self, sha256: str) -> list[Path]:
@@ -174,6 +244,44 @@ class Store:
             write_atomic(
                 _holders_file(source), b"".join(os.fsencode(path) + b"\n" for path in sorted([*known, absolute]))
             )
+
+
+_CONTENT = "content"
+Look: TypeAlias = tuple[int, int, int]
+"""Size (bytes), time of change (ns) and inode of a file."""
+
+
+def _look(path: Path) -> Look | None:
+    """How a file looks now; None when it is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return (found.st_size, found.st_mtime_ns, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _read_seen(path: Path) -> dict[str, Look]:
+    record = recall(path) or {}
+    return {name: (look[0], look[1], look[2]) for name, look in record.items() if _is_look(look)}  # type: ignore
+
+
+def _is_look(value: Json) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(number, int) for number in value)
+
+
+def _write_seen(path: Path, looks: Mapping[str, Look]) -> None:
+    """Where the store cannot be written, files are read each time."""
+    with contextlib.suppress(OSError):
+        write_atomic(path, record_text({name: list(look) for name, look in looks.items()}), mode=0o600)
+
+
+def _sha256_of(path: Path) -> str | None:
+    """The digest of a file's content; None when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _names(directory: Path) -> list[Path]:

@@ -77,7 +77,7 @@ def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[St
         name=f"verify:@{request.key}",
         inputs={"recipe": RECIPE, "keyring": _keyring_digest(source.checksum.keyring)},
         targets=(folder / f"{request.key}.json",),
-        run=lambda workspace: _verify(workspace, request, fetch.name, project),
+        run=lambda workspace: _verify(workspace, request, fetch, project),
         title=f"verify {_short_url(source.url)}",
         needs=(fetch.name,),
         reads=reads,
@@ -106,25 +106,56 @@ def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
     workspace.fact("fetched_epoch", datetime.fromisoformat(fetched.fetched_at).timestamp())
 
 
-def _verify(workspace: Workspace, request: object, fetch: str, project: Project) -> None:
+def _verify(workspace: Workspace, request: object, fetch: Step, project: Project) -> None:
+    from ovtasks.images.inspection import UnfitError
     from ovtasks.images.records import Fetched, record_text
     from ovtasks.images.request import ImageRequest
     from ovtasks.images.store import Store
     from ovtasks.images.verify import verify
 
     assert isinstance(request, ImageRequest)
-    known = workspace.needs[fetch].facts["fetched"]
+    known = workspace.needs[fetch.name].facts["fetched"]
     assert isinstance(known, Mapping)
-    verified = verify(request, Fetched.from_json(known), workspace.progress)
+    fetched, target = Fetched.from_json(known), workspace.step.targets[0]
+    settled = _built_from(target) == fetched.sha256
+    copies = _copies(project, fetched.content_sha256)
+    try:
+        verified = verify(request, fetched, workspace.progress, settled=settled, copies=copies)
+    except UnfitError:
+        _unfinished(fetch)
+        raise
+    if verified.source_sha256 != fetched.sha256:  # what was fetched then is gone, and was never built from
+        _unfinished(fetch)
     for note in verified.notes:
         workspace.progress.note(note)
     link = project.output / IMAGES / f"{verified.sha256}.{verified.format}"
     Store(request.store).link(verified.sha256, link)
-    target = workspace.step.targets[0]
     workspace.write(target, record_text(verified.to_json()))
     workspace.commit(target, digest=f"sha256:{verified.sha256}")
     workspace.also(link, digest=f"sha256:{verified.sha256}")
     base_facts(workspace, verified.sha256, verified.format, verified.virtual_size, link.relative_to(project.root))
+
+
+def _built_from(record: Path) -> Json:
+    """The digest of the download that this project's image was made of; None: there is none yet."""
+    from ovtasks.host.state import recall
+
+    return (recall(record) or {}).get("source_sha256")
+
+
+def _copies(project: Project, sha256: str) -> list[Path]:
+    """Files of this project that may hold the content, for a store that lost it."""
+    links = project.output.glob(f"{IMAGES}/{sha256}.*")
+    return [
+        *(path for path in links if not path.name.endswith(".json")),
+        *project.output.glob(f"*/base-{sha256[:12]}.*"),
+    ]
+
+
+def _unfinished(fetch: Step) -> None:
+    """What ``fetch`` brought is not what will be used: it must run again. The receipt goes first: it is what counts."""
+    fetch.receipt.unlink(missing_ok=True)
+    fetch.targets[0].unlink(missing_ok=True)
 
 
 def _keyring_digest(keyring: Path | None) -> str | None:

@@ -34,6 +34,7 @@ from ovtasks.spec.model import (
 )
 from ovtasks.spec.ports import parse_forward
 from ovtasks.spec.sizes import parse_size
+from ovtasks.spec.urls import split_digest
 
 Data = Mapping[str, Any]
 UEFI_ONLY = frozenset({"arm64", "armhf", "riscv64"})  # Debian's names of architectures without a BIOS
@@ -90,12 +91,13 @@ def _given(data: Data, *keys: str) -> dict[str, Any]:
 def _cloud_image(data: Data, base: Path) -> Source:
     checksum = data.get("checksum", {})
     value, keyring = checksum.get("value"), checksum.get("keyring")
+    said, digits = (split_digest(value) if value else None) or (None, None)
     return CloudImageSource(
         kind="cloud_image",
         fields=data,
         checksum=Checksum(
-            **_given(checksum, "type"),
-            value=value.lower() if value else None,
+            type=said or checksum.get("type", "sha256"),
+            value=digits,
             keyring=expand_path(keyring, base) if keyring else None,
         ),
         cache=expand_path(data["cache"], base) if "cache" in data else None,

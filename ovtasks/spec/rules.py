@@ -17,6 +17,7 @@ from ovtasks.spec.explain import near
 from ovtasks.spec.libvirt_vms import libvirt_rules
 from ovtasks.spec.network_rules import network_rules
 from ovtasks.spec.sizes import MIN_DISK, MiB, format_size, parse_size
+from ovtasks.spec.urls import DIGEST_DIGITS, check_url, split_digest
 from ovtasks.spec.user_data import user_data_rules
 from ovtasks.spec.xml_rules import xml_rules
 from ovtasks.spec.yamlio import Key
@@ -26,12 +27,11 @@ RESERVED = "-eph-"  # names of ephemeral instances
 NAME_RULE = f"a VM's name begins with a-z or 0-9, then a-z, 0-9 or hyphens, at most {MAX_NAME} characters"
 # Under these a bare number was surely meant as gigabytes.
 MIN_RAM = 32 * MiB
-DIGEST_DIGITS = {"sha256": 64, "sha512": 128}
 
 Errors = Iterator[InputError]
 
+_URL = re.compile("https?://[^/]+/|file://.|/", re.IGNORECASE)  # what the schema lets through
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
-_HEX = re.compile(r"[0-9a-f]+", re.ASCII | re.IGNORECASE)
 
 
 def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
@@ -109,11 +109,34 @@ def checksum_rules(vm: DeclaredVm) -> Errors:
                 yield vm.error(
                     f"checksum.{key} contradicts checksum.type none", *at, key, key=True, hint="remove one of the two"
                 )
-    elif kind in DIGEST_DIGITS and value and _HEX.fullmatch(value) and len(value) != DIGEST_DIGITS[kind]:
-        fits = [name for name, digits in DIGEST_DIGITS.items() if digits == len(value)]
-        message = f"checksum.value has {len(value)} digits, {kind} has {DIGEST_DIGITS[kind]}"
+    elif kind in DIGEST_DIGITS and value and (found := split_digest(value)) is not None:
+        yield from _digest_rules(vm, kind, *found)
+
+
+def _digest_rules(vm: DeclaredVm, kind: str, said: str | None, digits: str) -> Errors:
+    at = ("source", "checksum", "value")
+    if said is not None and said not in DIGEST_DIGITS:
+        yield vm.error(f"checksum.value is a {said} digest", *at, hint="sha256 and sha512 can be verified")
+        return
+    if said is not None and said != kind and vm.text("source", "checksum", "type") is not None:
+        yield vm.error(f"checksum.value says {said}, checksum.type {kind}", *at, hint="remove one of the two")
+        return
+    kind = said or kind
+    if len(digits) != DIGEST_DIGITS[kind]:
+        fits = [name for name, length in DIGEST_DIGITS.items() if length == len(digits)]
+        message = f"checksum.value has {len(digits)} digits, {kind} has {DIGEST_DIGITS[kind]}"
         hint = f"is it type: {fits[0]}?" if fits else "copy the whole digest from the checksum file"
-        yield vm.error(message, *at, "value", hint=hint)
+        yield vm.error(message, *at, hint=hint)
+
+
+def url_rules(vm: DeclaredVm) -> Errors:
+    """What the schema takes for an image's URL is one."""
+    url = vm.text("source", "url")
+    if vm.text("source", "kind") == "cloud_image" and url and _URL.match(url):
+        try:
+            check_url(url)
+        except InputError as e:
+            yield vm.error(f"source.url {e.message}", "source", "url", hint=e.hint)
 
 
 def path_rules(vm: DeclaredVm) -> Errors:
@@ -221,6 +244,7 @@ RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
     name_rule,
     size_rules,
     checksum_rules,
+    url_rules,
     path_rules,
     firmware_rules,
     network_rules,

@@ -1,0 +1,104 @@
+"""Where images come from (http, https, file URLs, absolute paths), and digests as people write them. No I/O."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+
+from ovtasks.errors import InputError
+
+DIGEST_DIGITS = {"sha256": 64, "sha512": 128}
+NO_PLACE = "is not a place that images come from"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ASCII_HOST = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
+_FILE = re.compile(r"file://(?P<host>[^/]*)(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
+_TYPED = re.compile(r"(?:(?P<type>[A-Za-z0-9-]+)[:=])?(?P<hex>[0-9A-Fa-f]+)", re.ASCII)
+_PLACES = "use http://…, https://…, file:///… or an absolute path"
+
+
+def is_web(url: str) -> bool:
+    return re.match("https?://", url, re.IGNORECASE) is not None
+
+
+def is_https(url: str) -> bool:
+    return url[:8].lower() == "https://"
+
+
+def check_url(url: str) -> None:
+    """:raises InputError: ``url`` names no place that an image could be at; the message begins with what is wrong."""
+    if is_web(url):
+        _check_web(url)
+    else:
+        local_path(url)
+
+
+def local_path(url: str) -> Path:
+    """The path of a ``file://`` URL (RFC 8089; ``?`` and ``#`` are part of it) or of an absolute path, taken literally.
+
+    :raises InputError: neither of them, another host, a character that no path has.
+    """
+    match = _FILE.fullmatch(url)
+    if url.startswith("/"):
+        path = url
+    elif match is not None:
+        if match["host"].lower() not in {"", "localhost"}:
+            raise InputError(
+                f"names the host {match['host']!r}", hint=f"a file URL of this machine is file://{match['path']}"
+            )
+        path = os.fsdecode(unquote_to_bytes(match["path"]))
+    else:
+        raise InputError(NO_PLACE, hint=_PLACES)
+    if "\0" in path:
+        raise InputError("holds a null character", hint="no file has such a name")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InputError("holds half of a character", hint="write the path in UTF-8") from None
+    return Path(path)
+
+
+def _check_web(url: str) -> None:
+    if found := _CONTROL.search(url):
+        raise InputError(f"holds the control character {found[0]!r}", hint="remove it, or write it as %XX")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        url.encode()
+    except UnicodeError:
+        raise InputError("holds half of a character", hint="write the URL in UTF-8") from None
+    except ValueError as e:
+        raise InputError(f"is no URL: {_reason(e)}", hint="a URL is https://HOST[:PORT]/PATH") from None
+    if not host or not _is_host(host, parts):
+        raise InputError(f"is no URL: {host!r} is no host name", hint="a URL is https://HOST[:PORT]/PATH")
+    if port == 0:
+        raise InputError("is no URL: nothing listens on port 0", hint="a URL is https://HOST[:PORT]/PATH")
+    if parts.fragment:
+        raise InputError(
+            f"has a part that no server sees: #{parts.fragment}", hint="write %23 for a # in a name, or remove it"
+        )
+
+
+def _is_host(host: str, parts: SplitResult) -> bool:
+    if "[" in parts.netloc or _ASCII_HOST.fullmatch(host):
+        return len(host) <= 253 and ".." not in host
+    try:
+        return not host.isascii() and bool(_ASCII_HOST.fullmatch(host.encode("idna").decode("ascii")))
+    except UnicodeError:
+        return False
+
+
+def _reason(e: ValueError) -> str:
+    text = str(e)
+    return f"{text[:1].lower()}{text[1:]}" if text else "malformed"
+
+
+def split_digest(value: str) -> tuple[str | None, str] | None:
+    """``("sha256", hex)`` of ``sha256:HEX`` or ``SHA256=HEX``, ``(None, hex)`` of ``HEX``, in lower case; else None."""
+    match = _TYPED.fullmatch(value.strip())
+    if match is None:
+        return None
+    type = match["type"]
+    return type.lower().replace("sha2-", "sha").replace("sha-", "sha") if type else None, match["hex"].lower()
