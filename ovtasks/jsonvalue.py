@@ -74,6 +74,13 @@ def _depth(value: Json) -> int:
     return depth
 
 
+def need(value: object, *kinds: type[T]) -> T:
+    """``value``, which must be of one of ``kinds``. :raises TypeError: it is not; a truth value is no number."""
+    if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
+        return value
+    raise TypeError(f"not of the kind {kinds[0].__name__}")
+
+
 def plain(value: object) -> Json:
     """Dataclasses, tuples, paths and enums as JSON; a dataclass field that has its default value is left out.
 

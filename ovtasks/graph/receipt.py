@@ -8,16 +8,20 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 
 from ovtasks import __version__
 from ovtasks.graph.content import digest_of, sha256_of
+from ovtasks.host.beneath import ground
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
-from ovtasks.jsonvalue import Json, digest
+from ovtasks.host.state import recall
+from ovtasks.jsonvalue import Json, digest, need
 
 __all__ = ["Output", "Receipt", "output_digest", "sha256_of"]
 
 FORMAT = 2
+MAX_BYTES = 256 << 20
 READABLE = (1, 2)
 """Format 1 had no digest of large outputs and no modes: they are noted when such a receipt is found fresh."""
 
@@ -95,34 +99,35 @@ class Receipt:
     @classmethod
     def load(cls, path: Path) -> Receipt | None:
         """The receipt at ``path``; None when there is none, or none that this version can read."""
-        try:
-            data = json.loads(path.read_bytes())
-            if data["format"] not in READABLE:
-                return None
-            outputs = tuple(
-                Output(
-                    Path(os.path.normpath(path.parent / o["path"])),
-                    o["size"],
-                    o["mtime_ns"],
-                    o["inode"],
-                    o["content"],
-                    o.get("mode"),
-                )
-                for o in data["outputs"]
-            )
-            return cls(
-                data["step"],
-                data["inputs"],
-                data["needs"],
-                outputs,
-                data["digest"],
-                data["facts"],
-                data["started"],
-                data["duration"],
-                data["version"],
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+        data = recall(path, limit=MAX_BYTES)
+        if data is None or data.get("format") not in READABLE:
             return None
+        ours = ground(path.parent) + os.sep
+        try:
+            return cls(
+                need(data["step"], str),
+                need(data["inputs"], dict),
+                {need(verb, str): need(value, str) for verb, value in need(data["needs"], dict).items()},
+                tuple(_output(need(item, dict), path, ours) for item in need(data["outputs"], list)),
+                need(data["digest"], str),
+                need(data["facts"], dict),
+                float(need(data["started"], int, float)),
+                float(need(data["duration"], int, float)),
+                need(data["version"], str),
+            )
+        except (ValueError, KeyError, TypeError, OverflowError):
+            return None
+
+
+def _output(data: Mapping[str, Json], receipt: Path, ours: str) -> Output:
+    """:raises ValueError, KeyError, TypeError: no output; or one elsewhere than a step's files may be, which a receipt
+    that came with a cloned repository could name to have it removed."""
+    path = os.path.normpath(receipt.parent / need(data["path"], str))
+    if "\0" in path or not path.startswith(ours):
+        raise ValueError("not a file of ours")
+    size, mtime_ns, inode = (need(data[key], int) for key in ("size", "mtime_ns", "inode"))
+    content, mode = need(data["content"], str, NoneType), need(data.get("mode"), int, NoneType)
+    return Output(Path(path), size, mtime_ns, inode, content, mode)
 
 
 def output_digest(outputs: Iterable[Output], inputs: Mapping[str, Json], needs: Mapping[str, str]) -> str:

@@ -35,9 +35,9 @@ class Workspace:
         """The name under which ``target`` is made: same directory, so that the rename is atomic."""
         return target.with_name(f".{target.name}.part")
 
-    def write(self, target: Path, content: bytes | str) -> None:
-        """Make ``part(target)``, readable by its owner only, of what is at hand."""
-        with create(self.part(target)) as file:
+    def write(self, target: Path, content: bytes | str, *, secret: bool = False) -> None:
+        """Make ``part(target)`` of what is at hand; a ``secret`` file is its owner's alone."""
+        with create(self.part(target), mode=0o600 if secret else 0o666) as file:
             file.write(content.encode() if isinstance(content, str) else content)
 
     def commit(self, target: Path, *, digest: str | None = None, secret: bool = False) -> None:

@@ -54,6 +54,11 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
     os.close(_open(os.path.abspath(folder), mode))
 
 
+def ground(folder: Path) -> str:
+    """The guarded folder that ``folder`` is in; without one it is its own."""
+    return _anchor(os.path.abspath(folder))[1]
+
+
 @contextlib.contextmanager
 def parent(path: Path, *, make: bool = False) -> Iterator[tuple[int, str]]:
     """The opened folder of ``path`` and its name in there, for the ``dir_fd`` of :mod:`os`; with ``make``: made first.

@@ -78,7 +78,7 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
         from ovtasks.render.seed_iso import seed_iso
 
         image = seed_iso(render(SeedInput(vm, instance_id, hostname(vm), keys)))
-        ws.write(target, image)
+        ws.write(target, image, secret=True)
         ws.commit(target, digest="sha256:" + _sha256(image), secret=True)
         ws.fact("instance_id", instance_id)
 
