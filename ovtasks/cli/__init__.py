@@ -9,12 +9,13 @@ def main() -> int:
     """Entry point of the console script; returns the exit code."""
     _before_any_import()
     words = sys.argv[1:]
-    if words[:2] == ["vm", "build"]:
-        from ovtasks.graph.manifest import answer
+    if "build" in words:
+        from ovtasks.graph.manifest import answer, asked
 
-        text = answer(words[2:])
-        if text is not None:
-            _say_nothing_to_do(text)
+        wanted = asked(words)
+        text = answer(wanted) if wanted is not None else None
+        if wanted is not None and text is not None:
+            _say_nothing_to_do(text, "" if wanted.quiet else "nothing to do\n")
     from ovtasks.cli.main import run
 
     return run(words)
@@ -37,13 +38,13 @@ def _before_any_import() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False, encoding="utf-8")
 
 
-def _say_nothing_to_do(text: str) -> None:
+def _say_nothing_to_do(text: str, note: str) -> None:
     """Answer and end. Does nothing where the answer cannot be written: the long way says why."""
     try:
         data = text.encode(sys.stdout.encoding or "utf-8", "surrogateescape")
         while data:
             data = data[os.write(1, data) :]
-        os.write(2, b"nothing to do\n")
+        os.write(2, note.encode())
     except (OSError, UnicodeError):
         return
     os._exit(0)  # nothing is open: skip freeing the manifest piece by piece

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import marshal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,9 +12,8 @@ from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, InputError
 from ovtasks.graph import leftovers
 from ovtasks.graph.chains import Graph
-from ovtasks.graph.manifest import FOLDER, look
+from ovtasks.graph.manifest import FOLDER, look, noted
 from ovtasks.host.paths import image_store
-from ovtasks.host.state import StateError, read_state
 from ovtasks.images import gc
 from ovtasks.images.gc import Item
 from ovtasks.images.lockfile import read_lock
@@ -23,8 +21,6 @@ from ovtasks.images.store import Store
 from ovtasks.sources.bootc import rests as bootc_rests
 from ovtasks.spec.load import find_root
 from ovtasks.spec.model import CloudImageSource, Project
-
-MANIFEST_BYTES = 1 << 30
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -82,14 +78,13 @@ def _stale_manifests(project: Project) -> Iterator[Item]:
     """Answers of the fast path that hold no more: a file they depend on is another one now."""
     for path in gc.files_in(project.root / FOLDER):
         try:
-            _, _, chunks, _ = marshal.loads(read_state(path, limit=MANIFEST_BYTES, private=True) or b"")
-            entries = [entry for chunk in chunks for entry in marshal.loads(chunk)]
-            fresh = all(look(str(project.root / name))[1:] == tuple(stat) for name, *stat in entries)
+            entries = noted(str(path))
             size = path.stat().st_blocks * 512
         except FileNotFoundError:
             continue
-        except (StateError, ValueError, EOFError, TypeError):  # of another version, or damaged
-            fresh, size = False, 0
+        fresh = entries is not None and all(
+            look(str(project.root / name))[1:] == tuple(stat) for name, *stat in entries
+        )
         if not fresh:
             yield Item(path, size, "outdated note that there is nothing to do")
 

@@ -6,13 +6,13 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 from ovtasks.cli import definition, lifecycle, reach, show
 from ovtasks.cli.build import run_goals
 from ovtasks.cli.common import add_build_options, build_words, chains_of, open_graph, open_project
 from ovtasks.errors import EXIT_DONE
-from ovtasks.graph.record import record
+from ovtasks.graph.manifest import OV, asked
+from ovtasks.graph.record import record, relative
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,10 +46,11 @@ def run_build(args: argparse.Namespace) -> int:
     code = run_goals(graph, _goals(args), quiet=args.quiet, options=options)
     if code != EXIT_DONE:
         return code
-    text = "".join(f"{_short(path)}\n" for chain in chains for path in chain.artifacts)
-    if args.words[:2] == ["vm", "build"] and project.root == Path.cwd():
-        record(graph, chains, args.words[2:], text, loaded_ns)
-    sys.stdout.write(text)
+    artifacts = [path for chain in chains for path in chain.artifacts]
+    if (wanted := asked(args.words)) is not None:
+        lines = [relative(path, project.root) for path in artifacts]
+        record(graph, chains, (OV, wanted.words), lines, loaded_ns)
+    sys.stdout.writelines(f"{_short(path)}\n" for path in artifacts)
     return EXIT_DONE
 
 

@@ -12,54 +12,157 @@ import sys
 from ovtasks import __version__
 
 FOLDER = "output/.ov/manifest"
-"""Below the project's root. The fast path serves the root only: elsewhere the printed paths would differ."""
+"""Below the project's root."""
+ROOT_FILES = ("vms.yml", "vm.yml", "overthink.yml")
+"""As in :mod:`ovtasks.spec.places`, which costs too much here."""
 ENVIRONMENT = (
-    *("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_PROJECT_DIR", "OV_VM_BACKEND"),
+    *("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_VM_BACKEND", "PYTHONPATH"),
     *("CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF", "STORAGE_DRIVER", "STORAGE_OPTS"),  # where podman keeps images
 )
-ABSENT = (-1, 0, 0)
+ABSENT = (-1, 0, 0, 0)
 CHUNK = 1500
 """So many files are worth another process: looking at them takes as long as a fork and a bit."""
+OV, DOIT = "ov ", "doit "
+"""Before the words of a command line, in the manifest's name: what ``ov vm build`` prints is not what doit does."""
+USELESS = (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError)
+"""What reading a manifest raises that is absent or damaged."""
 
-Entry = tuple[str, int, int, int]
+Entry = tuple[str, int, int, int, int]
+"""Path, relative to the root if below it; size in bytes, mtime in ns, inode, ctime in ns. The last also tells that a
+file's mode or owner is another one, and that its times were set back after a change."""
 
 
-def file_name(words: list[str]) -> str | None:
+class Asked:
+    """``ov … vm build WORDS``: the words, where the project is looked for, and ``-q``."""
+
+    def __init__(self, words: list[str], folder: str, quiet: bool) -> None:
+        self.words = words
+        self.folder = folder
+        self.quiet = quiet
+
+
+def asked(words: list[str]) -> Asked | None:
+    """What the words after ``ov`` ask for; None: something else than a build, or said in a way that is not for us."""
+    folder, quiet, at = os.environ.get("OV_PROJECT_DIR", "."), False, 0
+    while words[at : at + 1] and words[at].startswith("-"):
+        word = words[at]
+        if word in {"-q", "--quiet"}:
+            quiet = True
+        elif word == "-C" and at + 1 < len(words) and not words[at + 1].startswith("-"):
+            at += 1
+            folder = words[at]
+        elif word.startswith("-C") and word[2:3] not in {"", "="}:
+            folder = word[2:]
+        else:
+            return None
+        at += 1
+    return Asked(words[at + 2 :], folder or ".", quiet) if words[at : at + 2] == ["vm", "build"] else None
+
+
+def answer(wanted: Asked) -> str | None:
+    """The paths that ``ov vm build`` would print when it had nothing to do; None: it has to be looked into."""
+    try:
+        root = find_root(wanted.folder)
+        if root is None or root == "/":
+            return None
+        found = _hold(root, OV, wanted.words)
+        return None if found is None else shown(found, root, os.getcwd())
+    except USELESS:  # nothing is there, or it is damaged, or the folder is gone
+        return None
+
+
+def doit_answer(words: list[str]) -> str | None:
+    """What ``doit WORDS`` would print in this folder when it had nothing to do; None: it has to be looked into."""
+    try:
+        found = _hold(os.getcwd(), DOIT, words)
+        return None if found is None else "".join(f"{line}\n" for line in found)
+    except USELESS:
+        return None
+
+
+def find_root(start: str) -> str | None:
+    """The nearest folder from ``start`` upwards that holds a project; None: there is none.
+
+    :raises OSError: a folder on the way cannot be looked into.
+    """
+    folder = os.path.realpath(start)
+    while True:
+        for name in ROOT_FILES:
+            try:
+                mode = os.stat(f"{folder}/{name}").st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if mode & 0o170000 == 0o100000:  # a file
+                return folder
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+
+
+def shown(names: list[str], root: str, here: str) -> str:
+    """Lines with paths as a person in the folder ``here`` writes them: relative if below it, else absolute."""
+    if here.startswith(f"{root}/output"):
+        paths = [os.path.relpath(f"{root}/{name}", here) for name in names]
+        return "".join(f"{root}/{n}\n" if p.startswith("..") else f"{p}\n" for n, p in zip(names, paths, strict=True))
+    prefix = f"{root}/"
+    if f"{root}/".startswith(f"{here.rstrip('/')}/") and not root[len(here) :].lstrip("/").startswith(".."):
+        prefix = prefix[len(here.rstrip("/")) + 1 :]
+    return "".join(f"{prefix}{name}\n" for name in names)
+
+
+def file_name(kind: str, words: list[str]) -> str | None:
     """The manifest's file for one command line; None when the words make no sensible file name."""
-    name = "m" + "+".join(words).replace("%", "%25").replace("/", "%2F")
-    return name if len(name) < 200 and "\0" not in name else None
+    name = kind + "+".join(word.replace("%", "%25").replace("/", "%2F").replace("+", "%2B") for word in words)
+    return name if len(os.fsencode(name)) < 200 and "\0" not in name else None
 
 
-def answer(words: list[str]) -> str | None:
-    """What ``ov vm build WORDS`` would print when it had nothing to do; None: it has to be looked into."""
-    name = file_name(words)
+def _hold(root: str, kind: str, words: list[str]) -> list[str] | None:
+    """The lines that were noted for a command line, when all that they depended on is as it was."""
+    name = file_name(kind, words)
     if name is None:
         return None
     gc.disable()  # thousands of small tuples and no cycle: collecting costs as much as loading
     try:
-        identity, variables, chunks, text = marshal.loads(_read(f"{FOLDER}/{name}"))
-        if identity == _identity() and variables == _values(variables) and _unchanged(chunks):
-            return str(text)
-    except (OSError, ValueError, EOFError, TypeError):  # none, or a damaged one
-        pass
-    gc.enable()
+        identity, variables, chunks, lines = _content(f"{root}/{FOLDER}/{name}")
+        if identity == _identity(root) and variables == _values(variables) and _unchanged(root, chunks):
+            return [str(line) for line in lines]
+    finally:
+        gc.enable()
     return None
 
 
-def _read(path: str) -> bytes:
-    """The content of a file that only we can have written: marshal trusts it. (A checkout's files are not 0600.)"""
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _content(path: str) -> tuple[tuple[object, ...], dict[str, str | None], list[bytes], list[str]]:
+    """What a manifest holds. Only a file of our own, that nobody else can write, is believed: marshal's format is not
+    made for any other.
+
+    :raises OSError, ValueError, EOFError, TypeError: it is no such file, or damaged; see :data:`USELESS`.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        now = os.fstat(fd)
+        if now.st_uid != os.geteuid() or now.st_mode != 0o100600 or now.st_nlink != 1:
+            raise ValueError
+        identity, variables, chunks, lines = marshal.loads(file.read())
+        return identity, variables, chunks, lines
+
+
+def noted(path: str) -> list[Entry] | None:
+    """The files that a manifest depends on; None: it is of another version, another user's, or damaged.
+
+    :raises FileNotFoundError: it went meanwhile.
+    """
     try:
-        found = os.fstat(file)
-        if found.st_mode != 0o100600 or found.st_uid != os.geteuid() or found.st_nlink != 1:
-            return b""
-        return os.read(file, found.st_size)
-    finally:
-        os.close(file)
+        return [entry for chunk in _content(path)[2] for entry in marshal.loads(chunk)]
+    except FileNotFoundError:
+        raise
+    except USELESS:
+        return None
 
 
-def _unchanged(chunks: list[bytes]) -> bool:
+def _unchanged(root: str, chunks: list[bytes]) -> bool:
     """Compare, with the help of child processes when there is much to compare and more than one processor."""
+    folder = None if root == os.getcwd() else os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     workers = max(1, min(len(os.sched_getaffinity(0)), len(chunks)))
     children = []
     for number in range(1, workers):
@@ -67,33 +170,36 @@ def _unchanged(chunks: list[bytes]) -> bool:
         if child == 0:
             code = 1
             try:
-                code = 0 if all(map(_same, chunks[number::workers])) else 1
+                code = 0 if all(_same(chunk, folder) for chunk in chunks[number::workers]) else 1
             finally:
                 os._exit(code)
         children.append(child)
-    same = all(map(_same, chunks[::workers]))
+    same = all(_same(chunk, folder) for chunk in chunks[::workers])
     for child in children:
         same &= os.waitpid(child, 0)[1] == 0
+    if folder is not None:
+        os.close(folder)
     return same
 
 
-def _same(chunk: bytes) -> bool:
+def _same(chunk: bytes, folder: int | None) -> bool:
     stat = os.stat
-    for path, size, mtime_ns, inode in marshal.loads(chunk):
+    for path, size, mtime_ns, inode, ctime_ns in marshal.loads(chunk):
         try:
-            now = stat(path)
+            now = stat(path, dir_fd=folder)
         except OSError:
             if size != -1:
                 return False
         else:
-            if now.st_mtime_ns != mtime_ns or now.st_size != size or now.st_ino != inode:
+            if now.st_ctime_ns != ctime_ns or now.st_mtime_ns != mtime_ns or now.st_size != size or now.st_ino != inode:
                 return False
     return True
 
 
-def _identity() -> tuple[object, ...]:
+def _identity(root: str) -> tuple[object, ...]:
     environ = os.environ
-    return (__version__, sys.version, os.getuid(), os.getcwd(), *[environ.get(name) for name in ENVIRONMENT])
+    who = (os.getuid(), os.geteuid())
+    return (__version__, __file__, sys.version, who, root, *[environ.get(name) for name in ENVIRONMENT])
 
 
 def _values(names: tuple[str, ...] | dict[str, str | None]) -> dict[str, str | None]:
@@ -106,11 +212,11 @@ def look(path: str) -> Entry:
         now = os.stat(path)
     except OSError:
         return (path, *ABSENT)
-    return (path, now.st_size, now.st_mtime_ns, now.st_ino)
+    return (path, now.st_size, now.st_mtime_ns, now.st_ino, now.st_ctime_ns)
 
 
-def dump(entries: list[Entry], text: str, variables: tuple[str, ...] = ()) -> bytes:
+def dump(root: str, entries: list[Entry], lines: list[str], variables: tuple[str, ...] = ()) -> bytes:
     """A manifest's content; ``variables`` are those of the environment that the project's files name."""
     chunks = [marshal.dumps(entries[start : start + CHUNK]) for start in range(0, len(entries), CHUNK)]
-    content: tuple[object, ...] = (_identity(), _values(variables), chunks, text)
+    content: tuple[object, ...] = (_identity(root), _values(variables), chunks, lines)
     return marshal.dumps(content)  # type: ignore[arg-type]

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ovtasks.errors import OvError
+from ovtasks.graph import plugins
 from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.manifest import FOLDER, Entry, dump, file_name, look
 from ovtasks.graph.receipt import Output
 from ovtasks.host.files import write_atomic
 
-RACY_NS = 10_000_000
-"""A file changed within so many nanoseconds of being read could change again without a trace (as git knows)."""
+RACY_NS = 20_000_000
+"""A file changed within so many nanoseconds of being read could change again without a trace (as git knows): the
+kernel's clock for files ticks every 10 ms or faster."""
+COARSE_NS = 2_000_000_000
+"""The same, on a file system that keeps whole seconds."""
+ATTEMPTS = 3
 
 
-def record(graph: Graph, chains: Sequence[Chain], words: list[str], text: str, loaded_ns: int) -> bool:
-    """Write the manifest of ``ov vm build WORDS`` if all steps of ``chains`` are fresh; return whether it was written.
+def record(
+    graph: Graph,
+    chains: Sequence[Chain],
+    command: tuple[str, list[str]],
+    lines: list[str],
+    loaded_ns: int,
+    more: Iterable[Path] = (),
+) -> bool:
+    """Write the manifest of a command line if all steps of ``chains`` are fresh; return whether it was written.
 
-    ``loaded_ns`` is the time (nanoseconds since the epoch) before the project's files were read: what changed after
-    it is not trusted. ``text`` is what the command prints.
+    ``command`` is the kind of command and its words, ``lines`` what it has to say. ``loaded_ns`` is the time
+    (nanoseconds since the epoch) before the project's files were read: what changed after it is not trusted. ``more``
+    are files that the answer depends on beside those of the project, the steps and the program.
     """
-    name = file_name(words)
+    name = file_name(*command)
     steps = graph.closure(step for chain in chains for step in chain)
     if name is None or any(step.refresh for step in steps):
         return False
-    sources = {*graph.project.files, graph.project.lock_file, *(path for step in steps for path in step.reads)}
-    entries = [look(str(path)) for path in sorted(sources)]
-    if any(_young(Path(entry[0]), loaded_ns) for entry in entries):
+    sources = {*graph.project.files, graph.project.lock_file, *(path for step in steps for path in step.reads), *more}
+    entries = [look(str(path)) for path in sorted({*sources, *_program(graph, chains)})]
+    if any(_young(entry, loaded_ns) for entry in entries):
         return False
-    entries += [look(str(path)) for path in _own_modules()]
-    entries += _folders(step.receipt.parent for step in steps)
+    entries += (folders := _settled(step.receipt.parent for step in steps))
     outputs: list[Output] = []
     for step in steps:  # after the folders were looked at: what changes from here on changes a folder's time
         now = graph.freshness(step, heal=True)
@@ -40,43 +54,65 @@ def record(graph: Graph, chains: Sequence[Chain], words: list[str], text: str, l
         outputs += now.receipt.outputs
     # of several hard links of a file one is looked at (they change together), the others' folders tell if one goes
     chosen = {output.inode: output for output in outputs}
-    files = [(str(o.path), o.size, o.mtime_ns, o.inode) for o in chosen.values()]
-    entries += _folders(o.path.parent for o in outputs if chosen[o.inode] is not o)
+    others = {output.path.parent for output in outputs if chosen[output.inode] is not output}
+    entries += (more_folders := _settled(others))
+    entries += (files := _settled(output.path for output in chosen.values()))
+    if not folders or bool(others) > bool(more_folders) or not files:
+        return False
+    if any((o.size, o.mtime_ns, o.inode) != entry[1:4] for o, entry in zip(chosen.values(), files, strict=True)):
+        return False
     if not all(output.same_stat(output.path.stat()) for output in outputs):
         return False
-    content = dump(_once([*entries, *files], graph.project.root), text, graph.project.variables)
-    write_atomic(graph.project.root / FOLDER / name, content, mode=0o600)  # the mode is what makes it ours
+    root = graph.project.root
+    content = dump(str(root), _once(entries, root), lines, graph.project.variables)
+    try:
+        write_atomic(root / FOLDER / name, content, mode=0o600)
+    except (OSError, OvError):
+        return False  # a project that may not be written works too, only slower
     return True
 
 
-def _folders(folders: Iterable[Path]) -> list[Entry]:
-    """Folders of receipts and outputs: their time tells whether a file came, went or was replaced.
+def relative(path: Path | str, root: Path) -> str:
+    """Below the project's root as from there, else as it is."""
+    return str(path).removeprefix(f"{root}{os.sep}")
 
-    That is half as many calls as looking at each receipt and each link. Waits until their times are not young.
+
+def _settled(paths: Iterable[Path]) -> list[Entry]:
+    """Look at files and folders at a moment when none of them is young; nothing when there is no such moment soon.
+
+    A folder's time tells whether a file in it came, went or was replaced: that is half as many calls as looking at
+    each receipt and each link.
     """
-    names = sorted({str(folder) for folder in folders})
-    found = [look(name) for name in names]
-    age = time.time_ns() - max((mtime_ns for _, _, mtime_ns, _ in found), default=0)
-    if 0 <= age < RACY_NS:
-        time.sleep((RACY_NS - age) / 1e9)
+    names = list(dict.fromkeys(str(path) for path in paths))
+    for _ in range(ATTEMPTS):
+        now = time.time_ns()
         found = [look(name) for name in names]
-    return found
+        if not any(_young(entry, now) for entry in found):
+            return found
+        time.sleep(RACY_NS / 1e9)
+    return []
 
 
-def _young(path: Path, loaded_ns: int) -> bool:
-    try:
-        return path.stat().st_ctime_ns > loaded_ns - RACY_NS
-    except OSError:
-        return False
+def _young(entry: Entry, now_ns: int) -> bool:
+    """Whether a file may change once more without a trace, or is from the future: then clocks cannot tell."""
+    _, size, mtime_ns, _, ctime_ns = entry
+    coarse = size != -1 and mtime_ns % 1_000_000_000 == 0 and ctime_ns % 1_000_000_000 == 0
+    return ctime_ns > now_ns - (COARSE_NS if coarse else RACY_NS)
 
 
-def _own_modules() -> list[Path]:
-    """This package's files: another version of a step may make something else."""
-    return sorted(Path(__file__).parent.parent.rglob("*.py"))
+def _program(graph: Graph, chains: Sequence[Chain]) -> list[Path]:
+    """The files of this package and of plug-ins: another version of a step may make something else."""
+    kinds = {graph.project.vms[chain.vm].source.kind for chain in chains if chain.vm in graph.project.vms}
+    packages = {type(plugins.source(kind)).__module__.partition(".")[0] for kind in kinds} - {"ovtasks"}
+    loaded = [
+        Path(file)
+        for name, module in tuple(sys.modules.items())
+        if name.partition(".")[0] in packages and (file := getattr(module, "__file__", None))
+    ]
+    return [*Path(__file__).parent.parent.rglob("*.py"), *loaded]
 
 
 def _once(entries: Iterable[Entry], root: Path) -> list[Entry]:
-    """The first look at each path; short, because the fast path runs in the project's root."""
-    prefix = f"{root}{os.sep}"
+    """The first look at each path, by its short name."""
     first = {entry[0]: entry for entry in reversed(list(entries))}
-    return [(path.removeprefix(prefix), size, mtime, inode) for path, size, mtime, inode in first.values()]
+    return [(relative(path, root), *stat) for path, *stat in first.values()]  # type: ignore[misc]

@@ -135,7 +135,7 @@ def test_fast_path_sees_the_variables_that_paths_name(bench: Workbench, small_im
 
 def test_fast_path_ignores_damage(bench: Workbench, small_image: Path) -> None:
     built(bench, small_image)
-    manifest = bench.root / "output/.ov/manifest/ma"
+    manifest = bench.root / "output/.ov/manifest/ov a"
     whole = manifest.read_bytes()
     damaged = bytearray(whole)
     damaged[len(whole) // 2 :] = bytes(len(whole) - len(whole) // 2)
