@@ -118,8 +118,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "seed's mode": lambda root: (root / SEED).chmod(0o644),
     "seed edited, its time set back": lambda root: edit_and_set_back(root / SEED),
     "seed replaced by a link to a copy": lambda root: link_to_copy(root / SEED),
-    "seed replaced by a folder": lambda root: ((root / SEED).unlink(), (root / SEED).mkdir()),
-    "seed replaced by a pipe": lambda root: ((root / SEED).unlink(), os.mkfifo(root / SEED)),
+    "seed replaced by a folder": lambda root: become(root / SEED, Path.mkdir),
+    "seed replaced by a pipe": lambda root: become(root / SEED, os.mkfifo),
     "seed's times": lambda root: os.utime(root / SEED, (2**33, 2**33)),
     "receipt gone": lambda root: (root / f"{SEED}.receipt.json").unlink(),
     "output gone": lambda root: shutil.rmtree(root / "output/a"),
@@ -131,7 +131,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "images": lambda root: (root / "image.yml").write_text("images: {}\n"),
     "lock file": lambda root: (root / "ovtasks.lock").write_text("{}"),
     "key": lambda root: edit_and_set_back(root.parent / "id.pub", b"# me\n"),
-    "project moved": lambda root: (shutil.copytree(root, root.parent / "new"), os.chdir(root.parent / "new")),
+    "project moved": lambda root: os.chdir(shutil.copytree(root, root.parent / "new")),
     "cache elsewhere": lambda root: os.environ.__setitem__("XDG_CACHE_HOME", str(root.parent / "c")),
     "data elsewhere": lambda root: os.environ.__setitem__("XDG_DATA_HOME", str(root.parent / "d")),
     "home elsewhere": lambda root: os.environ.__setitem__("HOME", str(root.parent)),
@@ -140,13 +140,20 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "note readable by others": lambda root: (root / NOTE).chmod(0o644),
     "note with another name": lambda root: (root / "x").hardlink_to(root / NOTE),
     "note is a link": lambda root: link_to_copy(root / NOTE),
-    "note is a pipe": lambda root: ((root / NOTE).unlink(), os.mkfifo(root / NOTE, 0o600)),
-    "note is a folder": lambda root: ((root / NOTE).unlink(), (root / NOTE).mkdir()),
+    "note is a pipe": lambda root: become(root / NOTE, os.mkfifo),
+    "note is a folder": lambda root: become(root / NOTE, Path.mkdir),
     "note is empty": lambda root: (root / NOTE).write_bytes(b""),
     "note is JSON": lambda root: (root / NOTE).write_text("[[[[{}]]]]"),
     "note is of nothing": lambda root: (root / NOTE).write_bytes(bytes(os.path.getsize(root / NOTE))),  # noqa: PTH202
     "note is cut": lambda root: os.truncate(root / NOTE, 200),
 }
+
+
+def become(path: Path, make: Callable[[Path], object]) -> None:
+    """Something else stands in the file's place."""
+    path.unlink()
+    make(path)
+    path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def base(root: Path) -> Path:
