@@ -160,11 +160,14 @@ def run_restart(args: argparse.Namespace) -> int:
 
 def run_destroy(args: argparse.Namespace) -> int:
     """Destroy; what does not exist needs nothing."""
+    from ovtasks.instance.destroy import destroy, remove_rests
     from ovtasks.instance.find import look
-    from ovtasks.instance.power import destroy
 
     if look(args.vm, args.instance) is None:
         words = f"{args.vm} -i {args.instance}" if args.instance else args.vm
+        if args.disk and remove_rests(args.vm, args.instance) is not None:
+            note(args).note(f"{words}: what was left of it is removed")
+            return EXIT_DONE
         find_declared(args)
         note(args).note(f"{words}: does not exist")
         return EXIT_DONE

@@ -29,6 +29,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_instance(ssh)
     ssh.add_argument("-p", "--port", type=_port, help="another port")
     ssh.add_argument("-l", "--user", help="another user")
+    _add_accept(ssh)
     ssh.set_defaults(run=run_ssh)
     scp = verbs.add_parser(
         "scp",
@@ -40,6 +41,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     scp.add_argument("paths", nargs="+", metavar="PATH", help="sources, then the destination")
     scp.add_argument("-r", "--recursive", action="store_true", help="whole folders")
     scp.add_argument("-l", "--user", help="another user")
+    _add_accept(scp)
     scp.set_defaults(run=run_scp)
     add_ssh_config(verbs)
     console = verbs.add_parser(
@@ -82,8 +84,18 @@ def _add_wait(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     wait.add_argument("--timeout", type=seconds, metavar="SECONDS", help="120; ten times that under plain emulation")
     wait.add_argument("--probe", metavar="COMMAND", help="then run this in the guest until it succeeds")
+    _add_accept(wait)
     wait.add_argument("--json", action="store_true", help="print JSON")
     wait.set_defaults(run=run_wait)
+
+
+def _add_accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-new-host-key",
+        dest="accept",
+        action="store_true",
+        help="let the host key in that the guest shows now, record it and hold to it",
+    )
 
 
 def _port(text: str) -> int:
@@ -106,29 +118,22 @@ def run_ssh(args: argparse.Namespace) -> int:
     """Become ssh."""
     from ovtasks.guest.ssh import exec_ssh
     from ovtasks.instance.access import first_contact
+    from ovtasks.instance.power import slowness
     from ovtasks.instance.ready import target_of
 
     record = find_record(args)
     need_running(record)
     target = target_of(record, args.user, args.port, factor=slowness(record))
-    if args.port is None:
-        first_contact(record, note(args), seconds=target.patience)
+    if args.port is None or args.accept:
+        first_contact(record, note(args), seconds=target.patience, accept=args.accept, port=args.port)
     exec_ssh(target, args.rest)
-
-
-def slowness(record: Record) -> float:
-    """How much longer than with KVM everything may take."""
-    from ovtasks.instance.power import TCG_FACTOR
-    from ovtasks.instance.stored import load_machine
-
-    machine = load_machine(record.folder.machine)
-    return 1.0 if machine is not None and machine.accel == "kvm" else TCG_FACTOR
 
 
 def run_scp(args: argparse.Namespace) -> int:
     """Become scp."""
     from ovtasks.guest.ssh import become, scp_argv
     from ovtasks.instance.access import first_contact
+    from ovtasks.instance.power import slowness
     from ovtasks.instance.ready import target_of
 
     record = find_record(args)
@@ -140,7 +145,7 @@ def run_scp(args: argparse.Namespace) -> int:
         raise InputError("no path is in the guest", hint=f"put a colon in front: :{paths[-1]}")
     need_running(record)
     target = target_of(record, args.user, factor=slowness(record))
-    first_contact(record, note(args), seconds=target.patience)
+    first_contact(record, note(args), seconds=target.patience, accept=args.accept)
     become(scp_argv(target, paths[:-1], paths[-1], extra=["-r"] if args.recursive else ()))
 
 
@@ -184,12 +189,13 @@ def _running(record: Record) -> bool:
 
 def run_wait(args: argparse.Namespace) -> int:
     """Climb the ladder."""
+    from ovtasks.instance.power import slowness
     from ovtasks.instance.ready import wait
 
     record = find_record(args)
     slow = slowness(record)
     limit = WAIT_SECONDS * slow if args.timeout is None else args.timeout
-    ready = wait(record, args.level, limit, slow, note(args), probe=args.probe)
+    ready = wait(record, args.level, limit, slow, note(args), probe=args.probe, accept=args.accept)
     if args.json:
         output_json(ready.facts())
     return ready.exit_code

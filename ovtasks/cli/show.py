@@ -152,8 +152,9 @@ def run_status(args: argparse.Namespace) -> int:
     reasons = stale([record])[record.domain]
     place = reached([record], {record.domain: now}).get(record.domain)
     if args.json:
-        more = {"uuid": record.uuid, "mac": record.mac, "instance_id": record.instance_id, "created": record.created}
-        more |= {"host_key": record.host_key.value, "identity": str(record.identity) if record.identity else None}
+        more: dict[str, object] = {"uuid": record.uuid, "mac": record.mac, "created": record.created}
+        more |= {"instance_id": record.instance_id, "identity": str(record.identity) if record.identity else None}
+        more |= {"host_key": record.host_key.value, "accepted_host_keys": list(record.accepted)}
         output_json({**facts(record, now, reasons, place), **more, "forwards": plain(record.forwards)})
         return EXIT_DONE
     lines = {
@@ -164,7 +165,7 @@ def run_status(args: argparse.Namespace) -> int:
         "backend": record.backend + (f" {record.uri}" if record.uri else ""),
         "ssh": ssh_place(record, place),
         "identity": record.identity,
-        "host key": record.host_key.value,
+        "host key": _host_key(record),
         "forwards": ", ".join(f"{f.address}:{f.host} to {f.guest}/{f.protocol}" for f in record.forwards) or None,
         "overrides": " ".join(record.overrides.words()) or None,
         "stale": "; ".join(reasons) or "no",
@@ -179,6 +180,14 @@ def run_status(args: argparse.Namespace) -> int:
         if value is not None:
             print(f"{key:<12} {value}")
     return EXIT_DONE
+
+
+def _host_key(record: Record) -> str:
+    """Whether the guest has shown it, and which one it was where that is not the one prepared."""
+    from ovtasks.instance.hostkey import fingerprint
+
+    prints = ", ".join(fingerprint(key) for key in record.accepted)
+    return record.host_key.value + (f" {prints}, not the one prepared for it" if prints else "")
 
 
 def run_ip(args: argparse.Namespace) -> int:

@@ -35,8 +35,8 @@ SSH = (
         "host-key",
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         "the guest shows another host key than the one it had",
-        "something else may listen on its port; if the guest itself made a new key: ov vm destroy --disk {vm}, or "
-        "remove known_hosts in its folder (ov vm status {vm})",
+        "something else may listen on its port; if the guest itself made a new key: "
+        "ov vm ssh {vm} --accept-new-host-key",
     ),
     Sign(
         "key-refused",

@@ -20,7 +20,7 @@ from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.diagnosis import clean, diagnose
 from ovtasks.guest.notify import Listener
 from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh
-from ovtasks.guest.target import Target
+from ovtasks.guest.target import Target, WrongHostKeyError
 from ovtasks.host.run import CommandError
 from ovtasks.host.state import StateError, open_log
 
@@ -29,6 +29,8 @@ LOGIN = re.compile(r"^\S+ login:|Reached target .*(?:Multi-User|Graphical)|multi
 BANNER_SECONDS = 5.0
 REFUSALS_SECONDS = 20.0
 """A key may be refused for so long, times the deadline's factor, before it counts: it may still be on its way in."""
+WRONG_KEY_SECONDS = 5.0
+"""As long, an SSH server that shows another key may be the image's own, which cloud-init is about to start anew."""
 TAIL_BYTES = 64 << 10
 TAIL_LINES = 15
 EXIT_DEGRADED = 2
@@ -101,6 +103,7 @@ class Wait:
     ssh_error: str = ""
     notes: list[str] = field(default_factory=list)
     _asked: float = -1.0
+    _wrong_since: float | None = None
 
     def until(self, level: Level, probe: str | None = None) -> Ready:
         """Climb to ``level``, then to the success of ``probe``, a command for the guest's shell.
@@ -160,6 +163,12 @@ class Wait:
             self.contact()
         except NotReadyError:
             raise
+        except WrongHostKeyError as e:
+            now = self.deadline.elapsed
+            self._wrong_since = now if self._wrong_since is None else self._wrong_since
+            if now - self._wrong_since > WRONG_KEY_SECONDS * self.deadline.factor or self.deadline.expired:
+                raise NotReadyError(f"{self.target.name}: {e.message}", e.hint or "", "host-key", self.stage) from e
+            return False
         except OvError as e:
             self.ssh_error = e.message
             return False

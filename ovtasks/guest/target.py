@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovtasks.errors import RefusedError
+
 PREFIX = "ov-"
+
+
+class WrongHostKeyError(RefusedError):
+    """The guest shows another SSH host key than the one it must have."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,19 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
         os.fsync(folder)
 
 
+def write_changed(path: Path, data: str, *, mode: int = 0o644) -> bool:
+    """As :func:`write_atomic`, unless the file is there with this text and mode; returns whether it wrote."""
+    try:
+        status = path.lstat()
+        same = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == mode
+        if same and status.st_size == len(data.encode()) and path.read_bytes() == data.encode():
+            return False
+    except OSError:
+        pass  # writing it says what is wrong
+    write_atomic(path, data, mode=mode)
+    return True
+
+
 def create(path: Path, *, mode: int = 0o600, append: bool = False) -> IO[bytes]:
     """A new file at ``path``, open for reading and writing; what was there before goes, without being looked into.
 

@@ -146,6 +146,8 @@ def explaining(what: str, *folders: Path) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # nobody reads what we say: not about files
+        raise
     except (OSError, UnicodeError, RecursionError) as e:
         raise explained(e, what, *folders) from e
     except CommandError as e:

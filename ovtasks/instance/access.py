@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.host.files import write_atomic
+from ovtasks.guest.target import WrongHostKeyError
+from ovtasks.host.files import write_changed
+from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 from ovtasks.instance.backend import Status, backend
-from ovtasks.instance.hostkey import fingerprint, judge, scan
-from ovtasks.instance.record import HostKey, Record, load
+from ovtasks.instance.hostkey import fingerprint, prepared, scan
+from ovtasks.instance.record import HostKey, Record
+from ovtasks.instance.recover import existing
 from ovtasks.render.ssh_config import Host, known_hosts_line, stanza
 
 LOOPBACK = "127.0.0.1"
@@ -53,10 +57,11 @@ def _address_or_none(record: Record) -> tuple[str, int] | None:
 def write_access(record: Record) -> None:
     """Write ``known_hosts`` and ``ssh_config``."""
     folder = record.folder
-    if record.host_key is not HostKey.ACCEPTED:
-        key = folder.host_key.with_suffix(".pub").read_text(encoding="utf-8")
-        write_atomic(folder.known_hosts, known_hosts_line(record.domain, key), mode=0o600)
-    write_atomic(folder.ssh_config, stanza(ssh_host(record)), mode=0o600)
+    if record.host_key is not HostKey.ACCEPTED or record.accepted:  # else an earlier version accepted it
+        keys = record.accepted or (prepared(folder),)
+        lines = "".join(known_hosts_line(record.domain, key) for key in keys)
+        write_changed(folder.known_hosts, lines, mode=0o600)
+    write_changed(folder.ssh_config, stanza(ssh_host(record)), mode=0o600)
 
 
 def ssh_host(record: Record) -> Host:
@@ -77,39 +82,58 @@ def ssh_host(record: Record) -> Host:
     )
 
 
-def first_contact(record: Record, progress: Progress, *, seconds: float = 10.0) -> Record:
-    """Look at the guest's host key once. One that is not ours is accepted now, said, and held to from then on: the
-    image could not take ours. Nothing to do where the key has been seen before.
+def first_contact(
+    record: Record, progress: Progress, *, seconds: float = 10.0, accept: bool = False, port: int | None = None
+) -> Record:
+    """Look at the guest's host key once: it must be the one prepared for it. Another one is let in when the user says
+    so: for this VM in the spec (``ssh.host_key: first_use``), or now (``accept``); then it is recorded, said, and held
+    to. Nothing to do where the key has been seen before. ``port`` is another one to look at.
 
-    :raises OvError: the guest shows no ed25519 key in ``seconds``.
+    :raises WrongHostKeyError: the guest shows another key, and nobody said that it may.
+    :raises OvError: the guest shows no key in ``seconds``.
     """
     if record.ssh_port is None:
         _refresh(record)
-    if record.host_key is not HostKey.EXPECTED:
+    if record.host_key is not HostKey.EXPECTED and not accept:
         return record
-    address, port = address_of(record)
-    shown = scan(address, port, seconds)
-    if shown is None:
-        hint = f"ov vm wait {record.words}; the guest needs an ed25519 host key, which sshd makes unless told otherwise"
-        raise OvError(f"the SSH server of {record.words} does not answer", hint=hint)
-    with record.folder.lock():
-        record = replace(load(record.folder) or record, host_key=judge(record, shown))
+    address, found = address_of(record)
+    shown = scan(address, port or found, seconds)
+    if not shown:
+        raise OvError(f"the SSH server of {record.words} does not answer", hint=f"ov vm wait {record.words}")
+    ours = prepared(record.folder)
+    known = set(record.accepted) & set(shown)
+    if known:
+        return record
+    if ours not in shown and not (accept or record.first_use):
+        raise _wrong(record, shown, ours, port or found)
+    state = HostKey.CONFIRMED if ours in shown else HostKey.ACCEPTED
+    noting = explaining(f"cannot note the host key of {record.words}", record.folder.path)
+    with noting, record.folder.lock():
+        accepted = shown if state is HostKey.ACCEPTED else ()
+        now = existing(record.folder, record.vm, record.instance)
+        record = replace(now.record if now else record, host_key=state, accepted=accepted)
         record.save()
-    if record.host_key is HostKey.ACCEPTED:
-        write_atomic(record.folder.known_hosts, known_hosts_line(record.domain, shown), mode=0o600)
-        progress.note(
-            f"{record.words} did not take the host key prepared for it; its own is accepted this once: "
-            f"{fingerprint(shown)}"
-        )
+        write_access(record)
+    if state is HostKey.ACCEPTED:
+        prints = ", ".join(fingerprint(key) for key in shown)
+        progress.note(f"{record.words} has not the host key prepared for it; its own is accepted: {prints}")
     return record
+
+
+def _wrong(record: Record, shown: Sequence[str], ours: str, port: int) -> WrongHostKeyError:
+    prints = ", ".join(fingerprint(key) for key in shown)
+    return WrongHostKeyError(
+        f"the guest of {record.words} shows another host key than the one prepared for it: {prints} instead of "
+        f"{fingerprint(ours)}",
+        hint=f"does something else listen on port {port}? If the image cannot take the key (no cloud-init, an old "
+        f"systemd): ov vm ssh {record.words} --accept-new-host-key, or ssh.host_key: first_use in vms.yml",
+    )
 
 
 def _refresh(record: Record) -> None:
     """An address of its own is only known while the guest has it: ``ssh ov-NAME`` learns it, too."""
-    text = stanza(ssh_host(record))
-    file = record.folder.ssh_config
-    if not file.exists() or file.read_text(encoding="utf-8") != text:
-        write_atomic(file, text, mode=0o600)
+    with contextlib.suppress(OSError):
+        write_changed(record.folder.ssh_config, stanza(ssh_host(record)), mode=0o600)
 
 
 def need_user(record: Record, given: str | None) -> str:

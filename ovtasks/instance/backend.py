@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ovtasks.errors import InputError
 from ovtasks.render.machine import Machine
@@ -67,6 +67,24 @@ class Capabilities:
     passt: bool = False
     firmware: tuple[str, ...] = ()
     vsock: bool = False
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What a backend knows of a VM by itself; ``mac`` and ``sockets`` None: not these."""
+
+    uuid: str
+    mac: str | None = None
+    sockets: Path | None = None
+    uri: str | None = None
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """What a :class:`Backend` may have, too: by it, an instance whose record was lost gets it back."""
+
+    def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
+        """The VM of this name whose files are in ``directory``, running or defined; None: it has none."""
 
 
 class Backend(Protocol):

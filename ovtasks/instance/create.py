@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host import settings
 from ovtasks.host.files import write_atomic
+from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.images.partitions import Bootable
@@ -23,22 +26,24 @@ from ovtasks.instance.assemble import (
     tmpfiles,
     wanted_ports,
 )
-from ovtasks.instance.backend import Backend, backend
+from ovtasks.instance.backend import Backend, State, backend
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
-from ovtasks.instance.disk import make_disk
-from ovtasks.instance.folder import Folder
+from ovtasks.instance.destroy import finish_removal, remove_folder
+from ovtasks.instance.disk import make_disk, stands_on
+from ovtasks.instance.folder import Folder, is_rest
 from ovtasks.instance.hostkey import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair, resolve_keys
 from ovtasks.instance.owner import claim
-from ovtasks.instance.power import start_machine, status
-from ovtasks.instance.record import HostKey, Overrides, Record, domain_of, load, new_record
+from ovtasks.instance.power import known, start_machine
+from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
+from ovtasks.instance.recover import NO_PROJECT, existing
 from ovtasks.instance.stored import load_machine, save_machine
 from ovtasks.render.cloud_init import SeedInput, render, wants_seed
 from ovtasks.render.machine import Machine
 from ovtasks.render.network_config import static_addresses
 from ovtasks.spec.locate import located
-from ovtasks.spec.model import Project, VmSpec
+from ovtasks.spec.model import HostKeyTrust, Project, VmSpec
 
 
 @dataclass(frozen=True)
@@ -80,14 +85,15 @@ def create(
     """
     check_firmware(vm, built.boot)
     folder = Folder(instance_directory(domain_of(vm.name, instance)))
-    with folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
+    failing = explaining(f"cannot create {folder.path.name}", folder.path, folder.choose_sockets())
+    with failing, folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")), _nothing_left(folder):
+        finish_removal(folder.path)
         folder.make()
         claim(folder.path, vm.name, instance)
         record = _identity(vm, instance, project, folder, options, progress)
-        record.save()
         driver = backend(record.backend)
         driver.probe(record.uri, start=True)
-        running = status(record).active
+        running = known(record).active
         changes: list[str] = []
         record = _disk(record, built, running, changes, progress)
         keys = key_choice(vm, record)
@@ -98,6 +104,7 @@ def create(
         _credentials(vm, record, keys.keys, host_key)
         record = _ports(vm, record, running, progress)
         record = replace(record, user=vm.ssh.user, identity=keys.private, addresses=static_addresses(vm))
+        record = replace(record, first_use=vm.ssh.host_key is HostKeyTrust.FIRST_USE)
         record = record if running else replace(record, cid=choose_cid(record, vm.libvirt))
         machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
@@ -110,10 +117,21 @@ def create(
         return Created(record, tuple(changes))
 
 
+@contextlib.contextmanager
+def _nothing_left(folder: Folder) -> Iterator[None]:
+    """A create that fails before it made anything of worth leaves no folder: that would keep the name from others."""
+    try:
+        yield
+    except BaseException:
+        if is_rest(folder.path):
+            remove_folder(folder.path)
+        raise
+
+
 def _identity(
     vm: VmSpec, instance: str | None, project: Project, folder: Folder, options: CreateOptions, progress: Progress
 ) -> Record:
-    record = load(folder)
+    record = _known(vm, instance, folder, progress)
     if warning := settings.warning():
         progress.note(warning)
     if record is None:
@@ -135,20 +153,39 @@ def _identity(
     return replace(record, overrides=options.overrides.over(old))
 
 
+def _known(vm: VmSpec, instance: str | None, folder: Folder, progress: Progress) -> Record | None:
+    """The record, also of a create that was killed; one that was lost is made anew, and a damaged one kept aside."""
+    found = existing(folder, vm.name, instance)
+    if found is None:
+        with contextlib.suppress(DamagedRecordError):
+            return load(folder)
+        return None
+    if found.problem is not None:
+        if os.path.lexists(folder.record):
+            folder.record.replace(folder.record.with_suffix(".json.damaged"))
+        progress.note(f"{found.problem.message}: made anew from what else is in {folder.path}")
+    return found.record
+
+
 def written_mac(vm: VmSpec, instance: str | None) -> str | None:
     """The spec's, for the VM itself: two instances with one address would confuse every network that they share."""
     return vm.network.mac if instance is None else None
 
 
 def _defined(record: Record) -> bool:
-    return record.folder.machine.exists()
+    """Whether its backend has it, also where the note of that was lost."""
+    if record.folder.machine.exists():
+        return True
+    with contextlib.suppress(OvError):  # one that cannot be used any more: another one may take over
+        return known(record).state is not State.UNDEFINED
+    return False
 
 
 def _same_project(record: Record, project: Project) -> Record:
     """A project that was moved takes its instances along; two projects never share one."""
     if record.project == project.root:
         return record
-    if record.project.is_dir():
+    if record.project.is_dir() and record.project != record.folder.path / NO_PROJECT:
         raise RefusedError(
             f"{record.domain} belongs to VM {record.vm} of the project {record.project}",
             hint=f"rename the VM in {project.root}, or there: ov vm destroy --disk {record.words}",
@@ -157,19 +194,29 @@ def _same_project(record: Record, project: Project) -> Record:
 
 
 def _disk(record: Record, built: Built, running: bool, changes: list[str], progress: Progress) -> Record:
+    """An existing disk is left alone, whatever is known of it."""
     folder = record.folder
-    if record.built is not None and folder.disk.exists():
+    if folder.disk.exists():
+        if record.built is None and stands_on(folder, built.disk):
+            record = replace(record, built=built.digest)
         if record.built != built.digest:
             hint = f"ov vm destroy --disk {record.words} && ov vm create {record.words}"
             progress.note(f"the disk of {record.words} is older than the build; for a fresh one: {hint}")
-        return record
+        return replace(record, instance_id=record.instance_id or f"ov-{uuid.uuid4()}")
+    if folder.disk.is_symlink():
+        place = folder.disk.readlink()
+        raise RefusedError(
+            f"the disk of {record.words} is a symbolic link to {place}, which is missing",
+            hint=f"is that file system mounted? for a fresh disk: rm {folder.disk}",
+        )
     if running:
         raise OvError(f"{record.words} is running and its disk is gone", hint=f"ov vm stop --force {record.words}")
+    record = replace(record, instance_id=f"ov-{uuid.uuid4()}", host_key=HostKey.EXPECTED, accepted=(), built=None)
+    record.save()  # before there is anything to lose
     new_host_key(folder)
     make_disk(folder, built.disk)
     changes.append("disk made")
-    # only now, with the disk in place, does the record speak of it
-    record = replace(record, built=built.digest, instance_id=f"ov-{uuid.uuid4()}", host_key=HostKey.EXPECTED)
+    record = replace(record, built=built.digest)
     record.save()
     return record
 
@@ -239,5 +286,12 @@ def _define(
             progress.note(f"{record.words}: {note}")
         later = ", in effect from its next start" if running else ""
         changes.append(f"definition changed{later}" if had else "defined")
-    if not same or load_machine(record.folder.machine) != machine:
+    if not same or _stored(record) != machine:
         save_machine(record.folder.machine, machine)
+
+
+def _stored(record: Record) -> Machine | None:
+    """None also for a damaged one: it is written anew."""
+    with contextlib.suppress(OvError):
+        return load_machine(record.folder.machine)
+    return None

@@ -5,6 +5,7 @@ A rebuild writes new files, so the links keep what this disk stands on, whatever
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
@@ -27,6 +28,8 @@ def make_disk(folder: Folder, artifact: Path) -> None:
         raise OvError(f"the built disk {artifact} is missing", hint="ov vm build makes it")
     if folder.built.exists():
         shutil.rmtree(folder.built)
+    for half in (*folder.path.glob(".base-*.part"), *folder.path.glob("base-*")):  # of an earlier disk
+        half.unlink()
     folder.built.mkdir()
     format, backing = _look(artifact)
     if backing is not None:
@@ -60,6 +63,17 @@ def _hold(folder: Folder, artifact: Path, backing: str) -> None:
     if not (place.exists() and place.samefile(source)):
         place.unlink(missing_ok=True)
         link_or_copy(source, place)
+
+
+def stands_on(folder: Folder, artifact: Path) -> bool:
+    """Whether the disk was made from ``artifact``: it holds a link of it, or a copy with the same bytes."""
+    held = folder.built / artifact.name
+    try:
+        if held.samefile(artifact):
+            return True
+        return held.stat().st_size == artifact.stat().st_size and filecmp.cmp(held, artifact, shallow=False)
+    except OSError:
+        return False
 
 
 def check_disk(folder: Folder, words: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.instance.folder import Folder
-from ovtasks.instance.record import Record, domain_of, load
+from ovtasks.instance.record import PREFIX, Record, domain_of
+from ovtasks.instance.recover import existing
 
 
 def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()) -> Record:
@@ -35,22 +37,34 @@ def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()
 def look(vm: str, instance: str | None = None) -> Record | None:
     """The instance's record, or None.
 
-    :raises OvError: the record is damaged.
+    A lost or damaged one is made anew, and not written.
+
+    :raises OvError: the record is of a later version; or nobody can say by what the VM runs.
     """
-    record = load(Folder(instance_directory(domain_of(vm, instance))))
+    found = existing(Folder(instance_directory(domain_of(vm, instance))), vm, instance)
     # the folder ov-a-b may be instance b of a: then a VM a-b does not exist
-    return record if record and (record.vm, record.instance) == (vm, instance) else None
+    return found.record if found and (found.record.vm, found.record.instance) == (vm, instance) else None
 
 
 def every(damaged: list[OvError] | None = None) -> Iterator[Record]:
-    """All instances of this user, by name; damaged ones are left out and told in ``damaged``."""
-    place = data_home() / "vm"
-    for path in sorted(place.iterdir()) if place.is_dir() else ():
+    """All instances of this user, by name; what is wrong with their records is told in ``damaged``."""
+    for path in folders():
         try:
-            record = load(Folder(path))
+            found = existing(Folder(path))
         except OvError as e:
             if damaged is not None:
                 damaged.append(e)
             continue
-        if record is not None:
-            yield record
+        if found is not None:
+            if found.problem is not None and damaged is not None:
+                damaged.append(found.problem)
+            yield found.record
+
+
+def folders() -> list[Path]:
+    """All folders that have an instance's name, by name."""
+    place = data_home() / "vm"
+    try:
+        return sorted(path for path in place.iterdir() if path.name.startswith(PREFIX) and path.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.files import flock
+from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import data_home
 
 SUN_PATH = 108
@@ -74,24 +75,19 @@ class Folder:
 
         :raises OvError: it cannot be created.
         """
-        try:
+        with explaining(f"cannot make {self.path}", self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.path.stat().st_mode & 0o077:
                 self.path.chmod(0o700)
-        except OSError as e:
-            hint = "instances live in $XDG_DATA_HOME/ov (~/.local/share/ov): it must be writable"
-            raise OvError(f"cannot write to {self.path}: {os.strerror(e.errno or 0).lower()}", hint=hint) from None
 
     @contextlib.contextmanager
     def lock(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         """Be the only one who changes this instance. The lock lies outside: destroying removes the folder."""
         locks = data_home() / "locks"
-        try:
-            locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as e:
-            hint = "instances live in $XDG_DATA_HOME/ov (~/.local/share/ov): it must be writable"
-            raise OvError(f"cannot write to {locks}: {os.strerror(e.errno or 0).lower()}", hint=hint) from None
-        with flock(locks / self.path.name, waiting=waiting):
+        with contextlib.ExitStack() as held:
+            with explaining(f"cannot lock {self.path.name}", locks):
+                locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+                held.enter_context(flock(locks / self.path.name, waiting=waiting))
             yield
 
     def choose_sockets(self) -> Path:
@@ -99,11 +95,50 @@ class Folder:
         inside = self.path / "run"
         if len(os.fsencode(inside / LONGEST_SOCKET)) < SUN_PATH:
             return inside
-        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        name = self._sockets_name
         runtime = os.environ.get("XDG_RUNTIME_DIR", "")
         if runtime.startswith("/") and len(os.fsencode(runtime)) < 60 and os.access(runtime, os.W_OK):
             return Path(runtime) / "ov" / name
         return Path("/tmp") / f"ov-{os.geteuid()}" / name
+
+    def has_sockets(self, path: Path) -> bool:
+        """Whether ``path`` is a folder of sockets as this instance's would be, and nobody else's."""
+        outside = path.name == self._sockets_name and path.parent.name in {"ov", f"ov-{os.geteuid()}"}
+        return path == self.path / "run" or outside
+
+    @property
+    def _sockets_name(self) -> str:
+        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+
+
+_BARE = {"owner.json", "instance.json", "ports.json", "built", "known_hosts", "ssh_config", "seed.iso", "tmpfiles.conf"}
+_BARE |= {"ssh_host_ed25519_key", "ssh_host_ed25519_key.pub", "run", "serial.log", "qemu.lock"}
+_KEYS = {"id_ed25519", "id_ed25519.pub"}  # a build makes them, too, before there is any instance
+
+
+def is_instance(path: Path) -> bool:
+    """Whether something is here that a VM has, or had, beyond what a create can make anew at any time: a disk, a
+    definition, a file of the user's. A create that was killed early leaves less."""
+    return bool(_others(path) - _KEYS)
+
+
+def is_rest(path: Path) -> bool:
+    """Whether all of this folder is worth nothing to anybody: what a create left that came to nothing."""
+    return path.is_dir() and not path.is_symlink() and not _others(path)
+
+
+def _others(path: Path) -> set[str]:
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    half = {name for name in names if name.startswith(".") and name.endswith(".part")}
+    return names - _BARE - half - {name for name in names if name.startswith("base-")}
+
+
+def removed(path: Path) -> Path:
+    """The name that a folder has while it is removed."""
+    return path.with_name(f".{path.name}.removed")
 
 
 def make_sockets(path: Path) -> None:
@@ -112,8 +147,9 @@ def make_sockets(path: Path) -> None:
     :raises OvError: someone else has it: whoever owns that folder could take the sockets' place.
     """
     for folder in (path.parent, path):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
+        with explaining(f"cannot make the folder {folder} for sockets", folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = folder.lstat()
         if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
             raise OvError(f"{folder} is not ours", hint="remove it: the sockets of a VM must lie in a folder of yours")
     path.chmod(0o700)
@@ -125,7 +161,5 @@ def make_private(folders: Iterable[Path]) -> None:
     :raises OvError: one cannot be made.
     """
     for folder in folders:
-        try:
+        with explaining(f"cannot make the folder {folder}", folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as e:
-            raise OvError(f"cannot make the folder {folder}: {e.strerror}", hint="choose another path") from e

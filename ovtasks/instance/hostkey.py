@@ -10,7 +10,9 @@ from ovtasks.host.files import write_atomic
 from ovtasks.host.run import run
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.keys import generate_host_key
-from ovtasks.instance.record import HostKey, Record
+
+KINDS = ("ed25519", "ecdsa", "rsa")
+"""Of host keys, as ssh-keyscan(1) calls them."""
 
 
 def ensure_host_key(folder: Folder, domain: str) -> tuple[str, str]:
@@ -29,20 +31,27 @@ def new_host_key(folder: Folder) -> None:
         path.unlink(missing_ok=True)
 
 
-def scan(address: str, port: int, seconds: float) -> str | None:
-    """The ed25519 key (``type base64``) that an SSH server shows; None: it shows none in that time."""
-    argv = ["ssh-keyscan", "-T", str(max(1, round(seconds))), "-t", "ed25519", "-p", str(port), address]
-    for line in run(argv, check=False, timeout=seconds + 10).stdout.splitlines():
+def scan(address: str, port: int, seconds: float) -> tuple[str, ...]:
+    """The keys (``type base64``) that an SSH server shows, ed25519 first; none: it shows none in that time."""
+    argv = ["ssh-keyscan", "-T", str(max(1, round(seconds))), "-t", ",".join(KINDS), "-p", str(port), "--", address]
+    found = {}
+    for line in run(argv, check=False, timeout=len(KINDS) * (seconds + 10)).stdout.splitlines():
         words = line.split()
-        if len(words) >= 3 and words[1] == "ssh-ed25519":
-            return f"{words[1]} {words[2]}"
-    return None
+        if len(words) >= 3 and not line.startswith("#"):
+            found[words[1]] = f"{words[1]} {words[2]}"
+    return tuple(found[kind] for kind in sorted(found, key=lambda kind: (kind != "ssh-ed25519", kind)))
 
 
-def judge(record: Record, shown: str) -> HostKey:
-    """What to make of the key that the guest shows at first contact."""
-    expected = record.folder.host_key.with_suffix(".pub").read_text(encoding="utf-8").split()[:2]
-    return HostKey.CONFIRMED if shown.split() == expected else HostKey.ACCEPTED
+def prepared(folder: Folder) -> str:
+    """The key that the guest was given (``type base64``).
+
+    :raises OvError: it is lost.
+    """
+    public = folder.host_key.with_suffix(".pub")
+    try:
+        return " ".join(public.read_text(encoding="utf-8").split()[:2])
+    except (OSError, UnicodeError) as e:
+        raise OvError(f"{public} cannot be read: {e}", hint="`ov vm create` makes it anew") from e
 
 
 def fingerprint(key: str) -> str:

@@ -1,40 +1,75 @@
-"""Whose an instance directory is: a VM ``a-b`` and an instance ``b`` of ``a`` would share the name ``ov-a-b``."""
+"""Whose an instance directory is: a VM ``a-b`` and an instance ``b`` of ``a`` would share the name ``ov-a-b``.
+
+``owner.json`` also repeats what never changes in the record, so that a lost one can be made anew.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from ovtasks.errors import OvError, RefusedError
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import write_changed
+from ovtasks.instance.folder import is_rest
+from ovtasks.jsonvalue import Json
 
 OWNER_FILE = "owner.json"
 
 
 def claim(directory: Path, vm: str, instance: str | None = None) -> None:
-    """Note that ``directory`` belongs to ``vm`` (its default instance, or ``instance``), unless somebody has it.
+    """Note that ``directory`` belongs to ``vm`` (its default instance, or ``instance``), unless somebody has it. What
+    a create left that came to nothing is nobody's.
 
     :raises RefusedError: it belongs to another VM or instance; both are named.
+    :raises OvError: nobody can tell whose it is.
     """
-    path = directory / OWNER_FILE
-    mine = {"vm": vm, "instance": instance}
-    try:
-        owner = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(mine) + "\n", mode=0o600)
+    mine: dict[str, Json] = {"vm": vm, "instance": instance}
+    owner = read_owner(directory)
+    if owner is None or (owner.get("vm"), owner.get("instance")) == (vm, instance):
+        if not (directory / OWNER_FILE).is_file():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_owner(directory, mine)
         return
-    except ValueError as e:
-        raise OvError(
-            f"{path} is damaged", hint="it says whose this folder is; look at the folder, then remove it"
-        ) from e
-    if owner != mine:
-        raise RefusedError(
-            f"the name {directory.name} belongs to {_name(owner)}, so {_name(mine)} cannot have it",
-            hint=f"rename one of them, or destroy the other first; its files are in {directory}",
-        )
+    if is_rest(directory):
+        shutil.rmtree(directory)
+        directory.mkdir(mode=0o700)
+        write_owner(directory, mine)
+        return
+    raise RefusedError(
+        f"the name {directory.name} belongs to {_name(owner)}, so {_name(mine)} cannot have it",
+        hint=f"rename one of them, or destroy the other first; its files are in {directory}",
+    )
 
 
-def _name(owner: dict[str, str | None]) -> str:
+def read_owner(directory: Path) -> Mapping[str, Json] | None:
+    """What ``owner.json`` says; where it is lost or damaged, what the other files say. None: none is there.
+
+    :raises OvError: all that are there are damaged.
+    """
+    damaged: OvError | None = None
+    for path in (directory / OWNER_FILE, directory / "instance.json", directory / "machine.json"):
+        try:
+            owner = json.loads(path.read_bytes())
+            if isinstance(owner, dict) and isinstance(owner.get("vm"), str):
+                return owner if path.name == OWNER_FILE else {"vm": owner["vm"], "instance": owner.get("instance")}
+            raise ValueError("it says nothing of a VM")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError, RecursionError) as e:
+            hint = f"it says whose this folder is; look at it, then: rm {path}"
+            damaged = damaged or OvError(f"{path} is damaged: {e}", hint=hint)
+    if damaged is not None:
+        raise damaged
+    return None
+
+
+def write_owner(directory: Path, data: Mapping[str, Json]) -> None:
+    """Write ``owner.json``, unless it says so already."""
+    write_changed(directory / OWNER_FILE, json.dumps(data) + "\n", mode=0o600)
+
+
+def _name(owner: Mapping[str, Json]) -> str:
     vm, instance = owner.get("vm"), owner.get("instance")
     return f"instance {instance} of VM {vm}" if instance else f"VM {vm}"

@@ -16,7 +16,7 @@ from ovtasks.instance.power import status
 from ovtasks.instance.record import Overrides, Record
 from ovtasks.render.cloud_init import wants_seed
 from ovtasks.spec.locate import located
-from ovtasks.spec.model import PortForward, VmSpec
+from ovtasks.spec.model import HostKeyTrust, PortForward, VmSpec
 
 _PASSWORD = re.compile(r'( passwd=")[^"]*(")')
 
@@ -49,7 +49,7 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
     now = status(record)
     changes: list[str] = []
     folder = record.folder
-    if record.built is None or not folder.disk.exists():
+    if not folder.disk.exists():
         return Pending(("disk is missing: a fresh one",), running=now.active)
     keys = key_choice(vm, record)
     if keys.generated and not keys.keys:
@@ -61,6 +61,9 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
         not folder.seed.exists() or folder.seed.read_bytes() != seed_image(vm, record, keys.keys, host_key)
     ):
         changes.append("seed differs")
+    first_use = vm.ssh.host_key is HostKeyTrust.FIRST_USE
+    if (record.user, record.identity, record.first_use) != (vm.ssh.user, keys.private, first_use):
+        changes.append("who logs in, or which host key may be shown, differs")
     forwards = record.forwards
     if not now.active and not satisfied(wanted_ports(vm, instance), forwards):
         changes.append("ports differ")

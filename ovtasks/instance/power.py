@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.firmware import Files, make_nvram
+from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
@@ -17,7 +17,8 @@ from ovtasks.instance.backend import Handle, State, Status, backend
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.disk import check_disk
 from ovtasks.instance.folder import make_sockets
-from ovtasks.instance.record import Record, load
+from ovtasks.instance.record import Record
+from ovtasks.instance.recover import existing
 from ovtasks.instance.stored import load_machine, save_machine
 from ovtasks.render.machine import Machine
 
@@ -64,7 +65,8 @@ def start(record: Record, progress: Progress) -> bool:
     :raises InputError: it is not defined.
     :raises OvError: disk or seed are missing, a port is taken, …
     """
-    with record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
+    failing = explaining(f"cannot start {record.words}", record.folder.path, record.sockets)
+    with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         record = again(record)
         driver = backend(record.backend)
         driver.probe(record.uri, start=True)
@@ -82,10 +84,10 @@ def again(record: Record) -> Record:
 
     :raises InputError: it was destroyed meanwhile.
     """
-    now = load(record.folder)
-    if now is None:
+    found = existing(record.folder, record.vm, record.instance)
+    if found is None:
         raise InputError(f"{record.words} does not exist any more", hint=f"ov vm create {record.words}")
-    return now
+    return found.record
 
 
 def start_machine(record: Record, machine: Machine, progress: Progress) -> Record:
@@ -122,7 +124,8 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
 
     ``timeout`` is in seconds, 60 by default, ten times that under plain emulation; then the plug is pulled.
     """
-    with record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
+    failing = explaining(f"cannot stop {record.words}", record.folder.path)
+    with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         record = again(record)
         driver = backend(record.backend)
         if not known(record).active:
@@ -130,12 +133,18 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
         if force:
             driver.power_off(record.handle)
             return "forced"
-        machine = load_machine(record.folder.machine)
-        slow = TCG_FACTOR if machine is not None and machine.accel == "tcg" else 1.0
-        if _shut_down(record, STOP_SECONDS * slow if timeout is None else timeout):
+        if _shut_down(record, STOP_SECONDS * slowness(record) if timeout is None else timeout):
             return "stopped"
         driver.power_off(record.handle)
         return "forced"
+
+
+def slowness(record: Record) -> float:
+    """How much longer than with KVM everything may take."""
+    with contextlib.suppress(OvError):  # a damaged definition: then it is not known
+        machine = load_machine(record.folder.machine)
+        return 1.0 if machine is not None and machine.accel == "kvm" else TCG_FACTOR
+    return TCG_FACTOR
 
 
 def _shut_down(record: Record, seconds: float) -> bool:
@@ -155,34 +164,3 @@ def _shut_down(record: Record, seconds: float) -> bool:
             ask = now + ASK_AGAIN
         time.sleep(min(pause, max(0.0, end - now)))
         pause = min(pause * 1.5, 1.0)
-
-
-def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:
-    """Power off and remove the definition; with ``disk`` everything that is this instance's own.
-
-    Without, its folder stays: disk, keys, identity; ``create`` defines it again.
-    """
-    folder = record.folder
-    with folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
-        record = load(folder) or record
-        driver = backend(record.backend)
-        if folder.machine.exists() or disk:
-            driver.probe(record.uri, start=True)
-            if known(record).active:
-                driver.power_off(record.handle)
-            driver.undefine(record.handle)
-        folder.machine.unlink(missing_ok=True)
-        ports.release(record.domain)
-        shutil.rmtree(record.sockets, ignore_errors=True)
-        if disk:
-            remove_folder(folder.path)
-        else:
-            replace(record, forwards=(), ssh_port=None).save()
-
-
-def remove_folder(path: Path) -> None:
-    """Remove an instance's folder so that a kill in the middle leaves no half of it: it loses its name first."""
-    gone = path.with_name(f".{path.name}.removed")
-    shutil.rmtree(gone, ignore_errors=True)
-    path.replace(gone)
-    shutil.rmtree(gone)

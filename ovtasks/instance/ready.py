@@ -33,8 +33,18 @@ def target_of(record: Record, user: str | None = None, port: int | None = None, 
     )
 
 
-def wait(record: Record, level: str, seconds: float, factor: float, progress: Progress, probe: str | None) -> Ready:
-    """Wait up to ``seconds`` until the guest has reached ``level`` (``boot``, ``ssh``, ``cloud-init``).
+def wait(
+    record: Record,
+    level: str,
+    seconds: float,
+    factor: float,
+    progress: Progress,
+    *,
+    probe: str | None = None,
+    accept: bool = False,
+) -> Ready:
+    """Wait up to ``seconds`` until the guest has reached ``level`` (``boot``, ``ssh``, ``cloud-init``). ``accept``: let
+    its host key in, whichever it is.
 
     :raises NotReadyError: it has not, and why.
     :raises OvError: it is not running, or nobody can log in to it.
@@ -47,7 +57,7 @@ def wait(record: Record, level: str, seconds: float, factor: float, progress: Pr
             alive=lambda: _ended(record),
             serial=record.folder.serial_log,
             log_start=record.log_start,
-            contact=lambda: _contact(record, progress, factor),
+            contact=lambda: _contact(record, progress, factor, accept=accept),
             on_stage=lambda stage, after: _say(record, stage, after, progress),
             listener=listener,
         )
@@ -75,8 +85,8 @@ def _ended(record: Record) -> str | None:
     return None if now.active else now.note or now.state.value
 
 
-def _contact(record: Record, progress: Progress, factor: float) -> None:
-    first_contact(record, progress, seconds=CONTACT_SECONDS * factor)
+def _contact(record: Record, progress: Progress, factor: float, *, accept: bool) -> None:
+    first_contact(record, progress, seconds=CONTACT_SECONDS * factor, accept=accept)
 
 
 def _say(record: Record, stage: Stage, seconds: float, progress: Progress) -> None:

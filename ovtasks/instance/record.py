@@ -13,18 +13,28 @@ from enum import StrEnum
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import write_changed
 from ovtasks.host.paths import instance_directory
 from ovtasks.instance.backend import Handle
 from ovtasks.instance.folder import Folder
+from ovtasks.instance.owner import write_owner
 from ovtasks.jsonvalue import plain, restore
 from ovtasks.spec.model import PortForward
 
 VERSION = 1
+PREFIX = "ov-"
 NAMESPACE = uuid.UUID("6f0a3c1e-6d0c-5a55-9d2e-7f6f0c2b9a11")
 """For UUIDs of version 5 (RFC 9562): the same instance in the same place is always the same machine."""
 
 _INSTANCE = re.compile(r"[a-z0-9][a-z0-9-]{0,29}", re.ASCII)
+
+
+LASTING = ("project", "uuid", "mac", "backend", "uri", "created", "sockets", "instance_id", "built", "overrides")
+"""What ``owner.json`` has too, so that a lost record can be made anew."""
+
+
+class DamagedRecordError(OvError):
+    """``instance.json`` is there and says nothing that can be read."""
 
 
 class HostKey(StrEnum):
@@ -32,7 +42,7 @@ class HostKey(StrEnum):
 
     EXPECTED = "expected"  # ours went in by seed or credential; the guest has not shown it yet
     CONFIRMED = "confirmed"  # the guest showed ours
-    ACCEPTED = "accepted"  # the guest could not take ours: the one it showed first is held to
+    ACCEPTED = "accepted"  # the user let another one in, which is held to
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,8 @@ class Record:
     was made from, None as long as there is no disk. ``forwards`` are all forwarded ports, SSH's too; ``ssh_port`` is
     None where the guest is reached by its own address; ``addresses`` are then those that its network-config gives it.
     ``log_start`` is where the console log of the present boot begins, in bytes. ``cid`` is the guest's vsock address,
-    None without.
+    None without. ``first_use``: whatever host key the guest shows first is accepted (``ssh.host_key: first_use``);
+    ``accepted`` are the keys (``type base64``) that were.
     """
 
     vm: str
@@ -84,6 +95,8 @@ class Record:
     user: str | None = None
     identity: Path | None = None
     host_key: HostKey = HostKey.EXPECTED
+    first_use: bool = False
+    accepted: tuple[str, ...] = ()
     log_start: int = 0
     cid: int | None = None
 
@@ -106,10 +119,13 @@ class Record:
         return f"{self.vm} -i {self.instance}" if self.instance else self.vm
 
     def save(self) -> None:
-        """Write ``instance.json``."""
+        """Write ``instance.json``, and beside it who this is, unless both say so already."""
         data = plain(self)
         assert isinstance(data, dict)
-        write_atomic(self.folder.record, json.dumps({"version": VERSION, **data}, indent=1) + "\n", mode=0o600)
+        write_changed(self.folder.record, json.dumps({"version": VERSION, **data}, indent=1) + "\n", mode=0o600)
+        write_owner(
+            self.folder.path, {"vm": self.vm, "instance": self.instance, **{key: data.get(key) for key in LASTING}}
+        )
 
 
 def domain_of(vm: str, instance: str | None) -> str:
@@ -118,11 +134,11 @@ def domain_of(vm: str, instance: str | None) -> str:
     :raises InputError: the instance's name is none.
     """
     if instance is None:
-        return f"ov-{vm}"
+        return f"{PREFIX}{vm}"
     if not _INSTANCE.fullmatch(instance):
         hint = "a-z, 0-9 and hyphens, at most 30 characters, and no hyphen first"
         raise InputError(f"'{instance}' is no name of an instance", hint=hint)
-    return f"ov-{vm}-{instance}"
+    return f"{PREFIX}{vm}-{instance}"
 
 
 def new_record(vm: str, instance: str | None, project: Path, backend: str, uri: str | None, mac: str | None) -> Record:
@@ -151,18 +167,20 @@ def stable_mac(text: str) -> str:
 def load(folder: Folder) -> Record | None:
     """The record in ``folder``; None: there is none.
 
-    :raises OvError: it cannot be read, is damaged, or of a later version of this program.
+    :raises DamagedRecordError: what is in it is no record.
+    :raises OvError: it cannot be read, or is of a later version of this program.
     """
     try:
         data = json.loads(folder.record.read_bytes())
         if (version := data.pop("version")) != VERSION:
-            raise OvError(f"{folder.record} has version {version}; this ov knows {VERSION}", hint="use a newer ov")
+            hint = f"use a newer ov; or mv {folder.record} {folder.record}.newer, then `ov vm create` makes it anew"
+            raise OvError(f"{folder.record} has version {version}; this ov knows {VERSION}", hint=hint)
         return restore(Record, data)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as e:
         reason = os.strerror(e.errno or 0).lower()
         raise OvError(f"{folder.record} cannot be read: {reason}", hint=f"who owns {folder.path}?") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        hint = f"remove {folder.path} when nothing in it is of use; `ov vm create` then begins anew"
-        raise OvError(f"{folder.record} is damaged: {e}", hint=hint) from e
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        hint = f"`ov vm create` makes it anew from what else is in {folder.path}"
+        raise DamagedRecordError(f"{folder.record} is damaged: {e}", hint=hint) from e

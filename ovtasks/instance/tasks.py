@@ -16,9 +16,10 @@ from ovtasks.graph.tasks import BUILD, GroupTask, OvTask
 from ovtasks.host.progress import Progress
 from ovtasks.images.partitions import Bootable
 from ovtasks.instance.create import Built, CreateOptions, create
+from ovtasks.instance.destroy import destroy, remove_rests, rests_of
 from ovtasks.instance.find import find, look
 from ovtasks.instance.pending import pending
-from ovtasks.instance.power import destroy, start, status, stop
+from ovtasks.instance.power import start, status, stop
 from ovtasks.instance.record import Overrides, domain_of
 from ovtasks.spec.model import MiB
 from ovtasks.spec.sizes import parse_size
@@ -214,13 +215,16 @@ class DestroyTask(VerbTask):
 
     def fresh(self) -> bool:
         record = look(self.vm, self.instance)
-        gone = record is None or not record.folder.machine.exists()
-        return gone and (record is None or not (self.options or {}).get("disk"))
+        if (self.options or {}).get("disk"):
+            return record is None and rests_of(self.vm, self.instance) is None
+        return record is None or not record.folder.machine.exists()
 
     def act(self, progress: Progress) -> None:
         record = look(self.vm, self.instance)
         if record is not None:
             destroy(record, progress, disk=bool((self.options or {}).get("disk")))
+        else:
+            remove_rests(self.vm, self.instance)
 
 
 VERBS: tuple[type[VerbTask], ...] = (DefineTask, CreateTask, StartTask, StopTask, DestroyTask)

@@ -17,6 +17,7 @@ from ovtasks.spec.model import (
     CloudImageSource,
     CloudInit,
     Firmware,
+    HostKeyTrust,
     ImportedSource,
     Injection,
     LayerXml,
@@ -175,6 +176,7 @@ def _ssh(data: Data, source: Source, base: Path) -> Ssh:
         smbios=Injection(injection.get("smbios", "auto")),
         cloud_init=Injection(injection.get("cloud_init", "auto")),
         install=Injection(injection.get("install", "auto")),
+        host_key=HostKeyTrust(data.get("host_key", "prepared")),
     )
 
 

@@ -132,6 +132,13 @@ class Network:
     port_forwards: tuple[PortForward, ...] = ()
 
 
+class HostKeyTrust(StrEnum):
+    """Which SSH host key of a guest the first connection takes."""
+
+    PREPARED = "prepared"  # the one made here
+    FIRST_USE = "first_use"  # whichever it shows, for guests that cannot take ours
+
+
 @dataclass(frozen=True)
 class Ssh:
     """``user`` is resolved: explicit, else ``source.base_user``, else root for bootc, else None (nobody).
@@ -145,6 +152,7 @@ class Ssh:
     smbios: Injection = Injection.AUTO
     cloud_init: Injection = Injection.AUTO
     install: Injection = Injection.AUTO
+    host_key: HostKeyTrust = HostKeyTrust.PREPARED
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ CHANGES: dict[str, tuple[Any, frozenset[str]]] = {
     "ssh.port": (2299, NOTHING),
     "ssh.port_auto": (True, NOTHING),
     "ssh.key_source": ("{other_key}", SEED),
+    "ssh.host_key": ("first_use", NOTHING),
     "ssh.key_injection.smbios": ("disabled", NOTHING),
     "ssh.key_injection.cloud_init": ("disabled", SEED),
     "ssh.key_injection.install": ("disabled", NOTHING),

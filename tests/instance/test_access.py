@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.errors import InputError, OvError
+from ovtasks.errors import EXIT_REFUSED, InputError, OvError
 from ovtasks.guest.ssh import run_ssh
-from ovtasks.guest.target import Target
+from ovtasks.guest.target import Target, WrongHostKeyError
 from ovtasks.host.files import write_atomic
 from ovtasks.instance.access import first_contact, need_user, write_access
 from ovtasks.instance.record import HostKey, Record, load, new_record
@@ -71,12 +71,66 @@ def test_the_expected_host_key_is_confirmed(server: Sshd) -> None:
     assert known is not None and known.host_key is HostKey.CONFIRMED
 
 
-def test_a_guest_that_did_not_take_it_is_accepted_once_and_said(server: Sshd) -> None:
-    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICOcYPBrWceAhFAEnPasoz8q5VZrEYQmnDboclFrq3kh web"
-    record, notes = guest(server, other), Notes()
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICOcYPBrWceAhFAEnPasoz8q5VZrEYQmnDboclFrq3kh web"
+
+
+def print_of(key: str) -> str:
+    said = subprocess.run(["ssh-keygen", "-l", "-f", "-"], input=key, capture_output=True, text=True, check=True).stdout
+    return said.split()[1]
+
+
+def test_another_host_key_is_refused(server: Sshd) -> None:
+    record, notes = guest(server, OTHER), Notes()
+    before = record.folder.known_hosts.read_bytes()
+    with pytest.raises(WrongHostKeyError) as caught:
+        first_contact(record, notes)
+    assert f"{print_of(server.host_key())} instead of {print_of(OTHER)}" in caught.value.message
+    assert f"port {server.port}" in str(caught.value.hint)
+    assert "--accept-new-host-key" in str(caught.value.hint) and "first_use" in str(caught.value.hint)
+    assert caught.value.exit_code == EXIT_REFUSED
+    assert record.folder.known_hosts.read_bytes() == before and not logs_in(record)
+    known = load(record.folder)
+    assert known is not None and known.host_key is HostKey.EXPECTED
+
+
+def test_the_user_lets_another_key_in_and_it_is_held_to(server: Sshd) -> None:
+    record, notes = guest(server, OTHER), Notes()
+    record = first_contact(record, notes, accept=True)
+    assert record.host_key is HostKey.ACCEPTED and logs_in(record)
+    assert record.accepted[0].split() == server.host_key().split()[:2]
+    assert load(record.folder) == record
+    record.folder.known_hosts.unlink()
+    write_access(record)
+    assert logs_in(record), "the record is enough"
+    server.stop()
+    server.new_host_key()
+    server.start()
+    first_contact(record, notes)
+    assert not logs_in(record), "a second one is not accepted"
+    record = first_contact(record, notes, accept=True)
+    assert logs_in(record) and len(notes.said) == 2
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_a_guest_with_keys_of_other_kinds(kind: str, server: Sshd) -> None:
+    server.stop()
+    for name in ("host", "host.pub"):
+        (server.folder / name).unlink()
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", server.folder / "host"], check=True)
+    server.start()
+    record = guest(server, OTHER)
+    with pytest.raises(WrongHostKeyError):
+        first_contact(record, Notes())
+    record = first_contact(record, Notes(), accept=True)
+    assert record.accepted[0].split() == server.host_key().split()[:2] and logs_in(record)
+
+
+def test_a_vm_whose_spec_takes_the_first_key_it_shows(server: Sshd) -> None:
+    record, notes = replace(guest(server, OTHER), first_use=True), Notes()
     record = first_contact(record, notes)
     assert record.host_key is HostKey.ACCEPTED
-    assert "did not take the host key" in notes.said[0] and "SHA256:" in notes.said[0]
+    assert "has not the host key prepared for it" in notes.said[0]
+    assert print_of(server.host_key()) in notes.said[0]
     write_access(record)
     assert logs_in(record)
     server.stop()

@@ -336,8 +336,8 @@ def test_a_damaged_record_is_told_and_hides_no_other(bench: Workbench, empty_ima
         bench.ov("vm", "create", "--no-start", name)
     (folder("ov-web") / "instance.json").write_text("{", encoding="utf-8")
     failed = bench.ov("vm", "list", "-a", "--json", code=1)
-    assert [one["name"] for one in json.loads(failed.stdout)] == ["other"]
-    assert "instance.json is damaged" in failed.stderr
+    assert [one["name"] for one in json.loads(failed.stdout)] == ["other", "web"]
+    assert "instance.json is damaged" in failed.stderr and "ov vm create" in failed.stderr
 
 
 ERRORS = [

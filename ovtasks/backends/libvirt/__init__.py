@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.instance.backend import Capabilities, Handle, Status
+from ovtasks.instance.backend import Capabilities, Handle, Recalled, Status
 from ovtasks.render.machine import Machine
 
 
@@ -108,6 +109,11 @@ class Libvirt:
         from ovtasks.backends.libvirt.console import console
 
         return console(handle)
+
+    def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
+        from ovtasks.backends.libvirt.definition import recall
+
+        return recall(domain, directory, uri)
 
     def addresses(self, handle: Handle) -> tuple[str, ...]:
         from ovtasks.backends.libvirt.addresses import addresses

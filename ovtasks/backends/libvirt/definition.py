@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from ovtasks.backends.libvirt.errors import translated
-from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
-from ovtasks.errors import RefusedError
+from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, sockets, uri_of
+from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_atomic
-from ovtasks.instance.backend import Handle
+from ovtasks.instance.backend import Handle, Recalled
 
 if TYPE_CHECKING:
     import libvirt
@@ -93,7 +93,50 @@ def define(handle: Handle, text: str, *, autostart: bool) -> None:
         domain = daemon.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         if bool(domain.autostart()) != autostart:
             domain.setAutostart(int(autostart))
-        _remember(handle.directory, text, fingerprint(_dump(domain)))
+        _remember(handle, text, fingerprint(_dump(domain)))
+
+
+def recall(name: str, directory: Path, uri: str | None) -> Recalled | None:
+    """The domain of this name, if its disk is in ``directory``. Where no definition of ours lies, no daemon is started
+    to ask, and one that cannot be asked has none.
+
+    :raises OvError: it cannot be asked.
+    """
+    ours = any((directory / file).exists() for file in (TEXT, DIGESTS))
+    place = uri_of(uri or _place(directory))
+    if not ours and is_own_session(place) and all(one.problem is not None for one in sockets()):
+        return None
+    try:
+        return _recalled(name, directory, place)
+    except OvError:
+        if ours:
+            raise
+        return None
+
+
+def _recalled(name: str, directory: Path, place: str) -> Recalled | None:
+    libvirt = load()
+    with translated(f"look for {name}", name):
+        try:
+            domain = connection(place).lookupByName(name)
+        except libvirt.libvirtError as e:
+            if e.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return None
+            raise
+        root = ET.fromstring(domain.XMLDesc(0))
+        files = {source.get("file", "") for source in root.iterfind("devices/disk/source")}
+        if not any(Path(file).parent == directory for file in files if file):
+            return None
+        mac = root.find("devices/interface/mac")
+        return Recalled(domain.UUIDString(), mac.get("address") if mac is not None else None, uri=place)
+
+
+def _place(directory: Path) -> str | None:
+    """The connection by which it was defined."""
+    try:
+        return str(json.loads((directory / DIGESTS).read_bytes())["uri"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def undefine(handle: Handle) -> None:
@@ -138,9 +181,10 @@ def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _remember(directory: Path, text: str, dump: str) -> None:
-    write_atomic(directory / TEXT, text, mode=0o600)
-    write_atomic(directory / DIGESTS, json.dumps({"text": _digest(text), "dump": dump}) + "\n", mode=0o600)
+def _remember(handle: Handle, text: str, dump: str) -> None:
+    write_atomic(handle.directory / TEXT, text, mode=0o600)
+    known = {"text": _digest(text), "dump": dump, "uri": uri_of(handle.uri)}
+    write_atomic(handle.directory / DIGESTS, json.dumps(known) + "\n", mode=0o600)
 
 
 def _remembered(directory: Path) -> _Remembered | None:
@@ -150,7 +194,7 @@ def _remembered(directory: Path) -> _Remembered | None:
         digests = json.loads((directory / DIGESTS).read_bytes())
         if digests["text"] == _digest(text):
             return _Remembered(text, str(digests["dump"]))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         pass
     return None
 

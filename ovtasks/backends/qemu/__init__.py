@@ -6,12 +6,15 @@ what its emulated TPM remembers. The command line is rendered anew at every star
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
 
 from ovtasks.backends.qemu import agent, helpers, process, program
 from ovtasks.backends.qemu import status as status_
@@ -24,7 +27,7 @@ from ovtasks.host import accel, lan, vsock
 from ovtasks.host.bridge import check_bridge
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.packages import package_hint
-from ovtasks.instance.backend import Capabilities, Handle, Status
+from ovtasks.instance.backend import Capabilities, Handle, Recalled, Status
 from ovtasks.instance.folder import make_private
 from ovtasks.render.argv import (
     AGENT_CHANNEL,
@@ -42,6 +45,7 @@ from ovtasks.render.qemu.command import Command
 from ovtasks.render.qemu.families import command
 
 LOCK = "qemu.lock"
+_QMP = re.compile(r"\bpath=((?:[^,]|,,)+)/qmp\.sock\b")
 _MAC = re.compile(r"\bmac=([0-9a-f:]{17})")
 GRACE = 20.0
 """Seconds that QEMU gets to write its buffers to the disk before it is killed."""
@@ -88,13 +92,14 @@ class Qemu:
 
     def undefine(self, handle: Handle) -> None:
         (handle.directory / DEFINITION).unlink(missing_ok=True)
-        if _find(handle) is None:
+        if process.search(handle.directory / PID_FILE) is None:
+            helpers.end(handle, grace=0.0)  # of a start that was killed
             sweep(handle)
 
     def start(self, handle: Handle, machine: Machine) -> None:
         # A lock of its own, because what a second start sweeps away is what the first one is known by.
         with flock(handle.directory / LOCK):
-            if _find(handle) is None:
+            if process.search(handle.directory / PID_FILE) is None:
                 wanted = _command(machine)
                 make_private(socket_folders(machine))
                 write_atomic(handle.directory / DEFINITION, _text(argv_of(wanted)), mode=0o600)
@@ -140,6 +145,16 @@ class Qemu:
                 raise
         return connection
 
+    def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
+        running = process.search(directory / PID_FILE)
+        words = process.words(running.pid) if running is not None else _defined_words(directory)
+        text = dict(pairwise(words))
+        if "-uuid" not in text:
+            return None
+        sockets = next((found[1] for word in words if (found := _QMP.search(word))), None)
+        mac = next((found[1] for word in words if "id=nic0," in word and (found := _MAC.search(word))), None)
+        return Recalled(text["-uuid"], mac, Path(sockets.replace(",,", ",")) if sockets else None)
+
     def addresses(self, handle: Handle) -> tuple[str, ...]:
         running = _find(handle)
         if running is None:
@@ -160,12 +175,20 @@ def _command(machine: Machine) -> Command:
     return found
 
 
+def _defined_words(directory: Path) -> list[str]:
+    """The command line in place; none, or a damaged one: no words."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        words = json.loads((directory / DEFINITION).read_bytes())
+        return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+    return []
+
+
 def _text(words: list[str]) -> str:
     return json.dumps(words, indent=1, ensure_ascii=False) + "\n"
 
 
 def _find(handle: Handle) -> Process | None:
-    return process.find(handle.directory / PID_FILE)
+    return status_.find(handle)
 
 
 def _running(handle: Handle) -> Process:

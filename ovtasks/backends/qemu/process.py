@@ -20,6 +20,7 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError
 from ovtasks.host.state import StateError, read_state
+from ovtasks.host.files import write_atomic
 
 PID_FILE = "qemu.pid"
 PID_BYTES = 32
@@ -47,6 +48,28 @@ def find(pid_file: Path) -> Process | None:
     except (StateError, UnsafeError, ValueError):
         return None
     return _verified(pid, pid_file) if pid > 0 else None
+
+
+def search(pid_file: Path) -> Process | None:
+    """As :func:`find`; where the file was lost, all processes are looked through, and it is written anew."""
+    found = find(pid_file)
+    if found is not None:
+        return found
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (found := _verified(int(entry.name), pid_file)) is not None:
+            with contextlib.suppress(OSError):
+                write_atomic(pid_file, f"{found.pid}\n", mode=0o600)
+            return found
+    return None
+
+
+def words(pid: int) -> list[str]:
+    """Its command line; it has ended: none."""
+    try:
+        data = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return []
+    return [os.fsdecode(word) for word in data.split(b"\0")]
 
 
 def _verified(pid: int, pid_file: Path) -> Process | None:

@@ -29,7 +29,7 @@ _NOTES = {
 
 def states(handles: Iterable[Handle]) -> Mapping[str, Status]:
     """By domain."""
-    found = {handle: process.find(handle.directory / PID_FILE) for handle in handles}
+    found = {handle: find(handle) for handle in handles}
     until = time.monotonic() + DEADLINE
     with contextlib.ExitStack() as stack:
         questions: dict[Handle, Qmp | State | str] = {}
@@ -42,6 +42,14 @@ def states(handles: Iterable[Handle]) -> Mapping[str, Status]:
             handle.domain: _stopped(handle) if running is None else _status(questions[handle], running)
             for handle, running in found.items()
         }
+
+
+def find(handle: Handle) -> Process | None:
+    """Its QEMU; None: it does not run. Where the file with its process id was lost and sockets are there, all processes
+    are looked through."""
+    pid_file = handle.directory / PID_FILE
+    lost = not pid_file.exists() and (handle.sockets / QMP_SOCKET).exists()
+    return process.search(pid_file) if lost else process.find(pid_file)
 
 
 def _stopped(handle: Handle) -> Status:

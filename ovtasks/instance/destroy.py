@@ -1,0 +1,103 @@
+"""Destroy an instance; finish what a killed destroy left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from ovtasks.errors import RefusedError
+from ovtasks.host.oserrors import explaining
+from ovtasks.host.paths import instance_directory
+from ovtasks.host.progress import Progress
+from ovtasks.instance import ports
+from ovtasks.instance.backend import backend
+from ovtasks.instance.folder import Folder, is_instance, removed
+from ovtasks.instance.owner import read_owner
+from ovtasks.instance.power import known
+from ovtasks.instance.record import Record, domain_of
+from ovtasks.instance.recover import existing
+
+
+def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:
+    """Power off and remove the definition; with ``disk`` everything that is this instance's own.
+
+    Without, its folder stays: disk, keys, identity; ``create`` defines it again. It may be done already, all or half.
+
+    :raises OvError: the backend cannot be asked, or a file cannot be removed.
+    """
+    folder = record.folder
+    with (
+        explaining(f"cannot destroy {record.words}", folder.path),
+        folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")),
+    ):
+        finish_removal(folder.path)
+        found = existing(folder, record.vm, record.instance)
+        if found is not None:
+            _undefine(found.record)
+            if not disk:
+                replace(found.record, forwards=(), ssh_port=None).save()
+        if disk:
+            remove_folder(folder.path)
+
+
+def _undefine(record: Record) -> None:
+    """Nothing of it runs afterwards, and its backend does not know it: that is asked, because a create that was killed
+    may have left a definition and no note of it."""
+    driver = backend(record.backend)
+    if known(record).active:
+        driver.power_off(record.handle)
+    driver.undefine(record.handle)
+    record.folder.machine.unlink(missing_ok=True)
+    ports.release(record.domain)
+    if record.folder.has_sockets(record.sockets):
+        shutil.rmtree(record.sockets, ignore_errors=True)
+
+
+def rests_of(vm: str, instance: str | None) -> Path | None:
+    """What is left of an instance that does not exist: its folder; None: nothing, or somebody else's."""
+    path = instance_directory(domain_of(vm, instance))
+    if removed(path).exists():
+        return path
+    if not path.is_dir() or is_instance(path):
+        return None
+    owner = read_owner(path)
+    return path if owner is None or (owner.get("vm"), owner.get("instance")) == (vm, instance) else None
+
+
+def remove_rests(vm: str, instance: str | None) -> Path | None:
+    """Remove what is left of an instance that does not exist; returns its folder, None: nothing was left.
+
+    :raises OvError: a file cannot be removed.
+    """
+    if (path := rests_of(vm, instance)) is None:
+        return None
+    with explaining(f"cannot remove {path}", path), Folder(path).lock():
+        finish_removal(path)
+        if rests_of(vm, instance) is not None:
+            remove_folder(path)
+    return path
+
+
+def remove_folder(path: Path) -> None:
+    """Remove an instance's folder so that a kill in the middle leaves no half of it: it loses its name first.
+
+    :raises RefusedError: it is a symbolic link: what that leads to is the user's.
+    """
+    if path.is_symlink():
+        hint = f"rm -r {os.path.realpath(path)}; rm {path}"
+        raise RefusedError(f"{path} is a symbolic link, and what it leads to is not removed", hint=hint)
+    finish_removal(path)
+    if path.exists():
+        path.replace(removed(path))
+        finish_removal(path)
+
+
+def finish_removal(path: Path) -> None:
+    """Remove what a removal that was killed left of an instance's folder."""
+    gone = removed(path)
+    if gone.is_symlink():
+        gone.unlink()
+    elif gone.exists():
+        shutil.rmtree(gone)

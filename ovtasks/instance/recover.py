@@ -1,0 +1,148 @@
+"""An instance whose record was lost or damaged: made anew from what lies beside it, and from what its backend knows.
+
+Nothing is written here. Who holds the instance's lock and has a reason saves the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.instance.backend import Recalled, Recalls, backend
+from ovtasks.instance.folder import Folder, is_instance
+from ovtasks.instance.owner import read_owner
+from ovtasks.instance.ports import registered
+from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, load, new_record
+from ovtasks.instance.stored import load_machine
+from ovtasks.jsonvalue import restore
+from ovtasks.render.machine import Machine
+from ovtasks.spec.model import PortForward
+
+KINDS = ("qemu", "libvirt")
+"""The backends that are asked whether they know the instance, in this order."""
+SSH = 22
+NO_PROJECT = "project-unknown"
+_INSTANCE_ID = re.compile(rb"instance-id: *[\"']?(ov-[0-9a-f-]{36})")
+_SEED_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Existing:
+    """``problem`` is what was wrong with the record, None: nothing was."""
+
+    record: Record
+    problem: OvError | None = None
+
+
+def existing(folder: Folder, vm: str | None = None, instance: str | None = None) -> Existing | None:
+    """The instance in ``folder``; None: there is none. ``vm`` and ``instance`` are what to go by where nothing tells.
+
+    :raises OvError: its record is of a later version or cannot be read; or it is lost, and nobody can say by what the
+        VM runs.
+    """
+    problem: OvError | None = None
+    try:
+        record = load(folder)
+    except DamagedRecordError as e:
+        record, problem = None, e
+    if not is_instance(folder.path):
+        return None
+    if record is not None:
+        return Existing(record)
+    found = _rebuild(folder, vm, instance)
+    hint = f"`ov vm create {found.words}` makes it anew from what else is there"
+    return Existing(found, problem or OvError(f"{folder.record} is missing", hint=hint))
+
+
+def _rebuild(folder: Folder, vm: str | None, instance: str | None) -> Record:
+    machine = _machine(folder)
+    said = _said(folder, machine, vm, instance)
+    kind, recalled = _recall(folder, said.get("backend"), said.get("uri"))
+    project = Path(said.get("project") or folder.path / NO_PROJECT)
+    record = new_record(said["vm"], said.get("instance"), project, kind, said.get("uri"), said.get("mac"))
+    record = replace(
+        record,
+        uuid=said.get("uuid", record.uuid),
+        created=said.get("created", record.created),
+        sockets=Path(said["sockets"]) if "sockets" in said else record.sockets,
+        instance_id=said.get("instance_id") or _instance_id(folder),
+        built=said.get("built"),
+        overrides=_overrides(folder),
+    )
+    if machine is not None:
+        record = replace(record, uuid=machine.uuid, mac=machine.nic.mac, sockets=machine.sockets, cid=machine.cid)
+    if recalled is not None:
+        record = replace(
+            record,
+            uuid=recalled.uuid,
+            mac=recalled.mac or record.mac,
+            sockets=recalled.sockets or record.sockets,
+            uri=recalled.uri,
+        )
+    forwards = machine.nic.forwards if machine is not None else _forwards(record.domain)
+    port = forwards[0].host if forwards and forwards[0].guest == SSH else None
+    return _host_key(replace(record, forwards=forwards, ssh_port=port))
+
+
+def _said(folder: Folder, machine: Machine | None, vm: str | None, instance: str | None) -> dict[str, str]:
+    """What ``owner.json`` says, else the definition, else the caller: ``vm`` is always there."""
+    with contextlib.suppress(OvError):
+        if owner := read_owner(folder.path):
+            return {key: value for key, value in owner.items() if isinstance(value, str)}
+    found = {"vm": vm, "instance": instance} if vm else {}
+    if machine is not None:
+        found = {"vm": machine.vm, "instance": machine.instance, "project": str(machine.project)}
+    return {"vm": folder.path.name.removeprefix("ov-"), **{key: value for key, value in found.items() if value}}
+
+
+def _overrides(folder: Folder) -> Overrides:
+    with contextlib.suppress(OvError, ValueError, TypeError):
+        return restore(Overrides, (read_owner(folder.path) or {}).get("overrides") or {})
+    return Overrides()
+
+
+def _machine(folder: Folder) -> Machine | None:
+    with contextlib.suppress(OvError):
+        return load_machine(folder.machine)
+    return None
+
+
+def _recall(folder: Folder, kind: str | None, uri: str | None) -> tuple[str, Recalled | None]:
+    """By what it runs, and what that knows of it. Nobody knows it: it is not defined, and by what it will be is open.
+
+    :raises OvError: a backend that may well have it cannot be asked.
+    """
+    for name in dict.fromkeys([*([kind] if kind else []), *KINDS]):
+        driver = backend(name)
+        if isinstance(driver, Recalls) and (found := driver.recall(folder.path.name, folder.path, uri)):
+            return name, found
+    return kind or KINDS[0], None
+
+
+def _instance_id(folder: Folder) -> str:
+    """As its seed has it: to cloud-init, another one is another machine."""
+    with contextlib.suppress(OSError), folder.seed.open("rb") as file:
+        if found := _INSTANCE_ID.search(file.read(_SEED_BYTES)):
+            return found[1].decode("ascii")
+    return f"ov-{uuid.uuid4()}"
+
+
+def _forwards(domain: str) -> tuple[PortForward, ...]:
+    with contextlib.suppress(OvError):
+        return registered(domain)
+    return ()
+
+
+def _host_key(record: Record) -> Record:
+    """A key in ``known_hosts`` that is not the one prepared was accepted by the user."""
+    with contextlib.suppress(OSError, UnicodeError):
+        known = [line.split()[1:3] for line in record.folder.known_hosts.read_text(encoding="utf-8").splitlines()]
+        ours = record.folder.host_key.with_suffix(".pub").read_text(encoding="utf-8").split()[:2]
+        keys = tuple(" ".join(words) for words in known if len(words) == 2 and words != ours)
+        if keys and ours:
+            return replace(record, host_key=HostKey.ACCEPTED, accepted=keys)
+    return record
