@@ -89,7 +89,7 @@ def create(
     with failing, folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")), _nothing_left(folder):
         finish_removal(folder.path)
         folder.make()
-        claim(folder.path, vm.name, instance)
+        claim(folder.path, vm.name, instance, locked=True)
         record = _identity(vm, instance, project, folder, options, progress)
         driver = backend(record.backend)
         driver.probe(record.uri, start=True)

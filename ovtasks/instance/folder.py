@@ -113,13 +113,14 @@ class Folder:
 
 _BARE = {"owner.json", "instance.json", "ports.json", "built", "known_hosts", "ssh_config", "seed.iso", "tmpfiles.conf"}
 _BARE |= {"ssh_host_ed25519_key", "ssh_host_ed25519_key.pub", "run", "serial.log", "qemu.lock"}
-_KEYS = {"id_ed25519", "id_ed25519.pub"}  # a build makes them, too, before there is any instance
+_KEY = "id_ed25519"
+"""How names of a generated pair's files begin, and of its receipts: a build makes it before there is any instance."""
 
 
 def is_instance(path: Path) -> bool:
     """Whether something is here that a VM has, or had, beyond what a create can make anew at any time: a disk, a
     definition, a file of the user's. A create that was killed early leaves less."""
-    return bool(_others(path) - _KEYS)
+    return any(not name.removeprefix(".").startswith(_KEY) for name in _others(path))
 
 
 def is_rest(path: Path) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -12,15 +13,16 @@ from pathlib import Path
 
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_changed
-from ovtasks.instance.folder import is_rest
+from ovtasks.host.state import StateError, load_state
+from ovtasks.instance.folder import Folder, is_rest
 from ovtasks.jsonvalue import Json
 
 OWNER_FILE = "owner.json"
 
 
-def claim(directory: Path, vm: str, instance: str | None = None) -> None:
+def claim(directory: Path, vm: str, instance: str | None = None, *, locked: bool = False) -> None:
     """Note that ``directory`` belongs to ``vm`` (its default instance, or ``instance``), unless somebody has it. What
-    a create left that came to nothing is nobody's.
+    a create left that came to nothing is nobody's. ``locked``: the caller holds the instance's lock.
 
     :raises RefusedError: it belongs to another VM or instance; both are named.
     :raises OvError: nobody can tell whose it is.
@@ -33,10 +35,12 @@ def claim(directory: Path, vm: str, instance: str | None = None) -> None:
             write_owner(directory, mine)
         return
     if is_rest(directory):
-        shutil.rmtree(directory)
-        directory.mkdir(mode=0o700)
-        write_owner(directory, mine)
-        return
+        with contextlib.nullcontext() if locked else Folder(directory).lock():
+            if is_rest(directory):  # else a create was on its way
+                shutil.rmtree(directory)
+                directory.mkdir(mode=0o700)
+                write_owner(directory, mine)
+                return
     raise RefusedError(
         f"the name {directory.name} belongs to {_name(owner)}, so {_name(mine)} cannot have it",
         hint=f"rename one of them, or destroy the other first; its files are in {directory}",
@@ -51,15 +55,14 @@ def read_owner(directory: Path) -> Mapping[str, Json] | None:
     damaged: OvError | None = None
     for path in (directory / OWNER_FILE, directory / "instance.json", directory / "machine.json"):
         try:
-            owner = json.loads(path.read_bytes())
-            if isinstance(owner, dict) and isinstance(owner.get("vm"), str):
-                return owner if path.name == OWNER_FILE else {"vm": owner["vm"], "instance": owner.get("instance")}
-            raise ValueError("it says nothing of a VM")
-        except (FileNotFoundError, NotADirectoryError):
+            owner = load_state(path)
+        except StateError as e:
+            damaged = damaged or e
             continue
-        except (OSError, ValueError, RecursionError) as e:
-            hint = f"it says whose this folder is; look at it, then: rm {path}"
-            damaged = damaged or OvError(f"{path} is damaged: {e}", hint=hint)
+        if owner is not None and isinstance(owner.get("vm"), str):
+            return owner if path.name == OWNER_FILE else {"vm": owner["vm"], "instance": owner.get("instance")}
+        if owner is not None:
+            damaged = damaged or StateError(path, "is damaged: it names no VM")
     if damaged is not None:
         raise damaged
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import uuid
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_changed
 from ovtasks.host.paths import instance_directory
+from ovtasks.host.state import StateError, load_state
 from ovtasks.instance.backend import Handle
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.owner import write_owner
@@ -171,16 +171,18 @@ def load(folder: Folder) -> Record | None:
     :raises OvError: it cannot be read, or is of a later version of this program.
     """
     try:
-        data = json.loads(folder.record.read_bytes())
-        if (version := data.pop("version")) != VERSION:
+        data = load_state(folder.record)
+        if data is None:
+            return None
+        if (version := data.pop("version", None)) != VERSION and isinstance(version, int):
             hint = f"use a newer ov; or mv {folder.record} {folder.record}.newer, then `ov vm create` makes it anew"
             raise OvError(f"{folder.record} has version {version}; this ov knows {VERSION}", hint=hint)
         return restore(Record, data)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as e:
-        reason = os.strerror(e.errno or 0).lower()
-        raise OvError(f"{folder.record} cannot be read: {reason}", hint=f"who owns {folder.path}?") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        hint = f"`ov vm create` makes it anew from what else is in {folder.path}"
-        raise DamagedRecordError(f"{folder.record} is damaged: {e}", hint=hint) from e
+    except StateError as e:
+        raise DamagedRecordError(e.message, hint=_anew(folder)) from e
+    except (ValueError, TypeError) as e:
+        raise DamagedRecordError(f"{folder.record} is damaged: {e}", hint=_anew(folder)) from e
+
+
+def _anew(folder: Folder) -> str:
+    return f"`ov vm create` makes it anew from what else is in {folder.path}"

@@ -17,6 +17,8 @@ from ovtasks.backends.libvirt.errors import translated
 from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, sockets, uri_of
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_atomic
+from ovtasks.host.state import read_text
+from ovtasks.host.state import recall as recall_state
 from ovtasks.instance.backend import Handle, Recalled
 
 if TYPE_CHECKING:
@@ -133,10 +135,8 @@ def _recalled(name: str, directory: Path, place: str) -> Recalled | None:
 
 def _place(directory: Path) -> str | None:
     """The connection by which it was defined."""
-    try:
-        return str(json.loads((directory / DIGESTS).read_bytes())["uri"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
+    uri = (recall_state(directory / DIGESTS) or {}).get("uri")
+    return uri if isinstance(uri, str) else None
 
 
 def undefine(handle: Handle) -> None:
@@ -189,13 +189,13 @@ def _remember(handle: Handle, text: str, dump: str) -> None:
 
 def _remembered(directory: Path) -> _Remembered | None:
     """None also for half of it, or damaged files: the definition is then put in place anew."""
+    digests = recall_state(directory / DIGESTS) or {}
     try:
-        text = (directory / TEXT).read_text(encoding="utf-8")
-        digests = json.loads((directory / DIGESTS).read_bytes())
-        if digests["text"] == _digest(text):
-            return _Remembered(text, str(digests["dump"]))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        pass
+        text = read_text(directory / TEXT)
+    except OvError:
+        return None
+    if text is not None and digests.get("text") == _digest(text):
+        return _Remembered(text, str(digests.get("dump")))
     return None
 
 

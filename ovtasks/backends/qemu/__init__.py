@@ -27,8 +27,10 @@ from ovtasks.host import accel, lan, vsock
 from ovtasks.host.bridge import check_bridge
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.packages import package_hint
+from ovtasks.host.state import StateError, read_text
 from ovtasks.instance.backend import Capabilities, Handle, Recalled, Status
 from ovtasks.instance.folder import make_private
+from ovtasks.jsonvalue import parse
 from ovtasks.render.argv import (
     AGENT_CHANNEL,
     AGENT_SOCKET,
@@ -80,8 +82,8 @@ class Qemu:
 
     def defined(self, handle: Handle) -> str | None:
         try:
-            return (handle.directory / DEFINITION).read_text(encoding="utf-8")
-        except FileNotFoundError:
+            return read_text(handle.directory / DEFINITION)
+        except StateError:  # it is put in place anew
             return None
 
     def define(self, handle: Handle, machine: Machine) -> None:
@@ -177,8 +179,8 @@ def _command(machine: Machine) -> Command:
 
 def _defined_words(directory: Path) -> list[str]:
     """The command line in place; none, or a damaged one: no words."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        words = json.loads((directory / DEFINITION).read_bytes())
+    with contextlib.suppress(StateError, ValueError):
+        words = parse(read_text(directory / DEFINITION) or "[]")
         return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
     return []
 
