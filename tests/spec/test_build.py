@@ -42,6 +42,7 @@ VALUES: dict[str, Any] = {
     "ssh.user": "me",
     "ssh.port": 2222,
     "ssh.key_source": "none",
+    "ssh.host_key": "first_use",
     "ssh.key_injection.smbios": "enabled",
     "ssh.key_injection.cloud_init": "disabled",
     "ssh.key_injection.install": "disabled",
