@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovtasks.host.files import flock, is_locked, open_own
@@ -15,6 +15,7 @@ from ovtasks.host.state import recall
 from ovtasks.images.records import Verified
 from ovtasks.images.request import FROM_LOCK
 from ovtasks.images.store import Store
+from ovtasks.spec.durations import format_duration
 
 RECENT_SECONDS = 600.0
 """Content that a build verified so recently may be about to get its link."""
@@ -25,56 +26,102 @@ RUNNING = "a build that is running"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file. ``size`` is what it takes on disk (bytes); it goes unless ``held_by`` says who needs it."""
+    """One file. ``size`` is what it takes on disk (bytes); it goes unless ``held_by`` says who needs it. ``used`` is
+    when it was last of use, in seconds since the epoch; None: for what is no image."""
 
     path: Path
     size: int
     what: str
     held_by: tuple[str, ...] = ()
+    used: float | None = None
 
     @property
     def removable(self) -> bool:
         return not self.held_by
 
 
-def survey(store: Store, pinned: Collection[str] = ()) -> list[Item]:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may stay although nobody holds it: what was used in the last ``age`` seconds, and of all content together
+    ``size`` bytes, those that were used last. None: no such limit."""
+
+    age: float | None = None
+    size: int | None = None
+
+
+def limited(items: list[Item], limits: Limits, now: float) -> list[Item]:
+    """``items``, where those that may stay by the limits are held. What nobody holds goes from the oldest on; without
+    limits, all of it."""
+    free = sorted((item for item in items if item.removable and item.used is not None), key=lambda item: item.used or 0)
+    total = sum(item.size for item in items if item.used is not None)
+    stay: dict[Path, str] = {}
+    for item in free:
+        age = now - (item.used or 0)
+        old = limits.age is not None and age >= limits.age
+        large = limits.size is not None and total > limits.size
+        if old or large or (limits.age is None and limits.size is None):
+            total -= item.size
+        else:
+            stay[item.path] = f"nobody; it was used {format_duration(age)} ago and is within the limits"
+    return [replace(item, held_by=(stay[item.path],)) if item.path in stay else item for item in items]
+
+
+def survey(store: Store, pinned: Collection[str] = (), going: Collection[Path] = ()) -> list[Item]:
     """Content and half-done downloads, each with what holds it.
 
     ``pinned`` are sha256 digests of files as downloaded, which the caller's ``ovtasks.lock`` names: what a URL had
-    then may be nowhere else any more.
+    then may be nowhere else any more. ``going`` are files that are about to be removed: as links they hold nothing.
     """
-    return [*_content(store, pinned), *_incoming(store)]
+    return [*_content(store, pinned, going), *_incoming(store)]
 
 
-def _content(store: Store, pinned: Collection[str]) -> Iterator[Item]:
+def _content(store: Store, pinned: Collection[str], going: Collection[Path]) -> Iterator[Item]:
     from ovtasks.images.fetch import indexed
 
     recent = _recently_verified(store)
     locks = store.lock_path("store").parent
     building = any(is_locked(path) for path in files_in(locks) if path.name != "store")
     wanted = {*pinned, *(fetched.content_sha256 for fetched in indexed(store) if fetched.sha256 in pinned)}
+    gone = _inodes(going)
     for entry in store.entries():
-        held = [str(path) for path in store.holders(entry.sha256)]
-        others = entry.links - 1 - len(held)
+        found = entry.path.stat()
+        leaving = gone.get((found.st_dev, found.st_ino), frozenset())
+        holders = store.holders(entry.sha256)
+        held = [str(path) for path in holders if path not in leaving]
+        others = entry.links - 1 - len(leaving | set(holders))
         if others > 0:
             held.append(f"{others} other hard link{'s' if others > 1 else ''}")
         if entry.sha256 in wanted:
             held.append(FROM_LOCK)
         if not held and building:
             held.append(RUNNING)
-        # not ctime: that also changes when the last other link goes
-        if not held and (entry.sha256 in recent or time.time() - entry.path.stat().st_mtime < RECENT_SECONDS):
+        since = max(found.st_mtime, recent.get(entry.sha256, 0.0))  # not ctime: that changes when a link goes, too
+        if not held and time.time() - since < RECENT_SECONDS and not store.was_linked(entry.sha256, since):
             held.append("a build of the last minutes")
-        yield Item(entry.path, entry.allocated, f"base image sha256:{entry.sha256[:12]}…", tuple(held))
+        used = max(found.st_atime, found.st_mtime)
+        yield Item(entry.path, entry.allocated, f"base image sha256:{entry.sha256[:12]}…", tuple(held), used)
 
 
-def _recently_verified(store: Store) -> set[str]:
-    recent = set()
+def _inodes(paths: Collection[Path]) -> dict[tuple[int, int], frozenset[Path]]:
+    """The files that are there, by what they are links of."""
+    found: dict[tuple[int, int], frozenset[Path]] = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            key = (status.st_dev, status.st_ino)
+            found[key] = found.get(key, frozenset()) | {path}
+    return found
+
+
+def _recently_verified(store: Store) -> dict[str, float]:
+    """When content was verified last, in seconds since the epoch: what was lately."""
+    recent: dict[str, float] = {}
     for path in (store.root / "by-url").glob("*.verified.json"):
         record = recall(path)
-        if record is not None and time.time() - path.stat().st_mtime < RECENT_SECONDS:
+        if record is not None and time.time() - (when := path.stat().st_mtime) < RECENT_SECONDS:
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                recent.add(Verified.from_json(record).sha256)
+                sha256 = Verified.from_json(record).sha256
+                recent[sha256] = max(when, recent.get(sha256, 0.0))
     return recent
 
 

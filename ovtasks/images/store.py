@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,20 +231,25 @@ class Store:
                 found.append(Entry(path.name, path, status.st_size, status.st_blocks * 512, status.st_nlink))
         return found
 
+    def was_linked(self, sha256: str, since: float) -> bool:
+        """Whether a link was made of this content after ``since`` (seconds since the epoch)."""
+        with contextlib.suppress(OSError):
+            return _holders_file(self.path(sha256)).stat().st_mtime >= since
+        return False
+
     def holders(self, sha256: str) -> list[Path]:
         """The paths that were linked to this content and still are."""
         source = self.path(sha256)
         return [path for path in _read_holders(source) if _same(path, source)]
 
     def _remember(self, source: Path, target: Path) -> None:
-        if not target.samefile(source):
-            return  # a copy keeps itself alive
-        absolute = target.absolute()
-        known = [path for path in _read_holders(source) if _same(path, source)]
-        if absolute not in known:
-            write_atomic(
-                _holders_file(source), b"".join(os.fsencode(path) + b"\n" for path in sorted([*known, absolute]))
-            )
+        holders = {path for path in _read_holders(source) if _same(path, source)}
+        if target.samefile(source):  # a copy keeps itself alive
+            holders.add(target.absolute())
+        # written each time: its own time says when a link was made last, and the content's time of access when of use
+        write_atomic(_holders_file(source), b"".join(os.fsencode(path) + b"\n" for path in sorted(holders)))
+        with contextlib.suppress(OSError):
+            os.utime(source, ns=(time.time_ns(), source.stat().st_mtime_ns))
 
 
 _CONTENT = "content"

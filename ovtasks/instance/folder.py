@@ -95,7 +95,7 @@ class Folder:
         inside = self.path / "run"
         if len(os.fsencode(inside / LONGEST_SOCKET)) < SUN_PATH:
             return inside
-        name = self._sockets_name
+        name = self.sockets_name
         runtime = os.environ.get("XDG_RUNTIME_DIR", "")
         if runtime.startswith("/") and len(os.fsencode(runtime)) < 60 and os.access(runtime, os.W_OK):
             return Path(runtime) / "ov" / name
@@ -103,12 +103,20 @@ class Folder:
 
     def has_sockets(self, path: Path) -> bool:
         """Whether ``path`` is a folder of sockets as this instance's would be, and nobody else's."""
-        outside = path.name == self._sockets_name and path.parent.name in {"ov", f"ov-{os.geteuid()}"}
+        outside = path.name == self.sockets_name and path.parent.name in {"ov", f"ov-{os.geteuid()}"}
         return path == self.path / "run" or outside
 
     @property
-    def _sockets_name(self) -> str:
+    def sockets_name(self) -> str:
+        """Of a folder for sockets that lies outside."""
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+
+
+def socket_places() -> list[Path]:
+    """Where folders for sockets lie that are not inside of their instance's."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    outside = [Path(runtime) / "ov"] if runtime.startswith("/") else []
+    return [*outside, Path("/tmp") / f"ov-{os.geteuid()}"]
 
 
 _BARE = {"owner.json", "instance.json", "ports.json", "built", "known_hosts", "ssh_config", "seed.iso", "tmpfiles.conf"}

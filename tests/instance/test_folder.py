@@ -20,6 +20,8 @@ def test_new_folders_are_private_and_others_stay(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OvError, match=r"cannot make the folder .*/file/x: a file is where a directory should be") as caught:
+    with pytest.raises(
+        OvError, match=r"cannot make the folder .*/file/x: a file is where a directory should be"
+    ) as caught:
         make_private([tmp_path / "file" / "x"])
     assert caught.value.hint

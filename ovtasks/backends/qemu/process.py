@@ -19,8 +19,8 @@ from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError
-from ovtasks.host.state import StateError, read_state
 from ovtasks.host.files import write_atomic
+from ovtasks.host.state import StateError, read_state
 
 PID_FILE = "qemu.pid"
 PID_BYTES = 32

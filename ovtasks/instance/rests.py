@@ -1,0 +1,116 @@
+"""What killed creates and destroys left of instances: for ``ov gc``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ovtasks.host.files import is_locked
+from ovtasks.host.oserrors import explaining
+from ovtasks.host.paths import data_home
+from ovtasks.images.gc import Item
+from ovtasks.instance.destroy import finish_removal, remove_folder
+from ovtasks.instance.folder import Folder, is_rest, socket_places
+
+REMOVED = "rest of a VM whose removal was killed"
+NEVER_MADE = "rest of a VM whose creation was killed"
+HALF = "half-written file of a VM"
+SOCKETS = "sockets of a VM that is gone"
+
+
+def survey() -> list[Item]:
+    """Folders that no VM is in any more, or yet, half-written files, sockets without a VM."""
+    place = data_home() / "vm"
+    found: list[Item] = []
+    for path in _entries(place):
+        if path.name.startswith(".") and path.name.endswith(".removed"):
+            name = path.name.removeprefix(".").removesuffix(".removed")
+            found.append(Item(path, _allocated(path), REMOVED, _busy(place / name)))
+        elif is_rest(path):
+            found.append(Item(path, _allocated(path), NEVER_MADE, _busy(path)))
+        elif not path.name.startswith(".") and path.is_dir():
+            halves = [one for one in _entries(path) if one.name.startswith(".") and one.name.endswith(".part")]
+            found += [Item(one, _allocated(one), HALF, _busy(path)) for one in halves]
+    known = {Folder(path).sockets_name for path in _entries(place)}
+    found += [
+        Item(path, 0, SOCKETS)
+        for above in socket_places()
+        for path in _entries(above)
+        if path.name not in known and _is_sockets(path)
+    ]
+    return found
+
+
+def remove(items: list[Item]) -> list[Item]:
+    """Remove those that are still worth nothing, each under its VM's lock; returns what went.
+
+    :raises OvError: one cannot be removed.
+    """
+    gone = []
+    for item in items:
+        with explaining(f"cannot remove {item.path}", item.path):
+            if _remove(item):
+                gone.append(item)
+    return gone
+
+
+def _remove(item: Item) -> bool:
+    path = item.path
+    if item.what == SOCKETS:
+        shutil.rmtree(path, ignore_errors=True)
+        return True
+    if item.what == REMOVED:
+        path = path.with_name(path.name.removeprefix(".").removesuffix(".removed"))
+    with Folder(path.parent if item.what == HALF else path).lock():
+        if item.what == HALF:
+            path.unlink(missing_ok=True)
+        elif item.what == REMOVED:
+            finish_removal(path)
+        elif is_rest(path):
+            remove_folder(path)
+        else:
+            return False
+    return True
+
+
+def _busy(path: Path) -> tuple[str, ...]:
+    locked = is_locked(data_home() / "locks" / path.name)
+    return (f"a command that works on {path.name}",) if locked else ()
+
+
+def _is_sockets(path: Path) -> bool:
+    """A folder of ours by its name, in which nobody listens: it may be a VM's of another ``$XDG_DATA_HOME``."""
+    with contextlib.suppress(OSError):
+        listening = Path("/proc/net/unix").read_bytes()
+        ours = path.is_dir() and not path.is_symlink() and path.lstat().st_uid == os.geteuid()
+        return ours and len(path.name) == 16 and os.fsencode(f"{path}/") not in listening
+    return False
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _allocated(path: Path) -> int:
+    """Bytes that removing it frees, as far as it is not linked elsewhere."""
+    return sum(_blocks(one) for one in (path, *path.rglob("*")))
+
+
+def _blocks(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        return status.st_blocks * 512 if status.st_nlink == 1 or path.is_dir() else 0
+    return 0
+
+
+def files(items: list[Item]) -> Iterator[Path]:
+    """All files below those that go: as links, they are about to hold nothing."""
+    for item in items:
+        if item.removable:
+            yield from (item.path, *item.path.rglob("*"))

@@ -1,0 +1,37 @@
+"""One parser for a length of time that a user writes."""
+
+from __future__ import annotations
+
+import re
+
+from ovtasks.errors import InputError
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+EXAMPLES = "write it as 30d, 12h, 90m, 2w or 1y (s, m for minutes, h, d, w, y)"
+LIMIT = 1000 * UNITS["y"]
+
+_DURATION = re.compile(r"([0-9]{1,9})[ \t]*([smhdwy])", re.IGNORECASE | re.ASCII)
+
+
+def parse_duration(text: str) -> int:
+    """A length of time in seconds.
+
+    :raises InputError: it is none, has no unit, or is longer than 1000 years; the hint shows examples.
+    """
+    word = text.strip()
+    found = _DURATION.fullmatch(word)
+    if found is None:
+        what = "has no unit" if word.isdecimal() else "is no length of time"
+        raise InputError(f"{text[:60]!r} {what}", hint=EXAMPLES)
+    seconds = int(found[1]) * UNITS[found[2].lower()]
+    if seconds > LIMIT:
+        raise InputError(f"{text!r} is longer than 1000 years", hint=EXAMPLES)
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """About how long, in the largest unit that fits: ``3 d``, ``5 h``."""
+    for unit in ("y", "w", "d", "h", "m"):
+        if seconds >= UNITS[unit] * (2 if unit == "w" else 1):
+            return f"{seconds // UNITS[unit]:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
