@@ -32,6 +32,8 @@ from ovtasks.images.records import record_text
 from ovtasks.jsonvalue import Json
 
 HEX_LENGTH = 64
+A_WHILE = 3600.0
+"""Seconds: as exactly as this, a file's time of access says when it was of use."""
 
 
 class StoreFullError(NoRoomError):
@@ -249,7 +251,9 @@ class Store:
         # written each time: its own time says when a link was made last, and the content's time of access when of use
         write_atomic(_holders_file(source), b"".join(os.fsencode(path) + b"\n" for path in sorted(holders)))
         with contextlib.suppress(OSError):
-            os.utime(source, ns=(time.time_ns(), source.stat().st_mtime_ns))
+            status = source.stat()
+            if time.time() - status.st_atime > A_WHILE:
+                os.utime(source, ns=(time.time_ns(), status.st_mtime_ns))
 
 
 _CONTENT = "content"
