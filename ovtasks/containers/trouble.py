@@ -39,6 +39,11 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
         "the registry cannot be reached",
         "check the name and the network; http_proxy is honoured",
     ),
+    (
+        r"[Ee]xec format error|exec user process caused",
+        "the image is for another architecture than this machine's",
+        "pull or build it for this one: podman image inspect shows which it has",
+    ),
     (r"invalid reference format", "that is no image reference", "registry/name:tag, or name@sha256:…"),
     (
         r"image not known|no such image|does not resolve to an image ID",
@@ -73,8 +78,8 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
 def explain(error: CommandError, what: str = "") -> OvError:
     """podman's error as one that says what to do; unknown ones stay as they are."""
     for pattern, message, hint in KNOWN:
-        if re.search(pattern, error.stderr):
-            tail = [line for line in error.stderr.splitlines() if line.strip()][-1:]
-            said = "".join(f"\n  | {line.strip()}" for line in tail)
+        if found := re.search(pattern, error.stderr):
+            start = error.stderr.rfind("\n", 0, found.start()) + 1
+            said = f"\n  | {error.stderr[start:].splitlines()[0].strip()}"
             return OvError(f"{what}: {message}{said}" if what else f"{message}{said}", hint=hint)
     return error

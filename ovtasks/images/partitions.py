@@ -1,49 +1,92 @@
-"""Which firmware can boot a disk, told from its partition table.
+"""The partitions of a raw disk, as its firmware sees them.
 
-Format: UEFI specification, chapter 5, "GUID Partition Table"; the type of GRUB's BIOS boot partition is GRUB's own
-(GRUB manual, "BIOS installation").
+Format: UEFI specification, chapter 5, "GUID Partition Table (GPT) Disk Layout", with its backup at the disk's end; the
+older table in the first sector (MBR) where there is no GPT.
 """
 
 from __future__ import annotations
 
 import struct
 import uuid
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 SECTOR = 512
+EFI_SYSTEM = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+PROTECTIVE = 0xEE
+EXTENDED = frozenset({0x05, 0x0F, 0x85})
+_MBR_ESP = 0xEF
 _SIGNATURE = b"EFI PART"
-_BIOS_BOOT = uuid.UUID("21686148-6449-6e6f-744e-656564454649")
-_EFI_SYSTEM = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 _MOST_ENTRIES = 1024
+_LEGACY_BOOTABLE = 1 << 2  # attribute of a GPT entry
 
 
 @dataclass(frozen=True)
-class Bootable:
-    """By which firmware a disk can be started."""
+class Partition:
+    """``start`` and ``size`` in bytes; ``active``: marked as the one that a BIOS boots; ``kind`` is its MBR type, None:
+    from a GPT."""
 
-    bios: bool
-    uefi: bool
-
-
-def bootable(disk: Path) -> Bootable | None:
-    """What the raw ``disk``'s GUID partition table has; None: it has none, and nothing can be said."""
-    types = set(_types(disk))
-    return Bootable(_BIOS_BOOT in types, _EFI_SYSTEM in types) if types else None
+    start: int
+    size: int
+    esp: bool
+    active: bool
+    kind: int | None = None
 
 
-def _types(disk: Path) -> Iterator[uuid.UUID]:
-    with disk.open("rb") as file:
-        file.seek(SECTOR)
-        header = file.read(92)
-        if len(header) < 92 or header[:8] != _SIGNATURE:
+def partitions(disk: BinaryIO) -> tuple[Partition, ...] | None:
+    """In the table's order; None: there is no table."""
+    gpt = _gpt(disk)
+    return gpt if gpt is not None else _mbr(disk)
+
+
+def _gpt(disk: BinaryIO) -> tuple[Partition, ...] | None:
+    end = disk.seek(0, 2)
+    for place in (SECTOR, end - SECTOR):
+        if place > 0 and (header := _header(disk, place)):
+            return tuple(_entries(disk, header))
+    return None
+
+
+def _header(disk: BinaryIO, place: int) -> bytes | None:
+    disk.seek(place)
+    sector = disk.read(SECTOR)
+    if len(sector) < SECTOR or sector[:8] != _SIGNATURE:
+        return None
+    (size,) = struct.unpack_from("<I", sector, 12)
+    if not 92 <= size <= SECTOR:
+        return None
+    summed = zlib.crc32(sector[:16] + bytes(4) + sector[20:size])
+    return sector if summed == struct.unpack_from("<I", sector, 16)[0] else None
+
+
+def _entries(disk: BinaryIO, header: bytes) -> Iterator[Partition]:
+    start, count, size = struct.unpack_from("<QII", header, 72)
+    if not 128 <= size <= 4096:
+        return
+    disk.seek(start * SECTOR)
+    for _ in range(min(count, _MOST_ENTRIES)):
+        entry = disk.read(size)
+        if len(entry) < size:
             return
-        start, count, size = struct.unpack_from("<QII", header, 72)
-        if not 128 <= size <= 4096:
-            return
-        file.seek(start * SECTOR)
-        for _ in range(min(count, _MOST_ENTRIES)):
-            entry = file.read(size)
-            if len(entry) == size and any(entry[:16]):
-                yield uuid.UUID(bytes_le=entry[:16])
+        if any(entry[:16]):
+            first, last, attributes = struct.unpack_from("<QQQ", entry, 32)
+            esp = str(uuid.UUID(bytes_le=entry[:16])) == EFI_SYSTEM
+            yield Partition(first * SECTOR, (last - first + 1) * SECTOR, esp, bool(attributes & _LEGACY_BOOTABLE))
+
+
+def _mbr(disk: BinaryIO) -> tuple[Partition, ...] | None:
+    disk.seek(0)
+    sector = disk.read(SECTOR)
+    if len(sector) < SECTOR or sector[510:] != b"\x55\xaa":
+        return None
+    found = []
+    for place in range(446, 510, 16):
+        flag, kind, start, size = struct.unpack_from("<B3xB3xII", sector, place)
+        if flag not in {0, 0x80}:
+            return None  # no table: this is a file system's boot sector
+        if kind:
+            esp, active = kind == _MBR_ESP, flag == 0x80
+            found.append(Partition(start * SECTOR, size * SECTOR, esp, active, kind))
+    return tuple(found)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host import accel, firmware, settings
-from ovtasks.images.partitions import Bootable
+from ovtasks.images.boot import Bootable
 from ovtasks.instance.backend import Backend, Capabilities
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
@@ -97,16 +97,17 @@ def check_firmware(vm: VmSpec, boot: Bootable | None) -> None:
     """
     if boot is None:
         return
-    bios = vm.firmware is Firmware.BIOS
-    if bios and not boot.bios:
-        part, other = "a BIOS boot partition", "firmware: uefi-insecure" if boot.uefi else None
-    elif not bios and not boot.uefi:
-        part, other = "an EFI system partition", "firmware: bios" if boot.bios else None
+    if vm.firmware is Firmware.BIOS and boot.bios is False:
+        why, other = boot.why_not_bios, "firmware: uefi-insecure" if boot.uefi else None
+    elif vm.firmware is not Firmware.BIOS and boot.uefi is False:
+        why, other = boot.why_not_uefi, "firmware: bios" if boot.bios else None
+    elif vm.firmware is Firmware.UEFI_SECURE and boot.signed is False:
+        why, other = "the program that Secure Boot would start is not signed", "firmware: uefi-insecure"
     else:
         return
     raise InputError(
-        f"the disk of {vm.name} cannot be started by firmware {vm.firmware}: it has not {part}",
-        hint=other or "the image's installer makes disks that start by neither; look into the image",
+        f"the disk of {vm.name} cannot be started by firmware {vm.firmware}: {why}",
+        hint=other or "no firmware starts it: the image's installer put no boot loader there (source.bootloader)",
         where=vm.where,
     )
 

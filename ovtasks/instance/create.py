@@ -15,7 +15,7 @@ from ovtasks.host.files import write_atomic
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
-from ovtasks.images.partitions import Bootable
+from ovtasks.images.boot import Bootable
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
 from ovtasks.instance.assemble import (
@@ -27,13 +27,14 @@ from ovtasks.instance.assemble import (
     wanted_ports,
 )
 from ovtasks.instance.backend import Backend, State, backend
+from ovtasks.instance.baked import check_baked, choose_keys
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.destroy import finish_removal, remove_folder
 from ovtasks.instance.disk import make_disk, stands_on
 from ovtasks.instance.folder import Folder, is_rest
 from ovtasks.instance.hostkey import ensure_host_key, new_host_key
-from ovtasks.instance.keys import KeyChoice, ensure_key_pair, resolve_keys
+from ovtasks.instance.keys import KeyChoice, ensure_key_pair
 from ovtasks.instance.owner import claim
 from ovtasks.instance.power import known, start_machine
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
@@ -48,11 +49,13 @@ from ovtasks.spec.model import HostKeyTrust, Project, VmSpec
 
 @dataclass(frozen=True)
 class Built:
-    """What the build made: the disk, its receipt's digest, and by which firmware it starts (None: not known)."""
+    """What the build made: the disk, its receipt's digest, by which firmware it starts (None: not known), and the
+    fingerprints of the keys in it."""
 
     disk: Path
     digest: str
     boot: Bootable | None = None
+    baked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def create(
     :raises OvError: no backend, no firmware, no free port, … : each says what to do.
     """
     check_firmware(vm, built.boot)
+    check_baked(vm, instance, built.baked, built.digest, options.overrides)
     folder = Folder(instance_directory(domain_of(vm.name, instance)))
     failing = explaining(f"cannot create {folder.path.name}", folder.path, folder.choose_sockets())
     with failing, folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")), _nothing_left(folder):
@@ -223,14 +227,7 @@ def _disk(record: Record, built: Built, running: bool, changes: list[str], progr
 
 def key_choice(vm: VmSpec, record: Record) -> KeyChoice:
     """Which key logs in: the override's, else the spec's ``key_source``. Writes nothing."""
-    ssh = vm.ssh
-    if record.overrides.ssh_key:
-        from ovtasks.spec.expand import KEY_WORDS, expand_path
-
-        given = record.overrides.ssh_key
-        source = given if given in KEY_WORDS else str(expand_path(given, Path.cwd()))
-        ssh = replace(ssh, key_source=source)
-    return resolve_keys(ssh, record.folder.path, where=None if record.overrides.ssh_key else vm.where)
+    return choose_keys(vm, record.folder.path, record.overrides.ssh_key)
 
 
 def _seed(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str], changes: list[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,16 @@ def generate_host_key(comment: str = "ov") -> tuple[str, str]:
     the public line."""
     private, public = generate_key_pair(comment)
     return private, public.rstrip("\n")
+
+
+def fingerprint(line: str) -> str:
+    """Of a public key's line, as ``ssh-keygen -l`` writes it (``SHA256:…``); of what is none, of the text."""
+    found = _KEY.search(line)
+    try:
+        blob = base64.b64decode(found[2], validate=True) if found else line.encode()
+    except binascii.Error:
+        blob = line.encode()
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def read_public_keys(path: Path, *, where: Where | None = None) -> tuple[str, ...]:

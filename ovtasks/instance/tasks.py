@@ -14,7 +14,7 @@ from ovtasks.graph.display import Display
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.tasks import BUILD, GroupTask, OvTask
 from ovtasks.host.progress import Progress
-from ovtasks.images.partitions import Bootable
+from ovtasks.images.boot import Bootable
 from ovtasks.instance.create import Built, CreateOptions, create
 from ovtasks.instance.destroy import destroy, remove_rests, rests_of
 from ovtasks.instance.find import find, look
@@ -71,13 +71,15 @@ def built_disk(graph: Graph, vm: str) -> Built:
             receipt = Receipt.load(step.receipt)
             if receipt is None or not target.exists():
                 raise OvError(f"the disk of {vm} is not built", hint=f"ov vm build {vm}")
-            return Built(target, receipt.digest, _boot(receipt))
+            baked = receipt.facts.get("baked_keys")
+            keys = tuple(str(key) for key in baked) if isinstance(baked, list) else ()
+            return Built(target, receipt.digest, _boot(receipt), keys)
     raise OvError(f"the source of {vm} makes no disk", hint="a source's chain ends in output/<vm>/qcow2/disk.qcow2")
 
 
 def _boot(receipt: Receipt) -> Bootable | None:
     boot = receipt.facts.get("boot")
-    return Bootable(bool(boot["bios"]), bool(boot["uefi"])) if isinstance(boot, Mapping) else None
+    return Bootable.from_json(boot) if isinstance(boot, Mapping) else None
 
 
 class VerbTask(OvTask):

@@ -74,7 +74,9 @@ def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[Laye
 
 def _firmware(data: Data) -> str:
     """The default: machines without a BIOS start by UEFI."""
-    uefi = str(data.get("machine", "")).startswith("virt") or data["source"].get("bootstrap_arch") in UEFI_ONLY
+    source = data["source"]
+    uefi = str(data.get("machine", "")).startswith("virt") or source.get("bootstrap_arch") in UEFI_ONLY
+    uefi = uefi or source.get("bootloader") == "systemd"  # which there is for UEFI only
     return "uefi-insecure" if uefi else "bios"
 
 
@@ -112,7 +114,8 @@ def _bootc(data: Data, base: Path) -> Source:
         fields=data,
         root_size=parse_size(data["root_size"], bare=MiB) if "root_size" in data else None,
         kernel_args=_words(data.get("kernel_args", "")),
-        **_given(data, "image", "transport", "rootfs", "target_imgref", "base_user", "distro"),
+        composefs=None if (composefs := data.get("composefs", "auto")) == "auto" else bool(composefs),
+        **_given(data, "image", "transport", "rootfs", "target_imgref", "bootloader", "base_user", "distro"),
     )
 
 

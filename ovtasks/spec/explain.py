@@ -79,7 +79,7 @@ def near(word: str, words: Iterable[str]) -> str | None:
 
 def choice(place: str, value: object, allowed: Iterable[str]) -> tuple[str, str | None]:
     """Message and hint for a value that is none of ``allowed``."""
-    words = list(dict.fromkeys(str(word) for word in allowed))
+    words = list(dict.fromkeys(str(word).lower() if isinstance(word, bool) else str(word) for word in allowed))
     guess = difflib.get_close_matches(str(value).lower(), words, n=1, cutoff=0.5)
     prefix = [word for word in words if word.startswith(str(value).lower())] if str(value) else []
     found = guess or prefix

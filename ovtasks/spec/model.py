@@ -61,7 +61,8 @@ class CloudImageSource(Source):
 
 @dataclass(frozen=True)
 class BootcSource(Source):
-    """``target_imgref``: the image that upgrades in the guest follow."""
+    """``target_imgref``: the image that upgrades in the guest follow. ``bootloader`` None: what the image has;
+    ``composefs`` None: as the boot loader and the image want it."""
 
     image: str = ""
     transport: str = "registry"
@@ -69,6 +70,8 @@ class BootcSource(Source):
     root_size: int | None = None
     kernel_args: tuple[str, ...] = ()
     target_imgref: str | None = None
+    bootloader: str | None = None
+    composefs: bool | None = None
     base_user: str | None = None
     distro: str | None = None
 

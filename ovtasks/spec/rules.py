@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ovtasks.errors import InputError
 from ovtasks.spec.across import across_rules
+from ovtasks.spec.bootc_rules import bootc_rules
 from ovtasks.spec.build import UEFI_ONLY
 from ovtasks.spec.declared import DeclaredVm
 from ovtasks.spec.expand import EXPANDED, KEY_WORDS, expand, variables
@@ -253,6 +254,7 @@ RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
     user_data_rules,
     snapshot_rules,
     injection_rules,
+    bootc_rules,
     backend_rules,
     xml_rules,
 )

@@ -227,14 +227,16 @@ def _with_kind(schema: Mapping[str, Any]) -> Schema:
 def _mend(data: Any, errors: list[Any], document: Document, path: tuple[Key, ...]) -> Any:
     """``data`` with scalars as the schema wants them: text for an unquoted 1.10, a bool for yes; a null is dropped."""
     for error in errors:
-        if error.validator != "type" or not error.absolute_path:
+        if error.validator not in {"type", "enum"} or not error.absolute_path:
             continue
         wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        if error.validator == "enum":  # of words and truth: the others stay as they are
+            wanted = ["boolean"] if any(isinstance(word, bool) for word in wanted) else []
         place = tuple(error.absolute_path)
         value, raw = error.instance, document.raw(*path, *place)
         if raw is None:
             continue
-        if value is None:
+        if value is None and error.validator == "type":
             if isinstance(place[-1], str):
                 data = _changed(data, place, None, remove=True)
         elif "boolean" in wanted and isinstance(value, str) and value.lower() in _TRUTH:

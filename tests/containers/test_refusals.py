@@ -9,7 +9,7 @@ import pytest
 from ovtasks.containers import trouble
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputError, Where
 from ovtasks.host.run import CommandError
-from ovtasks.sources.bootc.refusals import explain
+from ovtasks.sources.bootc.refusals import Sizes, amount, explain
 
 WHERE = Where("vms.yml", 2, 3)
 HEAD = "error: Installing to disk: "
@@ -98,3 +98,101 @@ def test_podman_too(said: str, message: str, hint: str) -> None:
 def test_podmans_other_words_stay() -> None:
     error = CommandError(["podman"], 125, "Error: something else")
     assert trouble.explain(error) is error
+
+
+FREE = "Insufficient free space for containers-storage:localhost/os@sha256:00 "
+ESP = "Mounting ESP into composefs root: Mounting /dev/loop12p2 at /tmp/.tmpA: No such device (os error 19)"
+UDEV = "Comparing filesystems at /run/udev and /proc/1/root//run/udev: No such file or directory (os error 2)"
+SPLIT = "Pulling image into composefs repository: pulling: Invalid splitstream content type"
+
+# What bootc 1.16.9 was heard to say, and what stands in its source.
+REAL = [
+    (f"{FREE}(available: 525.2 MB required: 671.2 MB)", "needs 671.2 MB, 525.2 MB are free", "disk_size: 1280M", 2),
+    (ESP, "cannot mount FAT", "modprobe vfat", 1),
+    ("Installing bootloader: mount: /boot/efi: unknown filesystem type 'vfat'.", "cannot mount FAT", "vfat", 1),
+    ("mount: /mnt: unknown filesystem type 'btrfs'.", "cannot mount btrfs", "modprobe btrfs", 1),
+    ("Creating rootfs: Mounting /dev/loop3p3 at /run/bootc: No such device (os error 19)", "file system", "rootfs", 1),
+    ("Creating rootfs: Mounting /dev/loop3p3 at /b: No such file or directory (os error 2)", "partitions", "udev", 1),
+    (UDEV, "udev is not there", "systemd-udevd", 1),
+    ("Creating rootfs: Re-exec in host mountns: exec: No such file or directory (os error 2)", "udev", "udevadm", 1),
+    ("Creating rootfs: Failed to run udevadm settle: ExitStatus(unix_wait_status(256))", "udev", "/run/udev", 1),
+    ("Re-exec in host mountns: setns: Operation not permitted (os error 1)", "may not see the files", "machine", 1),
+    ("bootupd is required for ostree-based installs", "no bootupd", "source.composefs: true", 2),
+    ("Setting up UKI boot: Cannot use externally specified kernel arguments with UKI", "UKI", "kernel_args", 2),
+    ("Injecting root authorized_keys: a path led outside of the filesystem", "/root is a link", "var/roothome", 2),
+    ("Invalid transport: http", "transport", "target_imgref", 2),
+    ("Querying root privilege: The container must be executed with full privileges (e.g. …)", "rights", "rootful", 1),
+    ("Querying root privilege: The user inside the container (`core`) must be root", "not root", "USER root", 2),
+    ("Creating rootfs: Parsing root size: Trailing text after size: B", "size", "root_size: 10G", 2),
+    (SPLIT, "OCI's format", "--format oci-archive", 2),
+    ("Bootloader set to none is not supported with the composefs backend", "needs a boot loader", "systemd", 2),
+    ("Creating rootfs: Device /dev/loop4 is mounted", "is mounted", "findmnt", 1),
+    ("resolving bound image quay.io/a/b:1: opening image: no such image", "bound to quay.io/a/b:1", "podman pull", 2),
+    ("Writing UKI to ESP: No space left on device (os error 28)", "EFI system partition", "initramfs", 2),
+    ("Deploying container image: min-free-space-percent '3%' would be exceeded", "does not fit", "disk_size", 2),
+    ('Creating ostree deployment: failed: "skopeo": not found', "lacks a program", "skopeo", 2),
+]
+
+
+@pytest.mark.parametrize("shape", ["{}", "\x1b[31merror:\x1b[0m {}", "bare", "noise", "crlf"])
+@pytest.mark.parametrize(("said", "message", "hint", "code"), REAL)
+def test_what_the_real_one_says(tmp_path: Path, shape: str, said: str, message: str, hint: str, code: int) -> None:
+    """With a prefix or none, in colour, among chatter, with the line ends of a terminal."""
+    text = {
+        "{}": f"{HEAD}{said}\n",
+        "bare": f"error: {said}",
+        "noise": f"mke2fs 1.47.2 (1-Jan-2025)\n INFO bootc: Insufficient room in udevadm\n{HEAD}{said}\n"
+        '{"type":"ProgressSteps","task":"No space left on device"}\n',
+        "crlf": f"mke2fs 1.47.2\r\n2026-01-01T00:00:00.1Z  INFO losetup: no\r\n{HEAD}{said}\r\n",
+    }.get(shape, shape.format(f"Installing to disk: {said}"))
+    found = explain(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE, Sizes(disk=1 << 30))
+    assert message in found.message and hint in (found.hint or "")
+    assert said in found.message.splitlines()[1], "the line that says why"
+    assert len(found.message.splitlines()) == 2
+    assert found.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("671.2 MB", 671_200_000), ("1,5\u00a0GB", 1_500_000_000), ("2 GiB", 2 << 30), ("12 bytes", 12), ("3 kB", 3000),
+     ("much", None)],
+)  # fmt: skip
+def test_amounts(text: str, size: int | None) -> None:
+    assert amount(text) == size
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hint"),
+    [
+        (Sizes(), "enlarge disk_size"),
+        (Sizes(disk=10 << 30), "disk_size: 13G (now 10G)"),
+        (Sizes(disk=20 << 30, root=4 << 30), "root_size: 7G (now 4G)"),
+    ],
+)
+def test_how_large_it_must_be(tmp_path: Path, sizes: Sizes, hint: str) -> None:
+    text = f"{HEAD}{FREE}(available: 4,0\u00a0GB required: 6.5\u00a0GB)"
+    found = explain(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE, sizes)
+    assert hint in (found.hint or "") and found.where == WHERE
+
+
+def test_a_stage_that_does_not_say_why_shows_what_was_said_before(tmp_path: Path) -> None:
+    """A mkfs in another language: its words are quoted, its banner is not."""
+    text = (
+        "mke2fs 1.47.2 (1-Jan-2025)\nmkfs.ext4: Gerätegröße wird als Null angegeben.\n"
+        f"{HEAD}Creating rootfs: Task Creating root filesystem (ext4) on device /dev/loop0p3 failed: ExitStatus(256)\n"
+    )
+    found = explain(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE)
+    first, why, *_ = found.message.splitlines()
+    assert "file systems could not be made" in first
+    assert why == "  | mkfs.ext4: Gerätegröße wird als Null angegeben."
+    assert str(tmp_path / "log") in (found.hint or "")
+
+
+def test_a_killed_installer_is_said_to_be_that(tmp_path: Path) -> None:
+    found = explain(CommandError(["podman"], 137, "mke2fs 1.47.2\n"), tmp_path, tmp_path / "log", WHERE)
+    assert "was killed" in found.message and "memory" in (found.hint or "")
+
+
+def test_podmans_line_that_says_why_is_quoted() -> None:
+    error = CommandError(["podman"], 125, "Error: x509: certificate has expired\ntime=1 level=debug\n")
+    assert trouble.explain(error).message.endswith("| Error: x509: certificate has expired")

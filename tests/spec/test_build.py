@@ -106,6 +106,8 @@ SOURCE_VALUES: dict[str, Any] = {
     "root_size": "10G",
     "kernel_args": "quiet  ro",
     "target_imgref": "quay.io/me/os:stable",
+    "bootloader": "grub",
+    "composefs": True,
     "from_vm": "c",
     "from_snapshot": "t",
     "cloud_init_clean": True,

@@ -16,35 +16,56 @@ from ovtasks.spec.model import MiB
 
 KEYS_FILE = "/output/authorized_keys"
 DISK_FILE = "/output/disk.raw"
-_OPTION = re.compile(r"(?:^|\s)(--[a-z][a-z-]*)", re.MULTILINE)
+# An option stands at the beginning of its line; what helps to understand it is indented further.
+_OPTION = re.compile(r"^ {1,8}(?:-\w, )?(--[a-z][a-z-]*)", re.MULTILINE)
+_LISTED = re.compile(r"\[possible values: ([^\]]*)\]")
+_ITEM = re.compile(r"^ +- ([a-z][a-z-]*)(?::|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Flags:
     """What of the spec reaches the installer. ``root_size`` in bytes, of which whole MiB
     count, None: the whole disk; ``keys`` are lines for
-    root's authorized_keys; ``target`` is the image that later upgrades follow, None: the one installed from."""
+    root's authorized_keys; ``target`` is the image that later upgrades follow, None: the one installed from.
+    ``bootloader`` and ``composefs`` None: bootc decides."""
 
     filesystem: str
     root_size: int | None
     kargs: tuple[str, ...]
     target: str | None
     keys: tuple[str, ...] = ()
+    bootloader: str | None = None
+    composefs: bool | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Everything, for a step's inputs."""
-        return {
+        found: dict[str, Json] = {
             "filesystem": self.filesystem,
             "root_size": self.root_size,
             "kernel_args": list(self.kargs),
             "target_imgref": self.target,
             "keys": list(self.keys),
         }
+        chosen: dict[str, Json] = {"bootloader": self.bootloader, "composefs": self.composefs}
+        # left out while nobody chose: disks that were installed before there was a choice are as fresh as they were
+        return found | {key: value for key, value in chosen.items() if value is not None}
 
 
 def offered(help_text: str) -> frozenset[str]:
     """The long options that a ``--help`` lists."""
     return frozenset(_OPTION.findall(help_text))
+
+
+def values(help_text: str, option: str) -> frozenset[str]:
+    """What a ``--help`` says that ``option`` takes, in either of clap's forms; empty: it does not say."""
+    found = next((line for line in _OPTION.finditer(help_text) if line[1] == option), None)
+    if found is None:
+        return frozenset()
+    following = _OPTION.search(help_text, found.end())
+    part = help_text[found.end() : following.start() if following else None]
+    listed = _LISTED.search(" ".join(part.split()))
+    words = listed[1].split(",") if listed else _ITEM.findall(part)
+    return frozenset(word.strip() for word in words)
 
 
 def install_command(flags: Flags, known: frozenset[str], where: Where) -> list[str]:
@@ -62,12 +83,14 @@ def install_command(flags: Flags, known: frozenset[str], where: Where) -> list[s
         ("--karg", flags.kargs, "source.kernel_args"),
         ("--target-imgref", [flags.target] if flags.target else [], "source.target_imgref"),
         ("--root-ssh-authorized-keys", [KEYS_FILE] if flags.keys else [], "ssh.key_injection.install"),
+        ("--bootloader", [flags.bootloader] if flags.bootloader else [], "source.bootloader"),
+        ("--composefs-backend", [""] if flags.composefs else [], "source.composefs"),
     ]
-    for option, values, field in wanted:
-        if values and option not in known:
+    for option, given, field in wanted:
+        if given and option not in known:
             hint = f"remove {field}, or build the image from a newer base"
             raise InputError(f"the bootc in this image has no {option}, which {field} needs", hint=hint, where=where)
-        words += [f"{option}={value}" for value in values]
+        words += [f"{option}={value}" if value else option for value in given]
     if flags.target and "--target-transport" in known:
         words.append("--target-transport=registry")
     return [*words, DISK_FILE]

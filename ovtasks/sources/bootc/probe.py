@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from ovtasks.containers.engine import Engine
 from ovtasks.containers.scratch import LABEL
@@ -13,13 +14,21 @@ from ovtasks.errors import InputError, OvError, Where
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
 from ovtasks.host.state import recall
-from ovtasks.sources.bootc.command import offered
+from ovtasks.jsonvalue import Json
+from ovtasks.sources.bootc.command import offered, values
 
-RECIPE = 1
+RECIPE = 2
 SECONDS = 120.0
-SCRIPT = """command -v bootc >/dev/null || exit 90
+# As bootc itself looks for them: bootupd's files, a UKI, the image's own install configuration.
+SCRIPT = r"""command -v bootc >/dev/null || exit 90
 echo "version $(bootc --version)"
-if command -v cloud-init >/dev/null; then echo cloud-init; fi
+if command -v cloud-init >/dev/null; then echo "has cloud-init"; fi
+if command -v bootupctl >/dev/null && [ -d /usr/lib/bootupd/updates ]; then echo "has bootupd"; fi
+for file in /usr/lib/systemd/boot/efi/systemd-boot*.efi*; do if [ -e "$file" ]; then echo "has systemd-boot"; fi; done
+for file in /usr/lib/modules/*/*.efi /boot/EFI/Linux/*.efi; do if [ -e "$file" ]; then echo "has uki"; fi; done
+cat /usr/lib/bootc/install/*.toml /etc/bootc/install/*.toml 2>/dev/null |
+  sed -n 's/^bootloader *= *"\([a-z-]*\)".*/loader \1/p' 2>/dev/null
+echo help
 exec bootc install to-disk --help
 """
 _NO_BOOTC = 90
@@ -27,11 +36,31 @@ _NO_BOOTC = 90
 
 @dataclass(frozen=True)
 class Installer:
-    """``version`` as it says it; ``options`` of ``install to-disk``; ``cloud_init``: the image has that, too."""
+    """``version`` as it says it; ``options`` of ``install to-disk``, of which ``loaders`` are what ``--bootloader``
+    takes (empty: it does not say). The rest is what the image has; ``configured`` is the boot loader that its own
+    configuration names."""
 
     version: str
     options: frozenset[str]
     cloud_init: bool
+    loaders: frozenset[str] = frozenset()
+    bootupd: bool = False
+    systemd_boot: bool = False
+    uki: bool = False
+    configured: str | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "recipe": RECIPE,
+            "version": self.version,
+            "options": sorted(self.options),
+            "cloud_init": self.cloud_init,
+            "loaders": sorted(self.loaders),
+            "bootupd": self.bootupd,
+            "systemd_boot": self.systemd_boot,
+            "uki": self.uki,
+            "configured": self.configured,
+        }
 
 
 def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) -> Installer:
@@ -52,25 +81,42 @@ def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) ->
             hint = "build it FROM a bootc base image (quay.io/fedora/fedora-bootc, …), or use source.kind cloud_image"
             raise InputError(f"the image {image} has no bootc: it cannot install itself", hint=hint, where=where) from e
         raise explain(e, "containers do not run") from e
-    first, _, rest = done.stdout.partition("\n")
-    found = Installer(first.removeprefix("version "), offered(rest), rest.startswith("cloud-init\n"))
+    found = _read(done.stdout)
     if "--via-loopback" not in found.options:
         raise OvError(f"{found.version} cannot install to a file", hint="build the image from a newer base")
-    data = {
-        "recipe": RECIPE,
-        "version": found.version,
-        "options": sorted(found.options),
-        "cloud_init": found.cloud_init,
-    }
-    write_atomic(memory, json.dumps(data))
+    write_atomic(memory, json.dumps(found.to_json()))
     return found
+
+
+def _read(text: str) -> Installer:
+    facts, _, help_text = text.partition("\nhelp\n")
+    found = [line.partition(" ")[::2] for line in facts.splitlines()]
+    has = {value for key, value in found if key == "has"}
+    return Installer(
+        version=next((value for key, value in found if key == "version"), "bootc"),
+        options=offered(help_text),
+        cloud_init="cloud-init" in has,
+        loaders=values(help_text, "--bootloader"),
+        bootupd="bootupd" in has,
+        systemd_boot="systemd-boot" in has,
+        uki="uki" in has,
+        configured=next((value for key, value in reversed(found) if key == "loader"), None),
+    )
 
 
 def _remembered(memory: Path) -> Installer | None:
     data = recall(memory) or {}
-    version, options, cloud_init = (data.get(key) for key in ("version", "options", "cloud_init"))
-    if data.get("recipe") != RECIPE or not isinstance(options, list):
+    texts, facts, lists = ("version",), ("cloud_init", "bootupd", "systemd_boot", "uki"), ("options", "loaders")
+    sound = (
+        data.get("recipe") == RECIPE
+        and all(isinstance(data.get(key), str) for key in texts)
+        and all(isinstance(data.get(key), bool) for key in facts)
+        and all(isinstance(data.get(key), list) for key in lists)
+        and isinstance(data.get("configured"), str | None)
+    )
+    if not sound:
         return None
-    if not (isinstance(version, str) and isinstance(cloud_init, bool)):
-        return None
-    return Installer(version, frozenset(map(str, options)), cloud_init)
+    known: dict[str, Any] = {key: data[key] for key in (*texts, *facts, "configured")}
+    for key in lists:
+        known[key] = frozenset(map(str, cast("list[Json]", data[key])))
+    return Installer(**known)

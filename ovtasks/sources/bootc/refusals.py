@@ -1,108 +1,131 @@
-"""What the installer's refusals mean for the user. The messages are bootc's own (1.1 to 1.16)."""
+"""A failed installation becomes an error with a next step. The messages are in :mod:`.messages`."""
 
 from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from ovtasks.containers.trouble import explain as podman_says
 from ovtasks.errors import InputError, OvError, Where
-from ovtasks.host.run import CommandError
-from ovtasks.spec.model import MiB
+from ovtasks.host.run import TAIL_LINES, CommandError
+from ovtasks.sources.bootc.messages import ENLARGE, ROWS, SPACE, STAGES
+from ovtasks.spec.model import GiB, MiB
+from ovtasks.spec.sizes import format_size
 
 FULL = 64 * MiB
-ROOTFUL = "ov settings get engine.rootful; a rootless podman cannot install a disk"
-REPORT = "this is a mistake in ovtasks; please report it with the log"
-
-# pattern, message, hint, and whether the user's spec is to blame
-KNOWN: tuple[tuple[str, str, str, bool], ...] = (
-    (
-        r"/proc/1 is owned by|must be run in the root user namespace",
-        "the container is not root on this machine",
-        ROOTFUL,
-        False,
-    ),
-    (
-        r"user inside the container.*must be root",
-        "the image's user is not root",
-        "USER root at the Containerfile's end",
-        True,
-    ),
-    (r"executed with full privileges", "the container was not given all rights", ROOTFUL, False),
-    (r"--pid=host flag", "the container does not see the machine's processes", ROOTFUL, False),
-    (
-        r"Loopback mounts .* require host devices",
-        "the container does not see the machine's loop devices",
-        "the bootc in this image is old (1.1.2): build it from a newer base",
-        False,
-    ),
-    (
-        r"inspecting object: no such object",
-        "the installer does not find its own image in podman's storage",
-        "it looks in /var/lib/containers only: remove graphroot from storage.conf, or copy the image there",
-        False,
-    ),
-    (r"No root filesystem specified", "the installer was told no root file system", REPORT, False),
-    (
-        r"Parsing root size",
-        "the installer does not understand the size of the root file system",
-        "root_size: 10G",
-        True,
-    ),
-    (
-        r"Unknown transport",
-        "the installer does not know the transport",
-        "source.target_imgref: registry/name:tag",
-        True,
-    ),
-    (r"Detected existing partitions", "the new disk has partitions already", REPORT, False),
-    (
-        r"Querying .*: No such file or directory",
-        "the disk's file vanished while it was installed",
-        "run it again",
-        False,
-    ),
-    (r"Not a block device|Not a regular file", "the installer did not take the disk's file", REPORT, False),
-    (r"Reading \S*authorized_keys", "the SSH keys cannot be read by the installer", "check ssh.key_source", True),
-    (
-        r"[Nn]o space left on device|bigger than the available|does not fit|(?:disk|device) (?:is )?too small",
-        "the image does not fit on the disk",
-        "enlarge disk_size, or root_size",
-        True,
-    ),
-    (
-        r"(?:losetup:|/dev/loop).*(?:No such (?:file|device)|cannot find an unused|not permitted)|LOOP_CTL",
-        "no loop device is to be had",
-        "as root: modprobe loop; losetup --list shows those in use",
-        False,
-    ),
-    (
-        r"unknown filesystem type",
-        "the kernel that runs cannot mount the file system of the new disk",
-        "reboot if the kernel was upgraded; or as root: modprobe xfs (vfat, ext4, btrfs)",
-        False,
-    ),
-    (
-        r"error: unexpected argument|error: invalid value|Usage: bootc",
-        "the bootc in this image understands other options",
-        REPORT,
-        False,
-    ),
+_CODES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+# tracing's lines below a warning; progress as JSON; what mke2fs says of itself
+_NOISE = re.compile(
+    r"\s*(?:\d{4}-\d\d-\d\d[T ]\S+\s+)?(?:TRACE|DEBUG|INFO)\b|\s*\{.*\}\s*$|\s*mke2fs \d|\s*mkfs\.fat \d|\s*$"
 )
+_ERROR = re.compile(r"\s*(?:\S+Z\s+)?(?:error|ERROR|Error)\b:?\s")
+_LONGEST = 600  # characters of one quoted line
+_AMOUNT = re.compile(r"(\d+(?:[.,]\d+)?)\s*([kKMGTP]?)(i?)(?:B|bytes?)\b")
+_POWERS = "kMGTP"
+_BEFORE = 3  # lines
 
 
-def explain(error: CommandError, folder: Path, log: Path, where: Where) -> OvError:
+@dataclass(frozen=True)
+class Sizes:
+    """What the disk was to be, in bytes; None: not known, or (``root``) the whole disk."""
+
+    disk: int | None = None
+    root: int | None = None
+
+
+def explain(error: CommandError, folder: Path, log: Path, where: Where, sizes: Sizes = Sizes()) -> OvError:
     """The installer's failure as an error with a next step; ``folder`` is where the disk was made."""
     if shutil.disk_usage(folder if folder.is_dir() else folder.parent).free < FULL:
         hint = f"the raw disk and the qcow2 need room side by side in {folder.parent}: ov gc, podman image prune"
         return OvError(f"the disk became full while {folder.parent.parent.name} was installed", hint=hint)
-    for pattern, message, hint, wrong_input in KNOWN:
-        if found := re.search(pattern, error.stderr):
-            said = next(line for line in error.stderr.splitlines() if found[0].split("\n")[0] in line).strip()
-            text = f"{message}\n  | {said}"
-            return InputError(text, hint=hint, where=where) if wrong_input else OvError(text, hint=hint)
+    lines = spoken(error.stderr)
+    blamed = last_error(lines)
+    for part in (blamed, lines):
+        if found := _known(part, where, sizes):
+            return found
     explained = podman_says(error)
     if explained is not error:
         return explained
-    return OvError(f"the installer failed: {error.message}", hint=f"everything it said: {log}")
+    return _unknown(error, lines, blamed, f"everything it said: {log}")
+
+
+def _unknown(error: CommandError, lines: list[str], blamed: list[str], everything: str) -> OvError:
+    """Where it stood, with the lines before the error: who failed there said more than who reports it."""
+    if not blamed:
+        if error.returncode in {-9, 137}:
+            hint = f"there may be too little memory (dmesg shows it); {everything}"
+            return OvError("the installer was killed", hint=hint)
+        return OvError(f"the installer failed (status {error.returncode}):{_quoted(lines)}", hint=everything)
+    stage = next((row for row in STAGES if re.search(row.pattern, blamed[0])), None)
+    message = stage.message if stage else f"the installer failed (status {error.returncode})"
+    hint = f"{stage.hint}; {everything}" if stage and stage.hint else everything
+    before = lines[: len(lines) - len(blamed)][-_BEFORE:]
+    return OvError(f"{message}:{_quoted([*before, *blamed])}", hint=hint)
+
+
+def _quoted(lines: list[str]) -> str:
+    return "".join(f"\n  | {_short(line)}" for line in lines[-TAIL_LINES:])
+
+
+def spoken(text: str) -> list[str]:
+    """The lines that say something: without colours, progress and chatter."""
+    plain = _CODES.sub("", text).replace("\r", "\n")
+    return [line.strip() for line in plain.split("\n") if not _NOISE.match(line)]
+
+
+def last_error(lines: list[str]) -> list[str]:
+    """The error that ended it, with what follows it; empty: there is none."""
+    starts = [number for number, line in enumerate(lines) if _ERROR.match(line)]
+    return lines[starts[-1] :] if starts else []
+
+
+def _known(lines: list[str], where: Where, sizes: Sizes) -> OvError | None:
+    text = "\n".join(lines)
+    if found := re.search(SPACE, text):
+        return _too_small(found, where, sizes)
+    for row in ROWS:
+        if found := re.search(row.pattern, text):
+            message = f"{found.expand(row.message)}\n  | {_line(found)}"
+            hint = found.expand(row.hint)
+            return InputError(message, hint=hint, where=where) if row.input else OvError(message, hint=hint)
+    return None
+
+
+def _line(found: re.Match[str]) -> str:
+    """The whole line in which it was found."""
+    start = found.string.rfind("\n", 0, found.start()) + 1
+    end = found.string.find("\n", found.start())
+    return _short(found.string[start : end if end >= 0 else None])
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + " …"
+
+
+def _too_small(found: re.Match[str], where: Where, sizes: Sizes) -> InputError:
+    """By how much, and what would do: the missing bytes, a tenth of the image for what a file system needs itself."""
+    needed, free = amount(found["needed"]), amount(found["free"])
+    message = f"the image does not fit on the disk: it needs {found['needed']}, {found['free']} are free"
+    hint = ENLARGE
+    field, size = ("root_size", sizes.root) if sizes.root else ("disk_size", sizes.disk)
+    if needed is not None and free is not None and size is not None:
+        enough = size + max(needed - free, 0) + needed // 10
+        wanted = format_size(-(-enough // GiB) * GiB if enough > 2 * GiB else -(-enough // (256 * MiB)) * 256 * MiB)
+        hint = f"{field}: {wanted} (now {format_size(size)}) holds the image; more leaves room to work in"
+    return InputError(f"{message}\n  | {_line(found)}", hint=hint, where=where)
+
+
+def amount(text: str) -> int | None:
+    """Bytes of ``671.2 MB``, ``1.5 GiB`` or ``12 bytes``, as GLib writes amounts; None: it is none."""
+    found = _AMOUNT.search(text.replace("\u00a0", " ").replace("\u202f", " "))
+    if found is None:
+        return None
+    number, power, binary = found.groups()
+    exponent = _POWERS.index(power.replace("K", "k")) + 1 if power else 0
+    try:
+        return int(Decimal(number.replace(",", ".")) * (1024 if binary else 1000) ** exponent)
+    except InvalidOperation:
+        return None

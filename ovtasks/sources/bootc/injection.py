@@ -1,0 +1,51 @@
+"""``ssh.key_injection.install``: root's key in the disk itself, and what else brings a key in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovtasks.errors import InputError
+from ovtasks.spec.model import Injection, VmSpec
+
+LINE = "bootc-root-ssh.conf"
+"""Of the file that bootc names when it wrote the key: ``Injected: etc/tmpfiles.d/bootc-root-ssh.conf``."""
+
+
+def bakes_keys(vm: VmSpec) -> bool:
+    """Whether root's key is written into the disk. By default only when no other way lets it in: a key in the image
+    wins over the one that each instance gets."""
+    wanted = vm.ssh.install
+    if wanted is Injection.AUTO:
+        return vm.ssh.user == "root" and not other_ways(vm)
+    return wanted is Injection.ENABLED
+
+
+def other_ways(vm: VmSpec) -> tuple[str, ...]:
+    """What brings a key into the guest without the disk's help, in words."""
+    from ovtasks.render.cloud_init import carries_keys, wants_seed
+
+    found = []
+    if vm.ssh.user and vm.ssh.smbios is not Injection.DISABLED:
+        found.append("SMBIOS")
+    if wants_seed(vm) and carries_keys(vm):
+        found.append("the cloud-init seed")
+    return tuple(found)
+
+
+def without_the_disk(vm: VmSpec, why: str) -> str:
+    """The key is not in the disk: what is said instead.
+
+    :raises InputError: nothing else brings one in.
+    """
+    if ways := other_ways(vm):
+        return f"{vm.name}: {why}; {' and '.join(ways)} brings it in"
+    raise InputError(
+        f"{why}, and nothing else would let anybody into {vm.name}",
+        hint="ssh.key_injection.smbios: auto; or cloud_init: {} and cloud-init in the image; or source.composefs: false",
+        where=vm.where,
+    )
+
+
+def injected(lines: Sequence[str]) -> bool:
+    """Whether bootc said that it wrote the key."""
+    return any(line.lstrip().startswith("Injected:") and LINE in line for line in lines)
