@@ -8,7 +8,6 @@ bundles, and a mark that it writes into its working containers' records: a secre
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections import deque
@@ -216,7 +215,7 @@ class Workshop:
             try:
                 run(
                     self.engine.argv(*words),
-                    env=self._environment(temporary),
+                    env=self.engine.environment(temporary or str(self.scratch)),
                     cwd=self.folder,
                     on_line=on_line,
                     watch=watch,
@@ -225,18 +224,6 @@ class Workshop:
             except BaseException:
                 self.clear()
                 raise
-
-    def _environment(self, temporary: str | None) -> dict[str, str]:
-        """Temporary files go to our folder; rootless podman without a session's runtime directory keeps that, too,
-        among the temporary files, and it must stay where it is: containers are known by it."""
-        environment = {"TMPDIR": temporary or str(self.scratch)}
-        if self.engine.mode is Mode.ROOTLESS and not os.environ.get("XDG_RUNTIME_DIR"):
-            uid = os.geteuid()
-            if not Path(f"/run/user/{uid}").is_dir():
-                runtime = Path(os.environ.get("TMPDIR") or "/tmp") / f"podman-run-{uid}"
-                runtime.mkdir(mode=0o700, exist_ok=True)
-                environment["XDG_RUNTIME_DIR"] = str(runtime)
-        return environment
 
     def _show_bytes(self) -> None:
         """podman does not say how far it is unless it has a terminal; what has come lies in its temporary files."""

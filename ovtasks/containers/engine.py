@@ -58,6 +58,18 @@ class Engine:
         """Run podman to its end; see :func:`ovtasks.host.run.run`."""
         return run(self.argv(*words), check=check, cwd=cwd, timeout=timeout, on_line=on_line, end=end)
 
+    def environment(self, temporary: str) -> dict[str, str]:
+        """With temporary files in a folder of ours. Rootless podman without a session's runtime directory keeps that,
+        too, among the temporary files, and it must stay where it is: containers are known by it."""
+        environment = {"TMPDIR": temporary}
+        if self.mode is Mode.ROOTLESS and not os.environ.get("XDG_RUNTIME_DIR"):
+            uid = os.geteuid()
+            if not Path(f"/run/user/{uid}").is_dir():
+                runtime = Path(os.environ.get("TMPDIR") or "/tmp") / f"podman-run-{uid}"
+                runtime.mkdir(mode=0o700, exist_ok=True)
+                environment["XDG_RUNTIME_DIR"] = str(runtime)
+        return environment
+
     @property
     def command(self) -> str:
         """As a person types it."""

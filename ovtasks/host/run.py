@@ -233,26 +233,36 @@ def stop(process: subprocess.Popen[bytes], *, grace: float = GRACE) -> None:
     end_together([Family(process, grace)])
 
 
-def transfer(producer: Sequence[str], consumer: Sequence[str]) -> Result:
+def transfer(
+    producer: Sequence[str],
+    consumer: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Result:
     """Run two programs at once, the output of the first being the input of the second; returns what the second said.
+    When they are to end, the first one goes first: a second one that no signal of ours reaches (sudo's) has then read
+    all that comes. ``env`` is added to both environments.
 
-    :raises MissingProgramError: one is not installed. :raises CommandError: one failed; the first one is blamed first.
+    :raises MissingProgramError: one is not installed. :raises CommandError: one failed; the first one is blamed first,
+        unless it only found that the second one was gone.
     """
     words = [str(require(producer[0])), *producer[1:]]
     with tempfile.TemporaryFile() as said:
-        source = _popen(words, subprocess.DEVNULL, said)
+        source = _popen(words, subprocess.DEVNULL, said, env=env, cwd=cwd)
         _running[source] = _Ending()
         assert source.stdout is not None
         try:
             with source.stdout:
-                done = run(consumer, check=False, stdin_file=source.stdout)
+                done = run(consumer, check=False, stdin_file=source.stdout, env=env, cwd=cwd, end=lambda: _end(source))
             while source.poll() is None:  # it writes to nobody any more
                 time.sleep(0.02)
         finally:
             _end(source)
         said.seek(0)
         complaint = said.read().decode(errors="replace")
-    if source.returncode not in {0, -signal.SIGPIPE}:
+    gone = done.returncode != 0 and "broken pipe" in complaint.lower()
+    if source.returncode not in {0, -signal.SIGPIPE} and not gone:
         raise CommandError(words, source.returncode, complaint)
     if done.returncode != 0:
         raise CommandError(consumer, done.returncode, done.stderr or done.stdout)

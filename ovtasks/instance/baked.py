@@ -14,8 +14,8 @@ from ovtasks.spec.model import VmSpec
 
 
 def check_baked(vm: VmSpec, instance: str | None, baked: tuple[str, ...], build: str, overrides: Overrides) -> None:
-    """The instance logs in with a key of ``baked`` (fingerprints; empty: none is in the disk). ``build`` is the digest of
-    the disk that has it; an instance that lives on an older one is not concerned.
+    """The instance logs in with a key of ``baked`` (fingerprints; empty: none is in the disk). ``build`` is the digest
+    of the disk that has it; an instance that lives on an older one is not concerned.
 
     :raises InputError: it would be another key, and nobody could log in.
     """

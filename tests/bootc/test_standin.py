@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import run
-from ovtasks.images.partitions import bootable
+from ovtasks.images.boot import bootable
 from tests.bootc.disk import aleph, cat, entry, filesystem, origin, partitions
 from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_for, wait_paused
 from tests.bootc.leftovers import identity, loop_devices

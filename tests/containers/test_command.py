@@ -125,7 +125,7 @@ def test_boot_loader_and_composefs() -> None:
 
 
 def an_image(*has: str, options: frozenset[str] = BOTH, loaders: str = "grub systemd none", **more: Any) -> Installer:
-    known = {name: name in has for name in ("bootupd", "systemd_boot", "uki")}
+    known: dict[str, Any] = {name: name in has for name in ("bootupd", "systemd_boot", "uki")}
     return Installer("bootc 1.16.9", options, False, frozenset(loaders.split()), **known, **more)
 
 

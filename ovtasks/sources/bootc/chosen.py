@@ -1,11 +1,14 @@
-"""Which steps bring a VM's container image."""
+"""Which steps bring a VM's container image; each looks first whether this machine can install one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from ovtasks.containers.engine import rootful
 from ovtasks.containers.transports import FILES, archive
 from ovtasks.graph.step import BuildOptions, Step
+from ovtasks.graph.workspace import Workspace
+from ovtasks.sources.bootc import preflight
 from ovtasks.sources.bootc.archive import archive_step
 from ovtasks.sources.bootc.image import image_steps
 from ovtasks.spec.images import image_of
@@ -17,6 +20,21 @@ def vm_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple
 
     :raises InputError: the image is not declared and no full reference, or its files are not there.
     """
+    return tuple(_checked(step, vm, project, options) for step in _image_steps(vm, project, options))
+
+
+def _checked(step: Step, vm: VmSpec, project: Project, options: BuildOptions) -> Step:
+    """Minutes of pulling are not for a machine that cannot go on after them."""
+
+    def run(ws: Workspace) -> None:
+        folder = project.artifacts(vm.name, options.type)
+        preflight.check(rootful(), folder, 0, options.size or vm.disk_size or 0, ws.progress.note)
+        step.run(ws)
+
+    return replace(step, run=run)
+
+
+def _image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[Step, ...]:
     source = vm.source
     assert isinstance(source, BootcSource)
     transport = options.transport or source.transport

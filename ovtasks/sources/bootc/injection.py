@@ -41,7 +41,7 @@ def without_the_disk(vm: VmSpec, why: str) -> str:
         return f"{vm.name}: {why}; {' and '.join(ways)} brings it in"
     raise InputError(
         f"{why}, and nothing else would let anybody into {vm.name}",
-        hint="ssh.key_injection.smbios: auto; or cloud_init: {} and cloud-init in the image; or source.composefs: false",
+        hint="ssh.key_injection.smbios: auto; or cloud_init: {} (in the image, too); or source.composefs: false",
         where=vm.where,
     )
 

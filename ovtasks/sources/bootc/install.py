@@ -11,29 +11,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovtasks.containers.copy import PREFIX, copy_image
 from ovtasks.containers.engine import Engine, Mode, own, rootful
 from ovtasks.containers.scratch import Scratch
 from ovtasks.containers.storage import storage
-from ovtasks.containers.trouble import explain as podman_says
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.freshness import same_outputs
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.files import create, create_text, write_atomic
+from ovtasks.host.files import create, create_text, flock, write_atomic
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
-from ovtasks.host.run import CommandError, transfer
+from ovtasks.host.run import CommandError
 from ovtasks.host.state import recall
-from ovtasks.images.partitions import bootable
+from ovtasks.images.boot import bootable
 from ovtasks.images.records import record_text
-from ovtasks.instance.keys import KeyChoice, read_public_keys, resolve_keys
-from ovtasks.jsonvalue import Json
+from ovtasks.instance.keys import KeyChoice, fingerprint, read_public_keys, resolve_keys
+from ovtasks.jsonvalue import Json, digest
 from ovtasks.sources.bootc import preflight
 from ovtasks.sources.bootc.command import Flags, install_command
+from ovtasks.sources.bootc.injection import bakes_keys, injected, without_the_disk
+from ovtasks.sources.bootc.loader import Loader, choose
 from ovtasks.sources.bootc.probe import Installer, ask
-from ovtasks.sources.bootc.refusals import explain
-from ovtasks.spec.model import BootcSource, Injection, Project, VmSpec
+from ovtasks.sources.bootc.refusals import Sizes, explain, spoken
+from ovtasks.spec.bootc_rules import misfit, wants_composefs
+from ovtasks.spec.model import BootcSource, Project, VmSpec
 from ovtasks.spec.sizes import MIN_DISK, format_size
 
 RECIPE = 1
@@ -78,30 +81,39 @@ class Plan:
     def log(self) -> Path:
         return self.project.state / "logs" / f"{install_name(self.vm, self.options.type)}.log"
 
-    def flags(self, keys: tuple[str, ...], target: str | None) -> Flags:
+    @property
+    def root_size(self) -> int | None:
+        return self.options.root_size or self.source.root_size
+
+    def flags(self, keys: tuple[str, ...], target: str | None, loader: Loader | None = None) -> Flags:
+        """As the spec has them; with the ``loader`` that fits the image."""
         source = self.source
         return Flags(
             source.rootfs,
-            self.options.root_size or source.root_size,
+            self.root_size,
             source.kernel_args,
             source.target_imgref or target,
             keys,
+            loader.name if loader else source.bootloader,
+            loader.composefs if loader else source.composefs,
         )
 
+    def check_sizes(self, composefs: bool | None) -> None:
+        """The partitions fit on the disk.
 
-def bakes_keys(vm: VmSpec) -> bool:
-    """Whether root's key is written into the disk. By default only when no other way lets it in: a key in the image
-    wins over the one that each instance gets."""
-    wanted = vm.ssh.install
-    if wanted is Injection.AUTO:
-        return vm.ssh.user == "root" and vm.ssh.smbios is Injection.DISABLED and not _seed_brings_keys(vm)
-    return wanted is Injection.ENABLED
-
-
-def _seed_brings_keys(vm: VmSpec) -> bool:
-    from ovtasks.render.cloud_init import carries_keys, wants_seed
-
-    return wants_seed(vm) and carries_keys(vm)
+        :raises InputError: they do not; blamed is the option, if that said so.
+        """
+        root, size, options = self.root_size, self.size, self.options
+        where = self.vm.where
+        if root is not None and not MIN_DISK <= root <= size:
+            message = f"the root file system of {self.vm.name} would have {format_size(root)}, on a disk of "
+            hint = f"--root-size (source.root_size) of {format_size(MIN_DISK)} up to the disk's size, or leave it out"
+            raise InputError(message + format_size(size), hint=hint, where=None if options.root_size else where)
+        if found := misfit(size, root, composefs):
+            given = ("--root-size", "source.root_size") if root is not None else ("--size", "disk_size")
+            said = options.root_size if root is not None else options.size
+            name, place = (given[0], None) if said else (given[1], where)
+            raise InputError(f"{name} of {self.vm.name}: {found[0]}", hint=found[1], where=place)
 
 
 def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str, key: str | None) -> Step:
@@ -117,12 +129,8 @@ def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str
             f"the disk size of {vm.name} is not known", hint="disk_size: 20G, or --size 20G", where=vm.where
         )
     assert isinstance(vm.source, BootcSource)
-    root_size = options.root_size or vm.source.root_size
-    if root_size is not None and not MIN_DISK <= root_size <= size:
-        message = f"the root file system of {vm.name} would have {format_size(root_size)}, on a disk of "
-        hint = f"--root-size (source.root_size) of {format_size(MIN_DISK)} up to the disk's size, or leave it out"
-        raise InputError(message + format_size(size), hint=hint, where=vm.where)
     plan = Plan(vm, project, options, image, key if baked else None, choice, size)
+    plan.check_sizes(wants_composefs(vm.source.bootloader, vm.source.composefs))
     flags = plan.flags((), None).to_json()
     flags["keys"] = ("generated" if choice.generated else list(choice.keys)) if baked else []
     raw = options.type == "raw"
@@ -178,9 +186,13 @@ def _run(ws: Workspace, plan: Plan, scratch: Scratch) -> None:
     image, image_id = str(facts["name"]), str(facts["id"])
     engine = rootful()
     ws.progress.note(f"{plan.vm.name}: {engine.command}, because {engine.why}")
-    preflight.check(engine, scratch.folder, int(str(facts.get("size") or 0)), plan.size)
-    bring(engine, image, image_id, plan.project.state, ws.progress)
+    preflight.check(engine, scratch.folder, int(str(facts.get("size") or 0)), plan.size, ws.progress.note)
+    image = bring(engine, image, image_id, plan.project.state, ws.progress)
     installer = ask(engine, image, image_id, plan.project.state, plan.vm.where)
+    loader = choose(plan.source.bootloader, plan.source.composefs, installer, plan.vm.where)
+    if loader.note:
+        ws.progress.note(f"{plan.vm.name}: {loader.note}")
+    plan.check_sizes(loader.composefs)
     if plan.vm.cloud_init is not None and not installer.cloud_init:
         hint = "install cloud-init in the Containerfile, or remove cloud_init"
         raise InputError(f"cloud_init: the image {image} has no cloud-init", hint=hint, where=plan.vm.where)
@@ -189,9 +201,17 @@ def _run(ws: Workspace, plan: Plan, scratch: Scratch) -> None:
         ws.progress.note(
             f"{plan.vm.name}: upgrades in the guest will look for {image}; source.target_imgref names another"
         )
+    keys = _baked(plan)
+    if keys and loader.composefs:  # bootc would take the option and do nothing
+        ws.progress.note(without_the_disk(plan.vm, "bootc writes no key into a composefs disk"))
+        keys = ()
+    words = install_command(plan.flags(keys, target, loader), installer.options, plan.vm.where)
     try:
-        said = _install(ws, plan, scratch, engine, image, installer, target)
-        _finish(ws, plan, scratch, installer, said)
+        said = _install(ws, plan, scratch, engine, image, words, keys)
+        if keys and not injected(said):
+            ws.progress.note(without_the_disk(plan.vm, "bootc does not say that it wrote the key into the disk"))
+            keys = ()
+        _finish(ws, plan, scratch, installer, loader, keys, said)
     except BaseException:
         scratch.clear()
         raise
@@ -203,26 +223,22 @@ def _install(
     scratch: Scratch,
     engine: Engine,
     image: str,
-    installer: Installer,
-    target: str | None,
-) -> Mapping[str, str]:
-    """Run the container; returns what it said as ``Key: value``."""
-    flags = plan.flags(_baked(plan), target)
-    words = install_command(flags, installer.options, plan.vm.where)
+    words: list[str],
+    keys: tuple[str, ...],
+) -> list[str]:
+    """Run the container; returns the lines that it said."""
     scratch.prepare(engine, image)
     with create(scratch.disk) as file:
         file.truncate(plan.size)
-    if flags.keys:
-        write_atomic(scratch.folder / "authorized_keys", "".join(f"{key}\n" for key in flags.keys), mode=0o600)
-    said: dict[str, str] = {}
+    if keys:
+        write_atomic(scratch.folder / "authorized_keys", "".join(f"{key}\n" for key in keys), mode=0o600)
+    said: list[str] = []
     with create_text(plan.log) as log:
 
         def hear(line: str) -> None:
             log.write(f"{line}\n")
             log.flush()
-            key, colon, value = line.partition(": ")
-            if colon:
-                said.setdefault(key.strip(), value.strip())
+            said.extend(spoken(line))
             if plan.options.console:
                 ws.progress.note(line)
 
@@ -231,7 +247,7 @@ def _install(
             # all of it: where steps run in threads, the program ends before this thread could clear up
             engine.run(*argv, cwd=scratch.folder, on_line=hear, end=scratch.clear)
         except CommandError as e:
-            raise explain(e, scratch.folder, plan.log, plan.vm.where) from e
+            raise explain(e, scratch.folder, plan.log, plan.vm.where, Sizes(plan.size, plan.root_size)) from e
     return said
 
 
@@ -246,6 +262,7 @@ def container_words(engine: Engine, scratch: Scratch, plan: Plan, image: str) ->
         *("--volume", "/var/lib/containers:/var/lib/containers"),
         *(("--volume", f"{root}:{STORAGE}") if str(root) != STORAGE else ()),
         *("--volume", scratch.volume),
+        *("--env", "LC_ALL=C.UTF-8"),  # mkfs and its like speak English, which we read
         *("--entrypoint", "", image),
     ]
 
@@ -258,15 +275,27 @@ def _baked(plan: Plan) -> tuple[str, ...]:
     return plan.keys.keys
 
 
-def _finish(ws: Workspace, plan: Plan, scratch: Scratch, installer: Installer, said: Mapping[str, str]) -> None:
+def _finish(
+    ws: Workspace,
+    plan: Plan,
+    scratch: Scratch,
+    installer: Installer,
+    loader: Loader,
+    keys: tuple[str, ...],
+    lines: list[str],
+) -> None:
     scratch.detach_loops()
     boot = bootable(scratch.disk)
+    said = {key: value for key, colon, value in (line.partition(": ") for line in reversed(lines)) if colon}
     record: dict[str, Json] = {
         "run": uuid.uuid4().hex,
         "bootc": installer.version,
         "image_digest": said.get("Digest"),
         "image": said.get("Installing image"),
-        "boot": {"bios": boot.bios, "uefi": boot.uefi} if boot else None,
+        "bootloader": said.get("Bootloader", loader.name),
+        "composefs": loader.composefs,
+        "boot": boot.to_json() if boot else None,
+        "baked_keys": [fingerprint(key) for key in keys],
     }
     for key, value in record.items():
         ws.fact(key, value)
@@ -281,23 +310,27 @@ def _finish(ws: Workspace, plan: Plan, scratch: Scratch, installer: Installer, s
     ws.commit(target)
 
 
-def bring(engine: Engine, image: str, image_id: str, state: Path, progress: Progress) -> None:
-    """The image into the storage of ``engine``, if that is another one than the user's.
+def bring(engine: Engine, image: str, image_id: str, state: Path, progress: Progress) -> str:
+    """The image into the storage of ``engine``, if that is another one than the user's. Returns what it is called
+    there: a digest that came with a name is lost on the way, and the ID is not.
 
     :raises OvError: it is in neither, or cannot be copied; or its name means another image now.
     """
-    there = storage(engine, state).image_id(image)
-    if there == image_id:
-        return
+    place = storage(engine, state)
+    if (there := place.image_id(image)) == image_id:
+        return image
     if engine.mode is Mode.NATIVE:
         found = "another image now" if there else "gone"
         hint = "run it again; two projects that build images of one name take it from each other"
         raise OvError(f"{image} is {found}: somebody changed podman's storage meanwhile", hint=hint)
-    progress.note(f"copying {image} into the storage of {engine.command}")
-    try:
-        transfer(own().argv("save", "--quiet", image), engine.argv("load", "--quiet"))
-    except CommandError as e:
-        raise podman_says(e, f"{image} cannot be copied into the storage of {engine.command}") from e
-    if storage(engine, state).image_id(image) != image_id:
-        hint = f"podman save {image} | {engine.command} load; an image that is pulled as root is another one than yours"
+    names = (image, image_id) if "@" in image else (image,)
+    with flock(state / "copy.lock", waiting=lambda who: progress.note(f"waiting for {who}")):
+        known = next((name for name in names if place.image_id(name) == image_id), None)
+        if known is None:  # nobody brought it while we waited
+            progress.note(f"copying {image} into the storage of {engine.command}")
+            copy_image(own(), engine, image, state / "podman" / f"{PREFIX}{digest(image)[:16]}")
+            known = next((name for name in names if place.image_id(name) == image_id), None)
+    if known is None:
+        hint = f"podman save --format oci-archive {image} | {engine.command} load; what root pulls is another image"
         raise OvError(f"{image} is not the same image in the storage of {engine.command}", hint=hint)
+    return known

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovtasks.containers import builder
+from ovtasks.containers import builder, copy
 from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.scratch import Scratch, labelled
 from ovtasks.errors import OvError
@@ -36,7 +36,8 @@ class Rests:
         gone = [item for item in self.items if item.removable]
         for item in gone:
             if item.what == OF_A_BUILD:
-                builder.clear(item.path, item.path.parent.parent)
+                copied = item.path.name.startswith(copy.PREFIX)
+                copy.clear(item.path) if copied else builder.clear(item.path, item.path.parent.parent)
             else:
                 if item.path in self.lost:
                     Scratch(item.path).prepare(self.lost[item.path])  # so that it is cleared like the others
