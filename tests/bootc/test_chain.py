@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.run import run
+from ovtasks.images.boot import bootable
 from ovtasks.instance.keys import generate_key_pair
 from tests.bootc.bench import Bench, bootc_vm, make_bench
 from tests.bootc.disk import aleph, cat, entry, filesystem, origin, partitions
-from tests.bootc.install import STANDIN, derive
+from tests.bootc.install import STANDIN, control, derive
 from tests.bootc.leftovers import Before
 from tests.bootc.registry import registry
 from tests.bootc.room import Room
@@ -165,23 +167,39 @@ def test_an_old_bootc(bench: Bench, tmp_path: Path) -> None:
     assert "bootc 1.1.2" in (bench.root / "output/web/install.json").read_text()
 
 
-@pytest.mark.parametrize(("layout", "firmware"), [("no-bios-boot", "bios"), ("no-esp", "uefi-insecure")])
-def test_firmware_that_cannot_start_the_disk(bench: Bench, tmp_path: Path, layout: str, firmware: str) -> None:
-    """Said before anything is started, with the one that can."""
-    derive(bench.room, tmp_path / "other", "localhost/other", f"RUN echo {layout} > /usr/lib/bootc-standin/layout")
+@pytest.mark.parametrize(
+    ("unfilled", "firmware", "why"),
+    [("bios", "bios", "no boot code in its first sector"), ("uefi", "uefi-insecure", "EFI system partition is empty")],
+)
+def test_firmware_that_cannot_start_the_disk(
+    bench: Bench, tmp_path: Path, unfilled: str, firmware: str, why: str
+) -> None:
+    """The partitions are always there, filled or not. Said before anything is started, with the one that can."""
+    derive(bench.room, tmp_path / "other", "localhost/other", f"RUN echo {unfilled} > /usr/lib/bootc-standin/unfilled")
     bench.write({"web": bootc_vm("localhost/other", firmware=firmware, backend="qemu")})
     build(bench)
     said = bench.ov("vm", "create", "web", code=2).stderr
+    assert "vms.yml:" in said and f"cannot be started by firmware {firmware}: " in said and why in said
     other = "uefi-insecure" if firmware == "bios" else "bios"
     assert f"firmware: {other}" in said
     assert json.loads(bench.ov("vm", "list", "-a", "--json").stdout) == []
 
 
-@pytest.mark.parametrize("size", ["100K", "3G"])
-def test_a_root_size_that_cannot_be(bench: Bench, size: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (("--root-size", "100K"), "the root file system of web would have 100K, on a disk of 2G", "32M"),
+        (("--root-size", "3G"), "the root file system of web would have 3G, on a disk of 2G", "leave it out"),
+        (("--root-size", "2G"), "--root-size of web: a root file system of 2G does not fit on a disk of 2G", "1533M"),
+        (("--root-size", "1534M"), "--root-size of web: ", "at most 1533M"),
+        (("--size", "500M"), "--size of web: a disk of 500M is too small for bootc", "at least 547M"),
+    ],
+)
+def test_sizes_that_cannot_be(bench: Bench, words: tuple[str, ...], message: str, hint: str) -> None:
     bench.write({"web": bootc_vm()})
-    said = bench.ov("vm", "build", "web", "--root-size", size, code=2).stderr
-    assert f"the root file system of web would have {size}, on a disk of 2G" in said and "hint:" in said
+    said = bench.ov("vm", "build", "web", *words, code=2).stderr
+    assert message in said and hint in said.partition("hint:")[2]
+    assert ran(said) == [], "before anything is done"
 
 
 def test_options_that_other_sources_do_not_have(bench: Bench) -> None:
@@ -235,6 +253,111 @@ def test_what_the_installer_says(bench: Bench) -> None:
     bench.write({"web": bootc_vm()})
     assert "Deploying container image" in bench.doit("build:web", "--console").stderr
     assert "Installation complete!" in (bench.root / "output/.ov/logs/install:web.log").read_text()
+
+
+def test_a_disk_that_is_too_small_for_the_image(bench: Bench) -> None:
+    """bootc says by how much; what would do is computed, and does."""
+    bench.write({"web": bootc_vm(disk_size="900M")})
+    said = bench.ov("vm", "build", "web", code=2).stderr
+    assert "the image does not fit on the disk: it needs " in said and "Insufficient free space" in said
+    found = re.search(r"disk_size: (\S+) \(now 900M\)", said)
+    assert found is not None, said
+    bench.write({"web": bootc_vm(disk_size=found[1])})
+    assert build(bench) == ["install", "convert"]
+    assert bench.leftovers() == []
+
+
+ESP = "Mounting ESP into composefs root: Mounting /dev/loop7p2 at /tmp/x: No such device (os error 19)"
+UDEV = "Comparing filesystems at /run/udev and /proc/1/root//run/udev: No such file or directory (os error 2)"
+
+
+@pytest.mark.parametrize(
+    ("stage", "message", "found", "code"),
+    [("loader", ESP, "cannot mount FAT", 1), ("attached", UDEV, "udev is not there", 1)],
+)
+def test_what_this_machine_lacks(bench: Bench, stage: str, message: str, found: str, code: int) -> None:
+    bench.write({"web": bootc_vm()})
+    control(bench.room, f"say {stage} {message}")
+    said = bench.ov("vm", "build", "web", code=code).stderr
+    control(bench.room, "")
+    assert found in said and f"| error: Installing to disk: {message}" in said and "hint:" in said
+    assert bench.leftovers() == []
+
+
+SYSTEMD_BOOT = "RUN mkdir -p /usr/lib/systemd/boot/efi && touch /usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+
+
+def test_an_image_with_systemd_boot_alone(bench: Bench, tmp_path: Path) -> None:
+    """It becomes a composefs, and starts under UEFI only; asked for GRUB, bootc says what it wants."""
+    lines = ("RUN rm /usr/bin/bootupctl", SYSTEMD_BOOT)
+    derive(bench.room, tmp_path / "sd", "localhost/sd", *lines)
+    bench.write({"web": bootc_vm("localhost/sd", disk_size="3G", backend="qemu")})
+    assert "systemd-boot and composefs, because the image has no bootupd" in bench.ov("vm", "build", "web").stderr
+    record = json.loads((bench.root / "output/web/install.json").read_text())
+    assert (record["bootloader"], record["composefs"]) == ("systemd", True)
+    assert (record["boot"]["bios"], record["boot"]["uefi"]) == (False, True)
+    assert "firmware: uefi-insecure" in bench.ov("vm", "create", "web", code=2).stderr
+    bench.write({"web": bootc_vm("localhost/sd", source={"composefs": False}, disk_size="3G")})
+    said = bench.ov("vm", "build", "web", code=2).stderr
+    assert "the image has no bootupd" in said and "source.bootloader: systemd" in said
+    assert bench.reasons("web")["install:web"] == ["composefs: none → false"]
+
+
+def test_boot_loader_and_composefs_arrive(bench: Bench) -> None:
+    bench.write({"web": bootc_vm(source={"bootloader": "systemd"}, disk_size="3G")})
+    build(bench, "--type", "raw")
+    disk = bench.root / "output/web/raw/disk.raw"
+    assert [part["size"] * 512 for part in partitions(disk)[:2]] == [1 << 20, GiB]
+    bench.write({"web": bootc_vm(source={"bootloader": "none"}, disk_size="3G")})
+    build(bench, "--type", "raw")
+    assert [part["size"] * 512 for part in partitions(disk)[:2]] == [1 << 20, GiB // 2]
+    known = bootable(disk)
+    assert known is not None and (known.bios, known.uefi) == (False, False)
+
+
+def test_an_old_bootc_cannot(bench: Bench, tmp_path: Path) -> None:
+    derive(bench.room, tmp_path / "old", "localhost/old", "RUN echo 1.1.2 > /usr/lib/bootc-standin/version")
+    for source, option in (({"bootloader": "grub"}, "--bootloader"), ({"composefs": True}, "--composefs-backend")):
+        bench.write({"web": bootc_vm("localhost/old", source=source)})
+        said = bench.ov("vm", "build", "web", code=2).stderr
+        field = next(iter(source))
+        assert f"has no {option}, which source.{field} needs" in said and f"remove source.{field}" in said
+
+
+def test_a_key_in_the_disk_is_every_instances(bench: Bench, tmp_path: Path) -> None:
+    """Of a key that is made for each instance, the first one's is in the disk; another one cannot log in."""
+    ssh = {"key_source": "generate", "key_injection": {"install": "enabled"}}
+    bench.write({"web": bootc_vm(ssh=ssh, backend="qemu")})
+    bench.ov("vm", "create", "--no-start", "web")
+    said = bench.ov("vm", "create", "--no-start", "web", "-i", "dev", code=2).stderr
+    assert "installed with root's key in it, and its instance dev uses another key" in said
+    assert "ssh.key_source: a public key's file" in said and "vms.yml:" in said
+    _, public = generate_key_pair("somebody")
+    (tmp_path / "id.pub").write_text(public)
+    other = ("--no-start", "web", "--ssh-key", tmp_path / "id.pub")
+    assert "leave --ssh-key out" in bench.ov("vm", "create", *map(str, other), code=2).stderr
+    assert [vm["name"] for vm in json.loads(bench.ov("vm", "list", "-a", "--json").stdout)] == ["web"]
+    bench.ov("vm", "create", "--no-start", "web")
+    bench.write({"web": bootc_vm(ssh={**ssh, "key_source": str(tmp_path / "id.pub")}, backend="qemu")})
+    bench.ov("vm", "create", "--no-start", "web", "-i", "dev")
+    for words in ([], ["-i", "dev"]):
+        bench.ov("vm", "destroy", "--disk", "web", *words)
+
+
+def test_composefs_takes_no_key(bench: Bench, tmp_path: Path) -> None:
+    """What brings it in instead is said; when nothing does, the disk is not made."""
+    _, public = generate_key_pair("somebody")
+    (tmp_path / "id.pub").write_text(public)
+    ssh: dict[str, Any] = {"key_source": str(tmp_path / "id.pub"), "key_injection": {"install": "enabled"}}
+    fields: dict[str, Any] = {"source": {"composefs": True}, "disk_size": "3G"}
+    bench.write({"web": bootc_vm(ssh=ssh, **fields)})
+    assert "bootc writes no key into a composefs disk; SMBIOS brings it in" in bench.ov("vm", "build", "web").stderr
+    assert json.loads((bench.root / "output/web/install.json").read_text())["baked_keys"] == []
+    ssh["key_injection"]["smbios"] = "disabled"
+    bench.write({"web": bootc_vm(ssh=ssh, **fields)})
+    bench.disk.unlink()
+    said = bench.ov("vm", "build", "web", code=2).stderr
+    assert "nothing else would let anybody into web" in said and "source.composefs: false" in said
 
 
 def test_two_builds_at_once(bench: Bench) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import run
-from ovtasks.images.boot import bootable
+from ovtasks.images.boot import Bootable, bootable
+from ovtasks.sources.bootc.command import offered, values
 from tests.bootc.disk import aleph, cat, entry, filesystem, origin, partitions
 from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_for, wait_paused
 from tests.bootc.leftovers import identity, loop_devices
@@ -25,6 +26,7 @@ MiB = 1 << 20
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1m3b1nW5b1Zl1c0XgY7hP8zj0Yk2W4Gv4e9yJmT8pQ somebody\n"
 DISK = "/out/disk.raw"
 DISK_ERROR = "error: Installing to disk: "
+ROOT = "Querying root privilege: "
 USAGE = "\n\nUsage: bootc install to-disk [OPTIONS] <DEVICE>\n\nFor more information, try '--help'.\n"
 
 
@@ -46,19 +48,23 @@ def test_scripts() -> None:
         ((*LOOPBACK, "/out/n.raw"), "Querying /out/n.raw: No such file or directory (os error 2)"),
         ((*LOOPBACK[1:], DISK), f"Not a block device: {DISK}"),
         ((*LOOPBACK, "/dev/null"), "Not a regular file (to be used via loopback): /dev/null"),
-        ((*LOOPBACK[:2], DISK), "No root filesystem specified"),
+        ((*LOOPBACK[:2], DISK), "Creating rootfs: No root filesystem specified"),
         (
             (*LOOPBACK, "--root-ssh-authorized-keys", "/out/keys", DISK),
             "Reading /out/keys: No such file or directory (os error 2)",
         ),
         (
             (*LOOPBACK, "--root-size=2GB", DISK),
-            "Creating rootfs: Parsing root size: invalid digit found in string",
+            "Creating rootfs: Parsing root size: Trailing text after size: B",
         ),
-        ((*LOOPBACK, "--target-transport=http", DISK), "Unknown transport 'http'"),
+        ((*LOOPBACK, "--target-transport=http", DISK), "Invalid transport: http"),
         (
             (*LOOPBACK, "--source-imgref=http://x", DISK),
-            "Creating source info from a given imageref: unknown transport 'http'",
+            "Creating source info from a given imageref: Invalid transport: http",
+        ),
+        (
+            (*LOOPBACK, "--composefs-backend", "--bootloader=none", DISK),
+            "Bootloader set to none is not supported with the composefs backend",
         ),
         (
             (*LOOPBACK, "--run-fetch-check", DISK),
@@ -75,11 +81,15 @@ def test_what_it_is_told_is_wrong(clean_lab: Lab, disk: Path, words: tuple[str, 
 @pytest.mark.parametrize(
     ("without", "more", "message"),
     [
-        ((), ("--user=1000",), "The user inside the container from which you are running this command must be root"),
+        (
+            (),
+            ("--user=1000",),
+            f"{ROOT}The user inside the container from which you are running this command must be root",
+        ),
         (
             ("--privileged",),
             (),
-            "The container must be executed with full privileges (e.g. --privileged flag)",
+            f"{ROOT}The container must be executed with full privileges (e.g. --privileged flag)",
         ),
         (("--pid=host",), (), "This command must be run with the podman --pid=host flag"),
         (("/dev",), (), "Loopback mounts (--via-loopback) require host devices (-v /dev:/dev)"),
@@ -147,8 +157,11 @@ def test_help_lists_the_options() -> None:
         *("--via-loopback", "--generic-image", "--filesystem <FILESYSTEM>", "--root-size <ROOT_SIZE>", "--karg <KARG>"),
         *("--target-transport <", "--target-imgref <", "--root-ssh-authorized-keys <", "--wipe", "--block-setup <"),
         *("--disable-selinux", "--skip-fetch-check", "--run-fetch-check", "--bootloader <", "--stateroot <"),
+        *("--composefs-backend", "--allow-missing-verity", "--karg-delete <", "--uki-addon <"),
     ):
         assert re.search(rf"^ +{re.escape(option)}", done.stdout, re.MULTILINE), option
+    assert offered(done.stdout) > {"--via-loopback", "--composefs-backend", "--help"}
+    assert values(done.stdout, "--bootloader") == {"grub", "grub-cc", "systemd", "none"}
 
 
 def standin(*words: str) -> subprocess.CompletedProcess[str]:
@@ -187,9 +200,10 @@ def test_generic_image_is_implied(clean_lab: Lab, disk: Path) -> None:
     done = clean_lab.install("--via-loopback", DISK, code=1)
     assert done.stderr == (
         "Automatically enabling --generic-image when installing via loopback\n"
-        f"{DISK_ERROR}No root filesystem specified\n"
+        f"{DISK_ERROR}Creating rootfs: No root filesystem specified\n"
     )
-    assert disk.stat().st_blocks == 0
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["Installing image", "Digest"], "said before"
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
@@ -206,8 +220,8 @@ def test_installs(clean_lab: Lab, disk: Path, kind: str) -> None:
         ("EFI-SYSTEM", 512 * MiB),
         ("root", 1024 * MiB),
     ]
-    boot = bootable(disk)
-    assert boot is not None and boot.bios and boot.uefi
+    assert "Bootloader: grub" in lines
+    assert bootable(disk) == Bootable(True, True, signed=False)
     assert filesystem(disk)["TYPE"] == kind
     assert disk.stat().st_blocks * 512 < 900 * MiB, "what is not used is not stored"
 
@@ -246,6 +260,41 @@ def test_what_is_on_the_disk(clean_lab: Lab, disk: Path) -> None:
     assert (known["selinux"], known["target-image"]) == ("force-target-disabled", "/os.tar")
     assert origin(disk) == "ostree-unverified-image:oci-archive:/os.tar"
     assert not cat(disk, "/etc/tmpfiles.d/bootc-root-ssh.conf")
+
+
+def test_composefs(clean_lab: Lab, disk: Path) -> None:
+    """Its EFI system partition is larger, BIOS has nothing to start, and keys are not written, without a word."""
+    image = clean_lab.derive("no-bootupd", "RUN rm /usr/bin/bootupctl")
+    (clean_lab.folder / "keys").write_text(KEY, encoding="utf-8")
+    words = (*LOOPBACK, "--composefs-backend", "--root-ssh-authorized-keys=/out/keys", DISK)
+    lines = clean_lab.install(*words, image=image).stdout.splitlines()
+    assert "Bootloader: systemd" in lines and not [line for line in lines if line.startswith("Injected")]
+    assert not cat(disk, "/etc/tmpfiles.d/bootc-root-ssh.conf")
+    assert [(part["name"], part["size"] * 512) for part in partitions(disk)[:2]] == [
+        ("BIOS-BOOT", 1 * MiB),
+        ("EFI-SYSTEM", 1024 * MiB),
+    ]
+    boot = bootable(disk)
+    assert boot is not None and (boot.bios, boot.uefi) == (False, True)
+
+
+def test_without_bootupd(clean_lab: Lab, disk: Path) -> None:
+    """Found out late: the image is on the disk by then."""
+    image = clean_lab.derive("no-bootupd", "RUN rm /usr/bin/bootupctl")
+    done = clean_lab.install(*LOOPBACK, DISK, image=image, code=1)
+    assert done.stderr == f"{DISK_ERROR}bootupd is required for ostree-based installs\n"
+    assert "Bootloader: systemd" in done.stdout
+
+
+def test_too_small_a_disk(clean_lab: Lab, disk: Path) -> None:
+    """Before anything is copied."""
+    done = clean_lab.install(*LOOPBACK, "--root-size=300", DISK, code=1)
+    assert re.search(
+        r"Insufficient free space for containers-storage:localhost/standin:latest "
+        r"\(available: \d+\.\d\u00a0MB required: \d+\.\d\u00a0MB\)",
+        done.stderr,
+    )
+    assert "Deploying" not in done.stdout
 
 
 @pytest.mark.parametrize(

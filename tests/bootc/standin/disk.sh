@@ -31,6 +31,8 @@ attach() {
     HELPER=$!
     TARGET=$LOOP
   fi
+  FILESYSTEM=${GIVEN[filesystem]-$(configured_filesystem)}
+  [ -n "$FILESYSTEM" ] || die "Creating rootfs: No root filesystem specified"
   ! grep -q "^$TARGET" /proc/1/mounts || die "Creating rootfs: Device $TARGET is mounted"
   if [ -n "${GIVEN[wipe]-}" ]; then
     echo "Wiping $TARGET"
@@ -42,42 +44,39 @@ attach() {
 }
 
 root_size_mib() {
-  local text=$1 factor=1
-  case $text in
-    *MiB | *M) ;;
-    *GiB | *G) factor=1024 ;;
-    *TiB | *T) factor=1048576 ;;
+  local text=$1 context="Creating rootfs: Parsing root size:" factor=1
+  [[ $text =~ ^([0-9]*)([MGT]?)(.*)$ ]]
+  case ${BASH_REMATCH[2]} in
+    G) factor=1024 ;;
+    T) factor=1048576 ;;
   esac
-  text=${text%iB}; text=${text%[MGT]}
-  [[ $text =~ ^[0-9]+$ ]] || die "Creating rootfs: Parsing root size: invalid digit found in string"
-  echo $((text * factor))
+  case ${BASH_REMATCH[2]}/${BASH_REMATCH[3]} in
+    */ | [MGT]/iB) ;;
+    /*) die "$context invalid digit found in string" ;;
+    *) die "$context Trailing text after size: ${BASH_REMATCH[3]}" ;;
+  esac
+  [ -n "${BASH_REMATCH[1]}" ] || die "$context cannot parse integer from empty string"
+  echo $((BASH_REMATCH[1] * factor))
 }
 
 partition() {
-  local size='' number=0 node=$TARGET
-  BIOS=''
-  ESP=''
+  local size='' node=$TARGET esp=512
   if [ -n "${GIVEN[root-size]-}" ]; then size=$(root_size_mib "${GIVEN[root-size]}"); fi
+  if [ -n "$COMPOSEFS" ]; then esp=1024; fi
   case $node in *[0-9]) node=${node}p ;; esac
+  BIOS=${node}1 ESP=${node}2 ROOT=${node}3
   {
     echo "label: gpt"
-    if [ "$LAYOUT" != no-bios-boot ]; then
-      echo 'size=1MiB, bootable, type=21686148-6449-6E6F-744E-656564454649, name="BIOS-BOOT"'
-      number=$((number + 1)) BIOS=$node$number
-    fi
-    if [ "$LAYOUT" != no-esp ]; then
-      echo 'size=512MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name="EFI-SYSTEM"'
-      number=$((number + 1)) ESP=$node$number
-    fi
+    echo 'size=1MiB, bootable, type=21686148-6449-6E6F-744E-656564454649, name="BIOS-BOOT"'
+    echo "size=${esp}MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=\"EFI-SYSTEM\""
     echo "${size:+size=${size}MiB, }"'type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, name="root"'
   } > /run/bootc/partitions
-  number=$((number + 1)) ROOT=$node$number
   printf 'Block setup: direct\n       Size: %s\n     Serial: <unknown>\n      Model: <unknown>\nInitializing partitions\n' \
     "$(blockdev --getsize64 "$TARGET")"
   sfdisk --wipe=always --quiet "$TARGET" < /run/bootc/partitions ||
     die "Creating rootfs: Failed to run sfdisk: Task Initializing partitions failed: ExitStatus(unix_wait_status(256))"
   [ -b "$ROOT" ] || partx --add "$TARGET" 2> /dev/null || :
-  [ -b "$ROOT" ] || die "Creating rootfs: Missing partition for index $number"
+  [ -b "$ROOT" ] || die "Creating rootfs: Missing partition for index 3"
 }
 
 make_filesystems() {
@@ -90,10 +89,8 @@ make_filesystems() {
   esac || die "Creating rootfs: Task Creating root filesystem ($FILESYSTEM) on device $ROOT failed:" \
     "ExitStatus(unix_wait_status(256))"
   mount -t "$FILESYSTEM" "$ROOT" "$MOUNT"
-  if [ -n "$ESP" ]; then
-    echo "Creating ESP filesystem"
-    mkfs.fat -n EFI-SYSTEM "$ESP" > /dev/null || die "Creating rootfs: Creating ESP filesystem failed"
-  fi
+  echo "Creating ESP filesystem"
+  mkfs.fat -n EFI-SYSTEM "$ESP" > /dev/null || die "Creating rootfs: Creating ESP filesystem failed"
 }
 
 # --- content ----------------------------------------------------------------------------------------------------------
@@ -102,6 +99,24 @@ copy_root() {
   local tar=(tar --numeric-owner --xattrs '--xattrs-include=*' --acls)
   "${tar[@]}" -C "$SOURCE" -c --exclude='./tmp/*' . | "${tar[@]}" -C "$MOUNT" -x -p
 }
+
+# The real one asks before it copies; ostree for the room that the layers want, composefs for a manifest of OCI.
+check_copy() {
+  local free needed
+  if [ -n "$COMPOSEFS" ]; then
+    case $MANIFEST in
+      application/vnd.docker.*) die "Pulling image into composefs repository: pulling: Invalid splitstream content type" ;;
+    esac
+    return
+  fi
+  free=$(($(stat --file-system --format '%a * %S' "$MOUNT")))
+  needed=$(du --one-file-system --bytes --summarize --exclude=/proc --exclude=/sys --exclude=/dev / 2> /dev/null | cut -f1)
+  ((free >= needed)) || die "Creating ostree deployment: Insufficient free space for containers-storage:$IMAGE" \
+    "(available: $(megabytes "$free") required: $(megabytes "$needed"))"
+}
+
+# As GLib writes it: with a space that does not break.
+megabytes() { printf '%d.%d\xc2\xa0MB' $(($1 / 1000000)) $(($1 % 1000000 / 100000)); }
 
 # The container's own root: bound without what podman mounted into it. A signal ends the copy at once.
 deploy() {
@@ -117,7 +132,10 @@ deploy() {
   mkdir -p "$MOUNT"/{proc,sys,dev,run,tmp,boot}
   : > "$MOUNT/etc/machine-id"
   printf 'UUID=%s / %s defaults 0 1\n' "$UUID" "$FILESYSTEM" > "$MOUNT/etc/fstab"
-  if [ -n "$KEYS" ]; then
+  if [ -n "$KEYS" ] && [ -z "$COMPOSEFS" ]; then
+    case $(readlink /root || :) in
+      /*) die "Creating ostree deployment: Injecting root authorized_keys: a path led outside of the filesystem" ;;
+    esac
     mkdir -p "$MOUNT/etc/tmpfiles.d"
     printf 'f~ /root/.ssh/authorized_keys 600 root root - %s\n' "$KEYS" > "$MOUNT/etc/tmpfiles.d/bootc-root-ssh.conf"
     echo "Injected: etc/tmpfiles.d/bootc-root-ssh.conf"
@@ -210,17 +228,33 @@ uefi_loader() {
   blockdev --flushbufs "$ESP"
 }
 
+# Which loader, as the real one chooses: what was asked for, else by whether the image has bootupd.
+detect_loader() {
+  LOADER=${GIVEN[bootloader]-}
+  if [ -z "$LOADER" ]; then
+    LOADER=systemd
+    if command -v bootupctl > /dev/null && [ -d /usr/lib/bootupd/updates ]; then LOADER=grub; fi
+  fi
+  echo "Bootloader: $LOADER"
+  if [ "$LOADER" = systemd ] && [ -z "$COMPOSEFS" ]; then die "bootupd is required for ostree-based installs"; fi
+  if has_uki && [ ${#KARGS[@]} -gt 0 ]; then
+    die "Setting up UKI boot: Cannot use externally specified kernel arguments with UKI"
+  fi
+}
+
 install_loaders() {
   local work=/run/bootc/loader
   boot_entry
-  if [ "${GIVEN[bootloader]-grub}" = none ]; then return; fi
-  echo "Installing bootloader via grub (test stand-in)"
+  if at_least 1.8.0; then detect_loader; else LOADER=grub; fi
+  if [ "$LOADER" = none ]; then return; fi
+  if [ "$LOADER" = systemd ]; then UNFILLED=bios; fi
+  echo "Installing bootloader via $LOADER (test stand-in)"
   mkdir -p "$work"
   # shellcheck disable=SC2016 # $root is GRUB's
   printf 'search --no-floppy --fs-uuid --set=root %s\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n' \
     "$UUID" > "$work/early.cfg"
-  if [ -n "$BIOS" ]; then bios_loader "$work"; fi
-  if [ -n "$ESP" ]; then uefi_loader "$work"; fi
+  if [ "$UNFILLED" != bios ]; then bios_loader "$work"; fi
+  if [ "$UNFILLED" != uefi ]; then uefi_loader "$work"; fi
 }
 
 finish() {
