@@ -257,10 +257,10 @@ def test_what_the_installer_says(bench: Bench) -> None:
 
 def test_a_disk_that_is_too_small_for_the_image(bench: Bench) -> None:
     """bootc says by how much; what would do is computed, and does."""
-    bench.write({"web": bootc_vm(disk_size="900M")})
+    bench.write({"web": bootc_vm(disk_size="760M")})
     said = bench.ov("vm", "build", "web", code=2).stderr
     assert "the image does not fit on the disk: it needs " in said and "Insufficient free space" in said
-    found = re.search(r"disk_size: (\S+) \(now 900M\)", said)
+    found = re.search(r"disk_size: (\S+) \(now 760M\)", said)
     assert found is not None, said
     bench.write({"web": bootc_vm(disk_size=found[1])})
     assert build(bench) == ["install", "convert"]

@@ -20,6 +20,7 @@ from ovtasks.errors import OvError
 from ovtasks.host import accel
 from ovtasks.host.doctor import Check, Finding, State, Verdict, account, checks, examine, healthy, machine, services
 from ovtasks.host.doctor.verdict import ok
+from ovtasks.host.modules import can_mount
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import require, run, which
 from tests.bootstrap.user import new_user
@@ -326,6 +327,41 @@ def test_loop_device_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(account, "LOOP", tmp_path / "none")
     found = alone(account.loop)
     assert (found.state, found.hint) == (State.MISSING, "as root: modprobe loop")
+
+
+def test_a_file_system_of_the_kernel(tmp_path: Path, bin: Path) -> None:
+    """In its list, or by a module."""
+    script(bin / "modprobe", 'test "$3" = vfat')
+    known = tmp_path / "filesystems"
+    for text, kind, expected in (
+        ("nodev\tproc\n\text4\n", "vfat", True),  # by modprobe
+        ("nodev\tproc\n\text4\n", "ext4", True),
+        ("nodev\tproc\n\text4\n", "xfs", False),
+        ("nodev\tvfat2\n", "vfat2", True),
+    ):
+        known.write_text(text)
+        assert can_mount(kind, known) is expected
+    script(bin / "modprobe", "exit 1")
+    known.write_text("\text4\n")
+    assert not can_mount("vfat", known) and not can_mount("vfat", tmp_path / "none")
+
+
+@pytest.mark.parametrize(("have", "state"), [(True, "ok"), (False, "missing")])
+def test_fat_in_the_kernel(monkeypatch: pytest.MonkeyPatch, have: bool, state: str) -> None:
+    monkeypatch.setattr(account, "can_mount", lambda kind: have)
+    found = alone(account.vfat)
+    assert found.state == state and (have or "modprobe vfat" in (found.hint or ""))
+
+
+def test_udev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bin: Path) -> None:
+    monkeypatch.setattr(account, "UDEV", tmp_path / "none")
+    script(bin / "udevadm", "exit 0")
+    found = alone(account.udev)
+    assert found.state == "missing" and "udev does not run" in found.detail
+    monkeypatch.setattr(account, "UDEV", tmp_path)
+    assert alone(account.udev).state == "ok"
+    script(bin / "udevadm", "echo no >&2; exit 1")
+    assert (alone(account.udev).state, alone(account.udev).detail) == ("note", "udevadm settle: no")
 
 
 def fails_ov(scratch: Path) -> Verdict:

@@ -33,6 +33,8 @@ def checks(output: Path, *, session: Check | None = None) -> tuple[Check, ...]:
         Check("podman", services.podman),
         Check("sudo", account.sudo),
         Check("loop", account.loop),
+        Check("vfat", account.vfat),
+        Check("udev", account.udev),
         Check("subuid", account.subordinate),
         Check("ssh", account.ssh),
         Check("home", account.home),

@@ -11,9 +11,12 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.host.bridge import bridges, check_bridge
 from ovtasks.host.doctor.verdict import TRY, Verdict, broken, missing, note, ok
+from ovtasks.host.modules import can_mount
+from ovtasks.host.packages import package_hint
 from ovtasks.host.run import require, run, which
 
 LOOP = Path("/dev/loop-control")
+UDEV = Path("/run/udev")
 SUBORDINATE = 65536  # how many user numbers a distribution's files need
 LITTLE = 1 << 30  # bytes: a build fails
 SCARCE = 10 << 30
@@ -65,6 +68,31 @@ def loop(scratch: Path) -> Verdict:
     if os.geteuid() != 0:
         return note(f"{LOOP} exists; only root can use it, and only bootc builds do")
     return ok(f"{run(['losetup', '--find'], timeout=TRY).stdout.strip()} is free")
+
+
+def vfat(scratch: Path) -> Verdict:
+    """bootc mounts the EFI system partition of the disk that it makes."""
+    if can_mount("vfat"):
+        return ok("the kernel mounts FAT, or has a module for it")
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        hint = "on the machine itself, as root: modprobe vfat"
+    else:
+        hint = "as root: modprobe vfat; a kernel without it: ov settings set engine.rootful machine"
+    return missing("the kernel that runs cannot mount FAT; only for bootc builds", hint)
+
+
+def udev(scratch: Path) -> Verdict:
+    """bootc waits for it when it has made partitions, and asks it what they are."""
+    if which("udevadm") is None:
+        return missing("udevadm is not installed; only for bootc builds", package_hint("udevadm"))
+    if not UDEV.is_dir():
+        return missing(
+            f"{UDEV} is not there: udev does not run; only for bootc builds", "systemctl start systemd-udevd"
+        )
+    done = run(["udevadm", "settle", "--timeout=2"], check=False, timeout=TRY)
+    if done.returncode != 0:
+        return note(f"udevadm settle: {' '.join(done.stderr.split()) or 'the queue does not get empty'}")
+    return ok(f"runs, {which('udevadm')}")
 
 
 def subordinate(scratch: Path) -> Verdict:
