@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,23 +10,29 @@ from ovtasks.errors import InputError
 from ovtasks.host.paths import instance_directory
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.keys import KeyChoice, fingerprint, resolve_keys
-from ovtasks.instance.record import Overrides, domain_of, load
+from ovtasks.instance.record import DamagedRecordError, Overrides, domain_of, load
 from ovtasks.spec.model import VmSpec
 
 
-def check_baked(vm: VmSpec, instance: str | None, baked: tuple[str, ...], build: str, overrides: Overrides) -> None:
+def check_baked(
+    vm: VmSpec, instance: str | None, baked: tuple[str, ...], build: str, overrides: Overrides, *, reset: bool = False
+) -> None:
     """The instance logs in with a key of ``baked`` (fingerprints; empty: none is in the disk). ``build`` is the digest
-    of the disk that has it; an instance that lives on an older one is not concerned.
+    of the disk that has it; an instance that lives on an older one is not concerned. ``overrides`` are this command's;
+    ``reset`` forgets those of earlier ones.
 
     :raises InputError: it would be another key, and nobody could log in.
     """
     if not baked:
         return
     folder = Folder(instance_directory(domain_of(vm.name, instance)))
-    record = load(folder) if folder.path.is_dir() else None
+    record = None
+    if folder.path.is_dir():
+        with contextlib.suppress(DamagedRecordError):  # create makes it anew
+            record = load(folder)
     if record is not None and folder.disk.exists() and record.built not in {None, build}:
         return
-    given = overrides.ssh_key or (record.overrides.ssh_key if record else None)
+    given = overrides.ssh_key or (record.overrides.ssh_key if record and not reset else None)
     choice = choose_keys(vm, folder.path, given)
     if choice.keys and {fingerprint(line) for line in choice.keys} <= {*baked}:
         return

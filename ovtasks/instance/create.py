@@ -87,7 +87,7 @@ def create(
     :raises OvError: no backend, no firmware, no free port, … : each says what to do.
     """
     check_firmware(vm, built.boot)
-    check_baked(vm, instance, built.baked, built.digest, options.overrides)
+    check_baked(vm, instance, built.baked, built.digest, options.overrides, reset=options.reset)
     folder = Folder(instance_directory(domain_of(vm.name, instance)))
     failing = explaining(f"cannot create {folder.path.name}", folder.path, folder.choose_sockets())
     with failing, folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")), _nothing_left(folder):
