@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ovtasks"
 FLOORS = [
-    {"errors", "jsonvalue", "__init__"},
+    {"errors", "hidden", "jsonvalue", "__init__"},
     {"host", "spec"},
     {"render", "images", "containers"},
     {"graph"},

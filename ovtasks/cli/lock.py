@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import open_project
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
-from ovtasks.spec.model import CloudImageSource, Project, VmSpec
+from ovtasks.spec.model import CloudImageSource, Project
 
 if TYPE_CHECKING:
     from ovtasks.graph.display import Display
@@ -51,27 +51,34 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _chosen(args: argparse.Namespace, project: Project) -> set[str]:
-    """The URLs of the VMs that were named, or of all. :raises InputError: there is no such VM."""
+    """The lock file's names for the URLs of the VMs that were named, or of all.
+
+    :raises InputError: there is no such VM.
+    """
     from ovtasks.spec.load import unknown_vm
 
     for name in args.vms:
         if name not in project.vms:
             raise unknown_vm(name, project)
-    return {source.url for vm, source in _sources(project) if not args.vms or vm.name in args.vms}
+    return {name for vm, name, _ in _sources(project) if not args.vms or vm in args.vms}
 
 
 def _check(project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> int:
     from ovtasks.images.request import public
 
-    dropped = pins.keys() - {source.url for _, source in _sources(project)}
+    dropped = pins.keys() - {name for _, name, _ in _sources(project)}
     lines = [f"+ {public(url)}" for url in sorted(chosen - pins.keys())]
     lines += [f"- {public(url)}" for url in sorted(dropped)]
     print("\n".join(lines), end="\n" if lines else "")
     return EXIT_STALE if lines else EXIT_DONE
 
 
-def _sources(project: Project) -> list[tuple[VmSpec, CloudImageSource]]:
-    return [(vm, vm.source) for vm in project.vms.values() if isinstance(vm.source, CloudImageSource)]
+def _sources(project: Project) -> list[tuple[str, str, CloudImageSource]]:
+    """VM, what the lock file calls its URL, source."""
+    from ovtasks.images.request import lock_name
+
+    found = [(vm.name, vm.source) for vm in project.vms.values() if isinstance(vm.source, CloudImageSource)]
+    return [(vm, lock_name(source.url, project.root), source) for vm, source in found]
 
 
 def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> dict[str, Pin]:
@@ -80,14 +87,14 @@ def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin]
 
     display = Display(quiet=args.quiet)
     new: dict[str, Pin] = {}
-    for _, source in _sources(project):
-        old = pins.get(source.url)
-        if source.url in new:
+    for _, name, source in _sources(project):
+        old = pins.get(name)
+        if name in new:
             continue
-        if source.url in chosen and (args.update or old is None):
-            new[source.url] = _pin(source, display, ask=args.update)
+        if name in chosen and (args.update or old is None):
+            new[name] = _pin(source, display, ask=args.update)
         elif old is not None:
-            new[source.url] = old
+            new[name] = old
     return new
 
 
@@ -96,11 +103,11 @@ def _pin(source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
     from ovtasks.graph.display import StepProgress
     from ovtasks.host.paths import image_store
     from ovtasks.images.fetch import fetch, revalidate
-    from ovtasks.images.request import ImageRequest, Pin
+    from ovtasks.images.request import ImageRequest, Pin, public
     from ovtasks.images.verify import verify
 
     request = ImageRequest(source.url, source.checksum, source.cache or image_store())
-    progress = StepProgress(display, f"lock {source.url.rpartition('/')[2]}", None)
+    progress = StepProgress(display, f"lock {public(source.url).rpartition('/')[2]}", None)
     fetched = fetch(request, progress)
     if ask:
         fetched = revalidate(request, fetched, progress)

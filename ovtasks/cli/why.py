@@ -11,6 +11,7 @@ from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.chains import Status
 from ovtasks.graph.freshness import show
+from ovtasks.hidden import veil_all
 from ovtasks.jsonvalue import Json
 
 
@@ -35,20 +36,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_json(status: Status) -> dict[str, Json]:
-    """The step as JSON data."""
+    """The step as JSON data; the inputs of a receipt of format 1 are left out: what is secret in them is not known."""
     step, receipt = status.step, status.receipt
     return {
         "step": step.name,
         "state": status.state.value,
         "reasons": [reason.text for reason in status.reasons],
-        "inputs": step.inputs,
+        "inputs": veil_all(step.inputs),
         "needs": list(step.needs),
         "targets": [str(target) for target in step.targets],
         "receipt": None
         if receipt is None
         else {
             "path": str(step.receipt),
-            "inputs": receipt.inputs,
+            "inputs": veil_all(receipt.inputs) if receipt.salt is not None else None,
             "needs": receipt.needs,
             "digest": receipt.digest,
             "facts": receipt.facts,
@@ -64,7 +65,7 @@ def as_text(status: Status) -> str:
     step, receipt = status.step, status.receipt
     lines = [f"{step.name}: {step.title}", f"state: {status.state.value}"]
     lines += [f"  {reason.text}" for reason in status.reasons]
-    lines += ["inputs:", *(f"  {key}: {show(step.inputs[key], key)}" for key in sorted(step.inputs))]
+    lines += ["inputs:", *(f"  {key}: {show(value, key)}" for key, value in sorted(veil_all(step.inputs).items()))]
     if step.needs:
         lines += ["needs:", *(f"  {need}" for need in step.needs)]
     lines += ["targets:", *(f"  {target}" for target in step.targets)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ovtasks.errors import OvError
@@ -53,10 +54,10 @@ def _run(step: Step, needs: Mapping[str, Receipt], by_verb: Mapping[str, str], p
         outputs = tuple(Output.of(path, workspace.contents.get(path), progress) for path in workspace.outputs)
         if old is not None:
             _remove_obsolete(old, outputs)
-        identity = workspace.identity or output_digest(outputs, step.inputs, by_verb)
+        identity = workspace.identity or output_digest(outputs)
         duration = time.time() - started
-        receipt = Receipt(step.name, step.inputs, by_verb, outputs, identity, workspace.facts, started, duration)
-        receipt.save(step.receipt)
+        receipt = Receipt(step.name, {}, by_verb, outputs, identity, workspace.facts, started, duration)
+        replace(receipt, salt=old.salt if old else "").sealed(step.inputs).save(step.receipt)
     except BaseException:
         _clear_parts(step)
         if old is not None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
+from ovtasks.graph import familiar
 from ovtasks.graph.content import digest_of, has_digest
 from ovtasks.graph.receipt import Output, Receipt
 from ovtasks.graph.step import Step
+from ovtasks.hidden import SHOWN, hides, reveal_all, seal_all, veil
 from ovtasks.jsonvalue import Json, canonical
 
 WRITABLE = 0o222
@@ -53,7 +57,7 @@ def check(step: Step, needs: Mapping[str, str | None], *, heal: bool = False) ->
     if receipt is None:
         return _without_receipt(step)
     reasons = [Reason(step.refresh)] if step.refresh else []
-    reasons += diff(receipt.inputs, step.inputs)
+    reasons += _inputs_diff(receipt, step)
     reasons += _needs_diff(receipt.needs, needs)
     if [o.path for o in receipt.outputs][: len(step.targets)] != list(step.targets):
         reasons.append(Reason("its files have other names now"))
@@ -64,9 +68,11 @@ def check(step: Step, needs: Mapping[str, str | None], *, heal: bool = False) ->
         if reason:
             reasons.append(reason)
     if heal and not reasons:
-        healed = tuple(_settled(output) for output in seen)
-        if healed != receipt.outputs:
-            receipt = replace(receipt, outputs=healed)
+        healed = replace(receipt, outputs=tuple(_settled(output) for output in seen))
+        if receipt.salt is None or (receipt.salt and not _is_familiar(receipt, step)):
+            healed = healed.sealed(step.inputs)
+        if healed != receipt:
+            receipt = healed
             receipt.save(step.receipt)
         step.marker.unlink(missing_ok=True)  # of a run that was killed between its last two system calls
     return Freshness(tuple(reasons), receipt)
@@ -126,19 +132,42 @@ def _settled(output: Output) -> Output:
     return replace(output, mode=allowed, content=output.content or digest_of(output.path))
 
 
+def _is_familiar(receipt: Receipt, step: Step) -> bool:
+    return receipt.tag != "" and hmac.compare_digest(receipt.tag, familiar.tag(step.name, step.inputs))
+
+
+def _inputs_diff(receipt: Receipt, step: Step) -> list[Reason]:
+    if receipt.salt is None:  # format 1: what is secret in it is not known
+        found = diff(receipt.inputs, reveal_all(step.inputs))
+        return [Reason(f"{reason.key}: changed", reason.key) for reason in found]
+    if receipt.salt and _is_familiar(receipt, step):
+        return []
+    return diff(receipt.inputs, seal_all(step.inputs, receipt.salt))
+
+
 def diff(old: Mapping[str, Json], new: Mapping[str, Json], prefix: str = "") -> list[Reason]:
     """The keys that differ, nested ones by their path: ``cloud_init.packages: [a] → [a, b]``."""
     reasons: list[Reason] = []
     for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if canonical(before) == canonical(after):
-            continue
-        path = f"{prefix}{key}"
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            reasons += diff(before, after, f"{path}.")
-        else:
-            reasons.append(Reason(f"{path}: {show(before, key)} → {show(after, key)}", path, before, after))
+        reasons += _differ(f"{prefix}{key}", key, old.get(key), new.get(key))
     return reasons
+
+
+def _differ(path: str, key: str, before: Json, after: Json) -> list[Reason]:
+    """What is to be said about one value; of digests of hidden values only that they differ."""
+    if canonical(before) == canonical(after):
+        return []
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return diff(before, after, f"{path}.")
+    if not (hides(before) or hides(after)):
+        return [Reason(f"{path}: {show(before, key)} → {show(after, key)}", path, before, after)]
+    if isinstance(before, list) and isinstance(after, list):
+        pairs = enumerate(zip_longest(before, after))
+        return [reason for number, pair in pairs for reason in _differ(f"{path}[{number}]", key, *pair)]
+    before, after = veil(before), veil(after)
+    if canonical(before) == canonical(after):
+        return [Reason(f"{path}: changed {SHOWN}", path, before, after)]
+    return [Reason(f"{path}: {show(before, key)} → {show(after, key)}", path, before, after)]
 
 
 def _needs_diff(old: Mapping[str, str], new: Mapping[str, str | None]) -> list[Reason]:

@@ -6,12 +6,15 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import NoneType
 
 from ovtasks import __version__
+from ovtasks.graph import familiar
 from ovtasks.graph.content import digest_of, sha256_of
+from ovtasks.hidden import Input, hides, seal_all
 from ovtasks.host.beneath import ground
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
@@ -23,7 +26,7 @@ __all__ = ["Output", "Receipt", "output_digest", "sha256_of"]
 FORMAT = 2
 MAX_BYTES = 256 << 20
 READABLE = (1, 2)
-"""Format 1 had no digest of large outputs and no modes: they are noted when such a receipt is found fresh."""
+"""Format 1 had no digest of large outputs, no modes, and its inputs as they were: mended when it is found fresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ class Output:
 class Receipt:
     """``needs`` maps the verb of each needed step to its output digest; ``digest`` is this step's own.
 
-    ``facts`` do not decide freshness. ``started`` is in seconds since the epoch, ``duration`` in seconds.
+    Hidden values of ``inputs`` are digests under ``salt``, which is None in a receipt of format 1: there they stand
+    as they were, and are not to be shown. ``tag`` is that of :mod:`ovtasks.graph.familiar`. ``facts`` do not decide
+    freshness. ``started`` is in seconds since the epoch, ``duration`` in seconds.
     """
 
     step: str
@@ -68,9 +73,23 @@ class Receipt:
     started: float = 0.0
     duration: float = 0.0
     version: str = __version__
+    salt: str | None = ""
+    tag: str = ""
+
+    def sealed(self, inputs: Mapping[str, Input]) -> Receipt:
+        """The same with ``inputs``, whose hidden values become digests."""
+        if not hides(inputs):
+            return replace(self, inputs=seal_all(inputs, ""), salt="", tag="")
+        salt = self.salt or own_salt()
+        return replace(
+            self, inputs=seal_all(inputs, salt), salt=salt, tag=familiar.tag(self.step, inputs, make_key=True)
+        )
 
     def save(self, path: Path) -> None:
-        """Write the receipt as a whole; output paths are kept relative to it, so that the folder can be moved."""
+        """Write the receipt as a whole; output paths are kept relative to it, so that the folder can be moved.
+
+        What is about secrets is for its owner alone.
+        """
         outputs: list[Json] = [
             {
                 "path": os.path.relpath(o.path, path.parent),
@@ -93,8 +112,12 @@ class Receipt:
             "started": self.started,
             "duration": self.duration,
             "version": self.version,
+            "salt": self.salt,
+            "tag": self.tag,
         }
-        write_atomic(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        private = self.salt or any(o.mode is not None and not o.mode & 0o077 for o in self.outputs)
+        text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        write_atomic(path, text, mode=0o600 if private else 0o644)
 
     @classmethod
     def load(cls, path: Path) -> Receipt | None:
@@ -114,6 +137,8 @@ class Receipt:
                 float(need(data["started"], int, float)),
                 float(need(data["duration"], int, float)),
                 need(data["version"], str),
+                need(data["salt"], str) if data["format"] != 1 else None,
+                need(data.get("tag", ""), str),
             )
         except (ValueError, KeyError, TypeError, OverflowError):
             return None
@@ -130,9 +155,13 @@ def _output(data: Mapping[str, Json], receipt: Path, ours: str) -> Output:
     return Output(Path(path), size, mtime_ns, inode, content, mode)
 
 
-def output_digest(outputs: Iterable[Output], inputs: Mapping[str, Json], needs: Mapping[str, str]) -> str:
-    """What later steps go by: the outputs' content where all of it is known, else what they were made from."""
-    contents = [output.content for output in outputs]
-    if all(contents):
-        return contents[0] or "" if len(contents) == 1 else "outputs:" + digest(sorted(c for c in contents if c))
-    return "inputs:" + digest({"inputs": inputs, "needs": needs})
+@cache
+def own_salt() -> str:
+    """One for all receipts that this process begins, so that a secret that many VMs share is digested once."""
+    return os.urandom(16).hex()
+
+
+def output_digest(outputs: Iterable[Output]) -> str:
+    """What later steps go by: the outputs' content."""
+    contents = [output.content or "" for output in outputs]
+    return contents[0] if len(contents) == 1 else "outputs:" + digest(sorted(contents))

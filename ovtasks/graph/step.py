@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.jsonvalue import Json
+from ovtasks.hidden import Input
 
 if TYPE_CHECKING:
     from ovtasks.graph.workspace import Workspace
@@ -18,9 +18,10 @@ class Step:
     """One step of a chain.
 
     ``inputs`` hold everything that decides the result and nothing else: the slice of the spec that the step reads,
-    the versions of the tools that matter, a hand-bumped ``recipe`` number. The output digests of the steps named in
-    ``needs`` join them when the step is checked or run. ``reads`` are files that were looked at to compute the
-    inputs (a public key, a tool's program file): the fast path watches them.
+    the versions of the tools that matter, a hand-bumped ``recipe`` number. A :class:`~ovtasks.hidden.Hidden` value is
+    compared and never shown; no path of the project is among them, so that it can be moved. The output digests of the
+    steps named in ``needs`` join them when the step is checked or run. ``reads`` are files that were looked at to
+    compute the inputs (a public key, a tool's program file): the fast path watches them.
 
     ``name`` is ``<verb>:<vm>``, or ``<verb>:@<content>`` for a step that several VMs share; ``makes`` says in the
     user's words what comes out ("base image"). ``shared`` steps make something that outlives one VM's artifacts (a
@@ -30,7 +31,7 @@ class Step:
     """
 
     name: str
-    inputs: Mapping[str, Json]
+    inputs: Mapping[str, Input]
     targets: tuple[Path, ...]
     run: Callable[[Workspace], None]
     title: str

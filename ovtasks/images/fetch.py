@@ -19,7 +19,7 @@ from ovtasks.images.expected import NONE_ASKED, Expected, Places, WebPlaces, fin
 from ovtasks.images.inspection import UnfitError
 from ovtasks.images.intake import Digests, Intake
 from ovtasks.images.records import Fetched, record_text
-from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
+from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, is_whole, public
 from ovtasks.images.signature import SignatureError
 from ovtasks.images.store import Store, StoreFullError
 from ovtasks.images.transport import StatusError
@@ -316,7 +316,7 @@ def _transfer(
         return local.copy(request.url, path, intake, state, progress, unless=before.etag if before else None)
     assert isinstance(places, WebPlaces)
     unless = _conditions(before)
-    if request.pin is not None and request.pin.final_url != request.url:
+    if request.pin is not None and is_whole(request.pin.final_url, request.url):
         try:
             return download(places.session, request.pin.final_url, intake, state, progress, unless=unless)
         except StatusError as e:

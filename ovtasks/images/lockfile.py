@@ -1,7 +1,8 @@
 """``ovtasks.lock``: what each image URL stood for when it was locked, so that "latest" cannot drift.
 
 JSON, sorted, one entry a URL, made for version control: ``{"version": 1, "images": {URL: {"final_url", "sha256",
-"size"}}}``; sha256 (hexadecimal) and size (bytes) are those of the file as downloaded.
+"size"}}}``. A URL stands there without what is secret in it, a file of the project by its relative path; sha256
+(hexadecimal) and size (bytes) are those of the file as downloaded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from ovtasks.errors import InputError, Where
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import StateError, read_state
-from ovtasks.images.request import Pin, is_hex, public
+from ovtasks.images.request import Pin, is_hex, lock_name, public
 
 VERSION = 1
 MAX_BYTES = 16 << 20
@@ -47,7 +48,7 @@ def read_lock(path: Path) -> dict[str, Pin]:
         raise _wrong(path, f"is not a lock file of version {VERSION}")
     if set(value) != {"version", "images"} or not isinstance(value["images"], dict):
         raise _wrong(path, "must hold version and images, and nothing else")
-    return {url: _pin(path, text, url, entry) for url, entry in value["images"].items()}
+    return {lock_name(url, path.parent): _pin(path, text, url, entry) for url, entry in value["images"].items()}
 
 
 def lock_text(pins: Mapping[str, Pin]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ovtasks.errors import InputError
+from ovtasks.hidden import Hidden, Input, slow_digest
 from ovtasks.jsonvalue import digest
 from ovtasks.spec import urls
 from ovtasks.spec.model import Checksum
@@ -19,7 +20,8 @@ FROM_SPEC = "vms.yml"
 FROM_LOCK = "ovtasks.lock"
 # Parameters by which servers let in whoever knows the URL: signed URLs of object stores, tokens.
 _SECRET = re.compile(
-    r"((?:^|[&;])[^=&;]*(?:token|sig|secret|key|passw|pwd|auth|credential|session|jwt|code)[^=&;]*)=[^&;#]*",
+    r"((?:^|[&;])(?:[^=&;]*(?:token|sig|secret|key|passw|pwd|auth|credential|session|jwt|code|policy|hmac|hdnt)[^=&;]*"
+    r"|x-[a-z]+-[^=&;]*|user|pass|expires|s[epvrt]|ske|skt|sks))=[^&;#]*",  # the latter: their circumstances
     re.IGNORECASE,
 )
 _HIDDEN = r"\1=…"
@@ -45,10 +47,13 @@ class ImageRequest:
 
     @property
     def key(self) -> str:
-        """12 hexadecimal digits that name the URL together with what must be true of its content."""
-        checksum = self.checksum
+        """12 hexadecimal digits that name the URL together with what must be true of its content.
+
+        They stand in names of files: of what is secret in the URL a slow digest enters.
+        """
+        checksum, shown = self.checksum, public(self.url)
         identity: list[str | None] = [
-            self.url,
+            self.url if shown == self.url else f"{shown} {slow_digest(self.url, shown)}",
             checksum.type,
             str(checksum.keyring) if checksum.keyring else None,
             checksum.value.lower() if checksum.value else None,
@@ -127,3 +132,26 @@ def public(url: str) -> str:
     authority, slash, path = rest.partition("/")
     path, question, query = path.partition("?")
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{question}{_SECRET.sub(_HIDDEN, query)}"
+
+
+def is_whole(final: str, url: str) -> bool:
+    """Whether ``final``, as it was remembered of ``url``, leads elsewhere and needs no secret that was left out."""
+    return final not in {url, public(url)} and "=…" not in final
+
+
+def lock_name(url: str, root: Path) -> str:
+    """What ``url`` is called in the lock file of the project at ``root``, which is committed and cloned elsewhere: as
+    it may be shown, and a file of the project by its relative path."""
+    if urls.is_web(url):
+        return public(url)
+    try:
+        path = urls.local_path(url)
+    except InputError:
+        return url  # of a lock file: such a name, or one that somebody made up
+    return f"./{path.relative_to(root)}" if path.is_relative_to(root) else url
+
+
+def shown_url(url: str) -> Input:
+    """``url`` for a step's inputs: what is secret in it counts, and is not shown."""
+    shown = public(url)
+    return url if shown == url else Hidden(url, shown)

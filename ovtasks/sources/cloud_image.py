@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
+from ovtasks.hidden import Input
 from ovtasks.host.paths import image_store
 from ovtasks.jsonvalue import Json
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.spec.model import CloudImageSource, Project, VmSpec
+
+if TYPE_CHECKING:
+    from ovtasks.images.request import ImageRequest
 
 RECIPE = 1
 LATEST = "asked to look for a newer image"
@@ -41,31 +47,16 @@ def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[St
 
     What a project is built from stands in its own ``output/.images/``: another project's refresh changes nothing.
     """
-    from ovtasks.images.lockfile import read_lock
-    from ovtasks.images.request import ImageRequest
-
     source = vm.source
     assert isinstance(source, CloudImageSource)
-    pin = read_lock(project.lock_file).get(source.url)
-    if options.locked and pin is None:
-        raise InputError(
-            f"{source.url} is not pinned in {project.lock_file.name}, and --locked was given",
-            hint=f"ov lock adds it; the file belongs into version control: {project.lock_file}",
-            where=vm.where,
-        )
-    request = ImageRequest(source.url, source.checksum, source.cache or image_store(), pin)
+    request = _request(vm, source, project, options)
+    key = _inside(request, project.root).key
     folder = project.output / IMAGES
     reads = tuple(path for path in (source.checksum.keyring, project.lock_file) if path)
-    inputs: dict[str, Json] = {
-        "recipe": RECIPE,
-        "url": source.url,
-        "checksum": {"type": source.checksum.type, "value": source.checksum.value},
-        "pinned": pin.sha256 if pin else None,
-    }
     fetch = Step(
-        name=f"fetch:@{request.key}",
-        inputs=inputs,
-        targets=(folder / f"{request.key}.fetched.json",),
+        name=f"fetch:@{key}",
+        inputs=_fetch_inputs(request, project),
+        targets=(folder / f"{key}.fetched.json",),
         run=lambda workspace: _fetch(workspace, request, refresh=options.refresh),
         title=f"fetch {_short_url(source.url)}",
         reads=reads,
@@ -74,9 +65,9 @@ def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[St
         refresh=LATEST if options.refresh else None,
     )
     verify = Step(
-        name=f"verify:@{request.key}",
+        name=f"verify:@{key}",
         inputs={"recipe": RECIPE, "keyring": _keyring_digest(source.checksum.keyring)},
-        targets=(folder / f"{request.key}.json",),
+        targets=(folder / f"{key}.json",),
         run=lambda workspace: _verify(workspace, request, fetch, project),
         title=f"verify {_short_url(source.url)}",
         needs=(fetch.name,),
@@ -85,6 +76,33 @@ def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[St
         shared=True,
     )
     return fetch, verify
+
+
+def _request(vm: VmSpec, source: CloudImageSource, project: Project, options: BuildOptions) -> ImageRequest:
+    """:raises InputError: ``options.locked`` and the URL is not in ``ovtasks.lock``."""
+    from ovtasks.images.lockfile import read_lock
+    from ovtasks.images.request import ImageRequest, lock_name, public
+
+    pin = read_lock(project.lock_file).get(lock_name(source.url, project.root))
+    if options.locked and pin is None:
+        raise InputError(
+            f"{public(source.url)} is not pinned in {project.lock_file.name}, and --locked was given",
+            hint=f"ov lock adds it; the file belongs into version control: {project.lock_file}",
+            where=vm.where,
+        )
+    return ImageRequest(source.url, source.checksum, source.cache or image_store(), pin)
+
+
+def _fetch_inputs(request: ImageRequest, project: Project) -> dict[str, Input]:
+    from ovtasks.images.request import shown_url
+
+    checksum = request.checksum
+    return {
+        "recipe": RECIPE,
+        "url": shown_url(_inside(request, project.root).url),
+        "checksum": {"type": checksum.type, "value": checksum.value},
+        "pinned": request.pin.sha256 if request.pin else None,
+    }
 
 
 def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
@@ -165,5 +183,17 @@ def _keyring_digest(keyring: Path | None) -> str | None:
     return sha256_of(keyring) if keyring and keyring.is_file() else None
 
 
+def _inside(request: ImageRequest, root: Path) -> ImageRequest:
+    """The request as the project sees it: its own files by relative names, so that it can be moved."""
+    from ovtasks.images.request import lock_name
+
+    keyring = request.checksum.keyring
+    if keyring is not None and keyring.is_relative_to(root):
+        request = replace(request, checksum=replace(request.checksum, keyring=keyring.relative_to(root)))
+    return request if request.local is None else replace(request, url=lock_name(request.url, root))
+
+
 def _short_url(url: str) -> str:
-    return url.rpartition("/")[2] or url
+    from ovtasks.images.request import public
+
+    return public(url).rpartition("/")[2] or public(url)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from ovtasks.graph.step import Step
 from ovtasks.graph.workspace import Workspace
+from ovtasks.hidden import Input
 from ovtasks.host.paths import instance_directory
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair, read_public_keys, resolve_keys
 from ovtasks.instance.owner import claim
-from ovtasks.jsonvalue import Json, plain
 from ovtasks.render.cloud_init import SeedInput, carries_keys, hostname, render, wants_seed
 from ovtasks.render.distro import attribute, detect
+from ovtasks.sources.hiding import cloud_init_inputs
 from ovtasks.spec.model import CloudInit, Project, VmSpec
 
 __all__ = ["key_step", "seed_inputs", "seed_name", "seed_step", "wants_seed"]
@@ -93,13 +94,13 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
     )
 
 
-def seed_inputs(vm: VmSpec, choice: KeyChoice) -> Mapping[str, Json]:
+def seed_inputs(vm: VmSpec, choice: KeyChoice) -> Mapping[str, Input]:
     """What rendering reads of the spec; a generated key enters by its step's digest. Called on every no-op: cheap."""
-    inputs: dict[str, Json] = {
+    inputs: dict[str, Input] = {
         "recipe": SEED_RECIPE,
         "kind": vm.source.kind,
         "hostname": hostname(vm),
-        "cloud_init": plain(vm.cloud_init or CloudInit()),
+        "cloud_init": cloud_init_inputs(vm.cloud_init or CloudInit()),
         "ssh_user": vm.ssh.user,
         "base_user": attribute(vm.source, "base_user"),
     }
