@@ -1,28 +1,58 @@
 """Checksum files: where they lie beside an image, and what they say. No I/O.
 
-Formats: GNU coreutils (``hex  name``, ``hex *name``, ``\\hex  name`` with escapes), BSD (``SHA256 (name) = hex``), a
-bare digest, and each of them inside an OpenPGP clear-signed text (RFC 9580 §7).
+Formats: GNU coreutils (``hex  name``, ``hex *name``, ``\\hex  name`` with escapes), BSD (``SHA256 (name) = hex``),
+Gentoo's and Flatcar's DIGESTS (``# SHA512 HASH`` above GNU lines), a bare digest, and each of them inside an OpenPGP
+clear-signed text (RFC 9580 §7).
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import unescape
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from ovtasks.images.request import base_name
+from ovtasks.spec.urls import beside_url as beside_url
 
 LARGEST_FILE = 1 << 20  # bytes; Ubuntu's and Fedora's are some kilobytes
 SIGNATURE_SUFFIXES = (".gpg", ".sign", ".asc", ".sig")
-_BESIDE = (".SHA256", ".sha256", ".sha256sum", ".SHA512", ".sha512", ".sha512sum", ".SHA256SUM")
-_IN_DIRECTORY = ("SHA256SUMS", "SHA512SUMS", "CHECKSUM", "CHECKSUM.SHA256", "sha256sum.txt")
+_BESIDE = (
+    ".SHA256",
+    ".sha256",
+    ".sha256sum",
+    ".SHA512",
+    ".sha512",
+    ".sha512sum",
+    ".SHA256SUM",
+    ".SHA512SUM",
+    ".CHECKSUM",
+    ".DIGESTS",
+)
+_IN_DIRECTORY = (
+    "SHA256SUMS",
+    "SHA512SUMS",
+    "CHECKSUM",
+    "CHECKSUM.SHA256",
+    "CHECKSUM.SHA512",
+    "SHA256",
+    "SHA512",
+    "sha256sum.txt",
+    "sha512sum.txt",
+)
+_LISTED = re.compile(r"[^/]*(?:CHECKSUMS?|(?:SHA|sha)(?:256|512)(?:SUMS?|sums?)?)(?:\.txt)?|[^/]*(?:sums|SUMS)\.txt")
+_MOST_LISTED = 4
 _LENGTHS = {64: "sha256", 128: "sha512"}
-_GNU = re.compile(r"(\\?)([0-9A-Fa-f]+) [ *](.+)")
-_BSD = re.compile(r"(SHA256|SHA512|SHA2-256|SHA2-512) ?\((.+)\) ?= ?([0-9A-Fa-f]+)")
-_HREF = re.compile(r"""href\s*=\s*["']?([^"'>\s]+CHECKSUM)["'>\s]""", re.IGNORECASE)
+_GNU = re.compile(r"(\\?)(?:(?:sha-?256|sha-?512)[:=])?([0-9A-Fa-f]+)[ \t]+\*?(.+)", re.IGNORECASE)
+_BSD = re.compile(r"(SHA2?-?256|SHA2?-?512)[ \t]*\((.+)\)[ \t]*=[ \t]*([0-9A-Fa-f]+)", re.IGNORECASE)
+_BARE = re.compile(r"(?:sha-?(?:256|512)[:=])?([0-9A-Fa-f]+)", re.IGNORECASE)
+_SECTION = re.compile(r"#\s*([A-Z0-9-]+)\s+HASH\b.*", re.IGNORECASE)
+_HREF = re.compile(r"""href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
+_WORDS = re.compile(r"[-_.]")
+_DATED = re.compile(r"(?:v|build|b|r|snapshot)?\d[\dT]*(?:[a-z]\d*)?|latest|current|stable", re.IGNORECASE)
 _FEDORA_OLD = re.compile(r"(Fedora-[A-Za-z]+)-Base(?:-[A-Za-z_]+)*[.-](\w+)-(\d+)-([\d.]+)\.[a-z].*")
 _FEDORA_NEW = re.compile(r"(Fedora-[A-Za-z]+)-Base(?:-[A-Za-z_]+)*-(\d+)-([\d.]+?)\.(x86_64|aarch64|ppc64le|s390x)\..*")
 _CLEAR_SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
@@ -62,6 +92,16 @@ def sibling(url: str, name: str) -> str:
     return urlunsplit(parts._replace(path=posixpath.join(posixpath.dirname(parts.path), name), query="", fragment=""))
 
 
+def quoted(url: str, name: str) -> str:
+    """A file's ``name`` as it stands in ``url``: a path has it as it is."""
+    return name if url.startswith("/") else quote(os.fsencode(name))
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether two URLs are answered by one server; paths of this machine are."""
+    return one.startswith("/") or urlsplit(one)[:2] == urlsplit(other)[:2]
+
+
 def fedora_checksum_name(name: str) -> str | None:
     """``Fedora-Cloud-41-1.4-x86_64-CHECKSUM`` for ``Fedora-Cloud-Base-Generic-41-1.4.x86_64.qcow2``.
 
@@ -77,11 +117,23 @@ def fedora_checksum_name(name: str) -> str | None:
 
 
 def listed_checksum_files(page: str, url: str) -> list[str]:
-    """URLs of the ``*-CHECKSUM`` files that a directory's index page links to, in that directory; at most 4."""
-    found = [urljoin(url, unescape(href)) for href in _HREF.findall(page)]
+    """URLs of the checksum files that a directory's index page links to, in that directory; at most 4."""
+    found = [urljoin(url, unescape("".join(groups))) for groups in _HREF.findall(page)]
     here = urlsplit(url).path.rstrip("/") or "/"
-    same = [link for link in found if posixpath.dirname(urlsplit(link).path) == here]
-    return list(dict.fromkeys(same))[:4]
+    same = {posixpath.basename(urlsplit(link).path): link for link in found if _folder(link) == here}
+    return [same[name] for name in checksum_files(same)]
+
+
+def _folder(url: str) -> str:
+    try:
+        return posixpath.dirname(urlsplit(url).path)
+    except ValueError:
+        return ""
+
+
+def checksum_files(names: Iterable[str]) -> list[str]:
+    """Of a directory's files those that look like checksum files; at most 4."""
+    return sorted(name for name in set(names) if _LISTED.fullmatch(name))[:_MOST_LISTED]
 
 
 def decode(data: bytes) -> str:
@@ -91,41 +143,87 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8-sig", errors="replace")
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What one line of a checksum file says: type, digest, and of which file (a name, or a path that ends in one)."""
+
+    kind: str
+    hex: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        return self.path.replace("\\", "/").rpartition("/")[2]
+
+
 def find_digest(text: str, names: Sequence[str], kinds: Sequence[str], *, own: bool) -> str | None:
     """The digest (``type:hex``) that ``text`` gives for the file ``names[0]`` (else ``names[1]`` …).
 
-    Names match exactly; a directory before the name is accepted in a file that is the image's ``own``, and ``./``
-    anywhere. The first of ``kinds`` (``sha256``, ``sha512``) that is found wins. Two different digests of one kind for
-    the same name are no answer.
+    A file that stands there by its own name counts first; then one in a folder; then, because "latest" is often a link,
+    the same name with a date or a version in it, and in a file that is the image's ``own`` whatever single name is
+    there. The first of ``kinds`` (``sha256``, ``sha512``) that is found wins. Two different digests of one kind are no
+    answer.
     """
-    lines = [parsed for line in text.splitlines() if (parsed := _parse_line(line)) is not None]
-    for name in names:
-        for kind in kinds:
-            found = {hex for k, hex, listed in lines if k == kind and _same_name(listed, name, own=own)}
-            if len(found) == 1:
-                return f"{kind}:{found.pop()}"
+    lines = list(_lines(text))
+    for fits in _FITS:
+        for name in names:
+            found = [line for line in lines if fits(line, name)]
+            if found:
+                return _agreed(found, kinds)
+    if not own:
+        return None
+    if lines and len({line.path for line in lines}) == 1:
+        return _agreed(lines, kinds)
     bare = text.split()
-    if own and len(bare) == 1 and re.fullmatch("[0-9A-Fa-f]+", bare[0]) and _LENGTHS.get(len(bare[0])) in kinds:
-        return f"{_LENGTHS[len(bare[0])]}:{bare[0].lower()}"
+    if len(bare) == 1 and (match := _BARE.fullmatch(bare[0])) and _LENGTHS.get(len(match[1])) in kinds:
+        return f"{_LENGTHS[len(match[1])]}:{match[1].lower()}"
     return None
 
 
-def _parse_line(line: str) -> tuple[str, str, str] | None:
-    """(type, hex, name) of one line; None for anything else."""
-    line = line.strip()
-    if (match := _BSD.fullmatch(line)) is not None:
-        kind, name, digest = match[1].replace("SHA2-", "SHA").lower(), match[2], match[3].lower()
-        return (kind, digest, name) if _LENGTHS.get(len(digest)) == kind else None
-    if (match := _GNU.fullmatch(line)) is not None and len(match[2]) in _LENGTHS:
-        name = match[3]
-        if match[1]:  # coreutils escapes a name that holds a backslash or a newline
-            name = re.sub(r"\\(.)", lambda m: {"n": "\n", "r": "\r"}.get(m[1], m[1]), name)
-        return _LENGTHS[len(match[2])], match[2].lower(), name
+def _agreed(lines: Sequence[_Line], kinds: Sequence[str]) -> str | None:
+    for kind in kinds:
+        found = {line.hex for line in lines if line.kind == kind}
+        if len(found) == 1:
+            return f"{kind}:{found.pop()}"
     return None
 
 
-def _same_name(listed: str, name: str, *, own: bool) -> bool:
-    return listed.removeprefix("./") == name or (own and posixpath.basename(listed) == name)
+_FITS: tuple[Callable[[_Line, str], bool], ...] = (
+    lambda line, name: line.path.removeprefix("./") == name,
+    lambda line, name: line.name == name,
+    lambda line, name: _dated(line.name, name),
+)
+
+
+def _dated(listed: str, name: str) -> bool:
+    """Whether ``listed`` is ``name`` with more words in it, all of them dates and versions."""
+    wanted = [word for word in _WORDS.split(name) if word.lower() not in {"latest", "current"}]
+    extra = []
+    for word in _WORDS.split(listed):
+        if wanted and word == wanted[0]:
+            wanted.pop(0)
+        else:
+            extra.append(word)
+    return not wanted and all(_DATED.fullmatch(word) for word in extra)
+
+
+def _lines(text: str) -> Iterator[_Line]:
+    """What the lines say; below a heading ``# SHA512 HASH`` the digests are of that kind, and of no other."""
+    section: str | None = None
+    for raw in text.splitlines():
+        line = raw.strip()
+        if (heading := _SECTION.fullmatch(line)) is not None:
+            section = heading[1].lower().replace("-", "")
+        elif (match := _BSD.fullmatch(line)) is not None:
+            kind, digest = "sha" + match[1][-3:], match[3].lower()
+            if _LENGTHS.get(len(digest)) == kind:
+                yield _Line(kind, digest, match[2])
+        elif (match := _GNU.fullmatch(line)) is not None and (kind := _LENGTHS.get(len(match[2]), "")):
+            name = match[3]
+            if match[1]:  # coreutils escapes a name that holds a backslash or a newline
+                name = re.sub(r"\\(.)", lambda m: {"n": "\n", "r": "\r"}.get(m[1], m[1]), name)
+            if section in {None, kind}:
+                yield _Line(kind, match[2].lower(), name)
 
 
 def is_clear_signed(text: str) -> bool:

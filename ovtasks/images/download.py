@@ -7,7 +7,7 @@ import http.client
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,23 +16,29 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import is_own, write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.host.state import recall
+from ovtasks.images import transport, watch
 from ovtasks.images.intake import Intake
 from ovtasks.images.records import record_text
 from ovtasks.images.request import public
 from ovtasks.images.store import StoreFullError
 from ovtasks.images.transport import Attempts, StatusError, ask, innermost
-from ovtasks.jsonvalue import Json
+from ovtasks.jsonvalue import Json, restore
 
 if TYPE_CHECKING:
     import requests
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_NUMBER = "[0-9]{1,18}"
+_CONTENT_RANGE = re.compile(rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER}|\*)")
+_ETAG = re.compile(r'"[!#-~]{0,500}"')
 _PROGRESS_INTERVAL = 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the server said about the file. ``validator`` is a strong ETag or date for If-Range, if there is one."""
+    """What the server said about the file. ``validator`` is a strong ETag or date for If-Range, if there is one.
+
+    ``packed``: the body is the file in a Content-Encoding, though none was asked for.
+    """
 
     url: str
     final_url: str
@@ -40,6 +46,7 @@ class Facts:
     last_modified: str | None = None
     total: int | None = None
     validator: str | None = None
+    packed: bool = False
 
     def to_json(self) -> dict[str, Json]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -53,13 +60,11 @@ def download(
     progress: Progress,
     *,
     unless: Mapping[str, str] | None = None,
-    secure: bool = False,
 ) -> Facts | None:
     """Feed all bytes of ``url`` to ``intake``, going on where an earlier attempt (or process) stopped.
 
     ``state`` remembers what the partial file belongs to. ``unless`` are headers of a conditional request: None is
-    returned when the server says 304. ``secure``: https must not be redirected to http, because nothing else tells
-    whether the bytes are the right ones.
+    returned when the server says 304.
 
     :raises OvError: it did not work, after retries. :raises OSError: the disk refuses.
     """
@@ -70,8 +75,6 @@ def download(
         if facts is not None and intake.offset:
             headers = {"Range": f"bytes={intake.offset}-", "If-Range": facts.validator or ""}
         with ask(session, "GET", url, attempts, headers) as response:
-            if secure:
-                _refuse_downgrade(url, response)
             if response.status_code == 304 and unless:
                 return None
             if response.status_code == 416 and facts is not None:
@@ -89,20 +92,13 @@ def download(
                     continue
             else:
                 facts = _begin(url, response, intake, state)
-            if (error := _read_body(response, intake, facts, attempts, progress)) is None:
+            with watch.watched(response, transport.LIMITS.piece) as beat:
+                error = _read_body(response, intake, facts, attempts, progress, beat)
+            if error is None:
                 return facts
         attempts.failed(error)
         if facts.validator is None:
             facts = None
-
-
-def _refuse_downgrade(url: str, response: requests.Response) -> None:
-    hops = [str(hop.url) for hop in (*response.history, response)]
-    if url.startswith("https:") and any(hop.startswith("http:") for hop in hops):
-        raise OvError(
-            f"{public(url)} is redirected from https to http, and there is no checksum to verify it by",
-            hint="pin it with checksum: {type: sha256, value: …}",
-        )
 
 
 def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -> Facts:
@@ -119,8 +115,8 @@ def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> F
     """What the partial file of an earlier run is, if it can be continued."""
     record = recall(state)
     try:
-        facts = Facts(**record) if record else None  # type: ignore[arg-type]  # checked by its own URL below
-    except TypeError:
+        facts = restore(Facts, record) if record else None
+    except (TypeError, ValueError):
         return None
     if facts is None or facts.url != url or not facts.validator or not is_own(intake.part):
         return None
@@ -158,18 +154,22 @@ def _continues(response: requests.Response, facts: Facts, offset: int) -> bool:
 def _facts(url: str, response: requests.Response) -> Facts:
     headers = response.headers
     etag, modified, length = headers.get("ETag"), headers.get("Last-Modified"), headers.get("Content-Length")
+    etag = etag if etag and _ETAG.fullmatch(etag.removeprefix("W/")) else None  # it will be sent back
+    modified = modified if modified and re.fullmatch("[ -~]{1,60}", modified) else None
     validator = etag if etag and not etag.startswith("W/") else None
     if validator is None and modified and _is_strong_date(modified, headers.get("Date")):
         validator = modified
-    if headers.get("Accept-Ranges", "").strip().lower() == "none":
+    packed = headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
+    if packed or headers.get("Accept-Ranges", "").strip().lower() == "none":
         validator = None
     return Facts(
         url=url,
         final_url=str(response.url),
         etag=etag,
         last_modified=modified,
-        total=int(length) if length and length.isdigit() else None,
+        total=int(length) if length and re.fullmatch(_NUMBER, length) else None,
         validator=validator,
+        packed=packed,
     )
 
 
@@ -181,7 +181,7 @@ def _is_strong_date(modified: str, date: str | None) -> bool:
             and (email.utils.parsedate_to_datetime(date) - email.utils.parsedate_to_datetime(modified)).total_seconds()
             >= 1
         )
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return False
 
 
@@ -198,13 +198,19 @@ def _check_room(part: Path, total: int | None) -> None:
 
 
 def _read_body(
-    response: requests.Response, intake: Intake, facts: Facts, attempts: Attempts, progress: Progress
+    response: requests.Response,
+    intake: Intake,
+    facts: Facts,
+    attempts: Attempts,
+    progress: Progress,
+    beat: Callable[[], None],
 ) -> OvError | None:
     """Feed one response's body; None when it was whole, else what broke it."""
     shown, last = public(facts.url), 0.0
     try:
         while count := _read_into(response, buffer := intake.buffer()):
             intake.feed(buffer[:count])
+            beat()
             now = time.monotonic()
             if now - last >= _PROGRESS_INTERVAL:
                 progress.update(intake.offset, facts.total)
@@ -239,7 +245,7 @@ def _read_into(response: requests.Response, buffer: memoryview) -> int:
         if isinstance(source, http.client.HTTPResponse):
             return source.readinto(buffer)
         data = response.raw.read(len(buffer), decode_content=False)
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as e:
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, AttributeError) as e:
         raise _BodyError(innermost(e)) from e
     buffer[: len(data)] = data
     return len(data)

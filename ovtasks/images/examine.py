@@ -14,8 +14,13 @@ from ovtasks.images.inspection import ImageError, UnfitError, inspect
 from ovtasks.images.records import Fetched, Verified
 from ovtasks.images.request import FROM_LOCK, ImageRequest, public
 from ovtasks.images.store import Store
+from ovtasks.spec.urls import is_https, is_web
 
 ONLY_CHECKSUM = "only the checksum was verified, no signature (checksum.keyring is not set)"
+INTEGRITY_ONLY = (
+    "only the checksum was verified, and it came over plain http like the image: integrity only, for who can change one"
+    " can change both (https, checksum.value or checksum.keyring tells)"
+)
 HINT_DIGEST = "the download is damaged, the image has moved on, or somebody changed it: ask the publisher's page"
 HINT_LOCK = "the URL has other bytes than are pinned: ov lock --update takes them"
 NOTHING_VERIFIED = "nothing was verified: checksum.type is none"
@@ -152,4 +157,6 @@ def _download_of(store: Store, request: ImageRequest, fetched: Fetched) -> Path:
 def _notes(fetched: Fetched, signer: str | None) -> tuple[str, ...]:
     if signer is not None:
         return (f"signed by {signer}",)
-    return (NOTHING_VERIFIED,) if fetched.expected_from == NONE_ASKED else (ONLY_CHECKSUM,)
+    if fetched.expected_from == NONE_ASKED:
+        return (NOTHING_VERIFIED,)
+    return (INTEGRITY_ONLY if is_web(source := fetched.expected_from) and not is_https(source) else ONLY_CHECKSUM,)

@@ -1,27 +1,34 @@
-"""What an image should be: the digest from ``vms.yml``, ``ovtasks.lock`` or a checksum file beside it."""
+"""What an image should be: the digest from ``vms.yml``, ``ovtasks.lock`` or a checksum file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError
-from ovtasks.host.state import read_input
+from ovtasks.images import local
 from ovtasks.images.checksums import (
     LARGEST_FILE,
     SIGNATURE_SUFFIXES,
     Candidate,
     base_names,
     beside,
+    beside_url,
     candidates,
+    checksum_files,
+    decode,
     find_digest,
     is_clear_signed,
     listed_checksum_files,
+    quoted,
+    same_origin,
     sibling,
     strip_armor,
 )
 from ovtasks.images.request import ImageRequest, local_path, public
+from ovtasks.images.transport import StatusError
+from ovtasks.spec.urls import is_https
 
 if TYPE_CHECKING:
     import requests
@@ -44,47 +51,44 @@ class Expected:
     signature: bytes | None = None
 
 
-class Places(Protocol):
-    """Where checksum files are read: the web or this machine."""
+class Places:
+    """Where checksum files are read: the web, in one session, and this machine."""
+
+    def __init__(self) -> None:
+        self._session: requests.Session | None = None
+
+    @property
+    def session(self) -> requests.Session:
+        if self._session is None:
+            from ovtasks.images.transport import open_session
+
+            self._session = open_session()
+        return self._session
 
     def read(self, url: str) -> tuple[bytes, str] | str:
         """A file's bytes and where it was in the end, or why there are none."""
+        if (path := local_path(url)) is None:
+            from ovtasks.images.transport import get_small
 
-    def final_url(self, url: str) -> str | None:
-        """Where redirects lead."""
-
-
-@dataclass(frozen=True, slots=True)
-class WebPlaces:
-    session: requests.Session
-
-    def read(self, url: str) -> tuple[bytes, str] | str:
-        from ovtasks.images.transport import get_small
-
-        return get_small(self.session, url, LARGEST_FILE)
-
-    def final_url(self, url: str) -> str | None:
-        from ovtasks.images.transport import Attempts, ask
-
-        with ask(self.session, "HEAD", url, Attempts()) as response:
-            return str(response.url) if response.status_code == 200 else None
-
-
-@dataclass(frozen=True, slots=True)
-class LocalPlaces:
-    def read(self, url: str) -> tuple[bytes, str] | str:
-        path = local_path(url)
-        assert path is not None
+            return get_small(self.session, url, LARGEST_FILE)
         try:
-            data = read_input(path, LARGEST_FILE)
-        except FileNotFoundError:
-            return "no such file"
-        except OSError as e:
-            return e.strerror or str(e)
+            with local.open_file(path) as file:
+                data = file.read(LARGEST_FILE + 1)
+        except InputError as e:
+            return e.message
         return (data, url) if len(data) <= LARGEST_FILE else f"larger than {LARGEST_FILE >> 10} KiB"
 
-    def final_url(self, url: str) -> str | None:
-        return None
+    def locate(self, url: str) -> str:
+        """Where the image really is, after redirects.
+
+        :raises OvError: there is none.
+        """
+        if (path := local_path(url)) is None:
+            from ovtasks.images.transport import locate
+
+            return locate(self.session, url)
+        local.open_file(path).close()
+        return url if url.startswith("/") else path.as_uri()
 
 
 @dataclass(slots=True)
@@ -94,13 +98,25 @@ class _Search:
     request: ImageRequest
     places: Places
     tried: list[str] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
 
     def read(self, url: str) -> bytes | None:
+        """The bytes there; None where there are none, and where they were asked for before."""
+        if url in self.asked:
+            return None
+        self.asked.add(url)
         answer = self.places.read(url)
         if isinstance(answer, str):
             self.tried.append(f"{public(url)}: {answer}")
             return None
         return answer[0]
+
+    def digest(self, candidate: Candidate, data: bytes, names: Sequence[str]) -> str | None:
+        """What a checksum file says about the image."""
+        found = find_digest(strip_armor(decode(data)), names, self.kinds(), own=candidate.own)
+        if found is None:
+            self.tried.append(f"{public(candidate.url)}: no {' or '.join(self.kinds())} line for {names[0]}")
+        return found
 
     def kinds(self) -> Sequence[str]:
         return ("sha512",) if self.request.checksum.type == "sha512" else ("sha256", "sha512")
@@ -123,19 +139,49 @@ def find_expected(request: ImageRequest, places: Places) -> Expected:
     if keyring is None and request.checksum.type == "none":
         return Expected(None, NONE_ASKED)
     search = _Search(request, places)
-    urls = [request.pin.final_url, request.url] if request.pin else [request.url]
-    for url in dict.fromkeys(urls):
-        if (found := _beside(search, url, None)) is not None:
+    if request.checksum.url is not None:
+        found = _in(search, [Candidate(beside_url(request.url, request.checksum.url), True)], _names(request))
+        return _agreed(request, known, found or _nothing(search))
+    urls = _urls(request, places)
+    for url in urls:
+        if (found := _in(search, _all_candidates(search, url), base_names(url, *urls))) is not None:
             return _agreed(request, known, found)
-    final = places.final_url(request.url)
-    if final is not None and final not in urls and (found := _beside(search, final, request.url)) is not None:
-        return _agreed(request, known, found)
     if keyring is not None:
-        for url in dict.fromkeys(urls):
+        for url in urls:
             if (signature := _signature_of(search, url)) is not None:
                 digest, source = known or (None, NONE_ASKED)
                 return Expected(digest, source, signature_url=signature[0], signature=signature[1])
     raise _nothing_found(request, search.tried)
+
+
+def _urls(request: ImageRequest, places: Places) -> list[str]:
+    """The image's addresses that checksum files may lie beside, the one that was written first.
+
+    Where a plain http redirect led, to another server, nobody is asked: whoever sent the redirect could answer there.
+
+    :raises OvError: there is no image.
+    """
+    pinned = request.usable_pin
+    try:
+        final = places.locate(request.url)
+    except StatusError:
+        if pinned is None:
+            raise
+        final = request.url
+    url = request.url if request.local is None or request.url.startswith("/") else final
+    asked = [pinned.final_url] if pinned else []
+    if is_https(final) or same_origin(final, url):
+        return list(dict.fromkeys([*asked, url, final]))
+    return list(dict.fromkeys([*asked, url]))
+
+
+def _nothing(search: _Search) -> Expected:
+    """:raises InputError: always."""
+    raise _nothing_found(search.request, search.tried)
+
+
+def _names(request: ImageRequest) -> list[str]:
+    return base_names(request.url, request.pin.final_url if request.pin else None)
 
 
 def _agreed(request: ImageRequest, known: tuple[str, str] | None, found: Expected) -> Expected:
@@ -150,23 +196,25 @@ def _agreed(request: ImageRequest, known: tuple[str, str] | None, found: Expecte
     return Expected(known[0], known[1], found.signed_url, found.signature_url, found.signed, found.signature)
 
 
-def _beside(search: _Search, url: str, original: str | None) -> Expected | None:
-    names = base_names(original, url)
-    for candidate in _all_candidates(search, url):
+def _in(search: _Search, places: Iterable[Candidate], names: Sequence[str]) -> Expected | None:
+    """The first of ``places`` that tells the digest of one of ``names``; with a keyring: and is signed."""
+    for candidate in places:
         data = search.read(candidate.url)
         if data is None:
             continue
-        text = data.decode(errors="replace")
-        digest = find_digest(strip_armor(text), names, search.kinds(), own=candidate.own)
+        digest = search.digest(candidate, data, names)
         if digest is None:
-            search.tried.append(f"{public(candidate.url)}: no {' or '.join(search.kinds())} line for {names[0]}")
             continue
+        source = public(candidate.url)
         if search.request.checksum.keyring is None:
-            return Expected(digest, public(candidate.url))
-        if is_clear_signed(text):
-            return Expected(digest, public(candidate.url), signed_url=candidate.url, signed=data)
+            return Expected(digest, source)
+        if is_clear_signed(decode(data)):
+            return Expected(digest, source, signed_url=candidate.url, signed=data)
         if (signature := _signature_of(search, candidate.url)) is not None:
-            return Expected(digest, public(candidate.url), candidate.url, signature[0], data, signature[1])
+            if not is_clear_signed(decode(signature[1])):
+                return Expected(digest, source, candidate.url, signature[0], data, signature[1])
+            if (digest := search.digest(candidate, signature[1], names)) is not None:  # the same text once more
+                return Expected(digest, public(signature[0]), signed_url=signature[0], signed=signature[1])
     return None
 
 
@@ -176,15 +224,16 @@ def _all_candidates(search: _Search, url: str) -> Iterator[Candidate]:
     yield from fixed
     directory = sibling(url, "")
     if (path := local_path(url)) is not None:
-        found = [str(p) for p in sorted(path.parent.glob("*-CHECKSUM"))[:4]]
+        here = checksum_files(entry.name for entry in path.parent.iterdir())
+        found = [sibling(url, quoted(url, name)) for name in here]
     else:
         answer = search.places.read(directory)
         if isinstance(answer, str):
-            search.tried.append(f"{public(directory)} (to look for *-CHECKSUM): {answer}")
+            search.tried.append(f"{public(directory)} (to look for *CHECKSUM*, *SUMS): {answer}")
             return
         found = listed_checksum_files(answer[0].decode(errors="replace"), answer[1])
         if not found:
-            search.tried.append(f"{public(directory)}: lists no *-CHECKSUM")
+            search.tried.append(f"{public(directory)}: lists no *CHECKSUM* and no *SUMS")
     known = {candidate.url for candidate in fixed}
     yield from (Candidate(link, False) for link in found if link not in known)
 
@@ -209,12 +258,3 @@ def _nothing_found(request: ImageRequest, tried: list[str]) -> InputError:
         f"no checksum found for {public(request.url)}:{places}",
         hint=f"pin it with checksum: {{type: {kind}, value: …}}, or allow it unverified with checksum: {{type: none}}",
     )
-
-
-def places_for(request: ImageRequest) -> Places:
-    """The web, with a new session, or this machine."""
-    if request.local is not None:
-        return LocalPlaces()
-    from ovtasks.images.transport import open_session
-
-    return WebPlaces(open_session())

@@ -15,11 +15,11 @@ from ovtasks.host.state import recall
 from ovtasks.images import local
 from ovtasks.images.download import Facts, download
 from ovtasks.images.examine import Evidence, examine, findings, wanted_digests
-from ovtasks.images.expected import NONE_ASKED, Expected, Places, WebPlaces, find_expected, places_for
+from ovtasks.images.expected import NONE_ASKED, Expected, Places, find_expected
 from ovtasks.images.inspection import UnfitError
 from ovtasks.images.intake import Digests, Intake
 from ovtasks.images.records import Fetched, record_text
-from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, is_whole, public
+from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
 from ovtasks.images.signature import SignatureError
 from ovtasks.images.store import Store, StoreFullError
 from ovtasks.images.transport import StatusError
@@ -95,7 +95,7 @@ def fetch_locked(request: ImageRequest, progress: Progress) -> Fetched:
         except (UnfitError, SignatureError) as e:  # of an earlier run; the server may be right by now
             progress.note(f"{e.message.splitlines()[0]}: asking again")
             known = None if isinstance(e, UnfitError) else known
-    places = places_for(request)
+    places = Places()
     expected = find_expected(request, places)
     for found in _here(store, request, expected, known):
         with contextlib.suppress(UnfitError):
@@ -163,7 +163,7 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
         here = has_bytes(store, request.key, fetched)
         if request.known_digest() is not None and request.checksum.keyring is None:
             return fetched if here else fetch_locked(request, progress)
-        places = places_for(request)
+        places = Places()
         expected = find_expected(request, places)
         fresh = None
         if not here or not (expected.digest and fetched.matches(expected.digest)):
@@ -254,8 +254,7 @@ def _bring(
     intake = Intake(store.part(key), store.raw_part(key), sha512=sha512)
     try:
         with store.guard(f"fetch {public(request.url)}"):
-            secure = not wanted_digests(request, expected.digest)
-            facts = _transfer(store, request, intake, places, progress, before, secure)
+            facts = _transfer(store, request, intake, places, progress, before)
             if facts is None:
                 return None
             digests = intake.finish()
@@ -309,19 +308,17 @@ def _transfer(
     places: Places,
     progress: Progress,
     before: Fetched | None,
-    secure: bool,
 ) -> Facts | None:
     state = store.resume_state(request.key)
     if (path := request.local) is not None:
         return local.copy(request.url, path, intake, state, progress, unless=before.etag if before else None)
-    assert isinstance(places, WebPlaces)
     unless = _conditions(before)
-    if request.pin is not None and is_whole(request.pin.final_url, request.url):
+    if (pin := request.usable_pin) is not None:
         try:
-            return download(places.session, request.pin.final_url, intake, state, progress, unless=unless)
+            return download(places.session, pin.final_url, intake, state, progress, unless=unless)
         except StatusError as e:
             progress.note(f"{e.message}; trying {public(request.url)}")
-    return download(places.session, request.url, intake, state, progress, unless=unless, secure=secure)
+    return download(places.session, request.url, intake, state, progress, unless=unless)
 
 
 def _conditions(before: Fetched | None) -> dict[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -13,6 +14,23 @@ from ovtasks.images.download import Facts
 from ovtasks.images.intake import Intake
 
 
+def open_file(path: Path) -> io.FileIO:
+    """A file of the user's, open for reading.
+
+    :raises InputError: it is not there, not readable or not a file.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang us
+    except OSError as e:
+        raise InputError(f"cannot read the image {path}: {e.strerror}", hint="check source.url") from e
+    found = os.fstat(fd).st_mode
+    if not stat.S_ISREG(found):
+        os.close(fd)
+        kind = "a directory, not an image" if stat.S_ISDIR(found) else "not a regular file"
+        raise InputError(f"{path} is {kind}", hint="source.url names one image file")
+    return io.FileIO(fd)
+
+
 def copy(
     url: str, path: Path, intake: Intake, state: Path, progress: Progress, *, unless: str | None = None
 ) -> Facts | None:
@@ -22,16 +40,8 @@ def copy(
 
     :raises InputError: it is not there, not readable or not a file. :raises OvError: it changed meanwhile.
     """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang us
-    except OSError as e:
-        raise InputError(f"cannot read the image {path}: {e.strerror}", hint="check source.url") from e
-    before = os.fstat(fd)
-    if not stat.S_ISREG(before.st_mode):
-        os.close(fd)
-        kind = "a directory, not an image" if stat.S_ISDIR(before.st_mode) else "not a regular file"
-        raise InputError(f"{path} is {kind}", hint="source.url names one image file")
-    with os.fdopen(fd, "rb", buffering=0) as file:
+    with open_file(path) as file:
+        before = os.fstat(file.fileno())
         if unless is not None and unless == _etag(before):
             return None
         write_atomic(state, "{}\n")
@@ -39,7 +49,7 @@ def copy(
         while count := file.readinto(buffer := intake.buffer()):
             intake.feed(buffer[:count])
             progress.update(intake.offset, before.st_size)
-        if _etag(os.fstat(fd)) != _etag(before) or intake.offset != before.st_size:
+        if _etag(os.fstat(file.fileno())) != _etag(before) or intake.offset != before.st_size:
             raise OvError(f"{path} changed while it was copied", hint="wait until it is complete, then run again")
     return Facts(url=url, final_url=path.absolute().as_uri(), etag=_etag(before), total=before.st_size)
 

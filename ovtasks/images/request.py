@@ -51,13 +51,14 @@ class ImageRequest:
 
         They stand in names of files: of what is secret in the URL a slow digest enters.
         """
-        checksum, shown = self.checksum, public(self.url)
+        checksum = self.checksum
         identity: list[str | None] = [
-            self.url if shown == self.url else f"{shown} {slow_digest(self.url, shown)}",
+            _named(self.url),
             checksum.type,
             str(checksum.keyring) if checksum.keyring else None,
             checksum.value.lower() if checksum.value else None,
             self.pin.sha256 if self.pin else None,
+            *([_named(checksum.url)] if checksum.url else []),
         ]
         return digest(identity)[:KEY_LENGTH]
 
@@ -68,6 +69,13 @@ class ImageRequest:
         :raises InputError: neither a supported URL nor an absolute path.
         """
         return local_path(self.url)
+
+    @property
+    def usable_pin(self) -> Pin | None:
+        """The pin, if the address in it is another one and may be asked: https never becomes http."""
+        if self.pin is None or not is_whole(self.pin.final_url, self.url):
+            return None
+        return None if urls.is_https(self.url) and not urls.is_https(self.pin.final_url) else self.pin
 
     def known_digest(self) -> tuple[str, str] | None:
         """(``"sha256:…"`` or ``"sha512:…"``, who said so) when no question is needed to learn it.
@@ -84,6 +92,12 @@ class ImageRequest:
                 hint="ov lock --update writes the lock file anew",
             )
         return value, FROM_SPEC
+
+
+def _named(url: str) -> str:
+    """``url`` as part of an identity: what is secret in it counts, by a slow digest."""
+    shown = public(url)
+    return url if shown == url else f"{shown} {slow_digest(url, shown)}"
 
 
 def parse_digest(type: str, value: str) -> str:

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import http.client
 import random
+import re
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import ovtasks
 from ovtasks.errors import InputError, OvError
+from ovtasks.images import watch
 from ovtasks.images.request import public
+from ovtasks.spec.urls import check_url, is_https, is_web
 
 if TYPE_CHECKING:
     import requests
 
 _REAL_PROGRESS = 1 << 20  # bytes
-_RETRIED = {408, 425, 429, 500, 502, 503, 504}
+_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds to connect, seconds without a byte, retries in a row, first pause and longest pause (seconds)."""
+    """Seconds to connect, seconds without a byte, seconds for all headers of an answer or for a whole small file,
+    seconds for one piece of a large one, retries in a row, first pause and longest pause (seconds).
+    """
 
     connect: float = 15.0
     idle: float = 60.0
+    answer: float = 120.0
+    piece: float = 600.0
     retries: int = 4
     pause: float = 0.5
     longest_pause: float = 60.0
@@ -49,13 +58,18 @@ class StatusError(OvError):
             429: "the server asks for fewer requests: try again later",
         }
         hint = hints.get(status, "the server has a problem: try again later" if status >= 500 else "check the URL")
-        super().__init__(f"{public(url)}: the server answered {status} {reason}".rstrip(), hint=hint)
+        super().__init__(f"{public(url)}: the server answered {status} {printable(reason)}".rstrip(), hint=hint)
+
+
+class HopError(OvError):
+    """A redirect that is not followed."""
 
 
 class Attempts:
     """Counts failures in a row, and pauses between them: exponential back-off with jitter, or what the server asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, retries: int | None = None) -> None:
+        self._retries = retries
         self._failures = 0
         self._furthest = 0
 
@@ -72,7 +86,8 @@ class Attempts:
 
         :raises OvError: ``error``, when it was the last attempt.
         """
-        if self._failures >= LIMITS.retries or (retry_after or 0) > LIMITS.longest_pause:
+        retries = LIMITS.retries if self._retries is None else self._retries
+        if self._failures >= retries or (retry_after or 0) > LIMITS.longest_pause:
             raise error
         pause = LIMITS.pause * 2**self._failures * random.uniform(0.75, 1.25)
         self._failures += 1
@@ -88,18 +103,46 @@ def open_session() -> requests.Session:
     session.headers["User-Agent"] = f"ovtasks/{getattr(ovtasks, '__version__', '0')}"
     session.headers["Accept-Encoding"] = "identity"  # the bytes of the file, not of a transfer encoding
     session.headers["Accept"] = "*/*"
+    session.hooks["response"].append(_check_hop)
+    watch.patient(session, lambda: LIMITS.answer)
     return session
 
 
+def _check_hop(response: requests.Response, **_: object) -> None:
+    """Look at each redirect before it is followed: https stays https, and nothing leads to this machine's files.
+
+    :raises HopError: it does not.
+    """
+    if not response.is_redirect:
+        return
+    url, shown = str(response.url), public(str(response.url))
+    try:
+        target = urljoin(url, response.headers.get("Location", "").encode("latin-1").decode("utf-8"))
+        check_url(target if is_web(target) else "")
+    except (UnicodeError, ValueError, InputError):
+        place = printable(response.headers.get("Location", ""))[:200]
+        raise HopError(f"{shown} redirects to what is no web address: {place}", hint="check the URL") from None
+    if is_https(url) and not is_https(target):
+        raise HopError(
+            f"{shown} is redirected from https to http: {public(target)}",
+            hint="use another mirror, or the http:// URL itself with checksum: {type: sha256, value: …}",
+        )
+
+
 def ask(
-    session: requests.Session, method: str, url: str, attempts: Attempts, headers: Mapping[str, str] | None = None
+    session: requests.Session,
+    method: str,
+    url: str,
+    attempts: Attempts,
+    headers: Mapping[str, str] | None = None,
 ) -> requests.Response:
     """One request, repeated while that may help; any status that is not worth a retry is returned.
 
     :raises InputError: the URL is malformed. :raises StatusError: the server kept failing.
-    :raises OvError: no answer (name, connection, TLS, redirects), said in words.
+    :raises HopError: a redirect leads where none may. :raises OvError: no answer (name, connection, TLS, nonsense).
     """
-    import requests
+
+    import urllib3
 
     while True:
         try:
@@ -111,7 +154,7 @@ def ask(
                 allow_redirects=True,
                 timeout=(LIMITS.connect, LIMITS.idle),
             )
-        except requests.RequestException as e:
+        except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as e:
             error, transient = _connection_error(url, e)
             if not transient:
                 raise error from e
@@ -149,30 +192,57 @@ def _connection_error(url: str, e: Exception) -> tuple[OvError, bool]:
         return OvError(f"{shown}: {host} refuses the connection", hint="check the URL and the port"), True
     if isinstance(e, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return OvError(f"{shown}: the connection failed: {innermost(e)}", hint="check the network, try again"), True
-    return InputError(f"{shown}: {innermost(e)}", hint="check the URL"), False
+    if isinstance(e, OSError) and not isinstance(e, requests.RequestException):
+        return OvError(f"{shown}: {innermost(e)}", hint="check REQUESTS_CA_BUNDLE and the network"), False
+    if isinstance(e, requests.RequestException):
+        return InputError(f"{shown}: {innermost(e)}", hint="check the URL"), False
+    return OvError(f"{shown}: the server's answer makes no sense: {innermost(e)}", hint="try again later"), True
 
 
 def innermost(e: BaseException) -> str:
     while True:
         reason = getattr(e, "reason", None) or (e.args[0] if e.args else None)
         if not isinstance(reason, BaseException):
-            return str(e.args[-1] if e.args else e)
+            return printable(str(e.args[-1] if e.args else e))
         e = reason
+
+
+def printable(text: str) -> str:
+    """What a server said, fit for a terminal: no control characters, not without end."""
+    return "".join(c if c.isprintable() else "?" for c in text[:500])
 
 
 def _retry_after(value: str | None) -> float | None:
     """Seconds; the header holds seconds or a date."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return float(value)
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     return None
 
 
+def locate(session: requests.Session, url: str) -> str:
+    """Where redirects lead from ``url``, at whose end there is a file.
+
+    :raises StatusError: there is none, or the server does not give it. :raises HopError, InputError, OvError: as
+        :func:`ask`.
+    """
+    try:
+        with ask(session, "HEAD", url, Attempts(retries=0)) as response:
+            if response.status_code == 200:
+                return str(response.url)
+    except OvError:  # some servers know no HEAD, or answer it with nonsense
+        pass
+    with ask(session, "GET", url, Attempts(), {"Range": "bytes=0-0"}) as response:
+        if response.status_code in {200, 206, 416}:
+            return str(response.url)
+        raise StatusError(url, response.status_code, response.reason or "")
+
+
 def get_small(session: requests.Session, url: str, limit: int) -> tuple[bytes, str] | str:
-    """A small file's bytes and final URL, or in words why there are none (a status, too large).
+    """A small file's bytes and final URL, or in words why there are none (a status, too large, a redirect to http).
 
     :raises OvError: the server cannot be reached at all.
     """
@@ -182,18 +252,32 @@ def get_small(session: requests.Session, url: str, limit: int) -> tuple[bytes, s
     attempts = Attempts()
     while True:
         try:
-            with ask(session, "GET", url, attempts) as response:
+            with ask(session, "GET", url, attempts) as response, watch.watched(response, LIMITS.answer):
                 if response.status_code != 200:
-                    return f"{response.status_code} {response.reason or ''}".rstrip()
-                data = response.raw.read(limit + 1, decode_content=True)
+                    return f"{response.status_code} {printable(response.reason or '')}".rstrip()
+                data = response.raw.read(limit + 1, decode_content=False)
+                encoding, length = response.headers.get("Content-Encoding", ""), response.headers.get("Content-Length")
                 final_url = str(response.url)
+            if length and re.fullmatch("[0-9]{1,9}", length) and len(data) < min(int(length), limit):
+                raise EOFError(f"{len(data)} of {length} bytes arrived")
+            data = _decoded(data, encoding.strip().lower(), limit + 1)
         except StatusError as e:
             return f"{e.status}"
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as e:
+        except HopError as e:
+            return e.message.removeprefix(f"{public(url)} ")
+        except (requests.RequestException, urllib3.exceptions.HTTPError, *_BROKEN) as e:
             attempts.failed(OvError(f"{public(url)}: the connection broke: {innermost(e)}", hint="try again"))
             continue
-        if len(data) > limit:
-            return f"larger than {limit >> 10} KiB"
-        if url.startswith("https:") and final_url.startswith("http:"):
-            return "redirected from https to http"
-        return data, final_url
+        return (data, final_url) if len(data) <= limit else f"larger than {limit >> 10} KiB"
+
+
+_BROKEN = (http.client.HTTPException, OSError, EOFError, ValueError, zlib.error)
+
+
+def _decoded(data: bytes, encoding: str, limit: int) -> bytes:
+    """The content of a body that was packed though nobody asked for that; at most ``limit`` bytes."""
+    if encoding in {"", "identity"}:
+        return data
+    if encoding not in {"gzip", "x-gzip"}:
+        raise ValueError(f"it is sent in the encoding {printable(encoding)}")
+    return zlib.decompressobj(wbits=31).decompress(data, limit)

@@ -100,7 +100,11 @@ def _fetch_inputs(request: ImageRequest, project: Project) -> dict[str, Input]:
     return {
         "recipe": RECIPE,
         "url": shown_url(_inside(request, project.root).url),
-        "checksum": {"type": checksum.type, "value": checksum.value},
+        "checksum": {
+            "type": checksum.type,
+            "value": checksum.value,
+            **({"url": shown_url(checksum.url)} if checksum.url else {}),
+        },
         "pinned": request.pin.sha256 if request.pin else None,
     }
 

@@ -102,6 +102,7 @@ def _cloud_image(data: Data, base: Path) -> Source:
             type=said or checksum.get("type", "sha256"),
             value=digits,
             keyring=expand_path(keyring, base) if keyring else None,
+            **_given(checksum, "url"),
         ),
         cache=expand_path(data["cache"], base) if "cache" in data else None,
         **_given(data, "url", "base_user", "distro"),

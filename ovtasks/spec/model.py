@@ -35,11 +35,14 @@ class Injection(StrEnum):
 
 @dataclass(frozen=True)
 class Checksum:
-    """``type`` is ``sha256``, ``sha512`` or ``none``; without ``value`` a checksum file beside the image is used."""
+    """``type`` is ``sha256``, ``sha512`` or ``none``; without ``value`` a checksum file is used: the one at ``url``
+    (which may be relative to the image's), else one beside the image.
+    """
 
     type: str = "sha256"
     value: str | None = None
     keyring: Path | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True)

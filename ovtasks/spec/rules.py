@@ -18,7 +18,7 @@ from ovtasks.spec.explain import near
 from ovtasks.spec.libvirt_vms import libvirt_rules
 from ovtasks.spec.network_rules import network_rules
 from ovtasks.spec.sizes import MIN_DISK, MiB, format_size, parse_size
-from ovtasks.spec.urls import DIGEST_DIGITS, check_url, split_digest
+from ovtasks.spec.urls import DIGEST_DIGITS, beside_url, check_url, is_https, is_web, split_digest
 from ovtasks.spec.user_data import user_data_rules
 from ovtasks.spec.xml_rules import xml_rules
 from ovtasks.spec.yamlio import Key
@@ -105,13 +105,32 @@ def checksum_rules(vm: DeclaredVm) -> Errors:
     at = ("source", "checksum")
     kind, value = vm.text(*at, "type") or "sha256", vm.text(*at, "value")
     if kind == "none":
-        for key in ("value", "keyring"):
+        for key in ("value", "keyring", "url"):
             if key in checksum:
                 yield vm.error(
                     f"checksum.{key} contradicts checksum.type none", *at, key, key=True, hint="remove one of the two"
                 )
-    elif kind in DIGEST_DIGITS and value and (found := split_digest(value)) is not None:
+        return
+    if (url := vm.text(*at, "url")) is not None:
+        yield from _checksum_url_rules(vm, url)
+    if kind in DIGEST_DIGITS and value and (found := split_digest(value)) is not None:
         yield from _digest_rules(vm, kind, *found)
+
+
+def _checksum_url_rules(vm: DeclaredVm, url: str) -> Errors:
+    """The checksum file's place is one, is not ignored, and is not less trustworthy than the image's."""
+    at = ("source", "checksum", "url")
+    checksum, image = vm.mapping("source", "checksum"), vm.text("source", "url") or ""
+    if "value" in checksum and "keyring" not in checksum:
+        yield vm.error("checksum.value makes checksum.url useless", *at, key=True, hint="remove one of the two")
+    try:
+        place = beside_url(image, url)
+        check_url(place)
+    except InputError as e:
+        yield vm.error(f"checksum.url {e.message}", *at, hint=e.hint)
+        return
+    if is_https(image) and is_web(place) and not is_https(place):
+        yield vm.error("checksum.url is plain http, the image is https", *at, hint="write https://")
 
 
 def _digest_rules(vm: DeclaredVm, kind: str, said: str | None, digits: str) -> Errors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
 from ovtasks.errors import InputError
 
@@ -58,6 +58,18 @@ def local_path(url: str) -> Path:
     except UnicodeEncodeError:
         raise InputError("holds half of a character", hint="write the path in UTF-8") from None
     return Path(path)
+
+
+def beside_url(image: str, reference: str) -> str:
+    """The URL or path that ``reference`` means in the place of ``image``: a URL as it is, else from there.
+
+    :raises InputError: ``image`` is no place.
+    """
+    if re.match("[A-Za-z][A-Za-z0-9+.-]*://", reference):
+        return reference
+    if is_web(image):
+        return urljoin(image, quote(reference, safe="%/?=&;+,:@!$'()*~"))
+    return os.path.normpath(local_path(image).parent / reference)
 
 
 def _check_web(url: str) -> None:

@@ -34,6 +34,7 @@ CHANGES: dict[str, tuple[Any, frozenset[str]]] = {
     "source.url": ("{copy}", IMAGE),
     "source.checksum.type": ("sha256", IMAGE),
     "source.checksum.value": ("{sha256}", IMAGE),
+    "source.checksum.url": ("sums.txt", IMAGE),
     "source.checksum.keyring": (None, NOTHING),  # needs a signature: tests/images
     "source.cache": ("{cache}", NOTHING),
     "source.base_user": ("arch", SEED),
@@ -139,6 +140,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     key, other = folder / "id.pub", folder / "other.pub"
     key.write_text(KEY, encoding="utf-8")
     other.write_text(OTHER_KEY, encoding="utf-8")
+    (folder / "sums.txt").write_text(f"{sha256}  image.qcow2\n", encoding="utf-8")
     (folder / "image.qcow2.sha256").write_text(f"{sha256}  image.qcow2\n", encoding="utf-8")
     return {
         "image": str(image),
@@ -176,7 +178,7 @@ def changed(vm: dict[str, Any], path: str, value: Any, places: Mapping[str, str]
         node = node[int(folder)] if isinstance(node, list) else node.setdefault(folder, {})
     node[last] = value
     match path:
-        case "source.checksum.value":
+        case "source.checksum.value" | "source.checksum.url":
             vm["source"]["checksum"]["type"] = "sha256"
         case "network.bridge" | "network.network" | "network.dev":
             vm["network"]["mode"] = {"network.dev": "direct"}.get(path, last)

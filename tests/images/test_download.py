@@ -138,7 +138,7 @@ def test_tls_is_verified(tmp_path: Path, image: bytes, store: Store, notes: Note
 def test_redirect_from_https_to_http(
     site: Site, tmp_path: Path, sha256: str, store: Store, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain HTTP is good enough for bytes whose digest is known, and for no others."""
+    """https is never left, not even for bytes whose digest is known: who wants that writes the http URL."""
     pem = self_signed(tmp_path / "own-ca.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{pem}.crt")
     to_http = f"redirect:{site.url}{PATH}"
@@ -146,7 +146,10 @@ def test_redirect_from_https_to_http(
         with pytest.raises(OvError, match="redirected from https to http") as caught:
             fetch(ask(secure, store), notes)
         assert "sha256" in (caught.value.hint or "") and rests(store) == []
-        assert obtain(ask(secure, store, Checksum("sha256", sha256)), notes).sha256 == sha256
+        with pytest.raises(OvError, match="redirected from https to http"):
+            fetch(ask(secure, store, Checksum("sha256", sha256)), notes)
+    assert site.requests == [], "the http server is not even asked"
+    assert obtain(ask(site, store, Checksum("sha256", sha256)), notes).sha256 == sha256
 
 
 def test_server_that_always_starts_over_and_breaks_off(store: Store, notes: Notes) -> None:

@@ -72,6 +72,7 @@ def big() -> bytes:
 
 
 def test_two_processes_download_once(store: Store, big: bytes) -> None:
+    big += bytes(16 << 20)  # long enough for the second process to start, on a busy machine, too
     with serve(Site({PATH: big}, {PATH: ["slow"]})) as site:
         first = start(f"{site.url}{PATH}", store)
         await_part(store, first)

@@ -97,6 +97,7 @@ SOURCE_VALUES: dict[str, Any] = {
     "checksum.type": "sha512",
     "checksum.value": "A" * 64,
     "checksum.keyring": "keys.gpg",
+    "checksum.url": "SHA256SUMS",
     "cache": "images",
     "base_user": "arch",
     "distro": "ubuntu",

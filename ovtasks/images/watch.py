@@ -1,0 +1,92 @@
+"""Deadlines for what the socket's own timeout does not end: a server that sends one byte now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import requests
+
+
+class Beat:
+    """Says that something came: the time begins anew."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self) -> None:
+        self.last = time.monotonic()
+
+
+@contextlib.contextmanager
+def _deadline(sock: object, seconds: float) -> Iterator[Beat]:
+    """Hang up when ``seconds`` pass without a beat: whoever reads from the socket sees its end then."""
+    beat, done = Beat(), threading.Event()
+
+    def look() -> None:
+        while not done.wait(max(0.0, beat.last + seconds - time.monotonic())):
+            if time.monotonic() - beat.last >= seconds:
+                with contextlib.suppress(OSError):
+                    getattr(sock, "shutdown")(socket.SHUT_RDWR)  # noqa: B009  # a socket, or TLS around one
+                return
+
+    if not hasattr(sock, "shutdown"):
+        yield beat
+        return
+    thread = threading.Thread(target=look, name="deadline", daemon=True)
+    thread.start()
+    try:
+        yield beat
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def watched(response: requests.Response, seconds: float) -> Iterator[Beat]:
+    """A deadline of ``seconds`` for each piece of a body."""
+    reader = getattr(getattr(response.raw, "_fp", None), "fp", None)
+    with _deadline(getattr(getattr(reader, "raw", None), "_sock", None), seconds) as beat:
+        yield beat
+
+
+def patient(session: requests.Session, seconds: Callable[[], float]) -> None:
+    """All headers of an answer must come within so many seconds."""
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class Plain(HTTPConnection):
+        def getresponse(self) -> Any:
+            with _deadline(self.sock, seconds()):
+                return super().getresponse()
+
+    class Tls(HTTPSConnection):
+        def getresponse(self) -> Any:
+            with _deadline(self.sock, seconds()):
+                return super().getresponse()
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = Tls
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
+            super().init_poolmanager(*arguments, **settings)
+            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+
+        def proxy_manager_for(self, *arguments: Any, **settings: Any) -> Any:
+            manager = super().proxy_manager_for(*arguments, **settings)
+            manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+            return manager
+
+    adapter = Adapter()
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
