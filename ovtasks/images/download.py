@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _NUMBER = "[0-9]{1,18}"
 _CONTENT_RANGE = re.compile(rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER}|\*)")
 _ETAG = re.compile(r'"[!#-~]{0,500}"')
+_ENCODINGS = {"", "identity", "gzip", "x-gzip", "zstd"}  # those that are unpacked
 _PROGRESS_INTERVAL = 0.1  # seconds
 
 
@@ -90,6 +91,7 @@ def download(
                     _pause_before_restart(url, attempts)
                     facts = None
                     continue
+                intake.resumed = True
             else:
                 facts = _begin(url, response, intake, state)
             with watch.watched(response, transport.LIMITS.piece) as beat:
@@ -104,6 +106,12 @@ def download(
 def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -> Facts:
     """A 200 answer: what follows is the whole file."""
     facts = _facts(url, response)
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise OvError(
+            f"{public(url)} is sent in the encoding {transport.printable(encoding)}, which nobody asked for",
+            hint="the server, or a proxy before it, changes what it sends: use another mirror",
+        )
     _check_room(intake.part, facts.total)
     write_atomic(state, record_text(Facts(url, facts.final_url).to_json()))  # the old bytes are not these
     intake.restart()

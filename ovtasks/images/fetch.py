@@ -5,25 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.host.state import recall
-from ovtasks.images import local
-from ovtasks.images.download import Facts, download
+from ovtasks.images.bring import bring, now
 from ovtasks.images.examine import Evidence, examine, findings, wanted_digests
 from ovtasks.images.expected import NONE_ASKED, Expected, Places, find_expected
 from ovtasks.images.inspection import UnfitError
-from ovtasks.images.intake import Digests, Intake
 from ovtasks.images.records import Fetched, record_text
 from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
 from ovtasks.images.signature import SignatureError
-from ovtasks.images.store import Store, StoreFullError
-from ovtasks.images.transport import StatusError
-from ovtasks.images.unpack import UnpackError
+from ovtasks.images.store import Store
 
 __all__ = ["Fetched", "fetch", "fetch_locked", "hold", "revalidate"]
 
@@ -100,7 +95,7 @@ def fetch_locked(request: ImageRequest, progress: Progress) -> Fetched:
     for found in _here(store, request, expected, known):
         with contextlib.suppress(UnfitError):
             return _settle(store, request, found, expected)
-    fetched = _bring(store, request, expected, places, progress)
+    fetched = bring(store, request, expected, places, progress)
     assert fetched is not None  # nothing conditional was asked
     return _settle(store, request, *_second_look(request, fetched, expected, places))
 
@@ -170,8 +165,8 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
             fresh = _find_here(store, request, expected) if expected.digest else None
             comparable = expected.digest is None or fetched.matches(expected.digest) is not None
             before = fetched if here and comparable else None  # what cannot be compared must come again
-            fresh = fresh or _bring(store, request, expected, places, progress, before=before)
-        fresh = fresh or replace(_for_request(fetched, request, expected), fetched_at=_now())
+            fresh = fresh or bring(store, request, expected, places, progress, before=before)
+        fresh = fresh or replace(_for_request(fetched, request, expected), fetched_at=now())
         fresh, expected = _second_look(request, fresh, expected, places)
         if fresh.sha256 == fetched.sha256:
             _still_the_same(store, request, fresh)
@@ -208,7 +203,7 @@ def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetch
         sha256=value,
         content_sha256=value,
         content_size=size,
-        fetched_at=_now(),
+        fetched_at=now(),
         expected_from=expected.source,
     )
     return _for_request(found, request, expected)
@@ -237,40 +232,6 @@ def _for_request(fetched: Fetched, request: ImageRequest, expected: Expected) ->
     )
 
 
-def _bring(
-    store: Store,
-    request: ImageRequest,
-    expected: Expected,
-    places: Places,
-    progress: Progress,
-    *,
-    before: Fetched | None = None,
-) -> Fetched | None:
-    """Download or copy; None when the source says that it is still what it was ``before``."""
-    key = request.key
-    with store.guard(f"fetch {public(request.url)}"):
-        store.part(key).parent.mkdir(parents=True, exist_ok=True)
-    sha512 = any(digest.startswith("sha512:") for digest in wanted_digests(request, expected.digest))
-    intake = Intake(store.part(key), store.raw_part(key), sha512=sha512)
-    try:
-        with store.guard(f"fetch {public(request.url)}"):
-            facts = _transfer(store, request, intake, places, progress, before)
-            if facts is None:
-                return None
-            digests = intake.finish()
-        if digests.size == 0:
-            raise _BadBytesError(f"{public(request.url)} is empty", hint="the file is broken where it comes from")
-    except (StoreFullError, UnpackError, _BadBytesError) as e:
-        intake.discard()
-        store.resume_state(key).unlink(missing_ok=True)
-        if isinstance(e, UnpackError):
-            raise OvError(f"{public(request.url)}: {e.message}", hint=e.hint) from e
-        raise
-    finally:
-        intake.close()
-    return _record(request, facts, digests, expected)
-
-
 def _second_look(
     request: ImageRequest, fetched: Fetched, expected: Expected, places: Places
 ) -> tuple[Fetched, Expected]:
@@ -295,59 +256,3 @@ def _remember(store: Store, request: ImageRequest, fetched: Fetched, proof: Expe
             store.note_parts(key)
         write_atomic(store.index(key), record_text(fetched.to_json()), mode=0o600)
         store.resume_state(key).unlink(missing_ok=True)  # last: while it is there, nobody trusts the partial file
-
-
-class _BadBytesError(UnfitError):
-    """What arrived is of no use; it has been removed."""
-
-
-def _transfer(
-    store: Store,
-    request: ImageRequest,
-    intake: Intake,
-    places: Places,
-    progress: Progress,
-    before: Fetched | None,
-) -> Facts | None:
-    state = store.resume_state(request.key)
-    if (path := request.local) is not None:
-        return local.copy(request.url, path, intake, state, progress, unless=before.etag if before else None)
-    unless = _conditions(before)
-    if (pin := request.usable_pin) is not None:
-        try:
-            return download(places.session, pin.final_url, intake, state, progress, unless=unless)
-        except StatusError as e:
-            progress.note(f"{e.message}; trying {public(request.url)}")
-    return download(places.session, request.url, intake, state, progress, unless=unless)
-
-
-def _conditions(before: Fetched | None) -> dict[str, str] | None:
-    """RFC 9110 §13.1: the headers that ask for the body only if it changed."""
-    if before is None:
-        return None
-    headers = {"If-None-Match": before.etag, "If-Modified-Since": before.last_modified}
-    return {name: value for name, value in headers.items() if value} or None
-
-
-def _record(request: ImageRequest, facts: Facts, digests: Digests, expected: Expected) -> Fetched:
-    return Fetched(
-        url=public(request.url),
-        final_url=public(facts.final_url),
-        size=digests.size,
-        sha256=digests.sha256,
-        content_sha256=digests.content_sha256,
-        content_size=digests.content_size,
-        fetched_at=_now(),
-        expected_from=expected.source,
-        expected=expected.digest,
-        etag=facts.etag,
-        last_modified=facts.last_modified,
-        sha512=digests.sha512,
-        compression=digests.compression,
-        signed_url=expected.signed_url,
-        signature_url=expected.signature_url,
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -22,6 +22,7 @@ _RING = 6  # chunks
 _ALIGNMENT = 4096  # of memory, offset and length, as O_DIRECT wants it on any disk
 _BLOCK = 64 << 10
 _ZEROS = bytes(_BLOCK)
+_NOTHING = memoryview(bytes(CHUNK))
 _WRITE_BACK = 32 << 20
 
 Bytes: TypeAlias = bytes | memoryview
@@ -37,6 +38,7 @@ class Digests:
     compression: str | None
     content_sha256: str
     content_size: int
+    content_sha512: str | None = None
 
 
 class SparseWriter:
@@ -114,6 +116,7 @@ class Intake:
     def __init__(self, part: Path, raw_part: Path, *, sha512: bool) -> None:
         self.part = part
         self.raw_part = raw_part
+        self.resumed = False  # whether part of the bytes is from another answer than the last
         self._with_sha512 = sha512
         self._ring = [mmap.mmap(-1, CHUNK) for _ in range(_RING)]  # page-aligned, and faulted in only once
         self._writer: SparseWriter | None = None
@@ -123,6 +126,7 @@ class Intake:
         self._sha256 = hashlib.sha256()
         self._sha512 = hashlib.sha512() if self._with_sha512 else None
         self._content = hashlib.sha256()
+        self._content512 = hashlib.sha512() if self._with_sha512 else None
         self._workers: list[tuple[ThreadPoolExecutor, Callable[[Bytes], object]]] = []
         self._slot = 0
         self._busy: list[list[Future[object]]] = [[] for _ in range(_RING)]
@@ -142,6 +146,7 @@ class Intake:
 
     def restart(self) -> None:
         """Forget everything: what comes next is the first byte."""
+        self.resumed = False
         self.close()
         self.raw_part.unlink(missing_ok=True)
         self._start(keep=0, truncate=True)
@@ -149,6 +154,7 @@ class Intake:
     def resume(self, progress: Progress, total: int | None) -> None:
         """Read again what an earlier run left in ``part``; the next byte fed is the one after it."""
         size = self.part.stat().st_size
+        self.resumed = True
         self._start(keep=size, truncate=True)
         with self.part.open("rb", buffering=0) as file:
             while count := file.readinto(buffer := self.buffer()):
@@ -170,6 +176,14 @@ class Intake:
         :raises OSError: the disk refuses. :raises UnpackError: the compressed data is damaged.
         """
         self._take(chunk, write=True)
+
+    def feed_hole(self, length: int) -> None:
+        """Take ``length`` bytes of zeros: they need not be read, nor written."""
+        while length:
+            self.buffer()  # so that no more than the ring is under way
+            piece = _NOTHING[:length]
+            self._take(piece, write=True)
+            length -= len(piece)
 
     @staticmethod
     def _settle(futures: list[Future[object]]) -> None:
@@ -211,6 +225,8 @@ class Intake:
     def _unpacked(self, piece: bytes) -> None:
         assert self._raw is not None
         self._content.update(piece)
+        if self._content512 is not None:
+            self._content512.update(piece)
         self._raw.write(piece)
 
     def finish(self) -> Digests:
@@ -236,6 +252,7 @@ class Intake:
             compression=self._compression,
             content_sha256=self._content.hexdigest() if packed else sha256,
             content_size=self._unpacker.size if self._unpacker is not None else self._seen,
+            content_sha512=self._content512.hexdigest() if self._content512 is not None and packed else None,
         )
 
     def discard(self) -> None:

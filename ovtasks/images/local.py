@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import extents, write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.images.download import Facts
 from ovtasks.images.intake import Intake
@@ -46,9 +46,16 @@ def copy(
             return None
         write_atomic(state, "{}\n")
         intake.restart()
-        while count := file.readinto(buffer := intake.buffer()):
-            intake.feed(buffer[:count])
-            progress.update(intake.offset, before.st_size)
+        for start, end in extents(file.fileno(), before.st_size):
+            intake.feed_hole(start - intake.offset)
+            file.seek(start)
+            while intake.offset < end and (count := file.readinto((buffer := intake.buffer())[: end - intake.offset])):
+                intake.feed(buffer[:count])
+                progress.update(intake.offset, before.st_size)
+            if intake.offset < end:
+                break
+        else:
+            intake.feed_hole(before.st_size - intake.offset)
         if _etag(os.fstat(file.fileno())) != _etag(before) or intake.offset != before.st_size:
             raise OvError(f"{path} changed while it was copied", hint="wait until it is complete, then run again")
     return Facts(url=url, final_url=path.absolute().as_uri(), etag=_etag(before), total=before.st_size)
