@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,11 +13,10 @@ from ovtasks.instance.find import look
 from ovtasks.instance.ports import Want
 from ovtasks.instance.power import status
 from ovtasks.instance.record import Overrides, Record
+from ovtasks.instance.veil import veiled
 from ovtasks.render.cloud_init import wants_seed
 from ovtasks.spec.locate import located
 from ovtasks.spec.model import HostKeyTrust, PortForward, VmSpec
-
-_PASSWORD = re.compile(r'( passwd=")[^"]*(")')
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,11 @@ def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:
 
 
 def difference(name: str, old: str, new: str) -> str:
-    """Unified diff of two definitions, for a screen or a log: without the passwords of displays."""
+    """Unified diff of two definitions, for a screen or a log: without what is secret in them."""
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), f"{name} (defined)", f"{name} (vms.yml)", lineterm="", n=2
     )
-    return "".join(_PASSWORD.sub(r"\1…\2", line) + "\n" for line in lines)
+    return "".join(veiled(line) + "\n" for line in lines)
 
 
 def _host_key(record: Record) -> tuple[str, str] | None:

@@ -1,0 +1,25 @@
+"""Definitions for a screen or a log: without the passwords of displays and what the guest gets in secret."""
+
+from __future__ import annotations
+
+import re
+
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^"',\s<][^,\s"<]*)"""
+_NAME = r"[\w.-]*(?:passw|passphrase|secret|token)[\w-]*"
+_PATTERNS = (
+    # an attribute of XML or a word of QEMU's command line; a member of JSON, also within a JSON string
+    (rf"(\b{_NAME}=){_VALUE}", r'\1"…"'),
+    (rf"""(\\?"{_NAME}\\?": *\\?")[^"\\]*""", r"\1…"),
+    # SMBIOS strings and fw_cfg entries that systemd in the guest takes for credentials
+    (r"""(io\.systemd\.credential(?:\.binary)?:[\w.-]+=)[^<",\s]+""", r"\1…"),
+    (r"""(<entry name=["']opt/[^"']+["']>)[^<]+""", r"\1…"),
+    (r"""(\bname=opt/[^\s,"]+,string=)[^\s",]+""", r"\1…"),
+)
+_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), to) for pattern, to in _PATTERNS)
+
+
+def veiled(line: str) -> str:
+    """One line of a definition, XML or a word of a command line, with ``…`` for what is secret."""
+    for pattern, to in _COMPILED:
+        line = pattern.sub(to, line)
+    return line
