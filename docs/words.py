@@ -33,11 +33,11 @@ are refused by name.
 ## Secrets
 
 Nothing is marked as secret: what is not known to be harmless is. Of `cloud_init` these are shown by `ov plan` and `ov
-why`: `hostname`, `timezone`, `locale`, `packages`, `users`, names and owners of `write_files`, switches, addresses and
-names in `network`. Everything else (contents of `write_files`, `runcmd`, `bootcmd`, passwords, Wi-Fi keys, what stands in
-`extra`) is named when it changes, without old and new. A URL is shown without user, password and parameters such as
-`token=`, `sig=` or `X-Amz-…`; the rest of it stays readable, also in `ovtasks.lock`. Receipts hold digests of what is
-hidden, salted and slow to guess, and are 0600; so are seeds, an instance's files, logs and our caches of `vms.yml`. `ov vm
-xml` and `ov vm argv` print what a VM is really defined with, passwords of displays included.
+why`: `hostname`, `timezone`, `locale`, `packages`, `users`, names and owners of `write_files`, switches, addresses
+and names in `network`. Everything else (contents of `write_files`, `runcmd`, `bootcmd`, passwords, Wi-Fi keys, what
+stands in `extra`) is named when it changes, without old and new. A URL is shown without user, password and parameters
+such as `token=`, `sig=` or `X-Amz-…`; the rest of it stays readable, also in `ovtasks.lock`. Receipts hold digests of
+what is hidden, salted and slow to guess, and are 0600; so are seeds, an instance's files, logs and our caches of
+`vms.yml`. `ov vm xml` and `ov vm argv` print what a VM is really defined with, passwords of displays included.
 
 """

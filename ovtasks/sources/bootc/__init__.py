@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from ovtasks.graph.step import BuildOptions, Step
+from ovtasks.graph.freshness import check
+from ovtasks.graph.step import BuildOptions, Step, need_keys
 from ovtasks.jsonvalue import Json
 from ovtasks.render.cloud_init import wants_seed
 from ovtasks.sources.bootc.chosen import vm_image_steps
 from ovtasks.sources.bootc.convert import convert_name, convert_step
+from ovtasks.sources.bootc.image import GONE
 from ovtasks.sources.bootc.install import install_name, install_step
 from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.spec.model import Project, VmSpec
@@ -28,12 +31,30 @@ class Bootc:
         """
         images = vm_image_steps(vm, project, options)
         key = key_step(vm)
-        steps = [*images, *([key] if key else [])]
-        steps.append(install_step(vm, project, options, images[-1].name, key.name if key else None))
         disk = install_name(vm, options.type)
+        makes = [install_step(vm, project, options, images[-1].name, key.name if key else None)]
         if options.type != "raw":
-            steps.append(convert_step(vm, project, options, disk))
+            makes.append(convert_step(vm, project, options, disk))
             disk = convert_name(vm)
+        steps = [*unless_settled(images, key, makes), *([key] if key else []), *makes]
         if wants_seed(vm):
             steps.append(seed_step(vm, project, options.type, disk))
         return steps
+
+
+def unless_settled(images: Sequence[Step], key: Step | None, makes: Sequence[Step]) -> Sequence[Step]:
+    """``images``; those that only left podman's storage are brought again if what is made of them must be made anew.
+
+    So a disk that a CI's cache restored on another machine is not installed again, by an image that is built again.
+    """
+    if not any(step.refresh and step.refresh.endswith(GONE) for step in images):
+        return images
+    kept = [replace(step, refresh=None) if (step.refresh or "").endswith(GONE) else step for step in images]
+    digests: dict[str, str | None] = {}
+    for step in (*kept, *([key] if key else []), *makes):
+        keys = need_keys(step.needs)
+        now = check(step, {keys[name]: digests.get(name) for name in step.needs})
+        if not now.fresh or now.receipt is None:
+            return images
+        digests[step.name] = now.receipt.digest
+    return kept

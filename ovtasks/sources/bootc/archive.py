@@ -12,12 +12,11 @@ from ovtasks.graph.workspace import Workspace
 from ovtasks.host.state import recall
 from ovtasks.images.records import record_text
 from ovtasks.jsonvalue import Json
-from ovtasks.sources.bootc.image import workshop
+from ovtasks.sources.bootc.image import GONE, workshop
 from ovtasks.sources.disk import IMAGES
 from ovtasks.spec.model import Project
 
 RECIPE = 1
-GONE = "the image is not in podman's storage any more"
 
 
 def archive_step(archive: Archive, project: Project, options: BuildOptions) -> Step:
@@ -50,7 +49,7 @@ def archive_step(archive: Archive, project: Project, options: BuildOptions) -> S
         reads=(archive.watched, place.index),
         makes="container image",
         shared=True,
-        refresh=GONE if known is not None and place.image_id(name) != known.get("id") else None,
+        refresh=f"the image {GONE}" if known is not None and place.image_id(name) != known.get("id") else None,
     )
 
 

@@ -27,6 +27,8 @@ from ovtasks.spec.model import ImageSpec, Project, Pull
 
 RECIPE = 1
 REFRESH = "asked for a newer image"
+GONE = "is not in podman's storage any more"
+"""How the reason to bring an image again ends when only it is missing."""
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """The kernel's name of a machine → the one of container images, where they differ."""
 
@@ -179,7 +181,7 @@ def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple
     reads = (place.index, *configuration())
     now = place.image_id(name)
     if now is None:
-        return f"{name} is not in podman's storage any more", reads
+        return f"{name} {GONE}", reads
     return (f"{name} is another image now" if now != record.get("id") else None), reads
 
 
