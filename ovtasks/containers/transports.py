@@ -41,14 +41,11 @@ class Archive:
         return self.path / FILES[self.transport] if FILES[self.transport] else self.path
 
     def signature(self) -> Json:
-        """What is in the files, as far as that can be told without reading gigabytes; None: nothing is there."""
+        """What is in the folder, by the file that names all others; None: nothing is there."""
         try:
-            if FILES[self.transport]:
-                return "sha256:" + hashlib.sha256(self.watched.read_bytes()).hexdigest()
-            stat = self.watched.stat()
+            return "sha256:" + hashlib.sha256(self.watched.read_bytes()).hexdigest()
         except OSError:
             return None
-        return [stat.st_size, stat.st_mtime_ns]
 
 
 def archive(transport: str, image: str, base: Path, where: Where) -> Archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -115,6 +116,7 @@ def test_transports_that_are_files(bench: Bench, tmp_path: Path, transport: str,
     bench.write({"web": bootc_vm(str(archive), source=source)})
     assert build(bench, "--type", "raw") == ["image", "install"]
     assert origin(bench.root / "output/web/raw/disk.raw") == "ostree-unverified-registry:r.example/os:1"
+    os.utime(archive)
     assert build(bench, "--type", "raw") == []
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import time
+from pathlib import Path
 
+from ovtasks.containers.context import RACY_NS
 from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.storage import storage
 from ovtasks.containers.transports import Archive
+from ovtasks.errors import OvError
+from ovtasks.graph.content import digest_of
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
+from ovtasks.host.files import write_atomic
+from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import recall
 from ovtasks.images.records import record_text
-from ovtasks.jsonvalue import Json
+from ovtasks.jsonvalue import Json, canonical
 from ovtasks.sources.bootc.image import GONE, workshop
 from ovtasks.sources.disk import IMAGES
 from ovtasks.spec.model import Project
@@ -21,8 +29,9 @@ RECIPE = 1
 
 def archive_step(archive: Archive, project: Project, options: BuildOptions) -> Step:
     """Load ``archive``; its digest is the image ID, which is the same whatever the image came by."""
-    key = hashlib.sha256(archive.reference.encode()).hexdigest()[:16]
-    name = f"localhost/ovtasks/archive:{key}"
+    reference = _inside(archive, project)
+    key = hashlib.sha256(reference.encode()).hexdigest()[:16]
+    name = f"localhost/ovtasks/archive:{hashlib.sha256(archive.reference.encode()).hexdigest()[:16]}"
     target = project.output / IMAGES / f"container-{key}.json"
 
     def run(ws: Workspace) -> None:
@@ -38,19 +47,55 @@ def archive_step(archive: Archive, project: Project, options: BuildOptions) -> S
         for fact, value in facts.items():
             ws.fact(fact, value)
 
-    place = storage(own(), project.state)
-    known = recall(target)
+    reason, reads = _gone(target, name, project)
     return Step(
         name=f"image:@{key}",
-        inputs={"recipe": RECIPE, "archive": archive.reference, "content": archive.signature()},
+        inputs={"recipe": RECIPE, "archive": reference, "content": _content(archive, project.state / "archives" / key)},
         targets=(target,),
         run=run,
         title=f"container image {archive.path.name}",
-        reads=(archive.watched, place.index),
+        reads=(archive.watched, *reads),
         makes="container image",
         shared=True,
-        refresh=f"the image {GONE}" if known is not None and place.image_id(name) != known.get("id") else None,
+        refresh=reason,
     )
+
+
+def _inside(archive: Archive, project: Project) -> str:
+    """As podman takes it; files of the project by their relative path, so that it can be moved."""
+    path = archive.path
+    return archive.at(f"./{path.relative_to(project.root)}" if path.is_relative_to(project.root) else str(path))
+
+
+def _gone(target: Path, name: str, project: Project) -> tuple[str | None, tuple[Path, ...]]:
+    """Why the image must be loaded again although nothing changed, and the files that tell."""
+    try:
+        place = storage(own(), project.state)
+    except MissingProgramError:
+        return None, ()  # nothing can be compared; whoever needs podman says so
+    known = recall(target)
+    same = known is None or place.image_id(name) == known.get("id")
+    return (None if same else f"the image {GONE}"), (place.index,)
+
+
+def _content(archive: Archive, memory: Path) -> Json:
+    """What is in the files; an archive of gigabytes is read once, and again when ``stat`` says that it may differ."""
+    if archive.watched != archive.path:
+        return archive.signature()
+    try:
+        now = archive.path.stat()
+        times: list[Json] = [now.st_size, now.st_mtime_ns, now.st_ino, now.st_ctime_ns]
+        known = recall(memory)
+        if known is not None and known.get("stat") == times:
+            return known.get("digest")
+        began = time.time_ns()
+        digest = digest_of(archive.path)
+    except OSError:
+        return None
+    if began - now.st_ctime_ns > RACY_NS:
+        with contextlib.suppress(OSError, OvError):  # only costs time
+            write_atomic(memory, canonical({"stat": times, "digest": digest}))
+    return digest
 
 
 def image_size(engine: Engine, image: str) -> int:
