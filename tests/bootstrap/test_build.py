@@ -15,7 +15,7 @@ import pytest
 
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputError, OvError
 from ovtasks.graph.receipt import sha256_of
-from ovtasks.host.run import MissingProgramError, run, which
+from ovtasks.host.run import MissingProgramError, require, run, which
 from ovtasks.sources.bootstrap import image
 from ovtasks.sources.bootstrap.recipe import resolve
 from ovtasks.sources.bootstrap.sandbox import prefix
@@ -239,3 +239,66 @@ def test_full_disk_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OvError, match="MiB free; a bootstrap build needs about") as caught:
         run_base(tmp_path, BOOKWORM)
     assert "free some space" in (caught.value.hint or "")
+
+
+def stand_in(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is found first."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    (folder / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unshare: unshare failed: Operation not permitted",
+        "unshare: write failed /proc/self/uid_map: Operation not permitted",
+        "newuidmap: uid range [0-65536) -> [100000-165536) not allowed",
+    ],
+)
+def test_refused_sandbox_is_told_before_the_work(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """unshare of util-linux 2.39 and newer leaves a helper behind that has its pipes and waits for ever."""
+    stand_in(tmp_path, "unshare", f"sleep 300 & echo $! >'{tmp_path}/pid'; echo '{said}' >&2; exit 1", monkeypatch)
+    start = time.monotonic()
+    with pytest.raises(OvError, match="does not permit what a bootstrap build needs: ") as caught:
+        run_base(tmp_path / "project", BOOKWORM)
+    assert time.monotonic() - start < 5
+    assert caught.value.message.endswith(said) and "podman run --privileged" in str(caught.value.hint)
+    assert not list((tmp_path / "project/output/.ov").rglob("root"))
+
+
+@pytest.mark.root
+def test_ordinary_user_in_a_chroot_is_told_at_once(someone: User) -> None:
+    """The kernel refuses user namespaces there: a real refusal by the real unshare."""
+    inner = f'mount --rbind / "$1" && cd "$1" && exec {require("chroot")} "$1" "${{@:2}}"'
+    (someone.home / "root").mkdir()
+    argv = ["unshare", "--mount", "--", "bash", "-c", inner, "bash", str(someone.home / "root")]
+    someone.words = (*argv, *someone.words)
+    start = time.monotonic()
+    process = someone.start("tests.bootstrap.workspace", str(someone.home / "project"))
+    said = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 1, said
+    assert "does not permit what a bootstrap build needs: unshare: " in said
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize(("there", "hint"), [((), "gpg"), (("gpg",), "ubuntu")])
+def test_keys_of_another_distribution(
+    there: tuple[str, ...], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ovtasks.host import run as gateway
+    from ovtasks.sources.bootstrap import tree
+
+    real = gateway.which
+    monkeypatch.setattr(gateway, "which", lambda name: None if name == "gpg" and name not in there else real(name))
+    monkeypatch.setattr(tree, "os_release", lambda: {"ID": "debian"})
+    monkeypatch.setattr(tree, "KEYRINGS", tmp_path)
+    foreign = resolve(BootstrapSource("bootstrap", {}, distro="ubuntu"), WHERE, "x86_64")
+    with pytest.raises(OvError, match="installed") as caught:
+        tree.check_keys(foreign)
+    assert hint in str(caught.value.hint)
+    tree.check_keys(resolve(BOOKWORM, WHERE, "x86_64"))
+    (tmp_path / "ubuntu-archive-keyring.gpg").touch()
+    monkeypatch.setattr(gateway, "which", real)
+    tree.check_keys(foreign)

@@ -69,8 +69,8 @@ def boot_cfg(recipe: Recipe) -> str:
     """GRUB's menu: the newest kernel at once, the one before it for who holds a key at the serial console."""
     root = recipe.identifier("root")
     console = recipe.arch.console
-    args = " ".join(f"'{arg}'" for arg in recipe.kernel_args)
-    line = f"root=UUID={root} ro console=tty0 console={console},115200 {args}".rstrip()
+    own = [f"root=UUID={root}", "ro", *recipe.arch.args, "console=tty0", f"console={console},115200"]
+    line = " ".join([*own, *(f"'{arg}'" for arg in recipe.kernel_args)])
     serial = (
         "serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n"
         if console == "ttyS0"
