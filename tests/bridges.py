@@ -12,6 +12,7 @@ import pytest
 
 from ovtasks.host import bridge as rules
 from ovtasks.host.run import require, run, stop
+from tests import leftovers
 
 NETWORK = "192.168.231"
 """The first three numbers; the host has 1, DHCP gives 50 to 99."""
@@ -23,6 +24,7 @@ def bridge(name: str = "ovtest0") -> Iterator[str]:
     """Only root makes bridges."""
     if os.geteuid() != 0:
         pytest.fail("only root can make a bridge: run the tests as root")
+    leftovers.note("link", name)
     run(["ip", "link", "add", name, "type", "bridge"])
     try:
         run(["ip", "address", "add", f"{NETWORK}.1/24", "dev", name])
@@ -40,6 +42,10 @@ def allowed(name: str) -> Iterator[None]:
     before = path.read_bytes() if path.exists() else None
     helper = next(path for path in rules.HELPERS if path.exists())
     mode, tun = helper.stat().st_mode, rules.TUN.stat().st_mode
+    leftovers.note_file(path.parent)
+    leftovers.note_file(path)
+    leftovers.note_mode(helper)
+    leftovers.note_mode(rules.TUN)
     path.parent.mkdir(exist_ok=True)
     path.write_text((before or b"").decode() + f"\nallow {name}\n", encoding="utf-8")
     helper.chmod(mode | 0o4000)
@@ -66,6 +72,7 @@ def dhcp(name: str, log: Path) -> Iterator[None]:
         *(f"--interface={name}", "--except-interface=lo", "--bind-interfaces", "--user=root", "--log-facility=-"),
         *(f"--dhcp-range={NETWORK}.50,{NETWORK}.99,1h", "--dhcp-authoritative", f"--dhcp-leasefile={LEASES}"),
     ]
+    leftovers.note_file(LEASES)
     with log.open("wb") as file:
         server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
     try:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
-import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import leftovers, rights
+from tests.ending import Ending
+from tests.rights import Rights
+
 XDG = {"XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    rights.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
     # pip's downloads are worth keeping when XDG_CACHE_HOME points elsewhere.
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job: what we start would inherit it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.umask(0o022)  # modes are looked at; tests of another umask set it
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest's folders stay to be looked at
+    config.pluginmanager.register(Ending(config))
+    config.pluginmanager.register(Rights(config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,6 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def session_directories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What session fixtures build goes to this run's own cache, shared by all its tests but not by its workers."""
+    leftovers.note("place", tmp_path_factory.getbasetemp())
     base = tmp_path_factory.mktemp("xdg")
     with pytest.MonkeyPatch.context() as patch:
         for variable, name in XDG.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,15 @@ from pathlib import Path
 
 from doit.exceptions import TaskFailed
 
+from ovtasks.host.run import stop
+
 ROOT = Path(__file__).parent.parent
 FAST = "not slow and not boot"
-SECONDS_TO_CLEAN_UP = 20.0
+SECONDS_TO_CLEAN_UP = 45.0
+NONE_RAN = 5
+"""pytest's exit status when no test is left by what was asked for."""
+KEPT = ("CI", "HYPOTHESIS_", "PIP_", "PYTEST_", "REQUESTS_CA_BUNDLE", "SSL_CERT", "http", "https", "no_proxy")
+"""Beginnings of the names of environment variables that root's tests see, too."""
 
 CHECKS = (
     ("ruff", "check", "."),
@@ -24,19 +31,32 @@ CHECKS = (
 )
 
 
-def _run(module: str, *arguments: str) -> int:
-    """Run a Python tool on our own terminal: its colours, its progress and Ctrl-C are the user's."""
-    print("$", shlex.join([module, *arguments]), flush=True)
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=ROOT)
+def _run(*argv: str) -> int:
+    """Run a tool on our own terminal: its colours, its progress and Ctrl-C are the user's."""
+    print("$", shlex.join(argv), flush=True)
+    process = subprocess.Popen(argv, cwd=ROOT)
     try:
         return process.wait()
     except BaseException as e:  # we are ending: let pytest clean up, by a Ctrl-C unless the terminal sent it one
         if not (isinstance(e, KeyboardInterrupt) or getattr(e, "code", None) == 128 + signal.SIGINT):
-            process.send_signal(signal.SIGINT)
+            _interrupt(process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(SECONDS_TO_CLEAN_UP)
-        process.kill()
+        stop(process, grace=0)
         raise
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.send_signal(signal.SIGINT)
+    except PermissionError:  # sudo's; it hands the signal on
+        subprocess.run(["sudo", "-n", "kill", "-s", "INT", str(process.pid)], check=False)
+
+
+def _module(name: str, *arguments: str) -> list[str]:
+    """A Python module's command line; when we are killed it gets a SIGTERM."""
+    guard = [setpriv, "--pdeathsig", "TERM", "--"] if (setpriv := shutil.which("setpriv")) else []
+    return [*guard, sys.executable, "-m", name, *arguments]
 
 
 def _pytest_arguments(fast: bool, arguments: Sequence[str]) -> list[str]:
@@ -56,18 +76,41 @@ def _pytest_arguments(fast: bool, arguments: Sequence[str]) -> list[str]:
 def run_tests(fast: bool, arguments: list[str]) -> TaskFailed | None:
     """Static checks, then pytest; all of them run even when one fails, and pytest has the last word.
 
-    With arguments for pytest somebody looks into something: only pytest runs.
+    With arguments for pytest somebody looks into something: only pytest runs. Who is not root runs it twice: as they
+    are, and by sudo the tests that take root's rights.
     """
-    failed = [] if arguments else [" ".join(check) for check in CHECKS if _run(*check) != 0]
-    if _run("pytest", *_pytest_arguments(fast, arguments)) != 0:
+    failed = [] if arguments else [" ".join(check) for check in CHECKS if _run(*_module(*check)) != 0]
+    words = _pytest_arguments(fast, arguments)
+    statuses = [_run(*_module("pytest", *words))]
+    if os.geteuid() != 0 and (sudo := _sudo()) is not None:
+        statuses.append(_run(*sudo, *_module("pytest", "-p", "no:cacheprovider", "--only-root", *words)))
+    elif os.geteuid() != 0:
+        print("tests that take root's rights did not run: sudo does not let you, or asks for a password that nobody")
+        print(f"can type here; they run with: sudo {sys.executable} -m pytest --only-root", flush=True)
+        failed += ["root's tests (in CI they must run)"] if os.environ.get("CI") else []
+    if set(statuses) - {0, NONE_RAN} or set(statuses) == {NONE_RAN}:
         failed.append("pytest")
     return TaskFailed(f"failed: {', '.join(failed)}") if failed else None
+
+
+def _sudo() -> list[str] | None:
+    """Words before a command that make it root's, the password asked for once where it can be typed; None: no way."""
+    if shutil.which("sudo") is None:
+        return None
+    if subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode != 0:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return None
+        print("some tests take root's rights; sudo asks for your password", flush=True)
+        if subprocess.run(["sudo", "-v"], check=False).returncode != 0:
+            return None
+    kept = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(KEPT)]
+    return ["sudo", "-n", "env", "PYTHONDONTWRITEBYTECODE=1", *kept]
 
 
 def run_benchmarks(arguments: list[str]) -> TaskFailed | None:
     """Every ``bench/*.py``, or those named."""
     names = arguments or sorted(path.stem for path in (ROOT / "bench").glob("[!_]*.py"))
-    failed = [name for name in names if _run(f"bench.{name}") != 0]
+    failed = [name for name in names if _run(*_module(f"bench.{name}")) != 0]
     return TaskFailed(f"failed: {', '.join(failed)}") if failed else None
 
 

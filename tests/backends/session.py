@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ovtasks.host.files import link_or_copy
 from ovtasks.host.run import Result, require, run, stop
+from tests import leftovers
 
 ROOT = Path(__file__).parents[2]
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -152,10 +153,12 @@ def session_user() -> Iterator[SessionUser]:
     Only root can make one; an ordinary user is themselves, with folders and a session of their own.
     """
     home = Path(tempfile.mkdtemp(prefix="ov-s-", dir="/var/tmp"))
+    leftovers.note("folder", home)
     user = SessionUser(pwd.getpwuid(os.geteuid()).pw_name, home, ())
     made = os.geteuid() == 0
     if made:
         name = home.name.replace("_", "-").lower()
+        leftovers.note("user", name)
         run(["useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name])
         ids = pwd.getpwnam(name)
         # setpriv, not runuser: the process itself becomes the user, so that a signal hits the program
@@ -168,7 +171,11 @@ def session_user() -> Iterator[SessionUser]:
         for name in ("ovtasks", "tests", "schemas"):
             shutil.copytree(ROOT / name, home / "program" / name, ignore=ignore)
         user.owned(home)
-        shutil.copytree(SITE, home / "site", copy_function=_link, ignore=ignore)
+        if SITE.stat().st_mode & 0o005 == 0o005:
+            shutil.copytree(SITE, home / "site", copy_function=_link, ignore=ignore)
+        else:  # installed under umask 077
+            shutil.copytree(SITE, home / "site", ignore=ignore)
+            user.owned(home / "site")
         yield user
     finally:
         user.end_all()

@@ -14,7 +14,7 @@ from tests.backends.session import SessionUser, session_user
 from tests.bridges import NETWORK, allowed, bridge
 from tests.graph.workbench import cloud_vm, make_image
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bridge")]
+pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.xdist_group("bridge")]
 MAC = "52:54:00:0b:21:da"
 
 

@@ -39,6 +39,7 @@ class Project:
         return Result(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.root
 def test_a_bridged_guest_is_found(demo: Demo, tmp_path: Path) -> None:
     root = tmp_path / "p"
     root.mkdir()

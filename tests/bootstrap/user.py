@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovtasks.host.run import require, run, stop, which
+from tests import leftovers
 from tests.boot.demo import ROOT
 
 SUBORDINATE = "2000000000-2000065535"  # far from what useradd gives, so that nobody else has them
@@ -58,9 +59,11 @@ def new_user(*, subordinate: bool) -> Iterator[User]:
     but root can build, because the package uidmap is not there, who builds is root.
     """
     home = Path(tempfile.mkdtemp(prefix="ov-test-", dir="/var/tmp"))
+    leftovers.note("folder", home)
     user = User(pwd.getpwuid(os.geteuid()).pw_name, home, ())
     if os.geteuid() == 0 and not (subordinate and which("newuidmap") is None):
         name = home.name.replace("_", "-").lower()
+        leftovers.note("user", name)
         run(["useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name])
         run(["usermod", "--del-subuids", "0-4294967294", "--del-subgids", "0-4294967294", name])
         if subordinate:

@@ -11,6 +11,7 @@ from ovtasks.errors import InputError
 from ovtasks.host.run import MissingProgramError
 
 
+@pytest.mark.root
 def test_root_needs_no_detour() -> None:
     engine = rootful()
     assert (engine.mode, engine.words, engine.root) == (Mode.NATIVE, ("podman",), ())

@@ -163,6 +163,7 @@ def small_disk(bench: Workbench) -> Iterator[Path]:
         subprocess.run(["umount", output], check=True)
 
 
+@pytest.mark.root
 def test_full_disk_then_room_again(bench: Workbench, small_image: Path, small_disk: Path) -> None:
     bench.write({"a": cloud_vm(small_image)})
     failed = bench.ov("vm", "build", "a", code=1).stderr
@@ -174,6 +175,7 @@ def test_full_disk_then_room_again(bench: Workbench, small_image: Path, small_di
     assert bench.leftovers() == []
 
 
+@pytest.mark.root
 def test_output_on_another_file_system_than_the_cache(bench: Workbench, small_image: Path, small_disk: Path) -> None:
     """Hard links are impossible: copies stand in, one for the project."""
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)

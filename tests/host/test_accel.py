@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.accel import KVM, choose, host_arch, kvm_state, usable
 from ovtasks.host.run import run, which
+from tests import leftovers
 
 OTHER = "riscv64" if host_arch() != "riscv64" else "aarch64"
 x86 = host_arch() == "x86_64"
@@ -94,9 +94,9 @@ def test_no_device(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("mode", "words"), [(0o600, "chgrp kvm"), (0o640, "chgrp kvm"), (0o060, "usermod -aG")])
 def test_device_of_somebody_else(mode: int, words: str) -> None:
     """Asked by another user's process, because root may open everything."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        Path(folder).chmod(0o711)
-        device = Path(folder, "kvm")
+    with leftovers.folder("ov-", "/var/tmp") as folder:
+        folder.chmod(0o711)
+        device = folder / "kvm"
         device.touch()
         if os.geteuid() == 0:
             os.chown(device, 0, 5)

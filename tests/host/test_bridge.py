@@ -109,6 +109,7 @@ def test_what_doctor_says(host: Path) -> None:
     assert bridge_of_doctor(host).state is State.NOTE
 
 
+@pytest.mark.root
 def test_a_real_one() -> None:
     with bridge() as name:
         check_bridge(name, helper=False)

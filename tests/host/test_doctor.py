@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from ovtasks.host.doctor.verdict import ok
 from ovtasks.host.modules import can_mount
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import require, run, which
+from tests import leftovers
 from tests.bootstrap.user import new_user
 from tests.checkout import ROOT
 from tests.checkout import run as start
@@ -36,7 +36,7 @@ EMULATOR = f"qemu-system-{accel.host_arch()}"
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A folder with a path short enough for Unix sockets; it has to be empty at the end."""
-    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+    with leftovers.folder("t", "/tmp") as folder:
         yield Path(folder)
         assert os.listdir(folder) == []  # noqa: PTH208 - names only
 
@@ -315,12 +315,12 @@ def test_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mode", [0o700, 0o711])
 def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        Path(folder).chmod(mode)
-        monkeypatch.setenv("HOME", folder)
+    with leftovers.folder("ov-", "/var/tmp") as folder:
+        folder.chmod(mode)
+        monkeypatch.setenv("HOME", str(folder))
         found = alone(account.home)
         assert found.state == ("ok" if mode & 1 else "note")
-        assert folder in found.detail
+        assert str(folder) in found.detail
 
 
 def test_loop_device_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ def test_what_is_reachable() -> None:
 
 
 @pytest.mark.xdist_group("bridge")
+@pytest.mark.root
 def test_neighbours(tmp_path: Path) -> None:
     with bridge() as name:
         run(["ip", "-6", "neigh", "add", "fd00::17", "lladdr", MAC, "dev", name, "nud", "stale"])

@@ -35,6 +35,7 @@ def failed(what: str, *folders: Path, write: Path, data: bytes = bytes(1 << 20))
     return caught.value
 
 
+@pytest.mark.root
 def test_the_full_folder_of_several_is_named(tmp_path: Path) -> None:
     with small(tmp_path / "full", "size=64k") as full:
         for folders in ((full, tmp_path), (tmp_path, full), (tmp_path, full / "not/there/yet")):
@@ -44,6 +45,7 @@ def test_the_full_folder_of_several_is_named(tmp_path: Path) -> None:
             assert f"df -h {named}" in str(error.hint) and "ov gc" in str(error.hint)
 
 
+@pytest.mark.root
 def test_room_for_bytes_but_for_no_file(tmp_path: Path) -> None:
     with small(tmp_path / "full", "size=8m,nr_inodes=3") as full:
         for number in range(2):
@@ -53,6 +55,7 @@ def test_room_for_bytes_but_for_no_file(tmp_path: Path) -> None:
         assert f"df -i {full}" in str(error.hint)
 
 
+@pytest.mark.root
 def test_a_program_that_finds_no_room(tmp_path: Path) -> None:
     with small(tmp_path / "full", "size=256k") as full:
         with pytest.raises(NoRoomError, match=rf"the disk is full \({full}\)"), explaining("cannot", tmp_path, full):

@@ -109,6 +109,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.root
 def test_full_cache_is_known_before_the_download(site: Site, tmp_path: Path, image: bytes, notes: Notes) -> None:
     with small_disk(tmp_path / "small") as small:
         store = Store(small / "store")
@@ -117,6 +118,7 @@ def test_full_cache_is_known_before_the_download(site: Site, tmp_path: Path, ima
         assert "ov gc" in (caught.value.hint or "") and rests(store) == []
 
 
+@pytest.mark.root
 def test_disk_fills_up_under_a_download_of_unknown_length(site: Site, tmp_path: Path, notes: Notes) -> None:
     site.files[PATH] = os.urandom(300_000)
     site.faults[PATH] = ["chunked"]
@@ -127,6 +129,7 @@ def test_disk_fills_up_under_a_download_of_unknown_length(site: Site, tmp_path: 
         assert "XDG_CACHE_HOME" in (caught.value.hint or "") and rests(store) == []
 
 
+@pytest.mark.root
 def test_disk_fills_up_while_unpacking(site: Site, tmp_path: Path, notes: Notes) -> None:
     site.files["/disk.gz"] = gzip.compress(b"\1" * (1 << 20))
     with small_disk(tmp_path / "small") as small:
@@ -136,6 +139,7 @@ def test_disk_fills_up_while_unpacking(site: Site, tmp_path: Path, notes: Notes)
         assert rests(store) == [] and store.entries() == []
 
 
+@pytest.mark.root
 def test_read_only_cache(site: Site, tmp_path: Path, notes: Notes) -> None:
     with small_disk(tmp_path / "small") as small:
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)

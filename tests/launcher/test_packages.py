@@ -41,7 +41,7 @@ def manager_calls(bare: Bare) -> list[str]:
 @pytest.mark.parametrize("manager", SHOWN)
 def test_without_consent_it_says_the_command_and_refuses(bare: Bare, manager: str) -> None:
     stand_in(bare, manager)
-    done = bare.doitw("build:web", user=root())
+    done = bare.doitw("build:web", user=root(bare))
     package = SHOWN[manager].split()[-1]
     assert done.returncode == 3
     assert done.stdout == ""
@@ -57,9 +57,9 @@ def test_without_consent_it_says_the_command_and_refuses(bare: Bare, manager: st
 def test_with_consent_it_installs_and_goes_on(bare: Bare, manager: str, consent: str) -> None:
     stand_in(bare, manager)
     if consent == "CI":
-        done = bare.doitw("build:web", user=root(), CI="true")
+        done = bare.doitw("build:web", user=root(bare), CI="true")
     else:
-        done = bare.doitw(consent, "build:web", user=root())
+        done = bare.doitw(consent, "build:web", user=root(bare))
     assert done.returncode == 0, done.stderr
     assert manager_calls(bare) == [CALLED[manager]]
     assert done.stdout.splitlines()[-1] == "<build:web>"
@@ -67,7 +67,7 @@ def test_with_consent_it_installs_and_goes_on(bare: Bare, manager: str, consent:
 
 def test_package_manager_fails(bare: Bare) -> None:
     stand_in(bare, "dnf", works=False)
-    done = bare.doitw("--yes", "build:web", user=root())
+    done = bare.doitw("--yes", "build:web", user=root(bare))
     assert done.returncode == 1
     assert "E: no such package" in done.stderr
     assert "doitw: the packages could not be installed\n  hint: see the messages above; by hand: dnf " in done.stderr
@@ -75,7 +75,7 @@ def test_package_manager_fails(bare: Bare) -> None:
 
 def test_package_does_not_bring_the_program(bare: Bare) -> None:
     bare.script(bare.bin / "zypper", "exit 0")
-    done = bare.doitw("--yes", "build:web", user=root())
+    done = bare.doitw("--yes", "build:web", user=root(bare))
     assert done.returncode == 1
     assert "doitw: the packages are installed, and still something is missing" in done.stderr
 
@@ -86,7 +86,7 @@ def test_apt_update_once_when_install_fails(bare: Bare) -> None:
     require_update = f"case \"$*\" in *update) : >'{seen}' ;; *) [ -e '{seen}' ] || exit 100; "
     link = f"{require('ln')} -sf /bin/true '{bare.bin}/qemu-img' ;; esac"
     bare.script(bare.bin / "apt-get", require_update + link)
-    done = bare.doitw("--yes", "build:web", user=root())
+    done = bare.doitw("--yes", "build:web", user=root(bare))
     assert done.returncode == 0, done.stderr
     words = [call.split()[-1] for call in manager_calls(bare)]
     assert words in (["qemu-utils", "update", "qemu-utils"], ["update", "qemu-utils"])
@@ -98,7 +98,7 @@ def test_real_apt_get_takes_our_arguments(bare: Bare, tmp_path: Path) -> None:
     (bare.bin / "dpkg").symlink_to(require("dpkg"))
     settings = tmp_path / "apt.conf"
     settings.write_text('APT::Get::Simulate "true";\n')
-    done = bare.doitw("--yes", "build:web", user=root(), APT_CONFIG=str(settings))
+    done = bare.doitw("--yes", "build:web", user=root(bare), APT_CONFIG=str(settings))
     assert done.returncode == 1
     assert "qemu-utils" in done.stderr.partition("Reading package lists")[2], done.stderr
     assert "doitw: the packages are installed, and still something is missing" in done.stderr
@@ -138,7 +138,7 @@ def test_nothing_brings_the_program(bare: Bare) -> None:
     (bare.directory / "vms.yml").write_text("vms: {web: {source: {kind: bootstrap}}}\n")
     for name in ("dpkg-deb", "mke2fs", "debugfs", "mkfs.fat", "mcopy", "sfdisk", "unshare", "newuidmap"):
         (bare.bin / name).symlink_to("/bin/true")
-    done = bare.doitw("build:web", user=root())
+    done = bare.doitw("build:web", user=root(bare))
     assert done.returncode == 0
     assert done.stderr.strip() == "doitw: not found, and no package is known here: mmdebstrap"
 
@@ -148,7 +148,7 @@ def answer_on_a_terminal(bare: Bare, answer: bytes) -> tuple[int, str]:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(bare.directory)
-        argv = [*root(), "./doitw", "build:web"]
+        argv = [*root(bare), "./doitw", "build:web"]
         os.execvpe(argv[0], argv, bare.env())
     said = b""
     try:

@@ -28,7 +28,7 @@ def unmade(bare: Bare) -> Bare:
 )
 def test_no_python(unmade: Bare, manager: str, shown: str) -> None:
     unmade.script(unmade.bin / manager, "exit 0")
-    done = unmade.doitw("list", user=root())
+    done = unmade.doitw("list", user=root(unmade))
     assert done.returncode == 3
     assert done.stderr.startswith("doitw: Python 3.11 or newer is needed\n")
     assert f"  hint: {shown}, or run ./doitw --yes …\n" in done.stderr
@@ -36,7 +36,7 @@ def test_no_python(unmade: Bare, manager: str, shown: str) -> None:
 
 def test_python_is_too_old(unmade: Bare) -> None:
     unmade.script(unmade.bin / "python3", "case $1 in -V) echo Python 3.9.2 ;; esac")
-    done = unmade.doitw("list", user=root())
+    done = unmade.doitw("list", user=root(unmade))
     assert done.returncode == 1
     assert "doitw: Python 3.11 or newer is needed; python3 is Python 3.9.2\n  hint: install a newer one" in done.stderr
     assert "OV_PYTHON=/path/to/python3.12" in done.stderr
@@ -57,7 +57,7 @@ def test_python_without_venv_module(unmade: Bare) -> None:
         f"case $2 in *realpath*) echo '{unmade.bin}/{program}' ;; *) exit 1 ;; esac",
     )
     unmade.script(unmade.bin / program, "exit 1")
-    done = unmade.doitw("list", user=root())
+    done = unmade.doitw("list", user=root(unmade))
     assert done.returncode == 3
     assert f"{unmade.bin}/{program} has no venv and ensurepip modules\n" in done.stderr
     assert f"apt-get install --no-install-recommends {program}-venv" in done.stderr

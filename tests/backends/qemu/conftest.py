@@ -16,6 +16,7 @@ from ovtasks.backends.qemu import Qemu
 from ovtasks.host.run import run
 from ovtasks.instance.backend import Handle, Status
 from ovtasks.render.machine import Machine, Nic
+from tests import leftovers
 from tests.render.machines import MAC, machine
 
 PATIENCE = 60.0  # seconds: other machines may be booting
@@ -71,6 +72,7 @@ def make_vm(folder: Path, name: str = "ov-web") -> Vm:
     folder.mkdir(mode=0o700, parents=True)
     make_disk(folder / "disk.qcow2")
     sockets = Path(tempfile.mkdtemp(prefix="ov-test-", dir="/tmp"))  # short enough, whoever runs the tests
+    leftovers.note("folder", sockets)
     made = machine(folder, domain=name, sockets=sockets, ram=32 << 20, cpus=1, nic=Nic(MAC))
     return Vm(made, Handle(name, made.uuid, folder, sockets), Qemu())
 
