@@ -20,8 +20,8 @@ WORKERS = ("-n", "3")
         (signal.SIGINT, "group", "bridge,mounts", WORKERS),
         (signal.SIGTERM, "pytest", "bridge", ()),
         (signal.SIGHUP, "pytest", "mounts", ()),
-        (signal.SIGTERM, "group", "libvirt,mounts", WORKERS),
-        (signal.SIGKILL, "pytest", "bridge,libvirt,mounts", WORKERS),
+        (signal.SIGTERM, "doit", "libvirt", ()),
+        (signal.SIGKILL, "doit", "mounts", ()),
         (signal.SIGKILL, "group", "bridge,libvirt,mounts", WORKERS),
     ],
 )
