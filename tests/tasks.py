@@ -81,6 +81,8 @@ def run_tests(fast: bool, arguments: list[str]) -> TaskFailed | None:
     """
     failed = [] if arguments else [" ".join(check) for check in CHECKS if _run(*_module(*check)) != 0]
     words = _pytest_arguments(fast, arguments)
+    if os.geteuid() != 0:
+        _sudo()  # asks now, while somebody is there
     statuses = [_run(*_module("pytest", *words))]
     if os.geteuid() != 0 and (sudo := _sudo()) is not None:
         statuses.append(_run(*sudo, *_module("pytest", "-p", "no:cacheprovider", "--only-root", *words)))

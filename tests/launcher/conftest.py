@@ -14,7 +14,7 @@ import pytest
 from ovtasks.host.run import require
 from tests.checkout import ROOT, environment, run
 
-TOOLS = ("sh", "cat", "cksum", "env", "find", "id", "mkdir", "mv", "readlink", "rm", "sed", "sort", "tr")
+TOOLS = ("sh", "cat", "cksum", "env", "find", "id", "mkdir", "mv", "readlink", "rm", "sed", "sort", "tr", "true")
 
 
 @dataclass

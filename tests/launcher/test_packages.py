@@ -125,6 +125,18 @@ def test_ordinary_user_with_sudo(bare: Bare) -> None:
     assert "sudo -n dnf install -y qemu-img" in bare.calls()
 
 
+def test_sudo_asks_for_a_password_that_nobody_can_type(bare: Bare) -> None:
+    stand_in(bare, "dnf")
+    bare.script(bare.bin / "sudo", 'echo "sudo: a password is required" >&2; exit 1')
+    done = bare.doitw("--yes", "build:web", user=ordinary_user(bare))
+    assert done.returncode == 3
+    assert done.stderr.endswith(
+        "doitw: packages are missing, and sudo asks for a password, which nobody can type here\n"
+        "  hint: sudo dnf install qemu-img\n"
+    )
+    assert manager_calls(bare) == []
+
+
 def test_no_package_manager(bare: Bare) -> None:
     done = bare.doitw("--yes", "build:web")
     assert done.returncode == 3
