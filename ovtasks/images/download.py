@@ -167,6 +167,7 @@ def _facts(url: str, response: requests.Response) -> Facts:
     validator = etag if etag and not etag.startswith("W/") else None
     if validator is None and modified and _is_strong_date(modified, headers.get("Date")):
         validator = modified
+    chunked = "Transfer-Encoding" in headers  # then a length beside it says nothing (RFC 9112 §6.3)
     packed = headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
     if packed or headers.get("Accept-Ranges", "").strip().lower() == "none":
         validator = None
@@ -175,7 +176,7 @@ def _facts(url: str, response: requests.Response) -> Facts:
         final_url=str(response.url),
         etag=etag,
         last_modified=modified,
-        total=int(length) if length and re.fullmatch(_NUMBER, length) else None,
+        total=int(length) if length and re.fullmatch(_NUMBER, length) and not chunked else None,
         validator=validator,
         packed=packed,
     )

@@ -194,7 +194,7 @@ def _connection_error(url: str, e: Exception) -> tuple[OvError, bool]:
         return OvError(f"{shown}: the connection failed: {innermost(e)}", hint="check the network, try again"), True
     if isinstance(e, OSError) and not isinstance(e, requests.RequestException):
         return OvError(f"{shown}: {innermost(e)}", hint="check REQUESTS_CA_BUNDLE and the network"), False
-    if isinstance(e, requests.RequestException):
+    if isinstance(e, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return InputError(f"{shown}: {innermost(e)}", hint="check the URL"), False
     return OvError(f"{shown}: the server's answer makes no sense: {innermost(e)}", hint="try again later"), True
 
