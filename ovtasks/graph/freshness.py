@@ -100,9 +100,11 @@ def _look(output: Output) -> tuple[Output, Reason | None]:
     """What is to be said about one file, and its state as it is now when that is as good."""
     name = output.path.name
     try:
-        now = output.path.stat()
+        now = output.path.lstat()
     except OSError:
         return output, Reason(f"target missing: {name}", key=name)
+    if not stat.S_ISREG(now.st_mode):
+        return output, Reason(f"target replaced by hand: {name} is no file", key=name)
     if output.same_stat(now):
         return output, None
     if now.st_size == output.size and _same_content(output):

@@ -55,17 +55,27 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
         os.fsync(folder)
 
 
-def write_changed(path: Path, data: str, *, mode: int = 0o644) -> bool:
-    """As :func:`write_atomic`, unless the file is there with this text and mode; returns whether it wrote."""
-    try:
-        status = path.lstat()
-        same = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == mode
-        if same and status.st_size == len(data.encode()) and path.read_bytes() == data.encode():
-            return False
-    except OSError:
-        pass  # writing it says what is wrong
-    write_atomic(path, data, mode=mode)
+def write_changed(path: Path, data: bytes | str, *, mode: int = 0o644) -> bool:
+    """As :func:`write_atomic`, unless the file is there with this content and mode; returns whether it wrote."""
+    content = data.encode() if isinstance(data, str) else data
+    if has_content(path, content, mode):
+        return False
+    write_atomic(path, content, mode=mode)
     return True
+
+
+def has_content(path: Path, content: bytes, mode: int | None = None) -> bool:
+    """Whether there is a file of ours with this content (and mode)."""
+    try:
+        with parent(path) as (folder, name):
+            fd = os.open(name, os.O_RDONLY | _QUIET, dir_fd=folder)
+            with os.fdopen(fd, "rb") as file:
+                found = os.fstat(fd)
+                if not stat.S_ISREG(found.st_mode) or found.st_size != len(content):
+                    return False
+                return mode in {None, stat.S_IMODE(found.st_mode)} and file.read(len(content) + 1) == content
+    except (OSError, UnsafeError):
+        return False
 
 
 def create(path: Path, *, mode: int = 0o600, append: bool = False) -> IO[bytes]:

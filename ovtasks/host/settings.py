@@ -14,8 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from ovtasks.errors import InputError, InputErrors, OvError
-from ovtasks.host.files import flock, write_atomic
+from ovtasks.host.files import discard, flock, write_atomic
 from ovtasks.host.paths import config_home
+from ovtasks.host.state import MAX_BYTES, read_input
 from ovtasks.jsonvalue import Json
 from ovtasks.spec.explain import choice, dotted, near, shown
 from ovtasks.spec.yamlio import Document, parse_yaml, read_yaml
@@ -23,6 +24,7 @@ from ovtasks.spec.yamlio import Document, parse_yaml, read_yaml
 BACKENDS = "ovtasks.backends"
 """The entry points of plug-ins: their names are values of ``vm.backend``, too."""
 
+_RESET = "correct it, or remove all settings: ov settings reset"
 _QUOTED = re.compile(r"'(?:[^']|'')*'" r'|"(?:[^"\\]|\\.)*"')
 
 
@@ -130,11 +132,11 @@ def reset(name: str | None = None) -> None:
     """
     if name is not None:
         _key(name)
-    if not path().exists():
+    if not os.path.lexists(path()):
         return
     with _changing():
         if name is None:
-            path().unlink(missing_ok=True)
+            discard(path())
         else:
             _write(name, None)
 
@@ -201,7 +203,10 @@ def _entries(document: Document) -> Iterator[tuple[str, str, Json]]:
 
 def _document() -> Document | None:
     """The file; None: there is none, or nothing in it. :raises InputError: it is not one mapping."""
-    return _one(read_yaml(path(), str(path()))) if path().exists() else None
+    try:
+        return _one(read_yaml(path(), str(path()))) if path().exists() else None
+    except InputError as e:
+        raise InputError(e.message, hint=e.hint or _RESET, where=e.where) from None
 
 
 def _one(documents: Sequence[Document]) -> Document | None:
@@ -228,8 +233,8 @@ def _changing() -> Iterator[None]:
 def _write(name: str, value: str | None) -> None:
     """Change one setting (None: remove it); what else is in the file stays, even if it is wrong."""
     target = path().resolve()  # a link stays a link
-    data = target.read_bytes() if target.exists() else b""
-    document = _one(parse_yaml(data, str(path())))
+    document = _document()
+    data = read_input(target, MAX_BYTES) if target.exists() else b""
     section, _, last = name.partition(".")
     wanted: dict[str, Json] = {**document.data} if document and isinstance(document.data, dict) else {}
     below = wanted.get(section)

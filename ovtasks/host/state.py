@@ -7,12 +7,12 @@ large, no JSON or nested to exhaust us is a :class:`StateError`, and a missing f
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shlex
 import stat
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError, parent, trusted
@@ -89,7 +89,7 @@ def _read(fd: int, size: int, limit: int) -> bytes:
     return data
 
 
-def open_log(path: Path) -> BinaryIO:
+def open_log(path: Path) -> io.BufferedReader:
     """A file of ours, open for reading, that another program may still write.
 
     :raises FileNotFoundError: there is none (yet). :raises StateError: it is no such file.

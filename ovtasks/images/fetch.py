@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.beneath import UnsafeError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
-from ovtasks.host.state import recall
+from ovtasks.host.state import StateError, read_state, recall
 from ovtasks.images.bring import bring, now
 from ovtasks.images.examine import Evidence, examine, findings, wanted_digests
 from ovtasks.images.expected import NONE_ASKED, Expected, Places, find_expected
@@ -137,8 +138,8 @@ def read_evidence(store: Store, key: str) -> tuple[bytes | None, bytes | None]:
 
     def read(path: Path) -> bytes | None:
         try:
-            return path.read_bytes()
-        except OSError:
+            return read_state(path)
+        except (StateError, UnsafeError):
             return None
 
     signed, signature = store.evidence(key)

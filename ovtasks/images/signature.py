@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run
+from ovtasks.host.state import MAX_BYTES, read_input
 
 _BEGIN = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _END = "-----END PGP PUBLIC KEY BLOCK-----"
@@ -121,6 +122,6 @@ def _decode(block: list[str], keyring: Path) -> bytes:
 
 def _read(keyring: Path) -> bytes:
     try:
-        return keyring.read_bytes()
+        return read_input(keyring, MAX_BYTES)
     except OSError as e:
         raise InputError(f"cannot read the keyring {keyring}: {e.strerror}", hint="check checksum.keyring") from e

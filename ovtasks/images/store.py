@@ -27,7 +27,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError, guard
 from ovtasks.host.files import flock, fsync_directory, link_or_copy, write_atomic
 from ovtasks.host.oserrors import NoRoomError, explained
-from ovtasks.host.state import recall
+from ovtasks.host.state import StateError, open_log, read_state, recall
 from ovtasks.images.records import record_text
 from ovtasks.jsonvalue import Json
 
@@ -288,9 +288,9 @@ def _write_seen(path: Path, looks: Mapping[str, Look]) -> None:
 def _sha256_of(path: Path) -> str | None:
     """The digest of a file's content; None when it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_log(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, StateError):
         return None
 
 
@@ -307,8 +307,8 @@ def _holders_file(source: Path) -> Path:
 
 def _read_holders(source: Path) -> list[Path]:
     try:
-        data = _holders_file(source).read_bytes()
-    except FileNotFoundError:
+        data = read_state(_holders_file(source)) or b""
+    except StateError:
         return []
     return [Path(os.fsdecode(line)) for line in data.split(b"\n") if line]
 
@@ -316,5 +316,5 @@ def _read_holders(source: Path) -> list[Path]:
 def _same(path: Path, source: Path) -> bool:
     try:
         return path.samefile(source)
-    except OSError:
+    except (OSError, ValueError):  # no path at all: the file is damaged
         return False

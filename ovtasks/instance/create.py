@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host import settings
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import write_changed
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
@@ -236,9 +236,10 @@ def _seed(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, 
     image = seed_image(vm, record, keys, host_key)
     if image is None:
         target.unlink(missing_ok=True)
-    elif not (target.exists() and target.read_bytes() == image):
-        changes.append("seed rendered anew" if target.exists() else "seed rendered")
-        write_atomic(target, image, mode=0o600)
+    else:
+        there = target.exists()
+        if write_changed(target, image, mode=0o600):
+            changes.append("seed rendered anew" if there else "seed rendered")
 
 
 def seed_image(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str] | None) -> bytes | None:
@@ -257,8 +258,8 @@ def _credentials(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tupl
     target = record.folder.tmpfiles
     if text is None:
         target.unlink(missing_ok=True)
-    elif not (target.exists() and target.read_text(encoding="utf-8") == text):
-        write_atomic(target, text, mode=0o600)
+    else:
+        write_changed(target, text, mode=0o600)
 
 
 def _ports(vm: VmSpec, record: Record, running: bool, progress: Progress) -> Record:

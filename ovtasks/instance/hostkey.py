@@ -4,25 +4,55 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import write_changed
 from ovtasks.host.run import run
+from ovtasks.host.state import StateError, open_log, read_text
 from ovtasks.instance.folder import Folder
-from ovtasks.instance.keys import generate_host_key
+from ovtasks.instance.keys import generate_host_key, public_half
 
+_HINT = "`ov vm create` makes it anew"
+_PRIVATE = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\s]+-----END OPENSSH PRIVATE KEY-----")
+_SEED_BYTES = 4 << 20
 KINDS = ("ed25519", "ecdsa", "rsa")
 """Of host keys, as ssh-keyscan(1) calls them."""
 
 
 def ensure_host_key(folder: Folder, domain: str) -> tuple[str, str]:
-    """The ed25519 pair of this instance (private, public line), made on the first call."""
+    """The ed25519 pair of this instance (private, public line), made on the first call.
+
+    A damaged file is made anew from what is left: the public key from the private one, that one from the seed.
+    """
     private, public = folder.host_key, folder.host_key.with_suffix(".pub")
-    if not (private.exists() and public.exists()):
-        texts = generate_host_key(domain)
-        write_atomic(private, texts[0], mode=0o600)
-        write_atomic(public, texts[1] + "\n")
-    return private.read_text(encoding="utf-8"), public.read_text(encoding="utf-8").rstrip("\n")
+    text = _usable(private) or _in_seed(folder)
+    line = f"{public_half(text)} {domain}" if text else ""
+    if not text:
+        text, line = generate_host_key(domain)
+    write_changed(private, text, mode=0o600)
+    write_changed(public, line + "\n")
+    return text, line
+
+
+def _usable(private: Path) -> str | None:
+    try:
+        text = read_text(private)
+        return text if text and public_half(text) else None
+    except (StateError, ValueError):
+        return None
+
+
+def _in_seed(folder: Folder) -> str | None:
+    """The private key as the seed has it: when the file is damaged, the guest that took it is still known by it."""
+    try:
+        with open_log(folder.seed) as file:
+            found = _PRIVATE.search(file.read(_SEED_BYTES))
+        text = "".join(f"{line.strip()}\n" for line in found[0].decode("ascii").splitlines()) if found else ""
+        return text if text and public_half(text) else None
+    except (OSError, StateError, ValueError):
+        return None
 
 
 def new_host_key(folder: Folder) -> None:
@@ -49,9 +79,12 @@ def prepared(folder: Folder) -> str:
     """
     public = folder.host_key.with_suffix(".pub")
     try:
-        return " ".join(public.read_text(encoding="utf-8").split()[:2])
-    except (OSError, UnicodeError) as e:
-        raise OvError(f"{public} cannot be read: {e}", hint="`ov vm create` makes it anew") from e
+        words = (read_text(public) or "").split()[:2]
+    except StateError as e:
+        raise OvError(e.message, hint=_HINT) from None
+    if len(words) < 2:
+        raise OvError(f"{public} holds no public key", hint=_HINT)
+    return " ".join(words)
 
 
 def fingerprint(key: str) -> str:

@@ -9,12 +9,13 @@ import base64
 import binascii
 import hashlib
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.files import write_atomic
-from ovtasks.host.state import StateError, read_input, read_state, read_text
+from ovtasks.host.state import StateError, read_input, read_text
 from ovtasks.spec.model import Ssh
 
 PRIVATE_NAME = "id_ed25519"
@@ -218,14 +219,26 @@ def _generated(directory: Path, looked_at: tuple[Path, ...] = (), note: str | No
 
 def _public_of(private: Path) -> str:
     """``type base64`` of a private key's public half."""
+    try:
+        return public_half(read_text(private) or "")
+    except (StateError, ValueError) as e:
+        reason = e.reason if isinstance(e, StateError) else f"is not a private key without passphrase: {e}"
+        quoted = shlex.quote(str(private))
+        hint = f"move it away to get a new pair: mv {quoted} {quoted}.old"
+        raise InputError(f"{private} {reason}", hint=hint) from None
+
+
+def public_half(private: str) -> str:
+    """``type base64`` of the public half of a private key's text. :raises ValueError: it is no whole key."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     try:
-        key = serialization.load_ssh_private_key(read_state(private) or b"", password=None)
-    except (StateError, ValueError, TypeError, UnsupportedAlgorithm) as e:
-        raise InputError(
-            f"{private} is not a private key without passphrase: {e}",
-            hint=f"move it away to get a new pair: mv {private} {private}.old",
-        ) from None
-    return key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+        key = serialization.load_ssh_private_key(private.encode(), password=None).public_key()
+    except (TypeError, UnsupportedAlgorithm) as e:
+        raise ValueError(str(e)) from None
+    line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    body = base64.b64decode("".join(word for word in private.split("\n") if not word.startswith("-----")))
+    if base64.b64decode(line.split()[1]) not in body:  # it also holds the public half as it was
+        raise ValueError("its two halves are not of one key")
+    return line

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ovtasks.host.files import has_content
+from ovtasks.host.state import StateError, read_text
 from ovtasks.instance.assemble import assemble, wanted_ports
 from ovtasks.instance.backend import backend
 from ovtasks.instance.create import key_choice, seed_image, written_mac
@@ -14,7 +16,6 @@ from ovtasks.instance.ports import Want
 from ovtasks.instance.power import status
 from ovtasks.instance.record import Overrides, Record
 from ovtasks.instance.veil import veiled
-from ovtasks.render.cloud_init import wants_seed
 from ovtasks.spec.locate import located
 from ovtasks.spec.model import HostKeyTrust, PortForward, VmSpec
 
@@ -55,9 +56,7 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
     host_key = _host_key(record)
     if host_key is None:
         changes.append("host key is missing")
-    elif wants_seed(vm) and (
-        not folder.seed.exists() or folder.seed.read_bytes() != seed_image(vm, record, keys.keys, host_key)
-    ):
+    elif (seed := seed_image(vm, record, keys.keys, host_key)) is not None and not has_content(folder.seed, seed):
         changes.append("seed differs")
     first_use = vm.ssh.host_key is HostKeyTrust.FIRST_USE
     if (record.user, record.identity, record.first_use) != (vm.ssh.user, keys.private, first_use):
@@ -93,7 +92,9 @@ def difference(name: str, old: str, new: str) -> str:
 
 
 def _host_key(record: Record) -> tuple[str, str] | None:
-    private, public = record.folder.host_key, record.folder.host_key.with_suffix(".pub")
-    if not (private.exists() and public.exists()):
+    try:
+        texts = [read_text(path) for path in (record.folder.host_key, record.folder.host_key.with_suffix(".pub"))]
+    except StateError:
         return None
-    return private.read_text(encoding="utf-8"), public.read_text(encoding="utf-8").rstrip("\n")
+    private, public = texts
+    return (private, public.rstrip("\n")) if private and public else None

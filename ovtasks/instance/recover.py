@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.state import StateError, open_log, read_text
 from ovtasks.instance.backend import Recalled, Recalls, backend
 from ovtasks.instance.folder import Folder, is_instance
 from ovtasks.instance.owner import read_owner
@@ -125,7 +126,7 @@ def _recall(folder: Folder, kind: str | None, uri: str | None) -> tuple[str, Rec
 
 def _instance_id(folder: Folder) -> str:
     """As its seed has it: to cloud-init, another one is another machine."""
-    with contextlib.suppress(OSError), folder.seed.open("rb") as file:
+    with contextlib.suppress(OSError, StateError), open_log(folder.seed) as file:
         if found := _INSTANCE_ID.search(file.read(_SEED_BYTES)):
             return found[1].decode("ascii")
     return f"ov-{uuid.uuid4()}"
@@ -139,9 +140,9 @@ def _forwards(domain: str) -> tuple[PortForward, ...]:
 
 def _host_key(record: Record) -> Record:
     """A key in ``known_hosts`` that is not the one prepared was accepted by the user."""
-    with contextlib.suppress(OSError, UnicodeError):
-        known = [line.split()[1:3] for line in record.folder.known_hosts.read_text(encoding="utf-8").splitlines()]
-        ours = record.folder.host_key.with_suffix(".pub").read_text(encoding="utf-8").split()[:2]
+    with contextlib.suppress(StateError):
+        known = [line.split()[1:3] for line in (read_text(record.folder.known_hosts) or "").splitlines()]
+        ours = (read_text(record.folder.host_key.with_suffix(".pub")) or "").split()[:2]
         keys = tuple(" ".join(words) for words in known if len(words) == 2 and words != ours)
         if keys and ours:
             return replace(record, host_key=HostKey.ACCEPTED, accepted=keys)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.host.files import write_atomic
+from ovtasks.host.files import write_atomic, write_changed
 from ovtasks.host.paths import config_home, data_home
+from ovtasks.host.state import MAX_BYTES, read_input
 from ovtasks.instance.access import ssh_host
 from ovtasks.instance.record import Record
 from ovtasks.render.ssh_config import HEADER, config, include, with_include, without_include
@@ -35,8 +35,7 @@ def install() -> bool:
     :raises OvError: it cannot be read or written.
     """
     wanted = HEADER + include(f"{data_home() / 'vm'}", "*/ssh_config")
-    if not included_file().exists() or included_file().read_text(encoding="utf-8") != wanted:
-        write_atomic(included_file(), wanted, mode=0o600)
+    write_changed(included_file(), wanted, mode=0o600)
     return _edit(lambda old: with_include(old, included_file()))
 
 
@@ -53,7 +52,7 @@ def remove() -> bool:
 def _edit(change: Callable[[str], str]) -> bool:
     path = user_file().resolve()  # dotfiles are often links into a repository
     try:
-        old = path.read_bytes().decode() if path.exists() else ""
+        old = read_input(path, MAX_BYTES).decode() if path.exists() else ""
         new = change(old)
         if new == old:
             return False
@@ -61,6 +60,6 @@ def _edit(change: Callable[[str], str]) -> bool:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
         write_atomic(path, new.encode(), mode=mode)
     except (OSError, UnicodeDecodeError) as e:
-        reason = os.strerror(e.errno or 0).lower() if isinstance(e, OSError) else "it is not UTF-8"
+        reason = (e.strerror or "").lower() if isinstance(e, OSError) else "it is not UTF-8"
         raise OvError(f"cannot change {path}: {reason}", hint=f"add by hand: Include {included_file()}") from None
     return True
