@@ -39,6 +39,7 @@ from ovtasks.instance.owner import claim
 from ovtasks.instance.power import known, start_machine
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
 from ovtasks.instance.recover import NO_PROJECT, existing
+from ovtasks.instance.starts import doubt
 from ovtasks.instance.stored import load_machine, save_machine
 from ovtasks.render.cloud_init import SeedInput, render, wants_seed
 from ovtasks.render.machine import Machine
@@ -89,6 +90,8 @@ def create(
     check_firmware(vm, built.boot)
     check_baked(vm, instance, built.baked, built.digest, options.overrides, reset=options.reset)
     folder = Folder(instance_directory(domain_of(vm.name, instance)))
+    if built.boot is None and not folder.disk.exists() and (said := doubt(vm, built.disk)):
+        progress.note(said)
     failing = explaining(f"cannot create {folder.path.name}", folder.path, folder.choose_sockets())
     with failing, folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")), _nothing_left(folder):
         finish_removal(folder.path)

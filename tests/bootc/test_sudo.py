@@ -14,7 +14,7 @@ from ovtasks.host.run import run
 from tests.backends.session import SessionUser, session_user
 from tests.bootc.bench import Bench, bootc_vm, make_bench
 from tests.bootc.conftest import must_be_root
-from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_paused
+from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_for, wait_paused
 from tests.bootc.leftovers import Before, before
 from tests.bootc.room import Room, inner_pid
 from tests.bootc.storage import standin_room
@@ -93,6 +93,43 @@ def test_built_by_the_user_installed_by_root(sudoer: Sudoer, clean: Before) -> N
     assert "copying" not in said
     assert bench.disk.owner() == sudoer.user.name
     run(["qemu-img", "check", "-q", bench.disk])
+    words = ("podman", "image", "inspect", "--format", "{{.Id}} {{.ManifestType}}", "localhost/os")
+    mine = sudoer.room.run(*sudoer.argv(*words), cwd=sudoer.user.home).stdout
+    assert sudoer.room.run(*words).stdout == mine
+    assert mine.split()[1].startswith("application/vnd.oci."), "docker's form would be another one to composefs"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_struck_while_the_image_is_copied(sudoer: Sudoer, clean: Before, number: signal.Signals) -> None:
+    """Neither podman leaves a temporary file, and root's ends by itself; then again: the image comes, the same one."""
+    bench = sudoer.bench
+    bench.write_image("os", f"RUN echo {number.name} > /etc/mark")
+    bench.write({"web": bootc_vm("os")})
+    sudoer.user.owned(bench.root)
+    before = temporary()
+    process = bench.start([*OV, "vm", "build", "web"])
+    assert process.stderr is not None
+    while "copying localhost/os" not in process.stderr.readline():
+        assert process.poll() is None
+    wait_for(lambda: any("podman load" in line for line in sudoer.room.processes().values()), process)
+    os.kill(inner_pid(process), number)
+    process.communicate(timeout=60)
+    wait_for(
+        lambda: not [line for line in sudoer.room.processes().values() if "podman" in line and "pause" not in line]
+    )
+    assert temporary() == before
+    said = build(sudoer)
+    assert ran(said)[-2:] == ["install:web", "convert:web"]
+    assert temporary() == before
+    assert not any((bench.root / "output/.ov/podman").iterdir())
+
+
+def temporary() -> set[str]:
+    """What podman and its libraries put where temporary files go."""
+    names = ("podman", "oci", "storage", "container_images", "docker")
+    return {
+        str(path) for folder in ("/var/tmp", "/tmp") for path in Path(folder).iterdir() if path.name.startswith(names)
+    }
 
 
 def test_killed(sudoer: Sudoer, clean: Before) -> None:

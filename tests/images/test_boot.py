@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from ovtasks.errors import Where
+from ovtasks.host.accel import host_arch
 from ovtasks.host.run import run
 from ovtasks.images.boot import PROGRAMS, Bootable, bootable
 from ovtasks.images.fat import Fat, NotFatError
+from ovtasks.images.glimpse import glimpse
+from ovtasks.instance.starts import doubt
+from ovtasks.spec.model import CloudImageSource, Firmware, VmSpec
 
 pytestmark = pytest.mark.slow  # programs that make disks, many times
 MiB = 1 << 20
@@ -19,7 +24,7 @@ ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 LAYOUT = f"label: gpt\nsize=1MiB, type={BIOS_BOOT}\nsize=8MiB, type={ESP}\nsize=4MiB, type={LINUX}\n"
 CORE, ESP_START = 1 * MiB, 2 * MiB  # where sfdisk puts those
-FALLBACK = "EFI/BOOT/BOOTX64.EFI"
+FALLBACK = f"EFI/BOOT/{PROGRAMS['x86_64'][0]}"
 
 
 def program(machine: int = 0x8664, *, signed: bool = False, wide: bool = True) -> bytes:
@@ -216,6 +221,42 @@ def test_without_a_table_nothing_is_said(tmp_path: Path, content: bytes) -> None
     disk = tmp_path / "disk.raw"
     disk.write_bytes(content)
     assert bootable(disk) is None
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2", "compressed", "overlay"])
+def test_a_look_into_an_image(tmp_path: Path, form: str) -> None:
+    """As a cloud image is: with the same answer, and by a path with what option lists are taken apart at."""
+    raw = with_esp(tmp_path, {FALLBACK: program()})
+    grub(raw)
+    image = tmp_path / "an, image=1"
+    if form == "raw":
+        image = raw
+    else:
+        words = ["-c"] if form == "compressed" else []
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *words, raw, image])
+    if form == "overlay":
+        run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", tmp_path / "over", "1G"])
+        image = tmp_path / "over"
+    with glimpse(image) as part:
+        assert bootable(part, "x86_64") == bootable(raw, "x86_64") == Bootable(True, True, signed=False)
+    assert not part.exists()
+
+
+@pytest.mark.parametrize(
+    ("firmware", "said"),
+    [
+        ("bios", "cannot be started by firmware bios: there is no boot code"),
+        ("uefi-insecure", None),
+        ("uefi-secure", None),
+    ],
+)
+def test_a_doubt_is_said(tmp_path: Path, firmware: str, said: str | None) -> None:
+    """Of a disk whose installer said nothing; one that nothing starts is something else's affair."""
+    vm = VmSpec("web", CloudImageSource("cloud_image", {}), Where("vms.yml"), firmware=Firmware(firmware))
+    name, number = PROGRAMS[host_arch()]
+    found = doubt(vm, with_esp(tmp_path, {f"EFI/BOOT/{name}": program(number)}))
+    assert (said in found and "firmware: uefi-insecure" in found) if said and found else found is None
+    assert doubt(vm, a_disk(tmp_path)) is doubt(vm, tmp_path / "none") is None
 
 
 def test_what_is_remembered_of_it() -> None:

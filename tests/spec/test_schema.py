@@ -184,6 +184,8 @@ SOURCE_ERRORS = [
     ("{kind: cloud_image, url: /x, ulr: y}", "unknown key 'ulr'", "'url'", 42),
     ("{kind: bootc, image: x, transport: http}", "registry, containers-storage, oci, oci-archive", None, 48),
     ("{kind: bootc, image: x, rootfs: zfs}", "must be one of ext4, xfs, btrfs", None, 45),
+    ("{kind: bootc, image: x, bootloader: grub2}", "must be one of grub, systemd, none", "'grub'", 49),
+    ("{kind: bootc, image: x, composefs: maybe}", "must be one of auto, true, false, not 'maybe'", None, 48),
     ("{kind: bootc, image: a b}", "is no image reference", None, 34),
     ("{kind: imported, libvirt_name: x, disk_path: /x, disk_format: vdi}", "one of qcow2, raw", None, 75),
     ("{kind: bootstrap, distro: arch}", "must be one of debian, ubuntu", None, 39),
