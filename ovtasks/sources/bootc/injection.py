@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ovtasks.errors import InputError
@@ -9,6 +10,9 @@ from ovtasks.spec.model import Injection, VmSpec
 
 LINE = "bootc-root-ssh.conf"
 """Of the file that bootc names when it wrote the key: ``Injected: etc/tmpfiles.d/bootc-root-ssh.conf``."""
+
+IGNORED_UNTIL = (1, 16, 9)
+"""The last bootc that was seen to ignore the key with composefs; its source has since learnt it."""
 
 
 def bakes_keys(vm: VmSpec) -> bool:
@@ -44,6 +48,13 @@ def without_the_disk(vm: VmSpec, why: str) -> str:
         hint="ssh.key_injection.smbios: auto; or cloud_init: {} (in the image, too); or source.composefs: false",
         where=vm.where,
     )
+
+
+def ignores_keys(version: str) -> bool:
+    """Whether this bootc (``bootc 1.16.9``) takes the option with composefs and does nothing; of newer ones, and of
+    those that do not say which they are, the line that they print tells."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    return found is not None and tuple(map(int, found.groups())) <= IGNORED_UNTIL
 
 
 def injected(lines: Sequence[str]) -> bool:

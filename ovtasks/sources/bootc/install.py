@@ -31,7 +31,7 @@ from ovtasks.instance.keys import KeyChoice, fingerprint, read_public_keys, reso
 from ovtasks.jsonvalue import Json, digest
 from ovtasks.sources.bootc import preflight
 from ovtasks.sources.bootc.command import Flags, install_command
-from ovtasks.sources.bootc.injection import bakes_keys, injected, without_the_disk
+from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, without_the_disk
 from ovtasks.sources.bootc.loader import Loader, choose
 from ovtasks.sources.bootc.probe import Installer, ask
 from ovtasks.sources.bootc.refusals import Sizes, explain, spoken
@@ -202,7 +202,7 @@ def _run(ws: Workspace, plan: Plan, scratch: Scratch) -> None:
             f"{plan.vm.name}: upgrades in the guest will look for {image}; source.target_imgref names another"
         )
     keys = _baked(plan)
-    if keys and loader.composefs:  # bootc would take the option and do nothing
+    if keys and loader.composefs and ignores_keys(installer.version):
         ws.progress.note(without_the_disk(plan.vm, "bootc writes no key into a composefs disk"))
         keys = ()
     words = install_command(plan.flags(keys, target, loader), installer.options, plan.vm.where)
