@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from ovtasks.graph.step import BuildOptions
-from ovtasks.jsonvalue import Json
 from ovtasks.sources.bootc import Bootc
 from ovtasks.spec.load import load_project
 from ovtasks.spec.schema import source_schema
@@ -31,7 +30,7 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
 }
 
 
-def inputs(folder: Path, source: dict[str, Any]) -> dict[str, tuple[str, Mapping[str, Json]]]:
+def inputs(folder: Path, source: dict[str, Any]) -> dict[str, tuple[str, Mapping[str, object]]]:
     data = {"vms": {"a": {"source": source, "disk_size": "20G", "ssh": {"key_source": "none"}}}}
     (folder / "vms.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
     project = load_project(folder, cache=False)
