@@ -113,10 +113,15 @@ def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -
             hint="the server, or a proxy before it, changes what it sends: use another mirror",
         )
     _check_room(intake.part, facts.total)
-    write_atomic(state, record_text(Facts(url, facts.final_url).to_json()))  # the old bytes are not these
+    _keep(state, Facts(url, facts.final_url))  # the old bytes are not these
     intake.restart()
-    write_atomic(state, record_text(facts.to_json()))
+    _keep(state, facts)
     return facts
+
+
+def _keep(state: Path, facts: Facts) -> None:
+    """Its URLs are whole, passwords and tokens included."""
+    write_atomic(state, record_text(facts.to_json()), mode=0o600)
 
 
 def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> Facts | None:

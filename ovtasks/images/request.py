@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,17 +13,11 @@ from ovtasks.jsonvalue import digest
 from ovtasks.spec import urls
 from ovtasks.spec.model import Checksum
 from ovtasks.spec.urls import DIGEST_DIGITS, check_url, split_digest
+from ovtasks.spec.urls import public as public
 
 KEY_LENGTH = 12
 FROM_SPEC = "vms.yml"
 FROM_LOCK = "ovtasks.lock"
-# Parameters by which servers let in whoever knows the URL: signed URLs of object stores, tokens.
-_SECRET = re.compile(
-    r"((?:^|[&;])(?:[^=&;]*(?:token|sig|secret|key|passw|pwd|auth|credential|session|jwt|code|policy|hmac|hdnt)[^=&;]*"
-    r"|x-[a-z]+-[^=&;]*|user|pass|expires|s[epvrt]|ske|skt|sks))=[^&;#]*",  # the latter: their circumstances
-    re.IGNORECASE,
-)
-_HIDDEN = r"\1=…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +129,6 @@ def base_name(url: str) -> str:
     if not urls.is_web(url):
         return urls.local_path(url).name
     return posixpath.basename(unquote(urlsplit(url).path))
-
-
-def public(url: str) -> str:
-    """``url`` for messages and records: without user and password, and without what a query says in secret."""
-    if not urls.is_web(url):
-        return url
-    scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    path, question, query = path.partition("?")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{question}{_SECRET.sub(_HIDDEN, query)}"
 
 
 def is_whole(final: str, url: str) -> bool:

@@ -96,10 +96,11 @@ def _request(vm: VmSpec, source: CloudImageSource, project: Project, options: Bu
 def _fetch_inputs(request: ImageRequest, project: Project) -> dict[str, Input]:
     from ovtasks.images.request import shown_url
 
-    checksum = request.checksum
+    inside = _inside(request, project.root)
+    checksum = inside.checksum
     return {
         "recipe": RECIPE,
-        "url": shown_url(_inside(request, project.root).url),
+        "url": shown_url(inside.url),
         "checksum": {
             "type": checksum.type,
             "value": checksum.value,
@@ -191,9 +192,12 @@ def _inside(request: ImageRequest, root: Path) -> ImageRequest:
     """The request as the project sees it: its own files by relative names, so that it can be moved."""
     from ovtasks.images.request import lock_name
 
-    keyring = request.checksum.keyring
-    if keyring is not None and keyring.is_relative_to(root):
-        request = replace(request, checksum=replace(request.checksum, keyring=keyring.relative_to(root)))
+    checksum = request.checksum
+    if checksum.keyring is not None and checksum.keyring.is_relative_to(root):
+        checksum = replace(checksum, keyring=checksum.keyring.relative_to(root))
+    if checksum.url is not None:
+        checksum = replace(checksum, url=lock_name(checksum.url, root))
+    request = replace(request, checksum=checksum)
     return request if request.local is None else replace(request, url=lock_name(request.url, root))
 
 

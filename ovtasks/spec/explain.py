@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ovtasks.errors import InputError
+from ovtasks.spec.urls import public
 from ovtasks.spec.yamlio import Document, Key
 
 _TYPES = {
@@ -59,6 +61,8 @@ _MOVED = {
     "uuid": "it is the VM's own: create chooses it, and it stays",
     "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
 }
+# Places whose values are not quoted.
+_SECRET = re.compile(r"(passw|secret|token|content|cloud_init\.(extra|network|runcmd|bootcmd))[^.]*(\.|$)")
 # Keys of image descriptions that another program builds from.
 _BUILT_ELSEWHERE = frozenset({"layers", "layer", "registry", "platforms", "defaults", "builder", "enabled"})
 
@@ -197,8 +201,8 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
 def _value(error: Any, place: str) -> tuple[str, str | None]:
     """Message and hint for a value that the schema does not allow."""
     value, wanted = error.instance, error.validator_value
-    if place.endswith(".passwd") and isinstance(value, str):  # errors end in logs
-        value = "…"
+    if isinstance(value, str):  # errors end in logs
+        value = "…" if _SECRET.search(place) else public(value)
     match error.validator:
         case "type":
             kinds: list[str] = wanted if isinstance(wanted, list) else [wanted]

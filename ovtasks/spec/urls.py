@@ -16,6 +16,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ASCII_HOST = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 _FILE = re.compile(r"file://(?P<host>[^/]*)(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
 _TYPED = re.compile(r"(?:(?P<type>[A-Za-z0-9-]+)[:=])?(?P<hex>[0-9A-Fa-f]+)", re.ASCII)
+# Parameters by which servers let in whoever knows the URL: signed URLs of object stores, tokens.
+_SECRET = re.compile(
+    r"((?:^|[&;])(?:[^=&;]*(?:token|sig|secret|key|passw|pwd|auth|credential|session|jwt|code|policy|hmac|hdnt)[^=&;]*"
+    r"|x-[a-z]+-[^=&;]*|user|pass|expires|s[epvrt]|ske|skt|sks))=[^&;#]*",  # the latter: their circumstances
+    re.IGNORECASE,
+)
+_HIDDEN = r"\1=…"
 _PLACES = "use http://…, https://…, file:///… or an absolute path"
 
 
@@ -114,3 +121,13 @@ def split_digest(value: str) -> tuple[str | None, str] | None:
         return None
     type = match["type"]
     return type.lower().replace("sha2-", "sha").replace("sha-", "sha") if type else None, match["hex"].lower()
+
+
+def public(url: str) -> str:
+    """``url`` for messages and records: without user and password, and without what a query says in secret."""
+    scheme, colon, rest = url.partition("://")
+    if not colon or not scheme.isalnum() or scheme.lower() == "file":
+        return url
+    authority, slash, path = rest.partition("/")
+    path, question, query = path.partition("?")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{question}{_SECRET.sub(_HIDDEN, query)}"
