@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-ROOMS = frozenset({"room", "lab"})  # tests/bootc: loop devices and mounts
+FIXTURES = frozenset({"room", "lab", "nobody_special"})
+"""Of tests/bootc: loop devices and mounts. Of tests/bootstrap: another user."""
 
 
 def add_option(parser: pytest.Parser) -> None:
@@ -25,7 +26,7 @@ class Rights:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """After ``-m`` and ``-k``."""
         for item in items:
-            if ROOMS & set(getattr(item, "fixturenames", ())):
+            if FIXTURES & set(getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.root)
         only = self.config.getoption("only_root")
         if not only and os.geteuid() == 0:

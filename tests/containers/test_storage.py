@@ -47,6 +47,7 @@ def test_a_name_means_what_podman_means(reference: str, image: str | None) -> No
     assert find(IMAGES, reference) == image
 
 
+@pytest.mark.root
 def test_an_image_that_somebody_replaced_is_not_installed(
     podman: Podman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
