@@ -140,8 +140,10 @@ def test_ordinary_user_killed_and_again_makes_the_same_bytes(demo: Demo, someone
 def test_ended_build_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     project = tmp_path / "project"
     process = start_build(project)
+    start = time.monotonic()
     process.send_signal(number)
     process.communicate(timeout=60)
+    assert time.monotonic() - start < 10  # on a quiet machine one or two
     wait_gone(project)
     assert not list(project.glob("output/.images/*.receipt.json"))
     if number == signal.SIGKILL:

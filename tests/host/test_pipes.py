@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import CommandError, Result, run
+from tests import leftovers
+from tests.bootstrap.user import new_user
 
 AT_ONCE = 5.0
 """Seconds; what is left behind stays for 300."""
@@ -163,6 +165,24 @@ def test_nothing_to_put_in_order_is_ended_at_once(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"took longer than 0\.5 s"):
         run(["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], timeout=0.5, grace=0)
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.root
+def test_what_sudo_runs_is_ended_too() -> None:
+    """Root's processes: a signal of ours does not reach them, sudo's does."""
+    with new_user(subordinate=False) as user:
+        rule = Path("/etc/sudoers.d", user.name)
+        leftovers.note("absent", rule)
+        rule.write_text(f"{user.name} ALL=(ALL) NOPASSWD: ALL\n", encoding="ascii")
+        try:
+            start = time.monotonic()
+            process = user.start("tests.host.sudo_child")
+            said = process.communicate(timeout=60)[0].decode()
+        finally:
+            rule.unlink()
+        assert said.strip().endswith("took longer than 2 s"), said
+        assert time.monotonic() - start < 2 + AT_ONCE + 5
+        assert gone(int((user.home / "pid").read_text()))
 
 
 ENDS = """
