@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from ovtasks.cli.common import open_project
+from ovtasks.cli.common import note, open_project
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, InputError
 from ovtasks.graph import leftovers
@@ -28,34 +30,94 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "gc",
         help="remove base images that nobody uses",
-        description="Remove base images without any other hard link, and what killed runs left in this project. "
-        "Says of every other file what holds it.",
+        description="Remove base images without any other hard link, and what killed runs left of this project and of "
+        "VMs. Says of every other file what holds it. With --older-than and --max-size only as much goes as they ask "
+        "for, the oldest first, and never what a VM or a built disk holds.",
     )
-    parser.add_argument("-n", "--dry-run", action="store_true", help="remove nothing")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="remove nothing, show what would go")
+    parser.add_argument(
+        "--older-than", type=_duration, metavar="TIME", help="images that nobody used for so long (30d, 12h, 2w)"
+    )
+    parser.add_argument(
+        "--max-size", type=_size, metavar="SIZE", help="so many images that the store takes no more than this (50G)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Survey, remove, report. A project's own links go first: they may be all that held an image."""
-    from ovtasks.images import gc
+def _duration(text: str) -> int:
+    from ovtasks.spec.durations import parse_duration
 
+    return _told(parse_duration, text)
+
+
+def _size(text: str) -> int:
+    from ovtasks.spec.sizes import parse_size
+
+    if text.strip().isdecimal() and text.strip("0 "):
+        raise argparse.ArgumentTypeError(f"{text!r} has no unit; write a size as 50G, 500M or 1.5T")
+    return _told(lambda word: parse_size(word, bare=1), text)
+
+
+def _told(parse: Callable[[str], int], text: str) -> int:
+    try:
+        return parse(text)
+    except InputError as e:
+        raise argparse.ArgumentTypeError(f"{e.message}; {e.hint}") from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Survey, remove, report. What VMs and the project left goes first: its links may be all that held an image."""
     project = _project(args)
-    kept: list[Item] = []
-    gone: list[Item] = []
+    kept, gone = _tidy_instances(dry_run=args.dry_run)
     if project is not None:
-        kept, gone = _tidy_project(project, dry_run=args.dry_run)
-    pinned = {pin.sha256 for pin in read_lock(project.lock_file).values()} if project is not None else set()
-    for store in _stores(project):
-        items = gc.survey(store, pinned)
-        gone += [item for item in items if item.removable] if args.dry_run else gc.remove(store, items)
-        kept += [item for item in items if not item.removable]
+        some_kept, some_gone = _tidy_project(project, dry_run=args.dry_run)
+        kept, gone = kept + some_kept, gone + some_gone
+    some_kept, some_gone = _tidy_stores(args, project, [path for item in gone for path in _below(item.path)])
+    kept, gone = kept + some_kept, gone + some_gone
     if args.json:
         data = {"removed": [as_json(i) for i in gone], "kept": [as_json(i) for i in kept], "dry_run": args.dry_run}
         output_json(data)
     else:
         sys.stdout.write(as_text(kept, gone, dry_run=args.dry_run))
     return EXIT_DONE
+
+
+def _below(path: Path) -> Iterator[Path]:
+    yield path
+    if path.is_dir() and not path.is_symlink():
+        yield from path.rglob("*")
+
+
+def _tidy_instances(*, dry_run: bool) -> tuple[list[Item], list[Item]]:
+    """What was kept and what went of what VMs left: files, and libvirt's domains."""
+    from ovtasks.backends.libvirt import strays
+    from ovtasks.instance import rests
+
+    files, domains = rests.survey(), strays.survey()
+    kept = [item for item in (*files, *domains) if not item.removable]
+    chosen = [item for item in files if item.removable]
+    lost = [item for item in domains if item.removable]
+    return kept, [*chosen, *lost] if dry_run else [*rests.remove(chosen), *strays.remove(lost)]
+
+
+def _tidy_stores(
+    args: argparse.Namespace, project: Project | None, going: Collection[Path]
+) -> tuple[list[Item], list[Item]]:
+    """What was kept and what went of images; ``going`` went from elsewhere, or would go."""
+    pinned = {pin.sha256 for pin in read_lock(project.lock_file).values()} if project is not None else set()
+    limits = gc.Limits(args.older_than, args.max_size)
+    found = [(store, item) for store in _stores(project) for item in gc.survey(store, pinned, going)]
+    items = gc.limited([item for _, item in found], limits, time.time())
+    gone: list[Item] = []
+    for store in dict.fromkeys(store for store, _ in found):
+        own = [item for (place, _), item in zip(found, items, strict=True) if place is store]
+        gone += [item for item in own if item.removable] if args.dry_run else gc.remove(store, own)
+    if args.max_size is not None:
+        left = sum(item.size for item in items if not item.removable and item.used is not None)
+        if left > args.max_size:
+            note(args).note(f"what is held takes {_mebibytes(left).strip()}: more than --max-size")
+    return [item for item in items if not item.removable], gone
 
 
 def _tidy_project(project: Project, *, dry_run: bool) -> tuple[list[Item], list[Item]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,9 +13,14 @@ from ovtasks.graph.freshness import check
 from ovtasks.graph.receipt import Output, Receipt, output_digest
 from ovtasks.graph.step import Step, need_keys
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.files import flock, write_atomic
+from ovtasks.host.files import flock, open_own, write_atomic
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
+
+RUNS = "runs"
+"""A lock that every process shares that runs steps of the project."""
+
+_joined: dict[Path, int] = {}
 
 
 def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Progress, *, force: bool = False) -> bool:
@@ -27,6 +33,7 @@ def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Pro
     """
     keys = need_keys(needs)
     by_verb = {keys[name]: receipt.digest for name, receipt in needs.items()}
+    _join(locks)
     with (
         explaining(step.title, *(target.parent for target in step.targets)),
         flock(lock_file(locks, step), waiting=lambda who: progress.note(f"{step.name}: waiting for {who}")),
@@ -35,6 +42,14 @@ def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Pro
             return False
         _run(step, needs, by_verb, progress)
         return True
+
+
+def _join(locks: Path) -> None:
+    """As long as this process lives, ``ov gc`` takes nothing away that its next step may need."""
+    path = locks / RUNS
+    if path not in _joined:
+        _joined[path] = open_own(path)
+        fcntl.flock(_joined[path], fcntl.LOCK_SH)
 
 
 def lock_file(locks: Path, step: Step) -> Path:

@@ -9,6 +9,7 @@ from ovtasks.errors import OvError
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.options import TYPES
 from ovtasks.graph.receipt import Receipt
+from ovtasks.graph.step import Step
 from ovtasks.host.files import is_locked
 from ovtasks.images.gc import Item
 
@@ -30,7 +31,7 @@ def survey(graph: Graph) -> list[Item]:
     held = busy or tuple(f"{vm}, whose chain cannot be made" for vm in broken)
     seen = {item.path for item in items}
     items += [
-        Item(path, _allocated(path), "base image of an earlier build", held)
+        Item(path, _allocated(path), "base image that no disk is built on", held)
         for path in _files(project.output / ".images")
         if path not in wanted and path not in seen
     ]
@@ -64,11 +65,19 @@ def _wanted(graph: Graph) -> tuple[set[Path], list[str]]:
         except OvError:
             broken.append(vm)
             continue
+        built = any(target.exists() for step in steps if not step.shared for target in step.targets)
         for step in steps:
             wanted.update((step.receipt, step.marker, *step.targets))
-            for receipt in (Receipt.load(step.receipt), Receipt.load(step.marker)):  # the marker is of a killed run
-                wanted.update(output.path for output in (receipt.outputs if receipt else ()))
+            if (
+                built or not step.shared
+            ):  # after a clean, nobody needs the base image that lies ready for the next build
+                wanted.update(_outputs(step))
     return wanted, broken
+
+
+def _outputs(step: Step) -> Iterator[Path]:
+    for receipt in (Receipt.load(step.receipt), Receipt.load(step.marker)):  # the marker is of a killed run
+        yield from (output.path for output in (receipt.outputs if receipt else ()))
 
 
 def _undeclared(graph: Graph) -> Iterator[Item]:
