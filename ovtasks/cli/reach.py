@@ -168,7 +168,8 @@ def run_ssh_config(args: argparse.Namespace) -> int:
 
 def run_console(args: argparse.Namespace) -> int:
     """Connect, or only look on."""
-    from ovtasks.cli.terminal import console, follow
+    from ovtasks.cli.serial_log import follow
+    from ovtasks.cli.terminal import console
     from ovtasks.instance.backend import backend
 
     record = find_record(args)

@@ -207,7 +207,7 @@ def run_ip(args: argparse.Namespace) -> int:
 
 def run_logs(args: argparse.Namespace) -> int:
     """Print the end of the log, and go on with ``-f``."""
-    from ovtasks.cli.terminal import follow, inert, tail
+    from ovtasks.cli.serial_log import follow, inert, tail
 
     record = find_record(args)
     log = record.folder.serial_log

@@ -8,8 +8,8 @@ showing anything twice.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import re
 import select
 import signal
 import socket
@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
 
+from ovtasks.cli.serial_log import BROKEN, inert
 from ovtasks.errors import EXIT_DONE, InputError
 from ovtasks.host.state import StateError, open_log
 
@@ -39,22 +39,16 @@ _POLL = 0.1
 _ACCEPTED = 10.0  # seconds after which QEMU has surely accepted a connection
 # Colours off, wrap long lines, show the cursor: what guests change and shells do not set right.
 _CALM = b"\x1b[m\x1b[?7h\x1b[?25h"
-# ECMA-48 and xterm: what makes a terminal answer, as if somebody had typed the answer. (CPR and other device status,
-# device attributes, terminal parameters, window reports, mode and setting queries, queries of colours and the like.)
-_QUERIES = re.compile(
-    rb"\x05|\x1bZ|\x1b\[[?>=]?[\d;]*[nc]|\x1b\[[01]?x|\x1b\[(?:1[1-9]|2[01])(?:;\d*)*t|\x1b\[\??[\d;]*\$p|\x1b\[>\d*q"
-    rb"|\x1bP[$+]q[^\x1b]*\x1b\\|\x1b\][^\x07\x1b]*\?(?:\x07|\x1b\\)"
-)
-
-
-# systemd shortens long lines in the middle of a colour: ESC, an ellipsis, then whatever letter. Terminals read that
-# letter as the command: with a P they swallow all that follows.
-_BROKEN = re.compile(rb"\x1b(?=[\x80-\xff])")
 
 
 class _End(Enum):
     LEFT = auto()
     STOPPED = auto()
+    UNHEARD = auto()  # nobody takes what it says any more
+
+
+class _UnheardError(Exception):
+    """Nobody reads our output any more."""
 
 
 class _SignalledError(Exception):
@@ -105,79 +99,9 @@ def attach(
         return 128 + e.number
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    print(f"\n{name} has stopped" if end is _End.STOPPED else f"\nleft {name}", file=sys.stderr, flush=True)
+    if end is not _End.UNHEARD:
+        print(f"\n{name} has stopped" if end is _End.STOPPED else f"\nleft {name}", file=sys.stderr, flush=True)
     return EXIT_DONE
-
-
-def tail(log: Path, lines: int) -> bytes:
-    """The last ``lines`` lines of the log; no log: nothing."""
-    try:
-        file = open_log(log)
-    except FileNotFoundError:
-        return b""
-    with file:
-        file.seek(_last(file, lines))
-        return file.read()
-
-
-def _last(file: BinaryIO, lines: int) -> int:
-    """Where the last ``lines`` lines begin, in bytes."""
-    position = file.seek(0, os.SEEK_END)
-    data = b""
-    while position > 0 and data[:-1].count(b"\n") < lines:  # the very last line end begins no line
-        step = min(_CHUNK, position)
-        position -= step
-        file.seek(position)
-        data = file.read(step) + data
-    if lines < 1:
-        return position + len(data)
-    begin = max(0, len(data) - 1)
-    for _ in range(lines):
-        begin = data.rfind(b"\n", 0, begin)
-        if begin < 0:
-            return position
-    return position + begin + 1
-
-
-def follow(log: Path, out: BinaryIO, *, lines: int | None = 10, until: Callable[[], bool] | None = None) -> None:
-    """Write the last ``lines`` lines (None: all), then what comes, until Ctrl-C or until ``until`` is true (asked about
-    once a second) and all is written. A log that does not exist yet is waited for; one begun anew is read anew."""
-    file: BinaryIO | None = None
-    asked = time.monotonic()
-    over = False
-    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as opened:
-        while True:
-            if file is None and log.exists():
-                file = opened.enter_context(open_log(log))
-                file.seek(0 if lines is None else _last(file, lines))
-            anew = file is not None and _begun_anew(file, log)  # asked before the rest of the old one is read
-            if file is not None and (data := file.read(_CHUNK)):
-                out.write(inert(data) if out.isatty() else data)
-                out.flush()
-            elif anew:
-                opened.close()
-                file, lines = None, None
-            elif over:
-                return
-            elif until is not None and time.monotonic() - asked >= 1:
-                over, asked = until(), time.monotonic()
-            else:
-                time.sleep(_POLL)
-
-
-def _begun_anew(file: BinaryIO, log: Path) -> bool:
-    """Whether ``log`` is another file now (libvirt's daemon moves a long one away), or the same one, emptied."""
-    try:
-        now = log.stat()
-    except FileNotFoundError:
-        return False  # in between; or the VM was destroyed
-    mine = os.fstat(file.fileno())
-    return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino) or now.st_size < file.tell()
-
-
-def inert(data: bytes) -> bytes:
-    """``data`` without the questions to a terminal: an old one's answer would be typed into the guest or the shell."""
-    return _QUERIES.sub(b"", _BROKEN.sub(b"", data))
 
 
 def _control(escape: str) -> int:
@@ -291,17 +215,26 @@ class _Bridge:
 
     def run(self) -> _End:
         """Until one side ends."""
+        try:
+            return self._carry()
+        except _UnheardError:
+            return _End.UNHEARD
+
+    def _carry(self) -> _End:
         assert self.seam is not None
         first = self.seam.first()
         _write(inert(first) if os.isatty(1) else first)
         deadline = time.monotonic() + _ACCEPTED
         while True:
             poll = select.poll()
+            poll.register(1, 0)  # a pipe whose other end was closed, a terminal that is gone
             poll.register(self.connection, select.POLLIN | (select.POLLOUT if self.pending else 0))
             if self.reading and (self.key is not None or len(self.pending) < _CHUNK):
                 poll.register(0, select.POLLIN)
             waiting = self.seam is not None and time.monotonic() < deadline
             events = dict(poll.poll(_POLL * 1000 if waiting else None))
+            if events.get(1):
+                return _End.UNHEARD
             if self.seam is not None and not events:
                 _write(self.seam.grown())
             if events.get(0) and self._typed():
@@ -351,12 +284,16 @@ class _Bridge:
 def _write(data: bytes) -> None:
     """All of it to stdout, whichever way that is opened; a terminal does not get what would make it fall silent."""
     if os.isatty(1):
-        data = _BROKEN.sub(b"", data)
+        data = BROKEN.sub(b"", data)
     while data:
         try:
             data = data[os.write(1, data) :]
         except BlockingIOError:
             select.select([], [1], [])
+        except OSError as e:
+            if e.errno not in {errno.EPIPE, errno.EIO}:  # EIO: the terminal is gone
+                raise
+            raise _UnheardError from None
 
 
 @contextlib.contextmanager

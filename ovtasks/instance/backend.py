@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from ovtasks.errors import InputError
 from ovtasks.render.machine import Machine
+from ovtasks.spec.model import PortForward
 
 BACKENDS = "ovtasks.backends"
 
@@ -71,12 +73,23 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What a backend knows of a VM by itself; ``mac`` and ``sockets`` None: not these."""
+    """What a backend knows of a VM by itself; ``mac`` and ``sockets`` None: not these. ``forwards`` are those that its
+    first card has."""
 
     uuid: str
     mac: str | None = None
     sockets: Path | None = None
     uri: str | None = None
+    forwards: tuple[PortForward, ...] = ()
+
+
+_HOSTFWD = re.compile(r"\bhostfwd=(tcp|udp):([^:,]*):([0-9]+)-[^:,]*:([0-9]+)")
+
+
+def forwards_in(netdev: str) -> tuple[PortForward, ...]:
+    """The forwards of QEMU's option ``-netdev user,…``."""
+    found = _HOSTFWD.findall(netdev)
+    return tuple(PortForward(int(host), int(guest), protocol, address) for protocol, address, host, guest in found)
 
 
 @runtime_checkable

@@ -138,7 +138,7 @@ def _nothing_left(folder: Folder) -> Iterator[None]:
 def _identity(
     vm: VmSpec, instance: str | None, project: Project, folder: Folder, options: CreateOptions, progress: Progress
 ) -> Record:
-    record = _known(vm, instance, folder, progress)
+    record = _known(vm, instance, project, folder, progress)
     if warning := settings.warning():
         progress.note(warning)
     if record is None:
@@ -160,9 +160,9 @@ def _identity(
     return replace(record, overrides=options.overrides.over(old))
 
 
-def _known(vm: VmSpec, instance: str | None, folder: Folder, progress: Progress) -> Record | None:
+def _known(vm: VmSpec, instance: str | None, project: Project, folder: Folder, progress: Progress) -> Record | None:
     """The record, also of a create that was killed; one that was lost is made anew, and a damaged one kept aside."""
-    found = existing(folder, vm.name, instance)
+    found = existing(folder, vm.name, instance, project.root)
     if found is None:
         with contextlib.suppress(DamagedRecordError):
             return load(folder)

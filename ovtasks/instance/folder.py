@@ -141,7 +141,7 @@ def _others(path: Path) -> set[str]:
         names = {entry.name for entry in path.iterdir()}
     except (FileNotFoundError, NotADirectoryError):
         return set()
-    half = {name for name in names if name.startswith(".") and name.endswith(".part")}
+    half = {name for name in names if name.startswith(".") and name.endswith((".part", ".running"))}
     return names - _BARE - half - {name for name in names if name.startswith("base-")}
 
 

@@ -39,8 +39,11 @@ class Existing:
     problem: OvError | None = None
 
 
-def existing(folder: Folder, vm: str | None = None, instance: str | None = None) -> Existing | None:
-    """The instance in ``folder``; None: there is none. ``vm`` and ``instance`` are what to go by where nothing tells.
+def existing(
+    folder: Folder, vm: str | None = None, instance: str | None = None, project: Path | None = None
+) -> Existing | None:
+    """The instance in ``folder``; None: there is none. ``vm``, ``instance`` and ``project`` are what to go by where
+    nothing tells.
 
     :raises OvError: its record is of a later version or cannot be read; or it is lost, and nobody can say by what the
         VM runs.
@@ -54,17 +57,17 @@ def existing(folder: Folder, vm: str | None = None, instance: str | None = None)
         return None
     if record is not None:
         return Existing(record)
-    found = _rebuild(folder, vm, instance)
+    found = _rebuild(folder, vm, instance, project)
     hint = f"`ov vm create {found.words}` makes it anew from what else is there"
     return Existing(found, problem or OvError(f"{folder.record} is missing", hint=hint))
 
 
-def _rebuild(folder: Folder, vm: str | None, instance: str | None) -> Record:
+def _rebuild(folder: Folder, vm: str | None, instance: str | None, project: Path | None) -> Record:
     machine = _machine(folder)
     said = _said(folder, machine, vm, instance)
     kind, recalled = _recall(folder, said.get("backend"), said.get("uri"))
-    project = Path(said.get("project") or folder.path / NO_PROJECT)
-    record = new_record(said["vm"], said.get("instance"), project, kind, said.get("uri"), said.get("mac"))
+    place = Path(said.get("project") or project or folder.path / NO_PROJECT)
+    record = new_record(said["vm"], said.get("instance"), place, kind, said.get("uri"), said.get("mac"))
     record = replace(
         record,
         uuid=said.get("uuid", record.uuid),
@@ -85,6 +88,7 @@ def _rebuild(folder: Folder, vm: str | None, instance: str | None) -> Record:
             uri=recalled.uri,
         )
     forwards = machine.nic.forwards if machine is not None else _forwards(record.domain)
+    forwards = forwards or (recalled.forwards if recalled is not None else ())
     port = forwards[0].host if forwards and forwards[0].guest == SSH else None
     return _host_key(replace(record, forwards=forwards, ssh_port=port))
 

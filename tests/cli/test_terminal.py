@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from ovtasks.cli import terminal as ours
-from ovtasks.cli.terminal import console, follow, inert, overlap, tail
+from ovtasks.cli.serial_log import follow, inert, tail
+from ovtasks.cli.terminal import console, overlap
 from ovtasks.errors import InputError
 from tests.cli.guests import counter, echo, guest, number, qemu
 from tests.cli.tmux import Tmux, terminal, wait_for

@@ -15,7 +15,7 @@ import pytest
 from ovtasks.host.paths import image_store
 from ovtasks.images.gc import Item, Limits, limited
 from ovtasks.images.store import Store
-from tests.graph.workbench import Workbench, cloud_vm, make_image
+from tests.graph.workbench import DODO, Workbench, cloud_vm, make_image
 
 DAY = 86400.0
 MiB = 1 << 20
@@ -53,6 +53,7 @@ def test_what_goes(limits: Limits, goes: set[str]) -> None:
 def bench(tmp_path: Path) -> Workbench:
     root = tmp_path / "project"
     root.mkdir()
+    (root / "dodo.py").write_text(DODO)
     return Workbench(root, {"OV_VM_BACKEND": "qemu", "OV_VM_ACCEL": "tcg"})
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from ovtasks.backends.libvirt.definition import find
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import libvirt
 
 CHUNK = 65536
+PATIENCE = 3.0
+"""Seconds for the stream to end, when the program does."""
 
 
 def console(handle: Handle) -> socket.socket:
@@ -43,9 +47,22 @@ def console(handle: Handle) -> socket.socket:
                 ) from e
             raise
     ours, theirs = socket.socketpair()
-    for pump in (_to_socket, _from_socket):
-        threading.Thread(target=pump, args=(daemon, stream, ours), daemon=True, name=f"console {pump.__name__}").start()
+    pumps = [
+        threading.Thread(target=pump, args=(daemon, stream, ours), daemon=True, name=f"console {pump.__name__}")
+        for pump in (_to_socket, _from_socket)
+    ]
+    for pump in pumps:
+        pump.start()
+    atexit.register(_finish, pumps, theirs)
     return theirs
+
+
+def _finish(pumps: list[threading.Thread], theirs: socket.socket) -> None:
+    """Let both pumps end before the interpreter does, and with them the connection."""
+    theirs.close()
+    end = time.monotonic() + PATIENCE
+    while pumps:
+        pumps.pop().join(max(0.0, end - time.monotonic()))
 
 
 def _to_socket(daemon: libvirt.virConnect, stream: libvirt.virStream, ours: socket.socket) -> None:

@@ -7,6 +7,7 @@ libvirt's version of it: while that digest is the same, nobody else has changed 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,13 +20,16 @@ from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import read_text
 from ovtasks.host.state import recall as recall_state
-from ovtasks.instance.backend import Handle, Recalled
+from ovtasks.instance.backend import Handle, Recalled, forwards_in
+from ovtasks.spec.model import PortForward
 
 if TYPE_CHECKING:
     import libvirt
 
 TEXT = "definition.xml"
 DIGESTS = "definition.json"
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+_MAC = re.compile(r"\bmac=([0-9a-f:]{17})")
 
 
 def find(daemon: libvirt.virConnect, handle: Handle) -> libvirt.virDomain | None:
@@ -129,8 +133,30 @@ def _recalled(name: str, directory: Path, place: str) -> Recalled | None:
         files = {source.get("file", "") for source in root.iterfind("devices/disk/source")}
         if not any(Path(file).parent == directory for file in files if file):
             return None
-        mac = root.find("devices/interface/mac")
-        return Recalled(domain.UUIDString(), mac.get("address") if mac is not None else None, uri=place)
+        mac, forwards = _first_card(root)
+        return Recalled(domain.UUIDString(), mac, uri=place, forwards=forwards)
+
+
+def _first_card(root: ET.Element) -> tuple[str | None, tuple[PortForward, ...]]:
+    """Its address, and what it forwards: an element's, or QEMU's arguments where libvirt cannot say it."""
+    words = [word.get("value", "") for word in root.iter(f"{{{QEMU}}}arg")]
+    netdev = next((word for word in words if word.startswith("user,id=ovnet0")), None)
+    if netdev is not None:
+        device = next((word for word in words if "netdev=ovnet0" in word), "")
+        found = _MAC.search(device)
+        return (found[1] if found else None), forwards_in(netdev)
+    card = root.find("devices/interface")
+    if card is None:
+        return None, ()
+    mac = card.find("mac")
+    forwards = [
+        PortForward(
+            int(one.get("start", "0")), int(one.get("to", "0")), group.get("proto", "tcp"), group.get("address", "")
+        )
+        for group in card.iterfind("portForward")
+        for one in group.iterfind("range")
+    ]
+    return (mac.get("address") if mac is not None else None), tuple(forwards)
 
 
 def _place(directory: Path) -> str | None:

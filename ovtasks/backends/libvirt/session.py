@@ -7,6 +7,7 @@ modular daemon's socket (``virtqemud-sock``) comes first, the older monolithic o
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import socket
@@ -64,8 +65,18 @@ def load() -> ModuleType:
             hint=f"pip install 'ovtasks[libvirt]', or {package_hint('python3-libvirt')}",
         ) from e
     libvirt.registerErrorHandler(_say_nothing, None)
+    atexit.register(_let_go)
     module: ModuleType = libvirt
     return module
+
+
+def _let_go() -> None:
+    """Close all connections while the module that can close them is whole: the interpreter takes it apart first, and
+    every connection then ends with a traceback."""
+    from gc import collect
+
+    _connections.clear()
+    collect()
 
 
 def _say_nothing(_context: object, _error: object) -> None:

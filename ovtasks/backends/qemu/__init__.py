@@ -28,7 +28,7 @@ from ovtasks.host.bridge import check_bridge
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.packages import package_hint
 from ovtasks.host.state import StateError, read_text
-from ovtasks.instance.backend import Capabilities, Handle, Recalled, Status
+from ovtasks.instance.backend import Capabilities, Handle, Recalled, Status, forwards_in
 from ovtasks.instance.folder import make_private
 from ovtasks.jsonvalue import parse
 from ovtasks.render.argv import (
@@ -155,7 +155,9 @@ class Qemu:
             return None
         sockets = next((found[1] for word in words if (found := _QMP.search(word))), None)
         mac = next((found[1] for word in words if "id=nic0," in word and (found := _MAC.search(word))), None)
-        return Recalled(text["-uuid"], mac, Path(sockets.replace(",,", ",")) if sockets else None)
+        place = Path(sockets.replace(",,", ",")) if sockets else None
+        card = next((word for word in words if word.startswith("user,id=net0")), "")
+        return Recalled(text["-uuid"], mac, place, forwards=forwards_in(card))
 
     def addresses(self, handle: Handle) -> tuple[str, ...]:
         running = _find(handle)
