@@ -44,11 +44,13 @@ def is_building(graph: Graph) -> bool:
 
 
 def _allocated(path: Path) -> int:
-    """Bytes on disk; 0 for a file that a running build took away meanwhile."""
+    """Bytes on disk that its removal frees: 0 for one that has other names, and for one that a running build took away
+    meanwhile."""
     try:
-        return path.stat().st_blocks * 512
+        status = path.stat()
     except FileNotFoundError:
         return 0
+    return status.st_blocks * 512 if status.st_nlink == 1 or path.is_dir() else 0
 
 
 def _files(folder: Path) -> list[Path]:

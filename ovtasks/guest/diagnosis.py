@@ -10,6 +10,10 @@ _ESCAPES = re.compile(
 )
 
 
+SILENT_SECONDS = 5.0
+"""A kernel that says nothing for so long behind its panic has said all."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """``kind`` is for programs, ``message`` is a fact, ``hint`` the next step."""
@@ -56,7 +60,7 @@ SSH = (
 SERIAL = (
     Sign(
         "panic",
-        r"end Kernel panic - not syncing: (.*?) ?\]?-*$",
+        r"Kernel panic - not syncing: (.*?) ?\]?-*$",
         "the guest's kernel panicked: {0}",
         "ov vm console {vm} --log shows what came before; more --ram helps when it ran out of memory",
     ),
@@ -110,6 +114,47 @@ SERIAL = (
         "ov vm create {vm} renders it anew; the guest's kernel needs virtio-blk and iso9660",
     ),
 )
+
+
+# Where a guest stands still until a person comes. A guest that goes on says one of _GOES_ON afterwards.
+_STANDS_STILL = re.compile(
+    r"end Kernel panic - not syncing"
+    r"|You are in (?:emergency|rescue) mode|Give root password for maintenance|the root account is locked"
+    r"|^\(initramfs\)|^dracut:/#|Entering emergency mode\. Exit the shell"
+    r"|^grub rescue>|^grub>"
+    r"|No bootable device|No bootable option or device was found|^Shell> ",
+    re.MULTILINE,
+)
+_ENDED = re.compile(r"end Kernel panic - not syncing")
+_PANIC = re.compile(r"Kernel panic - not syncing")
+_PANICKED = re.compile(r"(?<!end )Kernel panic - not syncing")
+_REBOOTS = re.compile(r"Rebooting in \d+ seconds")
+_GOES_ON = re.compile(
+    r"Linux version \d|SeaBIOS \(version|BdsDxe: (?:loading|starting) Boot|GRUB loading|Booting `"
+    r"|[Rr]etrying in \d+ sec|Reached target .*(?:Multi-User|Graphical)|\S+ login:"
+)
+
+
+def stands_still(serial: str, *, reached: bool, silent: float) -> bool:
+    """Whether the guest will not come any further by itself: its kernel panicked, or a firmware, boot loader or rescue
+    shell waits for a person. One that reboots by itself after a panic may do better the second time, not the third.
+
+    ``reached``: its SSH server has answered, so that only a panic counts. ``silent``: for so many seconds it has said
+    nothing.
+    """
+    text = clean(serial)
+    if len(_PANICKED.findall(text)) > 1:
+        return True
+    found = _last_match(_ENDED if reached else _STANDS_STILL, text)
+    if found is None and silent >= SILENT_SECONDS and not _REBOOTS.search(text):
+        found = _last_match(_PANIC, text)  # a console that died with its kernel
+    return found is not None and not _GOES_ON.search(text, found)
+
+
+def _last_match(pattern: re.Pattern[str], text: str) -> int | None:
+    """Where the last one ends."""
+    ends = [match.end() for match in pattern.finditer(text)]
+    return ends[-1] if ends else None
 
 
 def clean(text: str) -> str:

@@ -7,8 +7,10 @@ SSH server is asked with growing pauses. Whatever is waited for, the end of the 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,7 +19,7 @@ from pathlib import Path
 from ovtasks.errors import EXIT_DONE, OvError
 from ovtasks.guest.cloudinit import SCRIPT, CloudInitState, CloudInitStatus, parse
 from ovtasks.guest.deadline import Deadline, growing
-from ovtasks.guest.diagnosis import clean, diagnose
+from ovtasks.guest.diagnosis import clean, diagnose, stands_still
 from ovtasks.guest.notify import Listener
 from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh
 from ovtasks.guest.target import Target, WrongHostKeyError
@@ -31,6 +33,8 @@ REFUSALS_SECONDS = 20.0
 """A key may be refused for so long, times the deadline's factor, before it counts: it may still be on its way in."""
 WRONG_KEY_SECONDS = 5.0
 """As long, an SSH server that shows another key may be the image's own, which cloud-init is about to start anew."""
+LOOK_SECONDS = 2.0
+"""So often, at least, the console and the VM are looked at."""
 TAIL_BYTES = 64 << 10
 TAIL_LINES = 15
 EXIT_DEGRADED = 2
@@ -233,9 +237,9 @@ class Wait:
         if self.deadline.expired:
             raise self._failed(f"not ready after {self.deadline.elapsed:.0f} s")
         if self.listener is None:
-            self.deadline.pause(pause)
+            self.deadline.pause(min(pause, LOOK_SECONDS))
         else:
-            self.listener.pause(min(pause, self.deadline.remaining))
+            self.listener.pause(min(pause, LOOK_SECONDS, self.deadline.remaining))
 
     def _announced(self) -> bool:
         if self.listener is None:
@@ -244,13 +248,22 @@ class Wait:
         return self.listener.booted
 
     def _check(self) -> None:
-        """The VM runs, asked at most once a second."""
+        """The VM runs, and does not stand still; asked at most once a second."""
         now = self.deadline.elapsed
         if now - self._asked < 1.0 and self._asked >= 0:
             return
         self._asked = now
         if (reason := self.alive()) is not None:
             raise self._failed(f"the VM ended after {now:.0f} s: {reason}")
+        reached = self.stage not in {Stage.STARTED, Stage.BOOTED}
+        if stands_still(self._said(), reached=reached, silent=self._silent()):
+            raise self._failed(f"it stands still after {now:.0f} s")
+
+    def _silent(self) -> float:
+        """For how many seconds it has said nothing."""
+        with contextlib.suppress(OSError):
+            return max(0.0, time.time() - self.serial.stat().st_mtime)
+        return 0.0
 
     def _said(self) -> str:
         """The end of what the guest has said since it was started."""

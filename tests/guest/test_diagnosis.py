@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.guest.diagnosis import SERIAL, SSH, clean, diagnose
+from ovtasks.guest.diagnosis import SERIAL, SSH, clean, diagnose, stands_still
 
 SAMPLES = Path(__file__).parent / "samples"
 # Consoles as QEMU's guests left them: the firmware without a disk, a Debian with a broken command line or boot loader.
@@ -81,3 +81,58 @@ def test_every_sign_has_one_next_step() -> None:
 
 def test_clean_takes_escapes_away() -> None:
     assert clean("\x1b[0;32m  OK  \x1b[0m\r\n\x1b]0;title\x07a\x00b\r") == "  OK  \nab\n"
+
+
+STAND_STILL = (
+    "seabios-blank",
+    "seabios-ipxe",
+    "ovmf",
+    "panic-root",
+    "init-false",
+    "oom",
+    "initramfs",
+    "emergency",
+    "grub",
+)
+REBOOT = "Kernel panic - not syncing: VFS\nRebooting in 10 seconds..\n"
+STILL = {
+    "grub rescue> ": True,
+    "dracut:/# ": True,
+    "Give root password for maintenance\n(or press Control-D to continue): ": True,
+    "BdsDxe: failed to load Boot0001\nBdsDxe: loading Boot0002\nShell> ": True,
+    "No bootable device.\nRetrying in 5 seconds\n": False,
+    "Boot failed: not a bootable disk\nBooting from DVD/CD...\n": False,
+    "BdsDxe: failed to load Boot0001 from PciRoot\nBdsDxe: starting Boot0002\n": False,
+    "Press ESC in 5 seconds to skip startup.nsh": False,
+    "No bootable device.\nSeaBIOS (version 1.16.2)\nLinux version 6.1.0\n": False,
+    "---[ end Kernel panic - not syncing: x ]---\nLinux version 6.1.0\n": False,
+    REBOOT: False,
+    REBOOT + "Linux version 6.1.0\n" + REBOOT: True,
+    "web login: ": False,
+    "echo 'Kernel panic' is not one": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("name", CONSOLES)
+def test_consoles_that_stand_still(name: str) -> None:
+    text = (SAMPLES / f"{name}.txt").read_bytes().decode(errors="replace")
+    assert stands_still(text, reached=False, silent=0.0) == (name in STAND_STILL)
+
+
+@pytest.mark.parametrize("text", STILL)
+def test_what_stands_still(text: str) -> None:
+    assert stands_still(text, reached=False, silent=0.0) == STILL[text]
+
+
+def test_a_console_that_died_with_its_kernel() -> None:
+    text = "[ 1.0] Kernel panic - not syncing: IO-APIC + timer doesn't work!\n[ 1.1] CPU: 0 PID: 1"
+    assert not stands_still(text, reached=False, silent=0.5)
+    assert stands_still(text, reached=False, silent=6.0)
+    assert diagnose(text, "", "web", reached=False).message.endswith("IO-APIC + timer doesn't work!")
+
+
+def test_behind_ssh_only_a_panic_counts() -> None:
+    assert not stands_still("You are in emergency mode", reached=True, silent=60.0)
+    assert stands_still("---[ end Kernel panic - not syncing: Fatal exception ]---", reached=True, silent=0.0)
+    assert not stands_still("web login: ", reached=True, silent=60.0)

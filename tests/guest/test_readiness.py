@@ -200,3 +200,35 @@ def test_deadlines_are_longer_where_guests_are_slow() -> None:
     assert (deadline.remaining, inner.remaining) == (60.0, 20.0)
     deadline.pause(1000.0)
     assert deadline.expired and deadline.elapsed == 60.0 and inner.expired
+
+
+CONSOLES = {
+    "panic-root.txt": "panic",
+    "emergency.txt": "emergency",
+    "grub.txt": "boot-loader",
+    "ovmf.txt": "no-boot-device",
+}
+
+
+@pytest.mark.parametrize("name", CONSOLES)
+def test_a_guest_that_stands_still_ends_the_wait(name: str, server: Sshd) -> None:
+    text = (Path(__file__).parent / "samples" / name).read_text(encoding="utf-8", errors="replace")
+    begun = time.monotonic()
+    error = fails(server, Level.SSH, serial=text, seconds=600.0)
+    assert time.monotonic() - begun < 5 and error.kind == CONSOLES[name]
+    assert "it stands still after" in error.message and error.hint
+
+
+def test_a_panic_in_the_middle_of_a_wait(server: Sshd) -> None:
+    """Also while a command runs in the guest."""
+    server.start()
+    log = server.folder / "serial.log"
+    text = "web login: \n---[ end Kernel panic - not syncing: Fatal exception in interrupt ]---\n"
+    timer = threading.Timer(1.0, lambda: log.write_text(text))
+    timer.start()
+    begun = time.monotonic()
+    try:
+        error = fails(server, Level.SSH, seconds=600.0, probe="sleep 60")
+    finally:
+        timer.join()
+    assert time.monotonic() - begun < 20 and error.kind == "panic" and "Fatal exception in interrupt" in error.message

@@ -1,0 +1,59 @@
+"""``ov`` that kills itself by SIGKILL in the middle: right before its nth call that changes something outside of it.
+
+``python -m tests.instance.strikes NUMBER WORD…`` runs ``ov WORD…``; number 0 only counts, and says how many there are.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+CHANGES = {
+    *("rename", "replace", "unlink", "remove", "mkdir", "rmdir", "link", "symlink", "chmod", "fchmod", "truncate"),
+    *("ftruncate", "write", "pwrite", "fsync", "utime", "fork_exec", "posix_spawn", "execv", "pidfd_send_signal"),
+    *("virDomainDefineXMLFlags", "virDomainCreate", "virDomainDestroy", "virDomainUndefineFlags"),
+    *("virDomainSetAutostart", "virConnectOpen"),
+}
+ROOMS = ("/ovtasks/instance/create.py", "/ovtasks/instance/destroy.py", "/ovtasks/instance/power.py")
+"""Where a verb begins: what a build does before is tried elsewhere."""
+
+
+class Strike:
+    """A profiler that counts calls of builtin functions from the moment on when a verb begins."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.seen = 0
+        self.begun = False
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        if not self.begun:
+            self.begun = event == "call" and frame.f_code.co_filename.endswith(ROOMS) and self._is_verb(frame)
+        elif event == "c_call" and argument.__name__ in CHANGES:
+            self.seen += 1
+            if self.seen == self.number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    @staticmethod
+    def _is_verb(frame: FrameType) -> bool:
+        return frame.f_code.co_name in {"create", "destroy", "remove_rests", "start"}
+
+
+def main() -> int:
+    strike = Strike(int(sys.argv[1]))
+    sys.argv = ["ov", *sys.argv[2:]]
+    from ovtasks.cli import main as ov
+
+    sys.setprofile(strike)
+    code = ov()
+    sys.setprofile(None)
+    if strike.number == 0:
+        print(f"calls: {strike.seen}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
