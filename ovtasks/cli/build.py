@@ -19,13 +19,19 @@ def run_goals(
     """
     from doit.doit_cmd import DoitMain
 
+    from ovtasks.graph.commands import Run
     from ovtasks.graph.display import Display
     from ovtasks.graph.loader import OvLoader
+
+    class Main(DoitMain):  # type: ignore[misc]
+        """No other command, and no plug-in in its place."""
+
+        DOIT_CMDS = (Run,)
 
     display = Display(quiet=quiet)
     unseen = io.StringIO()
     loader = OvLoader(display, graph.project, out=unseen if quiet else sys.stderr)
-    code = DoitMain(loader, config_filenames=()).run(["run", *options, *goals])
+    code = Main(loader, config_filenames=()).run(["run", *options, *goals])
     if quiet:
         _say_failures(display.failures, unseen.getvalue() if code else "")
     if display.failures:

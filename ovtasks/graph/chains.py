@@ -60,6 +60,7 @@ class Graph:
         self._owners: dict[str, dict[tuple[str, str], None]] = {}
         self._found: dict[str, Step] = {}
         self._found_under = self.overrides.changes
+        self.settled: set[str] = set()  # tasks that this run found fresh, or ran
 
     @property
     def locks(self) -> Path:

@@ -1,17 +1,100 @@
-"""doit commands that must know about receipts."""
+"""doit's commands, which must know about receipts, our database and what can go wrong with tasks of ours."""
 
 from __future__ import annotations
 
+import glob
+import pprint
+from pathlib import Path
 from typing import Any
 
 from doit.cmd_base import check_tasks_exist, subtasks_iter, tasks_and_deps_iter
+from doit.cmd_clean import Clean as DoitClean
+from doit.cmd_dumpdb import DumpDB as DoitDumpDB
 from doit.cmd_forget import Forget
+from doit.cmd_ignore import Ignore as DoitIgnore
+from doit.cmd_info import Info as DoitInfo
+from doit.cmd_list import List as DoitList
+from doit.cmd_resetdep import ResetDep as DoitResetDep
+from doit.cmd_run import Run as DoitRun
+from doit.exceptions import InvalidCommand
 
+from ovtasks.graph.database import DEP_FILE, WalDB
 from ovtasks.graph.options import TYPES
-from ovtasks.graph.tasks import GoalTask, StepTask
+from ovtasks.graph.surface import Guarded, said
+from ovtasks.graph.tasks import GoalTask, OvTask, StepTask
+from ovtasks.host import streams
+
+NO_DATABASE = ".doit.db"
+"""doit's default: nobody named another."""
 
 
-class ForgetReceipts(Forget):  # type: ignore[misc]
+class Run(Guarded, DoitRun):  # type: ignore[misc]
+    """``doit run``, or no command at all."""
+
+    name = "run"
+
+
+class List(Guarded, DoitList):  # type: ignore[misc]
+    """``doit list``."""
+
+    name = "list"
+
+    def _print_task(self, template: str, *others: Any) -> None:
+        try:
+            super()._print_task(template, *others)
+        except (KeyError, IndexError, ValueError) as e:
+            raise InvalidCommand(
+                f"--template: {e} is no field\n  hint: {{name}}, {{doc}}, with -s {{status}}"
+            ) from None
+
+
+class Clean(Guarded, DoitClean):  # type: ignore[misc]
+    """``doit clean``."""
+
+    name = "clean"
+
+
+class Ignore(Guarded, DoitIgnore):  # type: ignore[misc]
+    """``doit ignore``."""
+
+    name = "ignore"
+
+
+class ResetDep(Guarded, DoitResetDep):  # type: ignore[misc]
+    """``doit reset-dep``: only for tasks that go by doit's database; what our steps made has receipts."""
+
+    name = "reset-dep"
+
+    def _execute(self, pos_args: list[str] | None = None) -> None:
+        tasks = {task.name: task for task in self.task_list}
+        chosen = [t for name in pos_args or () for t in (tasks[name], *subtasks_iter(tasks, tasks[name]))]
+        for task in chosen if pos_args else self.task_list:
+            if isinstance(task, OvTask) and pos_args:
+                self.outstream.write(f"skip {task.name} (receipts decide)\n")
+        others = [task for task in (chosen if pos_args else self.task_list) if not isinstance(task, OvTask)]
+        if others:
+            super()._execute([task.name for task in others if not task.subtask_of or pos_args])
+
+
+class Info(Guarded, DoitInfo):  # type: ignore[misc]
+    """``doit info``: says what ``ov why`` says of our steps."""
+
+    name = "info"
+
+    def _execute(self, pos_args: list[str], hide_status: bool = False) -> int:
+        self._shown = next((task for task in self.task_list if task.name in pos_args), None)
+        code: int = super()._execute(pos_args, hide_status)
+        return code
+
+    def get_reasons(self, reasons: Any) -> str:
+        """Why the task would run, one reason a line."""
+        if isinstance(self._shown, OvTask):
+            return "\n".join(f" * {reason}" for reason in self._shown.reasons())
+        text: str = super().get_reasons(reasons)
+        return text
+
+
+class ForgetReceipts(Guarded, Forget):  # type: ignore[misc]
     """``doit forget``: also removes the receipts of our steps, because those and not doit's database decide.
 
     ``doit forget build:arch`` forgets that VM's own steps; a shared step is forgotten by its own name or with ``-s``.
@@ -35,6 +118,50 @@ class ForgetReceipts(Forget):  # type: ignore[misc]
 
     def _named(self, tasks: dict[str, Any]) -> list[Any]:
         return [t for name in self.sel_tasks for t in (tasks[name], *subtasks_iter(tasks, tasks[name]))]
+
+
+class DumpDB(DoitDumpDB):  # type: ignore[misc]
+    """``doit dumpdb``: shows our database, too."""
+
+    name = "dumpdb"
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int | None:
+        """Print what is remembered of each task."""
+        path = Path(str(opt_values["dep_file"]))
+        if str(path) == NO_DATABASE and not any(Path().glob(f"{NO_DATABASE}*")):
+            path = Path(DEP_FILE)
+        if not any(path.parent.glob(f"{glob.escape(path.name)}*")):  # dbm adds to the name
+            hint = "one is made when a task of dodo.py runs; ov why shows receipts"
+            raise InvalidCommand(f"there is no database {path}\n  hint: {hint}")
+        if not _is_sqlite(path):
+            return self._of_doit(opt_values, pos_args)
+        streams.open_closed()
+        streams.prepare()
+        return said(_print_rows, path=str(path))
+
+    def _of_doit(self, opt_values: Any, pos_args: list[str]) -> int | None:
+        import dbm
+
+        try:
+            code: int | None = super().execute(opt_values, pos_args)
+            return code
+        except (*dbm.error, OSError, ValueError, AttributeError) as e:
+            raise InvalidCommand(f"{opt_values['dep_file']} is no database of doit: {e}") from None
+
+
+def _is_sqlite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16).startswith(b"SQLite format 3")
+
+
+def _print_rows(path: str) -> int:
+    database = WalDB(path, None)
+    for task, data in database.rows():
+        print(f"{task} -> {pprint.pformat(data, indent=4, width=100)}")
+    database.dump()
+    return 0
 
 
 def _steps(task: Any) -> list[Any]:

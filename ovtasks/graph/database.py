@@ -1,21 +1,42 @@
-"""doit's own memory (of the user's tasks: ours go by receipts) as SQLite: one commit a task, several runs at once."""
+"""doit's own memory (of the user's tasks: ours go by receipts) as SQLite: one commit a task, several runs at once.
+
+It never stops a run. A damaged file is made anew; where none can be, the run goes without a memory and says so once.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
+import shlex
+import stat
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ovtasks.errors import OvError
+from ovtasks.host.beneath import make_folder, parent, trusted
+from ovtasks.host.oserrors import explained
+from ovtasks.host.state import StateError
 
 if TYPE_CHECKING:
     import sqlite3
 
+DEP_FILE = "output/.ov/doit.db"
+NOWHERE = ":memory:"
+"""As a name: nothing is kept. Runs of ``ov`` have no tasks of a user's."""
 LAST_WRITE = ("deps:", "ignore:")
 """The key that doit writes last when it saves a task: the moment to commit."""
 TIMEOUT = 60.0
 """Seconds to wait for other runs."""
 BULK = 64
 """After so many single look-ups one scan of the whole table is cheaper."""
+BESIDE = ("", "-wal", "-shm", "-journal")
+"""SQLite's files, by what their names end in."""
 
 
 class WalDB:
@@ -29,34 +50,55 @@ class WalDB:
         self._stored: dict[str, str] = {}
         self._lookups = 0
         self._open: sqlite3.Connection | None = None
+        self._given_up = name == NOWHERE
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
-            import sqlite3
+    def _execute(self, sql: str, values: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+        """Rows; none when the database is of no use, which is said once."""
+        import sqlite3
 
-            from doit.dependency import DatabaseException
-
+        for attempt in ("as it is", "made anew"):
+            if self._given_up:
+                break
             try:
-                Path(self.name).parent.mkdir(parents=True, exist_ok=True)
-                self._open = _connect(self.name)
-            except (sqlite3.DatabaseError, OSError) as e:
-                raise DatabaseException(f"{self.name}: {e}; it holds nothing that cannot be made anew") from e
-        return self._open
+                if self._open is None:
+                    self._open = _connect(self.name)
+                return self._open.execute(sql, values).fetchall()
+            except (sqlite3.Error, OSError, OvError) as e:
+                self._close()
+                if attempt == "made anew" or not _is_damage(e) or not self._remove(e):
+                    self._give_up(e)
+        return []
+
+    def _remove(self, error: Exception) -> bool:
+        """Make way for a new database; False where the old one cannot be removed."""
+        try:
+            for end in BESIDE:
+                Path(self.name + end).unlink(missing_ok=True)
+        except OSError:
+            return False
+        _note(f"{self.name} was damaged ({error}) and is made anew: tasks of dodo.py may run once more")
+        return True
+
+    def _give_up(self, error: sqlite3.Error | OSError | OvError) -> None:
+        self._given_up = True
+        told = explained(error, "") if isinstance(error, OSError) else error
+        reason, hint = (told.message, told.hint) if isinstance(told, OvError) else (f"{self.name}: {told}", None)
+        hint = hint or f"when it may go: rm -rf {shlex.quote(self.name)}*"
+        _note(f"{reason}; what tasks of dodo.py did is not remembered this time\n  hint: {hint}")
 
     def _load(self, task: str) -> dict[str, object]:
         known = self._tasks.get(task)
         if known is not None:
             return known
-        if not Path(self.name).exists() and self._open is None:
+        if self._given_up or (self._open is None and not os.path.lexists(self.name)):
             return self._tasks.setdefault(task, {})
         self._lookups += 1
         if self._lookups == BULK:
-            self._stored.update(dict(self._connection().execute("select id, data from task")))
+            self._stored.update(dict(self._execute("select id, data from task")))  # type: ignore[arg-type]
         if self._lookups < BULK:
-            row = self._connection().execute("select data from task where id=?", (task,)).fetchone()
-            if row:
-                self._stored[task] = row[0]
-        return self._tasks.setdefault(task, json.loads(self._stored.get(task, "{}")))
+            for (data,) in self._execute("select data from task where id=?", (task,)):
+                self._stored[task] = data
+        return self._tasks.setdefault(task, _values(self._stored.get(task)))
 
     def get(self, task: str, key: str) -> object:
         return self._load(task).get(key)
@@ -64,10 +106,10 @@ class WalDB:
     def set(self, task: str, key: str, value: object) -> None:
         data = self._load(task)
         data[key] = value
-        if key in LAST_WRITE:
+        if key in LAST_WRITE and not self._given_up:
             text = json.dumps(data, sort_keys=True)
             if text != self._stored.get(task):
-                self._connection().execute("insert or replace into task values(?, ?)", (task, text))
+                self._execute("insert or replace into task values(?, ?)", (task, text))
                 self._stored[task] = text
 
     def in_(self, task: str) -> bool:
@@ -75,29 +117,93 @@ class WalDB:
 
     def remove(self, task: str) -> None:
         if self._load(task):
-            self._connection().execute("delete from task where id=?", (task,))
+            self._execute("delete from task where id=?", (task,))
         self._stored.pop(task, None)
         self._tasks[task] = {}
 
     def remove_all(self) -> None:
-        self._connection().execute("delete from task")
+        if os.path.lexists(self.name):
+            self._execute("delete from task")
         self._tasks.clear()
         self._stored.clear()
 
+    def rows(self) -> Iterator[tuple[str, dict[str, object]]]:
+        """Everything that is kept, by the task's name."""
+        if os.path.lexists(self.name):
+            for task, data in self._execute("select id, data from task order by id"):
+                yield str(task), _values(data)
+
     def dump(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._open is not None:
-            self._open.close()
+            import sqlite3
+
+            with contextlib.suppress(sqlite3.Error):
+                self._open.close()
             self._open = None
+
+
+def _values(text: object) -> dict[str, object]:
+    """What is kept of one task; nothing when it is damaged."""
+    try:
+        data = json.loads(text) if isinstance(text, str | bytes) else {}
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _note(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(f"doit: {text}", file=sys.stderr)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file is no database of ours, rather than one that cannot be reached, read or written now."""
+    import sqlite3
+
+    if isinstance(error, sqlite3.OperationalError):
+        return "no such" in str(error) or "has no column" in str(error) or "columns but" in str(error)
+    return type(error) is sqlite3.DatabaseError  # what derives from it is about us, or about the system
+
+
+def _check(name: str) -> None:
+    """Nothing is followed, waited for or believed that stands in the database's place.
+
+    :raises StateError, UnsafeError: it is no file of ours. :raises OSError: it cannot be written.
+    """
+    make_folder(Path(name).absolute().parent)
+    for end in BESIDE:
+        with parent(Path(name + end)) as (folder, file):
+            try:
+                found = os.lstat(file, dir_fd=folder)
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISREG(found.st_mode):
+                raise StateError(Path(name + end), "is no file")
+            if not trusted(found, folder):
+                raise StateError(Path(name + end), "belongs to another user")
+            if found.st_nlink != 1:
+                raise StateError(Path(name + end), "has another name elsewhere")
+    with parent(Path(name)) as (folder, file):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder))
 
 
 def _connect(name: str) -> sqlite3.Connection:
     """Open and prepare the database. SQLite does not wait when several at once turn the log on, or off as the last one
     closes: so we do.
 
-    :raises sqlite3.DatabaseError: it is no database, or stays locked.
+    :raises sqlite3.Error: it is no database, or stays locked. :raises OSError, OvError: see :func:`_check`.
     """
     import sqlite3
 
+    try:
+        _check(name)
+    except OSError as e:
+        if e.errno not in {errno.EROFS, errno.EACCES, errno.EPERM} or not os.access(name, os.R_OK):
+            raise
+        return sqlite3.connect(f"file:{quote(str(Path(name).absolute()))}?mode=ro&immutable=1", uri=True)
     end = time.monotonic() + TIMEOUT
     while True:
         connection = sqlite3.connect(name, timeout=TIMEOUT, isolation_level=None)
@@ -106,7 +212,7 @@ def _connect(name: str) -> sqlite3.Connection:
             connection.execute("pragma synchronous=normal")
             connection.execute("create table if not exists task(id text primary key, data text) without rowid")
             return connection
-        except sqlite3.DatabaseError as e:
+        except sqlite3.Error as e:
             connection.close()
             if "locked" not in str(e) or time.monotonic() > end:
                 raise

@@ -6,13 +6,11 @@ import contextlib
 import gc
 import inspect
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType, FunctionType
-from typing import Any, NoReturn, TextIO
+from types import FunctionType
+from typing import Any, TextIO
 
 from doit.cmd_base import DodoTaskLoader
 from doit.cmdparse import CmdOption, CmdParseError, TaskParse
@@ -23,24 +21,22 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.graph import plugins
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
+from ovtasks.graph.database import DEP_FILE, NOWHERE
 from ovtasks.graph.display import Display
 from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES, Overrides
 from ovtasks.graph.reporter import OvReporter
+from ovtasks.graph.surface import CREATOR, Guarded, guarded
 from ovtasks.graph.tasks import BUILD, tasks
+from ovtasks.host.oserrors import explaining
 from ovtasks.spec.load import load_project
 from ovtasks.spec.model import Project
-
-CREATOR = "task_ovtasks"
-LAST_SECONDS = 120
-"""After a signal and the end of our children, steps have so many seconds to clear up; then the kernel ends us, whatever
-a thread or a library still waits for."""
 
 
 def doit_config() -> dict[str, object]:
     """Settings that make doit safe for long builds; a ``DOIT_CONFIG`` of the user's wins key by key."""
     return {
         "backend": "ovtasks",
-        "dep_file": "output/.ov/doit.db",
+        "dep_file": DEP_FILE,
         "check_file_uptodate": ReceiptChecker,
         "par_type": "thread",
         "reporter": OvReporter,
@@ -60,7 +56,7 @@ def install(namespace: dict[str, object]) -> None:
         """VMs of vms.yml."""
         graph = Graph(_load(root))
         note_options(graph, sys.argv[1:])  # doit's loader does not tell a creator what was asked for
-        display = prepare(Display())
+        display = Display()
         yield from tasks(graph, owners(graph.project), display)
         yield from verb_tasks(graph, list(graph.project.vms), display)
 
@@ -129,10 +125,12 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
     def load_doit_config(self) -> dict[str, object]:
         config = {**doit_config(), "default_tasks": default_tasks(self.namespace), **super().load_doit_config()}
         if self._project is not None:
-            config["dep_file"] = str(self._project.state / "doit.db")
+            config["dep_file"] = NOWHERE
         return {**config, "outfile": self._out} if self._out else config
 
     def load_tasks(self, cmd: Any, pos_args: list[str]) -> list[Task]:
+        if not isinstance(cmd, Guarded):  # of doit or of another plug-in
+            cmd._execute = guarded(cmd, cmd._execute, pos_args)
         with _no_collection():
             return self._load_tasks(cmd, pos_args)
 
@@ -145,11 +143,10 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         chosen = selected(pos_args, project) or owners(project)
         only_qcow2 = cmd.execute_tasks and not any("raw" in word or "*" in word for word in pos_args)
         types = TYPES[:1] if only_qcow2 else TYPES
-        display = prepare(self.display)
-        made = own + list(tasks(self.graph, chosen, display, types))
+        made = own + list(tasks(self.graph, chosen, self.display, types, TYPES[:1]))
         if own or not only_builds(pos_args):
             vms = [name for name in chosen if name in project.vms]
-            made += verb_tasks(self.graph, vms, display)
+            made += verb_tasks(self.graph, vms, self.display)
         return made
 
 
@@ -224,26 +221,7 @@ def _owner_of(word: str, project: Project) -> str | None:
 
 def _load(root: Path) -> Project:
     try:
-        return load_project(root, kinds=plugins.schema)
+        with explaining("cannot read the project"):
+            return load_project(root, kinds=plugins.schema)
     except OvError as e:
         raise InvalidDodoFile(str(e)) from None
-
-
-def prepare(display: Display) -> Display:
-    """Make Ctrl-C and a CI's SIGTERM end the run in an orderly way: children ended, database and receipts kept."""
-    if threading.current_thread() is threading.main_thread():
-
-        def end(number: int, frame: FrameType | None) -> NoReturn:
-            from ovtasks.host.run import stop_all
-
-            display.cancelled.set()
-            stop_all()
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(LAST_SECONDS)
-            print(f"\ninterrupted by {signal.Signals(number).name}; finished steps are kept", file=sys.stderr)
-            sys.exit(128 + number)
-
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-                signal.signal(number, end)
-    return display

@@ -20,6 +20,7 @@ from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
 from ovtasks.host.files import flock
+from ovtasks.host.oserrors import explaining
 
 BUILD = "build"
 _GROUPS = {BUILD: "every VM's artifacts", "image": "every container image"}
@@ -33,11 +34,29 @@ class Fresh:
     )
 
     def __call__(self, task: StepTask, values: object) -> bool:
-        task.was_fresh = task.graph.freshness(task.graph.step(task.name), heal=True).fresh
+        task.was_fresh = _heal(task.graph, task.name)
+        if task.was_fresh:
+            task.graph.settled.add(task.name)
         return task.was_fresh
 
     def __repr__(self) -> str:
         return "receipt"
+
+
+class Members(Fresh):
+    """doit's ``uptodate`` for a task that has no work of its own: whether all that it stands for is fresh."""
+
+    def __call__(self, task: OvTask, values: object) -> bool:
+        return task.is_fresh()
+
+
+def _heal(graph: Graph, name: str) -> bool:
+    """Whether a step is fresh. What the system refuses to tell, running it will tell."""
+    with contextlib.suppress(OSError):
+        return graph.freshness(graph.step(name), heal=True).fresh
+    with contextlib.suppress(OSError):  # a folder that may not be written: new times are not noted
+        return graph.freshness(graph.step(name)).fresh
+    return False
 
 
 class OvTask(Task):  # type: ignore[misc]
@@ -47,10 +66,19 @@ class OvTask(Task):  # type: ignore[misc]
         self.graph = graph
         super().__init__(name, actions, **attributes)
 
+    def is_fresh(self) -> bool:
+        """Whether nothing would be done; asked after all that it needs was done."""
+        return all(self.graph.settled.issuperset({name}) or _heal(self.graph, name) for name in self.task_dep)
+
+    def reasons(self) -> list[str]:
+        """Why something would be done, for people."""
+        return [f"{name} would run" for name in self.task_dep if not _heal(self.graph, name)]
+
     def pickle_safe_dict(self) -> dict[str, Any]:
         safe: dict[str, Any] = super().pickle_safe_dict()
         safe.pop("graph", None)
         safe.pop("display", None)
+        safe.pop("members", None)
         return safe
 
 
@@ -73,6 +101,12 @@ class StepTask(OvTask):
             io={"capture": False},
         )
 
+    def is_fresh(self) -> bool:
+        return self.name in self.graph.settled or _heal(self.graph, self.name)
+
+    def reasons(self) -> list[str]:
+        return [str(reason) for reason in self.graph.status([self.graph.step(self.name)])[-1].reasons]
+
     def execute(self, stream: object) -> TaskFailed | None:
         """Run the step; a user error becomes doit's failure, without a traceback."""
         self.executed = True
@@ -83,11 +117,12 @@ class StepTask(OvTask):
                 return TaskFailed(f"{name} has no result", report=True)
             receipts[name] = receipt
         try:
-            with self.display.step(step) as progress:
+            with explaining(step.title), self.display.step(step) as progress:
                 execute(step, receipts, self.graph.locks, progress, force=self.was_fresh)
         except OvError as e:
             self.display.failures.append(e)
             return TaskFailed(str(e))
+        self.graph.settled.add(self.name)
         return None
 
     def clean(self, outstream: Any, dryrun: bool) -> None:
@@ -106,7 +141,7 @@ class GoalTask(OvTask):
             graph,
             f"{BUILD}:{vm}",
             None,
-            uptodate=[True],
+            uptodate=[Members()],
             params=PARAMS,
             doc=f"all artifacts of {vm}",
             subtask_of=BUILD,
@@ -141,7 +176,7 @@ class ImageGoal(GoalTask):
         self.vm = name  # its chain goes by the same name
         verb, _, image = name.partition(":")
         doc = f"container image {image}"
-        OvTask.__init__(self, graph, name, None, uptodate=[True], params=IMAGE_PARAMS, doc=doc, subtask_of=verb)
+        OvTask.__init__(self, graph, name, None, uptodate=[Members()], params=IMAGE_PARAMS, doc=doc, subtask_of=verb)
 
 
 class BrokenGoal(OvTask):
@@ -154,6 +189,12 @@ class BrokenGoal(OvTask):
         params = PARAMS if verb == BUILD else IMAGE_PARAMS
         super().__init__(graph, name, [_nothing], params=params, doc=error.message, subtask_of=verb)
 
+    def is_fresh(self) -> bool:
+        return False
+
+    def reasons(self) -> list[str]:
+        return [str(self.error)]
+
     def execute(self, stream: object) -> TaskFailed:
         self.executed = True
         self.display.failures.append(self.error)
@@ -163,17 +204,28 @@ class BrokenGoal(OvTask):
 class GroupTask(OvTask):
     """``build``, ``disk``, ``seed`` …: all tasks of that verb. ``build`` takes the options for all VMs."""
 
-    def __init__(self, graph: Graph, verb: str, members: Iterable[str]) -> None:
+    def __init__(
+        self, graph: Graph, verb: str, members: Iterable[OvTask], counted: Sequence[OvTask] | None = None
+    ) -> None:
+        """``counted`` are the members that a run without further words would run; None: all."""
+        everything = list(members)
+        self.members = everything if counted is None else list(counted)
         super().__init__(
             graph,
             verb,
             None,
-            task_dep=list(members),
-            uptodate=[True],
+            task_dep=[member.name for member in everything],
+            uptodate=[Members()],
             has_subtask=True,
             params=PARAMS if verb == BUILD else (),
             doc=_GROUPS.get(verb, f"every VM's {verb} step"),
         )
+
+    def is_fresh(self) -> bool:
+        return all(member.is_fresh() for member in self.members)
+
+    def reasons(self) -> list[str]:
+        return [f"{member.name} would run" for member in self.members if not member.is_fresh()]
 
     def init_options(self, args: Any = None) -> Any:
         first = self.options is None
@@ -193,7 +245,7 @@ class AliasTask(OvTask):
             f"{verb}:{vm}",
             None,
             task_dep=[step.name for step in steps],
-            uptodate=[True],
+            uptodate=[Members()],
             params=IMAGE_PARAMS if f"{verb}:" == IMAGE else (),
             doc=steps[-1].title,
             subtask_of=verb,
@@ -207,24 +259,31 @@ class AliasTask(OvTask):
         return rest
 
 
-def tasks(graph: Graph, vms: Iterable[str], display: Display, types: Sequence[str] = TYPES) -> Iterator[Task]:
+def tasks(
+    graph: Graph, vms: Iterable[str], display: Display, types: Sequence[str] = TYPES, usual: Sequence[str] = TYPES
+) -> Iterator[Task]:
     """The doit tasks of the given VMs and images (``image:<name>``), for the given disk formats: groups first, then
-    goals, then steps."""
-    groups: dict[str, list[str]] = {BUILD: []}
-    made: dict[str, Task] = {}
+    goals, then steps. ``usual`` are the formats that count in the state of a group."""
+    unusual = tuple(f":{type}" for type in types if type not in usual)
+    groups: dict[str, list[OvTask]] = {BUILD: []}
+    made: dict[str, OvTask] = {}
     for vm in vms:
         for task in _vm_tasks(graph, vm, display, types, made):
             made[task.name] = task
-            groups.setdefault(task.name.partition(":")[0], []).append(task.name)
+            groups.setdefault(task.name.partition(":")[0], []).append(task)
     for verb, members in groups.items():
-        yield GroupTask(graph, verb, members)
+        counted = [task for task in members if not (unusual and task.name.endswith(unusual))]
+        yield GroupTask(graph, verb, members, counted)
     yield from made.values()
 
 
-def _vm_tasks(graph: Graph, vm: str, display: Display, types: Sequence[str], made: dict[str, Task]) -> Iterator[Task]:
+def _vm_tasks(
+    graph: Graph, vm: str, display: Display, types: Sequence[str], made: dict[str, OvTask]
+) -> Iterator[OvTask]:
     is_image = vm.startswith(IMAGE)
     try:
-        chains: list[Chain] = [graph.chain(vm, type) for type in (types[:1] if is_image else types)]
+        with explaining(f"cannot look at {vm}"):
+            chains: list[Chain] = [graph.chain(vm, type) for type in (types[:1] if is_image else types)]
     except OvError as e:
         yield BrokenGoal(graph, vm if is_image else f"{BUILD}:{vm}", e, display)
         return

@@ -13,6 +13,7 @@ from ovtasks.graph.chains import Graph
 from ovtasks.graph.display import Display
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.tasks import BUILD, GroupTask, OvTask
+from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 from ovtasks.images.boot import Bootable
 from ovtasks.instance.create import Built, CreateOptions, create
@@ -119,20 +120,32 @@ class VerbTask(OvTask):
         raise NotImplementedError
 
     def _fresh(self, task: Task, values: object) -> bool:
+        return self.is_fresh()
+
+    def is_fresh(self) -> bool:
+        if self.name in self.graph.settled:
+            return True
         try:
-            return self.fresh()
+            with explaining(self.name):
+                fresh = self.fresh()
         except OvError:
             return False  # running it will tell
+        self.graph.settled.update([self.name] if fresh else [])
+        return fresh
+
+    def reasons(self) -> list[str]:
+        return [] if self.is_fresh() else [f"not done: {self.doc}"]
 
     def execute(self, stream: object) -> TaskFailed | None:
         """Do it; a user error becomes doit's failure, without a traceback."""
         self.executed = True
         try:
-            with self.display.work(f"{self.verb} {self.vm}") as progress:
+            with explaining(f"{self.verb} {self.vm}"), self.display.work(f"{self.verb} {self.vm}") as progress:
                 self.act(progress)
         except OvError as e:
             self.display.failures.append(e)
             return TaskFailed(str(e))
+        self.graph.settled.add(self.name)
         return None
 
     def init_options(self, args: Any = None) -> Any:
@@ -158,6 +171,15 @@ class DefineTask(VerbTask):
     def fresh(self) -> bool:
         found = pending(self.graph.project.vms[self.vm], self.instance, overrides(self.options or {}))
         return not found.changes and (found.running or not self.starts)
+
+    def reasons(self) -> list[str]:
+        if self.is_fresh():
+            return []
+        try:
+            found = pending(self.graph.project.vms[self.vm], self.instance, overrides(self.options or {}))
+        except OvError as e:
+            return [str(e)]
+        return list(found.changes) or ["it is not running"]
 
     def act(self, progress: Progress) -> None:
         options = CreateOptions(overrides(self.options or {}), start=self.starts)
@@ -235,12 +257,11 @@ NAMES = tuple(verb.verb for verb in VERBS)
 
 def tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
     """The tasks of the given VMs, groups first."""
-    names = list(vms)
-    for verb in VERBS:
-        yield GroupTask(graph, verb.verb, [f"{verb.verb}:{vm}" for vm in names])
-    for vm in names:
-        for verb in VERBS:
-            yield verb(graph, vm, display)
+    made = [[verb(graph, vm, display) for verb in VERBS] for vm in vms]
+    for number, verb in enumerate(VERBS):
+        yield GroupTask(graph, verb.verb, [of_vm[number] for of_vm in made])
+    for of_vm in made:
+        yield from of_vm
 
 
 def _nothing() -> None:

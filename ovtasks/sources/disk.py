@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
@@ -62,7 +63,15 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
         title=f"{options.type} disk of {vm.name}",
         needs=(base,),
         makes="disk",
+        tidy=None if options.type == "raw" else partial(_remove_bases, folder.parent),
     )
+
+
+def _remove_bases(folder: Path) -> None:
+    """The overlays' backing files, also those that no receipt knows any more (``doit forget``)."""
+    for path in folder.glob("base-*"):
+        if path.is_file() or path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def base_facts(workspace: Workspace, sha256: str, format: str, virtual_size: int, path: Path) -> None:

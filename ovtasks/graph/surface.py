@@ -1,0 +1,187 @@
+"""What every command of doit does around our tasks: an orderly end, one message instead of a traceback, near names."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fnmatch
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+from doit.cmdparse import CmdParseError
+from doit.exceptions import InvalidCommand
+
+from ovtasks.errors import EXIT_FAILED
+from ovtasks.graph.display import Display
+from ovtasks.graph.tasks import OvTask
+from ovtasks.host import streams
+from ovtasks.host.oserrors import explained
+
+CREATOR = "task_ovtasks"
+"""In a ``dodo.py``'s namespace: it has VMs."""
+INTERRUPTED = 130
+LAST_SECONDS = 120
+"""After a signal and the end of our children, steps have so many seconds to clear up; then the kernel ends us, whatever
+a thread or a library still waits for."""
+NEAR = 0.6
+
+
+class Guarded:
+    """Mixed into a command of doit, before doit's own class. Projects without VMs see no difference but for
+    wrong options, which are named in one line."""
+
+    execute_tasks: bool
+    loader: Any
+    task_list: list[Any]
+    outstream: Any
+
+    def parse_execute(self, words: list[str]) -> int | None:
+        """doit calls this first; what it says of a wrong option holds a list of its objects."""
+        try:
+            code: int | None = super().parse_execute(words)  # type: ignore[misc]
+            return code
+        except CmdParseError as e:
+            name = type(self).__dict__.get("name", "run")
+            raise CmdParseError(_without_objects(e, f"doit help {name}")) from None
+
+    def execute(self, params: Any, args: list[str]) -> int | None:
+        """doit calls this: it loads the tasks and calls ``_execute``."""
+        streams.open_closed()
+        self.outstream = self.outstream or sys.stdout
+        if params.get("outfile", self) is None:
+            params["outfile"] = sys.stdout
+        self._execute: Any = guarded(self, self._execute, args)
+        try:
+            code: int | None = super().execute(params, args)  # type: ignore[misc]
+            return code
+        except KeyboardInterrupt:
+            if not _has_vms(self.loader):
+                raise
+            return _end("interrupted", INTERRUPTED)
+
+
+def guarded(command: Any, work: Callable[..., int | None], words: list[str]) -> Callable[..., int | None]:
+    """``work`` (a bound ``_execute``, whose parameters doit looks up), guarded if there are tasks of ours."""
+
+    @functools.wraps(work)
+    def safe(**params: Any) -> int | None:
+        tasks = {task.name: task for task in command.task_list}
+        displays = {id(d): d for task in tasks.values() if isinstance(d := getattr(task, "display", None), Display)}
+        if not any(isinstance(task, OvTask) for task in tasks.values()):
+            return work(**params)
+        streams.prepare()
+        _refuse_unknown(words, tasks, all_are_names=not command.execute_tasks)
+        try:
+            with orderly_end(displays.values()) if command.execute_tasks else contextlib.nullcontext():
+                return said(work, **params)
+        except InvalidCommand as e:
+            if getattr(e, "not_found", None) is None:
+                raise
+            raise unknown(e.not_found, tasks) from None
+        except CmdParseError as e:  # of a task's options; doit adds a list of objects
+            hint = next((f"doit help {word}" for word in words if word in tasks), "doit help run")
+            raise InvalidCommand(_without_objects(e, hint)) from None
+
+    return safe
+
+
+def _without_objects(error: CmdParseError, hint: str) -> str:
+    return f"{str(error).partition(' (parsing options')[0]}\n  hint: {hint}"
+
+
+def said(work: Callable[..., int | None], **params: Any) -> int | None:
+    """The exit code of ``work``, all that it prints written; what the system refuses is one message."""
+    try:
+        code = work(**params)
+        streams.flush()
+        return code
+    except BrokenPipeError:
+        streams.abandon(sys.stdout)  # nobody reads on
+        return EXIT_FAILED
+    except (OSError, UnicodeError, RecursionError) as e:
+        doing = "" if streams.stdout_works() else "the output cannot be written"
+        return _end(f"ERROR: {explained(e, doing)}", EXIT_FAILED)
+
+
+def _has_vms(loader: object) -> bool:
+    return type(loader).__module__.startswith("ovtasks.") or CREATOR in (getattr(loader, "namespace", None) or {})
+
+
+def _end(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+    return code
+
+
+def _refuse_unknown(words: Sequence[str], tasks: Mapping[str, Any], *, all_are_names: bool) -> None:
+    """doit ends in a KeyError, or does nothing and is content.
+
+    Where tasks are run, other words may be options' values or a task's arguments: those are doit's affair.
+    """
+    free = any(tasks[word].pos_arg for word in words if word in tasks)
+    for word in words:
+        if "*" in word and not word.startswith("-") and not free and not fnmatch.filter(tasks, word):
+            raise InvalidCommand(f"no task matches {word!r}\n  hint: doit list --all shows every task")
+        if all_are_names and word not in tasks and "*" not in word:
+            raise unknown(word, tasks)
+
+
+def unknown(word: str, tasks: Mapping[str, Any]) -> InvalidCommand:
+    """The error for what is no task and no target, with the names that come near.
+
+    ``biuld:demo`` is mended on both sides of the colon: a near verb that the VM has, or a near VM that has the verb.
+    """
+    near = difflib.get_close_matches(word, tasks, n=3, cutoff=NEAR)
+    verb, colon, rest = word.partition(":")
+    if colon:
+        verbs = {name.partition(":")[0] for name in tasks if ":" in name}
+        names = {name.partition(":")[2] for name in tasks if ":" in name and "@" not in name}
+        close = [verb] if verb in verbs else difflib.get_close_matches(verb, verbs, n=2, cutoff=NEAR)
+        like = [rest] if rest in names else difflib.get_close_matches(rest, names, n=3, cutoff=0.5)
+        near = [name for v in close for n in like if (name := f"{v}:{n}") in tasks] or near
+    else:  # a VM's name alone
+        near = [name for name in (f"build:{word}",) if name in tasks] or near
+    if word.startswith("-"):
+        hint = "options stand before the names of tasks"
+    elif near:
+        hint = "did you mean " + " or ".join(f"'{name}'" for name in near[:3]) + "?"
+    else:
+        hint = "doit list --all shows every task"
+    return InvalidCommand(f"no task or target is called {word!r}\n  hint: {hint}")
+
+
+@contextlib.contextmanager
+def orderly_end(displays: Iterable[Display]) -> Iterator[None]:
+    """Inside, Ctrl-C and a CI's SIGTERM end the run in order: children ended, receipts and database kept. What the
+    signals did before, they do again afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    cancelled = [display.cancelled for display in displays]
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        from ovtasks.host.run import stop_all
+
+        for event in cancelled:
+            event.set()
+        stop_all()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LAST_SECONDS)
+        with contextlib.suppress(OSError):
+            print(f"\ninterrupted by {signal.Signals(number).name}; finished steps are kept", file=sys.stderr)
+        sys.exit(128 + number)
+
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) not in {signal.SIG_IGN, None}:  # nohup; None: not one of Python's
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,71 @@
+"""The standard streams as every command needs them: there, in any locale, with any reader."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+
+_ASCII = {"→": "->", "←": "<-", "…": "...", "·": "-", "•": "-", "–": "-", "—": "-", "×": "x", "≤": "<=", "≥": ">="}
+_QUOTES = {"“": '"', "”": '"', "‘": "'", "’": "'", "✓": "ok", "✗": "no"}
+_PLAIN = {**_ASCII, **_QUOTES}
+_HANDLER = "ovtasks.plain"
+
+
+def open_closed() -> None:
+    """What stands for a closed standard stream is nowhere. Its number would be the next file's, and our words in it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False, encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False, encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False, encoding="utf-8")
+
+
+def prepare() -> None:
+    """Let stdout and stderr take any text: what a locale cannot write is said in plain letters, and the bytes of a file
+    name that is no valid text come out as they are on the disk."""
+    codecs.register_error(_HANDLER, _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if "\udc80" <= character <= "\udcff":  # PEP 383: a byte of a file name
+        return bytes([ord(character) - 0xDC00]), error.start + 1
+    return _PLAIN.get(character, "?"), error.start + 1
+
+
+def flush() -> None:
+    """Write what is buffered now, while an error still has somebody to report it.
+
+    :raises OSError: the disk is full, nobody reads any more.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def stdout_works() -> bool:
+    """Whether stdout takes what it still holds; if it does not, that is given up."""
+    try:
+        sys.stdout.flush()
+    except (OSError, UnicodeError):
+        abandon(sys.stdout)
+        return False
+    return True
+
+
+def abandon(*streams: object) -> None:
+    """Nobody takes what these streams say: be silent, at the interpreter's end too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
