@@ -87,7 +87,7 @@ def test_list_and_info(bench: Workbench, small_image: Path) -> None:
     everything = bench.doit("list", "--all").stdout
     for name in ("build:arch", "fetch:arch", "verify:arch", "disk:arch", "seed:arch"):
         assert f"\n{name} " in f"\n{everything}"
-    assert "never built" not in bench.doit("info", "disk:arch", code=1).stdout  # doit's own words: status run
+    assert "status     : run\n * never built" in bench.doit("info", "disk:arch", code=1).stdout
     bench.doit("build:arch")
     assert "up-to-date" in bench.doit("info", "disk:arch").stdout
 
