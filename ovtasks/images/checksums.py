@@ -7,6 +7,7 @@ clear-signed text (RFC 9580 §7).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import re
@@ -118,17 +119,15 @@ def fedora_checksum_name(name: str) -> str | None:
 
 def listed_checksum_files(page: str, url: str) -> list[str]:
     """URLs of the checksum files that a directory's index page links to, in that directory; at most 4."""
-    found = [urljoin(url, unescape("".join(groups))) for groups in _HREF.findall(page)]
     here = urlsplit(url).path.rstrip("/") or "/"
-    same = {posixpath.basename(urlsplit(link).path): link for link in found if _folder(link) == here}
+    same: dict[str, str] = {}
+    for groups in _HREF.findall(page):
+        with contextlib.suppress(ValueError):  # what is no URL is no link
+            link = urljoin(url, unescape("".join(groups)))
+            folder, name = posixpath.split(urlsplit(link).path)
+            if folder == here and same_origin(link, url):
+                same[name] = link
     return [same[name] for name in checksum_files(same)]
-
-
-def _folder(url: str) -> str:
-    try:
-        return posixpath.dirname(urlsplit(url).path)
-    except ValueError:
-        return ""
 
 
 def checksum_files(names: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ import yaml
 from ovtasks.graph import plugins
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.execute import execute
+from ovtasks.host.state import recall
 from ovtasks.images.records import Verified
 from ovtasks.images.store import Store
 from ovtasks.spec.load import load_project
@@ -54,10 +55,9 @@ class Chain:
         return found
 
     def verified(self) -> Verified:
-        from ovtasks.host.state import recall
-
+        """The record of what was built last."""
         records = [path for path in (self.root / "output" / ".images").glob("*.json") if path.name.count(".") == 1]
-        (record,) = [recall(path) for path in records]
+        record = recall(max(records, key=lambda path: path.stat().st_mtime_ns))
         assert record is not None
         return Verified.from_json(record)
 
