@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ovtasks.host.progress import Progress
 RUNS = "runs"
 """A lock that every process shares that runs steps of the project."""
 
-_joined: dict[Path, int] = {}
+_shared: dict[Path, int] = {}
 
 
 def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Progress, *, force: bool = False) -> bool:
@@ -33,9 +34,9 @@ def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Pro
     """
     keys = need_keys(needs)
     by_verb = {keys[name]: receipt.digest for name, receipt in needs.items()}
-    _join(locks)
     with (
         explaining(step.title, *(target.parent for target in step.targets)),
+        _joined(locks),
         flock(lock_file(locks, step), waiting=lambda who: progress.note(f"{step.name}: waiting for {who}")),
     ):
         if not force and check(step, by_verb, heal=True).fresh:
@@ -44,12 +45,14 @@ def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Pro
         return True
 
 
-def _join(locks: Path) -> None:
-    """As long as this process lives, ``ov gc`` takes nothing away that its next step may need."""
+@contextlib.contextmanager
+def _joined(locks: Path) -> Iterator[None]:
+    """From here on, as long as this process lives, ``ov gc`` takes nothing away that its next step may need."""
     path = locks / RUNS
-    if path not in _joined:
-        _joined[path] = open_own(path)
-        fcntl.flock(_joined[path], fcntl.LOCK_SH)
+    if path not in _shared:
+        _shared[path] = open_own(path)
+        fcntl.flock(_shared[path], fcntl.LOCK_SH)
+    yield
 
 
 def lock_file(locks: Path, step: Step) -> Path:
