@@ -142,15 +142,16 @@ class Workshop:
         self.engine.run("untag", ids[-1], f"localhost/{link.name}", check=False, timeout=SECONDS)
         return ids[-1]
 
-    def build(self, image: ImageSpec, context: Context, name: str, *, pull: bool) -> str:
+    def build(self, image: ImageSpec, context: Context, name: str, *, pull: bool, cache: bool = True) -> str:
         """Build ``image`` and call it ``name``; returns its ID. ``pull``: what FROM names may be pulled if missing.
+        ``cache``: layers of earlier builds may be used.
 
         :raises OvError: it cannot be built; the end of what was said stands in the message.
         """
         id_file = self.folder / "id"
         words = ["build", "--file", _one(str(context.containerfile)), "--tag", name, "--iidfile", str(id_file)]
         words += ["--label", f"{LABEL}={image.name}", "--secret", f"id={self.mark},src=/dev/null"]
-        words += [*_tls(image.tls_verify), *([] if pull else ["--pull=never"])]
+        words += [*_tls(image.tls_verify), *([] if pull else ["--pull=never"]), *([] if cache else ["--no-cache"])]
         for key, value in image.build_args.items():
             words += ["--build-arg", f"{key}={value}"]
         words += ["--target", image.target] if image.target else []

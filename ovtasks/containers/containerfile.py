@@ -1,47 +1,55 @@
 """What a containerfile takes from outside: images it begins from, files of its context. See containerfile(5).
 
-Read as podman's builder does: line continuations, comments, here-documents, ``ARG`` before the first ``FROM``, stages.
+Read as podman's builder does: ``ARG`` before the first ``FROM``, stages, variables, files by Go's patterns.
 """
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ovtasks.containers.lines import Instruction, mounts, parse, split, unquoted, words
+from ovtasks.containers.variables import Unknown, Values, fill
 from ovtasks.errors import InputError, Where
+
+__all__ = ["WHOLE", "Taken", "parse", "taken"]
 
 WHOLE = "."
 """As a source: all of the context."""
 
-_DIRECTIVE = re.compile(r"#\s*escape\s*=\s*([\\`])\s*", re.IGNORECASE)
-_HEREDOC = re.compile(r"(?<!<)<<(-?)\s*([\"']?)([A-Za-z_][A-Za-z0-9_]*)\2")
-_VARIABLE = re.compile(r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<sign>:?[-+])?(?P<word>[^}]*)\})")
 _REMOTE = re.compile(r"(https?|ftp|ssh|git)://|git@")
 _ARCHIVES = ("oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "dir:", "sif:")
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """``verb`` is in capitals, ``rest`` one line, ``body`` the here-documents; ``line`` counts from 1."""
-
-    verb: str
-    rest: str
-    body: str
-    line: int
+_SPECIAL = re.compile(r"([*?\[\]\\])")
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one build takes. ``bases`` are image references as written, variables filled in; ``sources`` are paths
-    below the context, which may end at a folder; :data:`WHOLE` is everything. ``text`` is what the builder reads."""
+    """What one build takes. ``bases`` are image references as written, variables filled in; ``sources`` are patterns
+    of paths below the context, each part by Go's ``filepath.Match``, ``**`` for any number of folders; :data:`WHOLE` is
+    everything. Of ``modeless`` ones the builder sets the permissions itself. ``text`` is what the builder reads.
+
+    ``mounted``: some come by RUN --mount, which podman's cache of layers does not look at.
+    """
 
     bases: tuple[str, ...]
     sources: tuple[str, ...]
     text: tuple[str, ...]
+    modeless: tuple[str, ...] = ()
+    mounted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One instruction of a stage: names of images or stages, and patterns of files, that it reads."""
+
+    line: int
+    names: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    modeless: bool = False
+    mounted: bool = False
 
 
 @dataclass
@@ -49,7 +57,8 @@ class _Stage:
     name: str
     base: str
     line: int
-    instructions: list[Instruction]
+    values: Values
+    steps: list[_Step] = field(default_factory=list)
 
 
 def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | None, machine: str) -> Taken:
@@ -58,7 +67,7 @@ def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | No
     :raises InputError: there is no such stage, or no FROM, or a base whose changes could not be seen.
     """
     instructions = list(parse(text))
-    stages = _stages(instructions, _global_arguments(instructions, build_args, machine))
+    stages = _stages(instructions, build_args, machine)
     if not stages:
         raise InputError("there is no FROM", hint="FROM quay.io/fedora/fedora-bootc:42", where=Where(str(path), 1, 1))
     number = _find(target, stages) if target is not None else len(stages) - 1
@@ -66,109 +75,76 @@ def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | No
         names = ", ".join(stage.name for stage in stages if stage.name) or "none has a name"
         raise InputError(f"no stage '{target}' is in {path}", hint=f"stages: {names}")
     needed, bases = _needed(number, stages, path)
-    sources = {source for index in needed for one in stages[index].instructions for source in _sources(one)}
+    steps = [step for index in needed for step in stages[index].steps]
+    sources = {source for step in steps for source in step.sources}
+    modeless = sources - {source for step in steps if not step.modeless for source in step.sources}
     if path.suffix == ".in":  # goes through the C preprocessor, which may include anything
         sources = {WHOLE}
-    words = tuple(f"{one.verb} {one.rest}\n{one.body}".strip() for one in instructions)
-    return Taken(tuple(sorted(bases)), (WHOLE,) if WHOLE in sources else tuple(sorted(sources)), words)
+    said = tuple(f"{one.verb} {one.rest}\n{one.body}".strip() for one in instructions)
+    listed = (WHOLE,) if WHOLE in sources - modeless else tuple(sorted(sources))
+    mounted = any(step.mounted for step in steps)
+    return Taken(tuple(sorted(bases)), listed, said, tuple(sorted({*listed} & modeless)), mounted)
 
 
-def parse(text: str) -> Iterator[Instruction]:
-    """The instructions, comments and line continuations taken out."""
-    lines = text.replace("\r\n", "\n").removeprefix("\ufeff").split("\n")
-    escape = "\\"
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        if found := _DIRECTIVE.fullmatch(line):
-            escape = found[1]
-    at = 0
-    while at < len(lines):
-        start = 0
-        parts: list[str] = []
-        while at < len(lines):
-            line = lines[at].strip()
-            at += 1
-            if line.startswith("#") or (not line and parts):  # also between the lines of one instruction
-                continue
-            start = start or at
-            goes_on = line.endswith(escape)
-            parts.append(line[:-1].rstrip() if goes_on else line)
-            if not goes_on:
-                break
-        verb, _, rest = " ".join(part for part in parts if part).partition(" ")
-        if verb:
-            end, body = _heredocs(verb.upper(), rest, lines, at)
-            yield Instruction(verb.upper(), rest.strip(), body, start)
-            at = end
-
-
-def _heredocs(verb: str, rest: str, lines: list[str], at: int) -> tuple[int, str]:
-    """The line after an instruction's here-documents, and their text."""
-    body: list[str] = []
-    if verb not in {"RUN", "COPY", "ADD"}:
-        return at, ""
-    for found in _HEREDOC.finditer(rest):
-        ends = [
-            number
-            for number in range(at, len(lines))
-            if (lines[number].lstrip("\t") if found[1] else lines[number]) == found[3]
-        ]
-        if not ends:
-            break  # no here-document after all
-        body += lines[at : ends[0] + 1]
-        at = ends[0] + 1
-    return at, "\n".join(body)
-
-
-def _global_arguments(instructions: list[Instruction], given: Mapping[str, str], machine: str) -> dict[str, str]:
-    """The variables that FROM may use: ARG before the first FROM, and those that the builder sets itself."""
-    platform = {"OS": "linux", "ARCH": machine, "PLATFORM": f"linux/{machine}"}
+def _platform(given: Mapping[str, str], machine: str) -> dict[str, str]:
+    """What the builder says of the machine; a build argument may say otherwise."""
+    platform = {"OS": "linux", "ARCH": machine, "PLATFORM": f"linux/{machine}", "VARIANT": ""}
     known = {f"{who}{what}": value for who in ("TARGET", "BUILD") for what, value in platform.items()}
-    known |= {name: value for name, value in given.items() if name in known}
-    for one in instructions:
-        if one.verb == "FROM":
-            break
-        if one.verb == "ARG":
-            for word in _words(one.rest):
-                name, has_default, default = word.partition("=")
-                if name in given or has_default:
-                    known[name] = given.get(name, _filled(default, known))
-    return known
+    return known | {name: value for name, value in given.items() if name in known}
 
 
-def _filled(text: str, known: Mapping[str, str]) -> str:
-    """``text`` with ``$NAME``, ``${NAME}``, ``${NAME:-word}`` and ``${NAME:+word}`` replaced."""
-
-    def value(found: re.Match[str]) -> str:
-        name, sign, word = found["plain"] or found["name"], found["sign"] or "", found["word"] or ""
-        has = bool(known.get(name)) if ":" in sign else name in known
-        if "+" in sign:
-            return _filled(word, known) if has else ""
-        return known.get(name, "") if has or "-" not in sign else _filled(word, known)
-
-    return _VARIABLE.sub(value, text)
-
-
-def _stages(instructions: list[Instruction], known: Mapping[str, str]) -> list[_Stage]:
+def _stages(instructions: list[Instruction], given: Mapping[str, str], machine: str) -> list[_Stage]:
+    platform = _platform(given, machine)
     stages: list[_Stage] = []
+    top = Values(platform, given, platform)
     for one in instructions:
         if one.verb == "FROM":
-            words = [word for word in _words(_filled(one.rest, known)) if not word.startswith("--")]
-            name = words[2] if len(words) > 2 and words[1].upper() == "AS" else ""
-            stages.append(_Stage(name.lower(), words[0] if words else "", one.line, []))
-        elif stages:
-            stages[-1].instructions.append(one)
+            stages.append(_begin(one, stages, top))
+        elif not stages:
+            if one.verb == "ARG":
+                top.take(one)
+                top.arguments = {name: value for name, value in top.arguments.items() if value is not None}
+        else:
+            stage = stages[-1]
+            if (step := _step(one, stage.values)) is not None:
+                stage.steps.append(step)
+            stage.values.take(one)
     return stages
+
+
+def _begin(one: Instruction, stages: list[_Stage], top: Values) -> _Stage:
+    """The stage that a FROM begins, with the environment of what it begins from."""
+    said = {name: value for name, value in top.arguments.items() if value is not None}
+    known = {**top.platform, **said}
+    found = [word for word in words(one.rest) if not word.startswith("--")]
+    base = _known(found[0], known) if found else ""
+    name = unquoted(found[2]).lower() if len(found) > 2 and found[1].upper() == "AS" else ""
+    values = Values(
+        {n: v for n, v in known.items() if n not in top.platform or n in top.arguments}, top.given, top.platform
+    )
+    other = _find(base, stages) if not base.isdecimal() else None
+    if other is not None:
+        before = stages[other].values
+        values.env, values.open = dict(before.env), before.open
+    else:
+        values.open = base.lower() != "scratch"
+    return _Stage(name, base, one.line, values)
+
+
+def _known(word: str, known: Mapping[str, str]) -> str:
+    try:
+        return fill(word, known.get)
+    except Unknown:
+        return word
 
 
 def _find(name: str, stages: list[_Stage], before: int | None = None) -> int | None:
     """The stage that ``name`` means, the last one of that name ``before`` a stage; a number counts from 0."""
     end = len(stages) if before is None else before
     for number in reversed(range(end)):
-        if stages[number].name == name.lower():
+        if stages[number].name and stages[number].name == name.lower():
             return number
-    return int(name) if name.isdecimal() and int(name) < end else None
+    return int(name) if name.isdecimal() and name.isascii() and int(name) < end else None
 
 
 def _needed(number: int, stages: list[_Stage], path: Path) -> tuple[set[int], set[str]]:
@@ -182,7 +158,7 @@ def _needed(number: int, stages: list[_Stage], path: Path) -> tuple[set[int], se
             continue
         needed.add(at)
         stage = stages[at]
-        named = [(stage.base, stage.line), *((name, one.line) for one in stage.instructions for name in _from(one))]
+        named = [(stage.base, stage.line), *((name, step.line) for step in stage.steps for name in step.names)]
         for name, line in named:
             other = _find(name, stages, at)
             if other is not None and not (name is stage.base and name.isdecimal()):
@@ -202,71 +178,41 @@ def _image(name: str, path: Path, line: int) -> str | None:
     return name if name and name.lower() != "scratch" and "$" not in name else None
 
 
-def _from(one: Instruction) -> Iterator[str]:
-    """Names of stages or images that COPY, ADD or RUN takes files from."""
-    verb, flags, _ = _split(one)
+def _step(one: Instruction, values: Values) -> _Step | None:
+    """What an instruction reads; None: nothing from outside of its stage."""
+    verb, flags, found = split(one)
     if verb in {"COPY", "ADD"}:
-        yield from (value for name, value in flags if name == "from")
-    elif verb == "RUN":
-        for options in _mounts(flags):
-            if "from" in options:
-                yield options["from"]
+        names = tuple(_name(value, values) for name, value in flags if name == "from")
+        modeless = any(name == "chmod" for name, _ in flags)
+        sources = () if names else tuple(_copied(verb, found[:-1], values))
+        return _Step(one.line, names, sources, modeless)
+    if verb == "RUN":
+        options = [*mounts(flags)]
+        binds = [each for each in options if each.get("type", "bind") == "bind"]
+        names = tuple(_name(each["from"], values) for each in options if "from" in each)
+        places = (each.get("source", each.get("src", WHOLE)) for each in binds if "from" not in each)
+        sources = tuple(WHOLE if "$" in place else _place(_SPECIAL.sub(r"\\\1", place)) for place in places)
+        return _Step(one.line, names, sources, mounted=bool(binds or names))
+    return None
 
 
-def _sources(one: Instruction) -> Iterator[str]:
-    """Paths below the context that an instruction reads; of patterns, the folder that holds all they can match."""
-    verb, flags, words = _split(one)
-    if verb in {"COPY", "ADD"} and not any(name == "from" for name, _ in flags):
-        for word in words[:-1]:
-            if not word.startswith("<<") and not (verb == "ADD" and _REMOTE.match(word)):
-                yield _place(word)
-    elif verb == "RUN":
-        for options in _mounts(flags):
-            if options.get("type", "bind") == "bind" and "from" not in options:
-                yield _place(options.get("source", options.get("src", WHOLE)))
+def _name(written: str, values: Values) -> str:
+    """An image or a stage; as written where only the builder knows."""
+    filled = values.filled(written, values.argument)
+    return written if filled is None else filled
+
+
+def _copied(verb: str, found: list[str], values: Values) -> Iterator[str]:
+    """Patterns of the files that COPY or ADD names."""
+    for word in found:
+        if re.fullmatch(r"\d*<<-?[^<]+", word):
+            continue
+        filled = values.filled(word, values.lookup)
+        if filled is None:
+            yield WHOLE
+        elif not (verb == "ADD" and _REMOTE.match(filled)):
+            yield _place(filled)
 
 
 def _place(source: str) -> str:
-    if "$" in source:
-        return WHOLE
-    parts: list[str] = []
-    for part in posixpath.normpath("/" + source).strip("/").split("/"):
-        if set("*?[\\") & set(part):
-            break
-        parts.append(part)
-    return "/".join(parts) or WHOLE
-
-
-def _split(one: Instruction) -> tuple[str, list[tuple[str, str]], list[str]]:
-    """Verb, flags and words; ONBUILD counts as what it wraps, since a later stage runs it."""
-    verb, rest = one.verb, one.rest
-    if verb == "ONBUILD":
-        verb, _, rest = rest.partition(" ")
-        verb = verb.upper()
-    flags: list[tuple[str, str]] = []
-    rest = rest.strip()
-    while rest.startswith("--"):
-        flag, _, rest = rest.partition(" ")
-        name, _, value = flag[2:].partition("=")
-        flags.append((name.lower(), value.strip("\"'")))
-        rest = rest.lstrip()
-    return verb, flags, _words(rest)
-
-
-def _mounts(flags: list[tuple[str, str]]) -> Iterator[dict[str, str]]:
-    for name, value in flags:
-        if name == "mount":
-            pairs = (option.partition("=") for option in value.split(","))
-            yield {key.strip().lower(): what for key, _, what in pairs}
-
-
-def _words(text: str) -> list[str]:
-    """Words as the builder takes them apart: a JSON list, else by blanks, quotes keep together."""
-    if text.startswith("["):
-        try:
-            found = json.loads(text)
-        except ValueError:
-            found = None
-        if isinstance(found, list):
-            return [str(word) for word in found]
-    return [re.sub(r"[\"']", "", word) for word in re.findall(r"(?:[^\s\"']|\"[^\"]*\"|'[^']*')+", text)]
+    return posixpath.normpath("/" + source).strip("/") or WHOLE

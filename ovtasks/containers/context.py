@@ -12,11 +12,13 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ovtasks.containers import containerfile, ignore
+from ovtasks.containers.paths import Finder
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import recall
@@ -30,7 +32,24 @@ SINGLE = 100
 RACY_NS = 50_000_000
 """A file changed within so many nanoseconds of being read may change again without a trace in its times."""
 
+ATTRIBUTES = frozenset({"security.capability", "security.ima"})
+"""Extended attributes that count, besides those that begin with ``user.``."""
+
 Known = dict[str, list[int | str]]
+
+
+class Entry(NamedTuple):
+    """Something of a context: what it is called there, where it really is, its ``lstat`` (None: it is not there).
+
+    ``named``: a folder that an instruction names. Only what is in it is taken.
+    """
+
+    path: str
+    real: str
+    stat: os.stat_result | None
+    named: bool = False
+
+
 MEMORY_LIMIT = 256 << 20
 
 
@@ -39,6 +58,7 @@ class Context:
     """``inputs`` decide the result, with the images ``bases``; ``reads`` are the paths that were looked at.
 
     ``apart`` is a folder below the context that is no part of it, relative to it: what the project itself makes.
+    ``mounted`` is a digest of the files where some come by RUN --mount, which podman's cache of layers overlooks.
     """
 
     containerfile: Path
@@ -47,10 +67,11 @@ class Context:
     inputs: Mapping[str, Json]
     reads: tuple[Path, ...]
     apart: str | None
+    mounted: str | None = None
 
     def ignore_text(self) -> str | None:
         """What podman must leave out, in the form of an ignore file; None: nothing."""
-        found = ignore.find(self.folder)
+        found = ignore.find(self.folder, self.containerfile)
         lines = [found.read_text(encoding="utf-8", errors="surrogateescape")] if found else []
         if self.apart is not None:
             escaped = "".join(f"\\{char}" if char in "*?[]\\!#" else char for char in self.apart)
@@ -77,10 +98,11 @@ def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bo
     try:
         text = path.read_bytes().decode(errors="replace")
         taken = containerfile.taken(text, path, image.build_args, image.target, machine)
-        found = ignore.find(folder)
+        found = ignore.find(folder, path)
         rules = ignore.read(found) if found is not None and (taken.sources or whole) else ignore.Ignore()
         walk = _Walk(folder, rules, apart)
-        files = _digests(walk, (containerfile.WHOLE,) if whole else taken.sources, memory)
+        sources, modeless = ((containerfile.WHOLE,), ()) if whole else (taken.sources, taken.modeless)
+        files = _digests(walk, sources, modeless, memory)
     except OSError as e:
         hint = "make it readable, or leave it out in .containerignore"
         problem = f"{e.filename or folder}: {os.strerror(e.errno or 0).lower()}"
@@ -91,8 +113,9 @@ def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bo
         "target": image.target,
         "context": dict(files) if len(files) <= SINGLE else {"files": len(files), "digest": digest(files)},
     }
-    looked = [path, *(folder / name for name in (*ignore.NAMES, *NAMES)), *walk.seen]
-    return Context(path, folder, taken.bases, inputs, tuple(dict.fromkeys(looked)), apart)
+    looked = [path, *(folder / name for name in NAMES), *ignore.candidates(folder, path), *walk.seen]
+    mounted = digest(inputs["context"]) if taken.mounted else None
+    return Context(path, folder, taken.bases, inputs, tuple(dict.fromkeys(looked)), apart, mounted)
 
 
 def _containerfile(image: ImageSpec, folder: Path) -> Path:
@@ -117,31 +140,36 @@ class _Walk:
         self.apart = apart
         self.seen: list[Path] = []
 
-    def files(self, sources: tuple[str, ...]) -> Iterator[tuple[str, os.stat_result | None]]:
-        """Path and ``lstat`` of everything that ``sources`` name; None: it is not there."""
-        real = os.path.realpath(self.folder)
-        if any(os.path.realpath(self.folder / source) != os.path.normpath(f"{real}/{source}") for source in sources):
-            sources = (containerfile.WHOLE,)  # through a symbolic link: it may lead anywhere in the context
+    def files(self, sources: Iterable[str]) -> Iterator[Entry]:
+        """Everything that ``sources`` name. Of a folder that is named the builder takes what is in it, and of a link
+        what it leads to."""
+        finder = Finder(self.folder, self.seen.append)
         for source in sources:
-            path = self.folder / source
-            self.seen.append(path)
-            try:
-                found = path.lstat()
-            except FileNotFoundError:
-                yield source, None
+            if source == containerfile.WHOLE:
+                self.seen.append(self.folder)
+                yield from self._below("", "")
                 continue
-            if source != containerfile.WHOLE and not stat.S_ISDIR(found.st_mode):
-                yield source, found
-                continue
-            if source != containerfile.WHOLE:
-                yield source, found
-            yield from self._below("" if source == containerfile.WHOLE else source)
+            for path, real in finder.matches(source):
+                if real is None:
+                    yield Entry(path, path, None)
+                    continue
+                found = (self.folder / real).lstat()
+                if not stat.S_ISDIR(found.st_mode):
+                    if path == source or not self.rules.leaves_out(path):
+                        yield Entry(path, real, found)
+                    continue
+                yield Entry(path, real, found, named=True)
+                yield from self._below(real, path)
 
-    def _below(self, place: str) -> Iterator[tuple[str, os.stat_result]]:
+    def _below(self, place: str, name: str) -> Iterator[Entry]:
+        """What is in the folder ``place``, which is called ``name``."""
+        if self.apart is not None and f"{place}/".startswith(f"{self.apart}/"):
+            return
         with os.scandir(self.folder / place) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
         for entry in listed:
             path = f"{place}/{entry.name}" if place else entry.name
+            called = f"{name}/{entry.name}" if name else entry.name
             if path == self.apart:
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -150,18 +178,20 @@ class _Walk:
             if inside or not left_out:
                 self.seen.append(self.folder / path)
             if not left_out or (is_folder and self.rules.keeps_something_in(path)):
-                yield path, entry.stat(follow_symlinks=False)
+                yield Entry(called, path, entry.stat(follow_symlinks=False))
             if inside:
-                yield from self._below(path)
+                yield from self._below(path, called)
 
 
-def _digests(walk: _Walk, sources: tuple[str, ...], memory: Path) -> dict[str, str]:
+def _digests(walk: _Walk, sources: tuple[str, ...], modeless: tuple[str, ...], memory: Path) -> dict[str, str]:
     """What stands at each path, as short text. :raises OSError: a file cannot be read."""
     known = _remembered(memory)
     now: Known = {}
     made: dict[str, str] = {}
-    for path, found in walk.files(sources):
-        made[_printable(path)] = _describe(walk.folder / path, path, found, known, now)
+    for entry in walk.files(modeless):
+        made[_printable(entry.path)] = _describe(walk.folder / entry.real, entry, known, now, modeless=True)
+    for entry in walk.files(source for source in sources if source not in modeless):
+        made[_printable(entry.path)] = _describe(walk.folder / entry.real, entry, known, now)
     if now != known:
         with contextlib.suppress(OSError):  # only costs time
             write_atomic(memory, json.dumps(now))
@@ -173,28 +203,42 @@ def _printable(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def _describe(path: Path, name: str, found: os.stat_result | None, known: Known, now: Known) -> str:
+def _describe(path: Path, entry: Entry, known: Known, now: Known, *, modeless: bool = False) -> str:
+    """Kind, permissions, owner and content. Whose file it is counts where it is not the user's own: another user's
+    checkout of the same files is the same."""
+    found = entry.stat
     if found is None:
         return "missing"
-    mode = f"{stat.S_IMODE(found.st_mode):04o}"
+    owner = "" if found.st_uid == os.geteuid() and found.st_gid == os.getegid() else f" {found.st_uid}:{found.st_gid}"
+    mode = "" if modeless else f"{stat.S_IMODE(found.st_mode) & 0o777:04o} "
     if stat.S_ISLNK(found.st_mode):
-        return f"link to {_printable(str(path.readlink()))}"
+        return f"link to {_printable(str(path.readlink()))}{owner}"
     if stat.S_ISDIR(found.st_mode):
-        return f"{mode} folder"
+        return "folder" if entry.named else f"{mode}folder{owner}"
     if not stat.S_ISREG(found.st_mode):
-        return f"{mode} special"
+        return f"{mode}special{owner}"
     times: list[int | str] = [found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns]
-    before = known.get(name)
+    before = known.get(entry.real)
     if before is not None and before[:-1] == times:
-        sha256 = str(before[-1])
+        content = str(before[-1])
     else:
         with path.open("rb") as file:
             began = time.time_ns()
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            content = hashlib.file_digest(file, "sha256").hexdigest() + _attributes(file.fileno())
         if began - found.st_ctime_ns < RACY_NS:
-            return f"{mode} {sha256}"  # not remembered
-    now[name] = [*times, sha256]
-    return f"{mode} {sha256}"
+            return f"{mode}{content}{owner}"  # not remembered
+    now[entry.real] = [*times, content]
+    return f"{mode}{content}{owner}"
+
+
+def _attributes(fd: int) -> str:
+    """The extended attributes that the builder copies, as a digest; empty when there are none."""
+    try:
+        names = [name for name in os.listxattr(fd) if name.startswith("user.") or name in ATTRIBUTES]
+        values: dict[str, Json] = {name: os.getxattr(fd, name).hex() for name in names}
+    except OSError:
+        return ""  # a file system without them
+    return f" attributes {digest(values)[:16]}" if values else ""
 
 
 def _remembered(memory: Path) -> Known:

@@ -47,9 +47,16 @@ class Ignore:
         return any(pattern.keeps and pattern.text.startswith(folder) for pattern in self.patterns)
 
 
-def find(context: Path) -> Path | None:
-    """The context's ignore file."""
-    return next((path for name in NAMES if (path := context / name).is_file()), None)
+def candidates(context: Path, containerfile: Path) -> tuple[Path, ...]:
+    """What may be the ignore file of a build, the one that counts first: one beside the containerfile, called like it,
+    goes before the context's."""
+    own = (containerfile.with_name(f"{containerfile.name}{name}") for name in reversed(NAMES))
+    return (*own, *(context / name for name in NAMES))
+
+
+def find(context: Path, containerfile: Path) -> Path | None:
+    """The ignore file of a build."""
+    return next((path for path in candidates(context, containerfile) if path.is_file()), None)
 
 
 def read(path: Path) -> Ignore:

@@ -41,6 +41,16 @@ def look(text: str, target: str | None = None, **arguments: str) -> Taken:
         ("FROM a\nRUN --mount=type=bind,from=b,target=/b true", ["a", "b"]),
         ("FROM a\nRUN --mount=type=cache,target=/b --mount=from=c,target=/c true", ["a", "c"]),
         ("FROM a AS b\nFROM b AS b\nFROM b", ["a"]),
+        ("FROM\ta:1\tAS\tx", ["a:1"]),
+        ("FROM a:\\\n1", ["a:1"]),
+        ("ARG V=1\nFROM scratch\nCOPY --from=b:$V x /", ["b:"]),  # not declared in the stage: podman refuses it
+        ("ARG V=1\nFROM scratch\nARG V\nCOPY --from=b:$V x /", ["b:1"]),
+        ("FROM scratch\nARG T=b\nARG U=${T}:2\nCOPY --from=${U} x /", ["b:2"]),
+        ("FROM scratch\nENV T=b\nCOPY --from=c$T x /", ["c"]),  # arguments alone count there
+        ("FROM scratch\nARG T=${X:-b}\nCOPY\t--from=${T:+c}\tx /", ["c"]),
+        ("FROM a\nARG B=b\nRUN --mount=type=bind,from=${B},target=/b true", ["a", "b"]),
+        ("FROM a AS x\nFROM b\nARG S=x\nCOPY --from=$S / /", ["a", "b"]),
+        ("FROM a\nCOPY --chmod=755 --from='b' x /", ["a", "b"]),
     ],
 )
 def test_bases(text: str, bases: list[str]) -> None:
@@ -77,9 +87,9 @@ def test_target() -> None:
         ('COPY ["a b", "c", "/"]', ["a b", "c"]),
         ('COPY "a b" /', ["a b"]),
         ("COPY --chown=1:1 --chmod=755 a /", ["a"]),
-        ("COPY a/b*.c a/?/d /", ["a"]),
-        ("COPY *.c /", ["."]),
-        ("COPY $DIR/a /", ["."]),
+        ("COPY a/b*.c a/?/d /", ["a/?/d", "a/b*.c"]),
+        ("COPY *.c /", ["*.c"]),
+        ("COPY $DIR/a /", ["a"]),
         ("COPY --from=x a /", []),
         ("ADD a.tar /", ["a.tar"]),
         ("ADD https://example.org/a b /", ["b"]),
@@ -94,10 +104,46 @@ def test_target() -> None:
         ("RUN cat <<EOF\nCOPY y /", ["y"]),  # never ended: none
         ("RUN grep <<<EOF x\nCOPY y /", ["y"]),
         ("LABEL x=COPY", []),
+        ("COPY\ta\t b /", ["a", "b"]),
+        ("COPY --chown=a:b\t--chmod=1 a /", ["a"]),
+        ("COPY a \\  \n\t# c\n\n\t  b /", ["a", "b"]),
+        ("COPY a\\\nb /", ["ab"]),
+        ("COPY <<A <<-\"B C\" 3<<'D' d /\nCOPY 1 /\nA\n\tCOPY 2 /\n\tB C\nCOPY 3 /\nD\nCOPY e /", ["d", "e"]),
+        ("RUN echo '<<EOF'\nCOPY y /\nEOF", ["y"]),
+        ("RUN cat << EOF\nCOPY y /", ["y"]),
+        ("ADD <<EOF a /\nEOF\nADD b /", ["a", "b"]),
+        ("ONBUILD RUN <<EOF\nCOPY x /\nEOF", []),
+        ("ENV N=a\nCOPY $N ${N}b ${M:-c} ${N:+d} /", ["a", "ab", "c", "d"]),
+        ("ENV N='$x'\nENV M=\"$N\"\nCOPY $M '$N' /", ["$N", "$x"]),
+        ("ENV N a b\nCOPY $N /", ["a b"]),
+        ("ARG N=a\nENV N=b\nCOPY ${N}${O:-${N}} /", ["bb"]),
+        ("COPY \\$x /", ["$x"]),
+        ("COPY ${N#a} /", ["."]),  # a form that only the builder knows
+        ("COPY $PATH/a /", ["."]),
+        ("RUN --mount=source=a*b,target=/x true", ["a\\*b"]),
+        ("ADD ${U:-https://x.example/a} b /", ["b"]),
+        ('COPY ["a b", "c"] ', ["a b"]),
+        ("COPY [a /", ["[a"]),
     ],
 )
 def test_sources(instruction: str, sources: list[str]) -> None:
     assert list(look(f"FROM scratch AS x\nFROM x\n{instruction}\n").sources) == sources
+
+
+def test_what_a_base_may_set_is_not_known() -> None:
+    assert look("FROM a\nCOPY $DIR/x /").sources == (".",)
+    assert look("FROM a\nENV DIR=y\nCOPY $DIR/x /").sources == ("y/x",)
+    assert look("FROM a AS b\nENV DIR=y\nFROM b\nCOPY $DIR/x $Z /").sources == (".",)
+    assert look("FROM scratch AS b\nENV DIR=y\nFROM b\nCOPY $DIR/x $Z /").sources == (".", "y/x")[:1]
+    assert look("FROM scratch AS b\nENV DIR=y\nFROM b\nCOPY $DIR/x z$Z /").sources == ("y/x", "z")
+
+
+def test_permissions_and_mounts() -> None:
+    made = look("FROM scratch\nCOPY --chmod=1 a b /\nCOPY b /")
+    assert (made.sources, made.modeless, made.mounted) == (("a", "b"), ("a",), False)
+    assert look("FROM scratch\nRUN --mount=target=/x true").mounted
+    assert look("FROM a AS x\nRUN --mount=target=/x true\nFROM b").mounted is False  # that stage is not built
+    assert look("FROM a\nRUN --mount=type=cache,target=/x --mount=type=secret,id=y true").mounted is False
 
 
 def test_a_preprocessed_file_may_include_anything() -> None:

@@ -145,7 +145,11 @@ def test_a_symbolic_link_may_lead_anywhere(bench: Bench) -> None:
     bench.write("Containerfile", "FROM scratch\nCOPY link/a /\n")
     bench.write("d/a")
     (bench.files / "link").symlink_to("d")
-    assert "d/a" in bench.names()
+    assert bench.names() == ["link/a"]
+    first = bench.look()
+    assert {bench.files / "link", bench.files / "d" / "a"} <= {*first.reads}
+    bench.write("d/a", "new")
+    assert bench.look().inputs != first.inputs
 
 
 def test_what_the_project_makes_is_no_input(bench: Bench) -> None:

@@ -236,14 +236,24 @@ def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Pr
     engine = own()
     before = recall(ws.step.targets[0])
     shop = workshop(ws, engine, project, options)
-    made = shop.build(image, looked, local_name(image), pull=image.pull is not Pull.NEVER)
+    mounted = _mounted(ws, looked)
+    cache = mounted is None or (before is not None and before.get("mounted") == mounted)
+    made = shop.build(image, looked, local_name(image), pull=image.pull is not Pull.NEVER, cache=cache)
     shop.done()
     found = inspect(engine, made)
     if found is None:
         raise OvError(f"podman built {local_name(image)} and does not know it", hint="podman images shows what came")
-    _finish(ws, image, found, local_name(image), None)
+    _finish(ws, image, found, local_name(image), None, mounted)
     if before is not None and before.get("id") != found.id:
         _remove_nameless(engine, str(before.get("id")))
+
+
+def _mounted(ws: Workspace, looked: context.Context) -> str | None:
+    """What RUN --mount may read, as a digest; None: nothing. podman keeps the layer of a RUN whatever is mounted for
+    it, so its cache is good only as long as this is the same."""
+    if looked.mounted is None:
+        return None
+    return digest([looked.mounted, {name: ws.needs[name].digest for name in ws.step.needs}])
 
 
 def _remove_nameless(engine: Engine, image_id: str) -> None:
@@ -253,7 +263,9 @@ def _remove_nameless(engine: Engine, image_id: str) -> None:
         engine.run("image", "rm", image_id, check=False)
 
 
-def _finish(ws: Workspace, image: ImageSpec, found: Found, name: str, target: str | None) -> None:
+def _finish(
+    ws: Workspace, image: ImageSpec, found: Found, name: str, target: str | None, mounted: str | None = None
+) -> None:
     """Check what came and write the record. ``target`` is where later upgrades can look for it, None: nowhere.
 
     :raises InputError: it says of itself that it is no bootc image, where one is wanted.
@@ -276,6 +288,8 @@ def _finish(ws: Workspace, image: ImageSpec, found: Found, name: str, target: st
         "onbuild": found.onbuild,
         "target": target,
     }
+    if mounted is not None:
+        facts["mounted"] = mounted
     (file,) = ws.step.targets
     ws.write(file, record_text(facts))
     ws.commit(file, digest=f"sha256:{found.id}")
