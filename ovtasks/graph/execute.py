@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ovtasks.errors import OvError
 from ovtasks.graph.freshness import check
 from ovtasks.graph.receipt import Output, Receipt, output_digest
 from ovtasks.graph.step import Step, need_keys
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.files import flock, open_own, write_atomic
+from ovtasks.host.beneath import make_folder
+from ovtasks.host.files import discard, flock, open_own, write_atomic
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 
@@ -61,9 +61,9 @@ def lock_file(locks: Path, step: Step) -> Path:
 
 
 def _run(step: Step, needs: Mapping[str, Receipt], by_verb: Mapping[str, str], progress: Progress) -> None:
-    _refuse_directories(step)
+    _clear_folders(step)
     for directory in {target.parent for target in step.targets}:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
     old = _begin(step)
     workspace = Workspace(step, needs, progress)
     started = time.time()
@@ -108,7 +108,7 @@ def _remove_obsolete(old: Receipt, outputs: tuple[Output, ...]) -> None:
             output.path.unlink(missing_ok=True)
 
 
-def _refuse_directories(step: Step) -> None:
-    for path in (*step.targets, step.receipt):
+def _clear_folders(step: Step) -> None:
+    for path in (*step.targets, step.receipt, step.marker, *map(Workspace.part, step.targets)):
         if path.is_dir() and not path.is_symlink():
-            raise OvError(f"{path} is a directory where {step.title} must write a file", hint=f"move it away: {path}")
+            discard(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
-from ovtasks.host.files import create, fsync_directory
+from ovtasks.host.files import create, fsync_directory, move
 from ovtasks.host.progress import Progress
 from ovtasks.jsonvalue import Json
 
@@ -51,7 +51,7 @@ class Workspace:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             os.fchmod(file.fileno(), 0o600 if secret else mode & 0o444)
             os.fsync(file.fileno())
-        part.replace(target)
+        move(part, target)
         fsync_directory(target.parent)
         if digest is not None:
             self.identity = digest

@@ -47,7 +47,7 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
-                _replace(folder, part, name, path)
+                move(path.with_name(part), path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(part, dir_fd=folder)
@@ -62,6 +62,19 @@ def write_changed(path: Path, data: bytes | str, *, mode: int = 0o644) -> bool:
         return False
     write_atomic(path, content, mode=mode)
     return True
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename, in one folder or to another of the same file system; a link, a pipe or an empty folder there makes way.
+
+    :raises UnsafeError, OSError: as :func:`write_atomic`.
+    """
+    with parent(source) as (old, name), parent(target) as (new, last):
+        try:
+            os.replace(name, last, src_dir_fd=old, dst_dir_fd=new)
+        except IsADirectoryError:
+            _remove_folder(new, last, target)
+            os.replace(name, last, src_dir_fd=old, dst_dir_fd=new)
 
 
 def has_content(path: Path, content: bytes, mode: int | None = None) -> bool:
@@ -98,15 +111,6 @@ def create(path: Path, *, mode: int = 0o600, append: bool = False) -> IO[bytes]:
 def create_text(path: Path) -> IO[str]:
     """:func:`create` for text in UTF-8: a log."""
     return io.TextIOWrapper(create(path), encoding="utf-8", errors="replace")
-
-
-def _replace(folder: int, part: str, name: str, path: Path) -> None:
-    """Rename; an empty folder in the way goes."""
-    try:
-        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except IsADirectoryError:
-        _remove_folder(folder, name, path)
-        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _remove_folder(folder: int, name: str, path: Path | str) -> None:
@@ -308,6 +312,14 @@ def is_own(path: Path) -> bool:
         with parent(path) as (folder, name):
             return _is_own(folder, name)
     except (OSError, UnsafeError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether ``path`` is a regular file itself, no link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
         return False
 
 

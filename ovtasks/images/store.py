@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ovtasks.errors import OvError
-from ovtasks.host.beneath import UnsafeError, guard
-from ovtasks.host.files import flock, fsync_directory, link_or_copy, write_atomic
+from ovtasks.host.beneath import UnsafeError, guard, make_folder
+from ovtasks.host.files import discard, flock, fsync_directory, is_file, link_or_copy, move, write_atomic
 from ovtasks.host.oserrors import NoRoomError, explained
 from ovtasks.host.state import StateError, open_log, read_state, recall
 from ovtasks.images.records import record_text
@@ -192,10 +192,10 @@ class Store:
         """
         final = self.path(sha256)
         with self.guard("put an image into the store"), flock(self.lock_path("store")):
-            final.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(final.parent)
             if not self.sound(sha256):
                 part.chmod(0o444)
-                part.replace(final)
+                move(part, final)
                 fsync_directory(final.parent)
                 if (look := _look(final)) is not None:
                     _write_seen(self.seen(sha256), {_CONTENT: look})
@@ -213,15 +213,15 @@ class Store:
         with self.guard(f"make {target}", target.parent), flock(self.lock_path("store")):
             if not self.sound(sha256):
                 raise OvError(f"the image sha256:{sha256} is no longer in {self.root}", hint="build again to fetch it")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not (target.exists() and target.samefile(source)):
+            make_folder(target.parent)
+            if not (is_file(target) and _same(target, source)):
                 fresh = target.with_name(f".{target.name}.link")
-                fresh.unlink(missing_ok=True)
+                discard(fresh)
                 try:
                     link_or_copy(source, fresh)
-                    fresh.replace(target)
+                    move(fresh, target)
                 finally:
-                    fresh.unlink(missing_ok=True)
+                    discard(fresh)
             self._remember(source, target)
 
     def entries(self) -> list[Entry]:

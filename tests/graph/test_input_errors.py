@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
+from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, EXIT_REFUSED
 from tests.graph.workbench import OV, Workbench, cloud_vm, make_image
 
 PARSE = (
@@ -51,9 +51,14 @@ def test_disk_smaller_than_the_base_names_both(bench: Workbench, tmp_path: Path)
 
 def test_directory_in_the_way(bench: Workbench, small_image: Path) -> None:
     bench.write({"a": cloud_vm(small_image)})
-    (bench.root / "output/a/qcow2/disk.qcow2").mkdir(parents=True)
-    error = bench.ov("vm", "build", "a", code=EXIT_FAILED).stderr
-    assert "is a directory where" in error and "hint: move it away" in error
+    folder = bench.root / "output/a/qcow2/disk.qcow2"
+    folder.mkdir(parents=True)
+    (folder / "notes").write_text("mine")
+    error = bench.ov("vm", "build", "a", code=EXIT_REFUSED).stderr
+    assert f"{folder} is a folder where a file of ours must be" in error and f"mv {folder} {folder}.old" in error
+    (folder / "notes").unlink()  # an empty one holds nothing that could be lost
+    bench.ov("vm", "build", "a")
+    assert folder.is_file()
 
 
 def test_missing_qemu_img_names_the_package(bench: Workbench, small_image: Path, tmp_path: Path) -> None:
