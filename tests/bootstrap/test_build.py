@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from ovtasks.sources.bootstrap.recipe import resolve
 from ovtasks.sources.bootstrap.sandbox import prefix
 from ovtasks.sources.bootstrap.tree import Tree, sweep
 from ovtasks.spec.model import BootstrapSource
-from tests.boot.demo import BUILD, ENVIRONMENT, Demo, make_project
+from tests.boot.demo import BUILD, ENVIRONMENT, ROOT, Demo, make_project
 from tests.bootstrap.user import User
 from tests.bootstrap.workspace import WHERE, run_base
 
@@ -304,3 +305,21 @@ def test_keys_of_another_distribution(
     (tmp_path / "ubuntu-archive-keyring.gpg").touch()
     monkeypatch.setattr(gateway, "which", real)
     tree.check_keys(foreign)
+
+
+@pytest.mark.root
+def test_root_of_a_container_that_may_not_mount_is_told_at_once(tmp_path: Path) -> None:
+    """As docker's and podman's containers are by default: user number 0, without the right to namespaces."""
+    bare = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+    start = time.monotonic()
+    done = subprocess.run(
+        [*bare, sys.executable, "-m", "tests.bootstrap.workspace", tmp_path / "project"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "does not permit what a bootstrap build needs: unshare: " in done.stderr
+    assert "podman run --privileged" in done.stderr
+    assert time.monotonic() - start < 20
