@@ -42,17 +42,19 @@ def test_boots_and_lets_its_user_in(demo: Demo, tmp_path: Path) -> None:
         questions = (
             "id -un; sudo id -un; hostname; findmnt -nbo SIZE /; cat /etc/machine-id; ls /etc/ssh/ssh_host_*_key; "
             "test -d /sys/firmware/efi && echo uefi || echo bios; systemctl --failed --plain --no-legend | wc -l; "
-            "sudo od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null || echo 0"
+            "sudo od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null || echo 0; "
+            "grep -ow no_timer_check /proc/cmdline"
         )
         user, root, hostname, size, machine, *rest = ssh(guest, demo, questions).stdout.split()
     assert (user, root, hostname) == ("demo", "root", "demo")
     assert int(size) > 1.7 * GiB, "the root file system has not grown with the disk"
     assert len(machine) == 32
-    assert rest == ["/etc/ssh/ssh_host_ed25519_key", "uefi", "0", "1"]
+    assert rest == ["/etc/ssh/ssh_host_ed25519_key", "uefi", "0", "1", "no_timer_check"]
     assert [(path.stat().st_mtime_ns, path.stat().st_size) for path in (demo.disk, demo.seed)] == before
 
 
 def test_without_seed_it_boots_and_nobody_gets_in(demo: Demo, tmp_path: Path) -> None:
     with boot(demo.disk, None, tmp_path) as guest:
+        guest.wait_console(r"Command line: .* no_timer_check ")
         guest.wait_console(r"Cloud-init v\. \S+ finished at .*Datasource DataSourceNone")
         assert "login:" in guest.wait_console(r"^.*login:")[0]
