@@ -37,7 +37,7 @@ def test_the_two_commands(tmp_path: Path) -> None:
         own = f"chown -R {USER}: /home/{USER} && chmod -R go-rwx /home/{USER}/ovtasks"
         assert machine.run("sh", "-c", own, log=log) == 0
         assert doitw(machine, log, "build:demo") == 0, tail(log)
-        assert (machine.root / "home" / USER / "ovtasks/output/demo/qcow2/disk.qcow2").stat().st_size > 50 << 20
+        assert (machine.root / "home" / USER / "ovtasks/output/demo/qcow2/disk.qcow2").is_file()
         if doitw(machine, log, "test", "--fast") != 0:
             failed = FAILED.findall(log.read_text(encoding="utf-8", errors="replace"))
             assert 0 < len(failed) < 10, tail(log)
