@@ -115,10 +115,10 @@ def test_struck_while_the_image_is_copied(sudoer: Sudoer, clean: Before, number:
     os.kill(inner_pid(process), number)
     process.communicate(timeout=60)
     wait_for(lambda: not copying(sudoer.room))
-    assert temporary() == before
+    wait_for(lambda: not temporary() - before)
     said = build(sudoer)
     assert ran(said)[-2:] == ["install:web", "convert:web"]
-    assert temporary() == before
+    wait_for(lambda: not temporary() - before)  # another podman of this machine may have something there for a while
     assert not any((bench.root / "output/.ov/podman").iterdir())
 
 
@@ -128,11 +128,9 @@ def copying(room: Room) -> list[str]:
 
 
 def temporary() -> set[str]:
-    """What podman and its libraries put where temporary files go."""
+    """What podman and its libraries put where large temporary files go."""
     names = ("podman", "oci", "storage", "container_images", "docker")
-    return {
-        str(path) for folder in ("/var/tmp", "/tmp") for path in Path(folder).iterdir() if path.name.startswith(names)
-    }
+    return {path.name for path in Path("/var/tmp").iterdir() if path.name.startswith(names)}
 
 
 def test_killed(sudoer: Sudoer, clean: Before) -> None:

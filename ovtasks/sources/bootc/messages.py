@@ -251,7 +251,11 @@ STAGES = (
         "the boot loader could not be installed",
         "source.bootloader chooses another (grub, systemd, none)",
     ),
-    Row(r"Creating \w+ filesystem|Initializing /boot", "the disk's file systems could not be made", "source.rootfs"),
+    Row(
+        r"Creating \w+ filesystem|Initializing /boot",
+        "the disk's file systems could not be made",
+        "source.rootfs: another one",
+    ),
     Row(r"run sfdisk|Initializing partitions", "the new disk could not be partitioned", ENLARGE),
     Row(r"Pulling image into|Deploying container|Creating ostree", "the image could not be copied to the disk", ""),
 )

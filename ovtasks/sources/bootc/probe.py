@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -80,6 +81,9 @@ def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) ->
         if e.returncode == _NO_BOOTC or "executable file `sh` not found" in e.stderr:
             hint = "build it FROM a bootc base image (quay.io/fedora/fedora-bootc, …), or use source.kind cloud_image"
             raise InputError(f"the image {image} has no bootc: it cannot install itself", hint=hint, where=where) from e
+        if re.search(r"unrecognized subcommand|unexpected argument", e.stderr):
+            hint = "build it FROM a bootc base image whose bootc has `install to-disk`"
+            raise InputError(f"the bootc in {image} cannot install to a disk", hint=hint, where=where) from e
         raise explain(e, "containers do not run") from e
     found = _read(done.stdout)
     if "--via-loopback" not in found.options:

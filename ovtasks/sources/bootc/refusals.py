@@ -58,7 +58,8 @@ def _unknown(error: CommandError, lines: list[str], blamed: list[str], everythin
         if error.returncode in {-9, 137}:
             hint = f"there may be too little memory (dmesg shows it); {everything}"
             return OvError("the installer was killed", hint=hint)
-        return OvError(f"the installer failed (status {error.returncode}):{_quoted(lines)}", hint=everything)
+        said = f":{_quoted(lines)}" if lines else ", and said nothing"
+        return OvError(f"the installer failed (status {error.returncode}){said}", hint=everything)
     stage = next((row for row in STAGES if re.search(row.pattern, blamed[0])), None)
     message = stage.message if stage else f"the installer failed (status {error.returncode})"
     hint = f"{stage.hint}; {everything}" if stage and stage.hint else everything
