@@ -33,7 +33,7 @@ def copy_image(source: Engine, target: Engine, image: str, folder: Path) -> None
     """
     clear(folder)
     (folder / TEMPORARY).mkdir(parents=True)
-    write_atomic(folder / "engine.json", json.dumps({"root": list(target.root or ())}))
+    write_atomic(folder / "engine.json", json.dumps({"root": list(target.root or ())}), mode=0o600)
     save = source.argv("save", "--quiet", "--format", _form(source, image), image)
     load = [*_words(target), "load", "--quiet"]
     try:
@@ -69,7 +69,7 @@ def clear(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    words = (recall(folder / "engine.json") or {}).get("root")
+    words = (recall(folder / "engine.json", private=True) or {}).get("root")  # they are run
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         root = [str(word) for word in words] if isinstance(words, list) else []
