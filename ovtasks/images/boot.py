@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ovtasks.images.fat import Entry, Fat, NotFatError
-from ovtasks.images.partitions import EXTENDED, SECTOR, Partition, partitions
+from ovtasks.images.partitions import EXTENDED, SECTOR, Partition, partitions, read_at
 from ovtasks.jsonvalue import Json
 
 FALLBACK = "EFI/BOOT"
@@ -79,8 +79,7 @@ def bootable(disk: Path, machine: str = "") -> Bootable | None:
 
 
 def _bios(file: BinaryIO, table: tuple[Partition, ...]) -> tuple[bool | None, str]:
-    file.seek(0)
-    first = file.read(SECTOR)
+    first = read_at(file, 0, SECTOR)
     if first[510:] != b"\x55\xaa" or not any(first[:_CODE]):
         return False, "there is no boot code in its first sector"
     if b"GRUB" not in first[:_CODE]:
@@ -92,10 +91,7 @@ def _bios(file: BinaryIO, table: tuple[Partition, ...]) -> tuple[bool | None, st
 
 
 def _filled(file: BinaryIO, place: int) -> bool:
-    if place >= file.seek(0, 2):
-        return False
-    file.seek(place)
-    return any(file.read(SECTOR))
+    return any(read_at(file, place, SECTOR))
 
 
 def _uefi(file: BinaryIO, table: tuple[Partition, ...], machine: str) -> tuple[bool | None, bool | None, str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from ovtasks.images.partitions import read_at
+
 _ENTRY = 32
 _DIRECTORY, _LABEL, _LONG = 0x10, 0x08, 0x0F
 _MOST = 1 << 20  # bytes of one folder
@@ -113,8 +115,7 @@ class Fat:
         return int.from_bytes(self._read(self._table + cluster * width, width), "little") & 0x0FFFFFFF
 
     def _read(self, place: int, length: int) -> bytes:
-        self._file.seek(self._start + place)
-        return self._file.read(length)
+        return read_at(self._file, self._start + place, length)
 
 
 def _short(raw: bytes) -> str:

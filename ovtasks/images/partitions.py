@@ -35,6 +35,14 @@ class Partition:
     kind: int | None = None
 
 
+def read_at(disk: BinaryIO, place: int, length: int) -> bytes:
+    """Up to ``length`` bytes from there; what a damaged table says to lie beyond the disk is empty."""
+    if place >= disk.seek(0, 2):
+        return b""
+    disk.seek(place)
+    return disk.read(length)
+
+
 def partitions(disk: BinaryIO) -> tuple[Partition, ...] | None:
     """In the table's order; None: there is no table."""
     gpt = _gpt(disk)
@@ -50,8 +58,7 @@ def _gpt(disk: BinaryIO) -> tuple[Partition, ...] | None:
 
 
 def _header(disk: BinaryIO, place: int) -> bytes | None:
-    disk.seek(place)
-    sector = disk.read(SECTOR)
+    sector = read_at(disk, place, SECTOR)
     if len(sector) < SECTOR or sector[:8] != _SIGNATURE:
         return None
     (size,) = struct.unpack_from("<I", sector, 12)
@@ -65,11 +72,9 @@ def _entries(disk: BinaryIO, header: bytes) -> Iterator[Partition]:
     start, count, size = struct.unpack_from("<QII", header, 72)
     if not 128 <= size <= 4096:
         return
-    disk.seek(start * SECTOR)
-    for _ in range(min(count, _MOST_ENTRIES)):
-        entry = disk.read(size)
-        if len(entry) < size:
-            return
+    table = read_at(disk, start * SECTOR, size * min(count, _MOST_ENTRIES))
+    for place in range(0, len(table) - size + 1, size):
+        entry = table[place : place + size]
         if any(entry[:16]):
             first, last, attributes = struct.unpack_from("<QQQ", entry, 32)
             esp = str(uuid.UUID(bytes_le=entry[:16])) == EFI_SYSTEM
@@ -77,8 +82,7 @@ def _entries(disk: BinaryIO, header: bytes) -> Iterator[Partition]:
 
 
 def _mbr(disk: BinaryIO) -> tuple[Partition, ...] | None:
-    disk.seek(0)
-    sector = disk.read(SECTOR)
+    sector = read_at(disk, 0, SECTOR)
     if len(sector) < SECTOR or sector[510:] != b"\x55\xaa":
         return None
     found = []

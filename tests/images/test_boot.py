@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -221,6 +223,24 @@ def test_without_a_table_nothing_is_said(tmp_path: Path, content: bytes) -> None
     disk = tmp_path / "disk.raw"
     disk.write_bytes(content)
     assert bootable(disk) is None
+
+
+def test_whatever_stands_there_ends_in_an_answer(tmp_path: Path) -> None:
+    """Bytes changed in the tables and the file system, with the sums right again: places beyond any disk, too."""
+    disk = with_esp(tmp_path, {FALLBACK: program(), "EFI/BOOT/a name that is long.efi": bytes(9000)})
+    grub(disk)
+    good, dice = disk.read_bytes(), random.Random(7)
+    places = [(0, 512), (512, 604), (1024, 1536), (ESP_START, ESP_START + 512), (ESP_START, ESP_START + 81920)]
+    for _ in range(200):
+        data = bytearray(good)
+        for _ in range(dice.randint(1, 12)):
+            data[dice.randrange(*dice.choice(places))] = dice.choice([0, 255, dice.randrange(256)])
+        data[528:532] = bytes(4)
+        (size,) = struct.unpack_from("<I", data, 524)
+        data[528:532] = struct.pack("<I", zlib.crc32(data[512 : 512 + min(size, 512)]))
+        disk.write_bytes(data if dice.random() < 0.9 else data[: dice.randrange(len(data))])
+        known = bootable(disk, "x86_64")
+        assert known is None or {known.bios, known.uefi} <= {True, False, None}
 
 
 @pytest.mark.parametrize("form", ["raw", "qcow2", "compressed", "overlay"])
