@@ -1,6 +1,7 @@
 """A file's content as a digest that every copy of the file has, whatever copied it.
 
-Two forms, told apart by their prefix. ``sha256:<hex>`` is what ``sha256sum`` says: of small files, and of what was
+Three forms, told apart by their prefix. ``secret:scrypt:<hex>:<salt>`` is of files that hold secrets: sha256, made slow
+to guess (:mod:`ovtasks.hidden`). ``sha256:<hex>`` is what ``sha256sum`` says: of small files, and of what was
 hashed while it was downloaded. ``blocks-sha256:<hex>`` is of large ones, such as disks: sha256 over a head (form, block
 size, file size) and, for each block that is not all zeros, its number and its sha256. Zeros count like a hole: a sparse
 copy, a hole that ``tar`` or ``rsync`` filled and zeros that were punched out have the same digest, and holes cost
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from ovtasks.hidden import SEALED, is_sealed, slow_digest
 from ovtasks.host.files import extents
 from ovtasks.host.progress import Progress, SilentProgress
 
@@ -41,8 +43,15 @@ def digest_of(path: Path, progress: Progress | None = None) -> str:
     return _digest(path, PLAIN if path.stat().st_size <= SMALL else BLOCKS, progress)
 
 
+def secret_digest_of(path: Path, salt: str) -> str:
+    """The digest of a file that holds secrets; the same for the same content and salt. :raises OSError: as above."""
+    return f"{slow_digest(sha256_of(path), salt)}:{salt}"
+
+
 def has_digest(path: Path, digest: str) -> bool:
-    """Whether the content of ``path`` has ``digest``, of either form. :raises OSError: it cannot be read."""
+    """Whether the content of ``path`` has ``digest``, of any form. :raises OSError: it cannot be read."""
+    if is_sealed(digest):
+        return secret_digest_of(path, digest.removeprefix(SEALED).partition(":")[2]) == digest
     form = digest.partition(":")[0]
     return form in {PLAIN, BLOCKS} and _digest(path, form, None) == digest
 

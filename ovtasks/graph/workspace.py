@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from ovtasks.graph.content import secret_digest_of
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
 from ovtasks.host.files import create, fsync_directory, move
@@ -44,7 +45,7 @@ class Workspace:
         """Give the finished ``part(target)`` its final name, durably, and read-only: VMs stand on it by hard links.
 
         ``digest`` is what later steps go by (early cut-off): by default it is taken from the outputs' content. A
-        ``secret`` file is its owner's alone.
+        ``secret`` file is its owner's alone, and its digest slow to guess.
         """
         part = self.part(target)
         with part.open("rb") as file:
@@ -53,6 +54,8 @@ class Workspace:
             os.fsync(file.fileno())
         move(part, target)
         fsync_directory(target.parent)
+        if secret:
+            self.contents[target] = secret_digest_of(target, self.step.name)
         if digest is not None:
             self.identity = digest
 

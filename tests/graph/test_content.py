@@ -97,3 +97,13 @@ def test_small_files_have_what_sha256sum_says(sparse: Path, monkeypatch: pytest.
     assert digest_of(sparse) == blocks_digest(sparse)
     assert has_digest(sparse, f"sha256:{said}") and has_digest(sparse, blocks_digest(sparse))
     assert not has_digest(sparse, f"md5:{said}") and not has_digest(sparse, "blocks-sha256:" + said)
+
+
+def test_secret_files_have_a_slow_one(sparse: Path) -> None:
+    digest = content.secret_digest_of(sparse, "seed:a:raw")
+    assert digest.startswith("secret:scrypt:") and digest.endswith(":seed:a:raw")
+    assert hashlib.sha256(sparse.read_bytes()).hexdigest() not in digest
+    assert has_digest(sparse, digest)
+    assert content.secret_digest_of(sparse, "seed:b") != digest
+    os.truncate(sparse, SIZE - 1)
+    assert not has_digest(sparse, digest)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ovtasks.errors import InputError
+from ovtasks.graph.content import secret_digest_of
 from ovtasks.graph.execute import execute
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
@@ -84,7 +85,8 @@ def test_the_image_is_private_and_complete(build: Build) -> None:
     assert iso.stat().st_mode & 0o777 == 0o600
     assert iso.parent.stat().st_mode & 0o777 == 0o755
     assert sorted(p.name for p in iso.parent.iterdir()) == ["seed.iso", "seed.iso.receipt.json"]
-    assert receipt.digest == "sha256:" + hashlib.sha256(iso.read_bytes()).hexdigest()
+    assert receipt.digest == secret_digest_of(iso, "seed:web") == receipt.outputs[0].content
+    assert hashlib.sha256(iso.read_bytes()).hexdigest() not in Path(f"{iso}.receipt.json").read_text(encoding="utf-8")
     assert KEY in build.read("user-data")
     assert f"instance-id: {receipt.facts['instance_id']}\n" in build.read("meta-data")
     assert "version: 2" in build.read("network-config")
