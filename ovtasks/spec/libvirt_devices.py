@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from ovtasks.spec.libvirt_tree import Faults, Tree
+from ovtasks.spec.passwords import too_long
 
 AGENT = "org.qemu.guest_agent.0"
 VDAGENT = "com.redhat.spice.0"
@@ -172,6 +173,8 @@ def graphics_rules(tree: Tree) -> Faults:
         if kind and kind in seen:
             yield item.fault(f": QEMU has one {kind} server", "remove one of the two", "type")
         seen.add(kind)
+        if found := too_long(kind, item.text("passwd") or ""):
+            yield item.fault(*found, "passwd")
         listeners = _listeners(item)
         for listener in listeners:
             yield from _listener(listener)

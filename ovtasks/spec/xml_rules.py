@@ -41,10 +41,15 @@ def shown(path: tuple[Key, ...]) -> str:
 
 def problem(text: str) -> InputError | None:
     """What is wrong with one text."""
+    from ovtasks.spec.passwords import in_xml
     from ovtasks.spec.xml_text import parse_fragment, parts
 
     try:
-        parts(parse_fragment(text))
+        fragment = parse_fragment(text)
+        parts(fragment)
     except InputError as e:
         return e
+    if found := in_xml(fragment.elements):
+        element, message, hint = found
+        return InputError(f"<graphics passwd> {message}", hint=hint, at=fragment.places[id(element)])
     return None

@@ -60,7 +60,7 @@ GRAPHICS = Items(
             "passwd": Field(
                 text(r"^[^\x00-\x1f]+$", "a text", "is not one line of text", ("secret",), ("", "a\nb")),
                 "@passwd",
-                "A password; VNC takes 8 characters of it.",
+                "A password of at most 8 bytes for VNC, 60 for SPICE.",
                 only=BOTH,
             ),
             "keymap": Field(_KEYMAP, "@keymap", "The keyboard's layout.", only=BOTH),
