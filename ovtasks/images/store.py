@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -97,6 +98,8 @@ class Store:
         path, seen = self.path(sha256), self.seen(sha256)
         found = _look(path)
         if found is None:
+            with contextlib.suppress(OSError):
+                path.rmdir()  # an empty folder in its place
             return False
         if found[0] == (found[0] if size is None else size):
             if _read_seen(seen).get(_CONTENT) == found:
@@ -194,6 +197,11 @@ class Store:
         with self.guard("put an image into the store"), flock(self.lock_path("store")):
             make_folder(final.parent)
             if not self.sound(sha256):
+                if final.is_dir() and not final.is_symlink():
+                    raise OvError(
+                        f"{final} is a folder where an image must be",
+                        hint=f"move it away: mv {shlex.quote(str(final))} {shlex.quote(str(final))}.old",
+                    )
                 part.chmod(0o444)
                 move(part, final)
                 fsync_directory(final.parent)

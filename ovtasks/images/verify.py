@@ -72,7 +72,7 @@ def _from_a_copy(store: Store, fetched: Fetched, copies: Iterable[Path], progres
 def _fetch_again(
     store: Store, request: ImageRequest, fetched: Fetched, progress: Progress, *, settled: bool
 ) -> Fetched:
-    progress.note(f"{public(request.url)} is no longer in the store: fetching it again")
+    progress.note(f"the image store no longer has a good copy of {public(request.url)}: fetching it again")
     again = fetch_locked(request, progress)
     if settled and again.sha256 != fetched.sha256:
         drop(store, request.key)

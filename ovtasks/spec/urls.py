@@ -15,7 +15,7 @@ NO_PLACE = "is not a place that images come from"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ASCII_HOST = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 _FILE = re.compile(r"file://(?P<host>[^/]*)(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
-_TYPED = re.compile(r"(?:(?P<type>[A-Za-z0-9-]+)[:=])?(?P<hex>[0-9A-Fa-f]+)", re.ASCII)
+_TYPED = re.compile(r"(?:(?P<type>[A-Za-z0-9-]+)[:=] ?)?(?P<hex>[0-9A-Fa-f]+)", re.ASCII)
 # Parameters by which servers let in whoever knows the URL: signed URLs of object stores, tokens.
 _SECRET = re.compile(
     r"((?:^|[&;])(?:[^=&;]*(?:token|sig|secret|key|passw|pwd|auth|credential|session|jwt|code|policy|hmac|hdnt)[^=&;]*"
