@@ -5,6 +5,7 @@ Read as podman's builder does: ``ARG`` before the first ``FROM``, stages, variab
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,8 @@ _SPECIAL = re.compile(r"([*?\[\]\\])")
 class Taken:
     """What one build takes. ``bases`` are image references as written, variables filled in; ``sources`` are patterns
     of paths below the context, each part by Go's ``filepath.Match``, ``**`` for any number of folders; :data:`WHOLE` is
-    everything. Of ``modeless`` ones the builder sets the permissions itself. ``text`` is what the builder reads.
+    everything. Of ``modeless`` ones the builder sets the permissions itself. ``text`` is what the builder reads; stages
+    that nothing needs are left out.
 
     ``mounted``: some come by RUN --mount, which podman's cache of layers does not look at.
     """
@@ -58,6 +60,7 @@ class _Stage:
     base: str
     line: int
     values: Values
+    instructions: list[Instruction]
     steps: list[_Step] = field(default_factory=list)
 
 
@@ -80,7 +83,9 @@ def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | No
     modeless = sources - {source for step in steps if not step.modeless for source in step.sources}
     if path.suffix == ".in":  # goes through the C preprocessor, which may include anything
         sources = {WHOLE}
-    said = tuple(f"{one.verb} {one.rest}\n{one.body}".strip() for one in instructions)
+    head = itertools.takewhile(lambda one: one.verb != "FROM", instructions)
+    read = [*head, *(one for index in sorted(needed) for one in stages[index].instructions)]
+    said = tuple(f"{one.verb} {one.rest}\n{one.body}".strip() for one in read)
     listed = (WHOLE,) if WHOLE in sources - modeless else tuple(sorted(sources))
     mounted = any(step.mounted for step in steps)
     return Taken(tuple(sorted(bases)), listed, said, tuple(sorted({*listed} & modeless)), mounted)
@@ -106,6 +111,7 @@ def _stages(instructions: list[Instruction], given: Mapping[str, str], machine: 
                 top.arguments = {name: value for name, value in top.arguments.items() if value is not None}
         else:
             stage = stages[-1]
+            stage.instructions.append(one)
             if (step := _step(one, stage.values)) is not None:
                 stage.steps.append(step)
             stage.values.take(one)
@@ -128,7 +134,7 @@ def _begin(one: Instruction, stages: list[_Stage], top: Values) -> _Stage:
         values.env, values.open = dict(before.env), before.open
     else:
         values.open = base.lower() != "scratch"
-    return _Stage(name, base, one.line, values)
+    return _Stage(name, base, one.line, values, [one])
 
 
 def _known(word: str, known: Mapping[str, str]) -> str:

@@ -158,6 +158,13 @@ def test_comments_and_blanks_are_not_read_by_the_builder() -> None:
     assert look("FROM a\nRUN <<E\n# x\nE\n").text != look("FROM a\nRUN <<E\n# y\nE\n").text
 
 
+def test_a_stage_that_nothing_needs_is_not_read() -> None:
+    text = "ARG V\nFROM a AS x\nRUN %s\nFROM b\nRUN c"
+    assert look(text % "one").text == look(text % "two").text
+    assert look(text % "one", "x").text != look(text % "two", "x").text
+    assert look(text.replace("FROM b", "FROM x") % "one").text != look(text.replace("FROM b", "FROM x") % "two").text
+
+
 def test_another_escape_character() -> None:
     made = list(parse("# syntax=x\n# escape=`\nFROM a `\n  AS b\nRUN c:\\\nRUN d"))
     assert [(one.verb, one.rest, one.line) for one in made] == [
