@@ -13,6 +13,7 @@ from ovtasks.graph.freshness import Freshness, Reason, check
 from ovtasks.graph.options import TYPES, Overrides
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions, Step, need_keys
+from ovtasks.host.progress import Progress
 from ovtasks.spec.model import Project
 
 IMAGE = "image:"
@@ -165,7 +166,14 @@ class Graph:
             visit(step)
         return list(order.values())
 
-    def freshness(self, step: Step, *, heal: bool = False, digests: dict[str, str | None] | None = None) -> Freshness:
+    def freshness(
+        self,
+        step: Step,
+        *,
+        heal: bool = False,
+        digests: dict[str, str | None] | None = None,
+        progress: Progress | None = None,
+    ) -> Freshness:
         """Check one step against the receipts of the steps it needs, as they are now.
 
         ``digests`` remembers those of needed steps by name, for who looks at many steps while none of them runs.
@@ -176,7 +184,7 @@ class Graph:
                 receipt = Receipt.load(self.step(name).receipt)
                 digests[name] = receipt.digest if receipt else None
         keys = need_keys(step.needs)
-        return check(step, {keys[name]: digests[name] for name in step.needs}, heal=heal)
+        return check(step, {keys[name]: digests[name] for name in step.needs}, heal=heal, progress=progress)
 
     def receipts(self, step: Step) -> dict[str, Receipt | None]:
         """The receipts of the steps that ``step`` needs, by name."""

@@ -48,12 +48,12 @@ def secret_digest_of(path: Path, salt: str) -> str:
     return f"{slow_digest(sha256_of(path), salt)}:{salt}"
 
 
-def has_digest(path: Path, digest: str) -> bool:
+def has_digest(path: Path, digest: str, progress: Progress | None = None) -> bool:
     """Whether the content of ``path`` has ``digest``, of any form. :raises OSError: it cannot be read."""
     if is_sealed(digest):
         return secret_digest_of(path, digest.removeprefix(SEALED).partition(":")[2]) == digest
     form = digest.partition(":")[0]
-    return form in {PLAIN, BLOCKS} and _digest(path, form, None) == digest
+    return form in {PLAIN, BLOCKS} and _digest(path, form, progress) == digest
 
 
 def _digest(path: Path, form: str, progress: Progress | None) -> str:

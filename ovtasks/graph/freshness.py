@@ -15,6 +15,7 @@ from ovtasks.graph.content import digest_of, has_digest
 from ovtasks.graph.receipt import Output, Receipt
 from ovtasks.graph.step import Step
 from ovtasks.hidden import SHOWN, hides, reveal_all, seal_all, veil
+from ovtasks.host.progress import Progress
 from ovtasks.jsonvalue import Json, canonical
 
 WRITABLE = 0o222
@@ -46,24 +47,28 @@ class Freshness:
         return not self.reasons
 
 
-def check(step: Step, needs: Mapping[str, str | None], *, heal: bool = False) -> Freshness:
+def check(
+    step: Step, needs: Mapping[str, str | None], *, heal: bool = False, progress: Progress | None = None
+) -> Freshness:
     """Compare ``step`` with its receipt and the files it made.
 
     ``needs`` maps the verb of each needed step to its present output digest (None: not built). A target whose times
     differ but whose content does not (a copy, a restored cache, ``touch``) counts as unchanged. With ``heal`` its
     new times are noted in the receipt, so that it is read only once, and it loses the permissions that a copy added.
+    What runs anyway is not read; ``progress`` hears of what is.
     """
     receipt = Receipt.load(step.receipt)
     if receipt is None:
         return _without_receipt(step)
     reasons = [Reason(step.refresh)] if step.refresh else []
     reasons += _inputs_diff(receipt, step)
-    reasons += _needs_diff(receipt.needs, needs)
     if [o.path for o in receipt.outputs][: len(step.targets)] != list(step.targets):
         reasons.append(Reason("its files have other names now"))
     seen: list[Output] = []
+    runs_anyway = bool(reasons)
+    reasons += _needs_diff(receipt.needs, needs)
     for output in receipt.outputs:
-        found, reason = _look(output)
+        found, reason = _look(output, runs_anyway, progress)
         seen.append(found)
         if reason:
             reasons.append(reason)
@@ -93,11 +98,12 @@ def _part_exists(step: Step) -> list[bool]:
 
 def same_outputs(receipt: Receipt) -> bool:
     """Whether every file that a step made is still what it made."""
-    return not any(_look(output)[1] for output in receipt.outputs)
+    return not any(_look(output, False, None)[1] for output in receipt.outputs)
 
 
-def _look(output: Output) -> tuple[Output, Reason | None]:
-    """What is to be said about one file, and its state as it is now when that is as good."""
+def _look(output: Output, unread: bool, progress: Progress | None) -> tuple[Output, Reason | None]:
+    """What is to be said about one file, and its state as it is now when that is as good; with ``unread`` nothing is
+    said of what would have to be read."""
     name = output.path.name
     try:
         now = output.path.lstat()
@@ -107,14 +113,16 @@ def _look(output: Output) -> tuple[Output, Reason | None]:
         return output, Reason(f"target replaced by hand: {name} is no file", key=name)
     if output.same_stat(now):
         return output, None
-    if now.st_size == output.size and _same_content(output):
+    if now.st_size == output.size and unread:
+        return output, None
+    if now.st_size == output.size and _same_content(output, progress):
         return replace(output, mtime_ns=now.st_mtime_ns, inode=now.st_ino), None
     return output, Reason(f"target changed by hand: {name}", key=name)
 
 
-def _same_content(output: Output) -> bool:
+def _same_content(output: Output, progress: Progress | None) -> bool:
     try:
-        return output.content is not None and has_digest(output.path, output.content)
+        return output.content is not None and has_digest(output.path, output.content, progress)
     except OSError:
         return False
 

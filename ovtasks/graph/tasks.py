@@ -14,13 +14,14 @@ from doit.task import Task
 
 from ovtasks.errors import OvError
 from ovtasks.graph.chains import IMAGE, Chain, Graph
-from ovtasks.graph.display import Display
+from ovtasks.graph.display import Display, StepProgress
 from ovtasks.graph.execute import execute, lock_file
 from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
 from ovtasks.host.files import flock
 from ovtasks.host.oserrors import explaining
+from ovtasks.host.progress import Progress
 
 BUILD = "build"
 _GROUPS = {BUILD: "every VM's artifacts", "image": "every container image"}
@@ -34,7 +35,8 @@ class Fresh:
     )
 
     def __call__(self, task: StepTask, values: object) -> bool:
-        task.was_fresh = _heal(task.graph, task.name)
+        reading = StepProgress(task.display, f"{task.name}: reading what has another time or place", None)
+        task.was_fresh = _heal(task.graph, task.name, reading)
         if task.was_fresh:
             task.graph.settled.add(task.name)
         return task.was_fresh
@@ -50,10 +52,10 @@ class Members(Fresh):
         return task.is_fresh()
 
 
-def _heal(graph: Graph, name: str) -> bool:
+def _heal(graph: Graph, name: str, progress: Progress | None = None) -> bool:
     """Whether a step is fresh. What the system refuses to tell, running it will tell."""
     with contextlib.suppress(OSError):
-        return graph.freshness(graph.step(name), heal=True).fresh
+        return graph.freshness(graph.step(name), heal=True, progress=progress).fresh
     with contextlib.suppress(OSError):  # a folder that may not be written: new times are not noted
         return graph.freshness(graph.step(name)).fresh
     return False

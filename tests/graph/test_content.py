@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ovtasks.graph import content
+from ovtasks.graph import content, freshness
 from ovtasks.graph.content import BLOCK, blocks_digest, digest_of, has_digest
+from ovtasks.graph.freshness import check
+from ovtasks.graph.receipt import Output, Receipt
+from ovtasks.graph.step import Step
 
 SIZE = 9 * BLOCK + 1234  # ends within a block
 
@@ -107,3 +111,24 @@ def test_secret_files_have_a_slow_one(sparse: Path) -> None:
     assert content.secret_digest_of(sparse, "seed:b") != digest
     os.truncate(sparse, SIZE - 1)
     assert not has_digest(sparse, digest)
+
+
+def test_what_runs_anyway_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moved disk of gigabytes, and a step whose inputs changed."""
+    target = tmp_path / "disk"
+    target.write_bytes(b"x" * 10)
+    step = Step("disk:a", {"size": 1}, (target,), lambda ws: None, "disk")
+    Receipt("disk:a", {"size": 1}, {"base": "b"}, (Output.of(target),), "d").save(step.receipt)
+    os.utime(target, (1, 1))
+    read: list[str] = []
+
+    def has(path: Path, digest: str, progress: object) -> bool:
+        read.append(digest)
+        return True
+
+    monkeypatch.setattr(freshness, "has_digest", has)
+    assert [r.key for r in check(replace(step, inputs={"size": 2}), {"base": "b"}).reasons] == ["size"] and not read
+    assert [r.key for r in check(step, {"base": "c"}).reasons] == ["base"] and len(read) == 1  # may come out the same
+    assert check(step, {"base": "b"}).fresh and len(read) == 2
+    target.write_bytes(b"y" * 11)
+    assert [r.key for r in check(replace(step, inputs={"size": 2}), {"base": "b"}).reasons] == ["size", "disk"]

@@ -228,7 +228,7 @@ def _install(
 ) -> list[str]:
     """Run the container; returns the lines that it said."""
     scratch.prepare(engine, image)
-    with create(scratch.disk) as file:
+    with create(scratch.disk, mode=0o666) as file:
         file.truncate(plan.size)
     if keys:
         write_atomic(scratch.folder / "authorized_keys", "".join(f"{key}\n" for key in keys), mode=0o600)
