@@ -23,7 +23,7 @@ from ovtasks.sources.bootstrap.sandbox import prefix
 from ovtasks.sources.bootstrap.tree import Tree, sweep
 from ovtasks.spec.model import BootstrapSource
 from tests.boot.demo import BUILD, ENVIRONMENT, ROOT, Demo, make_project
-from tests.bootstrap.user import User
+from tests.bootstrap.user import User, may_sudo
 from tests.bootstrap.workspace import WHERE, run_base
 
 WITH_DEMO = pytest.mark.xdist_group("boot")  # on the worker that has the demo's image
@@ -271,19 +271,33 @@ def test_refused_sandbox_is_told_before_the_work(said: str, tmp_path: Path, monk
     assert not list((tmp_path / "project/output/.ov").rglob("root"))
 
 
+def enter_chroot(user: User) -> None:
+    """The kernel refuses user namespaces there."""
+    inner = f'mount --rbind / "$1" && cd "$1" && exec {require("chroot")} "$1" "${{@:2}}"'
+    (user.home / "root").mkdir()
+    argv = ["unshare", "--mount", "--", "bash", "-c", inner, "bash", str(user.home / "root")]
+    user.words = (*argv, *user.words)
+
+
 @pytest.mark.root
 def test_ordinary_user_in_a_chroot_is_told_at_once(someone: User) -> None:
-    """The kernel refuses user namespaces there: a real refusal by the real unshare."""
-    inner = f'mount --rbind / "$1" && cd "$1" && exec {require("chroot")} "$1" "${{@:2}}"'
-    (someone.home / "root").mkdir()
-    argv = ["unshare", "--mount", "--", "bash", "-c", inner, "bash", str(someone.home / "root")]
-    someone.words = (*argv, *someone.words)
+    """A real refusal by the real unshare."""
+    enter_chroot(someone)
     start = time.monotonic()
     process = someone.start("tests.bootstrap.workspace", str(someone.home / "project"))
     said = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 1, said
     assert "does not permit what a bootstrap build needs: unshare: " in said
     assert time.monotonic() - start < 20
+
+
+@pytest.mark.root
+def test_where_user_namespaces_are_refused_sudo_is_the_way(someone: User) -> None:
+    enter_chroot(someone)
+    with may_sudo(someone):
+        process = someone.start("tests.bootstrap.by_sudo")
+        said = process.communicate(timeout=60)[0].decode()
+    assert said == "sudo 0 http://127.0.0.1:9 root\ngone\n"
 
 
 @pytest.mark.parametrize(("there", "hint"), [((), "gpg"), (("gpg",), "ubuntu")])

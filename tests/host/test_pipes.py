@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import CommandError, Result, run
-from tests import leftovers
-from tests.bootstrap.user import new_user
+from tests.bootstrap.user import may_sudo, new_user
 
 AT_ONCE = 5.0
 """Seconds; what is left behind stays for 300."""
@@ -170,16 +169,10 @@ def test_nothing_to_put_in_order_is_ended_at_once(tmp_path: Path) -> None:
 @pytest.mark.root
 def test_what_sudo_runs_is_ended_too() -> None:
     """Root's processes: a signal of ours does not reach them, sudo's does."""
-    with new_user(subordinate=False) as user:
-        rule = Path("/etc/sudoers.d", user.name)
-        leftovers.note("absent", rule)
-        rule.write_text(f"{user.name} ALL=(ALL) NOPASSWD: ALL\n", encoding="ascii")
-        try:
-            start = time.monotonic()
-            process = user.start("tests.host.sudo_child")
-            said = process.communicate(timeout=60)[0].decode()
-        finally:
-            rule.unlink()
+    with new_user(subordinate=False) as user, may_sudo(user):
+        start = time.monotonic()
+        process = user.start("tests.host.sudo_child")
+        said = process.communicate(timeout=60)[0].decode()
         assert said.strip().endswith("took longer than 2 s"), said
         assert time.monotonic() - start < 2 + AT_ONCE + 5
         assert gone(int((user.home / "pid").read_text()))

@@ -26,7 +26,7 @@ from ovtasks.images.store import Store
 from ovtasks.jsonvalue import Json, canonical, digest
 from ovtasks.sources.bootstrap import image, tree
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
-from ovtasks.sources.bootstrap.sandbox import probe
+from ovtasks.sources.bootstrap.sandbox import by_sudo, probe
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.spec.model import BootstrapSource, Project, VmSpec
@@ -108,6 +108,8 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
         require(program)  # now, not after a minute
     tree.check_keys(recipe)
     probe()
+    if by_sudo(os.geteuid()):
+        ws.progress.note("user namespaces are refused here: the root tree is made by sudo")
     make_folder(scratch.parent)
     with flock(tree.lock_of(scratch)):
         tree.sweep(scratch.parent)

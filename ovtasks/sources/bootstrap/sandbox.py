@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.host.run import CommandError, Result, require, run
+from ovtasks.host.run import CommandError, Result, require, run, which
 
 # What may reach the packages' scripts; everything else of the environment could make a difference in the image.
 KEPT = frozenset(
@@ -17,6 +18,8 @@ KEPT = frozenset(
         *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
     }
 )
+NAMESPACES = ("unshare", "--fork", "--pid", "--mount", "--mount-proc", "--kill-child=KILL")
+MAPPED = ("--user", "--map-root-user", "--map-auto")
 DEADLINE = 4 * 3600.0  # seconds: a mirror that never answers must not hold a CI for ever
 PROBE_SECONDS = 30.0
 REFUSALS = ("unshare: ", "newuidmap: ", "newgidmap: ")
@@ -28,17 +31,31 @@ def prefix() -> list[str]:
 
     The kernel ends all processes of the process namespace, and with the last one the mounts go, as soon as
     ``unshare`` is killed: unshare(1), ``--kill-child``. In the user namespace we are root, and the subordinate user
-    numbers of subuid(5) are the others.
+    numbers of subuid(5) are the others. Where user namespaces are refused, sudo is the way, if it asks for no password.
 
     :raises MissingProgramError: util-linux, or for an ordinary user newuidmap, is not installed.
     :raises OvError: an ordinary user has no subordinate user numbers.
     """
-    words = ["unshare", "--fork", "--pid", "--mount", "--mount-proc", "--kill-child=KILL"]
-    if os.geteuid() != 0:
-        require("newuidmap")
-        _check_subordinate()
-        words += ["--user", "--map-root-user", "--map-auto"]
-    return words
+    if os.geteuid() == 0:
+        return list(NAMESPACES)
+    require("newuidmap")
+    _check_subordinate()
+    sudo = by_sudo(os.geteuid())
+    return [*sudo, *NAMESPACES] if sudo else [*NAMESPACES, *MAPPED]
+
+
+@cache
+def by_sudo(uid: int) -> tuple[str, ...]:
+    """sudo's words, where that user's namespaces are refused and sudo is not; else nothing."""
+    if uid == 0 or which("sudo") is None or _permits([*NAMESPACES, *MAPPED]):
+        return ()
+    proxies = sorted(name for name in KEPT - {"HOME", "LC_ALL", "PATH"} if name in os.environ)
+    sudo = ("sudo", "-n", *([f"--preserve-env={','.join(proxies)}"] if proxies else []))
+    return sudo if _permits([*sudo, *NAMESPACES]) else ()
+
+
+def _permits(words: Sequence[str]) -> bool:
+    return run([*words, "--", "true"], check=False, timeout=PROBE_SECONDS, grace=0).returncode == 0
 
 
 def inside(
@@ -63,6 +80,7 @@ def inside(
         "TZ": "UTC",
         "PATH": SEARCH,
         **({"TMPDIR": os.fspath(cwd.absolute())} if cwd else {}),
+        "LC_ALL": "C.UTF-8",
     }
     clean += [f"{name}={value}" for name, value in settings.items()]
     words = [*prefix(), "--", *clean, "sh", "-c", 'umask 022; exec "$@"', "sh", *(os.fspath(word) for word in argv)]
