@@ -236,6 +236,8 @@ def _read_body(
             f"{shown}: the connection broke after {intake.offset} of {facts.total or 'unknown'} bytes: {e}",
             hint="what arrived is kept; run the same command again to go on",
         )
+    if facts.total is None and intake.offset == 0:  # cut off in its headers, it looks so
+        return OvError(f"{shown}: the connection broke before a byte came", hint="run the same command again")
     if facts.total is not None and intake.offset != facts.total:
         return OvError(f"{shown}: {intake.offset} of {facts.total} bytes arrived", hint="run the same command again")
     progress.update(intake.offset, facts.total)

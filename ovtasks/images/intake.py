@@ -22,7 +22,7 @@ _RING = 6  # chunks
 _ALIGNMENT = 4096  # of memory, offset and length, as O_DIRECT wants it on any disk
 _BLOCK = 64 << 10
 _ZEROS = bytes(_BLOCK)
-_NOTHING = memoryview(bytes(CHUNK))
+_NOTHING = memoryview(bytes(8 * CHUNK))
 _WRITE_BACK = 32 << 20
 
 Bytes: TypeAlias = bytes | memoryview
@@ -68,6 +68,10 @@ class SparseWriter:
             # The kernel begins to write now, beside the download, so that the fsync at the end has little left to do.
             os.posix_fadvise(self._fd, self._handed_over, self.offset - self._handed_over, os.POSIX_FADV_DONTNEED)
             self._handed_over = self.offset
+
+    def skip(self, length: int) -> None:
+        """Append zeros: a hole."""
+        self.offset += length
 
     def _put(self, data: Bytes, start: int, end: int) -> None:
         view = memoryview(data)[start:end]
@@ -182,7 +186,9 @@ class Intake:
         while length:
             self.buffer()  # so that no more than the ring is under way
             piece = _NOTHING[:length]
-            self._take(piece, write=True)
+            assert self._writer is not None and self._writing is not None, "restart() first"
+            self._busy[self._slot].append(self._writing.submit(self._writer.skip, len(piece)))
+            self._take(piece, write=False)
             length -= len(piece)
 
     @staticmethod

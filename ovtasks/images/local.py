@@ -13,6 +13,8 @@ from ovtasks.host.progress import Progress
 from ovtasks.images.download import Facts
 from ovtasks.images.intake import Intake
 
+_STRIDE = 128 << 20  # bytes
+
 
 def open_file(path: Path) -> io.FileIO:
     """A file of the user's, open for reading.
@@ -47,7 +49,7 @@ def copy(
         write_atomic(state, "{}\n")
         intake.restart()
         for start, end in extents(file.fileno(), before.st_size):
-            intake.feed_hole(start - intake.offset)
+            _skip(intake, start, progress, before.st_size)
             file.seek(start)
             while intake.offset < end and (count := file.readinto((buffer := intake.buffer())[: end - intake.offset])):
                 intake.feed(buffer[:count])
@@ -55,10 +57,17 @@ def copy(
             if intake.offset < end:
                 break
         else:
-            intake.feed_hole(before.st_size - intake.offset)
+            _skip(intake, before.st_size, progress, before.st_size)
         if _etag(os.fstat(file.fileno())) != _etag(before) or intake.offset != before.st_size:
             raise OvError(f"{path} changed while it was copied", hint="wait until it is complete, then run again")
     return Facts(url=url, final_url=path.absolute().as_uri(), etag=_etag(before), total=before.st_size)
+
+
+def _skip(intake: Intake, end: int, progress: Progress, total: int) -> None:
+    """A hole up to ``end``: its zeros count, and are not read."""
+    while intake.offset < end:
+        intake.feed_hole(min(_STRIDE, end - intake.offset))
+        progress.update(intake.offset, total)
 
 
 def _etag(status: os.stat_result) -> str:

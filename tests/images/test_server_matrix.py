@@ -40,7 +40,7 @@ N = len(IMAGE)
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = replace(
-        transport.LIMITS, pause=0.001, longest_pause=0.05, connect=2.0, idle=0.4, answer=0.6, piece=0.6, retries=2
+        transport.LIMITS, pause=0.001, longest_pause=0.05, connect=5.0, idle=0.8, answer=1.2, piece=1.2, retries=2
     )
     monkeypatch.setattr(transport, "LIMITS", limits)
 
@@ -128,12 +128,12 @@ def drips_headers(asked: Asked) -> None:
 
 
 def is_silent(asked: Asked) -> None:
-    time.sleep(0.8)
+    time.sleep(1.1)
 
 
 def stalls(asked: Asked) -> None:
     asked.say(head(f"Content-Length: {N}"), IMAGE[:9000])
-    time.sleep(0.8)
+    time.sleep(1.1)
 
 
 BROKEN = r"connection (failed|broke)|makes no sense|of \d+ bytes"
@@ -518,6 +518,25 @@ def test_a_plain_redirect_to_another_server_says_nothing_of_the_checksum(stage: 
         chain.build()
         chain.is_right(IMAGE)
         assert "integrity only" in chain.verified().notes[0]
+
+
+DATED = f"{SHA256}  disk-20250105.raw\n{'b' * 64}  disk-20240101.raw\n".encode()
+
+
+@pytest.mark.parametrize("sums", ["/latest/SHA256SUMS", "/20250105/SHA256SUMS"])
+@pytest.mark.parametrize("secure", [False, True])
+def test_latest_leads_to_a_dated_name(
+    chain: Chain, pem: Path, sums: str, secure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file speaks of the dated name only, beside the address that was written or beside that where it led."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{pem}.crt")
+    with perform(Stage({"/20250105/disk-20250105.raw": IMAGE, sums: DATED}), pem if secure else None) as stage:
+        stage.play("/latest/disk.raw", redirects("../20250105/disk-20250105.raw"))
+        chain.write(f"{stage.url}/latest/disk.raw", {"type": "sha256"})
+        chain.build()
+        chain.is_right(IMAGE)
+        assert chain.verified().expected_from == f"{stage.url}{sums}"
+        assert ("integrity only" in chain.verified().notes[0]) is not secure
 
 
 def test_matrix_is_one() -> None:
