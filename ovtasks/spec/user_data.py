@@ -9,7 +9,7 @@ from ovtasks.errors import InputError, Where
 from ovtasks.jsonvalue import Json
 from ovtasks.spec.declared import DeclaredVm
 from ovtasks.spec.passed import Yaml, decode
-from ovtasks.spec.yamlio import parse_yaml
+from ovtasks.spec.yamlio import Key, parse_yaml
 
 Errors = Iterator[InputError]
 
@@ -129,24 +129,24 @@ def _shapes(vm: DeclaredVm, extra: Mapping[Yaml, Yaml]) -> Errors:
             continue
         if key in LISTS and not isinstance(value, list):
             hint = f"{key}: [ … ], or a hyphen before each"
-            yield vm.error(f"cloud_init.extra.{key} must be a list", *EXTRA, str(key), hint=hint)
+            yield _error(vm, f"cloud_init.extra.{key} must be a list", *EXTRA, str(key), hint=hint)
         elif key in MAPPINGS and not isinstance(value, dict):
-            yield vm.error(f"cloud_init.extra.{key} must be a mapping", *EXTRA, str(key), hint="key: value")
+            yield _error(vm, f"cloud_init.extra.{key} must be a mapping", *EXTRA, str(key), hint="key: value")
         elif key == "users" and not isinstance(value, list | dict | str):
             hint = "users: [default, {name: …}]"
-            yield vm.error("cloud_init.extra.users must be a list of accounts", *EXTRA, "users", hint=hint)
+            yield _error(vm, "cloud_init.extra.users must be a list of accounts", *EXTRA, "users", hint=hint)
     keys = extra.get("ssh_keys")
     for key in keys if isinstance(keys, dict) else ():
         if str(key).startswith("ed25519_"):
             message = f"cloud_init.extra.ssh_keys.{key}: the ed25519 host key is ov's, which knows the VM by it"
             hint = "remove it; other types of host keys may stand there"
-            yield vm.error(message, *EXTRA, "ssh_keys", str(key), hint=hint, key=True)
+            yield _error(vm, message, *EXTRA, "ssh_keys", str(key), hint=hint, key=True)
 
 
 def _root_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Errors:
     if login == "root" and is_true(extra.get("disable_root")):
         message = "cloud_init.extra.disable_root locks root out, and root is who logs in with the key"
-        yield vm.error(message, *EXTRA, "disable_root", hint="remove it, or name another ssh.user", key=True)
+        yield _error(vm, message, *EXTRA, "disable_root", hint="remove it, or name another ssh.user", key=True)
 
 
 def _module_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Errors:
@@ -160,10 +160,10 @@ def _module_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Erro
     for module in MODULES:
         if module not in names:
             message = f"cloud_init.extra.cloud_init_modules leaves out {module}: {_who(login)} would get no key"
-            yield vm.error(message, *EXTRA, "cloud_init_modules", hint=f"add {module}", key=True)
+            yield _error(vm, message, *EXTRA, "cloud_init_modules", hint=f"add {module}", key=True)
 
 
-def _account(vm: DeclaredVm, user: Mapping[Yaml, Yaml], login: str, path: tuple[str | int, ...]) -> Errors:
+def _account(vm: DeclaredVm, user: Mapping[Yaml, Yaml], login: str, path: tuple[Key, ...]) -> Errors:
     """Words about the key's own user that keep the user out."""
     words = {str(key).replace("-", "_").strip(): key for key in user}
     tests: dict[str, Callable[[Yaml], bool]] = {
@@ -175,7 +175,7 @@ def _account(vm: DeclaredVm, user: Mapping[Yaml, Yaml], login: str, path: tuple[
         if word in words and locks(user[words[word]]):
             message = f"{'.'.join(str(step) for step in path)}.{word} locks {_who(login)} out, who logs in with the key"
             hint = "remove it, or name another ssh.user"
-            yield vm.error(message, *path, str(words[word]), hint=hint, key=True)
+            yield _error(vm, message, *path, str(words[word]), hint=hint, key=True)
 
 
 def _who(login: str) -> str:
@@ -185,3 +185,16 @@ def _who(login: str) -> str:
 def is_true(value: Yaml) -> bool:
     """As cloud-init decides."""
     return value is True or str(value).strip().lower() in _TRUE
+
+
+def _error(vm: DeclaredVm, message: str, *path: Key, hint: str, key: bool = False) -> InputError:
+    """An error that blames what stands at ``path``, in ``extra``'s text, too."""
+    text: Json = vm.document.data
+    for step in (*vm.path, *EXTRA):
+        text = text.get(str(step)) if isinstance(text, Mapping) else None
+    if not isinstance(text, str) or path[:2] != EXTRA:
+        return vm.error(message, *path, hint=hint, key=key)
+    (inner,) = parse_yaml(text.encode(), "extra", lambda path: True)
+    found = inner.where(*path[2:], key=key)
+    where = vm.document.where(*vm.path, *EXTRA, at=(found.line, found.column))
+    return InputError(message, hint=hint, where=where)

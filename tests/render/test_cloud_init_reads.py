@@ -201,6 +201,12 @@ def test_who_would_be_locked_out_is_said(fields: str, extra: str, message: str, 
     assert place(error) == ("vms.yml", 4, column)
 
 
+def test_the_place_in_a_text(tmp_path: Path) -> None:
+    block = "extra: |\n        #cloud-config\n        users:\n        - {name: eve, shell: /bin/false}\n"
+    text = f"vms:\n  a:\n    source: {CLOUD}\n    ssh: {{user: eve}}\n    cloud_init:\n      {block}"
+    assert place(one(errors_of(tmp_path, text))) == ("vms.yml", 9, 23)
+
+
 def test_an_own_account_that_locks_its_key_out(tmp_path: Path) -> None:
     text = (
         f"vms: {{a: {{source: {CLOUD}, ssh: {{user: u}}, cloud_init: {{users: [{{name: u, shell: /sbin/nologin}}]}}}}}}"
