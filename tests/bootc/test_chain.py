@@ -298,7 +298,8 @@ def test_an_image_with_systemd_boot_alone(bench: Bench, tmp_path: Path) -> None:
     record = json.loads((bench.root / "output/web/install.json").read_text())
     assert (record["bootloader"], record["composefs"]) == ("systemd", True)
     assert (record["boot"]["bios"], record["boot"]["uefi"]) == (False, True)
-    assert "firmware: uefi-insecure" in bench.ov("vm", "create", "web", code=2).stderr
+    said = bench.ov("vm", "create", "web", code=2).stderr
+    assert "systemd-boot, which starts under UEFI only" in said and "firmware: uefi-insecure" in said
     bench.write({"web": bootc_vm("localhost/sd", source={"composefs": False}, disk_size="3G")})
     said = bench.ov("vm", "build", "web", code=2).stderr
     assert "the image has no bootupd" in said and "source.bootloader: systemd" in said

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from ovtasks.errors import InputError, Where
+from ovtasks.images.boot import Bootable
 from ovtasks.sources.bootc.command import Flags, install_command, offered, values
-from ovtasks.sources.bootc.loader import choose
+from ovtasks.sources.bootc.loader import choose, explained
 from ovtasks.sources.bootc.probe import Installer
 
 WHERE = Where("vms.yml", 2, 3)
@@ -154,6 +155,21 @@ def test_the_loader_that_fits(
 ) -> None:
     found = choose(name, composefs, image, WHERE)
     assert (found.name, found.composefs) == wanted
+
+
+@pytest.mark.parametrize(
+    ("installed", "bios", "uefi"),
+    [
+        ("grub", "no code", "empty"),
+        (None, "no code", "empty"),
+        ("systemd", "bootc installed systemd-boot, which starts under UEFI only", "empty"),
+        ("none", "bootc installed no boot loader", "bootc installed no boot loader"),
+    ],
+)
+def test_bootcs_own_line_is_the_reason(installed: str | None, bios: str, uefi: str) -> None:
+    found = explained(Bootable(False, False, None, "no code", "empty"), installed)
+    assert (found.why_not_bios, found.why_not_uefi) == (bios, uefi)
+    assert explained(Bootable(True, True), installed) == Bootable(True, True)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from ovtasks.jsonvalue import Json, digest
 from ovtasks.sources.bootc import preflight
 from ovtasks.sources.bootc.command import Flags, install_command
 from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, without_the_disk
-from ovtasks.sources.bootc.loader import Loader, choose
+from ovtasks.sources.bootc.loader import Loader, choose, explained
 from ovtasks.sources.bootc.probe import Installer, ask
 from ovtasks.sources.bootc.refusals import Sizes, explain, spoken
 from ovtasks.spec.bootc_rules import misfit, wants_composefs
@@ -287,14 +287,15 @@ def _finish(
     scratch.detach_loops()
     boot = bootable(scratch.disk)
     said = {key: value for key, colon, value in (line.partition(": ") for line in reversed(lines)) if colon}
+    installed = said.get("Bootloader", loader.name)
     record: dict[str, Json] = {
         "run": uuid.uuid4().hex,
         "bootc": installer.version,
         "image_digest": said.get("Digest"),
         "image": said.get("Installing image"),
-        "bootloader": said.get("Bootloader", loader.name),
+        "bootloader": installed,
         "composefs": loader.composefs,
-        "boot": boot.to_json() if boot else None,
+        "boot": explained(boot, installed).to_json() if boot else None,
         "baked_keys": [fingerprint(key) for key in keys],
     }
     for key, value in record.items():

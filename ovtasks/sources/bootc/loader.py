@@ -6,9 +6,10 @@ an image whose kernel is a UKI, as composefs only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ovtasks.errors import InputError, Where
+from ovtasks.images.boot import Bootable
 from ovtasks.sources.bootc.probe import Installer
 from ovtasks.spec.bootc_rules import wants_composefs
 
@@ -20,6 +21,21 @@ class Loader:
     name: str | None
     composefs: bool
     note: str | None = None
+
+
+def explained(boot: Bootable, installed: str | None) -> Bootable:
+    """With what bootc said of the boot loader that it ``installed`` (its ``Bootloader:`` line) as the reason why a
+    firmware does not start the disk."""
+    none = "bootc installed no boot loader"
+    bios, uefi = {
+        "systemd": ("bootc installed systemd-boot, which starts under UEFI only", boot.why_not_uefi),
+        "none": (none, none),
+    }.get(installed or "", (boot.why_not_bios, boot.why_not_uefi))
+    return replace(
+        boot,
+        why_not_bios=bios if boot.bios is False else boot.why_not_bios,
+        why_not_uefi=uefi if boot.uefi is False else boot.why_not_uefi,
+    )
 
 
 def choose(name: str | None, composefs: bool | None, installer: Installer, where: Where) -> Loader:
