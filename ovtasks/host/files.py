@@ -290,8 +290,9 @@ def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterat
                 holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
                 waiting(f"process {holder}" if holder else "another process")
             fcntl.flock(fd, fcntl.LOCK_EX)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk must not keep anybody from removing something
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(fd)

@@ -27,7 +27,7 @@ LITTLE = 16 << 20
 _SAID = {
     errno.ENOSPC: re.compile(r"no space left on device", re.IGNORECASE),
     errno.EDQUOT: re.compile(r"disk quota exceeded", re.IGNORECASE),
-    errno.EFBIG: re.compile(r"file too large", re.IGNORECASE),
+    errno.EFBIG: re.compile(r"file too large|image size is too large for file format", re.IGNORECASE),
 }
 _REASONS = {
     errno.EROFS: "the file system is read-only",
