@@ -105,7 +105,9 @@ def probe() -> None:
 
 def _refused(said: str) -> OvError:
     first = next((line.strip() for line in said.splitlines() if line.strip()), "unshare failed and said nothing")
-    if os.geteuid() == 0:
+    if "root filesystem propagation" in first:
+        hint = "a chroot's folder has to be a mount point: mount --bind FOLDER FOLDER, and enter it then"
+    elif os.geteuid() == 0:
         hint = "inside a container it has to be allowed: podman run --privileged, or its own seccomp profile"
     else:
         hint = (
