@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,22 +18,40 @@ from tests import leftovers
 
 NETWORK = "192.168.231"
 """The first three numbers; the host has 1, DHCP gives 50 to 99."""
+PATIENCE = 600.0
 LEASES = Path("/var/lib/misc/dnsmasq.ovtest.leases")
 
 
 @contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One at a time in this network: an abstract socket is its, whatever folders a run of the tests sees."""
+    end = time.monotonic() + PATIENCE
+    with socket.socket(socket.AF_UNIX) as lock:
+        while True:
+            try:
+                lock.bind("\0ov-tests-bridge")
+                break
+            except OSError:
+                assert time.monotonic() < end, "another run of the tests keeps the bridge"
+                time.sleep(0.1)
+        yield
+
+
+@contextlib.contextmanager
 def bridge(name: str = "ovtest0") -> Iterator[str]:
-    """Only root makes bridges."""
+    """Only root makes bridges. One that is there belongs to nobody: its run was killed."""
     if os.geteuid() != 0:
         pytest.fail("only root can make a bridge: run the tests as root")
-    leftovers.note("link", name)
-    run(["ip", "link", "add", name, "type", "bridge"])
-    try:
-        run(["ip", "address", "add", f"{NETWORK}.1/24", "dev", name])
-        run(["ip", "link", "set", name, "up"])
-        yield name
-    finally:
-        run(["ip", "link", "del", name])
+    with alone():
+        leftovers.note("link", name)
+        run(["ip", "link", "del", name], check=False)
+        run(["ip", "link", "add", name, "type", "bridge"])
+        try:
+            run(["ip", "address", "add", f"{NETWORK}.1/24", "dev", name])
+            run(["ip", "link", "set", name, "up"])
+            yield name
+        finally:
+            run(["ip", "link", "del", name])
 
 
 @contextlib.contextmanager
