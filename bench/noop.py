@@ -73,6 +73,17 @@ def make_peers(root: Path, count: int) -> None:
         subprocess.run([tool, "-C", files], check=True, capture_output=True)
 
 
+def make_launcher(root: Path) -> None:
+    """The project as a checkout that was built by ``./doitw build:vm0``: that is what the launcher asks first."""
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (root / "ovtasks").symlink_to(Path(__file__).parent.parent / "ovtasks")
+    shutil.copy2(Path(__file__).parent.parent / "doitw", root)
+    build = [sys.executable, "-c", "from ovtasks.cli import doit; raise SystemExit(doit())", "build:vm0"]
+    for _ in range(2):
+        subprocess.run(build, cwd=root, check=True, capture_output=True)
+
+
 def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:
     """Build, measure, print; the ratios with their limits."""
     root = scratch / f"{count}"
@@ -80,6 +91,7 @@ def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:
     print(f"building {count} VM{'s' if count > 1 else ''} …", flush=True)
     make_project(root, count)
     make_peers(root, count)
+    make_launcher(root)
     ov, doit = str(SCRIPTS / "ov"), str(SCRIPTS / "doit")
     ninja, make = (shutil.which(tool) or tool for tool in ("ninja", "make"))
     peers = str(root / "peers")
@@ -88,14 +100,20 @@ def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:
             PYTHON: PYTHON_PASS,
             "ov vm build vm0": [ov, "vm", "build", "vm0"],
             "doit build:vm0": [doit, "build:vm0"],
+            "./doitw build:vm0": [str(root / "doitw"), "build:vm0"],
             "ninja vm0": [ninja, "-C", peers, "vm0"],
             "make vm0": [make, "-s", "-C", peers, "vm0"],
         },
         root,
     )
     table(f"{count} in the file, one goal", one, PYTHON)
+    words = ["-q", "vm", "build", "vm0"]
+    below = in_turns({PYTHON: PYTHON_PASS, "ov -q vm build vm0": [ov, *words]}, root / "images")
+    table("from a folder below the project", below, PYTHON)
     limits = {
         f"ov, 1 of {count}": (one["ov vm build vm0"].ratio(one[PYTHON]), 1.3),
+        f"ov -q from below, 1 of {count}": (below["ov -q vm build vm0"].ratio(below[PYTHON]), 1.3),
+        f"doitw, 1 of {count}": (one["./doitw build:vm0"].ratio(one[PYTHON]), 2.0),
         f"doit, 1 of {count}": (one["doit build:vm0"].ratio(one[PYTHON]), 11.0),
         f"ov's memory in MiB, 1 of {count}": (one["ov vm build vm0"].peak, 25.0),
     }

@@ -21,6 +21,32 @@ def main() -> int:
     return run(words)
 
 
+def doit_known() -> int:
+    """What ``doitw`` asks first: print what doit would, if that is known and nothing is to do; else end with 1."""
+    _before_any_import()
+    from ovtasks.graph.manifest import doit_answer
+
+    text = doit_answer(sys.argv[1:])
+    if text is not None:
+        _say_nothing_to_do(text, "")
+    return 1
+
+
+def doit() -> int:
+    """What ``doitw`` runs in place of doit's own script: Ctrl-C is silent while modules are loaded."""
+    _before_any_import()
+    sys.argv[0] = "doit"
+    sys.path[:] = filter(None, sys.path)  # not the current folder, whichever that will be
+    from doit.doit_cmd import DoitMain
+
+    from ovtasks.graph import manifest, surface
+
+    manifest.launched = sys.argv[1:]
+    with surface.interruptible():
+        code: int = DoitMain().run(sys.argv[1:])
+        return code
+
+
 def _before_any_import() -> None:
     """Ctrl-C ends us at once and silently while there is nothing to tidy up, and the three standard streams are there.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +62,9 @@ class Graph:
         self._found: dict[str, Step] = {}
         self._found_under = self.overrides.changes
         self.settled: set[str] = set()  # tasks that this run found fresh, or ran
+        self.finished: Callable[[Mapping[str, str]], None] | None = None
+        """Called after a run without failures, with the titles of the steps by name, in the order that they were
+        done or found fresh."""
 
     @property
     def locks(self) -> Path:

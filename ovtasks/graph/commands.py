@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import pprint
 from pathlib import Path
 from typing import Any
@@ -127,6 +126,8 @@ class DumpDB(DoitDumpDB):  # type: ignore[misc]
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int | None:
         """Print what is remembered of each task."""
+        import glob
+
         path = Path(str(opt_values["dep_file"]))
         if str(path) == NO_DATABASE and not any(Path().glob(f"{NO_DATABASE}*")):
             path = Path(DEP_FILE)

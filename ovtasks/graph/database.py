@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import make_folder, parent, trusted
@@ -203,6 +202,8 @@ def _connect(name: str) -> sqlite3.Connection:
     except OSError as e:
         if e.errno not in {errno.EROFS, errno.EACCES, errno.EPERM} or not os.access(name, os.R_OK):
             raise
+        from urllib.parse import quote
+
         return sqlite3.connect(f"file:{quote(str(Path(name).absolute()))}?mode=ro&immutable=1", uri=True)
     end = time.monotonic() + TIMEOUT
     while True:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import inspect
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
@@ -18,7 +20,7 @@ from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.graph import plugins
+from ovtasks.graph import manifest, plugins
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
 from ovtasks.graph.database import DEP_FILE, NOWHERE
@@ -105,6 +107,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         self, display: Display | None = None, project: Project | None = None, out: TextIO | None = None
     ) -> None:
         super().__init__()
+        self._began_ns = time.time_ns()
         self.namespace: dict[str, Any] = {}
         self.display = display or Display()
         self._out = out
@@ -140,6 +143,10 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         project = self._project or _load(self._root)
         self.graph = Graph(project, Overrides())
         note_options(self.graph, pos_args)
+        if manifest.launched == pos_args and cmd.execute_tasks:
+            from ovtasks.graph.note import leave_note
+
+            self.graph.finished = functools.partial(leave_note, self.graph, pos_args, self._began_ns)
         chosen = selected(pos_args, project) or owners(project)
         only_qcow2 = cmd.execute_tasks and not any("raw" in word or "*" in word for word in pos_args)
         types = TYPES[:1] if only_qcow2 else TYPES

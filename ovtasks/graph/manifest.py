@@ -22,6 +22,8 @@ ENVIRONMENT = (
 ABSENT = (-1, 0, 0, 0)
 CHUNK = 1500
 """So many files are worth another process: looking at them takes as long as a fork and a bit."""
+launched: list[str] | None = None
+"""The words that ``doitw`` was given, when doit runs for it: only it reads the manifests of doit's goals."""
 OV, DOIT = "ov ", "doit "
 """Before the words of a command line, in the manifest's name: what ``ov vm build`` prints is not what doit does."""
 USELESS = (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError)

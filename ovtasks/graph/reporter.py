@@ -7,6 +7,7 @@ from typing import Any
 from doit.exceptions import BaseFail
 from doit.reporter import ConsoleReporter
 
+from ovtasks.graph.chains import Graph
 from ovtasks.graph.tasks import OvTask
 
 
@@ -15,11 +16,36 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
 
     desc = "console output of ovtasks"
 
+    def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
+        super().__init__(outstream, options)
+        self._titles: dict[str, str] = {}
+        self._graph: Graph | None = None
+        self._sound = True
+
+    def get_status(self, task: Any) -> None:
+        """Called for every task, before it is known whether it runs."""
+        super().get_status(task)
+        if not isinstance(task, OvTask):
+            self._sound = False
+        elif task.actions:
+            self._titles[task.name] = task.title()
+        self._graph = getattr(task, "graph", self._graph)
+
+    def skip_ignore(self, task: Any) -> None:
+        self._sound = False
+        super().skip_ignore(task)
+
+    def complete_run(self) -> None:
+        super().complete_run()
+        if self._sound and self._graph is not None and self._graph.finished is not None:
+            self._graph.finished(self._titles)
+
     def skip_uptodate(self, task: Any) -> None:
         if task.actions or not isinstance(task, OvTask):
             super().skip_uptodate(task)
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
+        self._sound = False
         if not isinstance(task, OvTask):
             super().add_failure(task, fail)
         elif fail.report and task.executed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import fnmatch
 import functools
 import signal
@@ -136,6 +135,8 @@ def unknown(word: str, tasks: Mapping[str, Any]) -> InvalidCommand:
 
     ``biuld:demo`` is mended on both sides of the colon: a near verb that the VM has, or a near VM that has the verb.
     """
+    import difflib
+
     near = difflib.get_close_matches(word, tasks, n=3, cutoff=NEAR)
     verb, colon, rest = word.partition(":")
     if colon:
@@ -153,6 +154,21 @@ def unknown(word: str, tasks: Mapping[str, Any]) -> InvalidCommand:
     else:
         hint = "doit list --all shows every task"
     return InvalidCommand(f"no task or target is called {word!r}\n  hint: {hint}")
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt inside, and ends the process silently outside; one that nobody caught is told."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_DFL:  # ignored
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(_end("interrupted", INTERRUPTED))
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,70 @@
+"""After ``doitw build:x``: note what doit says when there is nothing to do, so that it need not be loaded for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from doit.cmdparse import CmdOption, CmdParseError, TaskParse
+
+from ovtasks.errors import OvError
+from ovtasks.graph.chains import Chain, Graph
+from ovtasks.graph.dodo import plain_files
+from ovtasks.graph.manifest import DOIT
+from ovtasks.graph.options import PARAMS
+from ovtasks.graph.record import record
+from ovtasks.graph.tasks import BUILD
+
+SETTINGS = ("pyproject.toml", "doit.cfg")
+"""Where doit looks for its own settings, in the current folder."""
+
+
+def leave_note(graph: Graph, words: Sequence[str], loaded_ns: int, titles: Mapping[str, str]) -> None:
+    """Write the manifest of ``doit WORDS``, if only builds were asked for and nothing else can make a difference.
+
+    ``titles`` are those of the steps, in doit's order. ``loaded_ns`` is when loading began (ns since the epoch).
+    """
+    root = graph.project.root
+    with contextlib.suppress(OvError, OSError):
+        chains = _chains(graph, words)
+        files = watched(root)
+        if chains is None or files is None or root != Path.cwd():
+            return
+        if {step.name for step in graph.closure(step for chain in chains for step in chain)} != titles.keys():
+            return
+        record(graph, chains, (DOIT, list(words)), [f"-- {title}" for title in titles.values()], loaded_ns, files)
+
+
+def _chains(graph: Graph, words: Sequence[str]) -> list[Chain] | None:
+    """The chains of the goals ``build`` and ``build:<vm>``; None: the words ask for something else, too."""
+    chains: list[Chain] = []
+    rest = list(words)
+    while rest:
+        verb, colon, vm = rest.pop(0).partition(":")
+        if verb != BUILD or (colon and vm not in graph.project.vms):
+            return None
+        try:
+            _, rest = TaskParse([CmdOption(option) for option in PARAMS]).parse(rest)
+        except CmdParseError:
+            return None
+        chains += [graph.chain(name) for name in ([vm] if colon else graph.project.vms)]
+    return chains or None
+
+
+def watched(root: Path) -> list[Path] | None:
+    """The files that decide what doit would do beside ours; None: what they hold could make a difference."""
+    import tomllib
+
+    dodo, (toml, ini) = root / "dodo.py", (root / name for name in SETTINGS)
+    files = plain_files(dodo) if dodo.exists() else [dodo]
+    if files is None or ini.exists():
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            tool = tomllib.loads(toml.read_text(encoding="utf-8")).get("tool", {})
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            return None
+        if tool.get("doit", {}) != {"loader": "ovtasks"}:
+            return None
+    return [*files, toml, ini, root / "doitw"]
