@@ -76,10 +76,12 @@ def check(
         healed = replace(receipt, outputs=tuple(_settled(output) for output in seen))
         if receipt.salt is None or (receipt.salt and not _is_familiar(receipt, step)):
             healed = healed.sealed(step.inputs)
-        if healed != receipt:
-            receipt = healed
-            receipt.save(step.receipt)
-        step.marker.unlink(missing_ok=True)  # of a run that was killed between its last two system calls
+        # nobody runs the step meanwhile (reading may have taken long); the marker: of a run killed at its very end
+        if (healed != receipt or step.marker.exists()) and Receipt.load(step.receipt) == receipt:
+            if healed != receipt:
+                healed.save(step.receipt)
+            step.marker.unlink(missing_ok=True)
+        receipt = healed
     return Freshness(tuple(reasons), receipt)
 
 
@@ -149,10 +151,15 @@ def _is_familiar(receipt: Receipt, step: Step) -> bool:
 def _inputs_diff(receipt: Receipt, step: Step) -> list[Reason]:
     if receipt.salt is None:  # format 1: what is secret in it is not known
         found = diff(receipt.inputs, reveal_all(step.inputs))
-        return [Reason(f"{reason.key}: changed", reason.key) for reason in found]
+        return [reason if _is_number(reason) else Reason(f"{reason.key}: changed", reason.key) for reason in found]
     if receipt.salt and _is_familiar(receipt, step):
         return []
     return diff(receipt.inputs, seal_all(step.inputs, receipt.salt))
+
+
+def _is_number(reason: Reason) -> bool:
+    """Of a field of its own, such as ``disk_size``: no secret."""
+    return "." not in reason.key and all(isinstance(value, int | None) for value in (reason.old, reason.new))
 
 
 def diff(old: Mapping[str, Json], new: Mapping[str, Json], prefix: str = "") -> list[Reason]:
