@@ -47,17 +47,29 @@ def verify(
         if not has_bytes(store, request.key, fetched) and not _from_a_copy(store, fetched, copies, progress):
             fetched = _fetch_again(store, request, fetched, progress, settled=settled)
         try:
-            evidence = Evidence(*read_evidence(store, request.key))
-            verified = findings(store, request, fetched) or examine(store, request, fetched, evidence)
-        except UnfitError:
-            drop(store, request.key)
-            raise
+            verified = _examined(store, request, fetched)
+        except UnfitError as e:
+            if settled:
+                raise
+            progress.note(f"{e.message.splitlines()[0]}: what an earlier build brought is dropped, fetching it again")
+            fetched = fetch_locked(request, progress)
+            verified = _examined(store, request, fetched)
         if not store.has(verified.sha256):
             store.add(content_of(store, request, fetched), verified.sha256)
         store.drop_parts(request.key)
         with store.guard("write the index of the image store"):
             write_atomic(store.verified_index(request.key), record_text(verified.to_json()), mode=0o600)
         return verified
+
+
+def _examined(store: Store, request: ImageRequest, fetched: Fetched) -> Verified:
+    """:raises UnfitError: the bytes will not do; they are gone, and every trace of them."""
+    try:
+        evidence = Evidence(*read_evidence(store, request.key))
+        return findings(store, request, fetched) or examine(store, request, fetched, evidence)
+    except UnfitError:
+        drop(store, request.key)
+        raise
 
 
 def _from_a_copy(store: Store, fetched: Fetched, copies: Iterable[Path], progress: Progress) -> bool:

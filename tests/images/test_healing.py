@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -178,6 +179,29 @@ def test_bytes_harmed_before_they_had_a_name(site: Site, chain: Chain, image: by
     chain.write(f"{site.url}{PATH}")
     part = killed_between_fetch_and_verify(chain)
     HARMS[harm](part)
+    chain.build()
+    chain.is_right(image)
+
+
+@pytest.mark.parametrize("name", ["portal", "half", "another format"])
+def test_project_that_an_older_version_left_stuck(site: Site, chain: Chain, image: bytes, name: str) -> None:
+    """It fetched wrong bytes and had not looked at them: its fetch is finished, its download lies beside the store."""
+    chain.write(f"{site.url}{PATH}")
+    part = killed_between_fetch_and_verify(chain)
+    wrong = WRONG[name](image)
+    digest = hashlib.sha256(wrong).hexdigest()
+    part.chmod(0o600)
+    part.write_bytes(wrong)
+    chain.store.note_parts(part.name.partition(".")[0])
+    (index,) = [path for path in chain.cache.glob("by-url/*.json") if path.name.count(".") == 1]
+    old = hashlib.sha256(image).hexdigest()
+    for record in (index, *chain.root.glob("output/.images/*.fetched.json.receipt.json")):
+        text = record.read_text(encoding="utf-8").replace(old, digest)
+        record.write_text(re.sub(rf": ?{len(image)}\b", f": {len(wrong)}", text), encoding="utf-8")
+    for verified in chain.cache.glob("by-url/*.verified.json"):
+        verified.unlink()
+    assert chain.build() == ["verify"]
+    assert any("what an earlier build brought is dropped" in note for note in chain.notes.notes)
     chain.build()
     chain.is_right(image)
 
