@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from ovtasks.jsonvalue import Json
 from ovtasks.spec.model import PortForward
 
 FILE = "ports.json"
+_AWAY = "mv {0} {0}.old, then `ov vm create` leases ports anew"
 VERSION = 1
 LEASES = range(20000, 30000)
 """Below what Linux gives to outgoing connections (``ip_local_port_range``: from 32768 on)."""
@@ -318,7 +320,8 @@ def _read(path: Path) -> tuple[_Entry, ...]:
             return ()
         version, ports = data["version"], data["ports"]
         if isinstance(version, int) and version > VERSION:
-            raise OvError(f"{path} has version {version}; this ov knows {VERSION}", hint="use a newer ov")
+            hint = f"use a newer ov; or {_AWAY.format(shlex.quote(str(path)))}"
+            raise OvError(f"{path} has version {version}; this ov knows {VERSION}", hint=hint)
         if version != VERSION or not isinstance(ports, list):
             raise ValueError("no ports")
         return tuple(_entry(item) for item in ports)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.graph.workspace import Workspace
-from ovtasks.host.files import link_or_copy
+from ovtasks.host.files import discard, is_file, link_or_copy
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError, run
-from ovtasks.jsonvalue import Json
+from ovtasks.jsonvalue import Json, need
 from ovtasks.spec.model import Project, VmSpec
 from ovtasks.spec.sizes import format_size
 
@@ -36,21 +37,19 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
     folder = project.artifacts(vm.name, options.type)
 
     def work(workspace: Workspace) -> None:
-        facts = workspace.needs[base].facts
-        virtual_size, format = int(str(facts["virtual_size"])), str(facts["format"])
+        source, format, sha256, virtual_size = _base_of(workspace.needs[base].facts, base, project)
         if size is not None and size < virtual_size:
             raise InputError(
                 f"disk_size {format_size(size)} is smaller than the base image, which is {format_size(virtual_size)}",
                 hint=f"set disk_size to {format_size(virtual_size)} or more; a disk cannot be shrunk",
                 where=vm.where,
             )
-        source = project.root / str(facts["path"])
         if options.type == "raw":
             _raw(workspace, source, format, size)
         elif vm.compress:
             _alone(workspace, source, format, size, vm.compress)
         else:
-            _overlay(workspace, source, format, str(facts["sha256"]), size or virtual_size)
+            _overlay(workspace, source, format, sha256, size or virtual_size)
 
     inputs: dict[str, Json] = {"recipe": RECIPE, "type": options.type, "disk_size": size}
     if vm.compress and options.type != "raw":
@@ -65,6 +64,21 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
         makes="disk",
         tidy=None if options.type == "raw" else partial(_remove_bases, folder.parent),
     )
+
+
+def _base_of(facts: Mapping[str, Json], step: str, project: Project) -> tuple[Path, str, str, int]:
+    """Content, format, sha256 and virtual size (bytes) of the base image.
+
+    :raises OvError: its receipt does not say, or names a file that is none of this project's.
+    """
+    try:
+        path, format, sha256 = (need(facts[key], str) for key in ("path", "format", "sha256"))
+        virtual_size = need(facts["virtual_size"], int)
+        if ".." in Path(path).parts or project.output not in (project.root / path).parents:
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise OvError(f"the receipt of {step} is damaged", hint=f"doit forget {step}; then again") from None
+    return project.root / path, format, sha256, virtual_size
 
 
 def _remove_bases(folder: Path) -> None:
@@ -85,8 +99,8 @@ def base_facts(workspace: Workspace, sha256: str, format: str, virtual_size: int
 def _overlay(workspace: Workspace, source: Path, format: str, sha256: str, size: int) -> None:
     target = workspace.step.targets[0]
     backing = target.parent.parent / f"base-{sha256[:12]}.{format}"
-    if not (backing.exists() and backing.samefile(source)):
-        backing.unlink(missing_ok=True)
+    if not (is_file(backing) and backing.samefile(source)):
+        discard(backing)
         link_or_copy(source, backing)
     part = workspace.part(target)
     options = ["-q", "-f", "qcow2", "-F", format, "-b", f"../{backing.name}"]
