@@ -52,6 +52,7 @@ def bridge(name: str = "ovtest0") -> Iterator[str]:
             yield name
         finally:
             run(["ip", "link", "del", name])
+            leftovers.done(name)
 
 
 @contextlib.contextmanager
@@ -81,6 +82,7 @@ def allowed(name: str) -> Iterator[None]:
             path.write_bytes(before)
         if made:
             path.parent.rmdir()
+        leftovers.done(path.parent, path, helper, rules.TUN)
 
 
 @contextlib.contextmanager
@@ -100,3 +102,4 @@ def dhcp(name: str, log: Path) -> Iterator[None]:
     finally:
         stop(server)
         LEASES.unlink(missing_ok=True)
+        leftovers.done(LEASES)

@@ -65,6 +65,12 @@ def note(kind: str, name: str | Path, **more: object) -> None:
         file.write(json.dumps({"kind": kind, "name": str(name), **more}) + "\n")
 
 
+def done(*names: str | Path) -> None:
+    """What was noted under these names is as it was before; from now on it may be another run's."""
+    for name in names:
+        note("done", name)
+
+
 def note_file(path: Path) -> None:
     """Write down a file's content and mode, or that there is no such file or folder."""
     if path.is_file():
@@ -118,10 +124,15 @@ def undo(run: Path) -> list[str]:
 
 
 def _entries(journal: Path) -> list[dict[str, str]]:
-    entries = []
+    """What was noted and is not done."""
+    entries: list[dict[str, str]] = []
     for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError):  # cut by a SIGKILL
-            entries.append(json.loads(line))
+            entry = json.loads(line)
+            if entry["kind"] == "done":
+                entries = [one for one in entries if one["name"] != entry["name"]]
+            else:
+                entries.append(entry)
     return entries
 
 

@@ -42,6 +42,7 @@ def test_maybe_when_a_step_before_runs(bench: Workbench, small_image: Path) -> N
 
 def test_hand_edited_target(bench: Workbench, small_image: Path) -> None:
     built(bench, small_image)
+    (bench.root / DISK).chmod(0o644)
     with (bench.root / DISK).open("ab") as file:
         file.write(b"x")
     assert bench.reasons()["disk:a"] == ["target changed by hand: disk.qcow2"]

@@ -232,8 +232,8 @@ def test_making_steps_loads_no_heavy_module() -> None:
 
 def test_inputs_are_cheap() -> None:
     spec = vm(user="eve", block=dataclasses.replace(FULL, users=(User("dan"),) * 20))
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100):
         key_step(spec)
         seed_step(spec, Project(Path("/x"), {}, ()), "qcow2", DISK)
-    assert (time.perf_counter() - start) / 100 < 0.005
+    assert (time.process_time() - start) / 100 < 0.005

@@ -214,6 +214,7 @@ def shared(vm: Vm, **more: Json) -> dict[str, Any]:
     return {"devices": {"filesystems": [entry]}}
 
 
+@pytest.mark.root  # the virtiofsd of QEMU 7.2 cannot do without
 def test_virtiofs(vm: Vm, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its server ends with the VM, however that ends."""
     monkeypatch.setattr("ovtasks.backends.qemu.helpers.GRACE", 60.0)
