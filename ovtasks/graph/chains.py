@@ -152,8 +152,18 @@ class Graph:
                 if name == step.name or (vm == candidate and verb == step.verb and step.shared):
                     return step  # of several with one verb the last, which needs the others
                 known.insert(0, step.name)
-        hint = f"steps: {', '.join(dict.fromkeys(known))}" if vm in self.project.vms else "see: ov plan --all"
-        raise InputError(f"no step is called {name!r}", hint=hint)
+        raise InputError(f"no step is called {name!r}", hint=self._near(name, list(dict.fromkeys(known))))
+
+    def _near(self, name: str, known: list[str]) -> str:
+        """What may have been meant by ``name``; ``known`` are the steps that were looked at."""
+        import difflib
+
+        vm = name.partition(":")[2].partition(":")[0]
+        goals = [f"build:{vm}"] if vm in self.project.vms else [f"build:{other}" for other in self.project.vms]
+        near = difflib.get_close_matches(name, [*known, *goals], n=3)
+        if near:
+            return "did you mean " + " or ".join(f"'{one}'" for one in near) + "?"
+        return f"steps: {', '.join(known)}" if vm in self.project.vms else "see: ov plan --all"
 
     def closure(self, steps: Iterable[Step]) -> list[Step]:
         """The steps and all they need, needs first, each once."""

@@ -14,6 +14,7 @@ import pytest
 from doit.doit_cmd import DoitMain
 
 from ovtasks.cli.main import run
+from ovtasks.errors import InputError
 from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.loader import OvLoader
 from ovtasks.spec.load import load_project
@@ -120,6 +121,23 @@ def test_every_owner_of_a_step_is_asked_once(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Graph, "chain", counted)
     graph.status(steps)
     assert len(asked) == 40 * 2 + 40  # of fetch and verify each owner; of the disk, which the seed needs, its VM
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("biuld:vm1", "did you mean 'build:vm1'"),
+        ("dsk:vm0", "did you mean 'disk:vm0'"),
+        ("disk:mv1", "did you mean 'disk:vm1'"),
+        ("nothing:vm1", "steps: fetch:@"),
+        ("x:y", "see: ov plan --all"),
+    ],
+)
+def test_near_names_of_steps(tmp_path: Path, name: str, hint: str) -> None:
+    write(tmp_path / "p", 2, shared=True)
+    with pytest.raises(InputError) as error:
+        Graph(load_project(tmp_path / "p")).find(name)
+    assert error.value.hint is not None and error.value.hint.startswith(hint)
 
 
 def test_an_option_given_later_is_seen_in_a_step_that_was_found_before(tmp_path: Path) -> None:
