@@ -75,7 +75,8 @@ class Places:
             with local.open_file(path) as file:
                 data = file.read(LARGEST_FILE + 1)
         except InputError as e:
-            return e.message
+            reason = e.__cause__
+            return (reason.strerror or "").lower() if isinstance(reason, OSError) else e.message
         return (data, url) if len(data) <= LARGEST_FILE else f"larger than {LARGEST_FILE >> 10} KiB"
 
     def locate(self, url: str) -> str:

@@ -462,6 +462,21 @@ def test_missing_image_is_that(site: Site, chain: Chain, tmp_path: Path) -> None
         assert "checksum" not in caught.value.message and caught.value.hint
 
 
+def test_places_that_are_no_checksum_files(chain: Chain, tmp_path: Path, image: bytes) -> None:
+    """Each is named, and none is waited for."""
+    own = tmp_path / NAME
+    own.write_bytes(image)
+    os.mkfifo(f"{own}.SHA256")
+    (tmp_path / f"{NAME}.sha256").mkdir()
+    (tmp_path / "SHA256SUMS").symlink_to("nowhere")
+    (tmp_path / "SHA512SUMS").write_bytes(bytes(2 << 20))
+    chain.write(str(own), {"type": "sha256"})
+    with pytest.raises(InputError, match="no checksum found") as caught:
+        chain.build()
+    for said in (".SHA256 is not a regular file", ".sha256 is a directory", "SHA256SUMS: no such file", "larger than"):
+        assert said in caught.value.message
+
+
 def test_checksum_at_its_own_place(site: Site, chain: Chain, tmp_path: Path, image: bytes, sha256: str) -> None:
     site.files["/sums/all.txt"] = f"{'b' * 64}  other\n{sha256}  {NAME}\n".encode()
     (tmp_path / "own sums").write_text(f"{sha256}\n", encoding="utf-8")
