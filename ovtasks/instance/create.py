@@ -31,7 +31,7 @@ from ovtasks.instance.baked import check_baked, choose_keys
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.destroy import finish_removal, remove_folder
-from ovtasks.instance.disk import make_disk, stands_on
+from ovtasks.instance.disk import hold, lost_base, make_disk, stands_on
 from ovtasks.instance.folder import Folder, is_rest
 from ovtasks.instance.hostkey import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair
@@ -204,8 +204,14 @@ def _disk(record: Record, built: Built, running: bool, changes: list[str], progr
     """An existing disk is left alone, whatever is known of it."""
     folder = record.folder
     if folder.disk.exists():
+        if not folder.disk.is_file():
+            hint = f"move it away: mv {folder.disk} {folder.disk}.old"
+            raise OvError(f"{folder.disk} is no file, where the disk of {record.words} must be", hint=hint)
         if record.built is None and stands_on(folder, built.disk):
             record = replace(record, built=built.digest)
+        if not running and record.built == built.digest and lost_base(folder) is not None:
+            hold(folder, built.disk)
+            changes.append("what its disk stands on linked again")
         if record.built != built.digest:
             hint = f"ov vm destroy --disk {record.words} && ov vm create {record.words}"
             progress.note(f"the disk of {record.words} is older than the build; for a fresh one: {hint}")

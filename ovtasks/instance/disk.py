@@ -30,12 +30,7 @@ def make_disk(folder: Folder, artifact: Path) -> None:
         shutil.rmtree(folder.built)
     for half in (*folder.path.glob(".base-*.part"), *folder.path.glob("base-*")):  # of an earlier disk
         half.unlink()
-    folder.built.mkdir()
-    format, backing = _look(artifact)
-    if backing is not None:
-        _hold(folder, artifact, backing)
-    built = folder.built / artifact.name
-    link_or_copy(artifact, built)
+    built, format = hold(folder, artifact)
     part = folder.disk.with_name(f".{folder.disk.name}.part")
     words = ["-q", "-f", "qcow2", "-F", format, "-b", os.path.relpath(built, folder.path), part.name]
     run(["qemu-img", "create", *words], cwd=folder.path)
@@ -44,6 +39,24 @@ def make_disk(folder: Folder, artifact: Path) -> None:
         os.fsync(file.fileno())
     part.replace(folder.disk)
     fsync_directory(folder.path)
+
+
+def hold(folder: Folder, artifact: Path) -> tuple[Path, str]:
+    """Link ``artifact`` and what it stands on below ``folder``, what is not there yet; the link and its format.
+
+    :raises OvError: it stands on a file outside its VM's folder.
+    """
+    if folder.built.is_symlink() or folder.built.is_file():
+        folder.built.unlink()
+    folder.built.mkdir(exist_ok=True)
+    format, backing = _look(artifact)
+    if backing is not None:
+        _hold(folder, artifact, backing)
+    built = folder.built / artifact.name
+    if not built.exists():
+        built.unlink(missing_ok=True)
+        link_or_copy(artifact, built)
+    return built, format
 
 
 def _look(artifact: Path) -> tuple[str, str | None]:
@@ -76,19 +89,29 @@ def stands_on(folder: Folder, artifact: Path) -> bool:
         return False
 
 
+def lost_base(folder: Folder) -> Path | None:
+    """The first file that the disk stands on and that is gone."""
+    bases = [*folder.built.glob("disk.*")] if folder.built.is_dir() else []
+    if not bases:
+        return folder.built / "disk.qcow2"
+    for base in bases:
+        with base.open("rb") as file:
+            is_qcow2 = file.read(4) == b"QFI\xfb"
+        if is_qcow2 and (backing := _look(base)[1]) and not (base.parent / backing).exists():
+            return Path(os.path.normpath(base.parent / backing))
+    return None
+
+
 def check_disk(folder: Folder, words: str) -> None:
     """Everything the disk needs is there.
 
     :raises OvError: a file is gone.
     """
-    bases = [*folder.built.glob("disk.*")] if folder.built.is_dir() else []
-    for path, found in ((folder.disk, folder.disk.is_file()), (folder.built / "disk.*", bool(bases))):
-        if not found:
-            hint = f"`ov vm create {words}` makes a fresh disk"
-            raise OvError(f"the disk of {words} is missing: {path}", hint=hint)
-    for base in bases:
-        with base.open("rb") as file:
-            is_qcow2 = file.read(4) == b"QFI\xfb"
-        if is_qcow2 and (backing := _look(base)[1]) and not (base.parent / backing).exists():
-            hint = f"`ov vm destroy --disk {words}`, then create it again"
-            raise OvError(f"the disk of {words} stands on {base.parent / backing}, which is missing", hint=hint)
+    if not folder.disk.is_file():
+        hint = f"`ov vm create {words}` makes a fresh disk"
+        raise OvError(f"the disk of {words} is missing: {folder.disk}", hint=hint)
+    if (gone := lost_base(folder)) is not None:
+        hint = (
+            f"`ov vm create {words}` links it again, if it is still what was built; else `ov vm destroy --disk {words}`"
+        )
+        raise OvError(f"the disk of {words} stands on {gone}, which is missing", hint=hint)

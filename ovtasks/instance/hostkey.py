@@ -56,8 +56,8 @@ def _in_seed(folder: Folder) -> str | None:
 
 
 def new_host_key(folder: Folder) -> None:
-    """Forget the pair: a fresh disk is a new machine."""
-    for path in (folder.host_key, folder.host_key.with_suffix(".pub"), folder.known_hosts):
+    """Forget the pair, and the seed that has it: a fresh disk is a new machine."""
+    for path in (folder.host_key, folder.host_key.with_suffix(".pub"), folder.known_hosts, folder.seed):
         path.unlink(missing_ok=True)
 
 

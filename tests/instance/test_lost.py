@@ -73,6 +73,25 @@ def test_a_disk_elsewhere_that_is_not_there_now(room: Room, tmp_path: Path) -> N
     assert disk.readlink() == away
 
 
+def test_what_the_disk_stands_on(room: Room) -> None:
+    """Lost links are made again from what was built; what was built anew since is never put in their place."""
+    room.ov("vm", "create", "web", "--no-start")
+    room.mark()
+    for lost in (room.folder / "built" / "disk.qcow2", next(room.folder.glob("base-*"))):
+        lost.unlink()
+        said = room.ov("vm", "start", "web", code=1)
+        assert f"stands on {lost}, which is missing" in said and "ov vm create web" in said
+        assert "linked again" in room.ov("vm", "create", "web", "--no-start")
+        assert room.marked()
+    (room.folder / "built" / "disk.qcow2").unlink()
+    declare(room, room.project.parent / "empty.qcow2", disk_size="2G")
+    room.ov("vm", "create", "web", "--no-start")
+    assert not (room.folder / "built" / "disk.qcow2").exists()
+    (room.folder / "disk.qcow2").rename(room.folder / "kept")
+    (room.folder / "disk.qcow2").mkdir()
+    assert "is no file, where the disk of web must be" in room.ov("vm", "create", "web", "--no-start", code=1)
+
+
 def test_a_disk_that_was_made_and_not_noted(room: Room) -> None:
     """As a create leaves it that is killed right after it made the disk."""
     room.ov("vm", "create", "web", "--no-start")
