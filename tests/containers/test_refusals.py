@@ -130,7 +130,7 @@ REAL = [
     ("resolving bound image quay.io/a/b:1: opening image: no such image", "bound to quay.io/a/b:1", "podman pull", 2),
     ("Writing UKI to ESP: No space left on device (os error 28)", "EFI system partition", "initramfs", 2),
     ("Deploying container image: min-free-space-percent '3%' would be exceeded", "does not fit", "disk_size", 2),
-    ('Creating ostree deployment: failed: "skopeo": not found', "lacks a program", "skopeo", 2),
+    ('Creating ostree deployment: failed: "skopeo": not found', "lacks a program", "skopeo", 1),
 ]
 
 

@@ -204,7 +204,6 @@ IMAGE = (
         r".*(?:No such file|not found)",
         "the image lacks a program that the installer runs",
         "install it in the Containerfile (skopeo, fdisk, util-linux, xfsprogs, btrfs-progs, e2fsprogs, dosfstools)",
-        True,
     ),
 )
 
