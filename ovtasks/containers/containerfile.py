@@ -217,7 +217,8 @@ def _copied(verb: str, found: list[str], values: Values) -> Iterator[str]:
         if filled is None:
             yield WHOLE
         elif not (verb == "ADD" and _REMOTE.match(filled)):
-            yield _place(filled)
+            # podman takes \\* for * here: no escape is left when it looks for files
+            yield _place(re.sub(r"\\(.)", r"\1", filled, flags=re.DOTALL))
 
 
 def _place(source: str) -> str:

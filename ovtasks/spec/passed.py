@@ -51,6 +51,7 @@ class Written:
         for step in path:
             node = reading.below(node, step)
             assert node is not None, f"{step} was there at first reading"
+        reading.check_keys(node)
         return encode(_construct(node))
 
 
@@ -71,6 +72,7 @@ class _Reading:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         self.roots: list[Any] = [*yaml.compose_all(text, Loader=loader)]
         self._maps: dict[int, tuple[dict[str, Any], list[Any]]] = {}
+        self._checked: set[int] = set()  # PyYAML puts merged keys into these nodes later
 
     def below(self, node: Any, step: str) -> Any:
         """The value of key ``step``; else of merged mappings the first that has it; None: there is none."""
@@ -78,6 +80,30 @@ class _Reading:
         if step in written:
             return written[step]
         return next((found for one in merged if (found := self.below(one, step)) is not None), None)
+
+    def check_keys(self, root: Any) -> None:
+        """Keys of one tag and text are one key: PyYAML would take the last.
+
+        :raises InputError: a mapping has one twice.
+        """
+        todo = [root]
+        while todo:
+            node = todo.pop()
+            if node.id == "scalar" or id(node) in self._checked:
+                continue
+            self._checked.add(id(node))
+            if node.id == "sequence":
+                todo += node.value
+                continue
+            first: dict[tuple[str, str], Any] = {}
+            for key, value in node.value:
+                todo.append(value)
+                if key.id != "scalar" or key.tag.endswith(":merge"):
+                    continue
+                before = first.setdefault((key.tag, key.value), key)
+                if before is not key:
+                    hint = f"first in line {before.start_mark.line + 1}; keep one of them"
+                    raise InputError(f"key {key.value!r} is there twice", hint=hint, at=_place(key.start_mark))
 
     def _map(self, node: Any) -> tuple[dict[str, Any], list[Any]]:
         written: dict[str, Any] = {}

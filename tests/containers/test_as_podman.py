@@ -147,6 +147,7 @@ SHAPES: list[tuple[str, str, str]] = [
     (S + "COPY */e /x/", "write z/e|write d/e", "write z/d/e|write d/f/g"),
     (S + "COPY **/e /x/", "write d/e|write z/e", "write a"),
     (S + "COPY d/** /x/", "write d/f/g", "write a"),
+    (S + "COPY \\\\c* /x/", "write c3", "write a"),
     (S + "COPY l* /x/", "write a|write d/e", "write b"),
     (S + "COPY ld/* /x/", "write d/e", "write b"),
     (S + "ARG N=a\nCOPY $N /", "write a", "write b"),
