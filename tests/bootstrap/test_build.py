@@ -291,6 +291,7 @@ def test_ordinary_user_in_a_chroot_is_told_at_once(someone: User) -> None:
     assert time.monotonic() - start < 20
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_where_user_namespaces_are_refused_sudo_is_the_way(someone: User) -> None:
     enter_chroot(someone)
