@@ -13,7 +13,8 @@ import contextlib
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from ovtasks.errors import RefusedError
@@ -108,13 +109,20 @@ def _open(folder: str, mode: int | None) -> int:
 
 def _anchor(folder: str) -> tuple[str, str]:
     """From where on links count, and from where on none is followed, whatever it leads to."""
-    ours = _outermost(folder, _ours) or _outermost(folder, map(str, (data_home(), cache_home(), config_home())))
+    variables = ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    ours = _outermost(folder, (*_ours, *_homes(*map(os.environ.get, variables))))
     project = _outermost(ours or folder, _projects)
     return project or ours or folder, ours or folder
 
 
-def _outermost(folder: str, among: object) -> str:
-    found = [one for one in among if folder == one or folder.startswith(one.rstrip("/") + "/")]  # type: ignore[attr-defined]
+@cache
+def _homes(*_: str | None) -> tuple[str, ...]:
+    """Our folders by the XDG base directory specification; the variables that they depend on are the key."""
+    return (str(data_home()), str(cache_home()), str(config_home()))
+
+
+def _outermost(folder: str, among: Iterable[str]) -> str:
+    found = [one for one in among if folder == one or folder.startswith(one.rstrip("/") + "/")]
     return min(found, key=len, default="")
 
 

@@ -1,0 +1,1 @@
+"""Damaged and planted state: every file that a run leaves × every kind of damage."""
