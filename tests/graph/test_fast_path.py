@@ -83,26 +83,26 @@ def test_the_long_way_says_the_same(built: Workbench, tmp_path: Path) -> None:
         assert (built.root / NOTE).exists()
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["vm", "build", "a", "-q"],
-        ["-x", "vm", "build", "a"],
-        ["-C", "-q", "vm", "build", "a"],
-        ["-C"],
-        ["-C=.", "vm", "build", "a"],
-        ["--", "vm", "build", "a"],
-        ["vm", "list", "build"],
-        ["build", "vm", "a"],
-        ["vm", "build", "a", "a"],
-        ["vm", "build", "a", "--size", "2G"],
-        ["vm", "build", "a", "--refresh"],
-        ["vm", "build", "a/../a"],
-        ["vm", "build", "+a"],
-    ],
+OTHER_WORDS = (
+    ["vm", "build", "a", "-q"],
+    ["-x", "vm", "build", "a"],
+    ["-C", "-q", "vm", "build", "a"],
+    ["-C"],
+    ["-C=.", "vm", "build", "a"],
+    ["--", "vm", "build", "a"],
+    ["vm", "list", "build"],
+    ["build", "vm", "a"],
+    ["vm", "build", "a", "a"],
+    ["vm", "build", "a", "--size", "2G"],
+    ["vm", "build", "a", "--refresh"],
+    ["vm", "build", "a/../a"],
+    ["vm", "build", "+a"],
 )
-def test_other_words_are_looked_into(built: Workbench, words: list[str]) -> None:
-    assert fast(*words) is None
+
+
+def test_other_words_are_looked_into(built: Workbench) -> None:
+    for words in OTHER_WORDS:
+        assert fast(*words) is None, words
 
 
 def test_words_that_look_alike_have_notes_of_their_own() -> None:
@@ -200,7 +200,9 @@ def test_what_was_edited_a_moment_ago_is_not_believed(built: Workbench) -> None:
     """A second edit in the same tick of the file system's clock would leave no trace."""
     more = built.root / "more.yml"
     more.write_text(more.read_text(encoding="utf-8") + " ", encoding="utf-8")
-    assert run(["vm", "build", "a"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "RACY_NS", 600 * 10**9)  # a busy machine's moment
+        assert run(["vm", "build", "a"]) == 0
     assert fast("vm", "build", "a") is None
     settle()
     assert run(["vm", "build", "a"]) == 0
