@@ -27,7 +27,9 @@ class Finder:
         found = [""]
         for part in pattern.split("/"):
             if part == "**":
-                found = [below for path in found for below in self._folders(path)]
+                # podman 4 takes it for *, later ones for any number of folders
+                names = [_join(path, name) for path in found for name in self._names(path)]
+                found = [*(below for path in found for below in self._folders(path)), *names]
             elif _MAGIC.search(re.sub(r"\\.", "", part, flags=re.DOTALL)):
                 expression = expression_of(part)
                 found = [
