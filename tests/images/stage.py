@@ -91,6 +91,9 @@ def _serve(stage: Stage, conn: socket.socket) -> None:
             if not (more := conn.recv(65536)):
                 return
             head += more
+            if head[0] == 0x16:  # a TLS handshake, on a port that speaks plain HTTP
+                conn.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
