@@ -15,6 +15,7 @@ import pytest
 from ovtasks.guest.cloudinit import CloudInitState
 from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.readiness import Level, NotReadyError, Ready, Stage, Wait
+from ovtasks.guest.target import WrongHostKeyError
 from tests.guest.sshd import Sshd, new_sshd, write
 
 
@@ -232,3 +233,19 @@ def test_a_panic_in_the_middle_of_a_wait(server: Sshd) -> None:
     finally:
         timer.join()
     assert time.monotonic() - begun < 20 and error.kind == "panic" and "Fatal exception in interrupt" in error.message
+
+
+@pytest.mark.slow
+def test_a_wrong_host_key_ends_the_wait(server: Sshd) -> None:
+    """Not at once: an image's own SSH server may be there for a moment before cloud-init starts it anew."""
+    server.start()
+
+    def contact() -> None:
+        raise WrongHostKeyError("shows another host key: SHA256:x", hint="--accept-new-host-key")
+
+    wait = Wait(server.target, Deadline.after(600.0), lambda: None, server.folder / "serial.log", contact=contact)
+    begun = time.monotonic()
+    with pytest.raises(NotReadyError) as caught:
+        wait.until(Level.SSH)
+    assert 4 < time.monotonic() - begun < 40 and caught.value.kind == "host-key"
+    assert "SHA256:x" in caught.value.message and "--accept-new-host-key" in str(caught.value.hint)
