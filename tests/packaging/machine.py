@@ -40,7 +40,9 @@ mount -t tmpfs -o mode=755 tmpfs run
 mkdir -p .before
 pivot_root . .before
 umount --lazy /.before
-exec "$@"
+status=0
+"$@" || status=$? # not exec: the first process has to take the orphans in
+exit $status
 """
 
 
