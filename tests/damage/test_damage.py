@@ -165,3 +165,14 @@ def test_an_undamaged_world_stays_as_it_is(world: World) -> None:
     (world.project / "output/a/qcow2/seed.iso").write_bytes(b"")
     assert differences(world, "")
     world.restore()
+
+
+@pytest.mark.parametrize("name", ["vms.yml", "image.yml", "overthink.yml", "deploy.yml", "ovtasks.lock"])
+def test_what_a_user_nests_without_end_is_told_with_its_place(name: str, world: World) -> None:
+    world.restore()
+    for text in ("[" * 10_000 + "]" * 10_000, '{"a":' * 10_000 + "1" + "}" * 10_000):
+        (world.project / name).write_text(text)
+        done = world.run("lock", "--check")
+        assert done.code == 2 and judge(done) == [], done
+        assert name in done.err and "nested" in done.err and len(done.err) < 600, done
+    world.restore()
