@@ -10,6 +10,7 @@ from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.options import TYPES
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
+from ovtasks.host.beneath import check
 from ovtasks.host.files import is_locked
 from ovtasks.images.gc import Item
 
@@ -54,6 +55,7 @@ def _allocated(path: Path) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
+    check(folder)  # what is removed must be ours
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ovtasks.host.beneath import check
 from ovtasks.host.files import flock, is_locked, open_own
 from ovtasks.host.state import recall
 from ovtasks.images.records import Verified
@@ -146,7 +147,11 @@ def _key(path: Path) -> str:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files directly in ``folder``, sorted; none when there is no such folder."""
+    """The files directly in ``folder``, sorted; none when there is no such folder.
+
+    :raises UnsafeError: a link leads there: what is removed must be ours.
+    """
+    check(folder)
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 

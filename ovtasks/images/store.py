@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ovtasks.errors import OvError
-from ovtasks.host.beneath import UnsafeError, guard, make_folder
+from ovtasks.host.beneath import UnsafeError, check, guard, make_folder
 from ovtasks.host.files import discard, flock, fsync_directory, is_file, link_or_copy, move, write_atomic
 from ovtasks.host.oserrors import NoRoomError, explained
 from ovtasks.host.state import StateError, open_log, read_state, recall
@@ -303,6 +303,7 @@ def _sha256_of(path: Path) -> str | None:
 
 
 def _names(directory: Path) -> list[Path]:
+    check(directory)  # what is removed must be ours
     try:
         return sorted(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ovtasks.host.beneath import check
 from ovtasks.host.files import is_locked
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import data_home
@@ -91,6 +92,8 @@ def _is_sockets(path: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[Path]:
+    """:raises UnsafeError: a link leads there: what is removed must be ours."""
+    check(folder)
     try:
         return sorted(folder.iterdir())
     except OSError:
