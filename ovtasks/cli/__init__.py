@@ -54,14 +54,10 @@ def _before_any_import() -> None:
     """
     if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:  # ignored in the background of a script
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-    sys.stdin = sys.stdin or os.fdopen(0, closefd=False, encoding="utf-8")
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False, encoding="utf-8")
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False, encoding="utf-8")
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from ovtasks.host.streams import open_closed
+
+        open_closed()
 
 
 def _say_nothing_to_do(text: str, note: str) -> None:
