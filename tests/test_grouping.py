@@ -1,0 +1,14 @@
+"""Tests that share a machine-wide thing (a bridge, libvirt's daemon, the demo's boots) stay on one worker."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.mark.xdist_group("grouping")
+def test_xdist_sees_groups(request: pytest.FixtureRequest) -> None:
+    """xdist finds a test's group behind an @ in its name. Should pytest and xdist not fit, this is where it shows."""
+    grouped = request.node.nodeid.endswith("@grouping")
+    assert grouped == ("PYTEST_XDIST_WORKER" in os.environ)
