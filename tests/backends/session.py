@@ -23,6 +23,7 @@ from pathlib import Path
 from ovtasks.host.files import link_or_copy
 from ovtasks.host.run import Result, require, run, stop
 from tests import leftovers
+from tests.accounts import add_account
 
 ROOT = Path(__file__).parents[2]
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -158,8 +159,7 @@ def session_user() -> Iterator[SessionUser]:
     made = os.geteuid() == 0
     if made:
         name = home.name.replace("_", "-").lower()
-        leftovers.note("user", name)
-        run(["useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name])
+        add_account(name, home)
         ids = pwd.getpwnam(name)
         # setpriv, not runuser: the process itself becomes the user, so that a signal hits the program
         words = (str(require("setpriv")), f"--reuid={ids.pw_uid}", f"--regid={ids.pw_gid}", "--clear-groups", "--")

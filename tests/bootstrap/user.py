@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ovtasks.host.run import require, run, stop, which
 from tests import leftovers
+from tests.accounts import add_account
 from tests.boot.demo import ROOT
 
 SUBORDINATE = "2000000000-2000065535"  # far from what useradd gives, so that nobody else has them
@@ -63,8 +64,7 @@ def new_user(*, subordinate: bool) -> Iterator[User]:
     user = User(pwd.getpwuid(os.geteuid()).pw_name, home, ())
     if os.geteuid() == 0 and not (subordinate and which("newuidmap") is None):
         name = home.name.replace("_", "-").lower()
-        leftovers.note("user", name)
-        run(["useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name])
+        add_account(name, home)
         run(["usermod", "--del-subuids", "0-4294967294", "--del-subgids", "0-4294967294", name])
         if subordinate:
             run(["usermod", "--add-subuids", SUBORDINATE, "--add-subgids", SUBORDINATE, name])
