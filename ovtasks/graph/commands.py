@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pprint
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from doit.cmd_resetdep import ResetDep as DoitResetDep
 from doit.cmd_run import Run as DoitRun
 from doit.exceptions import InvalidCommand
 
-from ovtasks.graph.database import DEP_FILE, WalDB
+from ovtasks.graph.database import DEP_FILE, TABLE, WalDB
 from ovtasks.graph.options import TYPES
 from ovtasks.graph.surface import Guarded, said
 from ovtasks.graph.tasks import GoalTask, OvTask, StepTask
@@ -134,7 +135,7 @@ class DumpDB(DoitDumpDB):  # type: ignore[misc]
         if not any(path.parent.glob(f"{glob.escape(path.name)}*")):  # dbm adds to the name
             hint = "one is made when a task of dodo.py runs; ov why shows receipts"
             raise InvalidCommand(f"there is no database {path}\n  hint: {hint}")
-        if not _is_sqlite(path):
+        if not _is_ours(path):
             return self._of_doit(opt_values, pos_args)
         streams.open_closed()
         streams.prepare()
@@ -150,11 +151,21 @@ class DumpDB(DoitDumpDB):  # type: ignore[misc]
             raise InvalidCommand(f"{opt_values['dep_file']} is no database of doit: {e}") from None
 
 
-def _is_sqlite(path: Path) -> bool:
+def _is_ours(path: Path) -> bool:
+    """Whether it is our kind of database: doit's own may be SQLite, too (its sqlite3 backend; dbm of Python 3.13)."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(16).startswith(b"SQLite format 3")
+        if not file.read(16).startswith(b"SQLite format 3"):
+            return False
+    import sqlite3
+
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            tables = {name for (name,) in opened.execute("select name from sqlite_master where type = 'table'")}
+    except sqlite3.Error:
+        return True  # damaged: ours says so and heals
+    return not tables or TABLE in tables
 
 
 def _print_rows(path: str) -> int:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import sqlite3
 
 DEP_FILE = "output/.ov/doit.db"
+TABLE = "task"
+"""Its only one."""
 NOWHERE = ":memory:"
 """As a name: nothing is kept. Runs of ``ov`` have no tasks of a user's."""
 LAST_WRITE = ("deps:", "ignore:")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from doit.doit_cmd import DoitMain
 
+from ovtasks.graph.commands import _is_ours
 from tests.graph.workbench import DODO, DOIT, Workbench, cloud_vm, ran
 
 OWN = """
@@ -166,6 +169,22 @@ def test_a_project_of_doits_own_is_left_alone(
     assert 'Invalid parameter: "b"' in capsys.readouterr().err
     assert not doit("dumpdb")
     assert "'a' -> " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("table", "ours"), [("task (id, data)", True), ("Dict (key, value)", False), ("doit (task_id, task_data)", False)]
+)
+def test_whose_sqlite_a_database_is(tmp_path: Path, table: str, ours: bool) -> None:
+    """dbm of Python 3.13 and doit's sqlite3 back end are SQLite, too."""
+    path = tmp_path / "a b#.db"
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        opened.execute(f"create table {table}")
+        opened.commit()
+    assert _is_ours(path) is ours
+    path.write_bytes(path.read_bytes()[:50])  # cut: who reads ours tells and heals
+    assert _is_ours(path)
+    path.write_bytes(b"")
+    assert not _is_ours(path)
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
