@@ -20,6 +20,8 @@ from ovtasks.host import bridge as rules
 
 ROOT = Path(__file__).parents[2]
 HOLDING = Path("/run/holding")
+TEMPORARY = Path("/tmp/place")
+"""Where pytest has its folders: loop devices are the whole machine's, and by their files we know those of this run."""
 TESTS = "tests/interruption/holding.py"
 READY_SECONDS = 240.0
 END_SECONDS = 60.0
@@ -65,13 +67,13 @@ def present() -> Iterator[str]:
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         yield f"mount {line.split()[4]}"
     for path in Path("/sys/block").glob("loop*/loop/backing_file"):
-        if (backing := path.read_text(encoding="utf-8").strip()).startswith("/tmp/pytest-of-"):  # others are others'
+        if (backing := path.read_text(encoding="utf-8").strip()).startswith(f"{TEMPORARY}/"):
             yield f"loop {backing}"
     for folder in (Path("/etc/qemu"), Path("/var/lib/misc")):
         yield from (f"file {path} {path.read_bytes()!r}" for path in folder.rglob("*") if path.is_file())
     yield from (f"mode {path} {path.stat().st_mode:o}" for path in (*rules.HELPERS, rules.TUN) if path.exists())
     for folder in (Path("/tmp"), Path("/var/tmp")):
-        yield from (f"entry {path}" for path in folder.iterdir() if not path.name.startswith("pytest-of-"))
+        yield from (f"entry {path}" for path in folder.iterdir() if path != TEMPORARY)
     yield from (f"journal {path}" for path in Path("/tmp").glob("ov-tests-*/*"))
 
 
@@ -90,6 +92,8 @@ def until(condition: object, seconds: float) -> bool:
 def main(number: int, to: str, names: list[str], words: list[str]) -> int:
     separate()
     (Path("/tmp") / f"ov-tests-{os.geteuid()}").mkdir()
+    TEMPORARY.mkdir()
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(TEMPORARY)
     before = set(present())
     chosen = ("-k", " or ".join(names))
     log = Path("/mnt/log")
