@@ -10,6 +10,8 @@ from typing import TypeVar
 from ovtasks.jsonvalue import Json, canonical, restore
 
 T = TypeVar("T", "Fetched", "Verified")
+LARGEST = (1 << 63) - 1
+"""Bytes: no file system has a larger file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,11 @@ def _to_json(record: Fetched | Verified) -> dict[str, Json]:
 
 def _from_json(cls: type[T], value: Mapping[str, Json]) -> T:
     try:
-        return restore(cls, value)
+        record = restore(cls, value)
     except TypeError as e:
         raise ValueError(f"not a {cls.__name__} record: {e}") from e
+    for field in fields(record):
+        number = getattr(record, field.name)
+        if isinstance(number, int) and not 0 <= number <= LARGEST:
+            raise ValueError(f"not a {cls.__name__} record: {field.name} is no size")
+    return record

@@ -175,7 +175,7 @@ def load(folder: Folder) -> Record | None:
         if data is None:
             return None
         if (version := data.pop("version", None)) != VERSION and isinstance(version, int):
-            hint = f"use a newer ov; or mv {folder.record} {folder.record}.newer, then `ov vm create` makes it anew"
+            hint = f"use a newer ov; or mv {folder.record} {folder.record}.old, then `ov vm create` makes it anew"
             raise OvError(f"{folder.record} has version {version}; this ov knows {VERSION}", hint=hint)
         return restore(Record, data)
     except StateError as e:

@@ -19,6 +19,8 @@ from tests.images.server import Site
 SECONDS = 20.0
 """A run that takes longer hangs."""
 IMAGE = "disk.qcow2"
+PORT = 18080 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Each worker has a world of its own, and a machine's ports are all the worlds'."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class World:
         for folder in (self.project, self.root / "home", self.root / "tmp"):
             folder.mkdir(parents=True)
         source = {"kind": "cloud_image", "url": f"{self.site.url}/{IMAGE}"}
-        forwards = ["18080:80"]
+        forwards = [f"{PORT}:80"]
         machine = {"ssh": {"key_source": "generate"}, "disk_size": "32M", "network": {"port_forwards": forwards}}
         vm = {"source": source, "cloud_init": {"packages": ["nginx"]}, **machine}
         (self.project / "vms.yml").write_text(json.dumps({"vms": {"a": vm}}, indent=1))

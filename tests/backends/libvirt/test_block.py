@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -99,7 +100,7 @@ EVERYTHING: dict[str, Any] = {
         "memballoon": {"autodeflate": True, "stats": {"period": 10}},
         "panic": [{"model": "isa"}],
         "memory": [{"model": "dimm", "target": {"size": "128M"}}],
-        "shmem": [{"name": "ov-test", "size": "4M"}],
+        "shmem": [{"name": f"ov-test-{os.getpid()}", "size": "4M"}],
         "iommu": {"model": "intel", "driver": {"intremap": "off", "caching_mode": "on"}},
     },
 }
