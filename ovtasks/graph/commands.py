@@ -129,6 +129,7 @@ class DumpDB(DoitDumpDB):  # type: ignore[misc]
         """Print what is remembered of each task."""
         import glob
 
+        streams.open_closed()  # before any file is opened
         path = Path(str(opt_values["dep_file"]))
         if str(path) == NO_DATABASE and not any(Path().glob(f"{NO_DATABASE}*")):
             path = Path(DEP_FILE)
@@ -137,7 +138,6 @@ class DumpDB(DoitDumpDB):  # type: ignore[misc]
             raise InvalidCommand(f"there is no database {path}\n  hint: {hint}")
         if not _is_ours(path):
             return self._of_doit(opt_values, pos_args)
-        streams.open_closed()
         streams.prepare()
         return said(_print_rows, path=str(path))
 

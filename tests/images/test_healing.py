@@ -392,7 +392,7 @@ RAW = [
 ]
 
 
-@pytest.mark.parametrize(("data", "said"), RAW)
+@pytest.mark.parametrize(("data", "said"), RAW, ids=range(len(RAW)))
 def test_raw_disks_hold_their_partitions(tmp_path: Path, chain: Chain, data: bytes, said: str | None) -> None:
     (tmp_path / "disk.raw").write_bytes(data)
     chain.write(str(tmp_path / "disk.raw"))
