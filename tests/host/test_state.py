@@ -94,7 +94,7 @@ def test_what_is_believed_is_ours_alone(mode: int, tmp_path: Path) -> None:
         read_state(path, private=True)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files that are another user's")
+@pytest.mark.root
 def test_what_another_user_put_there_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     path = tmp_path / "shared" / "record.json"
