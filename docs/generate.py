@@ -1,7 +1,7 @@
 """Write what is made from other things: ``python -m docs.generate``.
 
 ``docs/vms.md`` and ``docs/images.md``, the field references, from their schemas; ``schemas/libvirt.schema.json`` and
-``docs/libvirt.md`` from the table in ``ovtasks/render/libvirt``.
+``docs/libvirt.md`` from the table in ``ovtasks/machine``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def page(name: str) -> str:
 
 def libvirt_schema() -> str:
     """The text of the schema of ``libvirt:``."""
-    from ovtasks.render.libvirt.schema import schema
+    from ovtasks.machine.schema import schema
 
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 

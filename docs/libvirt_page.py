@@ -1,17 +1,17 @@
-"""``docs/libvirt.md``: the reference of the ``libvirt:`` block, from the table in ``ovtasks/render/libvirt``."""
+"""``docs/libvirt.md``: the reference of the ``libvirt:`` block, from the table in ``ovtasks/machine``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from docs.qemu_backend import NEEDS_KVM, REFUSED
-from ovtasks.render.libvirt.field import Block, Field, Items, Node, Only, Version, Words, beside
-from ovtasks.render.libvirt.table import DEVICES, LIBVIRT
-from ovtasks.spec.libvirt_block import OLD_PLACEHOLDERS, PLACEHOLDERS
+from ovtasks.machine.field import Block, Field, Items, Node, Only, Version, Words, beside
+from ovtasks.machine.stated import OLD_PLACEHOLDERS, PLACEHOLDERS
+from ovtasks.machine.table import DEVICES, LIBVIRT
 
 HEAD = """# The `libvirt:` block, field by field
 
-Made from the table in `ovtasks/render/libvirt` by `python -m docs.generate`; do not edit.
+Made from the table in `ovtasks/machine` by `python -m docs.generate`; do not edit.
 
 Every field is checked when the file is read: an unknown key, a value that cannot be, fields that contradict each other
 are errors with line and column. What the host lacks is an error when the VM is created. Nothing is silently ignored.

@@ -49,7 +49,7 @@ class InputError(OvError):
     """What the user wrote (a file, an option) is wrong.
 
     ``field`` is the path of the VM's value that is to blame, for who knows the spec but not its file; with the VM,
-    :mod:`ovtasks.spec.locate` makes it ``where``. ``at`` is line and column (from 1) inside of a value that is text.
+    :mod:`ovtasks.project.locate` makes it ``where``. ``at`` is line and column (from 1) inside of a value that is text.
     """
 
     exit_code = EXIT_INPUT

@@ -1,1 +1,1 @@
-"""Backends: libvirt and plain QEMU. Each satisfies :class:`ovtasks.instance.backend.Backend`."""
+"""Backends: libvirt and plain QEMU. Each satisfies :class:`ovtasks.backends.contract.Backend`."""

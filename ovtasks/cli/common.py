@@ -13,8 +13,8 @@ from ovtasks.graph import plugins
 from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.options import PARAMS, TYPES, Overrides
 from ovtasks.graph.step import Step
-from ovtasks.spec.load import find_root, load_project
-from ovtasks.spec.model import Project
+from ovtasks.project.load import find_root, load_project
+from ovtasks.project.model import Project
 
 if TYPE_CHECKING:
     from ovtasks.instance.record import Record

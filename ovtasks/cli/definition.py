@@ -14,7 +14,7 @@ from ovtasks.errors import EXIT_DONE, EXIT_STALE, InputError, OvError
 if TYPE_CHECKING:
     from ovtasks.instance.preview import Preview
     from ovtasks.instance.record import Record
-    from ovtasks.spec.model import Project
+    from ovtasks.project.model import Project
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -102,7 +102,7 @@ def _with_other_verb(error: OvError, args: argparse.Namespace, kind: str, verb: 
 
 def run_diff(args: argparse.Namespace) -> int:
     """Print the difference."""
-    from ovtasks.instance.backend import State, backend
+    from ovtasks.backends.contract import State, backend
     from ovtasks.instance.find import look
     from ovtasks.instance.pending import difference
     from ovtasks.instance.power import known
@@ -135,7 +135,7 @@ def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
     """
     from ovtasks.instance.find import find, look
     from ovtasks.instance.preview import preview, stored
-    from ovtasks.spec.load import unknown_vm
+    from ovtasks.project.load import unknown_vm
 
     record = look(args.vm, args.instance)
     project = _project(args, record)
@@ -156,7 +156,7 @@ def _project(args: argparse.Namespace, record: Record | None) -> Project | None:
     :raises InputError: its files are wrong.
     """
     from ovtasks.graph import plugins
-    from ovtasks.spec.load import find_root, load_project
+    from ovtasks.project.load import find_root, load_project
 
     if record is not None and record.project.is_dir():
         try:

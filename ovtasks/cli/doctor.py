@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _output(directory: Path) -> Path:
-    from ovtasks.spec.load import find_root
+    from ovtasks.project.load import find_root
 
     try:
         return find_root(directory.absolute()) / "output"

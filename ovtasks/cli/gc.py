@@ -20,9 +20,9 @@ from ovtasks.images import gc
 from ovtasks.images.gc import Item
 from ovtasks.images.lockfile import read_lock
 from ovtasks.images.store import Store
+from ovtasks.project.load import find_root
+from ovtasks.project.model import CloudImageSource, Project
 from ovtasks.sources.bootc import rests as bootc_rests
-from ovtasks.spec.load import find_root
-from ovtasks.spec.model import CloudImageSource, Project
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,13 +46,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _duration(text: str) -> int:
-    from ovtasks.spec.durations import parse_duration
+    from ovtasks.values.durations import parse_duration
 
     return _told(parse_duration, text)
 
 
 def _size(text: str) -> int:
-    from ovtasks.spec.sizes import parse_size
+    from ovtasks.values.sizes import parse_size
 
     if text.strip().isdecimal() and text.strip("0 "):
         raise argparse.ArgumentTypeError(f"{text!r} has no unit; write a size as 50G, 500M or 1.5T")

@@ -17,8 +17,9 @@ from ovtasks.cli.show import table
 from ovtasks.errors import EXIT_DONE, InputError, OvError
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.receipt import Receipt
-from ovtasks.spec.model import BootcSource, ImageSpec, MiB, Project, Pull
-from ovtasks.spec.places import display
+from ovtasks.project.model import BootcSource, ImageSpec, Project, Pull
+from ovtasks.project.places import display
+from ovtasks.values.sizes import MiB
 
 if TYPE_CHECKING:
     from ovtasks.containers.builder import Found
@@ -111,7 +112,7 @@ def _chosen(args: argparse.Namespace, project: Project, *, built: bool) -> dict[
 
 def _named(name: str, project: Project) -> ImageSpec:
     """A declared image, or that of a VM."""
-    from ovtasks.spec.images import image_of, unknown_image
+    from ovtasks.project.images import image_of, unknown_image
 
     if name in project.images:
         return project.images[name]
@@ -165,7 +166,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 def _users(project: Project) -> dict[str, ImageSpec]:
     """The images of bootc VMs, by VM; without those that name no image (building them says so)."""
-    from ovtasks.spec.images import REFERENCES, image_of
+    from ovtasks.project.images import REFERENCES, image_of
 
     users: dict[str, ImageSpec] = {}
     for name, vm in project.vms.items():
@@ -232,8 +233,8 @@ def run_inspect(args: argparse.Namespace) -> int:
     from ovtasks.containers.builder import inspect
     from ovtasks.containers.contents import contents
     from ovtasks.containers.engine import own
+    from ovtasks.project.images import is_full
     from ovtasks.sources.bootc.image import podman_name
-    from ovtasks.spec.images import is_full
 
     project = open_project(args)
     if is_full(args.image):

@@ -112,7 +112,7 @@ def overrides_of(args: argparse.Namespace) -> Overrides:
 
 
 def _facts(record: Record) -> dict[str, object]:
-    from ovtasks.jsonvalue import plain
+    from ovtasks.values.jsonvalue import plain
 
     facts = plain(record)
     assert isinstance(facts, dict)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import open_project
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
-from ovtasks.spec.model import CloudImageSource, Project
+from ovtasks.project.model import CloudImageSource, Project
 
 if TYPE_CHECKING:
     from ovtasks.graph.display import Display
@@ -55,7 +55,7 @@ def _chosen(args: argparse.Namespace, project: Project) -> set[str]:
 
     :raises InputError: there is no such VM.
     """
-    from ovtasks.spec.load import unknown_vm
+    from ovtasks.project.load import unknown_vm
 
     for name in args.vms:
         if name not in project.vms:

@@ -106,7 +106,7 @@ def _port(text: str) -> int:
 
 def need_running(record: Record) -> None:
     """:raises OvError: it is not running; one whose backend cannot be asked is tried all the same."""
-    from ovtasks.instance.backend import State
+    from ovtasks.backends.contract import State
     from ovtasks.instance.power import status
 
     now = status(record)
@@ -168,9 +168,9 @@ def run_ssh_config(args: argparse.Namespace) -> int:
 
 def run_console(args: argparse.Namespace) -> int:
     """Connect, or only look on."""
+    from ovtasks.backends.contract import backend
     from ovtasks.cli.serial_log import follow
     from ovtasks.cli.terminal import console
-    from ovtasks.instance.backend import backend
 
     record = find_record(args)
     if not args.log:

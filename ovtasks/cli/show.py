@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ovtasks.cli.common import add_instance, find_record, note, output_json
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
-from ovtasks.spec.sizes import format_size
+from ovtasks.values.sizes import format_size
 
 if TYPE_CHECKING:
-    from ovtasks.instance.backend import Status
+    from ovtasks.backends.contract import Status
     from ovtasks.instance.record import Record
 
 LOG_LINES = 50
@@ -119,7 +119,7 @@ def duration(seconds: float) -> str:
 
 def facts(record: Record, status: Status, reasons: Sequence[str], place: Place | None) -> dict[str, object]:
     """One VM as JSON data; sizes in bytes, times in seconds."""
-    from ovtasks.jsonvalue import plain
+    from ovtasks.values.jsonvalue import plain
 
     return {
         "name": record.vm,
@@ -145,7 +145,7 @@ def run_status(args: argparse.Namespace) -> int:
     from ovtasks.cli.stale import stale
     from ovtasks.instance.access import reached
     from ovtasks.instance.power import status
-    from ovtasks.jsonvalue import plain
+    from ovtasks.values.jsonvalue import plain
 
     record = find_record(args)
     now = status(record)

@@ -29,7 +29,7 @@ def stale(records: Iterable[Record]) -> dict[str, list[str]]:
 def _open(project: Path) -> Graph | str:
     from ovtasks.graph import plugins
     from ovtasks.graph.chains import Graph
-    from ovtasks.spec.load import load_project
+    from ovtasks.project.load import load_project
 
     if not project.is_dir():
         return "its project is gone"

@@ -10,7 +10,7 @@ from pathlib import Path
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
 from ovtasks.graph import plugins
-from ovtasks.spec.load import Checked, check, find_root
+from ovtasks.project.load import Checked, check, find_root
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

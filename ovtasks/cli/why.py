@@ -11,8 +11,8 @@ from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.chains import Status
 from ovtasks.graph.freshness import show
-from ovtasks.hidden import veil_all
-from ovtasks.jsonvalue import Json
+from ovtasks.values.hidden import veil_all
+from ovtasks.values.jsonvalue import Json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

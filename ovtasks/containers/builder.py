@@ -27,8 +27,8 @@ from ovtasks.host.files import create_text
 from ovtasks.host.progress import Progress, SilentProgress
 from ovtasks.host.run import TAIL_LINES, CommandError, run
 from ovtasks.host.state import read_text
-from ovtasks.jsonvalue import digest
-from ovtasks.spec.model import ImageSpec
+from ovtasks.project.model import ImageSpec
+from ovtasks.values.jsonvalue import digest
 
 LABEL = "ovtasks.image"
 """Label of every image built here; its value is the image's name."""

@@ -22,8 +22,8 @@ from ovtasks.containers.paths import Finder
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import recall
-from ovtasks.jsonvalue import Json, digest
-from ovtasks.spec.model import ImageSpec
+from ovtasks.project.model import ImageSpec
+from ovtasks.values.jsonvalue import Json, digest
 
 NAMES = ("Containerfile", "Dockerfile")
 """What podman looks for in the context when nothing is named."""

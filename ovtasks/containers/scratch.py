@@ -20,7 +20,7 @@ from ovtasks.host.beneath import UnsafeError, make_folder
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError, run
 from ovtasks.host.state import StateError, read_text, recall
-from ovtasks.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json
 
 LABEL = "ovtasks.install"
 """Label of every container that we start; its value is the scratch folder."""

@@ -19,7 +19,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
 from ovtasks.host.state import recall
-from ovtasks.jsonvalue import parse
+from ovtasks.values.jsonvalue import parse
 
 VARIABLES = ("CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_DATA_HOME", "HOME", "CONTAINERS_CONF")
 """What of the environment decides where a storage is."""

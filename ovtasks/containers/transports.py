@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import InputError, Where
-from ovtasks.jsonvalue import Json
-from ovtasks.spec.expand import expand_path
+from ovtasks.project.expand import expand_path
+from ovtasks.values.jsonvalue import Json
 
 FILES = {"oci": "index.json", "oci-archive": "", "docker-archive": "", "dir": "manifest.json"}
 """Transports that are files; for a folder, the file in it that names all the others by digest."""

@@ -14,7 +14,7 @@ from ovtasks.graph.options import TYPES, Overrides
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions, Step, need_keys
 from ovtasks.host.progress import Progress
-from ovtasks.spec.model import Project
+from ovtasks.project.model import Project
 
 IMAGE = "image:"
 """Before the name of an ``images:`` entry: the steps that bring it are a chain, too, without artifacts."""
@@ -93,7 +93,7 @@ class Graph:
             return Chain(vm, options, self._image_steps(vm.removeprefix(IMAGE), options), ())
         spec = self.project.vms.get(vm)
         if spec is None:
-            from ovtasks.spec.load import unknown_vm
+            from ovtasks.project.load import unknown_vm
 
             raise unknown_vm(vm, self.project)
         try:
@@ -111,7 +111,7 @@ class Graph:
     def _image_steps(self, name: str, options: BuildOptions) -> tuple[Step, ...]:
         image = self.project.images.get(name)
         if image is None:
-            from ovtasks.spec.images import unknown_image
+            from ovtasks.project.images import unknown_image
 
             raise unknown_image(name, self.project)
         return tuple(plugins.images()(image, self.project, options))

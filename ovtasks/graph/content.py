@@ -1,7 +1,7 @@
 """A file's content as a digest that every copy of the file has, whatever copied it.
 
 Three forms, told apart by their prefix. ``secret:scrypt:<hex>:<salt>`` is of files that hold secrets: sha256, made slow
-to guess (:mod:`ovtasks.hidden`). ``sha256:<hex>`` is what ``sha256sum`` says: of small files, and of what was
+to guess (:mod:`ovtasks.values.hidden`). ``sha256:<hex>`` is what ``sha256sum`` says: of small files, and of what was
 hashed while it was downloaded. ``blocks-sha256:<hex>`` is of large ones, such as disks: sha256 over a head (form, block
 size, file size) and, for each block that is not all zeros, its number and its sha256. Zeros count like a hole: a sparse
 copy, a hole that ``tar`` or ``rsync`` filled and zeros that were punched out have the same digest, and holes cost
@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from ovtasks.hidden import SEALED, is_sealed, slow_digest
 from ovtasks.host.files import extents
 from ovtasks.host.progress import Progress, SilentProgress
+from ovtasks.values.hidden import SEALED, is_sealed, slow_digest
 
 SMALL = 64 << 20
 """Files up to this many bytes get a plain sha256."""

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from ovtasks.graph.freshness import check
 from ovtasks.graph.receipt import Output, Receipt, output_digest
-from ovtasks.graph.step import Step, need_keys
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import Step, Workspace, need_keys
 from ovtasks.host.beneath import make_folder
 from ovtasks.host.files import discard, flock, open_own, write_atomic
 from ovtasks.host.oserrors import explaining

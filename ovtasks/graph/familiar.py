@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.hidden import Input, reveal
 from ovtasks.host.files import write_atomic
 from ovtasks.host.paths import data_home
 from ovtasks.host.state import read_state
-from ovtasks.jsonvalue import canonical
+from ovtasks.values.hidden import Input, reveal
+from ovtasks.values.jsonvalue import canonical
 
 KEY_BYTES = 32
 

@@ -14,9 +14,9 @@ from ovtasks.graph import familiar
 from ovtasks.graph.content import digest_of, has_digest
 from ovtasks.graph.receipt import Output, Receipt
 from ovtasks.graph.step import Step
-from ovtasks.hidden import SHOWN, hides, reveal_all, seal_all, veil
 from ovtasks.host.progress import Progress
-from ovtasks.jsonvalue import Json, canonical
+from ovtasks.values.hidden import SHOWN, hides, reveal_all, seal_all, veil
+from ovtasks.values.jsonvalue import Json, canonical
 
 WRITABLE = 0o222
 DISKS = {".qcow2", ".raw"}
@@ -209,7 +209,7 @@ def show(value: Json, key: str = "") -> str:
     if value is None:
         return "none"
     if isinstance(value, int) and not isinstance(value, bool) and ("size" in key or key in {"ram"}):
-        from ovtasks.spec.sizes import format_size
+        from ovtasks.values.sizes import format_size
 
         return format_size(value)
     text = value if isinstance(value, str) else canonical(value)

@@ -29,9 +29,10 @@ from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES, Overrides
 from ovtasks.graph.reporter import OvReporter
 from ovtasks.graph.surface import CREATOR, Guarded, guarded
 from ovtasks.graph.tasks import BUILD, tasks
+from ovtasks.graph.verbs import verbs
 from ovtasks.host.oserrors import explaining
-from ovtasks.spec.load import load_project
-from ovtasks.spec.model import Project
+from ovtasks.project.load import load_project
+from ovtasks.project.model import Project
 
 
 def doit_config() -> dict[str, object]:
@@ -87,7 +88,7 @@ def _names_itself(function: FunctionType) -> bool:
 
 def verb_tasks(graph: Graph, vms: Sequence[str], display: Display) -> Iterator[Task]:
     """The tasks of what is done with a VM beyond building it; none for a VM that cannot be built."""
-    makes = plugins.verbs()
+    makes = verbs()
     if makes is None:
         return
     able: list[str] = []

@@ -14,7 +14,7 @@ from ovtasks import __version__
 FOLDER = "output/.ov/manifest"
 """Below the project's root."""
 ROOT_FILES = ("vms.yml", "vm.yml", "overthink.yml")
-"""As in :mod:`ovtasks.spec.places`, which costs too much here."""
+"""As in :mod:`ovtasks.project.places`, which costs too much here."""
 ENVIRONMENT = (
     *("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_VM_BACKEND", "PYTHONPATH"),
     *("CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF", "STORAGE_DRIVER", "STORAGE_OPTS"),  # where podman keeps images

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions
-from ovtasks.spec.model import MiB
+from ovtasks.values.sizes import MiB
 
 TYPES = ("qcow2", "raw")
 TRANSPORTS = ("registry", "containers-storage", "oci", "oci-archive", "docker-archive", "dir")
@@ -98,7 +98,7 @@ def apply(options: BuildOptions, values: Mapping[str, object]) -> BuildOptions:
 
 
 def _size(option: str, text: str) -> int:
-    from ovtasks.spec.sizes import parse_size
+    from ovtasks.values.sizes import parse_size
 
     try:
         return parse_size(text, bare=MiB)

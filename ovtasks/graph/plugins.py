@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.jsonvalue import Json
-from ovtasks.spec.model import ImageSpec, Project, VmSpec
-
-if TYPE_CHECKING:
-    from doit.task import Task
-
-    from ovtasks.graph.chains import Graph
-    from ovtasks.graph.display import Display
+from ovtasks.project.model import ImageSpec, Project, VmSpec
+from ovtasks.values.jsonvalue import Json
 
 SOURCES = "ovtasks.sources"
-VERBS = "ovtasks.verbs"
 IMAGES = "ovtasks.images"
 
 
@@ -77,23 +70,6 @@ def images() -> ImageSteps:
     if not found:
         raise InputError("container images cannot be built", hint="install the package ovtasks, with pip")
     makes: ImageSteps = found[0].load()
-    return makes
-
-
-VerbTasks = Callable[["Graph", Iterable[str], "Display"], Iterator["Task"]]
-"""Makes doit tasks that act on a VM beyond building it (``create:arch``), for the VMs named."""
-
-
-@cache
-def verbs() -> VerbTasks | None:
-    """Who makes the verbs' tasks; None when this package is not installed, only found on the path."""
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    try:
-        found = [entry for entry in distribution("ovtasks").entry_points if entry.group == VERBS]
-    except PackageNotFoundError:
-        return None
-    makes: VerbTasks | None = found[0].load() if found else None
     return makes
 
 

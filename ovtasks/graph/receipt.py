@@ -14,12 +14,12 @@ from types import NoneType
 from ovtasks import __version__
 from ovtasks.graph import familiar
 from ovtasks.graph.content import digest_of, sha256_of
-from ovtasks.hidden import Input, hides, seal_all
 from ovtasks.host.beneath import ground
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.host.state import recall
-from ovtasks.jsonvalue import Json, digest, need
+from ovtasks.values.hidden import Input, hides, seal_all
+from ovtasks.values.jsonvalue import Json, digest, need
 
 __all__ = ["Output", "Receipt", "output_digest", "sha256_of"]
 

@@ -20,7 +20,7 @@ from ovtasks.host import packages
 from ovtasks.host.files import write_atomic
 from ovtasks.host.firmware_tables import PACKAGE, brought, places
 from ovtasks.host.paths import config_home
-from ovtasks.spec.model import Firmware
+from ovtasks.values.firmware import Firmware
 
 # Short names of QEMU's machine types, and a versioned name as the descriptors' patterns have it.
 _VERSIONED = {"q35": "pc-q35-0", "pc": "pc-i440fx-0", "virt": "virt-0"}

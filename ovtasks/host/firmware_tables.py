@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ovtasks.spec.model import Firmware
+from ovtasks.values.firmware import Firmware
 
 # Only pairs that fit: QEMU wants flash images of the very size of its flash chips (64 MiB on aarch64), so that a bare
 # QEMU_EFI.fd is none. Only those Secure Boot pairs whose template has keys: Arch Linux has none.

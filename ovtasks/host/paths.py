@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+DOMAIN_PREFIX = "ov-"
+"""Begins the name of every instance, of its folder and of its domain."""
+
 
 def _xdg(variable: str, default: str) -> Path:
     value = os.environ.get(variable, "")

@@ -17,9 +17,10 @@ from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.host.files import discard, flock, write_atomic
 from ovtasks.host.paths import config_home
 from ovtasks.host.state import MAX_BYTES, read_input
-from ovtasks.jsonvalue import Json
-from ovtasks.spec.explain import choice, dotted, near, shown
-from ovtasks.spec.yamlio import Document, parse_yaml, read_yaml
+from ovtasks.host.yamlfile import read_yaml
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.words import choice, dotted, near, shown
+from ovtasks.values.yamlio import Document, parse_yaml
 
 BACKENDS = "ovtasks.backends"
 """The entry points of plug-ins: their names are values of ``vm.backend``, too."""

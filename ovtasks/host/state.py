@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError, parent, trusted
-from ovtasks.jsonvalue import Json, parse
+from ovtasks.values.jsonvalue import Json, parse
 
 MAX_BYTES = 16 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from ovtasks.images.fat import Entry, Fat, NotFatError
 from ovtasks.images.partitions import EXTENDED, SECTOR, Partition, partitions, read_at
-from ovtasks.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json
 
 FALLBACK = "EFI/BOOT"
 PROGRAMS: Mapping[str, tuple[str, int]] = {

@@ -17,7 +17,7 @@ from html import unescape
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from ovtasks.images.request import base_name
-from ovtasks.spec.urls import beside_url as beside_url
+from ovtasks.values.urls import beside_url as beside_url
 
 LARGEST_FILE = 1 << 20  # bytes; Ubuntu's and Fedora's are some kilobytes
 SIGNATURE_SUFFIXES = (".gpg", ".sign", ".asc", ".sig")

@@ -22,7 +22,7 @@ from ovtasks.images.records import record_text
 from ovtasks.images.request import public
 from ovtasks.images.store import StoreFullError
 from ovtasks.images.transport import Attempts, StatusError, ask, innermost
-from ovtasks.jsonvalue import Json, restore
+from ovtasks.values.jsonvalue import Json, restore
 
 if TYPE_CHECKING:
     import requests

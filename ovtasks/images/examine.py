@@ -14,7 +14,7 @@ from ovtasks.images.inspection import ImageError, UnfitError, inspect
 from ovtasks.images.records import Fetched, Verified
 from ovtasks.images.request import FROM_LOCK, ImageRequest, public
 from ovtasks.images.store import Store
-from ovtasks.spec.urls import is_https, is_web
+from ovtasks.values.urls import is_https, is_web
 
 ONLY_CHECKSUM = "only the checksum was verified, no signature (checksum.keyring is not set)"
 INTEGRITY_ONLY = (

@@ -28,7 +28,7 @@ from ovtasks.images.checksums import (
 )
 from ovtasks.images.request import ImageRequest, local_path, public
 from ovtasks.images.transport import StatusError
-from ovtasks.spec.urls import is_https
+from ovtasks.values.urls import is_https
 
 if TYPE_CHECKING:
     import requests

@@ -16,7 +16,7 @@ from ovtasks.host.state import recall
 from ovtasks.images.records import Verified
 from ovtasks.images.request import FROM_LOCK
 from ovtasks.images.store import Store
-from ovtasks.spec.durations import format_duration
+from ovtasks.values.durations import format_duration
 
 RECENT_SECONDS = 600.0
 """Content that a build verified so recently may be about to get its link."""

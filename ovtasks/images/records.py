@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
-from ovtasks.jsonvalue import Json, canonical, restore
+from ovtasks.values.jsonvalue import Json, canonical, restore
 
 T = TypeVar("T", "Fetched", "Verified")
 LARGEST = (1 << 63) - 1

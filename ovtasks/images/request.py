@@ -8,12 +8,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ovtasks.errors import InputError
-from ovtasks.hidden import Hidden, Input, slow_digest
-from ovtasks.jsonvalue import digest
-from ovtasks.spec import urls
-from ovtasks.spec.model import Checksum
-from ovtasks.spec.urls import DIGEST_DIGITS, check_url, split_digest
-from ovtasks.spec.urls import public as public
+from ovtasks.project.model import Checksum
+from ovtasks.values import urls
+from ovtasks.values.hidden import Hidden, Input, slow_digest
+from ovtasks.values.jsonvalue import digest
+from ovtasks.values.urls import DIGEST_DIGITS, check_url, split_digest
+from ovtasks.values.urls import public as public
 
 KEY_LENGTH = 12
 FROM_SPEC = "vms.yml"

@@ -30,7 +30,7 @@ from ovtasks.host.files import discard, flock, fsync_directory, is_file, link_or
 from ovtasks.host.oserrors import NoRoomError, explained
 from ovtasks.host.state import StateError, open_log, read_state, recall
 from ovtasks.images.records import record_text
-from ovtasks.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json
 
 HEX_LENGTH = 64
 A_WHILE = 3600.0

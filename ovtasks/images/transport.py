@@ -18,7 +18,7 @@ import ovtasks
 from ovtasks.errors import InputError, OvError
 from ovtasks.images import watch
 from ovtasks.images.request import public
-from ovtasks.spec.urls import check_url, is_https, is_web
+from ovtasks.values.urls import check_url, is_https, is_web
 
 if TYPE_CHECKING:
     import requests

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from ovtasks.backends.contract import Status, backend
 from ovtasks.errors import InputError, OvError
+from ovtasks.guest.ssh_config import Host, known_hosts_line, stanza
 from ovtasks.guest.target import WrongHostKeyError
 from ovtasks.host.files import write_changed
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
-from ovtasks.instance.backend import Status, backend
 from ovtasks.instance.hostkey import fingerprint, prepared, scan
 from ovtasks.instance.record import HostKey, Record
 from ovtasks.instance.recover import existing
-from ovtasks.render.ssh_config import Host, known_hosts_line, stanza
 
 LOOPBACK = "127.0.0.1"
 

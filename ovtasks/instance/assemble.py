@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ovtasks.backends.contract import Backend, Capabilities
 from ovtasks.errors import InputError, OvError
 from ovtasks.host import accel, firmware, settings
 from ovtasks.images.boot import Bootable
-from ovtasks.instance.backend import Backend, Capabilities
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
-from ovtasks.jsonvalue import Json
-from ovtasks.render.cloud_init import hostname, wants_seed
-from ovtasks.render.distro import attribute
-from ovtasks.render.machine import Boot, Machine, Nic
-from ovtasks.render.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
-from ovtasks.render.xml_merge import snippets_of
-from ovtasks.spec.card_ports import card_forwards
-from ovtasks.spec.explain import dotted
-from ovtasks.spec.locate import located
-from ovtasks.spec.model import Firmware, Injection, PortForward, VmSpec
+from ovtasks.machine.card_ports import card_forwards
+from ovtasks.machine.machine import Boot, Machine, Nic
+from ovtasks.machine.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
+from ovtasks.project.layers import snippets_of
+from ovtasks.project.locate import located
+from ovtasks.project.model import Injection, VmSpec
+from ovtasks.seed.cloud_init import hostname, wants_seed
+from ovtasks.seed.distro import attribute
+from ovtasks.values.firmware import Firmware
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.ports import PortForward
+from ovtasks.values.words import dotted
 
 SSH = 22
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}

@@ -11,7 +11,7 @@ from ovtasks.host.paths import instance_directory
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.keys import KeyChoice, fingerprint, resolve_keys
 from ovtasks.instance.record import DamagedRecordError, Overrides, domain_of, load
-from ovtasks.spec.model import VmSpec
+from ovtasks.project.model import VmSpec
 
 
 def check_baked(
@@ -54,7 +54,7 @@ def choose_keys(vm: VmSpec, folder: Path, given: str | None) -> KeyChoice:
     """Which key logs in: ``given`` on the command line, else the spec's ``key_source``. Writes nothing."""
     if not given:
         return resolve_keys(vm.ssh, folder, where=vm.where)
-    from ovtasks.spec.expand import KEY_WORDS, expand_path
+    from ovtasks.project.expand import KEY_WORDS, expand_path
 
     source = given if given in KEY_WORDS else str(expand_path(given, Path.cwd()))
     return resolve_keys(replace(vm.ssh, key_source=source), folder, where=None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ovtasks.backends.contract import Backend, backend
 from ovtasks.errors import OvError
 from ovtasks.host import settings
-from ovtasks.instance.backend import Backend, backend
-from ovtasks.spec.model import VmSpec
+from ovtasks.project.model import VmSpec
 
 AUTO = ("libvirt", "qemu")
 """In the order of preference."""

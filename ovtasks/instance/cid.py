@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ovtasks.errors import RefusedError
 from ovtasks.host import vsock
 from ovtasks.instance.record import Record
-from ovtasks.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json
 
 CIDS = range(1 << 16, 1 << 31)
 """Far from those that others count up from 3; as numbers of ports, too, they are nobody else's."""

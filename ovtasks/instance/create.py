@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ovtasks.backends.contract import Backend, State, backend
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host import settings
 from ovtasks.host.files import write_changed
@@ -18,15 +19,7 @@ from ovtasks.host.progress import Progress
 from ovtasks.images.boot import Bootable
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
-from ovtasks.instance.assemble import (
-    assemble,
-    check_firmware,
-    further_ports,
-    guest_hostname,
-    tmpfiles,
-    wanted_ports,
-)
-from ovtasks.instance.backend import Backend, State, backend
+from ovtasks.instance.assemble import assemble, check_firmware, further_ports, guest_hostname, tmpfiles, wanted_ports
 from ovtasks.instance.baked import check_baked, choose_keys
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
@@ -41,11 +34,11 @@ from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Reco
 from ovtasks.instance.recover import NO_PROJECT, existing
 from ovtasks.instance.starts import doubt
 from ovtasks.instance.stored import load_machine, save_machine
-from ovtasks.render.cloud_init import SeedInput, render, wants_seed
-from ovtasks.render.machine import Machine
-from ovtasks.render.network_config import static_addresses
-from ovtasks.spec.locate import located
-from ovtasks.spec.model import HostKeyTrust, Project, VmSpec
+from ovtasks.machine.machine import Machine
+from ovtasks.project.locate import located
+from ovtasks.project.model import HostKeyTrust, Project, VmSpec
+from ovtasks.seed.cloud_init import SeedInput, render, wants_seed
+from ovtasks.seed.network_config import static_addresses
 
 
 @dataclass(frozen=True)
@@ -255,7 +248,7 @@ def seed_image(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[
     """The instance's seed; None for a VM without one."""
     if not wants_seed(vm):
         return None
-    from ovtasks.render.seed_iso import seed_iso
+    from ovtasks.seed.iso import seed_iso
 
     assert record.instance_id is not None
     hostname = guest_hostname(vm, record.instance)

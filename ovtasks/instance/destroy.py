@@ -7,12 +7,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from ovtasks.backends.contract import backend
 from ovtasks.errors import RefusedError
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
-from ovtasks.instance.backend import backend
 from ovtasks.instance.folder import Folder, is_instance, removed
 from ovtasks.instance.owner import read_owner
 from ovtasks.instance.power import known

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.host.paths import data_home, instance_directory
+from ovtasks.host.paths import DOMAIN_PREFIX, data_home, instance_directory
 from ovtasks.instance.folder import Folder
-from ovtasks.instance.record import PREFIX, Record, domain_of
+from ovtasks.instance.record import Record, domain_of
 from ovtasks.instance.recover import existing
 
 
@@ -65,6 +65,6 @@ def folders() -> list[Path]:
     """All folders that have an instance's name, by name."""
     place = data_home() / "vm"
     try:
-        return sorted(path for path in place.iterdir() if path.name.startswith(PREFIX) and path.is_dir())
+        return sorted(path for path in place.iterdir() if path.name.startswith(DOMAIN_PREFIX) and path.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,13 +162,3 @@ def make_sockets(path: Path) -> None:
         if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
             raise OvError(f"{folder} is not ours", hint="remove it: the sockets of a VM must lie in a folder of yours")
     path.chmod(0o700)
-
-
-def make_private(folders: Iterable[Path]) -> None:
-    """Create those that are not there, for their owner alone; others stay as they are.
-
-    :raises OvError: one cannot be made.
-    """
-    for folder in folders:
-        with explaining(f"cannot make the folder {folder}", folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from ovtasks.errors import InputError, Where
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import StateError, read_input, read_text
-from ovtasks.spec.model import Ssh
+from ovtasks.project.model import Ssh
 
 PRIVATE_NAME = "id_ed25519"
 PUBLIC_NAME = "id_ed25519.pub"

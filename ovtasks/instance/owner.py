@@ -15,7 +15,7 @@ from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_changed
 from ovtasks.host.state import StateError, load_state
 from ovtasks.instance.folder import Folder, is_rest
-from ovtasks.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json
 
 OWNER_FILE = "owner.json"
 

@@ -6,18 +6,19 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ovtasks.backends.contract import backend
 from ovtasks.host.files import has_content
 from ovtasks.host.state import StateError, read_text
 from ovtasks.instance.assemble import assemble, wanted_ports
-from ovtasks.instance.backend import backend
 from ovtasks.instance.create import key_choice, seed_image, written_mac
 from ovtasks.instance.find import look
 from ovtasks.instance.ports import Want
 from ovtasks.instance.power import status
 from ovtasks.instance.record import Overrides, Record
 from ovtasks.instance.veil import veiled
-from ovtasks.spec.locate import located
-from ovtasks.spec.model import HostKeyTrust, PortForward, VmSpec
+from ovtasks.project.locate import located
+from ovtasks.project.model import HostKeyTrust, VmSpec
+from ovtasks.values.ports import PortForward
 
 
 @dataclass(frozen=True)

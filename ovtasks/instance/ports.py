@@ -20,8 +20,8 @@ from ovtasks.host import ports
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.host.state import StateError, load_state
-from ovtasks.jsonvalue import Json
-from ovtasks.spec.model import PortForward
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.ports import PortForward
 
 FILE = "ports.json"
 _AWAY = "mv {0} {0}.old, then `ov vm create` leases ports anew"

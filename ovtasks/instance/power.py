@@ -7,20 +7,20 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ovtasks.backends.contract import Handle, State, Status, backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.firmware import Files, make_nvram
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
-from ovtasks.instance.backend import Handle, State, Status, backend
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.disk import check_disk
 from ovtasks.instance.folder import make_sockets
 from ovtasks.instance.record import Record
 from ovtasks.instance.recover import existing
 from ovtasks.instance.stored import load_machine, save_machine
-from ovtasks.render.machine import Machine
+from ovtasks.machine.machine import Machine
 
 STOP_SECONDS = 60.0
 TCG_FACTOR = 10.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ovtasks.backends.contract import backend
 from ovtasks.errors import InputError
 from ovtasks.instance import ports
 from ovtasks.instance.assemble import assemble, wanted_ports
-from ovtasks.instance.backend import backend
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.create import key_choice, written_mac
@@ -17,9 +17,9 @@ from ovtasks.instance.pending import satisfied
 from ovtasks.instance.power import status
 from ovtasks.instance.record import Record, new_record
 from ovtasks.instance.stored import load_machine
-from ovtasks.render.machine import Machine
-from ovtasks.spec.locate import located
-from ovtasks.spec.model import VmSpec
+from ovtasks.machine.machine import Machine
+from ovtasks.project.locate import located
+from ovtasks.project.model import VmSpec
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from ovtasks.backends.contract import Handle
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_changed
-from ovtasks.host.paths import instance_directory
+from ovtasks.host.paths import DOMAIN_PREFIX, instance_directory
 from ovtasks.host.state import StateError, load_state
-from ovtasks.instance.backend import Handle
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.owner import write_owner
-from ovtasks.jsonvalue import plain, restore
-from ovtasks.spec.model import PortForward
+from ovtasks.values.jsonvalue import plain, restore
+from ovtasks.values.ports import PortForward
 
 VERSION = 1
-PREFIX = "ov-"
 NAMESPACE = uuid.UUID("6f0a3c1e-6d0c-5a55-9d2e-7f6f0c2b9a11")
 """For UUIDs of version 5 (RFC 9562): the same instance in the same place is always the same machine."""
 
@@ -59,7 +58,7 @@ class Overrides:
 
     def words(self) -> list[str]:
         """For people: ``--ram 8G``."""
-        from ovtasks.spec.sizes import format_size
+        from ovtasks.values.sizes import format_size
 
         said = {"--ram": format_size(self.ram) if self.ram else None, "--cpus": self.cpus, "--ssh-key": self.ssh_key}
         return [f"{option} {value}" for option, value in said.items() if value]
@@ -134,11 +133,11 @@ def domain_of(vm: str, instance: str | None) -> str:
     :raises InputError: the instance's name is none.
     """
     if instance is None:
-        return f"{PREFIX}{vm}"
+        return f"{DOMAIN_PREFIX}{vm}"
     if not _INSTANCE.fullmatch(instance):
         hint = "a-z, 0-9 and hyphens, at most 30 characters, and no hyphen first"
         raise InputError(f"'{instance}' is no name of an instance", hint=hint)
-    return f"{PREFIX}{vm}-{instance}"
+    return f"{DOMAIN_PREFIX}{vm}-{instance}"
 
 
 def new_record(vm: str, instance: str | None, project: Path, backend: str, uri: str | None, mac: str | None) -> Record:

@@ -11,17 +11,17 @@ import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ovtasks.backends.contract import Recalled, Recalls, backend
 from ovtasks.errors import OvError
 from ovtasks.host.state import StateError, open_log, read_text
-from ovtasks.instance.backend import Recalled, Recalls, backend
 from ovtasks.instance.folder import Folder, is_instance
 from ovtasks.instance.owner import read_owner
 from ovtasks.instance.ports import registered
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, load, new_record
 from ovtasks.instance.stored import load_machine
-from ovtasks.jsonvalue import restore
-from ovtasks.render.machine import Machine
-from ovtasks.spec.model import PortForward
+from ovtasks.machine.machine import Machine
+from ovtasks.values.jsonvalue import restore
+from ovtasks.values.ports import PortForward
 
 KINDS = ("qemu", "libvirt")
 """The backends that are asked whether they know the instance, in this order."""

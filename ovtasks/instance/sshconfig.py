@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.guest.ssh_config import HEADER, config, include, with_include, without_include
 from ovtasks.host.files import write_atomic, write_changed
 from ovtasks.host.paths import config_home, data_home
 from ovtasks.host.state import MAX_BYTES, read_input
 from ovtasks.instance.access import ssh_host
 from ovtasks.instance.record import Record
-from ovtasks.render.ssh_config import HEADER, config, include, with_include, without_include
 
 
 def user_file() -> Path:

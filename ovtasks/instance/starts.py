@@ -10,7 +10,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.images.boot import bootable
 from ovtasks.images.glimpse import glimpse
 from ovtasks.instance.assemble import architecture, check_firmware
-from ovtasks.spec.model import VmSpec
+from ovtasks.project.model import VmSpec
 
 
 def doubt(vm: VmSpec, disk: Path) -> str | None:

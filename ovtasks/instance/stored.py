@@ -8,8 +8,8 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import StateError, load_state
-from ovtasks.jsonvalue import plain, restore
-from ovtasks.render.machine import Machine
+from ovtasks.machine.machine import Machine
+from ovtasks.values.jsonvalue import plain, restore
 
 _HINT = "`ov vm create` writes it anew"
 

@@ -22,8 +22,7 @@ from ovtasks.instance.find import find, look
 from ovtasks.instance.pending import pending
 from ovtasks.instance.power import start, status, stop
 from ovtasks.instance.record import Overrides, domain_of
-from ovtasks.spec.model import MiB
-from ovtasks.spec.sizes import parse_size
+from ovtasks.values.sizes import MiB, parse_size
 
 Params = list[dict[str, object]]
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
-from ovtasks.hidden import Input
+from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.paths import image_store
-from ovtasks.jsonvalue import Json
+from ovtasks.project.model import CloudImageSource, Project, VmSpec
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
-from ovtasks.spec.model import CloudImageSource, Project, VmSpec
+from ovtasks.values.hidden import Input
+from ovtasks.values.jsonvalue import Json
 
 if TYPE_CHECKING:
     from ovtasks.images.request import ImageRequest

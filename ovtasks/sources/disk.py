@@ -7,14 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.files import discard, is_file, link_or_copy
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError, run
-from ovtasks.jsonvalue import Json, need
-from ovtasks.spec.model import Project, VmSpec
-from ovtasks.spec.sizes import format_size
+from ovtasks.project.model import Project, VmSpec
+from ovtasks.values.jsonvalue import Json, need
+from ovtasks.values.sizes import format_size
 
 RECIPE = 1
 IMAGES = ".images"

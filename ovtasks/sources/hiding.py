@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ovtasks.hidden import Hidden, Input
 from ovtasks.images.request import shown_url
-from ovtasks.jsonvalue import Json, plain
-from ovtasks.spec.model import CloudInit
+from ovtasks.project.model import CloudInit
+from ovtasks.values.hidden import Hidden, Input
+from ovtasks.values.jsonvalue import Json, plain
 
 SHOWN = frozenset({"hostname", "timezone", "locale", "packages", "users"})
 """Fields of the block; ``users`` has no password there. ``runcmd`` and ``bootcmd`` often have one."""

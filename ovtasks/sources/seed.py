@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from ovtasks.graph.step import Step
-from ovtasks.graph.workspace import Workspace
-from ovtasks.hidden import Input
+from ovtasks.graph.step import Step, Workspace
 from ovtasks.host.paths import instance_directory
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair, read_public_keys, resolve_keys
 from ovtasks.instance.owner import claim
-from ovtasks.render.cloud_init import SeedInput, carries_keys, hostname, render, wants_seed
-from ovtasks.render.distro import attribute, detect
+from ovtasks.project.model import CloudInit, Project, VmSpec
+from ovtasks.seed.cloud_init import SeedInput, carries_keys, hostname, render, wants_seed
+from ovtasks.seed.distro import attribute, detect
 from ovtasks.sources.hiding import cloud_init_inputs
-from ovtasks.spec.model import CloudInit, Project, VmSpec
+from ovtasks.values.hidden import Input
 
 __all__ = ["key_step", "seed_inputs", "seed_name", "seed_step", "wants_seed"]
 
@@ -76,7 +75,7 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
         if choice.note is not None:
             ws.progress.note(f"{vm.name}: {choice.note}")
         instance_id = instance_identity(vm, ws.needs[disk].digest)
-        from ovtasks.render.seed_iso import seed_iso
+        from ovtasks.seed.iso import seed_iso
 
         image = seed_iso(render(SeedInput(vm, instance_id, hostname(vm), keys)))
         ws.write(target, image, secret=True)

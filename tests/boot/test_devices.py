@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from ovtasks.backends.contract import backend
 from ovtasks.host.run import run
-from ovtasks.instance.backend import backend
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import load
 from tests.backends.qemu.conftest import left

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from ovtasks.graph.step import BuildOptions
+from ovtasks.project.load import load_project
+from ovtasks.project.schema import source_schema
 from ovtasks.sources.bootc import Bootc
-from ovtasks.spec.load import load_project
-from ovtasks.spec.schema import source_schema
 
 BASE: dict[str, Any] = {"kind": "bootc", "image": "quay.io/example/os:1"}
 CHANGES: dict[str, tuple[Any, set[str]]] = {

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
+from ovtasks.backends.contract import backend
 from ovtasks.graph.options import TYPES
 from ovtasks.graph.step import BuildOptions
 from ovtasks.instance.assemble import assemble, guest_hostname, wanted_ports
-from ovtasks.instance.backend import backend
 from ovtasks.instance.record import new_record
-from ovtasks.render.cloud_init import SeedInput, render
+from ovtasks.project.load import load_project
+from ovtasks.project.model import Project
+from ovtasks.seed.cloud_init import SeedInput, render
 from ovtasks.sources.bootc import Bootc
 from ovtasks.sources.cloud_image import CloudImage
-from ovtasks.spec.load import load_project
-from ovtasks.spec.model import Project
-from tests.spec.test_build import MODES, VALUES, put
+from tests.project.test_build import MODES, VALUES, put
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPUKNVhYYDLU14NQxYBZrLcAz2dRRzQ8RSYVHxS1fsL3 me"
 CLOUD: dict[str, Any] = {"kind": "cloud_image", "url": "https://example.org/a.qcow2", "base_user": "core"}

@@ -9,8 +9,7 @@ import pytest
 
 from ovtasks.graph.execute import execute
 from ovtasks.graph.receipt import Receipt
-from ovtasks.graph.step import Step
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import Step, Workspace
 from ovtasks.host.progress import SilentProgress
 from ovtasks.sources.bootc import unless_settled
 from ovtasks.sources.bootc.image import GONE

@@ -17,12 +17,12 @@ import pytest
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputError, OvError
 from ovtasks.graph.receipt import sha256_of
 from ovtasks.host.run import MissingProgramError, require, run, which
+from ovtasks.project.model import BootstrapSource
 from ovtasks.sources import bootstrap
 from ovtasks.sources.bootstrap import image, sandbox
 from ovtasks.sources.bootstrap.recipe import resolve
 from ovtasks.sources.bootstrap.sandbox import prefix
 from ovtasks.sources.bootstrap.tree import Tree, sweep
-from ovtasks.spec.model import BootstrapSource
 from tests.boot.demo import BUILD, ENVIRONMENT, ROOT, Demo, make_project
 from tests.bootstrap.user import User, may_sudo
 from tests.bootstrap.workspace import WHERE, run_base

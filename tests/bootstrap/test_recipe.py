@@ -10,10 +10,10 @@ import pytest
 
 from ovtasks.errors import EXIT_INPUT, InputError, OvError, Where
 from ovtasks.graph.step import BuildOptions, Step
+from ovtasks.project.model import BootstrapSource, Project, Ssh, VmSpec
 from ovtasks.sources.bootstrap import Bootstrap, image, overlay
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
 from ovtasks.sources.bootstrap.tree import Tree, sweep
-from ovtasks.spec.model import BootstrapSource, Project, Ssh, VmSpec
 
 WHERE = Where("vms.yml", 3, 5)
 DEBIAN = BootstrapSource("bootstrap", {}, suite="bookworm")

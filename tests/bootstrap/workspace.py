@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 from ovtasks.errors import Where
-from ovtasks.graph.step import BuildOptions
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import BuildOptions, Workspace
+from ovtasks.project.model import BootstrapSource, Project, VmSpec
 from ovtasks.sources.bootstrap import base_step
-from ovtasks.spec.model import BootstrapSource, Project, VmSpec
 
 WHERE = Where("vms.yml", 3, 5)
 

@@ -15,8 +15,8 @@ from ovtasks.graph.execute import execute
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions
 from ovtasks.host.progress import SilentProgress
+from ovtasks.project.model import ImageSpec, Project
 from ovtasks.sources.bootc.image import image_steps
-from ovtasks.spec.model import ImageSpec, Project
 from tests.containers.podman import Podman
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from ovtasks.containers import context
 from ovtasks.errors import Where
-from ovtasks.jsonvalue import Json
-from ovtasks.spec.model import ImageSpec
+from ovtasks.project.model import ImageSpec
+from ovtasks.values.jsonvalue import Json
 from tests.containers.podman import Podman
 from tests.graph.workbench import Workbench, ran
 

@@ -14,7 +14,7 @@ import pytest
 
 from ovtasks.containers import context, ignore
 from ovtasks.errors import InputError, OvError, Where
-from ovtasks.spec.model import ImageSpec
+from ovtasks.project.model import ImageSpec
 from tests.containers.podman import Podman
 
 OLD = 10**18

@@ -6,8 +6,8 @@ import pytest
 
 from ovtasks.errors import InputError, Where
 from ovtasks.instance.keys import fingerprint
+from ovtasks.project.model import BootcSource, CloudInit, Injection, Ssh, VmSpec
 from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, other_ways, without_the_disk
-from ovtasks.spec.model import BootcSource, CloudInit, Injection, Ssh, VmSpec
 
 AUTO, ON, OFF = Injection.AUTO, Injection.ENABLED, Injection.DISABLED
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
-from ovtasks.jsonvalue import Json
+from ovtasks.graph.step import BuildOptions, Step, Workspace
+from ovtasks.project.model import Checksum, CloudImageSource, Project, VmSpec
 from ovtasks.sources.cloud_image import CloudImage
-from ovtasks.spec.model import Checksum, CloudImageSource, Project, VmSpec
+from ovtasks.values.jsonvalue import Json
 
 SCHEMA: dict[str, Json] = {
     "type": "object",

@@ -13,7 +13,7 @@ import pytest
 from ovtasks.cli.main import run
 from ovtasks.graph import manifest, record
 from ovtasks.graph.manifest import answer, asked, shown
-from ovtasks.spec import places
+from ovtasks.project import places
 from tests.graph.workbench import Workbench, cloud_vm, ran
 
 DISK, SEED = "output/a/qcow2/disk.qcow2", "output/a/qcow2/seed.iso"

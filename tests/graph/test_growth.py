@@ -17,7 +17,7 @@ from ovtasks.cli.main import run
 from ovtasks.errors import InputError
 from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.loader import OvLoader
-from ovtasks.spec.load import load_project
+from ovtasks.project.load import load_project
 
 COUNTS = (15, 45, 75)
 """The first run also pays for what is constant; from each to the next there are 30 VMs more."""

@@ -14,12 +14,12 @@ import pytest
 from ovtasks.graph.freshness import check
 from ovtasks.graph.receipt import Output, Receipt
 from ovtasks.graph.step import Step
-from ovtasks.hidden import SEALED, Hidden, Input, hides, reveal, seal, slow_digest, veil
 from ovtasks.images.request import lock_name, public, shown_url
-from ovtasks.jsonvalue import plain
+from ovtasks.project.load import load_project
+from ovtasks.project.model import CloudInit, Mirrors, OvInstall, User, WriteFile
 from ovtasks.sources.hiding import cloud_init_inputs
-from ovtasks.spec.load import load_project
-from ovtasks.spec.model import CloudInit, Mirrors, OvInstall, User, WriteFile
+from ovtasks.values.hidden import SEALED, Hidden, Input, hides, reveal, seal, slow_digest, veil
+from ovtasks.values.jsonvalue import plain
 from tests.graph.workbench import Workbench, cloud_vm, ran
 
 SECRET = "hunter2"

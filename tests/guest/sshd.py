@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovtasks.guest.ssh_config import known_hosts_line
 from ovtasks.guest.target import Target
 from ovtasks.host.run import require, run, stop
 from ovtasks.instance.keys import generate_key_pair
-from ovtasks.render.ssh_config import known_hosts_line
 from tests.boot.qemu import free_port
 
 DEADLINE = 30.0

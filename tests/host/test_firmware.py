@@ -13,8 +13,8 @@ import pytest
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.firmware import Files, default_folders, descriptors, find, make_nvram, nvram_name
 from ovtasks.host.run import run, which
-from ovtasks.jsonvalue import Json
-from ovtasks.spec.model import Firmware
+from ovtasks.values.firmware import Firmware
+from ovtasks.values.jsonvalue import Json
 
 INSECURE, SECURE = Firmware.UEFI_INSECURE, Firmware.UEFI_SECURE
 SECURE_FEATURES = ["enrolled-keys", "requires-smm", "secure-boot"]

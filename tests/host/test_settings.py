@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.host import settings
 from ovtasks.host.settings import KEYS, Origin, get, put, reset
-from ovtasks.spec.schema import schema_text
+from ovtasks.project.schema import schema_text
 
 
 @pytest.fixture(autouse=True)

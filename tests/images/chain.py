@@ -14,7 +14,7 @@ from ovtasks.graph.execute import execute
 from ovtasks.host.state import recall
 from ovtasks.images.records import Verified
 from ovtasks.images.store import Store
-from ovtasks.spec.load import load_project
+from ovtasks.project.load import load_project
 from tests.images.conftest import Notes, rests
 
 

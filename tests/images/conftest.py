@@ -16,7 +16,7 @@ from ovtasks.images.records import Verified
 from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
-from ovtasks.spec.model import Checksum
+from ovtasks.project.model import Checksum
 from tests.images.server import Site, serve
 
 NAME = "disk.qcow2"

@@ -17,7 +17,8 @@ from ovtasks.images.boot import PROGRAMS, Bootable, bootable
 from ovtasks.images.fat import Fat, NotFatError
 from ovtasks.images.glimpse import glimpse
 from ovtasks.instance.starts import doubt
-from ovtasks.spec.model import CloudImageSource, Firmware, VmSpec
+from ovtasks.project.model import CloudImageSource, VmSpec
+from ovtasks.values.firmware import Firmware
 
 pytestmark = pytest.mark.slow  # programs that make disks, many times
 MiB = 1 << 20

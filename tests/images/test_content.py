@@ -18,7 +18,7 @@ import pytest
 from ovtasks.errors import OvError
 from ovtasks.images.fetch import fetch
 from ovtasks.images.store import Store
-from ovtasks.spec.model import Checksum
+from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
 from tests.images.server import Site
 

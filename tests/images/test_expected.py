@@ -12,7 +12,7 @@ from ovtasks.images.checksums import fedora_checksum_name, find_digest, listed_c
 from ovtasks.images.fetch import fetch
 from ovtasks.images.request import ImageRequest, Pin
 from ovtasks.images.store import Store
-from ovtasks.spec.model import Checksum
+from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
 from tests.images.server import Site
 

@@ -21,7 +21,7 @@ from ovtasks.images import transport
 from ovtasks.images.fetch import fetch, revalidate
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
-from ovtasks.spec.model import Checksum
+from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
 from tests.images.server import Site, serve
 
@@ -34,7 +34,7 @@ from pathlib import Path
 from ovtasks.images.fetch import fetch
 from ovtasks.images.request import ImageRequest
 from ovtasks.images.verify import verify
-from ovtasks.spec.model import Checksum
+from ovtasks.project.model import Checksum
 
 class Said:
     def note(self, text):

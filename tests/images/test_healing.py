@@ -18,7 +18,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.images.fetch import fetch
 from ovtasks.images.lockfile import write_lock
 from ovtasks.images.request import ImageRequest, Pin
-from ovtasks.spec.model import Checksum
+from ovtasks.project.model import Checksum
 from tests.images.chain import Chain
 from tests.images.conftest import NAME, rests
 from tests.images.server import Site
@@ -165,7 +165,7 @@ def killed_between_fetch_and_verify(chain: Chain) -> Path:
     from ovtasks.graph import plugins
     from ovtasks.graph.chains import Graph
     from ovtasks.graph.execute import execute
-    from ovtasks.spec.load import load_project
+    from ovtasks.project.load import load_project
 
     graph = Graph(load_project(chain.root, kinds=plugins.schema, cache=False))
     (step,) = [step for step in graph.chain("a") if step.verb == "fetch"]

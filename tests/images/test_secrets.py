@@ -10,7 +10,7 @@ from ovtasks.errors import OvError
 from ovtasks.images.fetch import fetch
 from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
-from ovtasks.spec.model import Checksum
+from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes
 from tests.images.server import Site
 

@@ -11,7 +11,7 @@ import pytest
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.images.store import Store
-from ovtasks.spec.model import Checksum
+from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
 from tests.images.server import Site
 

@@ -11,7 +11,7 @@ from ovtasks.errors import RefusedError
 from ovtasks.host import vsock
 from ovtasks.instance.cid import CIDS, choose_cid
 from ovtasks.instance.record import Record, new_record
-from ovtasks.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json
 
 
 def record(vm: str = "web") -> Record:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import OvError
-from ovtasks.instance.folder import make_private
+from ovtasks.host.folders import make_private
 
 
 def test_new_folders_are_private_and_others_stay(tmp_path: Path) -> None:

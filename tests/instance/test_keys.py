@@ -17,7 +17,7 @@ from ovtasks.instance.keys import (
     read_public_keys,
     resolve_keys,
 )
-from ovtasks.spec.model import Ssh
+from ovtasks.project.model import Ssh
 
 AUTO = Ssh()
 WHERE = Where("vms.yml", 7, 12)

@@ -17,7 +17,7 @@ import pytest
 from ovtasks.errors import OvError, RefusedError, Where
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.instance.ports import LEASES, Want, lease, preview, recheck, registered, release
-from ovtasks.spec.model import PortForward
+from ovtasks.values.ports import PortForward
 from tests.graph.workbench import ROOT
 
 SSH = Want(22)

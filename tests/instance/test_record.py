@@ -14,8 +14,9 @@ from ovtasks.host.paths import instance_directory
 from ovtasks.instance.folder import SUN_PATH, Folder, make_sockets
 from ovtasks.instance.record import HostKey, Overrides, Record, domain_of, load, new_record, stable_mac
 from ovtasks.instance.stored import load_machine, save_machine
-from ovtasks.render.machine import Boot, Machine, Nic
-from ovtasks.spec.model import Firmware, PortForward
+from ovtasks.machine.machine import Boot, Machine, Nic
+from ovtasks.values.firmware import Firmware
+from ovtasks.values.ports import PortForward
 
 
 def record(vm: str = "web", instance: str | None = None) -> Record:

@@ -35,7 +35,7 @@ def test_code_is_what_the_packaging_tests_use() -> None:
 
 
 def test_sample_is_valid(tmp_path: Path) -> None:
-    from ovtasks.spec.load import load_project
+    from ovtasks.project.load import load_project
 
     (sample,) = blocks("yaml", "vms")
     (tmp_path / "vms.yml").write_text(sample)

@@ -10,13 +10,13 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ovtasks.backends.contract import Capabilities, Handle, Recalled, Status
 from ovtasks.errors import InputError, OvError
-from ovtasks.instance.backend import Capabilities, Handle, Recalled, Status
-from ovtasks.render.machine import Machine
+from ovtasks.machine.machine import Machine
 
 
 class Libvirt:
-    """The backend ``libvirt``; see :class:`ovtasks.instance.backend.Backend`. It has no state of its own."""
+    """The backend ``libvirt``; see :class:`ovtasks.backends.contract.Backend`. It has no state of its own."""
 
     kind = "libvirt"
 
@@ -49,12 +49,12 @@ class Libvirt:
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
         from ovtasks.backends.libvirt.features import host_features
-        from ovtasks.render.domain import domain_xml
+        from ovtasks.machine.xml.domain import domain_xml
 
         return domain_xml(machine, host_features(machine.arch, machine.machine, machine.accel, uri))
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
-        from ovtasks.render.domain import notes
+        from ovtasks.machine.xml.domain import notes
 
         return notes(machine)
 
@@ -83,8 +83,8 @@ class Libvirt:
         """What runs is the definition in place, so ``machine`` must be what was defined."""
         from ovtasks.backends.libvirt.power import start
         from ovtasks.backends.libvirt.session import is_local, uri_of
-        from ovtasks.instance.folder import make_private
-        from ovtasks.render.libvirt.sockets import socket_folders
+        from ovtasks.host.folders import make_private
+        from ovtasks.machine.sockets import socket_folders
 
         if is_local(uri_of(handle.uri)):
             make_private(socket_folders(machine))

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from ovtasks.backends.contract import Handle
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.errors import translated
 from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
 from ovtasks.host import lan
-from ovtasks.instance.backend import Handle
 
 
 def addresses(handle: Handle) -> tuple[str, ...]:

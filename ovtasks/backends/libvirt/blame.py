@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run, which
-from ovtasks.render.machine import Machine, Snippet
+from ovtasks.machine.machine import Machine, Snippet
 
 PROGRAM = "virt-xml-validate"
 _INVALID = "against schema"

@@ -9,11 +9,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from ovtasks.backends.contract import Handle
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.errors import translated
 from ovtasks.backends.libvirt.session import load, open_connection, uri_of
 from ovtasks.errors import OvError
-from ovtasks.instance.backend import Handle
 
 if TYPE_CHECKING:
     import libvirt

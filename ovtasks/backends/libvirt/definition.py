@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from ovtasks.backends.contract import Handle, Recalled, forwards_in
 from ovtasks.backends.libvirt.errors import translated
 from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, sockets, uri_of
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import read_text
 from ovtasks.host.state import recall as recall_state
-from ovtasks.instance.backend import Handle, Recalled, forwards_in
-from ovtasks.spec.model import PortForward
+from ovtasks.values.ports import PortForward
 
 if TYPE_CHECKING:
     import libvirt

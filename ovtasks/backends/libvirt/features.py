@@ -14,14 +14,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
+from ovtasks.backends.contract import Capabilities
 from ovtasks.backends.libvirt.errors import explain
 from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, uri_of
 from ovtasks.errors import OvError
 from ovtasks.host import vsock
 from ovtasks.host.run import run, which
-from ovtasks.instance.backend import Capabilities
-from ovtasks.render.domain import HostFeatures
-from ovtasks.spec.model import Firmware
+from ovtasks.machine.xml.domain import HostFeatures
+from ovtasks.values.firmware import Firmware
 
 ACCELS = {"kvm": "kvm", "tcg": "qemu"}
 """Ours → libvirt's domain types, best first."""

@@ -10,9 +10,9 @@ from ovtasks.backends.libvirt.errors import translated
 from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
 from ovtasks.errors import InputError
 from ovtasks.host.bridge import NETWORK, check_bridge
-from ovtasks.render.attached import Attached, attached
-from ovtasks.render.machine import Machine
-from ovtasks.spec.explain import dotted
+from ovtasks.machine.attached import Attached, attached
+from ovtasks.machine.machine import Machine
+from ovtasks.values.words import dotted
 
 SYSTEM = "OV_LIBVIRT_URI=qemu:///system"
 

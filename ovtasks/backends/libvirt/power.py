@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ovtasks.backends.contract import Handle
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.errors import translated
 from ovtasks.backends.libvirt.session import connection, is_own_session, load, uri_of
 from ovtasks.backends.libvirt.states import process
 from ovtasks.errors import OvError
-from ovtasks.instance.backend import Handle
 
 if TYPE_CHECKING:
     import libvirt

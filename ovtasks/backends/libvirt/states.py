@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ovtasks.backends.contract import Handle, State, Status
 from ovtasks.backends.libvirt.errors import translated
 from ovtasks.backends.libvirt.session import connection, is_own_session, load, runtime_directory, uri_of
 from ovtasks.errors import OvError
-from ovtasks.instance.backend import Handle, State, Status
 
 if TYPE_CHECKING:
     import libvirt

@@ -9,9 +9,8 @@ from xml.etree import ElementTree as ET
 from ovtasks.backends.libvirt.errors import translated
 from ovtasks.backends.libvirt.session import connection, load, sockets, uri_of
 from ovtasks.errors import OvError
-from ovtasks.host.paths import data_home
+from ovtasks.host.paths import DOMAIN_PREFIX, data_home
 from ovtasks.images.gc import Item
-from ovtasks.instance.record import PREFIX
 
 if TYPE_CHECKING:
     import libvirt
@@ -51,7 +50,7 @@ def _lost() -> list[libvirt.virDomain]:
         return [
             domain
             for domain in connection().listAllDomains()
-            if domain.name().startswith(PREFIX)
+            if domain.name().startswith(DOMAIN_PREFIX)
             and _folder(domain) == place / domain.name()
             and not (place / domain.name()).exists()
         ]

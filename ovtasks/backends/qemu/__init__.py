@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
+from ovtasks.backends.contract import Capabilities, Handle, Recalled, Status, forwards_in
 from ovtasks.backends.qemu import agent, helpers, process, program
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
@@ -26,12 +27,12 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.host import accel, lan, vsock
 from ovtasks.host.bridge import check_bridge
 from ovtasks.host.files import flock, write_atomic
+from ovtasks.host.folders import make_private
 from ovtasks.host.packages import package_hint
 from ovtasks.host.state import StateError, read_text
-from ovtasks.instance.backend import Capabilities, Handle, Recalled, Status, forwards_in
-from ovtasks.instance.folder import make_private
-from ovtasks.jsonvalue import parse
-from ovtasks.render.argv import (
+from ovtasks.machine.attached import attached
+from ovtasks.machine.machine import Machine
+from ovtasks.machine.qemu.argv import (
     AGENT_CHANNEL,
     AGENT_SOCKET,
     QMP_SOCKET,
@@ -40,11 +41,10 @@ from ovtasks.render.argv import (
     STATUS_SOCKET,
     argv_of,
 )
-from ovtasks.render.attached import attached
-from ovtasks.render.libvirt.sockets import socket_folders
-from ovtasks.render.machine import Machine
-from ovtasks.render.qemu.command import Command
-from ovtasks.render.qemu.families import command
+from ovtasks.machine.qemu.command import Command
+from ovtasks.machine.qemu.families import command
+from ovtasks.machine.sockets import socket_folders
+from ovtasks.values.jsonvalue import parse
 
 LOCK = "qemu.lock"
 _QMP = re.compile(r"\bpath=((?:[^,]|,,)+)/qmp\.sock\b")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from ovtasks.backends.contract import Handle
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu.qmp import connect, mapping
 from ovtasks.errors import InputError, OvError
-from ovtasks.instance.backend import Handle
-from ovtasks.jsonvalue import Json
-from ovtasks.render.argv import QMP_SOCKET
-from ovtasks.render.qemu.command import Command
+from ovtasks.machine.qemu.argv import QMP_SOCKET
+from ovtasks.machine.qemu.command import Command
+from ovtasks.values.jsonvalue import Json
 
 
 def pin(handle: Handle, command: Command) -> None:

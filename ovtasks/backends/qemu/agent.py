@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ovtasks.backends.qemu.qmp import mapping
 from ovtasks.host import lan
-from ovtasks.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json
 
 DEADLINE = 3.0
 """Seconds: an agent that is there answers at once, and whoever asks can do without."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from ovtasks.errors import InputError, OvError, RefusedError
 from ovtasks.host import accel, ports
 from ovtasks.host.packages import package_hint
-from ovtasks.render.machine import Machine
+from ovtasks.machine.machine import Machine
 
 TAIL_LINES = 15
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ovtasks.backends.contract import Handle
 from ovtasks.backends.qemu import process
 from ovtasks.errors import OvError
 from ovtasks.host.doctor.services import VIRTIOFSD
@@ -16,8 +17,7 @@ from ovtasks.host.files import create, discard
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, spawn, which
 from ovtasks.host.state import open_log
-from ovtasks.instance.backend import Handle
-from ovtasks.render.qemu.command import TPM_SOCKET, Helper, Share, Tpm
+from ovtasks.machine.qemu.command import TPM_SOCKET, Helper, Share, Tpm
 
 STATE = "tpm"
 """The folder of the TPM's memory in the VM's directory: what the guest sealed is lost with it."""

@@ -11,8 +11,8 @@ from ovtasks.errors import OvError
 from ovtasks.host.accel import host_arch
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import CommandError, MissingProgramError, run, which
-from ovtasks.jsonvalue import Json
-from ovtasks.render.qemu.command import QemuFeatures
+from ovtasks.machine.qemu.command import QemuFeatures
+from ovtasks.values.jsonvalue import Json
 
 OLDEST = (6, 2)
 DEADLINE = 120.0  # seconds for a question, on a busy machine

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json
 
 DEADLINE = 20.0
 """Seconds for a whole connection of a verb: an emulated machine may keep QEMU's main loop busy for long."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ovtasks.backends.contract import Handle
 from ovtasks.backends.qemu import helpers, process
 from ovtasks.backends.qemu.affinity import pin
 from ovtasks.backends.qemu.faults import explain, missing_file
@@ -15,9 +16,8 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import create, write_atomic
 from ovtasks.host.run import spawn
 from ovtasks.host.state import open_log
-from ovtasks.instance.backend import Handle
-from ovtasks.render.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, argv_of
-from ovtasks.render.qemu.command import CHANNEL_PREFIX, SECRET_SUFFIX, SPICE_SOCKET, TPM_SOCKET, VNC_SOCKET, Command
+from ovtasks.machine.qemu.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, argv_of
+from ovtasks.machine.qemu.command import CHANNEL_PREFIX, SECRET_SUFFIX, SPICE_SOCKET, TPM_SOCKET, VNC_SOCKET, Command
 
 LOG = "qemu.log"
 DEADLINE = 120.0

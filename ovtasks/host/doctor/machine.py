@@ -9,7 +9,7 @@ from ovtasks.host import accel, firmware, vsock
 from ovtasks.host.doctor.verdict import TRY, Verdict, broken, missing, note, ok
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, which
-from ovtasks.spec.model import Firmware
+from ovtasks.values.firmware import Firmware
 
 OLDEST = (6, 2)  # QEMU; older ones were never tried
 MACHINES = {"x86_64": "q35"}  # elsewhere it is virt

@@ -13,16 +13,15 @@ from ovtasks.containers.storage import storage
 from ovtasks.containers.transports import Archive
 from ovtasks.errors import OvError
 from ovtasks.graph.content import digest_of
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import recall
 from ovtasks.images.records import record_text
-from ovtasks.jsonvalue import Json, canonical
+from ovtasks.project.model import Project
 from ovtasks.sources.bootc.image import GONE, workshop
 from ovtasks.sources.disk import IMAGES
-from ovtasks.spec.model import Project
+from ovtasks.values.jsonvalue import Json, canonical
 
 RECIPE = 1
 

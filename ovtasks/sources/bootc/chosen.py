@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from ovtasks.containers.engine import rootful
 from ovtasks.containers.transports import FILES, archive
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import BuildOptions, Step, Workspace
+from ovtasks.project.images import image_of
+from ovtasks.project.model import BootcSource, Project, Pull, VmSpec
 from ovtasks.sources.bootc import preflight
 from ovtasks.sources.bootc.archive import archive_step
 from ovtasks.sources.bootc.image import image_steps
-from ovtasks.spec.images import image_of
-from ovtasks.spec.model import BootcSource, Project, Pull, VmSpec
 
 
 def vm_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[Step, ...]:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovtasks.errors import InputError, Where
-from ovtasks.jsonvalue import Json
-from ovtasks.spec.model import MiB
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.sizes import MiB
 
 KEYS_FILE = "/output/authorized_keys"
 DISK_FILE = "/output/disk.raw"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ovtasks.errors import OvError
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.state import recall
+from ovtasks.project.model import Project, VmSpec
 from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
 from ovtasks.sources.disk import convert
-from ovtasks.spec.model import Project, VmSpec
 
 RECIPE = 1
 

@@ -15,15 +15,14 @@ from ovtasks.containers.builder import LABELS, Found, Workshop, inspect
 from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.storage import configuration, storage
 from ovtasks.errors import InputError, OvError
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import recall
 from ovtasks.images.records import record_text
-from ovtasks.jsonvalue import Json, digest
+from ovtasks.project.images import normalized, reference_error
+from ovtasks.project.model import ImageSpec, Project, Pull
 from ovtasks.sources.disk import IMAGES
-from ovtasks.spec.images import normalized, reference_error
-from ovtasks.spec.model import ImageSpec, Project, Pull
+from ovtasks.values.jsonvalue import Json, digest
 
 RECIPE = 1
 REFRESH = "asked for a newer image"

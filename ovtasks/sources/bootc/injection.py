@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ovtasks.errors import InputError
-from ovtasks.spec.model import Injection, VmSpec
+from ovtasks.project.model import Injection, VmSpec
 
 LINE = "bootc-root-ssh.conf"
 """Of the file that bootc names when it wrote the key: ``Injected: etc/tmpfiles.d/bootc-root-ssh.conf``."""
@@ -26,7 +26,7 @@ def bakes_keys(vm: VmSpec) -> bool:
 
 def other_ways(vm: VmSpec) -> tuple[str, ...]:
     """What brings a key into the guest without the disk's help, in words."""
-    from ovtasks.render.cloud_init import carries_keys, wants_seed
+    from ovtasks.seed.cloud_init import carries_keys, wants_seed
 
     found = []
     if vm.ssh.user and vm.ssh.smbios is not Injection.DISABLED:

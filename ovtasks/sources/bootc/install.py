@@ -18,8 +18,7 @@ from ovtasks.containers.storage import storage
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.freshness import same_outputs
 from ovtasks.graph.receipt import Receipt
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.files import create, create_text, flock, write_atomic
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
@@ -28,16 +27,16 @@ from ovtasks.host.state import recall
 from ovtasks.images.boot import bootable
 from ovtasks.images.records import record_text
 from ovtasks.instance.keys import KeyChoice, fingerprint, read_public_keys, resolve_keys
-from ovtasks.jsonvalue import Json, digest
+from ovtasks.project.bootc_rules import misfit, wants_composefs
+from ovtasks.project.model import BootcSource, Project, VmSpec
 from ovtasks.sources.bootc import preflight
 from ovtasks.sources.bootc.command import Flags, install_command
 from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, without_the_disk
 from ovtasks.sources.bootc.loader import Loader, choose, explained
 from ovtasks.sources.bootc.probe import Installer, ask
 from ovtasks.sources.bootc.refusals import Sizes, explain, spoken
-from ovtasks.spec.bootc_rules import misfit, wants_composefs
-from ovtasks.spec.model import BootcSource, Project, VmSpec
-from ovtasks.spec.sizes import MIN_DISK, format_size
+from ovtasks.values.jsonvalue import Json, digest
+from ovtasks.values.sizes import MIN_DISK, format_size
 
 RECIPE = 1
 STORAGE = "/var/lib/containers/storage"

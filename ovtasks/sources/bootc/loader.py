@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from ovtasks.errors import InputError, Where
 from ovtasks.images.boot import Bootable
+from ovtasks.project.bootc_rules import wants_composefs
 from ovtasks.sources.bootc.probe import Installer
-from ovtasks.spec.bootc_rules import wants_composefs
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from ovtasks.containers.engine import Engine, Mode
 from ovtasks.errors import OvError
 from ovtasks.host.modules import can_mount
 from ovtasks.host.run import run, which
-from ovtasks.spec.model import MiB
-from ovtasks.spec.sizes import format_size
+from ovtasks.values.sizes import MiB, format_size
 
 LOOP = Path("/dev/loop-control")
 MODULES = Path("/lib/modules")

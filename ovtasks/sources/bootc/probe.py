@@ -15,8 +15,8 @@ from ovtasks.errors import InputError, OvError, Where
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
 from ovtasks.host.state import recall
-from ovtasks.jsonvalue import Json
 from ovtasks.sources.bootc.command import offered, values
+from ovtasks.values.jsonvalue import Json
 
 RECIPE = 2
 SECONDS = 120.0

@@ -12,8 +12,7 @@ from ovtasks.containers.trouble import explain as podman_says
 from ovtasks.errors import InputError, OvError, Where
 from ovtasks.host.run import TAIL_LINES, CommandError
 from ovtasks.sources.bootc.messages import ENLARGE, ROWS, SPACE, STAGES
-from ovtasks.spec.model import GiB, MiB
-from ovtasks.spec.sizes import format_size
+from ovtasks.values.sizes import GiB, MiB, format_size
 
 FULL = 64 * MiB
 _CODES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")

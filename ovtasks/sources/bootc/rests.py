@@ -13,9 +13,9 @@ from ovtasks.errors import OvError
 from ovtasks.host.run import CommandError, which
 from ovtasks.host.state import recall
 from ovtasks.images.gc import Item
+from ovtasks.project.model import BootcSource, Project
 from ovtasks.sources.bootc.image import workplace
 from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
-from ovtasks.spec.model import BootcSource, Project
 
 OF_A_BUILD = "rest of a killed pull or build of an image"
 

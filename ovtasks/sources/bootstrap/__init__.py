@@ -16,20 +16,19 @@ from functools import partial
 from pathlib import Path
 
 from ovtasks.errors import Where
-from ovtasks.graph.step import BuildOptions, Step
-from ovtasks.graph.workspace import Workspace
+from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.beneath import make_folder
 from ovtasks.host.files import flock, link_or_copy
 from ovtasks.host.paths import image_store
 from ovtasks.host.run import require, run
 from ovtasks.images.store import Store
-from ovtasks.jsonvalue import Json, canonical, digest
+from ovtasks.project.model import BootstrapSource, Project, VmSpec
 from ovtasks.sources.bootstrap import image, tree
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
 from ovtasks.sources.bootstrap.sandbox import by_sudo, probe
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
-from ovtasks.spec.model import BootstrapSource, Project, VmSpec
+from ovtasks.values.jsonvalue import Json, canonical, digest
 
 FORMAT = "qcow2"
 PROGRAMS = ("mmdebstrap", "apt-get", "dpkg-deb", "unshare", "sfdisk", "mkfs.fat", "mcopy", "qemu-img")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ovtasks.errors import InputError, Where
-from ovtasks.jsonvalue import Json, digest
-from ovtasks.spec.model import BootstrapSource
+from ovtasks.project.model import BootstrapSource
+from ovtasks.values.jsonvalue import Json, digest
 
 RECIPE = 2  # bump when the same inputs shall give another image
 CONFIGURE_TIME = (

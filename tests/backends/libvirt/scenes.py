@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
+from ovtasks.backends.contract import Handle, State
 from ovtasks.backends.libvirt import Libvirt, session
 from ovtasks.backends.libvirt.check import session as doctor
 from ovtasks.errors import InputError, OvError, RefusedError
 from ovtasks.host.run import run
-from ovtasks.instance.backend import Handle, State
-from ovtasks.render.machine import Boot, Machine, Nic
-from ovtasks.spec.model import Firmware, PortForward
+from ovtasks.machine.machine import Boot, Machine, Nic
+from ovtasks.values.firmware import Firmware
+from ovtasks.values.ports import PortForward
 
 DRIVER = Libvirt()
 SECONDS = 60.0

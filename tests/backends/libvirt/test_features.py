@@ -12,9 +12,9 @@ from ovtasks.backends.libvirt import addresses, blame, features, session
 from ovtasks.backends.libvirt.errors import explain
 from ovtasks.errors import OvError
 from ovtasks.host.run import Result
-from ovtasks.render.libvirt.host import HostFeatures
-from ovtasks.render.xml_merge import own_snippets
-from tests.render.machines import machine
+from ovtasks.machine.host import HostFeatures
+from ovtasks.machine.xml.merge import own_snippets
+from tests.machine.machines import machine
 
 OLD = """<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
 <loader supported='yes'><enum name='secure'><value>no</value></enum></loader></os>

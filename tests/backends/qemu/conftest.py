@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from ovtasks.backends.contract import Handle, Status
 from ovtasks.backends.qemu import Qemu
 from ovtasks.host.run import run
-from ovtasks.instance.backend import Handle, Status
-from ovtasks.render.machine import Machine, Nic
+from ovtasks.machine.machine import Machine, Nic
 from tests import leftovers
-from tests.render.machines import MAC, machine
+from tests.machine.machines import MAC, machine
 
 PATIENCE = 60.0  # seconds: other machines may be booting
 HELLO = b"boot sector\r\n"

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
+from ovtasks.backends.contract import State
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu.program import program
 from ovtasks.backends.qemu.qmp import connect, mapping
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run
-from ovtasks.instance.backend import State
-from ovtasks.jsonvalue import Json
-from ovtasks.render.argv import QMP_SOCKET
-from ovtasks.render.qemu import processor
+from ovtasks.machine.qemu import processor
+from ovtasks.machine.qemu.argv import QMP_SOCKET
+from ovtasks.values.jsonvalue import Json
 from tests.backends.qemu.conftest import Vm, until
 from tests.boot.qemu import free_port
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
+from ovtasks.backends.contract import State
 from ovtasks.backends.qemu.faults import explain
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run
-from ovtasks.instance.backend import State
-from ovtasks.render.machine import Boot, Nic
-from ovtasks.spec.model import Firmware, PortForward
+from ovtasks.machine.machine import Boot, Nic
+from ovtasks.values.firmware import Firmware
+from ovtasks.values.ports import PortForward
 from tests.backends.qemu.conftest import Vm, left
-from tests.render.machines import MAC, OVMF, machine
+from tests.machine.machines import MAC, OVMF, machine
 
 
 def failing(vm: Vm, **more: Any) -> OvError:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from ovtasks.backends.contract import Handle, State
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError, RefusedError
-from ovtasks.instance.backend import Handle, State
-from ovtasks.render.argv import QMP_SOCKET, STATUS_SOCKET
+from ovtasks.machine.qemu.argv import QMP_SOCKET, STATUS_SOCKET
 from tests.backends.qemu.conftest import HELLO, Vm, left, make_vm, until
 from tests.boot.demo import ROOT
 
@@ -28,7 +28,7 @@ START = """
 import sys
 from pathlib import Path
 from ovtasks.backends.qemu import Qemu
-from ovtasks.instance.backend import Handle
+from ovtasks.backends.contract import Handle
 from ovtasks.instance.stored import load_machine
 machine = load_machine(Path(sys.argv[1]))
 Qemu().start(Handle(machine.domain, machine.uuid, machine.disk.parent, machine.sockets), machine)

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
+from ovtasks.backends.contract import State
 from ovtasks.backends.qemu.program import features
 from ovtasks.backends.qemu.qmp import connect
 from ovtasks.errors import InputError
-from ovtasks.instance.backend import State
-from ovtasks.jsonvalue import Json
-from ovtasks.render.argv import QMP_SOCKET
+from ovtasks.machine.qemu.argv import QMP_SOCKET
+from ovtasks.values.jsonvalue import Json
 from tests.backends.qemu.conftest import Vm
 from tests.boot.qemu import free_port
-from tests.render.machines import shapes
+from tests.machine.machines import shapes
 
 SHAPES = [
     *("plain", "forwards", "e1000", "i440fx", "seed", "credentials", "both", "files", "files-secure", "instance"),

@@ -1,0 +1,91 @@
+"""What a field of the ``libvirt:`` block is: its values, its place in the XML, what it goes with.
+
+Places are relative to the element of the block that the field stands in: ``driver@type`` is an attribute,
+``iotune/group_name`` an element's text, ``readonly?`` an empty element that is there when the value is yes;
+``entry[name=serial]`` is an element with a fixed attribute. ``""`` is the block's own element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ovtasks.machine.kinds import Kind
+
+Only: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Names of fields beside this one, or beside a block around it → the values of theirs that this field goes with."""
+Version: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One value.
+
+    ``default`` is written when the field is not there, ``assumed`` is what libvirt then takes. ``fixed`` are attributes
+    that come with the value, on the same element. ``since`` is the first libvirt that knows it, where that is newer
+    than 9.0. ``computed``: code beside the declaration puts it into the XML; ``at`` is where.
+    """
+
+    kind: Kind
+    at: str
+    doc: str
+    default: str | None = None
+    assumed: str | None = None
+    required: bool = False
+    only: Only = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    since: Version | None = None
+    computed: bool = False
+    since_values: Mapping[str, Version] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A mapping. Its element is made when there is something to put into it; ``bare``: also for an empty mapping.
+
+    ``suffix``: a field's name → the one that holds its unit, if it has none itself.
+    """
+
+    at: str
+    doc: str
+    fields: Mapping[str, Node]
+    only: Only = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    since: Version | None = None
+    required: bool = False
+    bare: bool = False
+    computed: bool = False
+    suffix: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of mappings, an element each. ``short``: an item, or the whole list, may also be written as one text."""
+
+    block: Block
+    short: str | None = None
+
+
+@dataclass(frozen=True)
+class Words:
+    """A list of texts, an element each."""
+
+    kind: Kind
+    at: str
+    doc: str
+    only: Only = field(default_factory=dict)
+    least: int = 0
+    computed: bool = False
+
+
+Node: TypeAlias = Field | Block | Items | Words
+
+
+def beside(node: Node) -> tuple[Only, tuple[str, ...]]:
+    """What a node goes with."""
+    if isinstance(node, Items):
+        return beside(node.block)
+    return node.only, () if isinstance(node, Words) else node.needs

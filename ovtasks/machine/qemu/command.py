@@ -1,0 +1,164 @@
+"""What the families put together: words of the command line by where they stand, and what runs beside QEMU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from ovtasks.machine.machine import Machine
+from ovtasks.machine.qemu.block import Block
+from ovtasks.machine.qemu.option import device, option
+
+TPM_SOCKET = "tpm.sock"
+SPICE_SOCKET = "spice.sock"
+VNC_SOCKET = "vnc.sock"
+CHANNEL_PREFIX = "channel-"
+SECRET_SUFFIX = ".secret"
+
+
+@dataclass(frozen=True)
+class QemuFeatures:
+    """What one QEMU program can do, as asked of itself. ``sandbox``: its seccomp filter works here.
+
+    ``user_network``: SLiRP was built in. ``spice``: it was, or its modules are installed. ``devices`` are all models
+    that ``-device`` takes.
+    """
+
+    binary: str
+    version: tuple[int, int]
+    sandbox: bool
+    user_network: bool
+    spice: bool
+    kvm: bool
+    devices: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Tpm:
+    """An emulated TPM of ``version`` (1.2, 2.0), which swtpm(8) serves at :data:`TPM_SOCKET`."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """A folder that virtiofsd serves at ``socket``. Options are None where its own default counts; ``cache`` is its
+    word (auto, always, never), ``threads`` the size of its pool."""
+
+    name: str
+    socket: Path
+    source: Path
+    readonly: bool = False
+    program: Path | None = None
+    cache: str | None = None
+    sandbox: str | None = None
+    xattr: bool | None = None
+    threads: int | None = None
+
+
+Helper: TypeAlias = Tpm | Share
+
+
+@dataclass
+class Command:
+    """``properties``, ``accel`` and ``cpu`` are more properties of these options; ``model`` is the CPU's, None: the
+    accelerator's own. ``early`` words come before all devices, ``words`` after those that every VM has.
+
+    ``secrets`` are passwords by the names of files in the folder of the sockets. ``helpers`` run as long as QEMU does.
+    ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU
+    and of the I/O thread. ``shared``: another process must see the guest's memory. ``orders`` are boot orders in use,
+    ``groups`` the limits of disks by their names, ``scsi`` the ids of controllers. ``notes`` say what was added because
+    other fields need it.
+    """
+
+    machine: Machine
+    host: QemuFeatures
+    properties: dict[str, object] = field(default_factory=dict)
+    accel: dict[str, object] = field(default_factory=dict)
+    cpu: dict[str, object] = field(default_factory=dict)
+    topology: dict[str, object] = field(default_factory=dict)
+    rtc: dict[str, object] = field(default_factory=lambda: {"base": "utc"})
+    model: str | None = None
+    early: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
+    helpers: list[Helper] = field(default_factory=list)
+    pins: dict[int, frozenset[int]] = field(default_factory=dict)
+    thread_pins: dict[int, frozenset[int]] = field(default_factory=dict)
+    orders: set[int] = field(default_factory=set)
+    groups: dict[str, dict[str, int]] = field(default_factory=dict)
+    scsi: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    spice: bool = False
+    shared: bool = False
+    usb: bool = False
+
+    @property
+    def pc(self) -> bool:
+        """A machine as PCs are, with their old devices."""
+        return self.machine.arch in {"x86_64", "i686"}
+
+    @property
+    def q35(self) -> bool:
+        return "q35" in self.machine.machine
+
+    @property
+    def kvm(self) -> bool:
+        return self.machine.accel == "kvm"
+
+    def add(self, name: str, head: str | None = None, /, **values: object) -> None:
+        """An option such as ``-chardev`` with its value."""
+        self.words += (f"-{name}", option(head, **values))
+
+    def device(self, model: str, /, **values: object) -> None:
+        self.words += device(model, **values)
+
+    def secret(self, name: str, text: str) -> str:
+        """The id of a secret whose text stands in a file that only the VM's owner can read."""
+        file = f"{name}{SECRET_SUFFIX}"
+        self.secrets[file] = text
+        self.add("object", "secret", id=f"{name}-secret", file=self.machine.sockets / file)
+        return f"{name}-secret"
+
+    def usb_bus(self) -> str:
+        """The bus for USB devices; the first one brings a controller, where none was declared."""
+        if not self.usb:
+            self.usb = True
+            self.device("qemu-xhci", id="usb0")
+        return "usb0.0"
+
+    def order(self, number: int | None) -> int | None:
+        """A boot order that is in use now."""
+        if number is not None:
+            self.orders.add(number)
+        return number
+
+
+VIRTIO = {"iommu": "iommu_platform", "ats": "ats", "packed": "packed", "page_per_vq": "page-per-vq"}
+"""libvirt's attributes of every virtio device's ``driver`` → QEMU's properties."""
+
+
+def virtio(driver: Block) -> dict[str, object]:
+    """The properties that every virtio device has. One behind an IOMMU cannot be of the old kind, too."""
+    found: dict[str, object] = {ours: driver.take(theirs) for theirs, ours in VIRTIO.items()}
+    return {**found, "disable-legacy": "on" if driver.peek("iommu") == "on" else None}
+
+
+Pins: TypeAlias = Mapping[int, frozenset[int]]
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The numbers of ``0-3,^2,7``."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.removeprefix("^").partition("-")
+        span = set(range(int(first), int(last or first) + 1))
+        found = found - span if part.startswith("^") else found | span
+    return tuple(sorted(found))
+
+
+def switched(text: str | None) -> str | None:
+    """libvirt's ``yes`` and ``no`` as QEMU's ``on`` and ``off``."""
+    return {"yes": "on", "no": "off"}.get(text, text) if text is not None else None

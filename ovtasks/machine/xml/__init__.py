@@ -1,0 +1,1 @@
+"""A machine → libvirt's domain XML."""

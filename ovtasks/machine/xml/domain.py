@@ -1,0 +1,212 @@
+"""A machine → libvirt's domain XML. Pure: the same machine and host give the same bytes.
+
+Format: libvirt's documentation, "Domain XML format". What comes out is accepted by libvirt 9.0 and newer.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+from ovtasks.errors import InputError
+from ovtasks.host.packages import package_hint
+from ovtasks.machine.complete import X86, Completed, complete
+from ovtasks.machine.field import Block, Field
+from ovtasks.machine.host import HostFeatures, check
+from ovtasks.machine.machine import Boot, Machine
+from ovtasks.machine.read import Read, read_machine
+from ovtasks.machine.rows.tuning_rows import AFTER_DEVICES, BASEBOARD, SYSINFO, TUNING
+from ovtasks.machine.rules import cpu_count_rules
+from ovtasks.machine.smbios import FW_CFG
+from ovtasks.machine.sockets import check_sockets
+from ovtasks.machine.table import LIBVIRT
+from ovtasks.machine.tree import items, mapping, value, words
+from ovtasks.machine.xml.computed import cpu, launch_security
+from ovtasks.machine.xml.devices import add_devices
+from ovtasks.machine.xml.merge import merge
+from ovtasks.machine.xml.names import QEMU_NAMESPACE
+from ovtasks.machine.xml.network import arguments
+from ovtasks.machine.xml.place import ensure, fill, put, sub
+from ovtasks.values.firmware import Firmware
+from ovtasks.values.words import dotted
+
+__all__ = ["NAMESPACE", "QEMU_NAMESPACE", "HostFeatures", "domain_xml"]
+
+NAMESPACE = "https://ovtasks.invalid/ns/1"
+"""Of our element in ``<metadata>``: whose domain it is."""
+
+_KIB = 1024
+# XML 1.0, "Characters": what no document can hold, not even as a reference
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def domain_xml(machine: Machine, host: HostFeatures) -> str:
+    """The ``<domain>``, indented, without an XML declaration.
+
+    :raises InputError: the spec's ``libvirt:`` has a field that is not supported or that the host lacks, a path has a
+        character that XML cannot hold, or the machine's snippets do not fit.
+    """
+    done = _completed(machine, host)
+    wanted = done.tree
+    devices = mapping(wanted, "devices")
+    extra = tuple(arguments(machine.nic, devices, host))
+    domain = ET.Element("domain", {"type": "kvm" if machine.accel == "kvm" else "qemu"})
+    if extra:
+        domain.set("xmlns:qemu", QEMU_NAMESPACE)
+    _identity(domain, machine)
+    memory = str(machine.ram // _KIB)
+    if more := [int(value(mapping(item, "target"), "size") or 0) for item in items(devices, "memory")]:
+        most = str(machine.ram // _KIB + sum(more))
+        sub(domain, "maxMemory", {"slots": str(len(more)), "unit": "KiB"}, most)
+    sub(domain, "memory", {"unit": "KiB"}, memory)
+    sub(domain, "currentMemory", {"unit": "KiB"}, memory)
+    sub(domain, "vcpu", {"placement": "static"}, str(machine.cpus))
+    _blocks(domain, wanted, *TUNING)
+    _sysinfo(domain, machine, mapping(wanted, "sysinfo"))
+    _os(domain, machine, done)
+    _blocks(domain, wanted, "features", "cpu", "clock")
+    cpu(ensure(domain, "cpu"), mapping(wanted, "cpu"))
+    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+        sub(domain, event, text=action)
+    add_devices(domain, machine, host, done)
+    _blocks(domain, wanted, *AFTER_DEVICES)
+    if "launch_security" in wanted:
+        launch_security(ensure(domain, "launchSecurity"), mapping(wanted, "launch_security"))
+    if extra:
+        command = sub(domain, "qemu:commandline")
+        for argument in extra:
+            sub(command, "qemu:arg", {"value": argument})
+    _refuse_not_xml(domain)
+    merge(domain, machine.snippets)
+    ET.indent(domain)
+    return ET.tostring(domain, encoding="unicode") + "\n"
+
+
+def notes(machine: Machine) -> tuple[str, ...]:
+    """What :func:`domain_xml` adds of its own accord because other fields need it, in words for people.
+
+    :raises InputError: as there, but for the host.
+    """
+    return tuple(complete(machine, read_machine(machine)).notes)
+
+
+def _completed(machine: Machine, host: HostFeatures) -> Completed:
+    wanted = read_machine(machine)
+    for fault in cpu_count_rules(machine.libvirt, machine.cpus):
+        raise InputError(fault.message, hint=fault.hint, field=fault.path)
+    check(wanted, host, machine.accel)
+    check_sockets(wanted)
+    done = complete(machine, wanted)
+    if done.spice_for is not None and "spice" not in host.graphics:
+        message = f"{dotted(done.spice_for)} goes through SPICE, which QEMU here has not"
+        raise InputError(message, hint=f"{package_hint('qemu-spice')}, or remove it", field=done.spice_for)
+    return done
+
+
+def _blocks(domain: ET.Element, wanted: Read, *names: str) -> None:
+    """Children of ``<domain>`` by the table."""
+    for name in names:
+        node = LIBVIRT.fields[name]
+        if name in wanted and isinstance(node, Field):
+            put(domain, node, str(wanted[name]))
+        elif name in wanted and isinstance(node, Block) and not node.computed and (mapping(wanted, name) or node.bare):
+            fill(ensure(domain, node.at), node, mapping(wanted, name))
+
+
+def _identity(domain: ET.Element, machine: Machine) -> None:
+    """Names are written with their prefix, not in ElementTree's ``{uri}`` form: so the declaration stays where it is
+    read back from, on our own element."""
+    sub(domain, "name", text=machine.domain)
+    sub(domain, "uuid", text=machine.uuid)
+    sub(domain, "title", text=machine.vm + (f" ({machine.instance})" if machine.instance else ""))
+    disposable = None if machine.disposable is None else str(machine.disposable).lower()
+    attributes = {
+        "xmlns:ov": NAMESPACE,
+        "name": machine.vm,
+        "instance": machine.instance,
+        "project": str(machine.project),
+        "disposable": disposable,
+        "lifecycle": machine.lifecycle,
+    }
+    sub(sub(domain, "metadata"), "ov:vm", attributes)
+
+
+def _sysinfo(domain: ET.Element, machine: Machine, wanted: Read) -> None:
+    """The VM's own strings and files, then the spec's. libvirt doubles the commas of the strings itself, but not (9.0)
+    those of a file's name."""
+    strings = [*machine.told, *words(wanted, "oem_strings")]
+    tables = {name: item for name, item in wanted.items() if name not in {"type", "oem_strings", "entries"}}
+    if strings or tables:
+        smbios = sub(domain, "sysinfo", {"type": "smbios"})
+        for name in ("bios", "system", "chassis"):
+            block = SYSINFO.fields[name]
+            assert isinstance(block, Block)
+            if mapping(tables, name):
+                fill(ensure(smbios, block.at), block, mapping(tables, name))
+        for board in items(tables, "baseboard"):
+            fill(sub(smbios, "baseBoard"), BASEBOARD, board)
+        for text in strings:
+            sub(ensure(smbios, "oemStrings"), "entry", text=text)
+    entries = items(wanted, "entries")
+    if machine.credentials or entries:
+        files = sub(domain, "sysinfo", {"type": "fwcfg"})
+        named = {f"{FW_CFG}{name}": str(path) for name, path in sorted(machine.credentials.items())}
+        for name, path in named.items():
+            sub(files, "entry", {"name": name, "file": path})
+        for item in entries:
+            sub(files, "entry", {"name": value(item, "name"), "file": value(item, "file")}, value(item, "value") or "")
+        for entry in files:
+            if "," in entry.get("file", ""):
+                message = f"libvirt cannot pass on {entry.get('file')}"
+                raise InputError(message, hint="choose a folder without a comma in its name")
+
+
+def _os(domain: ET.Element, machine: Machine, done: Completed) -> None:
+    boot, devices = machine.boot, mapping(done.tree, "devices")
+    os = sub(domain, "os", {"firmware": "efi" if boot.auto and boot.firmware is not Firmware.BIOS else None})
+    sub(os, "type", {"arch": machine.arch, "machine": machine.machine}, "hvm")
+    if boot.firmware is not Firmware.BIOS:
+        _firmware(os, boot)
+    if done.root_boot is None:
+        sub(os, "boot", {"dev": "hd"})
+    if boot.firmware is Firmware.BIOS and machine.arch in X86 and not items(devices, "video"):
+        # else a BIOS, its "No bootable device" too, speaks to a screen that nobody has
+        sub(os, "bios", {"useserial": "yes"})
+    if domain.find("sysinfo[@type='smbios']") is not None:
+        sub(os, "smbios", {"mode": "sysinfo"})  # without it the strings never reach the guest
+
+
+def _firmware(os: ET.Element, boot: Boot) -> None:
+    """One way to name the firmware, never both: libvirt's selection by features, or the files."""
+    secure = boot.firmware is Firmware.UEFI_SECURE
+    if boot.auto:
+        features = sub(os, "firmware")
+        if secure:
+            sub(features, "feature", {"enabled": "yes", "name": "enrolled-keys"})
+        sub(features, "feature", {"enabled": "yes" if secure else "no", "name": "secure-boot"})
+        if boot.nvram is not None:
+            sub(os, "nvram", text=str(boot.nvram))
+        return
+    code = {
+        "readonly": "yes",
+        "secure": "yes" if boot.smm else "no",
+        "type": "pflash",
+        "format": _format(boot.code_format),
+    }
+    sub(os, "loader", code, str(boot.code))
+    if boot.nvram is not None:
+        template = str(boot.template) if boot.template is not None else None
+        sub(os, "nvram", {"template": template, "format": _format(boot.nvram_format)}, str(boot.nvram))
+
+
+def _format(name: str) -> str | None:
+    """libvirt 9.0 knows no format but raw, nor the attribute."""
+    return None if name == "raw" else name
+
+
+def _refuse_not_xml(domain: ET.Element) -> None:
+    for element in domain.iter():
+        for text in (element.text or "", *element.attrib.values()):
+            if _NOT_XML.search(text):
+                message = f"{text!r} has a character that XML cannot hold"
+                raise InputError(message, hint="choose a name or path without control characters")

@@ -1,0 +1,83 @@
+"""The table's declarations → elements, for whatever the tree holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from xml.etree import ElementTree as ET
+
+from ovtasks.machine.field import Block, Field, Items, Words
+from ovtasks.machine.read import Read, Value
+
+_STEP = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)(?:\[([a-z]+)=([^\]]+)\])?")
+
+
+def sub(parent: ET.Element, tag: str, attributes: Mapping[str, str | None] | None = None, text: str = "") -> ET.Element:
+    """A child element; attributes that are None are left out."""
+    child = ET.SubElement(parent, tag, {k: v for k, v in (attributes or {}).items() if v is not None})
+    child.text = text or None
+    return child
+
+
+def ensure(parent: ET.Element, path: str) -> ET.Element:
+    """The element at ``path`` below ``parent``, made where it is not there; the parent itself for ``""``."""
+    for tag, key, value in _STEP.findall(path):
+        found = parent.find(f"{tag}[@{key}='{value}']" if key else tag)
+        parent = sub(parent, tag, {key: value} if key else None) if found is None else found
+    return parent
+
+
+def fill(element: ET.Element, block: Block, values: Read) -> None:
+    """Put all that ``values`` has of the block into ``element``; defaults, too. What is computed is left out."""
+    for name, node in block.fields.items():
+        value = values.get(name)
+        if isinstance(node, Field):
+            text = node.default if value is None else value
+            if text is not None and not node.computed:
+                assert isinstance(text, str)
+                put(element, node, text)
+        elif value is not None and not (node.block.computed if isinstance(node, Items) else node.computed):
+            _below(element, node, value)
+
+
+def put(element: ET.Element, field: Field, text: str) -> None:
+    """One value at its place."""
+    path, at, attribute = field.at.partition("@")
+    if path.endswith("?"):
+        if text in {"yes", "on"}:
+            ensure(element, path[:-1])
+        return
+    target = ensure(element, path)
+    for key, fixed in field.fixed.items():
+        target.set(key, fixed)
+    if at:
+        target.set(attribute, text)
+    else:
+        target.text = text
+
+
+def _below(element: ET.Element, node: Block | Items | Words, value: Value) -> None:
+    if isinstance(node, Block):
+        assert isinstance(value, Mapping)
+        if value or node.bare:
+            below = ensure(element, node.at)
+            for key, fixed in node.fixed.items():
+                below.set(key, fixed)
+            fill(below, node, value)
+        return
+    assert isinstance(value, Sequence)
+    for item in value:
+        if isinstance(node, Words):
+            parent, _, tag = node.at.rpartition("/")
+            sub(ensure(element, parent), tag, text=str(item))
+        else:
+            assert isinstance(item, Mapping)
+            make(element, node, item)
+
+
+def make(element: ET.Element, items: Items, values: Read) -> ET.Element:
+    """One more element of a list."""
+    parent, _, tag = items.block.at.rpartition("/")
+    made = sub(ensure(element, parent), tag, items.block.fixed)
+    fill(made, items.block, values)
+    return made

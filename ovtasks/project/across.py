@@ -1,0 +1,108 @@
+"""Rules between the VMs of a project: ports and addresses that collide, clones of nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+
+from ovtasks.errors import InputError
+from ovtasks.machine.card_ports import card_forwards, cards
+from ovtasks.project.declared import DeclaredVm
+from ovtasks.values.ports import parse_forward
+from ovtasks.values.yamlio import Key
+
+Errors = Iterator[InputError]
+_ANY = frozenset({"0.0.0.0", "::"})
+
+
+def across_rules(vms: Sequence[DeclaredVm]) -> list[InputError]:
+    """Every violation; of two that collide, the later one is blamed and the earlier one named."""
+    return [*port_rules(vms), *mac_rules(vms), *clone_rules(vms)]
+
+
+def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
+    """The host ports that a VM takes: port, protocol, address, where it is written."""
+    if vm.text("network", "mode") not in {None, "user"}:
+        return
+    port = vm.get("ssh", "port")
+    if isinstance(port, int) and not isinstance(port, bool) and port > 0:
+        yield port, "tcp", "127.0.0.1", ("ssh", "port")
+    for index, item in enumerate(vm.list("network", "port_forwards")):
+        if isinstance(item, str):
+            try:
+                host, _, protocol, address = parse_forward(item)
+            except InputError:
+                continue  # reported by the VM's own rules
+            yield host, protocol, address, ("network", "port_forwards", index)
+
+
+def _card_ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
+    """Those of further cards."""
+    for forward, place in card_forwards(vm.mapping("libvirt")):
+        yield forward.host, forward.protocol, forward.address, place
+
+
+def port_rules(vms: Sequence[DeclaredVm]) -> Errors:
+    """One host port leads to one place."""
+    taken: dict[tuple[int, str], list[tuple[str, DeclaredVm, tuple[Key, ...]]]] = {}
+    for vm in vms:
+        for port, protocol, address, path in (*_ports(vm), *_card_ports(vm)):
+            others = taken.setdefault((port, protocol), [])
+            for other_address, other, other_path in others:
+                if address == other_address or {address, other_address} & _ANY:
+                    whom = "this VM itself" if other is vm else f"VM '{other.name}'"
+                    message = f"host port {port}/{protocol} is taken by {whom}"
+                    hint = f"at {other.where(*other_path)}; choose another port"
+                    if path[0] == "ssh":
+                        hint += ", or leave ssh.port out to lease a free one"
+                    yield vm.error(message, *path, hint=hint)
+                    break
+            others.append((address, vm, path))
+
+
+def mac_rules(vms: Sequence[DeclaredVm]) -> Errors:
+    """Two cards with one address confuse every bridge that they share."""
+    taken: dict[str, tuple[DeclaredVm, tuple[Key, ...]]] = {}
+    for vm in vms:
+        further = [card for card in cards(vm.mapping("libvirt")) if card.has("mac")]
+        for place in [("network", "mac"), *((*card.path, "mac") for card in further)]:
+            mac = str(vm.get(*place) or "").lower()
+            if mac and mac in taken:
+                other, other_place = taken[mac]
+                whom = "this VM itself" if other is vm else f"VM '{other.name}'"
+                hint = f"at {other.where(*other_place)}; leave it out to have one derived for the card"
+                yield vm.error(f"MAC address {mac} is taken by {whom}", *place, hint=hint)
+            elif mac:
+                taken[mac] = vm, place
+
+
+def clone_rules(vms: Sequence[DeclaredVm]) -> Errors:
+    """A clone comes from another VM that is declared, and not in the end from itself."""
+    parents = {vm.name: vm.text("source", "from_vm") for vm in vms if vm.get("source", "kind") == "clone"}
+    names = [vm.name for vm in vms]
+    reported: set[str] = set()
+    for vm in vms:
+        parent = parents.get(vm.name)
+        if not parent:
+            continue
+        path = ("source", "from_vm")
+        if parent == vm.name:
+            yield vm.error(f"VM '{vm.name}' cannot be a clone of itself", *path, hint="name another VM")
+        elif parent not in names:
+            guess = difflib.get_close_matches(parent, names, n=1, cutoff=0.5)
+            hint = f"did you mean '{guess[0]}'?" if guess else "declare it, or correct the name"
+            yield vm.error(f"source.from_vm: no VM '{parent}' is declared", *path, hint=hint)
+        elif vm.name not in reported and (circle := _circle(vm.name, parents)):
+            reported |= {*circle}
+            message = "clones go round in a circle: " + " → ".join(circle)
+            yield vm.error(message, *path, hint="one of them needs another source")
+
+
+def _circle(start: str, parents: dict[str, str | None]) -> list[str]:
+    """The chain of parents from ``start`` back to it; empty when it ends elsewhere."""
+    chain = [start]
+    step = parents.get(start)
+    while step is not None and step not in chain:
+        chain.append(step)
+        step = parents.get(step)
+    return [*chain, start] if step == start and len(chain) > 1 else []

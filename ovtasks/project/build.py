@@ -1,0 +1,202 @@
+"""One VM's checked mapping → :class:`VmSpec`: defaults filled in, sizes in bytes, paths absolute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ovtasks.errors import Where
+from ovtasks.project.expand import KEY_WORDS, expand_path
+from ovtasks.project.model import (
+    BootcSource,
+    BootstrapSource,
+    Checksum,
+    CloneSource,
+    CloudImageSource,
+    CloudInit,
+    HostKeyTrust,
+    ImportedSource,
+    Injection,
+    LayerXml,
+    Mirrors,
+    Network,
+    OvInstall,
+    Snapshot,
+    Source,
+    Ssh,
+    User,
+    VmSpec,
+    WriteFile,
+)
+from ovtasks.values.firmware import Firmware
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.ports import PortForward, parse_forward
+from ovtasks.values.sizes import MiB, parse_size
+from ovtasks.values.urls import split_digest
+
+Data = Mapping[str, Any]
+UEFI_ONLY = frozenset({"arm64", "armhf", "riscv64"})  # Debian's names of architectures without a BIOS
+
+
+def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[LayerXml, ...] = ()) -> VmSpec:
+    """The spec of VM ``name``; ``base`` is the folder of the declaring file, ``layers`` what deployments bring.
+
+    :raises InputError: an environment variable that a path names is not set any more.
+    """
+    source = build_source(data["source"], base)
+    chosen = {key: data[key] for key in ("cpus", "machine", "backend", "accel", "autostart") if key in data}
+    return VmSpec(
+        name=name,
+        source=source,
+        where=where,
+        disk_size=parse_size(data["disk_size"], bare=MiB) if "disk_size" in data else None,
+        ram=parse_size(data.get("ram", "4G"), bare=MiB),
+        firmware=Firmware(data.get("firmware", _firmware(data))),
+        compress=data.get("output", {}).get("compress"),
+        network=_network(data.get("network", {})),
+        ssh=_ssh(data.get("ssh", {}), source, base),
+        cloud_init=_cloud_init(data["cloud_init"]) if "cloud_init" in data else None,
+        libvirt=data.get("libvirt", {}),
+        snapshots=tuple(
+            Snapshot(**{"from_" if key == "from" else key: value for key, value in item.items()})
+            for item in data.get("snapshots", ())
+        ),
+        eval=tuple(data.get("eval", ())),
+        deploy_eval=tuple(data.get("deploy_eval", ())),
+        declared=data,
+        layers=layers,
+        **chosen,
+    )
+
+
+def _firmware(data: Data) -> str:
+    """The default: machines without a BIOS start by UEFI."""
+    source = data["source"]
+    uefi = str(data.get("machine", "")).startswith("virt") or source.get("bootstrap_arch") in UEFI_ONLY
+    uefi = uefi or source.get("bootloader") == "systemd"  # which there is for UEFI only
+    return "uefi-insecure" if uefi else "bios"
+
+
+def build_source(data: Data, base: Path) -> Source:
+    """The ``source:`` mapping as its kind's class; a plug-in's kind stays a plain :class:`Source`."""
+    build = _SOURCES.get(data["kind"])
+    return build(data, base) if build else Source(data["kind"], data)
+
+
+def _given(data: Data, *keys: str) -> dict[str, Any]:
+    """The plain values that were written, so that the dataclass's defaults hold for the rest."""
+    return {key: tuple(data[key]) if isinstance(data[key], list) else data[key] for key in keys if key in data}
+
+
+def _cloud_image(data: Data, base: Path) -> Source:
+    checksum = data.get("checksum", {})
+    value, keyring = checksum.get("value"), checksum.get("keyring")
+    said, digits = (split_digest(value) if value else None) or (None, None)
+    return CloudImageSource(
+        kind="cloud_image",
+        fields=data,
+        checksum=Checksum(
+            type=said or checksum.get("type", "sha256"),
+            value=digits,
+            keyring=expand_path(keyring, base) if keyring else None,
+            **_given(checksum, "url"),
+        ),
+        cache=expand_path(data["cache"], base) if "cache" in data else None,
+        **_given(data, "url", "base_user", "distro"),
+    )
+
+
+def _bootc(data: Data, base: Path) -> Source:
+    return BootcSource(
+        kind="bootc",
+        fields=data,
+        root_size=parse_size(data["root_size"], bare=MiB) if "root_size" in data else None,
+        kernel_args=_words(data.get("kernel_args", "")),
+        composefs=None if (composefs := data.get("composefs", "auto")) == "auto" else bool(composefs),
+        **_given(data, "image", "transport", "rootfs", "target_imgref", "bootloader", "base_user", "distro"),
+    )
+
+
+def _clone(data: Data, base: Path) -> Source:
+    return CloneSource(
+        kind="clone",
+        fields=data,
+        **_given(data, "from_vm", "from_snapshot", "cloud_init_clean", "base_user", "distro"),
+    )
+
+
+def _imported(data: Data, base: Path) -> Source:
+    return ImportedSource(
+        kind="imported",
+        fields=data,
+        disk_path=expand_path(data["disk_path"], base),
+        **_given(data, "libvirt_name", "disk_format", "adopted_at", "last_synced_at", "base_user", "distro"),
+    )
+
+
+def _bootstrap(data: Data, base: Path) -> Source:
+    renamed = {"bootstrap_arch": "architecture", "bootstrap_variant": "variant"}
+    return BootstrapSource(
+        kind="bootstrap",
+        fields=data,
+        kernel_args=_words(data.get("kernel_args", "")),
+        **_given(data, "distro", "suite", "packages", "builder", "builder_image", "rootfs", "base_user"),
+        **{field: data[key] for key, field in renamed.items() if key in data},
+    )
+
+
+_SOURCES: dict[str, Callable[[Data, Path], Source]] = {
+    "cloud_image": _cloud_image,
+    "bootc": _bootc,
+    "clone": _clone,
+    "imported": _imported,
+    "bootstrap": _bootstrap,
+}
+
+
+def _words(text: str | list[str]) -> tuple[str, ...]:
+    return tuple(text.split() if isinstance(text, str) else text)
+
+
+def _network(data: Data) -> Network:
+    forwards = tuple(PortForward(*parse_forward(item)) for item in data.get("port_forwards", ()))
+    given = _given(data, "mode", "model", "bridge", "network", "dev")
+    if given.get("mode") in {"nat", "network"} and "bridge" in given:
+        given["network"] = given.pop("bridge")
+    return Network(**given, mac=data["mac"].lower() if "mac" in data else None, port_forwards=forwards)
+
+
+def _ssh(data: Data, source: Source, base: Path) -> Ssh:
+    user = data.get("user") or source.fields.get("base_user") or ("root" if source.kind == "bootc" else None)
+    key = data.get("key_source", "auto")
+    injection = data.get("key_injection", {})
+    return Ssh(
+        user=str(user) if user else None,
+        port=data.get("port") or None,
+        key_source=key if key in KEY_WORDS else str(expand_path(key, base)),
+        smbios=Injection(injection.get("smbios", "auto")),
+        cloud_init=Injection(injection.get("cloud_init", "auto")),
+        install=Injection(injection.get("install", "auto")),
+        host_key=HostKeyTrust(data.get("host_key", "prepared")),
+    )
+
+
+def _commands(items: list[str | list[str]]) -> tuple[str | tuple[str, ...], ...]:
+    return tuple(item if isinstance(item, str) else tuple(item) for item in items)
+
+
+def _cloud_init(data: Data) -> CloudInit:
+    install = data.get("ov_install", {})
+    network: Mapping[str, Json] = data.get("network", {})
+    return CloudInit(
+        **_given(data, "hostname", "timezone", "locale", "packages"),
+        users=tuple(User(**_given(u, "name", "sudo", "groups", "shell", "lock_passwd")) for u in data.get("users", ())),
+        runcmd=_commands(data.get("runcmd", [])),
+        bootcmd=_commands(data.get("bootcmd", [])),
+        write_files=tuple(WriteFile(**item) for item in data.get("write_files", ())),
+        network=network,
+        mirrors=Mirrors(**_given(data.get("mirrors", {}), "apt", "dnf", "pacman")),
+        ov_install=OvInstall(**_given(install, "strategy", "url", "checksum")),
+        extra=data.get("extra", {}),
+    )

@@ -1,0 +1,140 @@
+"""The checked documents of a project in one marshal file, so that a second load needs neither YAML nor schemas.
+
+Losing or damaging the file costs a fraction of a second. VMs are stored one by one: asking for one reads one.
+"""
+
+from __future__ import annotations
+
+import binascii
+import marshal
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ovtasks import __version__
+from ovtasks.host.beneath import UnsafeError
+from ovtasks.host.state import StateError, read_state
+
+MAGIC = b"ovspec2\n"
+MAX_BYTES = 1 << 30
+SCHEMAS = ("vms", "libvirt", "image", "layer", "deploy")
+RACY_NS = 50_000_000  # a file changed less than this ago may change again within the same mtime
+
+Kinds = Callable[[str], Mapping[str, Any] | None]
+Stamp = tuple[int, int, int, int] | None
+
+
+class Entry(NamedTuple):
+    """One VM or image: its mapping as marshal bytes, the place of its name, and what layers bring to the VM."""
+
+    packed: bytes
+    file: str
+    line: int
+    column: int
+    layers: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, data: Any, file: str, line: int, column: int, layers: Iterable[tuple[Any, ...]] = ()) -> Entry:
+        """The entry of a checked mapping."""
+        return cls(marshal.dumps(data), file, line, column, tuple(tuple(layer) for layer in layers))
+
+    def data(self) -> Any:
+        """A fresh copy of the mapping."""
+        return marshal.loads(self.packed)
+
+
+class Known(NamedTuple):
+    """What the cache knows about a project."""
+
+    files: tuple[str, ...]
+    entries: Mapping[str, Entry]
+    images: Mapping[str, Entry]
+    variables: tuple[str, ...]
+
+
+def stamp(path: str | Path) -> Stamp:
+    """What tells one version of a file from the next: mtime (ns), size, inode, ctime (ns); None without a file."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 — Path objects cost more than the call itself
+    except (OSError, ValueError):
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
+
+
+def _program() -> tuple[Any, ...]:
+    """What the verdict depends on besides the project: version, interpreter, and in a checkout the code's own files."""
+    here = os.path.dirname(__file__)  # noqa: PTH120
+    with os.scandir(here) as entries:
+        newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
+    folders = [os.path.join(here, *up, "schemas") for up in (("..",), ("..", ".."))]  # noqa: PTH118
+    schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in SCHEMAS]
+    return (__version__, sys.hexversion, newest, *(stamp(path) for path in schemas))
+
+
+def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str | None]:
+    from ovtasks.values.jsonvalue import digest
+
+    found = {name: kinds(name) if kinds else None for name in names}
+    return {name: digest(dict(schema)) if schema is not None else None for name, schema in found.items()}
+
+
+def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
+    """What was saved, if it still holds; None when anything differs or the file is damaged."""
+    try:
+        data = read_state(store, limit=MAX_BYTES, private=True) or b""
+    except (StateError, UnsafeError):
+        return None
+    head = len(MAGIC) + 4
+    if data[: len(MAGIC)] != MAGIC or binascii.crc32(data[head:]).to_bytes(4, "big") != data[len(MAGIC) : head]:
+        return None
+    try:
+        program, saved_root, stamps, environment, schemas, entries, images = marshal.loads(memoryview(data)[head:])
+    except (EOFError, ValueError, TypeError):
+        return None
+    if program != _program() or saved_root != str(root):
+        return None
+    if any(stamp(path) != before for path, before in stamps):
+        return None
+    if any(os.environ.get(name) != value for name, value in environment):
+        return None
+    if schemas and _schema_digests(kinds, schemas) != schemas:
+        return None
+    vms, images = ({name: Entry(*entry) for name, entry in found.items()} for found in (entries, images))
+    return Known(tuple(path for path, _ in stamps), vms, images, tuple(name for name, _ in environment))
+
+
+class Guard:
+    """Made before the files are read, so that a change meanwhile keeps the result out of the cache."""
+
+    def __init__(self) -> None:
+        self._began = time.time_ns()
+
+    def save(
+        self,
+        store: Path,
+        root: Path,
+        files: Mapping[Path, Stamp],
+        entries: Mapping[str, Entry],
+        images: Mapping[str, Entry],
+        variables: Iterable[str],
+        plugin_schemas: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Write the cache, unless a file is too young to be told from its next version. Never fails."""
+        from ovtasks.host.files import write_atomic
+        from ovtasks.values.jsonvalue import digest
+
+        stamps = [(str(path), before) for path, before in files.items()]
+        if any(before is not None and before[0] > self._began - RACY_NS for _, before in stamps):
+            return
+        environment = [(name, os.environ.get(name)) for name in variables]
+        schemas = {name: digest(dict(schema)) for name, schema in plugin_schemas.items()}
+        plain = [{name: tuple(entry) for name, entry in found.items()} for found in (entries, images)]
+        payload = marshal.dumps((_program(), str(root), stamps, environment, schemas, *plain))
+        crc = binascii.crc32(payload).to_bytes(4, "big")
+        try:
+            write_atomic(store, MAGIC + crc + payload, mode=0o600)  # passwords of displays, too
+        except (OSError, UnsafeError):
+            return  # a read-only project works too

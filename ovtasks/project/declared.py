@@ -1,0 +1,62 @@
+"""A VM or an image as it was found in a file, before it is built: what the rules look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovtasks.errors import InputError, Where
+from ovtasks.values.yamlio import Document, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """``data`` is the mapping after the schema check; it stands at ``path`` of ``document`` in ``file``."""
+
+    name: str
+    data: Any
+    document: Document
+    path: tuple[Key, ...]
+    file: Path
+
+    def where(self, *path: Key, key: bool = False) -> Where:
+        """The place of a value (or of its key)."""
+        return self.document.where(*self.path, *path, key=key)
+
+    def get(self, *path: Key) -> Any:
+        """The value at ``path``, or None when it or anything above it is not there."""
+        value = self.data
+        for step in path:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def text(self, *path: Key) -> str | None:
+        """The value at ``path`` if it is text."""
+        value = self.get(*path)
+        return value if isinstance(value, str) else None
+
+    def mapping(self, *path: Key) -> dict[str, Any]:
+        """The mapping at ``path``, empty when there is none."""
+        value = self.get(*path)
+        return value if isinstance(value, dict) else {}
+
+    def list(self, *path: Key) -> list[Any]:
+        """The list at ``path``, empty when there is none."""
+        value = self.get(*path)
+        return value if isinstance(value, list) else []
+
+    def error(self, message: str, *path: Key, hint: str | None = None, key: bool = False) -> InputError:
+        """An error that blames the value (or the key) at ``path``."""
+        return InputError(message, hint=hint, where=self.where(*path, key=key))
+
+
+class DeclaredVm(Declared):
+    """One entry of ``vms:``."""
+
+
+class DeclaredImage(Declared):
+    """One entry of ``images:``."""

@@ -1,0 +1,201 @@
+"""``images:`` entries: their rules, :class:`ImageSpec`, and which image a bootc VM is made from.
+
+References are those of podman and Docker (the grammar is in the reference package of the distribution project), with
+one limit: the registry is named. A short name means another image on every machine (registries.conf decides).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ovtasks.errors import InputError, Where
+from ovtasks.project.declared import DeclaredImage, DeclaredVm
+from ovtasks.project.expand import expand, expand_path, variables
+from ovtasks.project.model import BootcSource, ImageSpec, Project, Pull, VmSpec
+from ovtasks.values.words import shown
+
+MAX_NAME = 60
+NAME_RULE = f"an image's name is a-z and 0-9, with single . or _ or hyphens between, at most {MAX_NAME} characters"
+BUILD_KEYS = ("containerfile", "context", "build_args", "target")
+PATH_KEYS = ("containerfile", "context")
+REFERENCES = frozenset({"registry", "containers-storage"})
+"""Transports for which ``source.image`` is a reference, not a path."""
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
+_REFERENCE = re.compile(
+    rf"(?P<domain>{_DOMAIN})/(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?",
+    re.ASCII,
+)
+_NAME = re.compile(_COMPONENT, re.ASCII)
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+
+Errors = Iterator[InputError]
+
+
+def reference_error(text: str) -> tuple[str, str] | None:
+    """What is wrong with an image reference, and the cure; None for a good one."""
+    found = _REFERENCE.fullmatch(text)
+    if found and ({".", ":", "["} & {*found["domain"]} or found["domain"] == "localhost"):
+        return None
+    if "://" in text:
+        return "a reference has no transport", f"leave {text.partition('://')[0]}:// out"
+    name, at, digest = text.partition("@")
+    if at and not re.fullmatch(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", digest, re.ASCII):
+        return f"{shown(digest)} is no digest", "sha256: and 64 hex digits; podman image inspect shows it"
+    if name != name.lower() and _REFERENCE.fullmatch(name.partition(":")[0].lower()):
+        return "the name holds capital letters", "names of images are in lower case"
+    if found or _REFERENCE.fullmatch(f"docker.io/library/{text}"):
+        path = text if "/" in text else f"library/{text}"
+        return "no registry is named", f"docker.io/{path}, quay.io/{text} or localhost/{text}?"
+    return "it is no image reference", "for example quay.io/fedora/fedora-bootc:42"
+
+
+def is_full(text: str) -> bool:
+    """Whether ``text`` cannot be the name of an ``images:`` entry, and so is meant as a reference."""
+    return bool({"/", ":", "@"} & {*text})
+
+
+def normalized(reference: str) -> str:
+    """The reference with the tag that is meant when none is written; of a tag beside a digest the digest counts."""
+    found = _REFERENCE.fullmatch(reference)
+    if found is None:
+        return reference
+    name = f"{found['domain']}/{found['path']}"
+    return f"{name}@{found['digest']}" if found["digest"] else f"{name}:{found['tag'] or 'latest'}"
+
+
+def build_image(name: str, data: Mapping[str, Any], base: Path, where: Where) -> ImageSpec:
+    """The spec of image ``name``; ``base`` is the folder of the declaring file.
+
+    :raises InputError: an environment variable that a path names is not set any more.
+    """
+    built = "ref" not in data
+    return ImageSpec(
+        name=name,
+        where=where,
+        ref=normalized(data["ref"]) if not built else None,
+        context=expand_path(data.get("context", "."), base) if built else None,
+        containerfile=expand_path(data["containerfile"], base) if "containerfile" in data else None,
+        build_args=dict(data.get("build_args", {})),
+        target=data.get("target"),
+        bootc=data.get("bootc"),
+        pull=Pull(data.get("pull", "missing")),
+        tls_verify=data.get("tls_verify", True),
+    )
+
+
+def image_of(vm: VmSpec, project: Project) -> ImageSpec:
+    """The image that a bootc VM is made from: a declared one, or the full reference that ``source.image`` is.
+
+    :raises InputError: it is neither; the hint has the names that come near.
+    """
+    assert isinstance(vm.source, BootcSource)
+    text = vm.source.image
+    declared = project.images.get(text)
+    if declared is not None:
+        return declared
+    if not is_full(text):
+        hint = near_names(text, project.images) or "declare it in image.yml, or write a full reference: quay.io/…"
+        raise InputError(f"source.image: no image '{text}' is declared", hint=hint, where=vm.where)
+    if problem := reference_error(text):
+        raise InputError(f"source.image {shown(text)}: {problem[0]}", hint=problem[1], where=vm.where)
+    return ImageSpec(name=text, where=vm.where, ref=normalized(text))
+
+
+def near_names(word: str, names: Mapping[str, object]) -> str | None:
+    """A hint with the names that come near ``word``, else with all of them; None when there are none."""
+    guesses = difflib.get_close_matches(word, [*names], n=3, cutoff=0.5)
+    if guesses:
+        return "did you mean " + " or ".join(f"'{guess}'" for guess in guesses) + "?"
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"declared are {', '.join([*names][:8])}{more}" if names else None
+
+
+def unknown_image(name: str, project: Project) -> InputError:
+    """The error for an image that the project does not declare."""
+    hint = near_names(name, project.images) or "the project declares no images; they stand in image.yml"
+    return InputError(f"no image '{name}' is declared in {project.root}", hint=hint)
+
+
+def image_rules(images: Sequence[DeclaredImage], vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
+    """Every violation, and the names of the environment variables that the images' paths use."""
+    errors = [error for image in images for rule in RULES for error in rule(image)]
+    errors += vm_rules({image.name: image for image in images}, vms)
+    used = {name for i in images for key in PATH_KEYS if (text := i.text(key)) for name in variables(text)}
+    return errors, tuple(sorted(used))
+
+
+def name_rule(image: DeclaredImage) -> Errors:
+    """A name becomes ``localhost/<name>`` and a task."""
+    name = image.name
+    if _NAME.fullmatch(name) and len(name) <= MAX_NAME:
+        return
+    at_name = image.path == ("image",)
+    lower = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_NAME].strip("-")
+    hint = NAME_RULE + (f"; for example '{lower}'" if lower and lower != name else "")
+    path = ("name",) if at_name else ()
+    yield image.error(f"{shown(name)} is no image name", *path, hint=hint, key=not at_name)
+
+
+def origin_rule(image: DeclaredImage) -> Errors:
+    """Either it exists under a reference, or it is built here; never both, never neither."""
+    data = image.mapping()
+    if "ref" in data:
+        for key in BUILD_KEYS:
+            if key in data:
+                hint = "a ref is pulled, a containerfile is built: remove one of the two"
+                yield image.error(f"'{key}' contradicts ref in image '{image.name}'", key, key=True, hint=hint)
+    elif isinstance(image.data, dict) and not {"containerfile", "context"} & data.keys():
+        message = f"image '{image.name}' has neither ref nor containerfile"
+        hint = "ref: quay.io/fedora/fedora-bootc:42, or containerfile: Containerfile"
+        yield image.error(message, key=True, hint=hint)
+
+
+def ref_rule(image: DeclaredImage) -> Errors:
+    """The reference is one, and names its registry."""
+    text = image.text("ref")
+    if text is not None and (problem := reference_error(text)):
+        yield image.error(f"ref {shown(text)}: {problem[0]}", "ref", hint=problem[1])
+
+
+def path_rule(image: DeclaredImage) -> Errors:
+    """``~`` and ``${VAR}`` can be expanded. Whether the files exist is seen when they are used."""
+    for key in PATH_KEYS:
+        try:
+            expand(image.text(key) or "")
+        except InputError as e:
+            yield image.error(f"{key}: {e.message}", key, hint=e.hint)
+
+
+def argument_rule(image: DeclaredImage) -> Errors:
+    """Names of build arguments are such that podman takes them apart from their values."""
+    for name in image.mapping("build_args"):
+        if not _ARGUMENT.fullmatch(name):
+            hint = "letters, digits and _, as in ARG"
+            yield image.error(f"{shown(name)} is no build argument's name", "build_args", name, key=True, hint=hint)
+
+
+RULES: tuple[Callable[[DeclaredImage], Errors], ...] = (name_rule, origin_rule, ref_rule, path_rule, argument_rule)
+
+
+def vm_rules(images: Mapping[str, DeclaredImage], vms: Sequence[DeclaredVm]) -> Errors:
+    """A bootc VM is made from a bootc image; ``image:<name>`` means one thing."""
+    for vm in vms:
+        if vm.text("source", "kind") != "bootc" or (vm.text("source", "transport") or "registry") not in REFERENCES:
+            continue  # of the other transports, source.image is a path
+        named = images.get(vm.text("source", "image") or "")
+        if named is not None and named.get("bootc") is False:
+            hint = f"bootc: false stands at {named.where('bootc')}; name a bootc image"
+            yield vm.error(f"source.image {named.name} is no bootc image", "source", "image", hint=hint)
+        same = images.get(vm.name)
+        if same is not None and same is not named:
+            message = f"image '{same.name}' has the name of a VM that is made from another image"
+            hint = f"the VM is at {vm.where(key=True)}; image:{same.name} would mean both"
+            yield same.error(message, key=True, hint=hint)

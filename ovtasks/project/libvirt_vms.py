@@ -1,0 +1,30 @@
+"""The rules of the ``libvirt:`` block, applied to the VMs of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ovtasks.errors import InputError
+from ovtasks.machine.rules import block_rules, cpu_count_rules
+from ovtasks.machine.stated import Fault, stated
+from ovtasks.project.declared import DeclaredVm
+from ovtasks.project.model import VmSpec
+
+_CPUS: int = VmSpec.cpus
+
+
+def libvirt_rules(vms: Sequence[DeclaredVm]) -> list[InputError]:
+    """Every violation in every VM."""
+    return [error for vm in vms if vm.mapping("libvirt") for error in _rules(vm)]
+
+
+def _rules(vm: DeclaredVm) -> Iterator[InputError]:
+    from ovtasks.project.schema import libvirt_schema
+
+    block = vm.mapping("libvirt")
+    cpus = vm.get("cpus")
+    faults: list[Fault] = [*stated(block, libvirt_schema()), *block_rules(block)]
+    if cpus is None or (isinstance(cpus, int) and cpus > 0):
+        faults += cpu_count_rules(block, _CPUS if cpus is None else cpus)
+    for fault in faults:
+        yield vm.error(fault.message, *fault.path, hint=fault.hint or None, key=fault.key)

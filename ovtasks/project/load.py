@@ -1,0 +1,185 @@
+"""A project's files → :class:`Project`. All errors are collected, not only the first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ovtasks.errors import InputError, InputErrors, Where
+from ovtasks.host import beneath
+from ovtasks.project import cache as spec_cache
+from ovtasks.project.build import build_vm
+from ovtasks.project.cache import Entry, Kinds, Stamp
+from ovtasks.project.model import ImageSpec, LayerXml, Project, VmSpec
+from ovtasks.project.places import ROOT_FILES, display
+
+if TYPE_CHECKING:
+    from ovtasks.project.declared import Declared
+    from ovtasks.project.deploy import Layered
+
+T = TypeVar("T")
+
+
+class Lazy(Mapping[str, T]):
+    """VMs or images by name in the order of the files; each spec is built when it is first asked for."""
+
+    def __init__(self, entries: Mapping[str, Entry], build: Callable[[str, Entry, Path, Where], T]) -> None:
+        self._entries = entries
+        self._build = build
+        self._built: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        built = self._built.get(name)
+        if built is None:
+            entry = self._entries[name]
+            path = Path(entry.file)
+            where = Where(display(path), entry.line, entry.column)
+            built = self._built[name] = self._build(name, entry, path.parent, where)
+        return built
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self._entries)}>"
+
+
+def _build_vm(name: str, entry: Entry, base: Path, where: Where) -> VmSpec:
+    return build_vm(name, entry.data(), base, where, tuple(LayerXml(*layer) for layer in entry.layers))
+
+
+def _build_image(name: str, entry: Entry, base: Path, where: Where) -> ImageSpec:
+    from ovtasks.project.images import build_image
+
+    return build_image(name, entry.data(), base, where)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a full check found: every error, and the VMs and images by name even if some of them are wrong."""
+
+    errors: tuple[InputError, ...]
+    names: tuple[str, ...]
+    image_names: tuple[str, ...]
+    files: Mapping[Path, Stamp]
+    entries: Mapping[str, Entry]
+    images: Mapping[str, Entry]
+    variables: tuple[str, ...]
+    plugin_schemas: Mapping[str, Mapping[str, Any]]
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder, from ``start`` upwards, that holds ``vms.yml``, ``vm.yml`` or ``overthink.yml``.
+
+    :raises InputError: there is none.
+    """
+    start = start.resolve()
+    strange: list[Path] = []
+    for folder in (start, *start.parents):
+        places = [folder / name for name in ROOT_FILES]
+        if any(path.is_file() for path in places):
+            return folder
+        strange += [path for path in places if os.path.lexists(path)]
+    hint = "go to the project's folder, name it with -C, or begin a vms.yml there"
+    if strange:
+        hint = f"{strange[0]} is not a file but a folder, a pipe or a link to nothing; -C names another project"
+    raise InputError(f"no vms.yml in {start} or any folder above it", hint=hint)
+
+
+def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | None = None) -> Checked:
+    """Read the project in ``root``, or only the files ``paths`` and what they include, and check everything."""
+    from ovtasks.project.images import image_rules
+    from ovtasks.project.read import Reader
+    from ovtasks.project.rules import all_rules
+    from ovtasks.project.schema import Checker
+
+    checker = Checker(kinds)
+    reader = Reader(checker)
+    if root is not None:
+        reader.read_root(root)
+    for path in paths:
+        reader.read(path)
+    vms, images = tuple(reader.vms.values()), tuple(reader.images.values())
+    rule_errors, variables = all_rules(vms)
+    layered = reader.layered(root) if root is not None else {}
+    image_errors, image_variables = image_rules(images, vms)
+    order = {display(file): index for index, file in enumerate(reader.files)}
+    blamed = {error.where for error in reader.errors}  # what is wrong in itself needs no rule that says so again
+    rule_errors = [e for e in rule_errors if not (e.message.startswith("libvirt.") and e.where in blamed)]
+    errors = sorted(
+        {str(e): e for e in [*reader.errors, *rule_errors, *image_errors]}.values(), key=lambda e: _position(e, order)
+    )
+    used = tuple(sorted({*variables, *image_variables}))
+    entries = ({}, {}) if errors else (_entries(vms, layered), _entries(images, {}))
+    names = (tuple(reader.vms), tuple(reader.images))
+    return Checked(tuple(errors), *names, reader.files, *entries, used, checker.plugin_schemas)
+
+
+def _entries(found: Iterable[Declared], layered: Layered) -> dict[str, Entry]:
+    places = ((one, one.where(key=True)) for one in found)
+    return {
+        one.name: Entry.of(one.data, str(one.file), where.line, where.column, layered.get(one.name, ()))
+        for one, where in places
+    }
+
+
+def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, int]:
+    where = error.where
+    return (order.get(where.file, len(order)), where.line, where.column) if where else (len(order), 0, 0)
+
+
+def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) -> Project:
+    """The project in folder ``root`` (see :func:`find_root`).
+
+    ``kinds`` gives the JSON Schema of the ``source:`` mapping of a kind that a plug-in brings, None for an unknown
+    kind. With ``cache``, what was checked once is taken from ``output/.ov/spec.cache`` as long as every file, and
+    every environment variable that was used, is as it was.
+
+    :raises InputErrors: all that is wrong in all files, in the order of files and lines.
+    :raises UnsafeError: ``output`` is a link, and the folder that it leads to does not want it.
+    """
+    root = root.resolve()
+    beneath.guard(root / "output", project=root)
+    beneath.check(root / "output")
+    store = root / "output" / ".ov" / "spec.cache"
+    if cache and (known := spec_cache.load(store, root, kinds)) is not None:
+        return _project(root, known, (Path(file) for file in known.files))
+    guard = spec_cache.Guard()
+    checked = check((), root, kinds=kinds)
+    if checked.errors:
+        raise InputErrors(checked.errors)
+    if cache:
+        guard.save(
+            store, root, checked.files, checked.entries, checked.images, checked.variables, checked.plugin_schemas
+        )
+    return _project(root, checked, checked.files)
+
+
+def _project(root: Path, found: Checked | spec_cache.Known, files: Iterable[Path]) -> Project:
+    vms, images = Lazy(found.entries, _build_vm), Lazy(found.images, _build_image)
+    return Project(root, vms, tuple(files), images, found.variables)
+
+
+def unknown_vm(name: str, project: Project) -> InputError:
+    """The error for a VM that the project does not declare, with the names that come near."""
+    import difflib
+
+    names = [*project.vms]
+    guesses = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if guesses:
+        hint = "did you mean " + " or ".join(f"'{guess}'" for guess in guesses) + "?"
+    elif names:
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        hint = f"declared are {', '.join(names[:8])}{more}"
+    else:
+        hint = "the project declares no VMs"
+    return InputError(f"no VM '{name}' is declared in {project.root}", hint=hint)

@@ -1,0 +1,318 @@
+"""The spec as values: one frozen dataclass per block of ``vms.yml``.
+
+Sizes are bytes, paths are absolute, defaults are filled in where they do not depend on the machine. No ``slots``: they
+would double the time that importing this module takes, and every run of doit imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from ovtasks.errors import Where
+from ovtasks.values.firmware import Firmware
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.ports import PortForward
+from ovtasks.values.sizes import GiB
+
+
+class Injection(StrEnum):
+    """Whether one channel carries the SSH key into the guest."""
+
+    AUTO = "auto"
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """``type`` is ``sha256``, ``sha512`` or ``none``; without ``value`` a checksum file is used: the one at ``url``
+    (which may be relative to the image's), else one beside the image.
+    """
+
+    type: str = "sha256"
+    value: str | None = None
+    keyring: Path | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the disk comes from. ``fields`` is the ``source:`` mapping as written (defaults not filled in)."""
+
+    kind: str
+    fields: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class CloudImageSource(Source):
+    url: str = ""
+    checksum: Checksum = Checksum()
+    cache: Path | None = None
+    base_user: str | None = None
+    distro: str | None = None
+
+
+@dataclass(frozen=True)
+class BootcSource(Source):
+    """``target_imgref``: the image that upgrades in the guest follow. ``bootloader`` None: what the image has;
+    ``composefs`` None: as the boot loader and the image want it."""
+
+    image: str = ""
+    transport: str = "registry"
+    rootfs: str = "ext4"
+    root_size: int | None = None
+    kernel_args: tuple[str, ...] = ()
+    target_imgref: str | None = None
+    bootloader: str | None = None
+    composefs: bool | None = None
+    base_user: str | None = None
+    distro: str | None = None
+
+
+@dataclass(frozen=True)
+class CloneSource(Source):
+    from_vm: str = ""
+    from_snapshot: str = ""
+    cloud_init_clean: bool = False
+    base_user: str | None = None
+    distro: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportedSource(Source):
+    libvirt_name: str = ""
+    disk_path: Path = Path("/")
+    disk_format: str = "qcow2"
+    adopted_at: str | None = None
+    last_synced_at: str | None = None
+    base_user: str | None = None
+    distro: str | None = None
+
+
+@dataclass(frozen=True)
+class BootstrapSource(Source):
+    """``architecture`` is Debian's name (amd64, arm64); None means the host's. ``suite`` None: the distro's stable."""
+
+    distro: str = "debian"
+    suite: str | None = None
+    packages: tuple[str, ...] = ()
+    builder: str = "mmdebstrap"
+    builder_image: str | None = None
+    architecture: str | None = None
+    variant: str = "minbase"
+    rootfs: str = "ext4"
+    kernel_args: tuple[str, ...] = ()
+    base_user: str | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """``bridge`` is for mode bridge, ``network`` (None: ``default``) for nat and network, ``dev`` for direct."""
+
+    mode: str = "user"
+    model: str = "virtio-net-pci"
+    bridge: str | None = None
+    network: str | None = None
+    dev: str | None = None
+    mac: str | None = None
+    port_forwards: tuple[PortForward, ...] = ()
+
+
+class HostKeyTrust(StrEnum):
+    """Which SSH host key of a guest the first connection takes."""
+
+    PREPARED = "prepared"  # the one made here
+    FIRST_USE = "first_use"  # whichever it shows, for guests that cannot take ours
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """``user`` is resolved: explicit, else ``source.base_user``, else root for bootc, else None (nobody).
+
+    ``port`` None: leased at create. ``key_source``: ``auto``, ``generate``, ``none`` or an absolute path.
+    """
+
+    user: str | None = None
+    port: int | None = None
+    key_source: str = "auto"
+    smbios: Injection = Injection.AUTO
+    cloud_init: Injection = Injection.AUTO
+    install: Injection = Injection.AUTO
+    host_key: HostKeyTrust = HostKeyTrust.PREPARED
+
+
+@dataclass(frozen=True)
+class User:
+    name: str
+    sudo: bool = False
+    groups: tuple[str, ...] = ()
+    shell: str | None = None
+    lock_passwd: bool | None = None
+
+
+@dataclass(frozen=True)
+class WriteFile:
+    path: str
+    content: str = ""
+    owner: str | None = None
+    perms: str | None = None
+    encoding: str | None = None
+    append: bool = False
+    defer: bool = False
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    apt: tuple[str, ...] = ()
+    dnf: tuple[str, ...] = ()
+    pacman: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OvInstall:
+    """How the ``ov`` program gets into the guest; ``checksum`` is ``sha256:<hex>``."""
+
+    strategy: str = "auto"
+    url: str | None = None
+    checksum: str | None = None
+
+
+@dataclass(frozen=True)
+class CloudInit:
+    """``network`` is cloud-init's network-config, as written. ``extra`` is a mapping merged into user-data last.
+
+    ``runcmd`` and ``bootcmd`` items are a shell line or an argument list.
+    """
+
+    hostname: str | None = None
+    timezone: str | None = None
+    locale: str | None = None
+    users: tuple[User, ...] = ()
+    packages: tuple[str, ...] = ()
+    runcmd: tuple[str | tuple[str, ...], ...] = ()
+    bootcmd: tuple[str | tuple[str, ...], ...] = ()
+    write_files: tuple[WriteFile, ...] = ()
+    network: Mapping[str, Json] = field(default_factory=dict)
+    mirrors: Mirrors = Mirrors()
+    ov_install: OvInstall = OvInstall()
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    name: str
+    description: str | None = None
+    mode: str = "external"
+    quiesce: bool = False
+    from_: str | None = None
+
+
+class LayerXml(NamedTuple):
+    """XML for the domain from a layer. It stands at ``file:line:column``; its text begins at ``begins``, None when its
+    lines in the file are not its own. ``instance``: only for this one of the VM's instances; None: for all."""
+
+    layer: str
+    text: str
+    file: str
+    line: int
+    column: int
+    begins: tuple[int, int] | None
+    instance: str | None = None
+
+
+@dataclass(frozen=True)
+class VmSpec:
+    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins. ``layers`` are what
+    the layers that deployments apply to it say about its domain.
+
+    ``compress``: how the built qcow2 is compressed (``zstd``, ``zlib``), None: it is not.
+    """
+
+    name: str
+    source: Source
+    where: Where
+    disk_size: int | None = None
+    ram: int = 4 * GiB
+    cpus: int = 2
+    machine: str | None = None
+    firmware: Firmware = Firmware.BIOS
+    backend: str = "auto"
+    accel: str = "auto"
+    autostart: bool = False
+    compress: str | None = None
+    network: Network = Network()
+    ssh: Ssh = Ssh()
+    cloud_init: CloudInit | None = None
+    libvirt: Mapping[str, Json] = field(default_factory=dict)
+    snapshots: tuple[Snapshot, ...] = ()
+    eval: tuple[Json, ...] = ()
+    deploy_eval: tuple[Json, ...] = ()
+    declared: Mapping[str, Json] = field(default_factory=dict)
+    layers: tuple[LayerXml, ...] = ()
+
+    @property
+    def domain(self) -> str:
+        """The name under which backends and the data directory know the VM's default instance."""
+        return f"ov-{self.name}"
+
+
+class Pull(StrEnum):
+    """When the registry is asked: if the image is not here; at every build; never; at every build, if it answers."""
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+    NEWER = "newer"
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """One container image: ``ref`` names it, or podman builds it from ``context`` (then ``ref`` is None).
+
+    ``containerfile`` None: ``Containerfile``, else ``Dockerfile``, in ``context``. ``bootc`` None: nothing is said.
+    """
+
+    name: str
+    where: Where
+    ref: str | None = None
+    context: Path | None = None
+    containerfile: Path | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    bootc: bool | None = None
+    pull: Pull = Pull.MISSING
+    tls_verify: bool = True
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything declared in one project. ``files`` are all files read, and the places looked at in vain;
+    ``variables`` are those of the environment that paths in them name."""
+
+    root: Path
+    vms: Mapping[str, VmSpec]
+    files: tuple[Path, ...]
+    images: Mapping[str, ImageSpec] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
+
+    @property
+    def output(self) -> Path:
+        """Artifacts: rebuildable, one folder per VM."""
+        return self.root / "output"
+
+    @property
+    def state(self) -> Path:
+        """What the tool itself remembers about this project; losing it costs time, never results."""
+        return self.output / ".ov"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "ovtasks.lock"
+
+    def artifacts(self, vm: str, type: str) -> Path:
+        """``output/<vm>/<type>``: the disk, its seed."""
+        return self.output / vm / type

@@ -1,0 +1,239 @@
+"""The files of a project: which are read, in which order, and the VMs and images found in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ovtasks.errors import InputError, Where
+from ovtasks.host.yamlfile import read_yaml
+from ovtasks.project.cache import Stamp, stamp
+from ovtasks.project.declared import Declared, DeclaredImage, DeclaredVm
+from ovtasks.project.deploy import FILE as DEPLOY_FILE
+from ovtasks.project.deploy import Deployments, Layered
+from ovtasks.project.layers import Layers
+from ovtasks.project.places import IMAGE_FILES, ROOT_FILES, VM_FILES, display
+from ovtasks.project.schema import Checker
+from ovtasks.project.user_data import pass_on
+from ovtasks.values.yamlio import Document, Key
+
+# Declarations of other kinds, which other parts of the tool read; an include of one is noted and left alone.
+OTHER_FILES = frozenset({"layer.yml", "layers.yml", "build.yml", "pod.yml"})
+
+EXAMPLE = "vms: {demo: {source: {kind: bootstrap}, disk_size: 2G}}"
+IMAGE_EXAMPLE = "images: {desktop: {containerfile: Containerfile, bootc: true}}"
+
+
+class Reader:
+    """Reads a project's files and collects VMs, images and errors; nothing here raises for what a user wrote."""
+
+    def __init__(self, checker: Checker) -> None:
+        self.checker = checker
+        self.errors: list[InputError] = []
+        self.vms: dict[str, DeclaredVm] = {}
+        self.images: dict[str, DeclaredImage] = {}
+        self.deployments = Deployments(checker, self.errors)
+        self.files: dict[Path, Stamp] = {}  # read, or looked for in vain, as they were just before
+        self._active: list[Path] = []
+        self._done: set[Path] = set()
+
+    def read_root(self, root: Path) -> None:
+        """``overthink.yml`` with what it includes, then ``vms.yml``, ``vm.yml``, ``images.yml``, ``image.yml``."""
+        for name in (*ROOT_FILES, *IMAGE_FILES):
+            path = root / name
+            self._note(path)
+            if _exists(path):
+                self.read(path)
+        self._deploy(root / DEPLOY_FILE)
+
+    def _deploy(self, path: Path) -> None:
+        """A ``deploy.yml``, once; there need not be one."""
+        real = _real(path)
+        self._note(path)
+        if real not in self._done and os.path.isfile(path):  # noqa: PTH113 — unlike Path.is_file, answers for every text
+            self._done.add(real)
+            self.deployments.read(path)
+
+    def layered(self, root: Path) -> Layered:
+        """What the layers of the project in ``root`` bring to the VMs that deployments apply them to."""
+        return self.deployments.layered(self.vms, Layers(root, self.checker, self._note, self.errors))
+
+    def _note(self, path: Path) -> None:
+        self.files.setdefault(path, stamp(path))
+
+    def read(self, path: Path) -> None:
+        """One file and what it includes; a file that was read before is not read again."""
+        real = _real(path)
+        self._note(path)
+        if real in self._done:
+            return
+        self._active.append(real)
+        try:
+            documents = read_yaml(path, display(path))
+        except InputError as e:
+            self.errors.append(e)
+            documents = None
+        if documents == []:
+            where = Where(display(path), 1, 1)
+            hint = f"a file begins like this: {_example(path)}"
+            self.errors.append(InputError("the file declares nothing: it is empty", hint=hint, where=where))
+        for document in documents or ():
+            self._document(document, path)
+        self._active.pop()
+        self._done.add(real)
+
+    def _document(self, document: Document, path: Path) -> None:
+        data = document.data
+        if not isinstance(data, dict):
+            kind = "a list" if isinstance(data, list) else "a single value"
+            message = f"the top level must be a mapping, not {kind}"
+            hint = f"a file begins like this: {_example(path)}"
+            self.errors.append(InputError(message, hint=hint, where=document.where()))
+            return
+        # The names of the other kinds are known in every file but those that are for VMs or for images alone.
+        schema = "vms" if path.name in VM_FILES else "image" if path.name in IMAGE_FILES else "overthink"
+        self.errors += self.checker.check_root(data, document, schema)
+        if schema != "image":
+            for name, value, place in (*_entries(data, "vms"), *_entries(data, "vm")):
+                self._vm(name, value, document, place, path)
+        if schema != "vms":
+            for name, value, place in (*_entries(data, "images"), *_entries(data, "image")):
+                self._image(name, value, document, place, path)
+        if schema == "overthink":
+            self.deployments.add(data, document)
+        includes = data.get("includes")
+        items: list[tuple[Any, tuple[Key, ...]]] = [(includes, ("includes",))]
+        if isinstance(includes, list):
+            items = [(item, ("includes", index)) for index, item in enumerate(includes)]
+        for item, place in items:
+            if isinstance(item, str) and item:
+                self._include(item, document.where(*place), path)
+
+    def _vm(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
+        where = document.where(*path, key=True)
+        example = f"{name}: {{source: {{kind: bootstrap}}, disk_size: 2G}}"
+        if not self._is_new(f"VM '{name}'", self.vms.get(name), value, where, example):
+            return
+        data, errors = self.checker.check_vm(value, document, path)
+        self.errors += errors
+        self.vms[name], errors = pass_on(DeclaredVm(name, data, document, path, file))
+        self.errors += errors
+
+    def _image(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
+        where = document.where(*path, key=True)
+        example = f"{name}: {{ref: quay.io/fedora/fedora-bootc:42, bootc: true}}"
+        if self._is_new(f"image '{name}'", self.images.get(name), value, where, example):
+            data, errors = self.checker.check_image(value, document, path)
+            self.errors += errors
+            self.images[name] = DeclaredImage(name, data, document, path, file)
+
+    def _is_new(self, what: str, before: Declared | None, value: Any, where: Where, example: str) -> bool:
+        """Whether a name is not taken, and there is something below it; else an error is noted."""
+        if before is not None:
+            hint = f"also at {before.where(key=True)}; rename or remove one of the two"
+            self.errors.append(InputError(f"{what} is defined twice", hint=hint, where=where))
+        elif value is None:
+            self.errors.append(InputError(f"{what} declares nothing", hint=f"for example: {example}", where=where))
+        return before is None and value is not None
+
+    def _include(self, pattern: str, where: Where, file: Path) -> None:
+        if "**" in pattern:
+            hint = "name the folders one by one: layers/*/vms.yml"
+            self.errors.append(InputError("** is not supported in includes", hint=hint, where=where))
+            return
+        found = [*self._matches(file.parent, pattern)]
+        magic = _is_pattern(pattern)
+        for path in found:
+            if path.name == DEPLOY_FILE:
+                self._deploy(path)
+                continue
+            if path.name in OTHER_FILES:
+                self._note(path)
+                continue
+            if os.path.isdir(path):  # noqa: PTH112 — unlike Path.is_dir, answers for every text
+                hint = f"name a file: {pattern}/vms.yml"
+                self.errors.append(InputError(f"{pattern} is a folder", hint=hint, where=where))
+            elif not _exists(path):
+                self._note(path)
+                hint = "paths start at this file's folder"
+                self.errors.append(InputError(f"included file {pattern} does not exist", hint=hint, where=where))
+            elif (real := _real(path)) in self._active:
+                if magic:  # a pattern may well match the file that it stands in
+                    continue
+                chain = [*self._active[self._active.index(real) :], real]
+                message = "includes go round in a circle: " + " → ".join(display(step) for step in chain)
+                self.errors.append(InputError(message, hint="remove one of these includes", where=where))
+            else:
+                self.read(path)
+
+    def _matches(self, base: Path, pattern: str) -> Iterator[Path]:
+        """The files that ``pattern`` names; folders that were searched are noted, since a file may appear there."""
+        if not _is_pattern(pattern):
+            yield base / pattern
+            return
+        paths = [base if not pattern.startswith("/") else Path("/")]
+        parts = [part for part in pattern.split("/") if part]
+        for index, part in enumerate(parts):
+            if not _is_pattern(part):
+                paths = [path / part for path in paths]
+                continue
+            for path in paths:
+                self._note(path)
+            expression = re.compile(_expression(part))
+            last = index == len(parts) - 1
+            paths = [
+                path / name
+                for path in paths
+                for name in _listing(path)
+                if expression.fullmatch(name) and (path / name).is_dir() is not last
+            ]
+        for path in paths:
+            if _exists(path):
+                yield path
+            else:
+                self._note(path)
+
+
+def _entries(data: dict[str, Any], key: str) -> Iterator[tuple[str, Any, tuple[Key, ...]]]:
+    """Name, value and place of everything under root key ``key``: ``vms``, ``vm``, ``images``, ``image``."""
+    value = data.get(key)
+    if not isinstance(value, dict):
+        return
+    name = value.get("name")
+    if key in {"vm", "image"} and name is not None and not isinstance(name, dict):
+        yield str(name), {item: part for item, part in value.items() if item != "name"}, (key,)
+        return
+    for entry, part in value.items():
+        yield entry, part, (key, entry)
+
+
+def _example(path: Path) -> str:
+    return IMAGE_EXAMPLE if path.name in IMAGE_FILES else EXAMPLE
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 — unlike Path.exists, answers for every text
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 — names are all that is wanted
+    except (OSError, ValueError):
+        return []
+
+
+def _is_pattern(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _expression(part: str) -> str:
+    """A file name pattern as a regular expression; hidden files match only what begins with a dot too."""
+    body = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in part)
+    return body if part.startswith(".") else f"(?![.]){body}"

@@ -1,0 +1,55 @@
+"""The rules of ``libvirt.snippets`` and ``libvirt.xml_passthrough``: XML, of elements that libvirt has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ovtasks.errors import InputError
+from ovtasks.project.declared import DeclaredVm
+from ovtasks.values.yamlio import Key
+
+FIELDS = ("snippets", "xml_passthrough")
+
+
+def xml_rules(vm: DeclaredVm) -> Iterator[InputError]:
+    """Each text is XML whose elements have a place in a domain; how they fit to it is seen when it is rendered."""
+    for path in xml_fields(vm.get("libvirt")):
+        if (error := problem(vm.get("libvirt", *path))) is not None:
+            message = f"{shown(path)}: {error.message}"
+            where = vm.document.where(*vm.path, "libvirt", *path, at=error.at)
+            yield InputError(message, hint=error.hint, where=where)
+
+
+def xml_fields(libvirt: object) -> Iterator[tuple[Key, ...]]:
+    """The paths below ``libvirt`` of all texts that are XML."""
+    if not isinstance(libvirt, dict):
+        return
+    snippets = libvirt.get("snippets")
+    for index, item in enumerate(snippets if isinstance(snippets, list) else ()):
+        if isinstance(item, str) and item:  # the schema speaks of empty ones
+            yield "snippets", index
+    if isinstance(libvirt.get("xml_passthrough"), str):
+        yield ("xml_passthrough",)
+
+
+def shown(path: tuple[Key, ...]) -> str:
+    """``libvirt.snippets[0]``."""
+    from ovtasks.values.words import dotted
+
+    return dotted(("libvirt", *path))
+
+
+def problem(text: str) -> InputError | None:
+    """What is wrong with one text."""
+    from ovtasks.machine.passwords import in_xml
+    from ovtasks.machine.xml.text import parse_fragment, parts
+
+    try:
+        fragment = parse_fragment(text)
+        parts(fragment)
+    except InputError as e:
+        return e
+    if found := in_xml(fragment.elements):
+        element, message, hint = found
+        return InputError(f"<graphics passwd> {message}", hint=hint, at=fragment.places[id(element)])
+    return None

@@ -1,1 +1,0 @@
-"""spec → text and bytes. Pure: the same input gives the same bytes; nothing here reads or writes a file."""

@@ -1,0 +1,1 @@
+"""The ground: values and texts that every room understands. No I/O."""

@@ -1,0 +1,11 @@
+"""The firmware that a machine starts with."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Firmware(StrEnum):
+    BIOS = "bios"
+    UEFI_INSECURE = "uefi-insecure"
+    UEFI_SECURE = "uefi-secure"

@@ -1,0 +1,52 @@
+"""Port forwards as text: ``host:guest``, ``host:guest/udp``, ``address:host:guest``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ovtasks.errors import InputError
+
+EXAMPLES = 'write "8080:80", "5353:53/udp" or "0.0.0.0:8443:443"'
+
+_FORWARD = re.compile(
+    r"(?:(?P<address>\[[0-9A-Fa-f:.]+\]|[0-9.]+):)?(?P<host>[0-9]+):(?P<guest>[0-9]+)(?:/(?P<protocol>tcp|udp))?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class PortForward:
+    """``protocol`` tcp or udp; ``address`` is the host's address to listen on."""
+
+    host: int
+    guest: int
+    protocol: str = "tcp"
+    address: str = "127.0.0.1"
+
+
+def parse_forward(text: str) -> tuple[int, int, str, str]:
+    """Host port, guest port, protocol and the host's address to listen on (127.0.0.1 unless written).
+
+    :raises InputError: another form, a port outside 1–65535, or an address that is none.
+    """
+    found = _FORWARD.fullmatch(text.strip())
+    if found is None:
+        raise InputError(f"{text!r} is no port forward", hint=EXAMPLES)
+    for part in ("host", "guest"):
+        if len(found[part]) > 5 or not 1 <= int(found[part]) <= 65535:
+            raise InputError(f"{part} port {found[part]} of {text!r} is not in 1–65535", hint=EXAMPLES)
+    address = (found["address"] or "127.0.0.1").strip("[]")
+    if found["address"] and not _is_address(address):
+        raise InputError(f"{address!r} of {text!r} is no IP address", hint=EXAMPLES)
+    return int(found["host"]), int(found["guest"]), found["protocol"] or "tcp", address
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

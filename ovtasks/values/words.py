@@ -1,0 +1,45 @@
+"""How messages write paths, words and values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from ovtasks.values.yamlio import Key
+
+
+def dotted(path: Iterable[Key]) -> str:
+    """``vms.arch.cloud_init.users[0].name``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text or "the top level"
+
+
+def near(word: str, words: Iterable[str]) -> str | None:
+    """The one of ``words`` that ``word`` was probably meant to be."""
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), [*words], n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def choice(place: str, value: object, allowed: Iterable[str]) -> tuple[str, str | None]:
+    """Message and hint for a value that is none of ``allowed``."""
+    words = list(dict.fromkeys(str(word).lower() if isinstance(word, bool) else str(word) for word in allowed))
+    guess = difflib.get_close_matches(str(value).lower(), words, n=1, cutoff=0.5)
+    prefix = [word for word in words if word.startswith(str(value).lower())] if str(value) else []
+    found = guess or prefix
+    message = f"{place} must be one of {', '.join(words)}, not {shown(value)}"
+    return message, f"did you mean '{found[0]}'?" if found else None
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it."""
+    if isinstance(value, str):
+        return f"'{value if len(value) <= 60 else value[:57] + '...'}'"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else str(value)

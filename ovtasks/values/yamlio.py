@@ -1,0 +1,376 @@
+"""YAML text → plain JSON-like data, and the line and column of every key and value.
+
+Plain scalars follow the core of YAML 1.2's JSON schema: ``true``/``false`` (also capitalised), ``null``/``~``/nothing,
+decimal integers, decimal fractions without an exponent. Everything else is the text that was written, so ``no``,
+``on``, ``0644``, ``22:22``, ``1e3`` and ``2024-01-01`` mean what they look like. Keys are always text.
+
+Blocks that another program reads (:func:`.passed.is_passed`) are read here for their places only; what they
+mean says :mod:`.passed`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ovtasks.errors import InputError, Where
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.passed import Written, is_passed
+from ovtasks.values.yaml_faults import MAX_DEPTH, bad_character, decoded, not_yaml
+
+MAX_BYTES = 16 << 20
+MAX_NODES = 1_000_000
+
+Key = str | int
+IsPassed = Callable[[Sequence[Key]], bool]
+Position = tuple[int, int]
+
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})", re.ASCII)
+_FRACTION = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,18}", re.ASCII)
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_TAG = "tag:yaml.org,2002:"
+
+
+class Mark(NamedTuple):
+    """Where one value stands. ``raw`` is the text of an unquoted scalar; ``keys`` the places of a mapping's keys.
+    ``text`` is where a text begins, when its lines and columns in the file are its own from there on."""
+
+    position: Position
+    raw: str | None = None
+    keys: dict[str, Position] | None = None
+    items: dict[Key, Mark] | None = None
+    text: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document: plain ``data`` and its shadow ``mark``; ``written`` is its text, for what is passed on."""
+
+    file: str
+    data: Json
+    mark: Mark
+    written: Written
+
+    def where(self, *path: Key, key: bool = False, at: Position | None = None) -> Where:
+        """The place of the value at ``path`` (of its key with ``key``; of line and column ``at`` in its text); of the
+        nearest thing around it if not there."""
+        mark, position = self.mark, self.mark.position
+        for depth, step in enumerate(path):
+            if key and depth == len(path) - 1 and isinstance(step, str) and mark.keys and step in mark.keys:
+                return Where(self.file, *mark.keys[step])
+            below = (mark.items or {}).get(step)
+            if below is None:
+                break
+            mark, position = below, below.position
+        else:
+            if at is not None and mark.text is not None:
+                line, column = mark.text
+                position = (line + at[0] - 1, column + at[1] - 1)
+        return Where(self.file, *position)
+
+    def begins(self, *path: Key) -> Position | None:
+        """Where the text at ``path`` begins; None when its lines in the file are not its own."""
+        mark: Mark | None = self.mark
+        for step in path:
+            mark = (mark.items or {}).get(step) if mark else None
+        return mark.text if mark else None
+
+    def raw(self, *path: Key) -> str | None:
+        """The text of the unquoted scalar at ``path`` as written; None for anything else."""
+        mark: Mark | None = self.mark
+        for step in path:
+            mark = (mark.items or {}).get(step) if mark else None
+        return mark.raw if mark else None
+
+
+def parse_yaml(data: bytes, name: str, passed: IsPassed = is_passed) -> list[Document]:
+    """The documents of a YAML stream; see :func:`read_yaml`. ``passed`` says which paths are another program's.
+
+    :raises InputError: as there, with line and column.
+    """
+    if len(data) > MAX_BYTES:
+        raise InputError(
+            "the file is larger than 16 MiB", hint="split it and name the parts in includes:", where=Where(name)
+        )
+    text = decoded(data, name)
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return _Composer(name, loader(text), text, passed).documents()
+    except yaml.reader.ReaderError as e:
+        raise bad_character(text, e.position, e.character, name) from None
+    except yaml.MarkedYAMLError as e:
+        raise not_yaml(e, text, name) from None
+
+
+def _scalar(text: str) -> Json:
+    """What an unquoted scalar means."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLS:
+        return _BOOLS[text]
+    if text[0] in "+-0123456789":
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if "." in text and _FRACTION.fullmatch(text):
+            return float(text)
+    return text
+
+
+class _Frame:
+    """A mapping or list whose end has not been seen yet."""
+
+    __slots__ = ("anchor", "data", "is_map", "items", "key", "key_at", "keys", "merged", "position", "start", "tags")
+
+    def __init__(self, is_map: bool, position: Position, anchor: str | None, start: int, tags: int) -> None:
+        self.is_map = is_map
+        self.position = position
+        self.anchor = anchor
+        self.start = start  # nodes seen before: the size of an anchor's tree
+        self.tags = tags  # how many were passed on before
+        self.data: Any = {} if is_map else []
+        self.items: dict[Key, Mark] = {}
+        self.keys: dict[str, Position] = {}
+        self.merged: list[tuple[Mapping[str, Json], Mark]] = []
+        self.key: str | None = None
+        self.key_at: Position = position
+
+
+class _Tag(NamedTuple):
+    """A tag that only another program may understand, and what is said where nothing is passed on to one."""
+
+    path: tuple[Key, ...]
+    error: InputError
+
+
+class _Anchored(NamedTuple):
+    """What an alias repeats: ``nodes`` values; the paths of its ``tags`` begin there."""
+
+    data: Json
+    mark: Mark
+    nodes: int
+    tags: list[_Tag]
+
+
+class _MergeKey(str):
+    __slots__ = ()
+
+
+_MERGE = _MergeKey("<<")  # known by identity: a quoted "<<" is a key like any other
+
+
+class _Composer:
+    """Builds data from events with a stack of its own: nesting cannot exhaust the C stack, aliases cannot explode."""
+
+    def __init__(self, name: str, loader: Any, source: str, passed: IsPassed) -> None:
+        self.name = name
+        self.loader = loader
+        self.source = source
+        self.passed = passed
+        self.lines: list[str] = []  # of the source, once a block of text is met
+        self.nodes = 0
+        self.stack: list[_Frame] = []
+        self.anchors: dict[str, _Anchored | None] = {}
+        self.tags: list[_Tag] = []  # what is wrong with tags outside of what is passed on
+        self.result: tuple[Json, Mark] | None = None
+
+    def documents(self) -> list[Document]:
+        found: list[Document] = []
+        number = 0
+        get_event = self.loader.get_event
+        while (event := get_event()) is not None:
+            kind = type(event).__name__
+            if kind == "ScalarEvent":
+                self.scalar(event)
+            elif kind in {"MappingStartEvent", "SequenceStartEvent"}:
+                self.open(event, kind == "MappingStartEvent")
+            elif kind in {"MappingEndEvent", "SequenceEndEvent"}:
+                self.close()
+            elif kind == "AliasEvent":
+                self.alias(event)
+            elif kind == "DocumentEndEvent" and self.result is not None:
+                data, mark = self.result
+                if data is not None:  # a document of comments only
+                    found.append(Document(self.name, data, mark, Written(self.source, number)))
+                self.anchors, self.result = {}, None
+                number += 1
+            elif kind == "StreamEndEvent":
+                break
+        return found
+
+    def fail(self, message: str, position: Position, hint: str | None = None) -> InputError:
+        return InputError(message, hint=hint, where=Where(self.name, *position))
+
+    def count(self, nodes: int, position: Position) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            raise self.fail(f"more than {MAX_NODES:,} values, counting what aliases repeat", position)
+
+    def scalar(self, event: Any) -> None:
+        position = (event.start_mark.line + 1, event.start_mark.column + 1)
+        self.count(1, position)
+        text: str = event.value
+        plain = event.implicit[0] and not event.style
+        frame = self.stack[-1] if self.stack else None
+        if frame is not None and frame.is_map and frame.key is None:
+            self.key(frame, text, plain, position)
+            return
+        value: Json
+        before = len(self.tags)
+        if event.tag is not None and event.tag != "!":
+            value = self.tagged(event.tag, text, position)
+        else:
+            value = _scalar(text) if plain else text
+        mark = Mark(position, text if plain else None, text=self.text_place(event))
+        if event.anchor:
+            self.anchors[event.anchor] = _Anchored(value, mark, 1, self.noted(before))
+        self.put(value, mark)
+
+    def text_place(self, event: Any) -> Position | None:
+        """Where the scalar's text begins, if the file has it as it is: a literal block, or a line without escapes."""
+        start, end, value = event.start_mark, event.end_mark, event.value
+        if event.style == "|":
+            self.lines = self.lines or self.source.replace("\r\n", "\n").split("\n")
+            first = next((line for line in value.split("\n") if line.strip()), None)
+            written = next((line for line in self.lines[start.line + 1 :] if line.strip()), "")
+            if first is None or not written.endswith(first):
+                return None
+            return start.line + 2, len(written) - len(first) + 1
+        quotes = 2 if event.style else 0
+        if start.line != end.line or end.column - start.column != len(value) + quotes:
+            return None
+        return start.line + 1, start.column + 1 + quotes // 2
+
+    def tagged(self, tag: str, text: str, position: Position) -> Json:
+        if tag == _TAG + "str":
+            return text
+        value = _scalar(text)
+        wanted: dict[str, tuple[type, ...]] = {
+            "int": (int,),
+            "float": (int, float),
+            "bool": (bool,),
+            "null": (type(None),),
+        }
+        name = tag.removeprefix(_TAG)
+        if name not in wanted:
+            self.odd_tag(tag, position)
+        elif type(value) not in wanted[name]:
+            self.note(_Tag(self.path(), self.fail(f"{text!r} is no {name}", position)))
+        return value
+
+    def odd_tag(self, tag: str, position: Position) -> None:
+        error = self.fail(f"tag {tag.replace(_TAG, '!!')} is not supported", position, "write a plain value")
+        self.note(_Tag(self.path(), error))
+
+    def path(self) -> tuple[Key, ...]:
+        """Where the next value goes; what is merged goes where it is merged into."""
+        frames = itertools.takewhile(lambda frame: frame.key is not _MERGE, self.stack)
+        return tuple(len(frame.data) if frame.key is None else frame.key for frame in frames)
+
+    def note(self, *tags: _Tag) -> None:
+        """Keep what only another program may understand.
+
+        :raises InputError: it stands where nothing is passed on.
+        """
+        for tag in tags:
+            if not self.passed(tag.path):
+                raise tag.error
+        self.tags += tags
+
+    def noted(self, since: int) -> list[_Tag]:
+        """What was noted of the value that is about to be put, with paths from there on."""
+        if len(self.tags) == since:
+            return []
+        depth = len(self.path())
+        return [_Tag(tag.path[depth:], tag.error) for tag in self.tags[since:]]
+
+    def key(self, frame: _Frame, text: str, plain: bool, position: Position) -> None:
+        frame.key_at = position
+        if plain and text == "<<":
+            frame.key = _MERGE
+            return
+        if text in frame.keys and not self.passed(self.path()):  # to another program 1 and "1" may be two keys
+            first = Where(self.name, *frame.keys[text])
+            raise self.fail(f"key {text!r} is there twice", position, f"first at {first}; keep one of them")
+        frame.key = text
+        frame.keys[text] = position
+
+    def open(self, event: Any, is_map: bool) -> None:
+        position = (event.start_mark.line + 1, event.start_mark.column + 1)
+        self.count(1, position)
+        if len(self.stack) >= MAX_DEPTH:
+            raise self.fail(f"nested more than {MAX_DEPTH} levels deep", position)
+        before = len(self.tags)
+        self.need_text_key(position)
+        if event.tag not in {None, "!", _TAG + ("map" if is_map else "seq")}:
+            self.odd_tag(event.tag, position)
+        if event.anchor:
+            self.anchors[event.anchor] = None  # not finished: an alias to it is recursive
+        self.stack.append(_Frame(is_map, position, event.anchor, self.nodes, before))
+
+    def need_text_key(self, position: Position) -> None:
+        if self.stack and self.stack[-1].is_map and self.stack[-1].key is None:
+            raise self.fail("a key must be text", position, "quote a key that begins with [, { or *")
+
+    def close(self) -> None:
+        frame = self.stack.pop()
+        for data, mark in frame.merged:  # written keys win, then the first merged mapping that has the key
+            for key, value in data.items():
+                if key not in frame.data:
+                    frame.data[key] = value
+                    frame.keys[key] = (mark.keys or {}).get(key, mark.position)
+                    if mark.items and key in mark.items:
+                        frame.items[key] = mark.items[key]
+        mark = Mark(frame.position, None, frame.keys if frame.is_map else None, frame.items)
+        if frame.anchor:
+            nodes = self.nodes - frame.start + 1
+            self.anchors[frame.anchor] = _Anchored(frame.data, mark, nodes, self.noted(frame.tags))
+        self.put(frame.data, mark)
+
+    def alias(self, event: Any) -> None:
+        position = (event.start_mark.line + 1, event.start_mark.column + 1)
+        self.need_text_key(position)
+        if event.anchor not in self.anchors:
+            raise self.fail(
+                f"alias *{event.anchor} has no anchor before it", position, f"put &{event.anchor} first, or quote it"
+            )
+        anchored = self.anchors[event.anchor]
+        if anchored is None:
+            raise self.fail(f"alias *{event.anchor} stands inside its own anchor", position)
+        self.count(anchored.nodes, position)
+        if anchored.tags:
+            here = self.path()
+            self.note(*(_Tag((*here, *tag.path), tag.error) for tag in anchored.tags))
+        self.put(anchored.data, anchored.mark)
+
+    def put(self, value: Json, mark: Mark) -> None:
+        if not self.stack:
+            self.result = (value, mark)
+            return
+        frame = self.stack[-1]
+        if not frame.is_map:
+            frame.items[len(frame.data)] = mark
+            frame.data.append(value)
+        elif frame.key is _MERGE:
+            self.merge(frame, value, mark)
+            frame.key = None
+        else:
+            assert frame.key is not None
+            frame.data[frame.key] = value
+            frame.items[frame.key] = mark
+            frame.key = None
+
+    def merge(self, frame: _Frame, value: Json, mark: Mark) -> None:
+        parts = [(value, mark)]
+        if isinstance(value, list):
+            parts = [(item, (mark.items or {})[index]) for index, item in enumerate(value)]
+        for data, place in parts:
+            if not isinstance(data, Mapping):
+                raise self.fail("<<: needs a mapping or a list of mappings", frame.key_at, "<<: *anchor")
+            self.count(len(data), frame.key_at)
+            frame.merged.append((data, place))

@@ -1,0 +1,1 @@
+"""Tests of ``ovtasks.project`` and ``ov validate``."""

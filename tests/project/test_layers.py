@@ -1,0 +1,231 @@
+"""Layers that deployments apply to VMs: which, in which order, and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from ovtasks.errors import InputError
+from ovtasks.machine.xml.domain import QEMU_NAMESPACE, domain_xml
+from ovtasks.machine.xml.merge import own_snippets
+from ovtasks.project.layers import snippets_of
+from ovtasks.project.load import check, load_project
+from ovtasks.project.schema import inlined
+from tests.machine.machines import HOST, machine
+
+from .helpers import CLOUD, one, place, write
+
+VMS = f"vms: {{web: {{source: {CLOUD}}}, db: {{source: {CLOUD}}}}}\n"
+
+
+def project(folder: Path, deploy: str, **layers: str) -> Path:
+    write(folder, VMS)
+    write(folder, deploy, "deploy.yml")
+    for name, text in layers.items():
+        write(folder, text, f"layers/{name}/layer.yml")
+    return folder
+
+
+def errors(folder: Path) -> list[InputError]:
+    return list(check((), folder).errors)
+
+
+def names(folder: Path, vm: str = "web", *, cache: bool = False) -> list[tuple[str, str]]:
+    return [(xml.layer, xml.text) for xml in load_project(folder, cache=cache).vms[vm].layers]
+
+
+AGENT = "libvirt: [<rng model='virtio'/>]\n"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "vm:web: {add_layers: [a]}",
+        "vm:web: {target: vm, add_layers: [a]}",
+        "web: {target: vm, add_layers: [a]}",
+        "web-vm: {target: vm, add_layers: [a]}",
+        "x: {target: vm, vm: web, add_layers: [a]}",
+        "x: {target: vm, vm_source: web, add_layers: [a]}",
+        "vm:x: {vm: web, add_layers: [a]}",
+    ],
+)
+def test_how_a_deployment_names_its_vm(entry: str, tmp_path: Path) -> None:
+    project(tmp_path, f"deploy: {{'{entry.partition(': ')[0]}': {entry.partition(': ')[2]}}}\n", a=AGENT)
+    assert names(tmp_path) == [("a", "<rng model='virtio'/>")]
+    assert names(tmp_path, "db") == []
+
+
+def test_order_is_that_of_the_deployments_and_of_needs(tmp_path: Path) -> None:
+    deploy = "deploy:\n  vm:web: {add_layers: [c, a]}\n  more: {target: vm, vm: web, add_layers: [d, b]}\n"
+    layers = {
+        "a": "libvirt: [<a1/>, <a2/>]",
+        "b": "requires: [a]\nlibvirt: {snippets: [<b/>]}",
+        "c": "layers: [e]\nrequires: [b]\nlibvirt: [<c/>]",
+        "d": "packages: [vim]",
+        "e": "libvirt: []",
+    }
+    valid = {name: text.replace("<a1/>", "<genid/>").replace("<a2/>", "<pm/>") for name, text in layers.items()}
+    valid = {name: text.replace("<b/>", "<perf/>").replace("<c/>", "<os/>") for name, text in valid.items()}
+    project(tmp_path, deploy, **valid)
+    first = [("a", "<genid/>"), ("a", "<pm/>"), ("b", "<perf/>"), ("c", "<os/>")]
+    assert names(tmp_path) == [*first, ("a", "<genid/>"), ("a", "<pm/>"), ("b", "<perf/>")]
+    snippets = snippets_of(load_project(tmp_path, cache=False).vms["web"], None)
+    assert [snippet.text for snippet in snippets] == [text for _, text in first]
+    assert [snippet.name for snippet in snippets] == ["layer a", "layer a", "layer b", "layer c"]
+
+
+def test_a_deployment_to_an_instance_is_for_that_one(tmp_path: Path) -> None:
+    deploy = "deploy:\n  'vm:web/dev': {add_layers: [a]}\n  vm:web: {add_layers: [b]}\n"
+    project(tmp_path, deploy, a="libvirt: [<pm/>]", b="libvirt: [<genid/>]")
+    vm = load_project(tmp_path, cache=False).vms["web"]
+    assert [snippet.text for snippet in snippets_of(vm, None)] == ["<genid/>"]
+    assert [snippet.text for snippet in snippets_of(vm, "dev")] == ["<pm/>", "<genid/>"]
+
+
+def test_the_vms_own_come_last(tmp_path: Path) -> None:
+    project(tmp_path, "deploy: {web: {target: vm, add_layers: [a]}}", a="libvirt: ['<pm/>', ' <genid/>']")
+    own = "{snippets: [<genid/>, <perf/>], xml_passthrough: <os/>}"
+    write(tmp_path, VMS.replace("web: {", f"web: {{libvirt: {own}, "))
+    vm = load_project(tmp_path, cache=False).vms["web"]
+    assert [(s.text, s.field) for s in snippets_of(vm, None)] == [
+        ("<pm/>", None),
+        (" <genid/>", None),
+        ("<perf/>", ("libvirt", "snippets", 1)),
+        ("<os/>", ("libvirt", "xml_passthrough")),
+    ]
+
+
+def test_places_are_those_of_the_layers_file(tmp_path: Path) -> None:
+    text = 'libvirt:\n  - |\n    <pm>\n    </pm>\n  - "<genid/>\\n"\n'
+    project(tmp_path, "deploy: {web: {target: vm, add_layers: [a]}}", a=text)
+    block, quoted = snippets_of(load_project(tmp_path, cache=False).vms["web"], None)
+    assert block.where is not None and quoted.where is not None
+    assert (block.where.line, block.where.column, block.begins) == (2, 5, (3, 5))
+    assert (quoted.where.line, quoted.where.column, quoted.begins) == (5, 5, None)
+
+
+@pytest.mark.parametrize(
+    ("deploy", "layer", "message", "hint", "where"),
+    [
+        (
+            "deploy: {web: {target: vm, add_layers: [aa]}}",
+            "",
+            "no layer 'aa'",
+            "did you mean 'a'?",
+            ("deploy.yml", 1, 41),
+        ),
+        ("deploy: {web: {target: vm, add_layers: [../a]}}", "", "no layer '../a'", "", ("deploy.yml", 1, 41)),
+        ("deploy: {x: {target: vm, vm: wep}}", "", "no VM 'wep'", "did you mean 'web'?", ("deploy.yml", 1, 30)),
+        ("deploy: {'vm:x': {}}", "", "no VM 'x'", "declared are web, db", ("deploy.yml", 1, 10)),
+        ("deploy: {web: {target: vm, add_layer: [a]}}", "", "'add_layer'", "'add_layers'", ("deploy.yml", 1, 28)),
+        ("deploy: {'vm:web': {target: pod}}", "", "target must be one of vm", "", ("deploy.yml", 1, 29)),
+        ("deploy: {web: {target: vm, add_layers: a}}", "", "must be a list", "", ("deploy.yml", 1, 40)),
+        ("deplyo: {}", "", "unknown key 'deplyo'", "'deploy'", ("deploy.yml", 1, 1)),
+        ("[]", "", "must be a mapping", "", ("deploy.yml", 1, 1)),
+        ("deploy: {", "", "not YAML", "", ("deploy.yml", 2, 1)),
+        (None, "libvrit: []", "unknown key 'libvrit'", "did you mean 'libvirt'?", ("layer.yml", 1, 1)),
+        (None, "libvirt: {snippet: []}", "unknown key 'snippet'", "'snippets'", ("layer.yml", 1, 11)),
+        (None, "libvirt: <a/>", "must be a list or a mapping", "", ("layer.yml", 1, 10)),
+        (None, "libvirt: [{a: 1}]", "must be text", "", ("layer.yml", 1, 11)),
+        (None, "libvirt:\n- |\n  <pm>\n   <x>\n  </pm>", "mismatched tag", "innermost", ("layer.yml", 5, 5)),
+        (None, "libvirt: [<zzz/>]", "no element <zzz>", "", ("layer.yml", 1, 11)),
+        (None, "requires: [b]", "no layer 'b'", "there are a", ("layer.yml", 1, 12)),
+        (None, "requires: [a]", "in a circle: a → a", "remove one", ("layer.yml", 1, 12)),
+        (None, "a: 1\n---\nb: 1", "one document", "", ("layer.yml", 3, 1)),
+        (None, "[", "not YAML", "", ("layer.yml", 2, 1)),
+    ],
+)
+def test_what_is_wrong(
+    deploy: str | None, layer: str, message: str, hint: str, where: tuple[str, int, int], tmp_path: Path
+) -> None:
+    project(tmp_path, deploy or "deploy: {web: {target: vm, add_layers: [a]}}", a=layer or "version: 1\n")
+    found = errors(tmp_path)
+    matching = [error for error in found if message in error.message]
+    assert len(matching) == 1, "\n".join(map(str, found))
+    assert hint in (matching[0].hint or "")
+    assert place(matching[0]) == where
+
+
+def test_a_circle_of_three(tmp_path: Path) -> None:
+    layers = {"a": "requires: [b]", "b": "layers: [c]", "c": "requires: [a]"}
+    project(tmp_path, "deploy: {web: {target: vm, add_layers: [a, b]}}", **layers)
+    assert one(errors(tmp_path)).message == "layers need each other in a circle: a → b → c → a"
+
+
+def test_what_belongs_to_others_is_left_alone(tmp_path: Path) -> None:
+    deploy = "version: 4\nprovides: {x: 1}\ndeploy: {pod: {target: pod, sauce: 1}, host: {target: host}, odd: [1]}\n"
+    project(tmp_path, deploy, a="libvirt: [<not-read/>]\nsauce: 1\n")
+    assert errors(tmp_path) == []
+
+
+def test_every_documented_key_is_accepted(tmp_path: Path) -> None:
+    layer = {*inlined("layer")["properties"]} - {"requires", "layers", "libvirt"}
+    entry = {*inlined("deploy")["$defs"]["vm"]["properties"]} - {"target", "vm", "vm_source", "add_layers"}
+    assert len(layer) > 25 and len(entry) > 14
+    keys = "".join(f"    {key}: 1\n" for key in sorted(entry))
+    project(
+        tmp_path,
+        f"deploy:\n  web:\n    target: vm\n    add_layers: [a]\n{keys}",
+        a="mcp_servers: 1\n" + "".join(f"{key}: 1\n" for key in sorted(layer)),
+    )
+    assert errors(tmp_path) == []
+
+
+def test_overthink_yml_may_hold_deployments_or_include_their_file(tmp_path: Path) -> None:
+    write(tmp_path, VMS)
+    write(tmp_path, AGENT, "layers/a/layer.yml")
+    write(tmp_path, "deploy: {web: {target: vm, add_layers: [a]}}", "overthink.yml")
+    assert names(tmp_path) == [("a", "<rng model='virtio'/>")]
+    write(tmp_path, "includes: [more/deploy.yml, deploy.yml]", "overthink.yml")
+    write(tmp_path, "deploy: {db: {target: vm, add_layers: [a]}}", "more/deploy.yml")
+    write(tmp_path, "deploy: {web: {target: vm, add_layers: [a]}}", "deploy.yml")
+    assert names(tmp_path) == names(tmp_path, "db") == [("a", "<rng model='virtio'/>")]
+
+
+def test_the_files_are_inputs_of_the_project(tmp_path: Path) -> None:
+    project(tmp_path, "deploy: {web: {target: vm, add_layers: [a]}}", a=AGENT)
+    before = names(tmp_path, cache=True)
+    files = {path.relative_to(tmp_path).as_posix() for path in load_project(tmp_path).files}
+    assert {"deploy.yml", "layers/a/layer.yml"} <= files
+    assert names(tmp_path, cache=True) == before == [("a", "<rng model='virtio'/>")]
+    write(tmp_path, "libvirt: [<pm/>]", "layers/a/layer.yml")
+    assert names(tmp_path, cache=True) == [("a", "<pm/>")]
+    write(tmp_path, "deploy: {}", "deploy.yml")
+    assert names(tmp_path, cache=True) == []
+    (tmp_path / "deploy.yml").unlink()
+    assert names(tmp_path, cache=True) == []
+    write(tmp_path, "deploy: {db: {target: vm, add_layers: [a]}}", "deploy.yml")
+    assert names(tmp_path, "db", cache=True) == [("a", "<pm/>")]
+
+
+def test_a_layer_that_comes_later(tmp_path: Path) -> None:
+    project(tmp_path, "deploy: {web: {target: vm, add_layers: [a]}}")
+    assert one(errors(tmp_path)).hint == "a layer is a file layers/<name>/layer.yml"
+    write(tmp_path, AGENT, "layers/a/layer.yml")
+    assert names(tmp_path, cache=True) == [("a", "<rng model='virtio'/>")]
+
+
+def test_the_page_about_it_is_true(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "xml.md").read_text(encoding="utf-8")
+    vms, layer, deploy = re.findall(r"(?ms)^```yaml\n(.*?)^```$", page)
+    source = "    source: {kind: bootstrap}\n    disk_size: 2G\n"
+    write(tmp_path, vms.replace("  web:\n", f"  web:\n{source}"))
+    write(tmp_path, layer, "layers/tools/layer.yml")
+    write(tmp_path, "version: 1\n", "layers/base/layer.yml")
+    write(tmp_path, "libvirt: [<genid/>]\n", "layers/debugging/layer.yml")
+    write(tmp_path, deploy, "deploy.yml")
+    vm = load_project(tmp_path, cache=False).vms["web"]
+    dev = snippets_of(vm, "dev")
+    domain = ET.fromstring(domain_xml(machine(snippets=dev), HOST))
+    assert [s.name for s in dev][:2] == ["layer tools", "layer debugging"] and len(snippets_of(vm, None)) == len(
+        dev
+    ) - 1
+    for path in ("devices/watchdog", "memoryBacking/source", "genid", "devices/channel[2]"):
+        assert domain.find(path) is not None, path
+    assert f"{{{QEMU_NAMESPACE}}}commandline" == domain[-1].tag
+    disk = own_snippets({"snippets": ["<disk><target dev='vda'/><driver cache='none'/></disk>"]})
+    driver = ET.fromstring(domain_xml(machine(snippets=disk), HOST)).find("devices/disk/driver")
+    assert driver is not None and driver.get("cache") == "none"

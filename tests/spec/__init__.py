@@ -1,1 +1,0 @@
-"""Tests of ``ovtasks.spec`` and ``ov validate``."""
