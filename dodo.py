@@ -1,7 +1,7 @@
 """This checkout's own tasks, and every VM's of vms.yml."""
 
 from ovtasks import load_tasks
-from tests.tasks import task_bench, task_test
+from tests.support.tasks import task_bench, task_test
 
 __all__ = ["task_bench", "task_test"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import leftovers, rights
-from tests.ending import Ending
-from tests.rights import Rights
+from tests.support import leftovers, rights
+from tests.support.ending import Ending
+from tests.support.rights import Rights
 
 XDG = {"XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ovtasks.host.run import Result, run
-from tests.backends.session import SessionUser, session_user
-from tests.bridges import NETWORK, allowed, bridge
-from tests.graph.workbench import cloud_vm, make_image
+from tests.support.bridges import NETWORK, allowed, bridge
+from tests.support.session import SessionUser, session_user
+from tests.support.workbench import cloud_vm, make_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.xdist_group("bridge")]
 MAC = "52:54:00:0b:21:da"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.boot.demo import Demo, build_demo
+from tests.support.demo import Demo, build_demo
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import Result, run
-from tests.boot.demo import Demo
-from tests.boot.qemu import BOOT_DEADLINE, Guest, boot
+from tests.support.demo import Demo
+from tests.support.qemu import BOOT_DEADLINE, Guest, boot
 
 pytestmark = pytest.mark.boot
 GiB = 1 << 30

@@ -21,9 +21,9 @@ from ovtasks.host.run import run
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import load
 from tests.backends.qemu.conftest import left
-from tests.boot.demo import Demo
-from tests.boot.qemu import BOOT_DEADLINE, free_port
-from tests.graph.workbench import OV, Workbench
+from tests.support.demo import Demo
+from tests.support.qemu import BOOT_DEADLINE, free_port
+from tests.support.workbench import OV, Workbench
 
 pytestmark = pytest.mark.boot
 UDP = 5353

@@ -15,9 +15,9 @@ import pytest
 
 from ovtasks.graph.receipt import sha256_of
 from ovtasks.host.run import Result, run
-from tests.backends.session import SessionUser, session_user
-from tests.boot.demo import Demo
-from tests.cli.tmux import terminal
+from tests.support.demo import Demo
+from tests.support.session import SessionUser, session_user
+from tests.support.tmux import terminal
 
 pytestmark = pytest.mark.boot
 GiB = 1 << 30

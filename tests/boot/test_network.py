@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from ovtasks.host.run import Result, run
-from tests.boot.demo import ROOT, Demo
-from tests.bridges import LEASES, NETWORK, allowed, bridge, dhcp
-from tests.graph.workbench import OV
+from tests.support.bridges import LEASES, NETWORK, allowed, bridge, dhcp
+from tests.support.demo import ROOT, Demo
+from tests.support.workbench import OV
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
 SECONDS = 1500.0

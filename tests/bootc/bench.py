@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.bootc.install import STANDIN
 from tests.bootc.room import Room
-from tests.graph.workbench import DODO, Workbench
+from tests.support.workbench import DODO, Workbench
 
 VM: dict[str, Any] = {"source": {"kind": "bootc", "image": STANDIN}, "disk_size": "2G", "ssh": {"key_source": "none"}}
 

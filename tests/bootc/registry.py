@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.host.run import require, stop
-from tests.boot.qemu import free_port
 from tests.bootc.room import DEADLINE, Room
+from tests.support.qemu import free_port
 
 CONFIG = """version: 0.1
 log: {{level: error}}

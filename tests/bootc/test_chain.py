@@ -22,7 +22,7 @@ from tests.bootc.install import STANDIN, control, derive
 from tests.bootc.leftovers import Before
 from tests.bootc.registry import registry
 from tests.bootc.room import Room
-from tests.graph.workbench import OV, cloud_vm, ran
+from tests.support.workbench import OV, cloud_vm, ran
 
 pytestmark = pytest.mark.slow
 GiB = 1 << 30

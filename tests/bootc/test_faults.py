@@ -17,7 +17,7 @@ from tests.bootc.bench import Bench, bootc_vm, make_bench
 from tests.bootc.install import BUILD_DEADLINE, control, derive, wait_for, wait_paused
 from tests.bootc.leftovers import Before, before
 from tests.bootc.room import Room, inner_pid
-from tests.graph.workbench import DOIT, OV, ran
+from tests.support.workbench import DOIT, OV, ran
 
 pytestmark = pytest.mark.slow
 MiB = 1 << 20

@@ -16,7 +16,7 @@ from tests.bootc.install import control, derive, wait_for
 from tests.bootc.leftovers import Before
 from tests.bootc.room import Room
 from tests.bootc.test_faults import builds_cleanly, kill, paused_build
-from tests.graph.workbench import ran
+from tests.support.workbench import ran
 
 pytestmark = pytest.mark.slow
 SOCKET = "/run/podman/podman.sock"

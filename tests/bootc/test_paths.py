@@ -10,7 +10,7 @@ from tests.bootc.bench import Bench, bootc_vm, make_bench
 from tests.bootc.leftovers import Before
 from tests.bootc.room import Room
 from tests.bootc.test_faults import PATIENCE, builds_cleanly, kill, paused_build
-from tests.graph.workbench import ran
+from tests.support.workbench import ran
 
 pytestmark = pytest.mark.slow
 

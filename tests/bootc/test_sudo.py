@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import run
-from tests.backends.session import SessionUser, session_user
 from tests.bootc.bench import Bench, bootc_vm, make_bench
 from tests.bootc.conftest import must_be_root
 from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_for, wait_paused
 from tests.bootc.leftovers import Before, before
 from tests.bootc.room import Room, inner_pid
 from tests.bootc.storage import standin_room
-from tests.graph.workbench import OV, ran
+from tests.support.session import SessionUser, session_user
+from tests.support.workbench import OV, ran
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.boot.conftest import demo
-from tests.bootstrap.user import User, new_user
+from tests.support.user import User, new_user
 
 __all__ = ["demo", "nobody_special", "someone"]
 

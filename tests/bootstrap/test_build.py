@@ -23,9 +23,9 @@ from ovtasks.sources.bootstrap import image, sandbox
 from ovtasks.sources.bootstrap.recipe import resolve
 from ovtasks.sources.bootstrap.sandbox import prefix
 from ovtasks.sources.bootstrap.tree import Tree, sweep
-from tests.boot.demo import BUILD, ENVIRONMENT, ROOT, Demo, make_project
-from tests.bootstrap.user import User, may_sudo
 from tests.bootstrap.workspace import WHERE, run_base
+from tests.support.demo import BUILD, ENVIRONMENT, ROOT, Demo, make_project
+from tests.support.user import User, may_sudo
 
 WITH_DEMO = pytest.mark.xdist_group("boot")  # on the worker that has the demo's image
 BOOKWORM = BootstrapSource("bootstrap", {}, suite="bookworm")

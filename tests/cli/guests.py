@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cli.tmux import wait_for
+from tests.support.tmux import wait_for
 
 # Real mode at 0x7c00; COM1 is at 0x3f8, its line status at 0x3fd: bit 0 a byte is there, bit 5 one can be sent.
 _DATA_SEGMENT = bytes.fromhex("31c0 8ed8")  # xor ax, ax; mov ds, ax

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.cli import interrupts
-from tests.graph.workbench import OV
+from tests.support.workbench import OV
 
 COMMANDS = [["vm", "list"], ["--help"], ["validate"], ["settings", "list"], ["plan"]]
 # Until its first line of ours runs, Python itself answers Ctrl-C; this program says when that is over.

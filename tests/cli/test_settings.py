@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ovtasks.errors import EXIT_INPUT
-from tests.graph.workbench import Workbench
+from tests.support.workbench import Workbench
 
 
 def test_settings(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.graph.workbench import DODO, OV, Workbench, cloud_vm, make_image
+from tests.support.workbench import DODO, OV, Workbench, cloud_vm, make_image
 
 READS = ["plan a", "why disk:a", "validate", "gc --dry-run", "graph a", "settings list", "plan a --json"]
 PLAIN = {"PYTHONIOENCODING": "latin-1"}

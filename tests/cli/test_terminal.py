@@ -23,8 +23,8 @@ from ovtasks.cli.serial_log import follow, inert, tail
 from ovtasks.cli.terminal import console, overlap
 from ovtasks.errors import InputError
 from tests.cli.guests import counter, echo, guest, number, qemu
-from tests.cli.tmux import Tmux, terminal, wait_for
-from tests.graph.workbench import ROOT
+from tests.support.tmux import Tmux, terminal, wait_for
+from tests.support.workbench import ROOT
 
 PROGRAM = """
 import socket, sys

@@ -9,7 +9,7 @@ import pytest
 
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
-from tests.graph.workbench import Workbench
+from tests.support.workbench import Workbench
 
 
 @pytest.fixture

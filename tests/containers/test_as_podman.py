@@ -19,7 +19,7 @@ from ovtasks.errors import Where
 from ovtasks.project.model import ImageSpec
 from ovtasks.values.jsonvalue import Json
 from tests.containers.podman import Podman
-from tests.graph.workbench import Workbench, ran
+from tests.support.workbench import Workbench, ran
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from tests.containers.podman import Podman
 from tests.containers.test_steps import a_base, a_command, declare, write
-from tests.graph.workbench import DODO, Workbench, ran
+from tests.support.workbench import DODO, Workbench, ran
 
 pytestmark = pytest.mark.slow  # each starts podman many times
 

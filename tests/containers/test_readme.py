@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import run
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
 from tests.containers.test_steps import a_command
-from tests.graph.workbench import Workbench
 from tests.readme.test_readme import blocks
+from tests.support.checkout import run
+from tests.support.workbench import Workbench
 
 
 def a_base(folder: Path) -> Path:

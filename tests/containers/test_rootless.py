@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import run
-from tests.bootstrap.user import User, new_user
 from tests.containers.test_steps import a_command, sleeping
+from tests.support.user import User, new_user
 
 PROGRAM = "tests.containers.rootless"
 

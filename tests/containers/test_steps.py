@@ -17,7 +17,7 @@ from ovtasks.containers.storage import storage
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
-from tests.graph.workbench import OV, Workbench, ran
+from tests.support.workbench import OV, Workbench, ran
 
 pytestmark = pytest.mark.slow  # each starts podman many times
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.damage.world import IMAGE, World
-from tests.graph.workbench import make_image
-from tests.images.server import Site, serve
+from tests.support.server import Site, serve
+from tests.support.workbench import make_image
 
 
 @pytest.fixture(scope="session")

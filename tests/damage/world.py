@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.graph.workbench import DODO
-from tests.images.server import Site
+from tests.support.server import Site
+from tests.support.workbench import DODO
 
 SECONDS = 20.0
 """A run that takes longer hangs."""

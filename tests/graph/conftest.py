@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.graph.workbench import DODO, Workbench, make_image
+from tests.support.workbench import DODO, Workbench, make_image
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from ovtasks.graph.chains import Graph, State
 from ovtasks.graph.display import Display
 from ovtasks.graph.loader import OvLoader
 from ovtasks.project.load import load_project
-from tests.graph.workbench import ROOT, Workbench, make_image, ran
+from tests.support.workbench import ROOT, Workbench, make_image, ran
 
 NOTHING: frozenset[str] = frozenset()
 SEED = frozenset({"seed"})

@@ -14,7 +14,7 @@ import pytest
 from doit.doit_cmd import DoitMain
 
 from ovtasks.graph.commands import _is_ours
-from tests.graph.workbench import DODO, DOIT, Workbench, cloud_vm, ran
+from tests.support.workbench import DODO, DOIT, Workbench, cloud_vm, ran
 
 OWN = """
 def task_mine():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.graph.database import NOWHERE, WalDB
-from tests.graph.workbench import Workbench, cloud_vm, ran
+from tests.support.workbench import Workbench, cloud_vm, ran
 
 
 def filled(path: Path) -> None:

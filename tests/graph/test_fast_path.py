@@ -14,7 +14,7 @@ from ovtasks.cli.main import run
 from ovtasks.graph import manifest, record
 from ovtasks.graph.manifest import answer, asked, shown
 from ovtasks.project import places
-from tests.graph.workbench import Workbench, cloud_vm, ran
+from tests.support.workbench import Workbench, cloud_vm, ran
 
 DISK, SEED = "output/a/qcow2/disk.qcow2", "output/a/qcow2/seed.iso"
 NOTE = "output/.ov/manifest/ov a"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.graph.paused import install
-from tests.graph.workbench import DOIT, OV, ROOT, Workbench, cloud_vm, make_image, ran
+from tests.support.workbench import DOIT, OV, ROOT, Workbench, cloud_vm, make_image, ran
 
 VERBS = ("fetch", "verify", "disk", "key", "seed")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

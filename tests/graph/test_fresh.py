@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import EXIT_INPUT, EXIT_STALE
-from tests.graph.workbench import Workbench, cloud_vm, ran
+from tests.support.workbench import Workbench, cloud_vm, ran
 
 DISK = "output/a/qcow2/disk.qcow2"
 

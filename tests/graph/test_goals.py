@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.graph.workbench import DODO, Workbench, cloud_vm, make_image, ran
+from tests.support.workbench import DODO, Workbench, cloud_vm, make_image, ran
 
 pytestmark = pytest.mark.slow  # many runs of whole programs
 

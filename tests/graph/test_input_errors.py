@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, EXIT_REFUSED
-from tests.graph.workbench import OV, Workbench, cloud_vm, make_image
+from tests.support.workbench import OV, Workbench, cloud_vm, make_image
 
 PARSE = (
     (("--size", "huge"), "--size", "20G"),

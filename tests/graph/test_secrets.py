@@ -20,7 +20,7 @@ from ovtasks.project.model import CloudInit, Mirrors, OvInstall, User, WriteFile
 from ovtasks.sources.hiding import cloud_init_inputs
 from ovtasks.values.hidden import SEALED, Hidden, Input, hides, reveal, seal, slow_digest, veil
 from ovtasks.values.jsonvalue import plain
-from tests.graph.workbench import Workbench, cloud_vm, ran
+from tests.support.workbench import Workbench, cloud_vm, ran
 
 SECRET = "hunter2"
 

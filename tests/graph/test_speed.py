@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.graph.workbench import ROOT
+from tests.support.workbench import ROOT
 
 SLACK = 2.0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.graph.receipt import Receipt
-from tests.graph.workbench import Workbench, cloud_vm, ran
+from tests.support.workbench import Workbench, cloud_vm, ran
 
 DISK = "output/a/raw/disk.raw"
 SIZE = 72 << 20

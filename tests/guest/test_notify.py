@@ -23,7 +23,7 @@ from ovtasks.guest.notify import Listener, listening
 from ovtasks.guest.readiness import Level, Stage, Wait
 from ovtasks.host import vsock
 from ovtasks.host.run import run
-from tests.guest.sshd import Sshd, new_sshd
+from tests.support.sshd import Sshd, new_sshd
 
 READY = b"READY=1\nSTATUS=Ready.\n"
 

@@ -16,7 +16,7 @@ from ovtasks.guest.cloudinit import CloudInitState
 from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.readiness import Level, NotReadyError, Ready, Stage, Wait
 from ovtasks.guest.target import WrongHostKeyError
-from tests.guest.sshd import Sshd, new_sshd, write
+from tests.support.sshd import Sshd, new_sshd, write
 
 
 @pytest.fixture

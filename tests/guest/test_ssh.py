@@ -12,7 +12,7 @@ import pytest
 
 from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh, scp_argv, ssh_argv
 from ovtasks.guest.target import Target
-from tests.guest.sshd import Sshd, new_sshd
+from tests.support.sshd import Sshd, new_sshd
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ovtasks.errors import InputError
 from ovtasks.guest.ssh_config import Host, config, known_hosts_line, stanza, with_include, without_include
 from ovtasks.host.run import run
-from tests.seed.specs import KEY
+from tests.support.specs import KEY
 
 WEB = Host("ov-web", "127.0.0.1", 20022, Path("/data/ov-web/known_hosts"), "demo", (Path("/data/ov-web/id_ed25519"),))
 

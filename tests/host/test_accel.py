@@ -10,7 +10,7 @@ import pytest
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.accel import KVM, choose, host_arch, kvm_state, usable
 from ovtasks.host.run import run, which
-from tests import leftovers
+from tests.support import leftovers
 
 OTHER = "riscv64" if host_arch() != "riscv64" else "aarch64"
 x86 = host_arch() == "x86_64"

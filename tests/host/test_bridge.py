@@ -12,7 +12,7 @@ from ovtasks.host import bridge as module
 from ovtasks.host.bridge import check_bridge, rules
 from ovtasks.host.doctor.account import bridge as bridge_of_doctor
 from ovtasks.host.doctor.verdict import State, Verdict
-from tests.bridges import bridge
+from tests.support.bridges import bridge
 
 pytestmark = pytest.mark.xdist_group("bridge")
 

@@ -22,10 +22,10 @@ from ovtasks.host.doctor.verdict import ok
 from ovtasks.host.modules import can_mount
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import require, run, which
-from tests import leftovers
-from tests.bootstrap.user import new_user
-from tests.checkout import ROOT
-from tests.checkout import run as start
+from tests.support import leftovers
+from tests.support.checkout import ROOT
+from tests.support.checkout import run as start
+from tests.support.user import new_user
 
 pytestmark = pytest.mark.slow  # many runs of whole programs
 

@@ -10,7 +10,7 @@ import pytest
 
 from ovtasks.host.lan import addresses, reachable
 from ovtasks.host.run import run
-from tests.bridges import NETWORK, bridge
+from tests.support.bridges import NETWORK, bridge
 
 MAC = "52:54:00:ab:cd:ef"
 LATER, SOONER, GONE = (int(time.time()) + seconds for seconds in (7200, 3600, -5))

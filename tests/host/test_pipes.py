@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import CommandError, Result, run
-from tests.bootstrap.user import may_sudo, new_user
+from tests.support.user import may_sudo, new_user
 
 AT_ONCE = 5.0
 """Seconds; what is left behind stays for 300."""

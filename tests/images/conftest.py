@@ -17,7 +17,7 @@ from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
-from tests.images.server import Site, serve
+from tests.support.server import Site, serve
 
 NAME = "disk.qcow2"
 

@@ -12,9 +12,9 @@ import pytest
 
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from ovtasks.images.store import Store
-from tests.graph.workbench import Workbench, ran
 from tests.images.conftest import NAME
-from tests.images.server import Site, serve
+from tests.support.server import Site, serve
+from tests.support.workbench import Workbench, ran
 
 pytestmark = pytest.mark.slow  # many runs of whole programs
 

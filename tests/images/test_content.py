@@ -20,7 +20,7 @@ from ovtasks.images.fetch import fetch
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
-from tests.images.server import Site
+from tests.support.server import Site
 
 
 def zstd(data: bytes) -> bytes:

@@ -16,7 +16,7 @@ from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
-from tests.images.server import Site, serve
+from tests.support.server import Site, serve
 
 PATH = f"/{NAME}"
 

@@ -14,7 +14,7 @@ from ovtasks.images.request import ImageRequest, Pin
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
-from tests.images.server import Site
+from tests.support.server import Site
 
 A, B = "a" * 64, "b" * 64
 LONG = "c" * 128

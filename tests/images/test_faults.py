@@ -23,7 +23,7 @@ from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
-from tests.images.server import Site, serve
+from tests.support.server import Site, serve
 
 ROOT = Path(__file__).parents[2]
 PATH = f"/{NAME}"

@@ -14,9 +14,9 @@ import pytest
 from ovtasks.host.paths import image_store
 from ovtasks.images import gc
 from ovtasks.images.store import Store
-from tests.graph.workbench import Workbench, cloud_vm, make_image
 from tests.images.conftest import Notes, ask, obtain
-from tests.images.server import Site
+from tests.support.server import Site
+from tests.support.workbench import Workbench, cloud_vm, make_image
 
 pytestmark = pytest.mark.slow  # many runs of whole programs
 

@@ -15,7 +15,7 @@ import pytest
 from ovtasks.host.paths import image_store
 from ovtasks.images.gc import Item, Limits, limited
 from ovtasks.images.store import Store
-from tests.graph.workbench import DODO, Workbench, cloud_vm, make_image
+from tests.support.workbench import DODO, Workbench, cloud_vm, make_image
 
 DAY = 86400.0
 MiB = 1 << 20

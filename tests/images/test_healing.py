@@ -21,8 +21,8 @@ from ovtasks.images.request import ImageRequest, Pin
 from ovtasks.project.model import Checksum
 from tests.images.chain import Chain
 from tests.images.conftest import NAME, rests
-from tests.images.server import Site
 from tests.images.test_content import COMPRESSORS
+from tests.support.server import Site
 
 pytestmark = pytest.mark.slow  # as a whole
 

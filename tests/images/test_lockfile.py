@@ -13,9 +13,9 @@ from ovtasks.cli.lock import differences
 from ovtasks.errors import EXIT_INPUT, EXIT_STALE, InputError
 from ovtasks.images.lockfile import lock_text, read_lock, write_lock
 from ovtasks.images.request import Pin
-from tests.graph.workbench import Workbench, ran
 from tests.images.conftest import NAME
-from tests.images.server import Site
+from tests.support.server import Site
+from tests.support.workbench import Workbench, ran
 
 pytestmark = pytest.mark.slow  # many runs of whole programs
 

@@ -12,7 +12,7 @@ from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes
-from tests.images.server import Site
+from tests.support.server import Site
 
 
 def secret_url(site: Site, word: str) -> str:

@@ -13,7 +13,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
-from tests.images.server import Site
+from tests.support.server import Site
 
 
 class Signer:

@@ -16,8 +16,8 @@ from ovtasks.guest.target import Target, WrongHostKeyError
 from ovtasks.host.files import write_atomic
 from ovtasks.instance.access import first_contact, need_user, write_access
 from ovtasks.instance.record import HostKey, Record, load, new_record
-from tests.graph.workbench import Workbench, cloud_vm
-from tests.guest.sshd import Sshd, new_sshd
+from tests.support.sshd import Sshd, new_sshd
+from tests.support.workbench import Workbench, cloud_vm
 
 pytestmark = pytest.mark.slow  # many runs of whole programs
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ovtasks.host.paths import data_home
-from tests.graph.workbench import Workbench, cloud_vm
+from tests.support.workbench import Workbench, cloud_vm
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.instance.rooms import Room, qemu_room
+from tests.support.rooms import Room, qemu_room
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.instance.kills import check_create, check_destroy, check_remove, check_update
-from tests.instance.rooms import Room, qemu_room
+from tests.support.kills import check_create, check_destroy, check_remove, check_update
+from tests.support.rooms import Room, qemu_room
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ import pytest
 from ovtasks.graph.receipt import sha256_of
 from ovtasks.host import vsock
 from ovtasks.host.paths import data_home
-from tests.graph.workbench import OV, Workbench, cloud_vm
+from tests.support.workbench import OV, Workbench, cloud_vm
 
 pytestmark = pytest.mark.slow
 KEYS = {"ssh": {"user": "tester", "key_source": "generate"}}

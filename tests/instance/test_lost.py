@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.instance.lost import LOSSES, check, check_nothing_to_do, check_verbs
-from tests.instance.rooms import Room, declare, qemu_room
+from tests.support.lost import LOSSES, check, check_nothing_to_do, check_verbs
+from tests.support.rooms import Room, declare, qemu_room
 
 pytestmark = pytest.mark.slow
 

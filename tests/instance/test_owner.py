@@ -8,7 +8,7 @@ import pytest
 
 from ovtasks.errors import EXIT_REFUSED, OvError, RefusedError
 from ovtasks.instance.owner import claim, read_owner
-from tests.graph.workbench import Workbench, make_image
+from tests.support.workbench import Workbench, make_image
 
 
 def test_claimed_once_for_all(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ovtasks.errors import OvError, RefusedError, Where
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.instance.ports import LEASES, Want, lease, preview, recheck, registered, release
 from ovtasks.values.ports import PortForward
-from tests.graph.workbench import ROOT
+from tests.support.workbench import ROOT
 
 SSH = Want(22)
 

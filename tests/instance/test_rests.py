@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.instance.folder import Folder, is_instance, is_rest
-from tests.instance.rooms import Room, qemu_room
+from tests.support.rooms import Room, qemu_room
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.graph.workbench import OV, Workbench, cloud_vm
+from tests.support.workbench import OV, Workbench, cloud_vm
 
 pytestmark = pytest.mark.slow
 # cli; ds = 0; si = text; dx = COM1: write bytes until the zero byte, then halt for ever

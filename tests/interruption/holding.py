@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 
 from ovtasks.host.run import run
-from tests.backends.session import session_user
 from tests.backends.test_bridged import Project
-from tests.bootstrap.user import new_user
-from tests.bridges import allowed, bridge, dhcp
-from tests.graph.workbench import cloud_vm, make_image
 from tests.images.test_faults import small_disk
+from tests.support.bridges import allowed, bridge, dhcp
+from tests.support.session import session_user
+from tests.support.user import new_user
+from tests.support.workbench import cloud_vm, make_image
 
 
 def hold(what: str) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.checkout import ROOT, run
+from tests.support.checkout import ROOT, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.xdist_group("bridge")]
 WORKERS = ("-n", "3")

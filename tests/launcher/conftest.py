@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import require
-from tests.checkout import ROOT, environment, run
+from tests.support.checkout import ROOT, environment, run
 
 TOOLS = ("sh", "cat", "cksum", "env", "find", "id", "mkdir", "mv", "readlink", "rm", "sed", "sort", "tr", "true")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import clone, environment, run
+from tests.support.checkout import clone, environment, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("checkout")]
 

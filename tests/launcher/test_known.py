@@ -15,9 +15,9 @@ import pytest
 
 from ovtasks.graph.dodo import plain_files
 from ovtasks.graph.manifest import doit_answer
-from tests.checkout import ROOT
-from tests.graph.workbench import Workbench, cloud_vm, make_image
 from tests.launcher.conftest import stamp
+from tests.support.checkout import ROOT
+from tests.support.workbench import Workbench, cloud_vm, make_image
 
 DODO = """from ovtasks import load_tasks
 from mine.tasks import task_mine
@@ -188,7 +188,7 @@ def test_plain(text: str, tmp_path: Path) -> None:
 
 def test_this_checkouts_own_is_plain() -> None:
     files = plain_files(ROOT / "dodo.py")
-    assert files is not None and ROOT / "tests/tasks.py" in files
+    assert files is not None and ROOT / "tests/support/tasks.py" in files
 
 
 def test_nothing_is_known_of_other_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

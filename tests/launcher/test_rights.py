@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests import tasks
+from tests.support import tasks
 
 SUDO = ["sudo", "-n", "env"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT, environment, run
-from tests.tasks import CHECKS, FAST
+from tests.support.checkout import ROOT, environment, run
+from tests.support.tasks import CHECKS, FAST
 
 DOIT = Path(sys.executable).with_name("doit")
 pytestmark = pytest.mark.slow

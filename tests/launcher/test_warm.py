@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from ovtasks.host.run import require
-from tests.checkout import ROOT, run
 from tests.launcher.conftest import Bare
+from tests.support.checkout import ROOT, run
 
 
 def test_script_is_clean() -> None:

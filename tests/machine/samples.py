@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ovtasks.machine.machine import Machine
 from ovtasks.project.load import load_project
-from tests.machine.machines import machine
+from tests.support.machines import machine
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def samples(root: Path = ROOT) -> Iterator[tuple[str, Machine]]:

@@ -13,9 +13,9 @@ from ovtasks.machine.stated import stated
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.project.schema import libvirt_schema
 from tests.machine.hosts import EVERYTHING
-from tests.machine.machines import machine
 from tests.machine.test_table_argv import HOST
 from tests.machine.walk import leaves, spec_wrong
+from tests.support.machines import machine
 
 SEEDS = 3000
 WORDS: list[Any] = [

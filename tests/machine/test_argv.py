@@ -20,7 +20,7 @@ from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.ports import PortForward
 from tests.machine.hosts import EVERYTHING
-from tests.machine.machines import DESKTOP, FORWARDS, MAC, OVMF, machine, shapes
+from tests.support.machines import DESKTOP, FORWARDS, MAC, OVMF, machine, shapes
 
 DEVICES = """virtio-net-pci e1000 e1000e virtio-blk-pci virtio-serial-pci virtserialport virtio-rng-pci virtio-vga
 virtio-gpu-pci VGA qxl-vga qxl cirrus-vga bochs-display ramfb virtio-balloon-pci tpm-crb tpm-tis tpm-tis-device

@@ -16,7 +16,7 @@ from ovtasks.machine.sockets import socket_folders
 from ovtasks.machine.xml.domain import QEMU_NAMESPACE, domain_xml, notes
 from ovtasks.values.jsonvalue import Json
 from tests.machine.hosts import EVERYTHING
-from tests.machine.machines import FOLDER, machine, shapes
+from tests.support.machines import FOLDER, machine, shapes
 
 
 def tree(of: Machine, host: HostFeatures = EVERYTHING) -> ET.Element:

@@ -20,9 +20,9 @@ from ovtasks.machine.xml.domain import NAMESPACE, QEMU_NAMESPACE, HostFeatures, 
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.ports import PortForward
-from tests.boot.qemu import free_port
-from tests.bootstrap.user import User, new_user
-from tests.machine.machines import DESKTOP, FORWARDS, HOST, MAC, machine, shapes
+from tests.support.machines import DESKTOP, FORWARDS, HOST, MAC, machine, shapes
+from tests.support.qemu import free_port
+from tests.support.user import User, new_user
 
 SHAPES = shapes()
 PASST = Nic(MAC, forwards=FORWARDS, stack="passt")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.project.load import check
-from tests.project.helpers import CLOUD, errors_of, one, place, vm_of, write
+from tests.support.projects import CLOUD, errors_of, one, place, vm_of, write
 
 
 def _vm(block: str) -> str:

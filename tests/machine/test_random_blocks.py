@@ -16,9 +16,9 @@ from ovtasks.errors import InputError, InputErrors
 from ovtasks.host.run import run
 from ovtasks.machine.xml.domain import domain_xml
 from tests.machine.hosts import EVERYTHING
-from tests.machine.machines import shapes
 from tests.machine.test_table import DOMAIN_RNG, versions
 from tests.machine.walk import leaves, spec_with, spec_wrong
+from tests.support.machines import shapes
 
 EXAMPLES = 2000
 LEAVES = [leaf for leaf in leaves() if leaf.name not in {"snippets", "xml_passthrough"}]

@@ -15,7 +15,7 @@ from ovtasks.host.run import run
 from ovtasks.instance.keys import generate_host_key
 from ovtasks.project.model import CloudInit, Mirrors, OvInstall, Ssh, User, VmSpec, WriteFile
 from tests.seed.cloudinit import Judge, schema_command
-from tests.seed.specs import DEBIAN, KEY, UNKNOWN, bootc, bootstrap, cloud_image, data, files, vm
+from tests.support.specs import DEBIAN, KEY, UNKNOWN, bootc, bootstrap, cloud_image, data, files, vm
 
 FULL = CloudInit(
     hostname="host.example.org",

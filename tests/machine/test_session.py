@@ -12,10 +12,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ovtasks.values.jsonvalue import Json
-from tests.backends.session import session_user
 from tests.machine.samples import ROOT
 from tests.machine.test_table import LEAVES, where
 from tests.machine.walk import Case, cases
+from tests.support.session import session_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("libvirt")]
 

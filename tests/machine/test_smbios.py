@@ -11,7 +11,7 @@ import pytest
 from ovtasks.errors import InputError
 from ovtasks.host.run import run
 from ovtasks.machine.smbios import HOST_KEY, notify_credential, ssh_credentials, tmpfiles_extra
-from tests.seed.specs import KEY, KEY2
+from tests.support.specs import KEY, KEY2
 
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n"
 BINARY = "io.systemd.credential.binary:"

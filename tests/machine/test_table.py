@@ -20,10 +20,10 @@ from ovtasks.machine.stated import expand
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.project.load import check
 from tests.machine.hosts import EVERYTHING
-from tests.machine.machines import FOLDER, machine
 from tests.machine.samples import samples
 from tests.machine.walk import Case, Leaf, cases, leaves, machine_of, spec_with, spec_without, spec_wrong
-from tests.project.helpers import CLOUD, place, write
+from tests.support.machines import FOLDER, machine
+from tests.support.projects import CLOUD, place, write
 
 LEAVES = [leaf for leaf in leaves() if leaf.name not in {"snippets", "xml_passthrough"}]
 DOMAIN_RNG = Path("/usr/share/libvirt/schemas/domain.rng")

@@ -19,7 +19,7 @@ from ovtasks.machine.qemu.command import QemuFeatures
 from ovtasks.machine.xml.domain import QEMU_NAMESPACE, domain_xml
 from ovtasks.machine.xml.merge import LISTS, ONE_DEVICE, distinct, own_snippets
 from ovtasks.machine.xml.names import DEVICE_ELEMENTS, DOMAIN_ELEMENTS
-from tests.machine.machines import FORWARDS, HOST, MAC, SNIPPETS, machine
+from tests.support.machines import FORWARDS, HOST, MAC, SNIPPETS, machine
 
 QEMU = {"qemu": QEMU_NAMESPACE}
 RNG_NAMESPACE = "{http://relaxng.org/ns/structure/1.0}"

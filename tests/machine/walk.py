@@ -12,7 +12,7 @@ from ovtasks.machine.field import Block, Field, Items, Node, Version, Words, bes
 from ovtasks.machine.machine import Machine
 from ovtasks.machine.table import LIBVIRT
 from ovtasks.values.jsonvalue import Json
-from tests.machine.machines import machine
+from tests.support.machines import machine
 
 Steps = tuple[str, ...]
 """Names from ``libvirt`` down; a list has one item, which has no step of its own."""

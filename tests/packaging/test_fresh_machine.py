@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import leftovers
-from tests.checkout import clone
 from tests.packaging.machine import Machine, add_user, make
+from tests.support import leftovers
+from tests.support.checkout import clone
 
 USER = "dev"
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?\.py::.*?)(?: - .*)?$", re.MULTILINE)

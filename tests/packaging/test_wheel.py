@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ovtasks
-from tests.checkout import ROOT, environment, run
+from tests.support.checkout import ROOT, environment, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 

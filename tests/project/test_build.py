@@ -18,8 +18,7 @@ from ovtasks.project.schema import KINDS, source_schema, vm_schema
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.ports import PortForward
 from ovtasks.values.sizes import GiB, MiB
-
-from .helpers import CLOUD, vm_of, write
+from tests.support.projects import CLOUD, vm_of, write
 
 SOURCES: dict[str, dict[str, Any]] = {
     "cloud_image": {"kind": "cloud_image", "url": "https://example.org/a.qcow2"},
@@ -207,7 +206,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 
 
 def test_every_schema_property_is_tried() -> None:
-    # the libvirt: block is kept as it is written; tests/render/libvirt tries all that it has
+    # the libvirt: block is kept as it is written; tests/machine tries all that it has
     fields = {path for path in _fields(vm_schema()) if not path.startswith("libvirt.")} | {"libvirt"}
     assert fields - {*SILENT} == {*VALUES, *MODES}
     assert {path for kind in KINDS for path in _fields(source_schema(kind))} - {*SILENT} == {*SOURCE_VALUES}

@@ -16,8 +16,7 @@ import pytest
 from ovtasks.errors import InputErrors
 from ovtasks.project import cache
 from ovtasks.project.load import load_project
-
-from .helpers import CLOUD, write
+from tests.support.projects import CLOUD, write
 
 
 def _store(root: Path) -> Path:

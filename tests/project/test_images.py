@@ -11,8 +11,7 @@ from ovtasks.errors import InputError, Where
 from ovtasks.project.images import image_of, near_names, reference_error, unknown_image
 from ovtasks.project.load import check, load_project
 from ovtasks.project.model import ImageSpec, Pull
-
-from .helpers import errors_of, one, place, write
+from tests.support.projects import errors_of, one, place, write
 
 HEX = "0123456789abcdef" * 4
 

@@ -14,9 +14,8 @@ from ovtasks.machine.xml.merge import own_snippets
 from ovtasks.project.layers import snippets_of
 from ovtasks.project.load import check, load_project
 from ovtasks.project.schema import inlined
-from tests.machine.machines import HOST, machine
-
-from .helpers import CLOUD, one, place, write
+from tests.support.machines import HOST, machine
+from tests.support.projects import CLOUD, one, place, write
 
 VMS = f"vms: {{web: {{source: {CLOUD}}}, db: {{source: {CLOUD}}}}}\n"
 

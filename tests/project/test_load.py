@@ -10,8 +10,7 @@ import pytest
 from ovtasks.errors import EXIT_INPUT, InputError, InputErrors
 from ovtasks.project.load import check, find_root, load_project, unknown_vm
 from ovtasks.project.model import Project
-
-from .helpers import CLOUD, errors_of, one, place, write
+from tests.support.projects import CLOUD, errors_of, one, place, write
 
 A, B, C = (f"vms: {{{name}: {{source: {CLOUD}}}}}\n" for name in "abc")
 

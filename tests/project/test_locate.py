@@ -10,8 +10,7 @@ from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.project.load import load_project
 from ovtasks.project.locate import locate, located
 from ovtasks.project.model import VmSpec
-
-from .helpers import CLOUD, place, write
+from tests.support.projects import CLOUD, place, write
 
 BLOCK = f"""source: {CLOUD}
     libvirt:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from ovtasks.errors import InputErrors
 from ovtasks.project.load import load_project
 from ovtasks.project.schema import KINDS, source_schema, vm_schema
-
-from .helpers import write
+from tests.support.projects import write
 
 _words = st.sampled_from(
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .helpers import CLOUD, errors_of, one, place
+from tests.support.projects import CLOUD, errors_of, one, place
 
 SHA256, SHA512 = "a" * 64, "b" * 128
 BOOTSTRAP = "{kind: bootstrap}"

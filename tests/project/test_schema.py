@@ -14,8 +14,7 @@ from ovtasks.errors import EXIT_INPUT, OvError
 from ovtasks.project.load import check, load_project
 from ovtasks.project.model import Source
 from ovtasks.project.schema import inlined, schema_path, schema_text
-
-from .helpers import CLOUD, errors_of, one, place, vm_of, write
+from tests.support.projects import CLOUD, errors_of, one, place, vm_of, write
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ("vms", "image", "libvirt", "overthink", "layer", "deploy")

@@ -10,8 +10,7 @@ import pytest
 
 from ovtasks.cli import validate
 from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
-
-from .helpers import CLOUD, write
+from tests.support.projects import CLOUD, write
 
 GOOD = f"vms: {{a: {{source: {CLOUD}}}}}"
 BAD = f"vms:\n  a: {{source: {CLOUD}, disksize: 2G}}\n  b: {{source: {CLOUD}, ram: 1x}}\n"

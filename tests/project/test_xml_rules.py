@@ -9,8 +9,7 @@ import pytest
 from ovtasks.machine.xml.text import MAX_DEPTH, parse_fragment, parts
 from ovtasks.project.load import load_project
 from ovtasks.project.locate import locate
-
-from .helpers import CLOUD, errors_of, one, place, write
+from tests.support.projects import CLOUD, errors_of, one, place, write
 
 HEAD = f"vms:\n  a:\n    source: {CLOUD}\n    libvirt:\n"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT, clone, environment, run
 from tests.packaging.test_wheel import DODO, SHIP
+from tests.support.checkout import ROOT, clone, environment, run
 
 PAGES = ("README.md", "docs/building.md", "docs/running.md", "docs/bootc.md")  # in the order in which one reads them
 TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from ovtasks.seed.cloud_init import SeedInput, render
-from tests.project.helpers import CLOUD, errors_of, one, place, vm_of
 from tests.seed.cloudinit_reads import Reads
-from tests.seed.specs import KEY
+from tests.support.projects import CLOUD, errors_of, one, place, vm_of
+from tests.support.specs import KEY
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from ovtasks.project.model import CloudInit, Mirrors, Source
 from ovtasks.seed.cloud_init import INSTALL_SCRIPT
 from ovtasks.seed.distro import detect
 from ovtasks.seed.mirrors import PACMAN_LIST, mirrors
-from tests.seed.specs import UNKNOWN, bootstrap, cloud_image, data, vm
+from tests.support.specs import UNKNOWN, bootstrap, cloud_image, data, vm
 
 M = "https://m.example/root"
 REPOSITORIES = {  # a vendor's line → ours

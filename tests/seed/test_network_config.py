@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.seed.network_config import static_addresses
-from tests.project.helpers import vm_of
+from tests.support.projects import vm_of
 
 BRIDGED = "network: {mode: bridge, bridge: br0}, cloud_init: {network: %s}"
 

@@ -14,7 +14,7 @@ import pytest
 from ovtasks.errors import EXIT_INPUT, InputError
 from ovtasks.host.run import run
 from ovtasks.seed.iso import seed_iso
-from tests.seed.specs import KEY, files, vm
+from tests.support.specs import KEY, files, vm
 
 FILES = {
     "user-data": b"#cloud-config\n" + b"# long\n" * 3000,

@@ -24,7 +24,7 @@ from ovtasks.instance.keys import resolve_keys
 from ovtasks.project.model import CloudInit, Injection, Network, Project, Ssh, User, VmSpec
 from ovtasks.sources.seed import key_step, seed_inputs, seed_step
 from tests.machine.test_schema import FULL, changes
-from tests.seed.specs import KEY, KEY2, bootc, bootstrap, cloud_image, vm
+from tests.support.specs import KEY, KEY2, bootc, bootstrap, cloud_image, vm
 
 GENERATE = Ssh(user="eve", key_source="generate")
 DISK = "disk:web"
@@ -221,7 +221,7 @@ def test_a_block_opens_the_channel_of_bootc() -> None:
 
 def test_making_steps_loads_no_heavy_module() -> None:
     script = (
-        "import sys; from pathlib import Path; from tests.seed.specs import vm\n"
+        "import sys; from pathlib import Path; from tests.support.specs import vm\n"
         "from ovtasks.sources.seed import *; from ovtasks.project.model import Project, Ssh\n"
         "seed_step(vm(), Project(Path('/x'), {}, ()), 'qcow2', 'd'); key_step(vm(ssh=Ssh(key_source='generate')))\n"
         "print([m for m in ('yaml', 'pycdlib', 'cryptography', 'requests', 'jsonschema') if m in sys.modules])"

@@ -8,7 +8,7 @@ import pytest
 
 from ovtasks.project.model import CloudInit, Source, User
 from ovtasks.seed.distro import detect
-from tests.seed.specs import DEBIAN, KEY, KEY2, UNKNOWN, bootc, bootstrap, cloud_image, data, vm
+from tests.support.specs import DEBIAN, KEY, KEY2, UNKNOWN, bootc, bootstrap, cloud_image, data, vm
 
 FEDORA = "https://images.example/Fedora-Cloud-Base-Generic-43-1.6.x86_64.qcow2"
 RULE = "ALL=(ALL) NOPASSWD:ALL"

@@ -19,7 +19,7 @@ from ovtasks.seed.cloud_init import SeedInput, render
 from ovtasks.values.jsonvalue import plain
 from ovtasks.values.passed import decode, encode
 from ovtasks.values.yamlio import parse_yaml
-from tests.project.helpers import CLOUD, errors_of, one, place, write
+from tests.support.projects import CLOUD, errors_of, one, place, write
 
 WORDS = """no yes on off No OFF y n true ~ null 0644 0o644 010 0x1F 0b101 1_000 1__0 12:30 1:30 190:20:30
 52:54:00:12:34:56 02:42:ac:11:00:02 1e3 1.0e+3 1.5 .5 1. +.inf -.INF .nan 1:30.5 2024-01-01 2024-01-01T10:00:00Z

@@ -14,7 +14,7 @@ from ovtasks.host.yamlfile import read_yaml
 from ovtasks.values import yamlio
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.yamlio import Document, parse_yaml
-from tests.project.helpers import place
+from tests.support.projects import place
 
 
 def parse(text: str | bytes) -> Document:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.backends.session import SessionUser, session_user
+from tests.support.session import SessionUser, session_user
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 
 from ovtasks.host.run import run
 from tests.backends.libvirt.test_definition import Project, project
-from tests.boot.qemu import free_port
+from tests.support.qemu import free_port
 
 __all__ = ["project"]
 

@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ovtasks.host.run import Result
-from tests.backends.session import SessionUser
-from tests.graph.workbench import cloud_vm, make_image
+from tests.support.session import SessionUser
+from tests.support.workbench import cloud_vm, make_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("libvirt")]
 

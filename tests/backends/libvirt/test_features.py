@@ -14,7 +14,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.run import Result
 from ovtasks.machine.host import HostFeatures
 from ovtasks.machine.xml.merge import own_snippets
-from tests.machine.machines import machine
+from tests.support.machines import machine
 
 OLD = """<domainCapabilities><os supported='yes'><enum name='firmware'><value>efi</value></enum>
 <loader supported='yes'><enum name='secure'><value>no</value></enum></loader></os>

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.backends.session import SessionUser
-from tests.instance.kills import check_create, check_destroy, check_remove, check_update
-from tests.instance.lost import check, check_nothing_to_do, check_verbs
-from tests.instance.rooms import Room, libvirt_room
+from tests.support.kills import check_create, check_destroy, check_remove, check_update
+from tests.support.lost import check, check_nothing_to_do, check_verbs
+from tests.support.rooms import Room, libvirt_room
+from tests.support.session import SessionUser
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("libvirt")]
 SECONDS = 60.0

@@ -12,7 +12,7 @@ import pytest
 from ovtasks.backends.libvirt import Libvirt
 from ovtasks.errors import OvError
 from tests.backends.libvirt import scenes
-from tests.backends.session import SessionUser
+from tests.support.session import SessionUser
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("libvirt")]
 

@@ -16,8 +16,8 @@ from ovtasks.backends.contract import Handle, Status
 from ovtasks.backends.qemu import Qemu
 from ovtasks.host.run import run
 from ovtasks.machine.machine import Machine, Nic
-from tests import leftovers
-from tests.machine.machines import MAC, machine
+from tests.support import leftovers
+from tests.support.machines import MAC, machine
 
 PATIENCE = 60.0  # seconds: other machines may be booting
 HELLO = b"boot sector\r\n"

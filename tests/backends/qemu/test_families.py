@@ -23,7 +23,7 @@ from ovtasks.machine.qemu import processor
 from ovtasks.machine.qemu.argv import QMP_SOCKET
 from ovtasks.values.jsonvalue import Json
 from tests.backends.qemu.conftest import Vm, until
-from tests.boot.qemu import free_port
+from tests.support.qemu import free_port
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "processor": {

@@ -20,7 +20,7 @@ from ovtasks.machine.machine import Boot, Nic
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.ports import PortForward
 from tests.backends.qemu.conftest import Vm, left
-from tests.machine.machines import MAC, OVMF, machine
+from tests.support.machines import MAC, OVMF, machine
 
 
 def failing(vm: Vm, **more: Any) -> OvError:

@@ -21,7 +21,7 @@ from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.machine.qemu.argv import QMP_SOCKET, STATUS_SOCKET
 from tests.backends.qemu.conftest import HELLO, Vm, left, make_vm, until
-from tests.boot.demo import ROOT
+from tests.support.demo import ROOT
 
 TPM = {"devices": {"tpm": [{"model": "tpm-crb", "backend": {"type": "emulator", "version": "2.0"}}]}}
 START = """

@@ -15,8 +15,8 @@ from ovtasks.errors import InputError
 from ovtasks.machine.qemu.argv import QMP_SOCKET
 from ovtasks.values.jsonvalue import Json
 from tests.backends.qemu.conftest import Vm
-from tests.boot.qemu import free_port
-from tests.machine.machines import shapes
+from tests.support.machines import shapes
+from tests.support.qemu import free_port
 
 SHAPES = [
     *("plain", "forwards", "e1000", "i440fx", "seed", "credentials", "both", "files", "files-secure", "instance"),

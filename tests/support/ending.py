@@ -2,7 +2,7 @@
 
 The first SIGINT, SIGTERM or SIGHUP is a Ctrl-C to pytest, which tears down what stands; further ones are ignored
 meanwhile. With xdist the controller hands it on to its workers and waits for them. Who still is there after
-``LAST_SECONDS`` is ended by the kernel, and what is left is undone from the journal (tests/leftovers.py).
+``LAST_SECONDS`` is ended by the kernel, and what is left is undone from the journal (tests/support/leftovers.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests import leftovers
+from tests.support import leftovers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_SECONDS = 40

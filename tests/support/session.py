@@ -22,8 +22,8 @@ from pathlib import Path
 
 from ovtasks.host.files import link_or_copy
 from ovtasks.host.run import Result, require, run, stop
-from tests import leftovers
-from tests.accounts import add_account
+from tests.support import leftovers
+from tests.support.accounts import add_account
 
 ROOT = Path(__file__).parents[2]
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"

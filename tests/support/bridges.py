@@ -14,7 +14,7 @@ import pytest
 
 from ovtasks.host import bridge as rules
 from ovtasks.host.run import require, run, stop
-from tests import leftovers
+from tests.support import leftovers
 
 NETWORK = "192.168.231"
 """The first three numbers; the host has 1, DHCP gives 50 to 99."""

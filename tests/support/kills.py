@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.instance.rooms import Room
+from tests.support.rooms import Room
 
 CREATE = ("vm", "create", "web")
 DESTROY = ("vm", "destroy", "web")

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 from ovtasks.host.run import run
-from tests import leftovers
+from tests.support import leftovers
 
 UIDS = range(30_000, 60_000)
 

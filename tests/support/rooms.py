@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.backends.session import SessionUser
-from tests.graph.workbench import OV, Workbench, cloud_vm, make_image
+from tests.support.session import SessionUser
+from tests.support.workbench import OV, Workbench, cloud_vm, make_image
 
 MARK = "write -P 0x5a 1M 64k"
 SECONDS = 120.0

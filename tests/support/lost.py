@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.instance.rooms import Room
+from tests.support.rooms import Room
 
 KEPT = ("uuid", "mac", "instance_id", "built", "backend", "forwards", "ssh_port", "user", "identity", "vm", "project")
 KEYS = ("id_ed25519", "ssh_host_ed25519_key", "known_hosts")

@@ -1,8 +1,8 @@
 """What a run of the tests makes outside its own folders, written down before it is made, and undone when the run ends.
 
 Each run has a journal, whose lock it holds. Tests undo what they made; when a signal comes, pytest's teardown does that
-(tests/signals.py). What is left all the same is undone from the journal: at the end of the run, or, after a SIGKILL, by
-the next run, which finds a journal that nobody holds.
+(tests/support/ending.py). What is left all the same is undone from the journal: at the end of the run, or, after a
+SIGKILL, by the next run, which finds a journal that nobody holds.
 
 A process belongs to a run when its environment, its command line or a mount of its own names the journal or a folder
 that is written down there.

@@ -16,7 +16,7 @@ from ovtasks.guest.ssh_config import known_hosts_line
 from ovtasks.guest.target import Target
 from ovtasks.host.run import require, run, stop
 from ovtasks.instance.keys import generate_key_pair
-from tests.boot.qemu import free_port
+from tests.support.qemu import free_port
 
 DEADLINE = 30.0
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovtasks.host.run import require, run, stop, which
-from tests import leftovers
-from tests.accounts import add_account
-from tests.boot.demo import ROOT
+from tests.support import leftovers
+from tests.support.accounts import add_account
+from tests.support.demo import ROOT
 
 SUBORDINATE = "2000000000-2000065535"  # far from what useradd gives, so that nobody else has them
 PYTHON = "/usr/bin/python3"  # the environment's own may lie in a folder that only its owner can enter
