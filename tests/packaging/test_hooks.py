@@ -7,8 +7,8 @@ from typing import TypedDict, cast
 
 import yaml
 
-from tests.checkout import ROOT
-from tests.tasks import CHECKS, task_test
+from tests.support.checkout import ROOT
+from tests.support.tasks import CHECKS, task_test
 
 
 class Hook(TypedDict):

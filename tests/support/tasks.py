@@ -16,7 +16,7 @@ from doit.exceptions import TaskFailed
 
 from ovtasks.host.run import stop
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parent.parent.parent
 FAST = "not slow and not boot"
 SECONDS_TO_CLEAN_UP = 45.0
 NONE_RAN = 5
