@@ -1,7 +1,7 @@
 """Write what is made from other things: ``python -m docs.generate``.
 
 ``docs/vms.md`` and ``docs/images.md``, the field references, from their schemas; ``schemas/libvirt.schema.json`` and
-``docs/libvirt.md`` from the table in ``ovtasks/machine``.
+``docs/libvirt.md`` from the table in ``ovtasks/machine``; the picture in ``docs/architecture.md`` from the imports.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def _text(value: object) -> str:
 if __name__ == "__main__":
     for name, path in PAGES.items():
         path.write_text(page(name), encoding="utf-8")
-    from docs import libvirt_page
+    from docs import libvirt_page, rooms
 
     LIBVIRT_SCHEMA.write_text(libvirt_schema(), encoding="utf-8")
     LIBVIRT_PAGE.write_text(libvirt_page.page(), encoding="utf-8")
+    rooms.PAGE.write_text(rooms.page(), encoding="utf-8")

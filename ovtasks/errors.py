@@ -1,4 +1,4 @@
-"""The one family of errors that a user can cause, and the exit codes of the command line."""
+"""Errors that a user can cause, and the exit codes of the command line."""
 
 from __future__ import annotations
 

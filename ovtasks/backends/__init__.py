@@ -1,1 +1,1 @@
-"""Backends: libvirt and plain QEMU. Each satisfies :class:`ovtasks.backends.contract.Backend`."""
+"""What runs VMs: libvirt or plain QEMU, and ``contract``, which says what every backend does."""

@@ -1,4 +1,7 @@
-"""``ov``: the command line. Nothing is imported here: "nothing to do" is answered before anything else is loaded."""
+"""The command line ``ov``: it reads words, calls the rooms below, and prints.
+
+Nothing is imported here, because "nothing to do" is answered before anything else is loaded.
+"""
 
 import _signal  # type: ignore[import-not-found]  # signal loads enum: a tenth of the whole fast path
 import os

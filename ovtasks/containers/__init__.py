@@ -1,1 +1,1 @@
-"""Container images as a source of disks: podman and its storage, on this machine, as root, or in podman's machine."""
+"""Container images: podman builds, pulls and stores them, as the user, as root, or in a podman machine."""

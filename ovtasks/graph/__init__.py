@@ -1,1 +1,1 @@
-"""spec → steps → doit: what a step is, when it is fresh, how it runs. Knows no libvirt and no podman."""
+"""Steps: what a step is, when it is fresh, how doit runs it. Knows no source, no podman and no libvirt."""

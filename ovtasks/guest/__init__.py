@@ -1,1 +1,1 @@
-"""Inside the VM, over SSH: connection, readiness, diagnosis."""
+"""The inside of a running VM, over SSH: connecting, waiting until it is ready, finding out why it is not."""

@@ -1,1 +1,1 @@
-"""This machine: subprocesses, paths, locks, tools and the packages that bring them."""
+"""This machine: other programs, files and locks, ports, firmware, and the packages that bring what is missing."""

@@ -1,1 +1,1 @@
-"""Base images: fetch, check, keep by sha256, find out what nobody uses any more."""
+"""Base images: download them, verify them, keep them by sha256, and find those that nobody uses any more."""

@@ -1,1 +1,1 @@
-"""One VM's own directory: identity and keys."""
+"""A VM that exists: its folder with disk, seed, keys and ports, and its life from ``create`` to ``destroy``."""

@@ -1,1 +1,1 @@
-"""A VM's machine: its ``libvirt:`` block, read once, and what libvirt and QEMU make of it. Pure: no I/O."""
+"""A VM's hardware: the ``libvirt:`` block, and the domain XML and QEMU options that are made from it. No I/O."""

@@ -1,1 +1,1 @@
-"""What was written in ``vms.yml`` → frozen dataclasses. Reads files, touches nothing else."""
+"""The user's files: reads ``vms.yml`` and its like, checks them, and returns frozen dataclasses."""

@@ -1,1 +1,1 @@
-"""The ground: values and texts that every room understands. No I/O."""
+"""The ground: YAML with places, sizes, durations, URLs, secrets, JSON. Values that every room knows. No I/O."""
