@@ -134,7 +134,7 @@ def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
     :raises InputError: there is neither.
     """
     from ovtasks.instance.find import find, look
-    from ovtasks.instance.preview import preview, stored
+    from ovtasks.instance.preview import preview, saved_preview
     from ovtasks.project.load import unknown_vm
 
     record = look(args.vm, args.instance)
@@ -144,7 +144,7 @@ def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
     elif record is None and project is not None:
         raise unknown_vm(args.vm, project)
     else:
-        found = stored(record or find(args.vm, args.instance), kind=kind)
+        found = saved_preview(record or find(args.vm, args.instance), kind=kind)
     for text in found.notes:
         note(args).note(text)
     return found

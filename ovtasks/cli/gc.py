@@ -1,4 +1,4 @@
-"""``ov gc``: remove base images and rests that nobody holds; say what holds the others."""
+"""``ov gc``: remove base images and leftovers that nobody holds; say what holds the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ovtasks.images.lockfile import read_lock
 from ovtasks.images.store import Store
 from ovtasks.project.load import find_root
 from ovtasks.project.model import CloudImageSource, Project
-from ovtasks.sources.bootc import rests as bootc_rests
+from ovtasks.sources.bootc import leftovers as bootc_leftovers
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,14 +91,14 @@ def _below(path: Path) -> Iterator[Path]:
 
 def _tidy_instances(*, dry_run: bool) -> tuple[list[Item], list[Item]]:
     """What was kept and what went of what VMs left: files, and libvirt's domains."""
-    from ovtasks.backends.libvirt import strays
-    from ovtasks.instance import rests
+    from ovtasks.backends.libvirt import leftovers as libvirt_leftovers
+    from ovtasks.instance import leftovers as instance_leftovers
 
-    files, domains = rests.survey(), strays.survey()
+    files, domains = instance_leftovers.survey(), libvirt_leftovers.survey()
     kept = [item for item in (*files, *domains) if not item.removable]
     chosen = [item for item in files if item.removable]
     lost = [item for item in domains if item.removable]
-    return kept, [*chosen, *lost] if dry_run else [*rests.remove(chosen), *strays.remove(lost)]
+    return kept, [*chosen, *lost] if dry_run else [*instance_leftovers.remove(chosen), *libvirt_leftovers.remove(lost)]
 
 
 def _tidy_stores(
@@ -106,7 +106,7 @@ def _tidy_stores(
 ) -> tuple[list[Item], list[Item]]:
     """What was kept and what went of images; ``going`` went from elsewhere, or would go."""
     pinned = {pin.sha256 for pin in read_lock(project.lock_file).values()} if project is not None else set()
-    limits = gc.Limits(args.older_than, args.max_size)
+    limits = gc.RetentionLimits(args.older_than, args.max_size)
     found = [(store, item) for store in _stores(project) for item in gc.survey(store, pinned, going)]
     items = gc.limited([item for _, item in found], limits, time.time())
     gone: list[Item] = []
@@ -124,15 +124,15 @@ def _tidy_project(project: Project, *, dry_run: bool) -> tuple[list[Item], list[
     """What was kept and what went. No step can start while something is removed."""
     graph = Graph(project)
     items = leftovers.survey(graph)
-    rests = bootc_rests.survey(project, (leftovers.BUILDING,) if leftovers.is_building(graph) else ())
+    of_bootc = bootc_leftovers.survey(project, (leftovers.BUILDING,) if leftovers.is_building(graph) else ())
     chosen = [item for item in items if item.removable]
-    kept = [item for item in (*items, *rests.items) if not item.removable]
+    kept = [item for item in (*items, *of_bootc.items) if not item.removable]
     if dry_run:
-        return kept, [*chosen, *(item for item in rests.items if item.removable), *_stale_manifests(project)]
+        return kept, [*chosen, *(item for item in of_bootc.items if item.removable), *_stale_manifests(project)]
     with gc.try_locks(gc.files_in(graph.locks)) as free:
         if not free:
             return [*kept, *(replace(item, held_by=(leftovers.BUILDING,)) for item in chosen)], []
-        gone = [*rests.remove(), *leftovers.remove(chosen)]
+        gone = [*of_bootc.remove(), *leftovers.remove(chosen)]
         return kept, [*gone, *leftovers.remove(list(_stale_manifests(project)))]
 
 

@@ -12,7 +12,7 @@ from ovtasks.cli.build import run_goals
 from ovtasks.cli.common import add_build_options, build_words, chains_of, open_graph, open_project
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.manifest import OV, asked
-from ovtasks.graph.record import record, relative
+from ovtasks.graph.save_manifest import relative, save_manifest
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +49,7 @@ def run_build(args: argparse.Namespace) -> int:
     artifacts = [path for chain in chains for path in chain.artifacts]
     if (wanted := asked(args.words)) is not None:
         lines = [relative(path, project.root) for path in artifacts]
-        record(graph, chains, (OV, wanted.words), lines, loaded_ns)
+        save_manifest(graph, chains, (OV, wanted.words), lines, loaded_ns)
     sys.stdout.writelines(f"{_short(path)}\n" for path in artifacts)
     return EXIT_DONE
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ovtasks.containers.context import Context
+from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine, Mode, own
 from ovtasks.containers.storage import Storage, storage
 from ovtasks.containers.transports import Archive
-from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import make_folder
 from ovtasks.host.files import create_text
@@ -72,7 +72,7 @@ def inspect(engine: Engine, image: str) -> Found | None:
     except CommandError as e:
         if re.search(r"image not known|no such image|does not resolve", e.stderr):
             return None
-        raise explain(e) from e
+        raise diagnose(e) from e
     data: dict[str, Any] = json.loads(done.stdout)[0]
     history = " ".join(str(entry.get("created_by", "")) for entry in data.get("History") or ())
     return Found(
@@ -117,7 +117,7 @@ class Workshop:
         try:
             self._work(["pull", *_tls(tls_verify), reference], self._show_bytes)
         except CommandError as e:
-            raise explain(e, f"{reference} cannot be pulled") from e
+            raise diagnose(e, f"{reference} cannot be pulled") from e
 
     def load(self, archive: Archive) -> str:
         """Bring an image from files; returns its ID.
@@ -135,7 +135,7 @@ class Workshop:
             # relative, since podman unpacks nothing below a name with a colon
             self._work(words, self._show_bytes, hear=said.append, prepare=prepare, temporary=self.scratch.name)
         except CommandError as e:
-            raise explain(e, f"{archive.path} cannot be loaded") from e
+            raise diagnose(e, f"{archive.path} cannot be loaded") from e
         ids = [line.strip() for line in said if re.fullmatch(r"\s*[0-9a-f]{64}\s*", line)]
         if not ids:
             raise OvError(f"podman loaded {archive.path} and does not say what it is called")
@@ -182,7 +182,7 @@ class Workshop:
     def _failure(self, error: CommandError, image: ImageSpec, tail: deque[str]) -> OvError:
         own = "\n".join(line for line in error.stderr.splitlines() if _PODMANS.match(line))
         known = CommandError(error.argv, error.returncode, own)
-        explained = explain(known, f"image '{image.name}' cannot be built")
+        explained = diagnose(known, f"image '{image.name}' cannot be built")
         if explained is not known:
             return explained
         said = "".join(f"\n  | {line}" for line in tail if line.strip())

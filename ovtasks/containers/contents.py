@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine
-from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.run import CommandError
 
@@ -37,7 +37,7 @@ def contents(engine: Engine, image_id: str) -> Contents:
     except CommandError as e:
         if _NO_SHELL.search(e.stderr):
             return Contents(None, ())
-        explained: OvError = explain(e, "the image cannot be looked into")
+        explained: OvError = diagnose(e, "the image cannot be looked into")
         raise explained from e
     found = [line.partition(" ") for line in lines]
     versions = [rest for word, _, rest in found if word == "bootc"]

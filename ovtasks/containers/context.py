@@ -21,7 +21,7 @@ from ovtasks.containers import containerfile, ignore
 from ovtasks.containers.paths import Finder
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_atomic
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 from ovtasks.project.model import ImageSpec
 from ovtasks.values.jsonvalue import Json, digest
 
@@ -242,7 +242,7 @@ def _attributes(fd: int) -> str:
 
 
 def _remembered(memory: Path) -> Known:
-    known = recall(memory, limit=MEMORY_LIMIT) or {}
+    known = try_load_state(memory, limit=MEMORY_LIMIT) or {}
     return {
         name: [item for item in times if isinstance(item, int | str)]
         for name, times in known.items()

@@ -11,12 +11,12 @@ import json
 import shutil
 from pathlib import Path
 
+from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine, Mode
-from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError, run, transfer
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 
 PREFIX = "copy-"
 """Of the folders' names, among those of pulls and builds."""
@@ -39,7 +39,7 @@ def copy_image(source: Engine, target: Engine, image: str, folder: Path) -> None
     try:
         transfer(save, load, env=source.environment(TEMPORARY), cwd=folder)
     except CommandError as e:
-        raise explain(e, f"{image} cannot be copied into the storage of {target.command}") from e
+        raise diagnose(e, f"{image} cannot be copied into the storage of {target.command}") from e
     finally:
         clear(folder)
 
@@ -69,7 +69,7 @@ def clear(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    words = (recall(folder / "engine.json", private=True) or {}).get("root")  # they are run
+    words = (try_load_state(folder / "engine.json", private=True) or {}).get("root")  # they are run
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         root = [str(word) for word in words] if isinstance(words, list) else []

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine, Mode
-from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError, make_folder
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError, run
-from ovtasks.host.state import StateError, read_text, recall
+from ovtasks.host.state import StateError, read_text, try_load_state
 from ovtasks.values.jsonvalue import Json
 
 LABEL = "ovtasks.install"
@@ -66,7 +66,7 @@ class Scratch:
 
     def engine(self) -> Engine | None:
         """The podman of the run that made the folder; None: nothing was started."""
-        known = recall(self.engine_file, private=True) or {}  # what it says is run
+        known = try_load_state(self.engine_file, private=True) or {}  # what it says is run
         mode, words, root = known.get("mode"), _words(known.get("words")), _words(known.get("root"))
         if not isinstance(mode, str) or mode not in {*Mode} or not words:
             return None
@@ -74,7 +74,7 @@ class Scratch:
 
     def image(self, engine: Engine) -> str | None:
         """One that has what looks after loop devices: it made them. If that was removed, any."""
-        noted = str((recall(self.engine_file, private=True) or {}).get("image", ""))
+        noted = str((try_load_state(self.engine_file, private=True) or {}).get("image", ""))
         if noted and engine.run("image", "exists", noted, check=False, timeout=SECONDS).returncode == 0:
             return noted
         return next(iter(engine.run("images", "--quiet", "--noheading", timeout=SECONDS).stdout.split()), None)
@@ -177,4 +177,4 @@ def _losetup(engine: Engine, folder: Path, *words: str) -> str:
     except CommandError as e:
         if "not found" in e.stderr:  # an image without losetup made no loop device
             return ""
-        raise explain(e, f"the loop devices of {scratch.disk} cannot be seen") from e
+        raise diagnose(e, f"the loop devices of {scratch.disk} cannot be seen") from e

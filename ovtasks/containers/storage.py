@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine, Mode
-from ovtasks.containers.trouble import explain
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 from ovtasks.values.jsonvalue import parse
 
 VARIABLES = ("CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_DATA_HOME", "HOME", "CONTAINERS_CONF")
@@ -90,7 +90,7 @@ def _configured() -> list[tuple[str, int, int]]:
 
 
 def _remembered(memory: Path) -> dict[str, list[str]]:
-    known = recall(memory, private=True) or {}
+    known = try_load_state(memory, private=True) or {}
     return {key: list(map(str, place)) for key, place in known.items() if isinstance(place, list) and len(place) == 2}
 
 
@@ -99,7 +99,7 @@ def _ask(engine: Engine) -> list[str]:
     try:
         done = engine.run("info", "--format", template, timeout=SECONDS)
     except CommandError as e:
-        raise explain(e) from e
+        raise diagnose(e) from e
     words = done.stdout.split()
     if len(words) != 2:
         raise OvError(f"{engine.command} info does not say where its images are: {done.stdout.strip()!r}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from ovtasks.graph import familiar
+from ovtasks.graph import receipt_tag
 from ovtasks.graph.content import digest_of, has_digest
 from ovtasks.graph.receipt import Output, Receipt
 from ovtasks.graph.step import Step
@@ -74,7 +74,7 @@ def check(
             reasons.append(reason)
     if heal and not reasons:
         healed = replace(receipt, outputs=tuple(_settled(output) for output in seen))
-        if receipt.salt is None or (receipt.salt and not _is_familiar(receipt, step)):
+        if receipt.salt is None or (receipt.salt and not _has_known_tag(receipt, step)):
             healed = healed.sealed(step.inputs)
         # nobody runs the step meanwhile (reading may have taken long); the marker: of a run killed at its very end
         if (healed != receipt or step.marker.exists()) and Receipt.load(step.receipt) == receipt:
@@ -144,15 +144,15 @@ def _settled(output: Output) -> Output:
     return replace(output, mode=allowed, content=output.content or digest_of(output.path))
 
 
-def _is_familiar(receipt: Receipt, step: Step) -> bool:
-    return receipt.tag != "" and hmac.compare_digest(receipt.tag, familiar.tag(step.name, step.inputs))
+def _has_known_tag(receipt: Receipt, step: Step) -> bool:
+    return receipt.tag != "" and hmac.compare_digest(receipt.tag, receipt_tag.tag(step.name, step.inputs))
 
 
 def _inputs_diff(receipt: Receipt, step: Step) -> list[Reason]:
     if receipt.salt is None:  # format 1: what is secret in it is not known
         found = diff(receipt.inputs, reveal_all(step.inputs))
         return [reason if _is_number(reason) else Reason(f"{reason.key}: changed", reason.key) for reason in found]
-    if receipt.salt and _is_familiar(receipt, step):
+    if receipt.salt and _has_known_tag(receipt, step):
         return []
     return diff(receipt.inputs, seal_all(step.inputs, receipt.salt))
 

@@ -1,4 +1,4 @@
-"""What lies in a project's ``output/`` that no declared VM needs: links to old images, rests of killed runs."""
+"""What lies in a project's ``output/`` that no declared VM needs: links to old images, leftovers of killed runs."""
 
 from __future__ import annotations
 

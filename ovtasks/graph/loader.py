@@ -145,9 +145,9 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         self.graph = Graph(project, Overrides())
         note_options(self.graph, pos_args)
         if manifest.launched == pos_args and cmd.execute_tasks:
-            from ovtasks.graph.note import leave_note
+            from ovtasks.graph.doit_manifest import save_doit_manifest
 
-            self.graph.finished = functools.partial(leave_note, self.graph, pos_args, self._began_ns)
+            self.graph.finished = functools.partial(save_doit_manifest, self.graph, pos_args, self._began_ns)
         chosen = selected(pos_args, project) or owners(project)
         only_qcow2 = cmd.execute_tasks and not any("raw" in word or "*" in word for word in pos_args)
         types = TYPES[:1] if only_qcow2 else TYPES

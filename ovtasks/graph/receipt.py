@@ -12,12 +12,12 @@ from pathlib import Path
 from types import NoneType
 
 from ovtasks import __version__
-from ovtasks.graph import familiar
+from ovtasks.graph import receipt_tag
 from ovtasks.graph.content import digest_of, sha256_of
 from ovtasks.host.beneath import ground
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 from ovtasks.values.hidden import Input, hides, seal_all
 from ovtasks.values.jsonvalue import Json, digest, need
 
@@ -60,7 +60,7 @@ class Receipt:
     """``needs`` maps the verb of each needed step to its output digest; ``digest`` is this step's own.
 
     Hidden values of ``inputs`` are digests under ``salt``, which is None in a receipt of format 1: there they stand
-    as they were, and are not to be shown. ``tag`` is that of :mod:`ovtasks.graph.familiar`. ``facts`` do not decide
+    as they were, and are not to be shown. ``tag`` is that of :mod:`ovtasks.graph.receipt_tag`. ``facts`` do not decide
     freshness. ``started`` is in seconds since the epoch, ``duration`` in seconds.
     """
 
@@ -82,7 +82,7 @@ class Receipt:
             return replace(self, inputs=seal_all(inputs, ""), salt="", tag="")
         salt = self.salt or own_salt()
         return replace(
-            self, inputs=seal_all(inputs, salt), salt=salt, tag=familiar.tag(self.step, inputs, make_key=True)
+            self, inputs=seal_all(inputs, salt), salt=salt, tag=receipt_tag.tag(self.step, inputs, make_key=True)
         )
 
     def save(self, path: Path) -> None:
@@ -122,7 +122,7 @@ class Receipt:
     @classmethod
     def load(cls, path: Path) -> Receipt | None:
         """The receipt at ``path``; None when there is none, or none that this version can read."""
-        data = recall(path, limit=MAX_BYTES)
+        data = try_load_state(path, limit=MAX_BYTES)
         if data is None or data.get("format") not in READABLE:
             return None
         ours = ground(path.parent) + os.sep

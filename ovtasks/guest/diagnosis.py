@@ -15,7 +15,7 @@ SILENT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """``kind`` is for programs, ``message`` is a fact, ``hint`` the next step."""
 
     kind: str
@@ -24,7 +24,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Sign:
+class GuestSign:
     """``pattern`` is looked for in the text; in ``message``, ``{0}`` is what its group matched; ``{vm}`` in ``hint``
     stands for what the user calls the VM."""
 
@@ -35,21 +35,21 @@ class Sign:
 
 
 SSH = (
-    Sign(
+    GuestSign(
         "host-key",
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         "the guest shows another host key than the one it had",
         "something else may listen on its port; if the guest itself made a new key: "
         "ov vm ssh {vm} --accept-new-host-key",
     ),
-    Sign(
+    GuestSign(
         "key-refused",
         r"Permission denied \(|Too many authentication failures",
         "the guest refuses the SSH key",
         "ov vm status {vm} names the user and the key; a key given later reaches an existing disk only at its next "
         "start: ov vm restart {vm}",
     ),
-    Sign(
+    GuestSign(
         "no-identity",
         r"Load key .*: |Identity file .* not accessible",
         "the private key cannot be used",
@@ -58,56 +58,56 @@ SSH = (
 )
 # The last words count first: a guest that was rebooted after a panic is not in it any more.
 SERIAL = (
-    Sign(
+    GuestSign(
         "panic",
         r"Kernel panic - not syncing: (.*?) ?\]?-*$",
         "the guest's kernel panicked: {0}",
         "ov vm console {vm} --log shows what came before; more --ram helps when it ran out of memory",
     ),
-    Sign(
+    GuestSign(
         "out-of-memory",
         r"Out of memory: Killed process \d+ \(([^)]*)\)",
         "the guest runs out of memory: it killed {0}",
         "ov vm create {vm} --ram with more than now, then ov vm restart {vm}",
     ),
-    Sign(
+    GuestSign(
         "emergency",
         r"You are in (emergency|rescue) mode|Give root password for maintenance",
         "the guest is in its emergency shell",
         "ov vm console {vm}; a wrong /etc/fstab or a damaged file system is the usual reason",
     ),
-    Sign(
+    GuestSign(
         "initramfs",
         r"ALERT!\s+(\S+) does not exist|\(initramfs\)|dracut:/#|Entering emergency mode\. Exit the shell",
         "the guest does not find its root file system",
         "ov vm console {vm}; the disk's kernel may lack virtio drivers, or its root= is wrong",
     ),
-    Sign(
+    GuestSign(
         "disk-full",
         r"No space left on device",
         "the guest's disk is full",
         "a larger disk_size, then ov vm destroy --disk {vm} and ov vm create {vm}",
     ),
-    Sign(
+    GuestSign(
         "boot-loader",
         r"grub rescue>|grub>",
         "the guest's boot loader stopped at its prompt",
         "ov vm console {vm}; the disk may be damaged or of the other firmware: see firmware: in vms.yml",
     ),
-    Sign(
+    GuestSign(
         "no-boot-device",
         r"No bootable device|Boot failed: not a bootable disk|No bootable option or device was found|^Shell> |"
         r"UEFI Interactive Shell|BdsDxe: failed to load Boot",
         "the firmware finds nothing to boot on the disk",
         "the other firmware may: firmware: bios or uefi-insecure in vms.yml, then ov vm create {vm}",
     ),
-    Sign(
+    GuestSign(
         "no-network",
         r"Failed to start .*[Ww]ait.{0,3}for .*Network|No DHCPOFFERS received|wait-online\.se\S* .*running \(\d+min",
         "the guest got no address: no DHCP lease",
         "cloud_init.network must name the card as the guest does; ov vm console {vm} shows it (ip addr)",
     ),
-    Sign(
+    GuestSign(
         "no-datasource",
         r"Datasource DataSourceNone|No Datasource found|Used fallback datasource",
         "cloud-init found no seed",
@@ -162,7 +162,7 @@ def clean(text: str) -> str:
     return _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def diagnose(serial: str, ssh_error: str, vm: str, *, reached: bool) -> Finding:
+def diagnose(serial: str, ssh_error: str, vm: str, *, reached: bool) -> Diagnosis:
     """The reason, as far as it can be seen. ``ssh_error`` is what ssh said last; ``reached``: the guest's SSH server
     has answered, so that early trouble on the console is over."""
     text = clean(serial)
@@ -172,20 +172,20 @@ def diagnose(serial: str, ssh_error: str, vm: str, *, reached: bool) -> Finding:
     if found is not None:
         sign, match = found
         group = next((group for group in match.groups() if group), "") if match.groups() else ""
-        return Finding(sign.kind, sign.message.format(group.strip()), sign.hint.format(vm=vm))
+        return Diagnosis(sign.kind, sign.message.format(group.strip()), sign.hint.format(vm=vm))
     if reached:
         hint = f"ov vm ssh {vm} shows what it does; a longer --timeout helps when it is only slow"
-        return Finding("busy", "nothing is wrong that can be seen from here", hint)
+        return Diagnosis("busy", "nothing is wrong that can be seen from here", hint)
     if not text.strip():
         message = "the guest has not said a word on its serial console"
         hint = "its kernel may need console=ttyS0; a longer --timeout helps when it is only slow"
-        return Finding("silent", message, hint.format(vm=vm))
-    return Finding("booting", "the guest is still at it", f"ov vm console {vm} shows it; or a longer --timeout")
+        return Diagnosis("silent", message, hint.format(vm=vm))
+    return Diagnosis("booting", "the guest is still at it", f"ov vm console {vm} shows it; or a longer --timeout")
 
 
-def _last(signs: tuple[Sign, ...] | list[Sign], text: str) -> tuple[Sign, re.Match[str]] | None:
+def _last(signs: tuple[GuestSign, ...] | list[GuestSign], text: str) -> tuple[GuestSign, re.Match[str]] | None:
     """The sign that stands last in the text; of several in one place the first of the table."""
-    best: tuple[Sign, re.Match[str]] | None = None
+    best: tuple[GuestSign, re.Match[str]] | None = None
     for sign in signs:
         for match in re.finditer(sign.pattern, text, re.MULTILINE):
             if best is None or match.start() > best[1].end():

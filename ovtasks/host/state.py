@@ -152,7 +152,7 @@ def load_state(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> 
     return value
 
 
-def recall(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> dict[str, Json] | None:
+def try_load_state(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> dict[str, Json] | None:
     """:func:`load_state` of what is only remembered and can be made anew: None also when it is damaged."""
     try:
         return load_state(path, limit=limit, private=private)

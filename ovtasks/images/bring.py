@@ -10,12 +10,12 @@ from ovtasks.images import local
 from ovtasks.images.download import Facts, download
 from ovtasks.images.examine import wanted_digests
 from ovtasks.images.expected import Expected, Places
+from ovtasks.images.http import StatusError
 from ovtasks.images.inspection import UnfitError
 from ovtasks.images.intake import Digests, Intake
-from ovtasks.images.records import Fetched
+from ovtasks.images.provenance import Fetched
 from ovtasks.images.request import ImageRequest, base_name, public
 from ovtasks.images.store import Store, StoreFullError
-from ovtasks.images.transport import StatusError
 from ovtasks.images.unpack import UnpackError
 
 

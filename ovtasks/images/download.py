@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import email.utils
-import http.client
 import os
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.errors import OvError
 from ovtasks.host.files import is_own, write_atomic
 from ovtasks.host.progress import Progress
-from ovtasks.host.state import recall
-from ovtasks.images import transport, watch
+from ovtasks.host.state import try_load_state
+from ovtasks.images import http, watch
+from ovtasks.images.http import Attempts, StatusError, ask, innermost
 from ovtasks.images.intake import Intake
-from ovtasks.images.records import record_text
+from ovtasks.images.provenance import state_text
 from ovtasks.images.request import public
 from ovtasks.images.store import StoreFullError
-from ovtasks.images.transport import Attempts, StatusError, ask, innermost
 from ovtasks.values.jsonvalue import Json, restore
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def download(
                 intake.resumed = True
             else:
                 facts = _begin(url, response, intake, state)
-            with watch.watched(response, transport.LIMITS.piece) as beat:
+            with watch.watched(response, http.LIMITS.piece) as beat:
                 error = _read_body(response, intake, facts, attempts, progress, beat)
             if error is None:
                 return facts
@@ -109,7 +109,7 @@ def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _ENCODINGS:
         raise OvError(
-            f"{public(url)} is sent in the encoding {transport.printable(encoding)}, which nobody asked for",
+            f"{public(url)} is sent in the encoding {http.printable(encoding)}, which nobody asked for",
             hint="the server, or a proxy before it, changes what it sends: use another mirror",
         )
     _check_room(intake.part, facts.total)
@@ -121,12 +121,12 @@ def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -
 
 def _keep(state: Path, facts: Facts) -> None:
     """Its URLs are whole, passwords and tokens included."""
-    write_atomic(state, record_text(facts.to_json()), mode=0o600)
+    write_atomic(state, state_text(facts.to_json()), mode=0o600)
 
 
 def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> Facts | None:
     """What the partial file of an earlier run is, if it can be continued."""
-    record = recall(state)
+    record = try_load_state(state)
     try:
         facts = restore(Facts, record) if record else None
     except (TypeError, ValueError):
@@ -258,10 +258,10 @@ def _read_into(response: requests.Response, buffer: memoryview) -> int:
 
     source = getattr(response.raw, "_fp", None)
     try:
-        if isinstance(source, http.client.HTTPResponse):
+        if isinstance(source, HTTPResponse):
             return source.readinto(buffer)
         data = response.raw.read(len(buffer), decode_content=False)
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, AttributeError) as e:
+    except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError, AttributeError) as e:
         raise _BodyError(innermost(e)) from e
     buffer[: len(data)] = data
     return len(data)

@@ -6,12 +6,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 from ovtasks.images import signature
 from ovtasks.images.checksums import base_names, decode, find_digest, is_clear_signed
 from ovtasks.images.expected import NONE_ASKED
 from ovtasks.images.inspection import ImageError, UnfitError, inspect
-from ovtasks.images.records import Fetched, Verified
+from ovtasks.images.provenance import Fetched, Verified
 from ovtasks.images.request import FROM_LOCK, ImageRequest, public
 from ovtasks.images.store import Store
 from ovtasks.values.urls import is_https, is_web
@@ -92,7 +92,7 @@ def findings(store: Store, request: ImageRequest, fetched: Fetched) -> Verified 
 
     :raises InputError: the keyring cannot be read.
     """
-    record = recall(store.verified_index(request.key))
+    record = try_load_state(store.verified_index(request.key))
     if record is None:
         return None
     try:

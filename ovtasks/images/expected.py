@@ -26,8 +26,8 @@ from ovtasks.images.checksums import (
     sibling,
     strip_armor,
 )
+from ovtasks.images.http import StatusError
 from ovtasks.images.request import ImageRequest, local_path, public
-from ovtasks.images.transport import StatusError
 from ovtasks.values.urls import is_https
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Places:
     @property
     def session(self) -> requests.Session:
         if self._session is None:
-            from ovtasks.images.transport import open_session
+            from ovtasks.images.http import open_session
 
             self._session = open_session()
         return self._session
@@ -68,7 +68,7 @@ class Places:
     def read(self, url: str) -> tuple[bytes, str] | str:
         """A file's bytes and where it was in the end, or why there are none."""
         if (path := local_path(url)) is None:
-            from ovtasks.images.transport import get_small
+            from ovtasks.images.http import get_small
 
             return get_small(self.session, url, LARGEST_FILE)
         try:
@@ -85,7 +85,7 @@ class Places:
         :raises OvError: there is none.
         """
         if (path := local_path(url)) is None:
-            from ovtasks.images.transport import locate
+            from ovtasks.images.http import locate
 
             return locate(self.session, url)
         local.open_file(path).close()

@@ -11,12 +11,12 @@ from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
-from ovtasks.host.state import StateError, read_state, recall
+from ovtasks.host.state import StateError, read_state, try_load_state
 from ovtasks.images.bring import bring, now
 from ovtasks.images.examine import Evidence, examine, findings, wanted_digests
 from ovtasks.images.expected import NONE_ASKED, Expected, Places, find_expected
 from ovtasks.images.inspection import UnfitError
-from ovtasks.images.records import Fetched, record_text
+from ovtasks.images.provenance import Fetched, state_text
 from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
 from ovtasks.images.signature import SignatureError
 from ovtasks.images.store import Store
@@ -51,7 +51,7 @@ def hold(request: ImageRequest, progress: Progress) -> Iterator[None]:
 
 def load_fetched(store: Store, key: str) -> Fetched | None:
     """What the index says about a request, if the bytes are still here."""
-    record = recall(store.index(key))
+    record = try_load_state(store.index(key))
     if record is None:
         return None
     try:
@@ -121,14 +121,14 @@ def _settle(store: Store, request: ImageRequest, fetched: Fetched, proof: Expect
         verified = examine(store, request, fetched, Evidence(proof.signed, proof.signature))
     except UnfitError:
         store.drop_parts(request.key)
-        if (old := recall(store.index(request.key))) is not None and old.get("sha256") == fetched.sha256:
+        if (old := try_load_state(store.index(request.key))) is not None and old.get("sha256") == fetched.sha256:
             drop(store, request.key)
         raise
     except OvError:
         _remember(store, request, fetched, proof)
         raise
     with store.guard("write the index of the image store"):
-        write_atomic(store.verified_index(request.key), record_text(verified.to_json()), mode=0o600)
+        write_atomic(store.verified_index(request.key), state_text(verified.to_json()), mode=0o600)
     _remember(store, request, fetched, proof)
     return fetched
 
@@ -214,7 +214,7 @@ def indexed(store: Store) -> list[Fetched]:
     """All records of the index, the newest first."""
     found = []
     for path in (store.root / "by-url").glob("*.json"):
-        if not path.name.endswith(".verified.json") and (record := recall(path)) is not None:
+        if not path.name.endswith(".verified.json") and (record := try_load_state(path)) is not None:
             with contextlib.suppress(ValueError, TypeError):
                 found.append(Fetched.from_json(record))
     return sorted(found, key=lambda fetched: fetched.fetched_at, reverse=True)
@@ -255,5 +255,5 @@ def _remember(store: Store, request: ImageRequest, fetched: Fetched, proof: Expe
                 write_atomic(path, data, mode=0o600)
         if not store.has(fetched.content_sha256):
             store.note_parts(key)
-        write_atomic(store.index(key), record_text(fetched.to_json()), mode=0o600)
+        write_atomic(store.index(key), state_text(fetched.to_json()), mode=0o600)
         store.resume_state(key).unlink(missing_ok=True)  # last: while it is there, nobody trusts the partial file

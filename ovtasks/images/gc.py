@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ovtasks.host.beneath import check
 from ovtasks.host.files import flock, is_locked, open_own
-from ovtasks.host.state import recall
-from ovtasks.images.records import Verified
+from ovtasks.host.state import try_load_state
+from ovtasks.images.provenance import Verified
 from ovtasks.images.request import FROM_LOCK
 from ovtasks.images.store import Store
 from ovtasks.values.durations import format_duration
@@ -42,7 +42,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RetentionLimits:
     """What may stay although nobody holds it: what was used in the last ``age`` seconds, and of all content together
     ``size`` bytes, those that were used last. None: no such limit."""
 
@@ -50,7 +50,7 @@ class Limits:
     size: int | None = None
 
 
-def limited(items: list[Item], limits: Limits, now: float) -> list[Item]:
+def limited(items: list[Item], limits: RetentionLimits, now: float) -> list[Item]:
     """``items``, where those that may stay by the limits are held. What nobody holds goes from the oldest on; without
     limits, all of it."""
     free = sorted((item for item in items if item.removable and item.used is not None), key=lambda item: item.used or 0)
@@ -118,7 +118,7 @@ def _recently_verified(store: Store) -> dict[str, float]:
     """When content was verified last, in seconds since the epoch: what was lately."""
     recent: dict[str, float] = {}
     for path in (store.root / "by-url").glob("*.verified.json"):
-        record = recall(path)
+        record = try_load_state(path)
         if record is not None and time.time() - (when := path.stat().st_mtime) < RECENT_SECONDS:
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 sha256 = Verified.from_json(record).sha256

@@ -30,7 +30,7 @@ Bytes: TypeAlias = bytes | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What went through an :class:`Intake`; see :class:`ovtasks.images.records.Fetched` for the fields."""
+    """What went through an :class:`Intake`; see :class:`ovtasks.images.provenance.Fetched` for the fields."""
 
     size: int
     sha256: str

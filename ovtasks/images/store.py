@@ -28,8 +28,8 @@ from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError, check, guard, make_folder
 from ovtasks.host.files import discard, flock, fsync_directory, is_file, link_or_copy, move, write_atomic
 from ovtasks.host.oserrors import NoRoomError, explained
-from ovtasks.host.state import StateError, open_log, read_state, recall
-from ovtasks.images.records import record_text
+from ovtasks.host.state import StateError, open_log, read_state, try_load_state
+from ovtasks.images.provenance import state_text
 from ovtasks.values.jsonvalue import Json
 
 HEX_LENGTH = 64
@@ -279,7 +279,7 @@ def _look(path: Path) -> Look | None:
 
 
 def _read_seen(path: Path) -> dict[str, Look]:
-    record = recall(path) or {}
+    record = try_load_state(path) or {}
     return {name: (look[0], look[1], look[2]) for name, look in record.items() if _is_look(look)}  # type: ignore
 
 
@@ -290,7 +290,7 @@ def _is_look(value: Json) -> bool:
 def _write_seen(path: Path, looks: Mapping[str, Look]) -> None:
     """Where the store cannot be written, files are read each time."""
     with contextlib.suppress(OSError):
-        write_atomic(path, record_text({name: list(look) for name, look in looks.items()}), mode=0o600)
+        write_atomic(path, state_text({name: list(look) for name, look in looks.items()}), mode=0o600)
 
 
 def _sha256_of(path: Path) -> str | None:

@@ -13,7 +13,7 @@ from ovtasks.host.progress import Progress
 from ovtasks.images.examine import Evidence, content_of, examine, findings
 from ovtasks.images.fetch import drop, fetch_locked, has_bytes, hold, read_evidence
 from ovtasks.images.inspection import UnfitError
-from ovtasks.images.records import Fetched, Verified, record_text
+from ovtasks.images.provenance import Fetched, Verified, state_text
 from ovtasks.images.request import ImageRequest, public
 from ovtasks.images.store import Store
 
@@ -58,7 +58,7 @@ def verify(
             store.add(content_of(store, request, fetched), verified.sha256)
         store.drop_parts(request.key)
         with store.guard("write the index of the image store"):
-            write_atomic(store.verified_index(request.key), record_text(verified.to_json()), mode=0o600)
+            write_atomic(store.verified_index(request.key), state_text(verified.to_json()), mode=0o600)
         return verified
 
 

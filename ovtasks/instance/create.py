@@ -21,19 +21,19 @@ from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
 from ovtasks.instance.assemble import assemble, check_firmware, further_ports, guest_hostname, tmpfiles, wanted_ports
 from ovtasks.instance.baked import check_baked, choose_keys
+from ovtasks.instance.boot_doubt import doubt
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.destroy import finish_removal, remove_folder
 from ovtasks.instance.disk import hold, lost_base, make_disk, stands_on
-from ovtasks.instance.folder import Folder, is_rest
+from ovtasks.instance.folder import Folder, is_leftover
 from ovtasks.instance.hostkey import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair
 from ovtasks.instance.owner import claim
 from ovtasks.instance.power import known, start_machine
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
 from ovtasks.instance.recover import NO_PROJECT, existing
-from ovtasks.instance.starts import doubt
-from ovtasks.instance.stored import load_machine, save_machine
+from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.machine.machine import Machine
 from ovtasks.project.locate import located
 from ovtasks.project.model import HostKeyTrust, Project, VmSpec
@@ -123,7 +123,7 @@ def _nothing_left(folder: Folder) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if is_rest(folder.path):
+        if is_leftover(folder.path):
             remove_folder(folder.path)
         raise
 
@@ -286,11 +286,11 @@ def _define(
             progress.note(f"{record.words}: {note}")
         later = ", in effect from its next start" if running else ""
         changes.append(f"definition changed{later}" if had else "defined")
-    if not same or _stored(record) != machine:
+    if not same or _saved(record) != machine:
         save_machine(record.folder.machine, machine)
 
 
-def _stored(record: Record) -> Machine | None:
+def _saved(record: Record) -> Machine | None:
     """None also for a damaged one: it is written anew."""
     with contextlib.suppress(OvError):
         return load_machine(record.folder.machine)

@@ -131,7 +131,7 @@ def is_instance(path: Path) -> bool:
     return any(not name.removeprefix(".").startswith(_KEY) for name in _others(path))
 
 
-def is_rest(path: Path) -> bool:
+def is_leftover(path: Path) -> bool:
     """Whether all of this folder is worth nothing to anybody: what a create left that came to nothing."""
     return path.is_dir() and not path.is_symlink() and not _others(path)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_changed
 from ovtasks.host.state import StateError, load_state
-from ovtasks.instance.folder import Folder, is_rest
+from ovtasks.instance.folder import Folder, is_leftover
 from ovtasks.values.jsonvalue import Json
 
 OWNER_FILE = "owner.json"
@@ -34,9 +34,9 @@ def claim(directory: Path, vm: str, instance: str | None = None, *, locked: bool
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_owner(directory, mine)
         return
-    if is_rest(directory):
+    if is_leftover(directory):
         with contextlib.nullcontext() if locked else Folder(directory).lock():
-            if is_rest(directory):  # else a create was on its way
+            if is_leftover(directory):  # else a create was on its way
                 shutil.rmtree(directory)
                 directory.mkdir(mode=0o700)
                 write_owner(directory, mine)

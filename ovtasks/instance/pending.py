@@ -15,7 +15,7 @@ from ovtasks.instance.find import look
 from ovtasks.instance.ports import Want
 from ovtasks.instance.power import status
 from ovtasks.instance.record import Overrides, Record
-from ovtasks.instance.veil import veiled
+from ovtasks.instance.redact import redacted
 from ovtasks.project.locate import located
 from ovtasks.project.model import HostKeyTrust, VmSpec
 from ovtasks.values.ports import PortForward
@@ -89,7 +89,7 @@ def difference(name: str, old: str, new: str) -> str:
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), f"{name} (defined)", f"{name} (vms.yml)", lineterm="", n=2
     )
-    return "".join(veiled(line) + "\n" for line in lines)
+    return "".join(redacted(line) + "\n" for line in lines)
 
 
 def _host_key(record: Record) -> tuple[str, str] | None:

@@ -19,7 +19,7 @@ from ovtasks.instance.disk import check_disk
 from ovtasks.instance.folder import make_sockets
 from ovtasks.instance.record import Record
 from ovtasks.instance.recover import existing
-from ovtasks.instance.stored import load_machine, save_machine
+from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.machine.machine import Machine
 
 STOP_SECONDS = 60.0

@@ -16,7 +16,7 @@ from ovtasks.instance.find import look
 from ovtasks.instance.pending import satisfied
 from ovtasks.instance.power import status
 from ovtasks.instance.record import Record, new_record
-from ovtasks.instance.stored import load_machine
+from ovtasks.instance.saved_machine import load_machine
 from ovtasks.machine.machine import Machine
 from ovtasks.project.locate import located
 from ovtasks.project.model import VmSpec
@@ -73,7 +73,7 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
     return Preview(record, machine, record.backend, text, tuple(notes))
 
 
-def stored(record: Record, *, kind: str | None = None) -> Preview:
+def saved_preview(record: Record, *, kind: str | None = None) -> Preview:
     """As :func:`preview`, for an instance whose spec is gone: what was defined last.
 
     :raises InputError: nothing was.

@@ -18,7 +18,7 @@ from ovtasks.instance.folder import Folder, is_instance
 from ovtasks.instance.owner import read_owner
 from ovtasks.instance.ports import registered
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, load, new_record
-from ovtasks.instance.stored import load_machine
+from ovtasks.instance.saved_machine import load_machine
 from ovtasks.machine.machine import Machine
 from ovtasks.values.jsonvalue import restore
 from ovtasks.values.ports import PortForward

@@ -110,19 +110,19 @@ def _fetch_inputs(request: ImageRequest, project: Project) -> dict[str, Input]:
 
 
 def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
-    from ovtasks.host.state import recall
+    from ovtasks.host.state import try_load_state
     from ovtasks.images.fetch import fetch, revalidate
-    from ovtasks.images.records import Fetched, record_text
+    from ovtasks.images.provenance import Fetched, state_text
     from ovtasks.images.request import ImageRequest
 
     assert isinstance(request, ImageRequest)
     target = workspace.step.targets[0]
-    known = recall(target) if refresh else None
+    known = try_load_state(target) if refresh else None
     if known is not None:
         fetched = revalidate(request, Fetched.from_json(known), workspace.progress)
     else:
         fetched = fetch(request, workspace.progress)
-    workspace.write(target, record_text(fetched.to_json()))
+    workspace.write(target, state_text(fetched.to_json()))
     workspace.commit(target, digest=f"sha256:{fetched.sha256}")
     workspace.fact("fetched", fetched.to_json())
     workspace.fact("fetched_epoch", datetime.fromisoformat(fetched.fetched_at).timestamp())
@@ -130,7 +130,7 @@ def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
 
 def _verify(workspace: Workspace, request: object, fetch: Step, project: Project) -> None:
     from ovtasks.images.inspection import UnfitError
-    from ovtasks.images.records import Fetched, record_text
+    from ovtasks.images.provenance import Fetched, state_text
     from ovtasks.images.request import ImageRequest
     from ovtasks.images.store import Store
     from ovtasks.images.verify import verify
@@ -152,7 +152,7 @@ def _verify(workspace: Workspace, request: object, fetch: Step, project: Project
         workspace.progress.note(note)
     link = project.output / IMAGES / f"{verified.sha256}.{verified.format}"
     Store(request.store).link(verified.sha256, link)
-    workspace.write(target, record_text(verified.to_json()))
+    workspace.write(target, state_text(verified.to_json()))
     workspace.commit(target, digest=f"sha256:{verified.sha256}")
     workspace.also(link, digest=f"sha256:{verified.sha256}")
     base_facts(workspace, verified.sha256, verified.format, verified.virtual_size, link.relative_to(project.root))
@@ -160,9 +160,9 @@ def _verify(workspace: Workspace, request: object, fetch: Step, project: Project
 
 def _built_from(record: Path) -> Json:
     """The digest of the download that this project's image was made of; None: there is none yet."""
-    from ovtasks.host.state import recall
+    from ovtasks.host.state import try_load_state
 
-    return (recall(record) or {}).get("source_sha256")
+    return (try_load_state(record) or {}).get("source_sha256")
 
 
 def _copies(project: Project, sha256: str) -> list[Path]:

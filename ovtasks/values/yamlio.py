@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ovtasks.errors import InputError, Where
+from ovtasks.values.diagnosis import MAX_DEPTH, bad_character, decoded, not_yaml
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.passed import Written, is_passed
-from ovtasks.values.yaml_faults import MAX_DEPTH, bad_character, decoded, not_yaml
 
 MAX_BYTES = 16 << 20
 MAX_NODES = 1_000_000

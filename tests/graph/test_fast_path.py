@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.cli.main import run
-from ovtasks.graph import manifest, record
+from ovtasks.graph import manifest, save_manifest
 from ovtasks.graph.manifest import answer, asked, shown
 from ovtasks.project import places
 from tests.support.workbench import Workbench, cloud_vm, ran
@@ -22,7 +22,7 @@ NOTE = "output/.ov/manifest/ov a"
 
 def settle() -> None:
     """Until what was just written is old enough to be believed."""
-    time.sleep(2 * record.RACY_NS / 1e9)
+    time.sleep(2 * save_manifest.RACY_NS / 1e9)
 
 
 def fast(*words: str) -> str | None:
@@ -201,7 +201,7 @@ def test_what_was_edited_a_moment_ago_is_not_believed(built: Workbench) -> None:
     more = built.root / "more.yml"
     more.write_text(more.read_text(encoding="utf-8") + " ", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record, "RACY_NS", 600 * 10**9)  # a busy machine's moment
+        patch.setattr(save_manifest, "RACY_NS", 600 * 10**9)  # a busy machine's moment
         assert run(["vm", "build", "a"]) == 0
     assert fast("vm", "build", "a") is None
     settle()
@@ -220,7 +220,7 @@ def test_what_was_edited_a_moment_ago_is_not_believed(built: Workbench) -> None:
     ],
 )
 def test_young(mtime: int, ctime: int, now: int, young: bool) -> None:
-    assert record._young(("x", 1, mtime, 7, ctime), now) is young
+    assert save_manifest._young(("x", 1, mtime, 7, ctime), now) is young
 
 
 def test_a_project_that_may_not_be_written_is_built_all_the_same(built: Workbench) -> None:

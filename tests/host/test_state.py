@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.beneath import UnsafeError, guard
-from ovtasks.host.state import StateError, load_state, read_state, read_text, recall
+from ovtasks.host.state import StateError, load_state, read_state, read_text, try_load_state
 
 GOOD = {"format": 1, "text": "ä", "more": [1, 2.5, None, {"deep": True}]}
 
@@ -62,13 +62,13 @@ def test_what_is_wrong_is_told(damage: Callable[[Path], object], reason: str, tm
     assert e.value.hint and e.value.hint.startswith("move it away: ")
     subprocess.run(["sh", "-c", e.value.hint.partition(": ")[2]], check=True)  # the command in the hint works
     assert load_state(path) is None
-    assert recall(tmp_path / "rec'ord.json.old") is None
+    assert try_load_state(tmp_path / "rec'ord.json.old") is None
 
 
 def test_what_is_right_is_read(tmp_path: Path) -> None:
     for text in (json.dumps(GOOD), "\ufeff" + json.dumps(GOOD, ensure_ascii=False)):
         (tmp_path / "good").write_text(text, encoding="utf-8")
-        assert load_state(tmp_path / "good") == recall(tmp_path / "good") == GOOD
+        assert load_state(tmp_path / "good") == try_load_state(tmp_path / "good") == GOOD
     deep = '{"a": ' + "[" * 190 + "]" * 190 + ', "b": "' + "[" * 500 + '"}'
     (tmp_path / "good").write_text(deep)
     assert load_state(tmp_path / "good") == json.loads(deep)
@@ -116,4 +116,4 @@ def test_no_folder_of_ours_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "ours" / "vm").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UnsafeError):
         load_state(tmp_path / "ours" / "vm" / "record.json")
-    assert recall(tmp_path / "ours" / "vm" / "record.json") is None
+    assert try_load_state(tmp_path / "ours" / "vm" / "record.json") is None

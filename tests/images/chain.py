@@ -11,8 +11,8 @@ import yaml
 from ovtasks.graph import plugins
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.execute import execute
-from ovtasks.host.state import recall
-from ovtasks.images.records import Verified
+from ovtasks.host.state import try_load_state
+from ovtasks.images.provenance import Verified
 from ovtasks.images.store import Store
 from ovtasks.project.load import load_project
 from tests.images.conftest import Notes, rests
@@ -57,7 +57,7 @@ class Chain:
     def verified(self) -> Verified:
         """The record of what was built last."""
         records = [path for path in (self.root / "output" / ".images").glob("*.json") if path.name.count(".") == 1]
-        record = recall(max(records, key=lambda path: path.stat().st_mtime_ns))
+        record = try_load_state(max(records, key=lambda path: path.stat().st_mtime_ns))
         assert record is not None
         return Verified.from_json(record)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.images import transport
+from ovtasks.images import http
 from ovtasks.images.fetch import fetch
-from ovtasks.images.records import Verified
+from ovtasks.images.provenance import Verified
 from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
@@ -69,7 +69,7 @@ def notes() -> Notes:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries as many as ever, their pauses a hundred times shorter."""
-    monkeypatch.setattr(transport, "LIMITS", replace(transport.LIMITS, pause=0.005, connect=5.0, idle=5.0))
+    monkeypatch.setattr(http, "LIMITS", replace(http.LIMITS, pause=0.005, connect=5.0, idle=5.0))
 
 
 def obtain(request: ImageRequest, notes: Notes) -> Verified:

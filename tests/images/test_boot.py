@@ -16,7 +16,7 @@ from ovtasks.host.run import run
 from ovtasks.images.boot import PROGRAMS, Bootable, bootable
 from ovtasks.images.fat import Fat, NotFatError
 from ovtasks.images.glimpse import glimpse
-from ovtasks.instance.starts import doubt
+from ovtasks.instance.boot_doubt import doubt
 from ovtasks.project.model import CloudImageSource, VmSpec
 from ovtasks.values.firmware import Firmware
 

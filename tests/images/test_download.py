@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.images import transport
+from ovtasks.images import http
 from ovtasks.images.fetch import fetch, revalidate
 from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
@@ -157,7 +157,7 @@ def test_server_that_always_starts_over_and_breaks_off(store: Store, notes: Note
     big = Site({"/big.raw": bytes(3 << 20)}, {"/big.raw": ["restart:2500000"] * 50})
     with serve(big) as site, pytest.raises(OvError, match="2500000 of 3145728 bytes"):
         fetch(ask(site, store, name="big.raw"), notes)
-    assert len(site.gets("/big.raw")) <= 2 + transport.LIMITS.retries
+    assert len(site.gets("/big.raw")) <= 2 + http.LIMITS.retries
 
 
 def test_nobody_listens_and_unknown_names(store: Store, notes: Notes) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import OvError
-from ovtasks.images import transport
+from ovtasks.images import http
 from ovtasks.images.fetch import fetch, revalidate
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
@@ -184,8 +184,8 @@ def test_longer_pause_when_the_server_asks(site: Site, store: Store, notes: Note
 
 
 def test_silent_server(site: Site, store: Store, notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = replace(transport.LIMITS, idle=0.05, retries=1)
-    monkeypatch.setattr(transport, "LIMITS", limits)
+    limits = replace(http.LIMITS, idle=0.05, retries=1)
+    monkeypatch.setattr(http, "LIMITS", limits)
     site.faults[PATH] = ["silent", "silent"]
     with pytest.raises(OvError, match=r"no answer within|broke") as caught:
         fetch(ask(site, store), notes)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ovtasks.host.paths import image_store
-from ovtasks.images.gc import Item, Limits, limited
+from ovtasks.images.gc import Item, RetentionLimits, limited
 from ovtasks.images.store import Store
 from tests.support.workbench import DODO, Workbench, cloud_vm, make_image
 
@@ -27,23 +27,23 @@ def items(*facts: tuple[str, int, int, tuple[str, ...]]) -> list[Item]:
 
 
 STORE = items(("a", 10, 1, ()), ("b", 20, 40, ()), ("c", 30, 90, ("vm",)), ("d", 5, 10, ()), ("e", 7, 30, ()))
-CASES: list[tuple[Limits, set[str]]] = [
-    (Limits(), {"a", "b", "d", "e"}),
-    (Limits(age=30 * DAY), {"b", "e"}),
-    (Limits(age=100 * DAY), set()),
-    (Limits(age=0), {"a", "b", "d", "e"}),
-    (Limits(size=72 * MiB), set()),
-    (Limits(size=71 * MiB), {"b"}),
-    (Limits(size=50 * MiB), {"b", "e"}),
-    (Limits(size=31 * MiB), {"a", "b", "d", "e"}),
-    (Limits(size=1), {"a", "b", "d", "e"}),
-    (Limits(age=35 * DAY, size=46 * MiB), {"b", "e"}),
-    (Limits(age=35 * DAY, size=60 * MiB), {"b"}),
+CASES: list[tuple[RetentionLimits, set[str]]] = [
+    (RetentionLimits(), {"a", "b", "d", "e"}),
+    (RetentionLimits(age=30 * DAY), {"b", "e"}),
+    (RetentionLimits(age=100 * DAY), set()),
+    (RetentionLimits(age=0), {"a", "b", "d", "e"}),
+    (RetentionLimits(size=72 * MiB), set()),
+    (RetentionLimits(size=71 * MiB), {"b"}),
+    (RetentionLimits(size=50 * MiB), {"b", "e"}),
+    (RetentionLimits(size=31 * MiB), {"a", "b", "d", "e"}),
+    (RetentionLimits(size=1), {"a", "b", "d", "e"}),
+    (RetentionLimits(age=35 * DAY, size=46 * MiB), {"b", "e"}),
+    (RetentionLimits(age=35 * DAY, size=60 * MiB), {"b"}),
 ]
 
 
 @pytest.mark.parametrize(("limits", "goes"), CASES)
-def test_what_goes(limits: Limits, goes: set[str]) -> None:
+def test_what_goes(limits: RetentionLimits, goes: set[str]) -> None:
     found = limited(STORE, limits, 1000 * DAY)
     assert {item.path.name for item in found if item.removable} == goes
     assert all("limits" in item.held_by[0] for item in found if item.held_by != ("vm",) and not item.removable)

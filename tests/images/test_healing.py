@@ -115,7 +115,7 @@ def test_corrected_checksum_file_is_read_again(site: Site, chain: Chain, image: 
 def test_refresh_that_brings_wrong_bytes_leaves_what_was_built(site: Site, chain: Chain, image: bytes) -> None:
     """The old image stays what is used, without a word and without the network."""
     from ovtasks.images.fetch import revalidate
-    from ovtasks.images.records import Fetched
+    from ovtasks.images.provenance import Fetched
 
     chain.write(f"{site.url}{PATH}")
     chain.build()

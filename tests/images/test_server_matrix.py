@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, OvError
-from ovtasks.images import transport
+from ovtasks.images import http
 from tests.images.chain import Chain
 from tests.images.stage import Asked, Part, Stage, perform
 from tests.images.test_download import self_signed
@@ -40,9 +40,9 @@ N = len(IMAGE)
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = replace(
-        transport.LIMITS, pause=0.001, longest_pause=0.05, connect=5.0, idle=0.8, answer=1.2, piece=1.2, retries=2
+        http.LIMITS, pause=0.001, longest_pause=0.05, connect=5.0, idle=0.8, answer=1.2, piece=1.2, retries=2
     )
-    monkeypatch.setattr(transport, "LIMITS", limits)
+    monkeypatch.setattr(http, "LIMITS", limits)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.host.paths import instance_directory
 from ovtasks.instance.folder import SUN_PATH, Folder, make_sockets
 from ovtasks.instance.record import HostKey, Overrides, Record, domain_of, load, new_record, stable_mac
-from ovtasks.instance.stored import load_machine, save_machine
+from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.machine.machine import Boot, Machine, Nic
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.ports import PortForward

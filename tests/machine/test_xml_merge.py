@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.host.run import run
-from ovtasks.instance.stored import load_machine, save_machine
+from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.machine.machine import Nic, Snippet
 from ovtasks.machine.qemu.argv import argv
 from ovtasks.machine.qemu.command import QemuFeatures

@@ -23,14 +23,14 @@ class Libvirt:
     def probe(self, uri: str | None = None, *, start: bool = False) -> str:
         from ovtasks.backends.libvirt import session
         from ovtasks.backends.libvirt.check import version
-        from ovtasks.backends.libvirt.errors import translated
+        from ovtasks.backends.libvirt.diagnosis import diagnosed
 
         name = session.uri_of(uri)
         session.load()
         if not start and session.is_own_session(name):
             return session.ensure_session(start=False)
         daemon = session.connection(name)
-        with translated(f"ask {name}", name):
+        with diagnosed(f"ask {name}", name):
             if daemon.getType() != "QEMU":
                 raise InputError(
                     f"{name} is not libvirt's QEMU driver", hint="qemu:///session, qemu+ssh://HOST/session"
@@ -64,15 +64,15 @@ class Libvirt:
         return defined(handle)
 
     def define(self, handle: Handle, machine: Machine) -> None:
-        from ovtasks.backends.libvirt.blame import blamed
         from ovtasks.backends.libvirt.definition import define
+        from ovtasks.backends.libvirt.diagnosis import diagnose_snippets
         from ovtasks.backends.libvirt.network import check_networks
 
         check_networks(machine, handle.uri)
         try:
             define(handle, self.render(machine, handle.uri), autostart=machine.autostart)
         except OvError as e:
-            raise blamed(e, machine, lambda one: self.render(one, handle.uri)) from e
+            raise diagnose_snippets(e, machine, lambda one: self.render(one, handle.uri)) from e
 
     def undefine(self, handle: Handle) -> None:
         from ovtasks.backends.libvirt.definition import undefine

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from ovtasks.backends.contract import Handle
 from ovtasks.backends.libvirt.definition import find
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
 from ovtasks.host import lan
 
@@ -17,7 +17,7 @@ from ovtasks.host import lan
 def addresses(handle: Handle) -> tuple[str, ...]:
     """From the guest's agent, else the network's leases, else the host's neighbour table; () when nobody knows."""
     libvirt = load()
-    with translated(f"ask for the addresses of {handle.domain}", handle.domain):
+    with diagnosed(f"ask for the addresses of {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
         if domain is None or not domain.isActive():
             return ()

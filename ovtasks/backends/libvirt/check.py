@@ -6,7 +6,7 @@ import contextlib
 import os
 from xml.etree import ElementTree as ET
 
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, load, uri_of
 
 
@@ -18,7 +18,7 @@ def session(uri: str | None = None) -> str:
     libvirt = load()
     name = f"ov-doctor-{os.getpid()}-{os.urandom(4).hex()}"
     daemon = connection(uri)
-    with translated("define a domain", name):
+    with diagnosed("define a domain", name):
         domain = daemon.defineXMLFlags(_throw_away(name, daemon.getType()), 0)
         try:
             versions = f"libvirt {version(daemon.getLibVersion())}, QEMU {version(daemon.getVersion())}"

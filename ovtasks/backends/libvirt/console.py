@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ovtasks.backends.contract import Handle
 from ovtasks.backends.libvirt.definition import find
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import load, open_connection, uri_of
 from ovtasks.errors import OvError
 
@@ -31,7 +31,7 @@ def console(handle: Handle) -> socket.socket:
     :raises OvError: not running, or another console is connected; that one is never thrown out.
     """
     libvirt = load()
-    with translated(f"connect to the console of {handle.domain}", handle.domain):
+    with diagnosed(f"connect to the console of {handle.domain}", handle.domain):
         daemon = open_connection(uri_of(handle.uri))
         domain = find(daemon, handle)
         if domain is None or not domain.isActive():

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from ovtasks.backends.contract import Handle, Recalled, forwards_in
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, sockets, uri_of
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_atomic
-from ovtasks.host.state import read_text
-from ovtasks.host.state import recall as recall_state
+from ovtasks.host.state import read_text, try_load_state
 from ovtasks.values.ports import PortForward
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class _Remembered:
 
 def defined(handle: Handle) -> str | None:
     """Our text, if it is still what libvirt has."""
-    with translated(f"look at {handle.domain}", handle.domain):
+    with diagnosed(f"look at {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
         known = _remembered(handle.directory)
         if domain is None or known is None or not domain.isPersistent():
@@ -86,7 +85,7 @@ def define(handle: Handle, text: str, *, autostart: bool) -> None:
     :raises OvError: libvirt does not take it.
     """
     libvirt = load()
-    with translated(f"define {handle.domain}", handle.domain):
+    with diagnosed(f"define {handle.domain}", handle.domain):
         daemon = connection(handle.uri)
         old = find(daemon, handle)
         if old is not None:
@@ -122,7 +121,7 @@ def recall(name: str, directory: Path, uri: str | None) -> Recalled | None:
 
 def _recalled(name: str, directory: Path, place: str) -> Recalled | None:
     libvirt = load()
-    with translated(f"look for {name}", name):
+    with diagnosed(f"look for {name}", name):
         try:
             domain = connection(place).lookupByName(name)
         except libvirt.libvirtError as e:
@@ -161,7 +160,7 @@ def _first_card(root: ET.Element) -> tuple[str | None, tuple[PortForward, ...]]:
 
 def _place(directory: Path) -> str | None:
     """The connection by which it was defined."""
-    uri = (recall_state(directory / DIGESTS) or {}).get("uri")
+    uri = (try_load_state(directory / DIGESTS) or {}).get("uri")
     return uri if isinstance(uri, str) else None
 
 
@@ -173,7 +172,7 @@ def undefine(handle: Handle) -> None:
         | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
         | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
     )
-    with translated(f"undefine {handle.domain}", handle.domain):
+    with diagnosed(f"undefine {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
         if domain is not None and domain.isPersistent():
             try:
@@ -215,7 +214,7 @@ def _remember(handle: Handle, text: str, dump: str) -> None:
 
 def _remembered(directory: Path) -> _Remembered | None:
     """None also for half of it, or damaged files: the definition is then put in place anew."""
-    digests = recall_state(directory / DIGESTS) or {}
+    digests = try_load_state(directory / DIGESTS) or {}
     try:
         text = read_text(directory / TEXT)
     except OvError:

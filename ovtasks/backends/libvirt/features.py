@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 from ovtasks.backends.contract import Capabilities
-from ovtasks.backends.libvirt.errors import explain
+from ovtasks.backends.libvirt.diagnosis import diagnose
 from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, uri_of
 from ovtasks.errors import OvError
 from ovtasks.host import vsock
@@ -124,7 +124,7 @@ def _ask(uri: str, arch: str, machine: str, accel: str) -> Domcaps | None:
     except libvirt.libvirtError as e:
         if accel == "kvm" and e.get_error_code() in {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_CONFIG_UNSUPPORTED}:
             return None
-        problem = explain(e, f"run {arch} guests with {uri}", machine)
+        problem = diagnose(e, f"run {arch} guests with {uri}", machine)
         if "emulator" in problem.message:
             problem.hint = problem.hint or f"install the package that brings qemu-system-{arch}"
         raise problem from e

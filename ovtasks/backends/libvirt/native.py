@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection
 
 
@@ -14,6 +14,6 @@ def argv(text: str, name: str, uri: str | None = None) -> list[str]:
 
     :raises OvError: libvirt cannot say.
     """
-    with translated(f"translate the definition of {name}", name):
+    with diagnosed(f"translate the definition of {name}", name):
         words: str = connection(uri).domainXMLToNative("qemu-argv", text, 0)
     return shlex.split(words)

@@ -6,7 +6,7 @@ cannot use a card of the host directly.
 
 from __future__ import annotations
 
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
 from ovtasks.errors import InputError
 from ovtasks.host.bridge import NETWORK, check_bridge
@@ -44,7 +44,7 @@ def _direct(card: Attached, uri: str, *, session: bool) -> None:
 def _network(card: Attached, uri: str, *, session: bool) -> None:
     libvirt = load()
     place = dotted(card.field)
-    with translated(f"look for the network {card.name}", card.name):
+    with diagnosed(f"look for the network {card.name}", card.name):
         daemon = connection(uri)
         try:
             found = daemon.networkLookupByName(card.name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ovtasks.backends.contract import Handle
 from ovtasks.backends.libvirt.definition import find
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_own_session, load, uri_of
 from ovtasks.backends.libvirt.states import process
 from ovtasks.errors import OvError
@@ -24,7 +24,7 @@ def start(handle: Handle) -> None:
     :raises OvError: it is not defined, or QEMU does not start.
     """
     libvirt = load()
-    with translated(f"start {handle.domain}", handle.domain):
+    with diagnosed(f"start {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
         if domain is None:
             raise OvError(f"{handle.domain} is not defined in libvirt", hint="ov vm create defines it")
@@ -65,7 +65,7 @@ def _wake(domain: libvirt.virDomain) -> None:
 def shutdown(handle: Handle) -> None:
     """Ask the guest: by its agent if that answers, else by the power button. Not running: no error."""
     libvirt = load()
-    with translated(f"shut down {handle.domain}", handle.domain):
+    with diagnosed(f"shut down {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
         if domain is None or not domain.isActive():
             return
@@ -80,7 +80,7 @@ def shutdown(handle: Handle) -> None:
 def power_off(handle: Handle) -> None:
     """Pull the plug; returns when QEMU's process is gone. Not running: no error."""
     libvirt = load()
-    with translated(f"power off {handle.domain}", handle.domain):
+    with diagnosed(f"power off {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
         if domain is None or not domain.isActive():
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.backends.contract import Handle, State, Status
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_own_session, load, runtime_directory, uri_of
 from ovtasks.errors import OvError
 
@@ -37,7 +37,7 @@ def states(handles: Iterable[Handle]) -> dict[str, Status]:
 
 def _ask(uri: str, handles: list[Handle]) -> dict[str, Status]:
     libvirt = load()
-    with translated(f"list the VMs of {uri}", uri):
+    with diagnosed(f"list the VMs of {uri}", uri):
         stats = connection(uri).getAllDomainStats(
             libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON,
             libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT,  # a busy VM is told without its memory

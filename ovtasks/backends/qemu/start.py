@@ -9,7 +9,7 @@ from pathlib import Path
 from ovtasks.backends.contract import Handle
 from ovtasks.backends.qemu import helpers, process
 from ovtasks.backends.qemu.affinity import pin
-from ovtasks.backends.qemu.faults import explain, missing_file
+from ovtasks.backends.qemu.diagnosis import diagnose, missing_file
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError
@@ -56,7 +56,7 @@ def launch(handle: Handle, command: Command) -> None:
         raise
     if ended is not None:
         _abandon(handle, status)
-        raise explain(_since(log, before), machine, ended, log)
+        raise diagnose(_since(log, before), machine, ended, log)
 
 
 def sweep(handle: Handle) -> None:

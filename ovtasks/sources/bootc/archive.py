@@ -16,8 +16,8 @@ from ovtasks.graph.content import digest_of
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import MissingProgramError
-from ovtasks.host.state import recall
-from ovtasks.images.records import record_text
+from ovtasks.host.state import try_load_state
+from ovtasks.images.provenance import state_text
 from ovtasks.project.model import Project
 from ovtasks.sources.bootc.image import GONE, workshop
 from ovtasks.sources.disk import IMAGES
@@ -41,7 +41,7 @@ def archive_step(archive: Archive, project: Project, options: BuildOptions) -> S
         engine.run("tag", image_id, name)
         size = image_size(engine, name)
         facts: dict[str, Json] = {"id": image_id, "name": name, "size": size, "target": None}
-        ws.write(target, record_text(facts))
+        ws.write(target, state_text(facts))
         ws.commit(target, digest=f"sha256:{facts['id']}")
         for fact, value in facts.items():
             ws.fact(fact, value)
@@ -72,7 +72,7 @@ def _gone(target: Path, name: str, project: Project) -> tuple[str | None, tuple[
         place = storage(own(), project.state)
     except MissingProgramError:
         return None, ()  # nothing can be compared; whoever needs podman says so
-    known = recall(target)
+    known = try_load_state(target)
     same = known is None or place.image_id(name) == known.get("id")
     return (None if same else f"the image {GONE}"), (place.index,)
 
@@ -84,7 +84,7 @@ def _content(archive: Archive, memory: Path) -> Json:
     try:
         now = archive.path.stat()
         times: list[Json] = [now.st_size, now.st_mtime_ns, now.st_ino, now.st_ctime_ns]
-        known = recall(memory)
+        known = try_load_state(memory)
         if known is not None and known.get("stat") == times:
             return known.get("digest")
         began = time.time_ns()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ovtasks.errors import OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 from ovtasks.project.model import Project, VmSpec
 from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
 from ovtasks.sources.disk import convert
@@ -22,7 +22,7 @@ def convert_step(vm: VmSpec, project: Project, options: BuildOptions, install: s
     target = project.artifacts(vm.name, options.type) / f"disk.{options.type}"
 
     def run(ws: Workspace) -> None:
-        record = recall(record_file(vm, project)) or {}
+        record = try_load_state(record_file(vm, project)) or {}
         raw = same_disk(record, scratch.disk)
         if not raw and not target.exists():
             raise OvError(f"the raw disk of {vm.name} is gone", hint="run it again: it is installed anew")

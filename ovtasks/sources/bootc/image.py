@@ -17,8 +17,8 @@ from ovtasks.containers.storage import configuration, storage
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.run import MissingProgramError
-from ovtasks.host.state import recall
-from ovtasks.images.records import record_text
+from ovtasks.host.state import try_load_state
+from ovtasks.images.provenance import state_text
 from ovtasks.project.images import normalized, reference_error
 from ovtasks.project.model import ImageSpec, Project, Pull
 from ovtasks.sources.disk import IMAGES
@@ -103,7 +103,7 @@ def _base_steps(
 
 
 def _has_onbuild(step: Step) -> bool:
-    record = recall(step.targets[0])
+    record = try_load_state(step.targets[0])
     return record is not None and record.get("onbuild") is True
 
 
@@ -170,7 +170,7 @@ def _build_step(
 
 def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple[Path, ...]]:
     """Why the image must be brought again although nothing changed, and the files that tell."""
-    record = recall(target)
+    record = try_load_state(target)
     if record is None:
         return None, ()
     try:
@@ -233,7 +233,7 @@ def _pull(
 
 def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Project, options: BuildOptions) -> None:
     engine = own()
-    before = recall(ws.step.targets[0])
+    before = try_load_state(ws.step.targets[0])
     shop = workshop(ws, engine, project, options)
     mounted = _mounted(ws, looked)
     cache = mounted is None or (before is not None and before.get("mounted") == mounted)
@@ -290,7 +290,7 @@ def _finish(
     if mounted is not None:
         facts["mounted"] = mounted
     (file,) = ws.step.targets
-    ws.write(file, record_text(facts))
+    ws.write(file, state_text(facts))
     ws.commit(file, digest=f"sha256:{found.id}")
     for key, value in facts.items():
         ws.fact(key, value)

@@ -23,18 +23,18 @@ from ovtasks.host.files import create, create_text, flock, write_atomic
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 from ovtasks.images.boot import bootable
-from ovtasks.images.records import record_text
+from ovtasks.images.provenance import state_text
 from ovtasks.instance.keys import KeyChoice, fingerprint, read_public_keys, resolve_keys
 from ovtasks.project.bootc_rules import misfit, wants_composefs
 from ovtasks.project.model import BootcSource, Project, VmSpec
 from ovtasks.sources.bootc import preflight
 from ovtasks.sources.bootc.command import Flags, install_command
+from ovtasks.sources.bootc.diagnosis import Sizes, diagnose, spoken
 from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, without_the_disk
 from ovtasks.sources.bootc.loader import Loader, choose, explained
 from ovtasks.sources.bootc.probe import Installer, ask
-from ovtasks.sources.bootc.refusals import Sizes, explain, spoken
 from ovtasks.values.jsonvalue import Json, digest
 from ovtasks.values.sizes import MIN_DISK, format_size
 
@@ -151,7 +151,7 @@ def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str
 
 def _lost(vm: VmSpec, project: Project, scratch: Scratch) -> str | None:
     """A reason to install again although nothing changed: the raw disk was cleaned, and what was made of it is gone."""
-    record = recall(record_file(vm, project))
+    record = try_load_state(record_file(vm, project))
     if record is None or same_disk(record, scratch.disk):
         return None
     disk = project.artifacts(vm.name, "qcow2") / "disk.qcow2"
@@ -246,7 +246,7 @@ def _install(
             # all of it: where steps run in threads, the program ends before this thread could clear up
             engine.run(*argv, cwd=scratch.folder, on_line=hear, end=scratch.clear)
         except CommandError as e:
-            raise explain(e, scratch.folder, plan.log, plan.vm.where, Sizes(plan.size, plan.root_size)) from e
+            raise diagnose(e, scratch.folder, plan.log, plan.vm.where, Sizes(plan.size, plan.root_size)) from e
     return said
 
 
@@ -306,7 +306,7 @@ def _finish(
         scratch.forget()
     else:
         record["disk"] = disk_stamp(scratch.disk)
-        ws.write(target, record_text(record))
+        ws.write(target, state_text(record))
     ws.commit(target)
 
 

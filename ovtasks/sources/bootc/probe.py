@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine
 from ovtasks.containers.scratch import LABEL
-from ovtasks.containers.trouble import explain
 from ovtasks.errors import InputError, OvError, Where
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 from ovtasks.sources.bootc.command import offered, values
 from ovtasks.values.jsonvalue import Json
 
@@ -84,7 +84,7 @@ def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) ->
         if re.search(r"unrecognized subcommand|unexpected argument", e.stderr):
             hint = "build it FROM a bootc base image whose bootc has `install to-disk`"
             raise InputError(f"the bootc in {image} cannot install to a disk", hint=hint, where=where) from e
-        raise explain(e, "containers do not run") from e
+        raise diagnose(e, "containers do not run") from e
     found = _read(done.stdout)
     if "--via-loopback" not in found.options:
         raise OvError(f"{found.version} cannot install to a file", hint="build the image from a newer base")
@@ -109,7 +109,7 @@ def _read(text: str) -> Installer:
 
 
 def _remembered(memory: Path) -> Installer | None:
-    data = recall(memory) or {}
+    data = try_load_state(memory) or {}
     texts, facts, lists = ("version",), ("cloud_init", "bootupd", "systemd_boot", "uki"), ("options", "loaders")
     sound = (
         data.get("recipe") == RECIPE

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from ovtasks.errors import InputError, OvError, Where
+from ovtasks.errors import OvError, Where
 from ovtasks.host.files import discard, open_own
 from ovtasks.host.packages import os_release, package_hint
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError, require
 from ovtasks.sources.bootstrap import overlay
+from ovtasks.sources.bootstrap.diagnosis import diagnose
 from ovtasks.sources.bootstrap.recipe import CONFIGURE_TIME, DISTROS, Recipe
 from ovtasks.sources.bootstrap.sandbox import inside
 
@@ -63,7 +64,7 @@ def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> Tre
     try:
         inside(arguments(recipe, scratch), epoch=CONFIGURE_TIME, cwd=scratch, on_line=_Follow(progress))
     except CommandError as e:
-        raise explain(e, recipe, where) from e
+        raise diagnose(e, recipe, where) from e
     facts = inside(["sh", scratch / "finish.sh", root, stamp], epoch=CONFIGURE_TIME).stdout.split()
     epoch, blocks, inodes = (int(word) for word in facts)
     return Tree(root, boot, epoch, blocks, inodes, _packages(root, boot))
@@ -102,34 +103,6 @@ def arguments(recipe: Recipe, scratch: Path) -> list[str]:
         recipe.suite,
         str(scratch / "root"),
     ]
-
-
-def explain(error: CommandError, recipe: Recipe, where: Where) -> OvError:
-    """What mmdebstrap's or apt's message means for the user."""
-    text = error.stderr
-    if found := re.search(r"E: (?:Unable to locate package|Couldn't find any package by \w+) '?([^\s']+)", text):
-        hint = f"packages.{recipe.distro}.org knows the names; spelling, suite and architecture count"
-        return InputError(
-            f"{recipe.distro} {recipe.suite} ({recipe.architecture}) has no package {found[1]}", hint=hint, where=where
-        )
-    if found := re.search(
-        r"E: (Version '[^']+' for '[^']+' was not found|Release '[^']+' for '[^']+' was not found)", text
-    ):
-        return InputError(f"{recipe.distro} {recipe.suite}: {found[1]}", where=where)
-    if found := re.search(r"E: Package '([^']+)' has no installation candidate", text):
-        return InputError(f"{recipe.distro} {recipe.suite} has no package {found[1]} to install", where=where)
-    if "does not have a Release file" in text or re.search(r"Release\s+404", text) or "unknown suite" in text:
-        hint = f"suites have names like {DISTROS[recipe.distro].stable}"
-        return InputError(f"{recipe.distro} has no suite {recipe.suite} on its mirrors", hint=hint, where=where)
-    if re.search(r"NO_PUBKEY|is not signed|not available: .*keyring|cannot be verified|couldn't be verified", text):
-        hint = f"{package_hint(f'{recipe.distro}-keyring')}: a newer suite takes a newer one"
-        return OvError(f"the signature of {recipe.distro} {recipe.suite} cannot be verified", hint=hint)
-    if "No space left on device" in text or "not enough free space" in text:
-        return OvError("the disk became full during the bootstrap", hint="the output folder needs about 3 GiB free")
-    if re.search(r"Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable", text):
-        hint = "the first build of a bootstrap VM needs the network; http_proxy is honoured"
-        return OvError(f"the package mirror of {recipe.distro} cannot be reached", hint=hint)
-    return error
 
 
 class _Follow:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.backends.libvirt import addresses, blame, features, session
-from ovtasks.backends.libvirt.errors import explain
+from ovtasks.backends.libvirt import addresses, diagnosis, features, session
+from ovtasks.backends.libvirt.diagnosis import diagnose
 from ovtasks.errors import OvError
 from ovtasks.host.run import Result
 from ovtasks.machine.host import HostFeatures
@@ -130,7 +130,7 @@ class Said(Exception):
     ],
 )
 def test_words_become_facts(said: str, fact: str) -> None:
-    error = explain(Said(said), "start x", "x")
+    error = diagnose(Said(said), "start x", "x")
     assert fact in error.message
 
 
@@ -151,13 +151,13 @@ def test_addresses_of_the_guest_only() -> None:
 
 
 def test_the_texts_to_look_at_where_none_can_be_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blame, "which", lambda program: None)
+    monkeypatch.setattr(diagnosis, "which", lambda program: None)
     with_texts = machine(snippets=own_snippets({"snippets": ["<rng/>"], "xml_passthrough": "<os/>"}))
     invalid = OvError("cannot define x: XML document failed to validate against schema: …")
-    found = blame.blamed(invalid, with_texts, lambda one: "")
+    found = diagnosis.diagnose_snippets(invalid, with_texts, lambda one: "")
     assert found is invalid and "look at libvirt.snippets[0], libvirt.xml_passthrough" in str(found.hint)
     for error, of in ((OvError("another"), with_texts), (OvError("against schema"), machine())):
-        assert blame.blamed(error, of, lambda one: "") is error and error.hint is None
+        assert diagnosis.diagnose_snippets(error, of, lambda one: "") is error and error.hint is None
 
 
 def test_which_connections_are_whose() -> None:

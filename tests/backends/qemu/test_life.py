@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from ovtasks.backends.qemu import Qemu
 from ovtasks.backends.contract import Handle
-from ovtasks.instance.stored import load_machine
+from ovtasks.instance.saved_machine import load_machine
 machine = load_machine(Path(sys.argv[1]))
 Qemu().start(Handle(machine.domain, machine.uuid, machine.disk.parent, machine.sockets), machine)
 """
@@ -37,7 +37,7 @@ Qemu().start(Handle(machine.domain, machine.uuid, machine.disk.parent, machine.s
 
 def start_elsewhere(vm: Vm) -> list[str]:
     """The command of another process that starts the VM."""
-    from ovtasks.instance.stored import save_machine
+    from ovtasks.instance.saved_machine import save_machine
 
     path = vm.handle.directory / "machine.json"
     save_machine(path, vm.machine)

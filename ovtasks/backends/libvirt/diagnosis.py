@@ -1,18 +1,29 @@
-"""What libvirt and QEMU say → what happened, and the next step."""
+"""What libvirt and QEMU say → what happened, and the next step.
+
+Of a domain that its schema does not take, libvirt only says that the whole is not valid: :func:`diagnose_snippets`
+tries each text of the user's alone, in the domain without the others.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovtasks.backends.libvirt.session import load
-from ovtasks.errors import OvError
+from ovtasks.errors import InputError, OvError
 from ovtasks.host.packages import package_hint
+from ovtasks.host.run import run, which
+from ovtasks.machine.machine import Machine, Snippet
 
 if TYPE_CHECKING:
     import libvirt
+
+PROGRAM = "virt-xml-validate"
+_INVALID = "against schema"
+SCHEMA_HINT = 'libvirt\'s documentation, "Domain XML format", says which elements and attributes there are'
 
 # The first that is found in the message counts. In both texts, ``{1}`` is the pattern's first group and ``{name}`` the
 # domain; ``package:X`` becomes how to install X here.
@@ -106,7 +117,7 @@ _NOISE = re.compile(r"^(?:internal error|unsupported configuration|operation fai
 _QEMU = re.compile(r"(?:qemu unexpectedly closed|process exited while connecting)[^\n]*?: \S+Z (qemu-\S+: )?")
 
 
-def explain(error: libvirt.libvirtError, doing: str, name: str) -> OvError:
+def diagnose(error: libvirt.libvirtError, doing: str, name: str) -> OvError:
     """The error as one of ours; ``doing`` says what did not work ("start ov-web"), ``name`` is the domain."""
     said = str(error)
     plain = _QEMU.sub(r"\1", _NOISE.sub("", said)).strip()
@@ -120,9 +131,32 @@ def explain(error: libvirt.libvirtError, doing: str, name: str) -> OvError:
 
 
 @contextlib.contextmanager
-def translated(doing: str, name: str) -> Iterator[None]:
+def diagnosed(doing: str, name: str) -> Iterator[None]:
     """libvirt's errors inside leave as ours."""
     try:
         yield
     except load().libvirtError as e:
-        raise explain(e, doing, name) from e
+        raise diagnose(e, doing, name) from e
+
+
+def diagnose_snippets(error: OvError, machine: Machine, render: Callable[[Machine], str]) -> OvError:
+    """The error of a define that failed, at the text that is to blame, if one is."""
+    if _INVALID not in error.message or not machine.snippets:
+        return error
+    if which(PROGRAM) is None:
+        names = ", ".join(snippet.name for snippet in machine.snippets)
+        error.hint = f"look at {names}; {SCHEMA_HINT}"
+        return error
+    for snippet in machine.snippets:
+        if not _valid(render(replace(machine, snippets=(snippet,)))):
+            return _at(snippet)
+    return error
+
+
+def _valid(text: str) -> bool:
+    return run([PROGRAM, "-", "domain"], stdin=text.encode(), check=False, timeout=60).returncode == 0
+
+
+def _at(snippet: Snippet) -> InputError:
+    message = f"{snippet.name}: libvirt's schema has no such thing in a domain"
+    return InputError(message, hint=SCHEMA_HINT, field=snippet.field, where=snippet.where)

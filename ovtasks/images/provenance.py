@@ -83,7 +83,7 @@ class Verified:
         return _from_json(cls, value)
 
 
-def record_text(value: Mapping[str, Json]) -> str:
+def state_text(value: Mapping[str, Json]) -> str:
     """The text of a record, with the newline that ends it."""
     return canonical(value) + "\n"
 

@@ -23,7 +23,7 @@ COARSE_NS = 2_000_000_000
 ATTEMPTS = 3
 
 
-def record(
+def save_manifest(
     graph: Graph,
     chains: Sequence[Chain],
     command: tuple[str, list[str]],

@@ -13,14 +13,14 @@ from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.dodo import plain_files
 from ovtasks.graph.manifest import DOIT
 from ovtasks.graph.options import PARAMS
-from ovtasks.graph.record import record
+from ovtasks.graph.save_manifest import save_manifest
 from ovtasks.graph.tasks import BUILD
 
 SETTINGS = ("pyproject.toml", "doit.cfg")
 """Where doit looks for its own settings, in the current folder."""
 
 
-def leave_note(graph: Graph, words: Sequence[str], loaded_ns: int, titles: Mapping[str, str]) -> None:
+def save_doit_manifest(graph: Graph, words: Sequence[str], loaded_ns: int, titles: Mapping[str, str]) -> None:
     """Write the manifest of ``doit WORDS``, if only builds were asked for and nothing else can make a difference.
 
     ``titles`` are those of the steps, in doit's order. ``loaded_ns`` is when loading began (ns since the epoch).
@@ -33,7 +33,9 @@ def leave_note(graph: Graph, words: Sequence[str], loaded_ns: int, titles: Mappi
             return
         if {step.name for step in graph.closure(step for chain in chains for step in chain)} != titles.keys():
             return
-        record(graph, chains, (DOIT, list(words)), [f"-- {title}" for title in titles.values()], loaded_ns, files)
+        save_manifest(
+            graph, chains, (DOIT, list(words)), [f"-- {title}" for title in titles.values()], loaded_ns, files
+        )
 
 
 def _chains(graph: Graph, words: Sequence[str]) -> list[Chain] | None:

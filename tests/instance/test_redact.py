@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovtasks.instance.pending import difference
-from ovtasks.instance.veil import veiled
+from ovtasks.instance.redact import redacted
 
 LINES = {
     '<graphics type="vnc" port="1" passwd="PW" keymap="de">': '<graphics type="vnc" port="1" passwd="…" keymap="de">',
@@ -25,11 +25,11 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES)
 def test_lines(line: str) -> None:
-    assert veiled(line) == LINES[line]
+    assert redacted(line) == LINES[line]
 
 
 def test_the_name_of_a_credential_may_speak_of_passwords() -> None:
-    shown = veiled("<entry>io.systemd.credential:passwd.plaintext-password.root=PW</entry>")
+    shown = redacted("<entry>io.systemd.credential:passwd.plaintext-password.root=PW</entry>")
     assert "PW" not in shown and shown.startswith("<entry>io.systemd.credential:passwd.plaintext-password.root=")
 
 

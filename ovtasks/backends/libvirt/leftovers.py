@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from ovtasks.backends.libvirt.errors import translated
+from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, load, sockets, uri_of
 from ovtasks.errors import OvError
 from ovtasks.host.paths import DOMAIN_PREFIX, data_home
@@ -38,7 +38,7 @@ def remove(items: list[Item]) -> list[Item]:
     for domain in _lost() if chosen else ():
         item = chosen.get(_folder(domain))
         if item is not None and not domain.isActive():
-            with translated(f"undefine {domain.name()}", domain.name()):
+            with diagnosed(f"undefine {domain.name()}", domain.name()):
                 domain.undefineFlags(_flags())
             gone.append(item)
     return gone
@@ -46,7 +46,7 @@ def remove(items: list[Item]) -> list[Item]:
 
 def _lost() -> list[libvirt.virDomain]:
     place = data_home() / "vm"
-    with translated("list libvirt's domains", uri_of()):
+    with diagnosed("list libvirt's domains", uri_of()):
         return [
             domain
             for domain in connection().listAllDomains()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.containers import trouble
+from ovtasks.containers import diagnosis
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputError, Where
 from ovtasks.host.run import CommandError
-from ovtasks.sources.bootc.refusals import Sizes, amount, explain
+from ovtasks.sources.bootc.diagnosis import Sizes, amount, diagnose
 
 WHERE = Where("vms.yml", 2, 3)
 HEAD = "error: Installing to disk: "
@@ -44,7 +44,7 @@ INSTALLER = [
 @pytest.mark.parametrize(("said", "message", "hint", "code"), INSTALLER)
 def test_a_refusal_says_what_to_do(tmp_path: Path, said: str, message: str, hint: str, code: int) -> None:
     error = CommandError(["podman", "run"], 1, f"Digest: sha256:00\n{HEAD}{said}\n")
-    found = explain(error, tmp_path, tmp_path / "log", WHERE)
+    found = diagnose(error, tmp_path, tmp_path / "log", WHERE)
     assert message in found.message
     assert said.splitlines()[0] in found.message  # the installer's own words stay
     assert hint in (found.hint or "")
@@ -54,13 +54,13 @@ def test_a_refusal_says_what_to_do(tmp_path: Path, said: str, message: str, hint
 
 def test_usage_errors_are_ours(tmp_path: Path) -> None:
     text = "error: unexpected argument '--frob' found\n\nUsage: bootc install to-disk [OPTIONS] <DEVICE>\n"
-    found = explain(CommandError(["podman"], 2, text), tmp_path, tmp_path / "log", WHERE)
+    found = diagnose(CommandError(["podman"], 2, text), tmp_path, tmp_path / "log", WHERE)
     assert "understands other options" in found.message
     assert "report" in (found.hint or "")
 
 
 def test_what_is_not_known_shows_its_end_and_where_the_rest_is(tmp_path: Path) -> None:
-    found = explain(CommandError(["podman"], 1, f"{HEAD}something new"), tmp_path, tmp_path / "log", WHERE)
+    found = diagnose(CommandError(["podman"], 1, f"{HEAD}something new"), tmp_path, tmp_path / "log", WHERE)
     assert "something new" in found.message
     assert str(tmp_path / "log") in (found.hint or "")
 
@@ -89,7 +89,7 @@ PODMAN = [
 
 @pytest.mark.parametrize(("said", "message", "hint"), PODMAN)
 def test_podman_too(said: str, message: str, hint: str) -> None:
-    found = trouble.explain(CommandError(["podman"], 125, f"Trying to pull…\n{said}\n"))
+    found = diagnosis.diagnose(CommandError(["podman"], 125, f"Trying to pull…\n{said}\n"))
     assert message in found.message
     assert said in found.message
     assert hint in (found.hint or "")
@@ -97,7 +97,7 @@ def test_podman_too(said: str, message: str, hint: str) -> None:
 
 def test_podmans_other_words_stay() -> None:
     error = CommandError(["podman"], 125, "Error: something else")
-    assert trouble.explain(error) is error
+    assert diagnosis.diagnose(error) is error
 
 
 FREE = "Insufficient free space for containers-storage:localhost/os@sha256:00 "
@@ -145,7 +145,7 @@ def test_what_the_real_one_says(tmp_path: Path, shape: str, said: str, message: 
         '{"type":"ProgressSteps","task":"No space left on device"}\n',
         "crlf": f"mke2fs 1.47.2\r\n2026-01-01T00:00:00.1Z  INFO losetup: no\r\n{HEAD}{said}\r\n",
     }.get(shape, shape.format(f"Installing to disk: {said}"))
-    found = explain(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE, Sizes(disk=1 << 30))
+    found = diagnose(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE, Sizes(disk=1 << 30))
     assert message in found.message and hint in (found.hint or "")
     assert said in found.message.splitlines()[1], "the line that says why"
     assert len(found.message.splitlines()) == 2
@@ -171,7 +171,7 @@ def test_amounts(text: str, size: int | None) -> None:
 )
 def test_how_large_it_must_be(tmp_path: Path, sizes: Sizes, hint: str) -> None:
     text = f"{HEAD}{FREE}(available: 4,0\u00a0GB required: 6.5\u00a0GB)"
-    found = explain(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE, sizes)
+    found = diagnose(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE, sizes)
     assert hint in (found.hint or "") and found.where == WHERE
 
 
@@ -181,7 +181,7 @@ def test_a_stage_that_does_not_say_why_shows_what_was_said_before(tmp_path: Path
         "mke2fs 1.47.2 (1-Jan-2025)\nmkfs.ext4: Gerätegröße wird als Null angegeben.\n"
         f"{HEAD}Creating rootfs: Task Creating root filesystem (ext4) on device /dev/loop0p3 failed: ExitStatus(256)\n"
     )
-    found = explain(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE)
+    found = diagnose(CommandError(["podman"], 1, text), tmp_path, tmp_path / "log", WHERE)
     first, why, *_ = found.message.splitlines()
     assert "file systems could not be made" in first
     assert why == "  | mkfs.ext4: Gerätegröße wird als Null angegeben."
@@ -189,10 +189,10 @@ def test_a_stage_that_does_not_say_why_shows_what_was_said_before(tmp_path: Path
 
 
 def test_a_killed_installer_is_said_to_be_that(tmp_path: Path) -> None:
-    found = explain(CommandError(["podman"], 137, "mke2fs 1.47.2\n"), tmp_path, tmp_path / "log", WHERE)
+    found = diagnose(CommandError(["podman"], 137, "mke2fs 1.47.2\n"), tmp_path, tmp_path / "log", WHERE)
     assert "was killed" in found.message and "memory" in (found.hint or "")
 
 
 def test_podmans_line_that_says_why_is_quoted() -> None:
     error = CommandError(["podman"], 125, "Error: x509: certificate has expired\ntime=1 level=debug\n")
-    assert trouble.explain(error).message.endswith("| Error: x509: certificate has expired")
+    assert diagnosis.diagnose(error).message.endswith("| Error: x509: certificate has expired")

@@ -11,7 +11,7 @@ from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.scratch import Scratch, labelled
 from ovtasks.errors import OvError
 from ovtasks.host.run import CommandError, which
-from ovtasks.host.state import recall
+from ovtasks.host.state import try_load_state
 from ovtasks.images.gc import Item
 from ovtasks.project.model import BootcSource, Project
 from ovtasks.sources.bootc.image import workplace
@@ -21,7 +21,7 @@ OF_A_BUILD = "rest of a killed pull or build of an image"
 
 
 @dataclass(frozen=True)
-class Rests:
+class Leftovers:
     """``items`` to report; :meth:`remove` ends what belongs to one of them, in the order that leaves nothing.
     ``lost`` are folders that only a container of that podman still speaks of."""
 
@@ -45,14 +45,14 @@ class Rests:
         return gone
 
 
-def survey(project: Project, busy: tuple[str, ...] = ()) -> Rests:
+def survey(project: Project, busy: tuple[str, ...] = ()) -> Leftovers:
     """Scratch folders of this project, and containers whose folder is gone. ``busy``: who may still use them."""
     found = {path.parent for path in project.output.glob("*/*/.install/engine.json")}
     wanted = {
         scratch_of(vm, project, "qcow2").folder: vm.name
         for vm in project.vms.values()
         if isinstance(vm.source, BootcSource)
-        and same_disk(recall(record_file(vm, project)) or {}, scratch_of(vm, project, "qcow2").disk)
+        and same_disk(try_load_state(record_file(vm, project)) or {}, scratch_of(vm, project, "qcow2").disk)
     }
     items = []
     for folder in sorted(found):
@@ -64,7 +64,7 @@ def survey(project: Project, busy: tuple[str, ...] = ()) -> Rests:
     ]
     lost = dict(_lost(project, found))
     items += [Item(path, 0, "container of a killed installation", busy) for path in lost]
-    return Rests(tuple(items), lost)
+    return Leftovers(tuple(items), lost)
 
 
 def _lost(project: Project, known: set[Path]) -> Iterator[tuple[Path, Engine]]:

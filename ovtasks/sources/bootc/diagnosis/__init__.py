@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from ovtasks.containers.trouble import explain as podman_says
+from ovtasks.containers.diagnosis import diagnose as diagnose_podman
 from ovtasks.errors import InputError, OvError, Where
 from ovtasks.host.run import TAIL_LINES, CommandError
-from ovtasks.sources.bootc.messages import ENLARGE, ROWS, SPACE, STAGES
+from ovtasks.sources.bootc.diagnosis.signs import ENLARGE, SIGNS, SPACE, STAGES
 from ovtasks.values.sizes import GiB, MiB, format_size
 
 FULL = 64 * MiB
@@ -35,7 +35,7 @@ class Sizes:
     root: int | None = None
 
 
-def explain(error: CommandError, folder: Path, log: Path, where: Where, sizes: Sizes = Sizes()) -> OvError:
+def diagnose(error: CommandError, folder: Path, log: Path, where: Where, sizes: Sizes = Sizes()) -> OvError:
     """The installer's failure as an error with a next step; ``folder`` is where the disk was made."""
     if shutil.disk_usage(folder if folder.is_dir() else folder.parent).free < FULL:
         hint = f"the raw disk and the qcow2 need room side by side in {folder.parent}: ov gc, podman image prune"
@@ -45,7 +45,7 @@ def explain(error: CommandError, folder: Path, log: Path, where: Where, sizes: S
     for part in (blamed, lines):
         if found := _known(part, where, sizes):
             return found
-    explained = podman_says(error)
+    explained = diagnose_podman(error)
     if explained is not error:
         return explained
     return _unknown(error, lines, blamed, f"everything it said: {log}")
@@ -86,7 +86,7 @@ def _known(lines: list[str], where: Where, sizes: Sizes) -> OvError | None:
     text = "\n".join(lines)
     if found := re.search(SPACE, text):
         return _too_small(found, where, sizes)
-    for row in ROWS:
+    for row in SIGNS:
         if found := re.search(row.pattern, text):
             message = f"{found.expand(row.message)}\n  | {_line(found)}"
             hint = found.expand(row.hint)

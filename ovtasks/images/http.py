@@ -28,7 +28,7 @@ _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HttpLimits:
     """Seconds to connect, seconds without a byte, seconds for all headers of an answer or for a whole small file,
     seconds for one piece of a large one, retries in a row, first pause and longest pause (seconds).
     """
@@ -42,7 +42,7 @@ class Limits:
     longest_pause: float = 60.0
 
 
-LIMITS = Limits()
+LIMITS = HttpLimits()
 
 
 class StatusError(OvError):

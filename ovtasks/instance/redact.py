@@ -18,7 +18,7 @@ _PATTERNS = (
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), to) for pattern, to in _PATTERNS)
 
 
-def veiled(line: str) -> str:
+def redacted(line: str) -> str:
     """One line of a definition, XML or a word of a command line, with ``…`` for what is secret."""
     for pattern, to in _COMPILED:
         line = pattern.sub(to, line)

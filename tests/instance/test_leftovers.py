@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.instance.folder import Folder, is_instance, is_rest
+from ovtasks.instance.folder import Folder, is_instance, is_leftover
 from tests.support.rooms import Room, qemu_room
 
 pytestmark = pytest.mark.slow
@@ -55,7 +55,7 @@ def half(room: Room) -> Path:
 @pytest.mark.parametrize("words", [("vm", "destroy", "--disk", "web", "-i", "x"), ("gc",)], ids=["destroy", "gc"])
 def test_a_create_that_was_killed(words: tuple[str, ...], room: Room) -> None:
     folder = half(room)
-    assert is_rest(folder) and not is_instance(folder)
+    assert is_leftover(folder) and not is_instance(folder)
     assert "there are no VMs" in room.ov("vm", "list", "-a")
     room.ov(*words)
     assert not folder.exists()

@@ -31,7 +31,7 @@ def missing_file(machine: Machine) -> OvError | None:
     return None
 
 
-def explain(said: str, machine: Machine, status: int | None, log: Path) -> OvError:
+def diagnose(said: str, machine: Machine, status: int | None, log: Path) -> OvError:
     """The error for what QEMU said before it ended with ``status``."""
     for pattern, make in _KNOWN:
         if found := re.search(pattern, said):

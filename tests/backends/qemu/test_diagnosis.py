@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ovtasks.backends.contract import State
-from ovtasks.backends.qemu.faults import explain
+from ovtasks.backends.qemu.diagnosis import diagnose
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run
 from ovtasks.machine.machine import Boot, Nic
@@ -119,10 +119,10 @@ def test_no_such_bridge(vm: Vm) -> None:
     ],
 )
 def test_words_that_are_not_heard_here(said: str, message: str) -> None:
-    error = explain(said, machine(nic=Nic(MAC, mode="bridge")), 1, Path("/d/qemu.log"))
+    error = diagnose(said, machine(nic=Nic(MAC, mode="bridge")), 1, Path("/d/qemu.log"))
     assert message in error.message and error.hint
 
 
 def test_killed_by_its_own_sandbox() -> None:
-    error = explain("", machine(), -31, Path("/d/qemu.log"))
+    error = diagnose("", machine(), -31, Path("/d/qemu.log"))
     assert error.message == "QEMU was killed by signal 31" and error.hint == "all that it said is in /d/qemu.log"

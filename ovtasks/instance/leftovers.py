@@ -14,7 +14,7 @@ from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import data_home
 from ovtasks.images.gc import Item
 from ovtasks.instance.destroy import finish_removal, remove_folder
-from ovtasks.instance.folder import Folder, is_rest, socket_places
+from ovtasks.instance.folder import Folder, is_leftover, socket_places
 
 REMOVED = "rest of a VM whose removal was killed"
 NEVER_MADE = "rest of a VM whose creation was killed"
@@ -30,7 +30,7 @@ def survey() -> list[Item]:
         if path.name.startswith(".") and path.name.endswith(".removed"):
             name = path.name.removeprefix(".").removesuffix(".removed")
             found.append(Item(path, _allocated(path), REMOVED, _busy(place / name)))
-        elif is_rest(path):
+        elif is_leftover(path):
             found.append(Item(path, _allocated(path), NEVER_MADE, _busy(path)))
         elif not path.name.startswith(".") and path.is_dir():
             halves = [one for one in _entries(path) if one.name.startswith(".") and one.name.endswith(".part")]
@@ -70,7 +70,7 @@ def _remove(item: Item) -> bool:
             path.unlink(missing_ok=True)
         elif item.what == REMOVED:
             finish_removal(path)
-        elif is_rest(path):
+        elif is_leftover(path):
             remove_folder(path)
         else:
             return False

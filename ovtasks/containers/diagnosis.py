@@ -75,7 +75,7 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def explain(error: CommandError, what: str = "") -> OvError:
+def diagnose(error: CommandError, what: str = "") -> OvError:
     """podman's error as one that says what to do; unknown ones stay as they are."""
     for pattern, message, hint in KNOWN:
         if found := re.search(pattern, error.stderr):
