@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
+from ovtasks.values.arch import arch_of, slow_features
 
 KVM = Path("/dev/kvm")
 CPUINFO = Path("/proc/cpuinfo")
 KINDS = ("kvm", "tcg")
 SLOWNESS = 10  # how much longer everything takes under TCG
-_ARCHES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
 _FLAGS = frozenset({"vmx", "svm"})  # Intel's, AMD's
 
 
@@ -50,9 +50,8 @@ class KvmState:
 
 
 def host_arch() -> str:
-    """This machine's architecture by QEMU's name: ``x86_64``, ``aarch64``, ``riscv64``."""
-    name = platform.machine().lower()
-    return _ARCHES.get(name, name)
+    """This machine's architecture by the kernel's name: ``x86_64``, ``aarch64``, ``riscv64``."""
+    return arch_of(platform.machine()).name
 
 
 def usable(arch: str) -> tuple[str, ...]:
@@ -92,8 +91,7 @@ def _kvm(why: str) -> Accel:
 
 
 def _tcg(arch: str, why: str) -> Accel:
-    # Five-level page tables cost a third of the speed when every walk is emulated.
-    return Accel("tcg", why, SLOWNESS, "max,la57=off" if arch == "x86_64" else "max")
+    return Accel("tcg", why, SLOWNESS, ",".join(["max", *(f"{name}=off" for name in slow_features(arch, "tcg"))]))
 
 
 def kvm_state(device: Path = KVM, cpuinfo: Path = CPUINFO) -> KvmState:

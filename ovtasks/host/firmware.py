@@ -18,8 +18,9 @@ from pathlib import Path
 from ovtasks.errors import InputError, OvError
 from ovtasks.host import packages
 from ovtasks.host.files import write_atomic
-from ovtasks.host.firmware_tables import PACKAGE, brought, places
+from ovtasks.host.firmware_tables import brought, places
 from ovtasks.host.paths import config_home
+from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 
 # Short names of QEMU's machine types, and a versioned name as the descriptors' patterns have it.
@@ -73,7 +74,7 @@ def find(
     :raises NotInstalledError: nothing is installed; the package is named.
     """
     if firmware is Firmware.BIOS:
-        if arch in PACKAGE and arch != "x86_64":
+        if arch_of(arch).uefi_only:
             raise InputError(f"{arch} machines have no BIOS", hint=f"firmware: {Firmware.UEFI_INSECURE}")
         return None
     secure = firmware is Firmware.UEFI_SECURE
@@ -246,7 +247,7 @@ def _matches_any(machine: str, patterns: Sequence[str]) -> bool:
 
 
 def _hint(firmware: Firmware, arch: str, family: str | None) -> str:
-    program = PACKAGE.get(arch)
+    program = arch_of(arch).firmware
     if program is None or (family and not brought(firmware, arch, family)):
         other = Firmware.UEFI_INSECURE if firmware is Firmware.UEFI_SECURE else Firmware.BIOS
         return f"no package here is known to bring it; firmware: {other}"

@@ -59,8 +59,6 @@ _SECURE = {
         ("debian", "AAVMF/AAVMF_CODE.fd", "AAVMF/AAVMF_VARS.ms.fd"),
     ),
 }
-# What brings it, by architecture: a name of packages.PACKAGES.
-PACKAGE = {"x86_64": "OVMF", "aarch64": "AAVMF", "riscv64": "RISCV_VIRT"}
 
 
 def _table(firmware: Firmware, arch: str) -> tuple[tuple[str, str, str], ...]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from ovtasks.host import packages
 from ovtasks.host.run import which
+from ovtasks.values.arch import arch_of
 
 SPEC_FILES = ("overthink.yml", "vms.yml", "vm.yml")
 FAMILY_BY_MANAGER = {"apt-get": "debian", "dnf": "fedora", "pacman": "arch", "zypper": "suse"}
@@ -51,8 +52,6 @@ CHAIN = frozenset(
     {"base", "build", "convert", "disk", "fetch", "install", "key", "seed", "verify", "define", "create", "start"}
 )
 MACHINES = frozenset({"define", "create", "start"})
-
-FIRMWARE = {"x86_64": "OVMF", "aarch64": "AAVMF", "riscv64": "RISCV_VIRT"}
 
 # What is no program, and where distributions put it.
 FILES = {
@@ -126,9 +125,9 @@ def _goals(words: Sequence[str]) -> list[str]:
 
 def _machine_needs(vm: dict[str, Any]) -> tuple[str, ...]:
     """To run the VM by QEMU alone; where libvirt is installed it brings its own."""
-    machine = os.uname().machine
-    uefi = (FIRMWARE[machine],) if str(vm.get("firmware", "bios")) != "bios" and machine in FIRMWARE else ()
-    return (f"qemu-system-{machine}", "ssh", "ssh-keyscan", *uefi)
+    arch = arch_of(os.uname().machine)
+    uefi = (arch.firmware,) if str(vm.get("firmware", "bios")) != "bios" and arch.firmware else ()
+    return (f"qemu-system-{arch.qemu}", "ssh", "ssh-keyscan", *uefi)
 
 
 def _source_needs(source: dict[str, Any]) -> tuple[str, ...]:

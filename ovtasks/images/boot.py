@@ -16,17 +16,11 @@ from typing import BinaryIO
 
 from ovtasks.images.fat import Entry, Fat, NotFatError
 from ovtasks.images.partitions import EXTENDED, SECTOR, Partition, partitions, read_at
+from ovtasks.values.arch import ARCHES
 from ovtasks.values.jsonvalue import Json
 
 FALLBACK = "EFI/BOOT"
-PROGRAMS: Mapping[str, tuple[str, int]] = {
-    "x86_64": ("BOOTX64.EFI", 0x8664),
-    "aarch64": ("BOOTAA64.EFI", 0xAA64),
-    "i686": ("BOOTIA32.EFI", 0x014C),
-    "armv7l": ("BOOTARM.EFI", 0x01C2),
-    "riscv64": ("BOOTRISCV64.EFI", 0x5064),
-    "loongarch64": ("BOOTLOONGARCH64.EFI", 0x6264),
-}
+PROGRAMS: Mapping[str, tuple[str, int]] = {arch.name: (arch.removable, arch.coff) for arch in ARCHES if arch.removable}
 """By the kernel's name of a machine: the program that its firmware starts, and the machine number in it."""
 _CODE = 440  # bytes of the first sector before the disk's identifier
 _CORE = 0x5C  # where GRUB's boot code has the sector of its core image

@@ -18,25 +18,24 @@ from ovtasks.project.locate import located
 from ovtasks.project.model import Injection, VmSpec
 from ovtasks.seed.cloud_init import hostname, wants_seed
 from ovtasks.seed.distro import attribute
+from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.ports import PortForward
 from ovtasks.values.words import dotted
 
 SSH = 22
-ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
-"""Debian's names, as ``bootstrap_arch`` has them, in QEMU's words."""
 
 
 def architecture(vm: VmSpec) -> str:
-    """The guest's, in QEMU's words: a bootstrap's own, else this host's."""
+    """The guest's, by the kernel's name: a bootstrap's own, else this host's."""
     written = attribute(vm.source, "architecture") or attribute(vm.source, "bootstrap_arch")
-    return ARCHITECTURES.get(written, written) if written else accel.host_arch()
+    return arch_of(str(written)).name if written else accel.host_arch()
 
 
 def machine_type(vm: VmSpec, arch: str) -> str:
     """As declared, else the usual one of the architecture."""
-    return vm.machine or ("q35" if arch == "x86_64" else "virt")
+    return vm.machine or arch_of(arch).machine
 
 
 def guest_hostname(vm: VmSpec, instance: str | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from ovtasks.errors import InputError
 from ovtasks.project.declared import DeclaredVm
+from ovtasks.values.arch import arch_of
 from ovtasks.values.sizes import MIN_DISK, MiB, format_size, parse_size
 
 _TABLE = 2 * MiB  # of partitions: at both ends, aligned
@@ -26,7 +27,7 @@ def wants_composefs(bootloader: str | None, composefs: bool | None) -> bool | No
 
 def before_root(composefs: bool | None) -> int:
     """Bytes of a disk that the root file system cannot have; None: at least."""
-    bios = _BIOS_BOOT if platform.machine() in {"x86_64", "i686"} else 0
+    bios = _BIOS_BOOT if arch_of(platform.machine()).bios else 0
     return _TABLE + bios + (_ESP_COMPOSEFS if composefs else _ESP)
 
 

@@ -29,6 +29,7 @@ from ovtasks.project.model import (
     VmSpec,
     WriteFile,
 )
+from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.ports import PortForward, parse_forward
@@ -36,7 +37,6 @@ from ovtasks.values.sizes import MiB, parse_size
 from ovtasks.values.urls import split_digest
 
 Data = Mapping[str, Any]
-UEFI_ONLY = frozenset({"arm64", "armhf", "riscv64"})  # Debian's names of architectures without a BIOS
 
 
 def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[LayerXml, ...] = ()) -> VmSpec:
@@ -73,7 +73,7 @@ def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[Laye
 def _firmware(data: Data) -> str:
     """The default: machines without a BIOS start by UEFI."""
     source = data["source"]
-    uefi = str(data.get("machine", "")).startswith("virt") or source.get("bootstrap_arch") in UEFI_ONLY
+    uefi = str(data.get("machine", "")).startswith("virt") or arch_of(source.get("bootstrap_arch", "")).uefi_only
     uefi = uefi or source.get("bootloader") == "systemd"  # which there is for UEFI only
     return "uefi-insecure" if uefi else "bios"
 

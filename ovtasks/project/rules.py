@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from ovtasks.errors import InputError
 from ovtasks.project.across import across_rules
 from ovtasks.project.bootc_rules import bootc_rules
-from ovtasks.project.build import UEFI_ONLY
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.project.expand import EXPANDED, KEY_WORDS, expand, variables
 from ovtasks.project.libvirt_vms import libvirt_rules
 from ovtasks.project.network_rules import network_rules
 from ovtasks.project.user_data import user_data_rules
 from ovtasks.project.xml_rules import xml_rules
+from ovtasks.values.arch import arch_of
 from ovtasks.values.sizes import MIN_DISK, MiB, format_size, parse_size
 from ovtasks.values.urls import DIGEST_DIGITS, beside_url, check_url, is_https, is_web, split_digest
 from ovtasks.values.words import near
@@ -195,7 +195,7 @@ def firmware_rules(vm: DeclaredVm) -> Errors:
         arch = vm.get("source", "bootstrap_arch")
         if machine == "virt" or machine.startswith("virt-"):
             yield vm.error(f"machine {machine} has no BIOS", "firmware", hint="firmware: uefi-insecure")
-        elif isinstance(arch, str) and arch in UEFI_ONLY:
+        elif isinstance(arch, str) and arch_of(arch).uefi_only:
             yield vm.error(f"architecture {arch} has no BIOS", "firmware", hint="firmware: uefi-insecure")
 
 

@@ -12,6 +12,7 @@ from ovtasks.host.accel import host_arch
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import CommandError, MissingProgramError, run, which
 from ovtasks.machine.qemu.command import QemuFeatures
+from ovtasks.values.arch import arch_of
 from ovtasks.values.jsonvalue import Json
 
 OLDEST = (6, 2)
@@ -34,7 +35,7 @@ def program(arch: str) -> str:
 
     :raises MissingProgramError: there is none.
     """
-    name = f"qemu-system-{arch}"
+    name = f"qemu-system-{arch_of(arch).qemu}"
     for candidate in (name, *(_ALSO if arch == host_arch() else ())):
         if (path := which(candidate)) is not None:
             return str(path)

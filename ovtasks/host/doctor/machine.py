@@ -9,10 +9,10 @@ from ovtasks.host import accel, firmware, vsock
 from ovtasks.host.doctor.verdict import TRY, Verdict, broken, missing, note, ok
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, which
+from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 
 OLDEST = (6, 2)  # QEMU; older ones were never tried
-MACHINES = {"x86_64": "q35"}  # elsewhere it is virt
 
 
 def emulator() -> Path:
@@ -20,7 +20,7 @@ def emulator() -> Path:
 
     :raises MissingProgramError: there is none.
     """
-    name = f"qemu-system-{accel.host_arch()}"
+    name = f"qemu-system-{arch_of(accel.host_arch()).qemu}"
     for program in (name, "/usr/libexec/qemu-kvm"):
         if found := which(program):
             return found
@@ -70,7 +70,7 @@ def accelerator(scratch: Path) -> Verdict:
 
 
 def _start_machine(chosen: accel.Accel, options: str, *words: str) -> None:
-    machine = f"{MACHINES.get(accel.host_arch(), 'virt')},accel={chosen.kind}{options}"
+    machine = f"{arch_of(accel.host_arch()).machine},accel={chosen.kind}{options}"
     argv = ["-machine", machine, "-cpu", chosen.cpu_model, "-nodefaults", "-no-user-config", "-display", "none", *words]
     run([emulator(), *argv, "-S", "-monitor", "stdio"], stdin=b"quit\n", timeout=TRY)
 
@@ -103,7 +103,7 @@ def vsock_device(scratch: Path) -> Verdict:
 def bios(scratch: Path) -> Verdict:
     """QEMU's own."""
     arch = accel.host_arch()
-    if arch != "x86_64":
+    if not arch_of(arch).bios:
         return note(f"{arch} machines have none", "firmware: uefi-insecure")
     _start_machine(accel.choose("tcg", arch), "")
     return ok("QEMU's own")
@@ -123,7 +123,7 @@ def _uefi(wanted: Firmware, scratch: Path) -> Verdict:
     """Found, and taken by QEMU with variables of its own."""
     arch = accel.host_arch()
     try:
-        files = firmware.find(wanted, arch, MACHINES.get(arch, "virt"))
+        files = firmware.find(wanted, arch, arch_of(arch).machine)
     except firmware.NotInstalledError as e:
         return missing(e.message, e.hint)
     assert files is not None

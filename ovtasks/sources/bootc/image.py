@@ -22,14 +22,13 @@ from ovtasks.images.provenance import state_text
 from ovtasks.project.images import normalized, reference_error
 from ovtasks.project.model import ImageSpec, Project, Pull
 from ovtasks.sources.disk import IMAGES
+from ovtasks.values.arch import arch_of
 from ovtasks.values.jsonvalue import Json, digest
 
 RECIPE = 1
 REFRESH = "asked for a newer image"
 GONE = "is not in podman's storage any more"
 """How the reason to bring an image again ends when only it is missing."""
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""The kernel's name of a machine → the one of container images, where they differ."""
 
 
 def image_steps(
@@ -82,9 +81,9 @@ def _key(image: ImageSpec) -> str:
 
 
 def _look(image: ImageSpec, project: Project, *, whole: bool) -> context.Context:
-    machine = platform.machine()
+    machine = arch_of(platform.machine()).oci
     try:
-        return context.look(image, project.output, project.state, ARCHITECTURES.get(machine, machine), whole=whole)
+        return context.look(image, project.output, project.state, machine, whole=whole)
     except InputError as e:
         e.where = e.where or image.where  # of a stage that is not there
         raise

@@ -155,12 +155,12 @@ def _esp(recipe: Recipe, tree: Tree, image: Path) -> Path:
     boot, vendor = folder / "EFI/BOOT", folder / "EFI" / recipe.distro  # the signed GRUB reads /EFI/<distro>/grub.cfg
     boot.mkdir(parents=True)
     vendor.mkdir()
-    shim = next((path for path in sorted(tree.boot.glob(f"{arch.shim}*"))), None)
-    grub = tree.boot / f"{arch.grub}.signed"
+    shim = next((path for path in sorted(tree.boot.glob(f"shim{arch.efi}.efi.signed*"))), None)
+    grub = tree.boot / f"grub{arch.efi}.efi.signed"
     if shim is None or not grub.is_file():
         raise OvError(f"{recipe.distro} {recipe.suite} has no signed boot loader for {recipe.architecture}")
     (boot / arch.removable).write_bytes(shim.read_bytes())
-    (boot / arch.grub).write_bytes(grub.read_bytes())
+    (boot / f"grub{arch.efi}.efi").write_bytes(grub.read_bytes())
     (vendor / "grub.cfg").write_text(early_cfg(recipe), encoding="utf-8")
     for path in sorted(folder.rglob("*"), reverse=True):
         os.utime(path, (tree.epoch, tree.epoch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ovtasks.sources.bootstrap.recipe import Recipe
+from ovtasks.sources.bootstrap.recipe import KERNEL_ARGS, Recipe
 
 BOOT_CFG = "/boot/grub/ov.cfg"  # not grub.cfg: a guest that installs GRUB's packages gets that one from update-grub
 
@@ -69,7 +69,8 @@ def boot_cfg(recipe: Recipe) -> str:
     """GRUB's menu: the newest kernel at once, the one before it for who holds a key at the serial console."""
     root = recipe.identifier("root")
     console = recipe.arch.console
-    own = [f"root=UUID={root}", "ro", *recipe.arch.args, "console=tty0", f"console={console},115200"]
+    args = KERNEL_ARGS.get(recipe.architecture, ())
+    own = [f"root=UUID={root}", "ro", *args, "console=tty0", f"console={console},115200"]
     line = " ".join([*own, *(f"'{arg}'" for arg in recipe.kernel_args)])
     serial = (
         "serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n"

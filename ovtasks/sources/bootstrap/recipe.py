@@ -10,6 +10,7 @@ from functools import cached_property
 
 from ovtasks.errors import InputError, Where
 from ovtasks.project.model import BootstrapSource
+from ovtasks.values.arch import Arch, arch_of
 from ovtasks.values.jsonvalue import Json, digest
 
 RECIPE = 2  # bump when the same inputs shall give another image
@@ -62,22 +63,6 @@ class Distro:
     resolved_inside: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """``root_type`` is the partition type of the Discoverable Partitions Specification; ``shim`` and ``grub`` are names
-    of the signed EFI programs, ``removable`` the UEFI specification's name for a disk's default program. ``args``: what
-    the kernel is told on every machine of this kind."""
-
-    root_type: str
-    console: str
-    removable: str
-    shim: str
-    grub: str
-    grub_package: str
-    bios: bool
-    args: tuple[str, ...] = ()
-
-
 DISTROS = {
     "debian": Distro(
         stable="trixie",
@@ -92,29 +77,9 @@ DISTROS = {
         resolved_inside=frozenset({"bionic", "focal", "jammy"}),
     ),
 }
-ARCHITECTURES = {
-    "amd64": Architecture(
-        root_type="4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
-        console="ttyS0",
-        removable="BOOTX64.EFI",
-        shim="shimx64.efi.signed",
-        grub="grubx64.efi",
-        grub_package="grub-efi-amd64-signed",
-        bios=True,
-        # Under emulation on a busy host the kernel's test of the timer misses its ticks, and the kernel panics.
-        args=("no_timer_check",),
-    ),
-    "arm64": Architecture(
-        root_type="B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
-        console="ttyAMA0",
-        removable="BOOTAA64.EFI",
-        shim="shimaa64.efi.signed",
-        grub="grubaa64.efi",
-        grub_package="grub-efi-arm64-signed",
-        bios=False,
-    ),
-}
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}  # what uname says → Debian's name
+ARCHITECTURES = ("amd64", "arm64")  # those with a signed shim
+# Under emulation on a busy host the kernel's test of the timer misses its ticks, and the kernel panics.
+KERNEL_ARGS = {"amd64": ("no_timer_check",)}
 
 
 @dataclass(frozen=True)
@@ -148,8 +113,8 @@ class Recipe:
         return digest(self.inputs)[:12]
 
     @property
-    def arch(self) -> Architecture:
-        return ARCHITECTURES[self.architecture]
+    def arch(self) -> Arch:
+        return arch_of(self.architecture)
 
     def identifier(self, role: str) -> str:
         """A UUID for one part of the image (``root``, ``disk`` …), the same for every build of this recipe."""
@@ -182,7 +147,7 @@ def resolve(source: BootstrapSource, where: Where, machine: str) -> Recipe:
             f"source.kind bootstrap cannot make distro {source.distro!r}",
             f"supported: {', '.join(DISTROS)}; for others use source.kind cloud_image",
         )
-    architecture = source.architecture or _MACHINES.get(machine, machine)
+    architecture = source.architecture or arch_of(machine).debian
     if architecture not in ARCHITECTURES:
         raise refuse(f"architecture {architecture!r} is not supported", f"supported: {', '.join(ARCHITECTURES)}")
     if source.rootfs not in ROOT_FILESYSTEMS:

@@ -73,7 +73,7 @@ def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> Tre
 def arguments(recipe: Recipe, scratch: Path) -> list[str]:
     """mmdebstrap(1)'s command line. Its hooks are lines for a shell with the tree as ``$1``."""
     arch = recipe.arch
-    loader = ["shim-signed", arch.grub_package]
+    loader = ["shim-signed", f"grub-efi-{arch.debian}-signed"]
     if arch.bios:
         loader += ["grub-common", "grub-pc-bin", "libdevmapper1.02.1"]
     bios = "yes" if arch.bios else "no"
