@@ -1,19 +1,19 @@
-"""A guest's apt sources turned to other mirrors, without knowing which hosts its vendor wrote into them.
+"""Points a guest's apt sources to other mirrors, whichever hosts its vendor wrote into them.
 
 cloud-init's ``apt`` module cannot do this for Debian: a ``primary`` without a ``security`` makes it look for the
 security suite under the primary mirror, where Debian has none. Debian's cloud images switch on ``generate_mirrorlists``
-besides (a key of Debian's build of cloud-init): the module then writes /etc/apt/mirrors/debian.list and
-debian-security.list anew in the config stage, whatever ``preserve_sources_list`` says, so those files are no place for
-ours. Hence the entries themselves are rewritten, to a list of our own (apt-transport-mirror(1), apt 1.6 or newer),
-which gives apt the order and the fallback between mirrors.
+(a key of Debian's build of cloud-init): the module then rewrites /etc/apt/mirrors/debian.list and debian-security.list
+in the config stage, whatever ``preserve_sources_list`` says, so our mirrors cannot go there. Instead we rewrite the
+entries themselves to point to a list of our own (apt-transport-mirror(1), apt 1.6 or newer). It gives apt the order of
+the mirrors and the fallback between them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Changes the entries of the distribution's main archive: every suite one of the release's own, component main, the
-# vendor's keyring or none named, nothing about security. Others (a third party's repository) stay. Plain awk: mawk.
+# Changes the entries of the distribution's main archive: all suites are the release's own, component main, the vendor's
+# keyring or none, not the security archive. Other entries (a third party's repository) stay. Plain awk, as mawk has it.
 _AWK = r"""
 function ours(uris, suites, components, keyring,    n, i, word) {
     if (uris ~ /security/ || (" " components " ") !~ /[ \t]main[ \t]/) return 0
@@ -64,8 +64,8 @@ FILENAME !~ /\.sources$/ { if ($0 ~ /^[ \t]*deb(-src)?[ \t]/) one_line($0); else
 END { stanza() }
 """
 
-# $1: /etc, $2: the awk program, then the mirrors. Entries are changed while our list is not there, that is, once: what
-# is written into the sources later is the guest's own business. The list comes last, so a break is made good.
+# $1: /etc, $2: the awk program, then the mirrors. Entries are changed only while our list is missing, that is, once:
+# later edits of the sources are the guest's own. The list is written last, so an interrupted run is repeated.
 _SCRIPT = r"""
 umask 022
 etc=$1 program=$2
@@ -102,7 +102,7 @@ done > "$list~" && mv "$list~" "$list"
 def apt_command(urls: Sequence[str]) -> list[str]:
     """The argv for cloud-init's ``bootcmd`` (it runs at every boot, before any package is installed).
 
-    A guest without apt is left alone. Where no entry of the main archive is found the command says so and fails,
-    which cloud-init logs.
+    It leaves a guest without apt alone. If it finds no entry of the main archive, it says so and fails; cloud-init logs
+    that.
     """
     return ["sh", "-c", _SCRIPT.strip(), "ov-mirrors", "/etc", _AWK.strip(), *urls]

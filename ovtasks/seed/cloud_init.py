@@ -1,9 +1,9 @@
-"""VM spec → the files of a NoCloud seed. Pure: the same values give the same bytes.
+"""Renders the files of a NoCloud seed from a VM's spec. The same values give the same bytes.
 
 Formats: cloud-init's documentation, "Cloud config" (user-data), "NoCloud" (meta-data), "Networking config".
 
-Packages: none is installed unless asked for. Vendors' cloud images and our bootstrap images have sshd inside, and a
-package costs minutes under emulation and a network. One exception: ``ov_install.strategy: url`` needs ``curl``.
+No package is installed unless the user asks for it: vendors' cloud images and our bootstrap images bring sshd, and a
+package costs minutes under emulation, and needs a network. One exception: ``ov_install.strategy: url`` needs ``curl``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ META_DATA = "meta-data"
 NETWORK_CONFIG = "network-config"
 OV_PROGRAM = "/usr/local/bin/ov"
 
-# $1 URL, $2 sha256 or nothing, $3 final name. The file gets its name and its x bit only when it is the right one.
+# $1 URL, $2 sha256 or empty, $3 final name. The file gets its name and its x bit only after its digest is checked.
 INSTALL_SCRIPT = """\
 set -e
 mkdir -p "${3%/*}"
@@ -35,7 +35,7 @@ if [ -n "$2" ]; then echo "$2  $t" | sha256sum -c - >/dev/null; fi
 chmod 0755 "$t"
 mv -f "$t" "$3"
 """
-# Starting what runs costs seconds under emulation; with socket activation the service itself is not active.
+# Starting a running unit costs seconds under emulation. With socket activation the service itself is not active.
 _ENABLE_SSH = "systemctl is-active --quiet {unit}.service ssh.socket || systemctl enable --now {unit}.service"
 _PROBE_SSH = (
     "for u in ssh sshd; do if systemctl cat $u.service >/dev/null 2>&1; then "
@@ -63,24 +63,24 @@ class SeedInput:
 
 
 def hostname(vm: VmSpec) -> str:
-    """As declared, else the VM's name."""
+    """The declared host name, else the VM's name."""
     return (vm.cloud_init.hostname if vm.cloud_init else None) or vm.name
 
 
 def wants_seed(vm: VmSpec) -> bool:
-    """A bootc image has its users built in: it gets a seed only when the VM has a ``cloud_init`` block."""
+    """Whether the VM gets a seed. A bootc image has its users built in, so it does only with a ``cloud_init`` block."""
     return vm.source.kind in {"cloud_image", "bootstrap"} or vm.cloud_init is not None
 
 
 def carries_keys(vm: VmSpec) -> bool:
-    """Whether the seed is a channel for the SSH keys; ``ssh.key_injection.cloud_init: auto`` = where there is one."""
+    """Whether the seed brings the SSH keys. ``ssh.key_injection.cloud_init: auto`` means: if there is a seed."""
     if vm.ssh.cloud_init is Injection.AUTO:
         return vm.source.kind != "bootc" or vm.cloud_init is not None
     return vm.ssh.cloud_init is Injection.ENABLED
 
 
 def render(seed: SeedInput) -> dict[str, bytes]:
-    """``user-data``, ``meta-data`` and, when ``cloud_init.network`` says something, ``network-config``."""
+    """``user-data``, ``meta-data`` and, if ``cloud_init.network`` is given, ``network-config``."""
     files = {
         USER_DATA: b"#cloud-config\n" + _yaml(user_data(seed)),
         META_DATA: _yaml({"instance-id": seed.instance_id, "local-hostname": seed.hostname}),
@@ -92,7 +92,7 @@ def render(seed: SeedInput) -> dict[str, bytes]:
 
 
 def user_data(seed: SeedInput) -> Mapping[Yaml, Yaml]:
-    """The user-data as PyYAML's values; ``cloud_init.extra`` is merged in last."""
+    """The user-data as PyYAML's values. ``cloud_init.extra`` is merged in last."""
     vm = seed.vm
     wanted = vm.cloud_init or CloudInit()
     distro = detect(vm.source)
@@ -109,7 +109,7 @@ def user_data(seed: SeedInput) -> Mapping[Yaml, Yaml]:
     data["runcmd"] = _runcmd(wanted, distro)
     from_mirrors = mirrors(wanted.mirrors, distro)
     names = {user.name for user in wanted.users} | {vm.ssh.user or "root"}
-    # joined, not merged: a command written twice runs twice
+    # joined, not deduplicated: a command written twice runs twice
     listed: dict[str, list[Json]] = {
         "bootcmd": [plain(command) for command in wanted.bootcmd],
         "write_files": [_write_file(file, names) for file in wanted.write_files],
@@ -122,7 +122,7 @@ def user_data(seed: SeedInput) -> Mapping[Yaml, Yaml]:
 
 
 def _with_extra(data: dict[str, Json], written: Mapping[str, Json], *, keeps_default: bool) -> Mapping[Yaml, Yaml]:
-    """Lists of ours are joined with what ``extra`` has under the same name; accounts name by name."""
+    """Join our lists with those that ``extra`` has under the same name; accounts are joined by name."""
     extra = decode(written)
     assert isinstance(extra, dict)
     if "users" in extra:
@@ -153,10 +153,10 @@ def _packages(wanted: CloudInit, distro: Distro | None) -> list[str]:
 
 
 def _runcmd(wanted: CloudInit, distro: Distro | None) -> list[Json]:
-    """sshd first, so that a failing command of the user's does not lock him out.
+    """sshd comes first, so that a failing command of the user's does not lock them out.
 
-    All of them become one shell script; its status is the last one's, so the download of ``ov`` goes last: when it
-    fails, cloud-init's status says so.
+    cloud-init makes one shell script of all commands, and its status is that of the last one. So the download of
+    ``ov`` comes last: if it fails, cloud-init's status says so.
     """
     commands: list[Json] = [_ENABLE_SSH.format(unit=distro.ssh_unit) if distro else _PROBE_SSH]
     commands += [plain(command) for command in wanted.runcmd]
@@ -164,7 +164,7 @@ def _runcmd(wanted: CloudInit, distro: Distro | None) -> list[Json]:
 
 
 def _ov_install(wanted: OvInstall) -> list[Json]:
-    """``auto`` and ``scp`` copy the program later, over SSH; ``skip`` expects it in the image."""
+    """Commands that download ``ov``. ``auto`` and ``scp`` copy it later, over SSH; ``skip`` expects it in the image."""
     if wanted.strategy != "url" or not wanted.url:
         return []
     checksum = (wanted.checksum or "").removeprefix("sha256:").lower()
@@ -172,7 +172,7 @@ def _ov_install(wanted: OvInstall) -> list[Json]:
 
 
 def _write_file(file: WriteFile, users: set[str]) -> Json:
-    """A file of a user that this seed makes must wait until he exists: cloud-init writes files before users."""
+    """A file whose owner this seed creates is deferred: cloud-init writes files before it makes users."""
     entry: dict[str, Json] = {"path": file.path, "content": file.content}
     if file.owner is not None:
         entry["owner"] = file.owner
@@ -188,7 +188,7 @@ def _write_file(file: WriteFile, users: set[str]) -> Json:
 
 
 def _yaml(data: Yaml) -> bytes:
-    """One text for equal data: keys sorted, no anchors, no folding; several lines as a block."""
+    """One text for equal data: sorted keys, no anchors, no folding; a text of several lines becomes a block."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -196,7 +196,7 @@ def _yaml(data: Yaml) -> bytes:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        # YAML's other line breaks do not survive any style but the quoted one
+        # YAML's other line breaks survive in the quoted style only
         style = '"' if set(value) & _BREAKS else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 

@@ -11,7 +11,7 @@ from ovtasks.project.model import Source
 
 @dataclass(frozen=True, slots=True)
 class Distro:
-    """``admin_group``: whose members administer the machine; None: no group that is sure to exist."""
+    """A family of distributions. ``admin_group`` is the group of administrators; None: no group is sure to exist."""
 
     name: str
     family: str
@@ -32,15 +32,15 @@ _FAMILIES = {  # family → (sshd's unit, admin group, names)
 _BY_NAME = MappingProxyType(
     {name: Distro(name, family, unit, group) for family, (unit, group, names) in _FAMILIES.items() for name in names}
 )
-# Accounts that vendors put into their cloud images; left out: names that several distributions use (ec2-user).
+# Accounts that vendors put into their cloud images. Names that several distributions use (ec2-user) are left out.
 _BY_USER = {name: name for name in ("debian", "ubuntu", "fedora", "centos", "rocky", "almalinux", "arch", "opensuse")}
-_AMBIGUOUS_IN_URL = {"arch", "pop", "mint", "alma", "sle", "oracle"}  # words of other meanings, host names
+_AMBIGUOUS_IN_URL = {"arch", "pop", "mint", "alma", "sle", "oracle"}  # words with other meanings, and host names
 
 
 def detect(source: Source) -> Distro | None:
-    """From ``source.distro``, else ``base_user``, else the words of the URL or the container reference.
+    """The distribution, by ``source.distro``, else ``base_user``, else the words of the URL or container reference.
 
-    None when nothing tells, also for a ``distro`` that is not in the table: then nothing must be assumed.
+    None if nothing tells, or if ``distro`` is not in the table: then nothing may be assumed.
     """
     written = attribute(source, "distro")
     if written:
@@ -49,7 +49,7 @@ def detect(source: Source) -> Distro | None:
     if user and user in _BY_USER:
         return _BY_NAME[_BY_USER[user]]
     for text in (attribute(source, "url"), attribute(source, "image")):
-        # the last words say more than the first: …/fedora-mirror/ubuntu/…, the file's name above all
+        # later words say more, the file's name most: …/fedora-mirror/ubuntu/…
         for word in reversed(_words(text or "")):
             if word in _BY_NAME and word not in _AMBIGUOUS_IN_URL:
                 return _BY_NAME[word]
@@ -59,7 +59,7 @@ def detect(source: Source) -> Distro | None:
 
 
 def attribute(source: Source, name: str) -> str | None:
-    """A text field of a source of any kind, a plug-in's too (those have ``fields`` only)."""
+    """A text field of a source of any kind. A plug-in's source has nothing but ``fields``."""
     value = getattr(source, name, None)
     if value is None:
         value = source.fields.get(name)

@@ -1,4 +1,4 @@
-"""NoCloud seed: files → an ISO 9660 image whose bytes depend on nothing but the files.
+"""Packs a NoCloud seed into an ISO 9660 image whose bytes depend on the files alone.
 
 Formats: ECMA-119 (ISO 9660), its Joliet supplement, and the Rock Ridge Interchange Protocol on SUSP.
 NoCloud (cloud-init's documentation, "NoCloud" data source) looks for a volume named ``cidata``.
@@ -24,11 +24,11 @@ _RECORD_DATE = bytes((80, 1, 1, 0, 0, 0, 0))  # years since 1900, month, day, h,
 
 
 def seed_iso(files: Mapping[str, bytes]) -> bytes:
-    """A whole image with ``files`` (plain names, no directories), read-only, dated 1980-01-01 GMT.
+    """An image with ``files`` (plain names, no directories), read-only, dated 1980-01-01 GMT.
 
-    Equal mappings give equal bytes: whatever the clock, the time zone, the order of the keys or the process.
+    Equal mappings give equal bytes, whatever the clock, the time zone or the order of the keys.
 
-    :raises InputError: a name is empty, has a slash, or cannot be told from another one in ISO 9660's alphabet.
+    :raises InputError: a name is empty, has a slash, or looks like another one in ISO 9660's alphabet.
     """
     import pycdlib
 
@@ -63,9 +63,9 @@ def _iso_name(name: str) -> str:
 
 
 def _fix_dates(image: bytearray) -> None:
-    """The writer stamps the current local time on everything: put fixed dates in their place.
+    """Replace the current local time, which the writer stamps on everything, by fixed dates.
 
-    Done on the finished bytes, not by patching a clock: other threads may be writing an image of their own.
+    This is done on the finished bytes: patching a clock would hit other threads that write an image.
     """
     for start in _descriptors(image):
         dates = start + _DESCRIPTOR_DATES
@@ -100,7 +100,7 @@ def _records(image: bytearray, extent: int, length: int) -> Iterator[int]:
 
 
 def _fix_record(image: bytearray, record: int) -> None:
-    """One directory record (ECMA-119 9.1) and its system use area."""
+    """Fix the dates of one directory record (ECMA-119 9.1) and of its system use area."""
     image[record + 18 : record + 25] = _RECORD_DATE
     name_length = image[record + 32]
     area = record + 33 + name_length + (1 - name_length % 2)

@@ -12,8 +12,10 @@ T = TypeVar("T", bound=Json)
 
 
 def deep_merge(base: Yaml, over: Yaml) -> Yaml:
-    """Mappings are merged key by key, lists are joined, as they are; anything else in ``over`` wins, but that nothing
-    (``runcmd:``) takes no list and no mapping away."""
+    """Merge mappings key by key and join lists; of other values the one in ``over`` wins.
+
+    An empty value (``runcmd:``) in ``over`` removes neither a list nor a mapping.
+    """
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         merged = dict(base)
         for key, value in over.items():
@@ -25,7 +27,7 @@ def deep_merge(base: Yaml, over: Yaml) -> Yaml:
 
 
 def unique(items: Iterable[T]) -> list[T]:
-    """The items in their order, later equal ones dropped."""
+    """The items in their order, without repetitions."""
     seen: dict[str, T] = {}
     for item in items:
         seen.setdefault(canonical(item), item)

@@ -1,7 +1,7 @@
-"""Package mirrors of the guest, by a mechanism that acts before the first package is installed.
+"""Sets the guest's package mirrors before its first package is installed.
 
-cloud-init's order (its ``cloud.cfg``): bootcmd and write_files in the init stage, apt_configure in the config stage,
-packages in the final stage.
+The order of cloud-init's modules (its ``cloud.cfg``): bootcmd and write_files in the init stage, apt_configure in the
+config stage, packages in the final stage.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ovtasks.seed.distro import Distro
 from ovtasks.values.jsonvalue import Json
 
 PACMAN_LIST = "/etc/pacman.d/ov-mirrorlist"
-# Vendors' repository files name a metalink or mirror list by repository; a mirror is the root of the same tree.
+# A vendor's repository file names a metalink or mirror list for each repository; a mirror is the root of that tree.
 # (pattern of the list's URL after "repo=" or the like, the repository's place in the tree)
 _DNF_TREE = (
     (r".*[?&]repo=fedora-(\$releasever|[0-9]+)&arch=([^&]+).*", r"releases/\2/Everything/\3/os/"),
@@ -34,7 +34,7 @@ _PACMAN_SCRIPT = 'if [ -f "$2" ]; then sed -i "s|^Include = /etc/pacman.d/mirror
 
 
 def mirrors(wanted: Mirrors, distro: Distro | None) -> dict[str, Json]:
-    """Parts of user-data (``apt``, ``write_files``, ``bootcmd``), to be merged with the rest.
+    """Parts of user-data (``apt``, ``write_files``, ``bootcmd``) that set the mirrors, to be merged with the rest.
 
     Every entry is the root of a distribution's tree, as vendors' documentation calls it: the part before ``dists``
     (apt), ``releases`` or ``9-stream`` (dnf), ``core/os`` (pacman; ``$repo`` and ``$arch`` may also be written out).
@@ -44,7 +44,7 @@ def mirrors(wanted: Mirrors, distro: Distro | None) -> dict[str, Json]:
     if wanted.apt and distro and distro.name == "ubuntu":
         data["apt"] = _apt(wanted.apt)
     elif wanted.apt:
-        # else cloud-init would write the sources anew, after bootcmd
+        # otherwise cloud-init rewrites the sources after bootcmd
         data["apt"] = {"preserve_sources_list": True}
         bootcmd.append([*apt_command(wanted.apt)])
     if wanted.dnf:
@@ -59,9 +59,10 @@ def mirrors(wanted: Mirrors, distro: Distro | None) -> dict[str, Json]:
 
 
 def _apt(urls: Sequence[str]) -> dict[str, Json]:
-    """cloud-init takes the first of ``search`` whose host resolves.
+    """cloud-init takes the first of ``search`` whose host name resolves.
 
-    Without a ``security`` entry it looks for the security suite under the primary mirror too: right for Ubuntu.
+    Without a ``security`` entry it looks for the security suite under the primary mirror, too. That is right for
+    Ubuntu.
     """
     choice: dict[str, Json] = {"uri": urls[0]} if len(urls) == 1 else {"search": list(urls)}
     return {"preserve_sources_list": False, "primary": [{"arches": ["default"], **choice}]}
@@ -70,8 +71,8 @@ def _apt(urls: Sequence[str]) -> dict[str, Json]:
 def dnf_sed(urls: Sequence[str]) -> str:
     """A sed -E script that turns vendors' metalink and mirrorlist lines into ``baseurl`` lines of these mirrors.
 
-    The vendor's sections keep their keys and switches. A second run finds nothing left to change, as must be for
-    something that runs at every boot. Repositories not in the table stay as they are.
+    The vendor's sections keep their keys and switches. A second run changes nothing, which matters because it runs at
+    every boot. Repositories that are not in the table stay as they are.
     """
     lines = []
     for pattern, place in _DNF_TREE:
@@ -81,7 +82,7 @@ def dnf_sed(urls: Sequence[str]) -> str:
 
 
 def _sed_text(text: str) -> str:
-    """A literal in sed's replacement; ``~`` is the delimiter used here."""
+    """``text`` as a literal in sed's replacement, with ``~`` as the delimiter."""
     return "".join("\\" + c if c in "\\&~" else c for c in text)
 
 

@@ -1,4 +1,4 @@
-"""What cloud-init's network-config, as the spec has it, says about the guest's addresses.
+"""Reads the guest's addresses from the network-config that is written for cloud-init.
 
 Formats: cloud-init's documentation, "Networking Config Version 1" and "Version 2".
 """
@@ -15,7 +15,7 @@ _CARDS = ("ethernets", "bonds", "bridges", "vlans", "wifis")
 
 
 def static_addresses(vm: VmSpec) -> tuple[str, ...]:
-    """Those that are written there, without their networks; IPv4 first. Where DHCP gives them: none."""
+    """The addresses written there, without prefix lengths, IPv4 first. Empty if DHCP assigns them."""
     config = decode(vm.cloud_init.network) if vm.cloud_init and vm.network.mode != "user" else {}
     assert isinstance(config, Mapping)
     found: list[str] = []
@@ -31,7 +31,7 @@ def _version_2(config: Mapping[Yaml, Yaml]) -> Iterator[str]:
     for kind in _CARDS:
         for card in _values(config.get(kind)):
             for address in _values(card.get("addresses")) if isinstance(card, Mapping) else ():
-                # an address may be the only key of a mapping with more about it
+                # an address may be the key of a mapping that says more about it
                 yield from (str(key) for key in address) if isinstance(address, Mapping) else (str(address),)
 
 
@@ -43,7 +43,7 @@ def _version_1(config: Mapping[Yaml, Yaml]) -> Iterator[str]:
 
 
 def _values(value: Yaml) -> list[Yaml]:
-    """Of a mapping or list."""
+    """The values of a mapping or list."""
     if isinstance(value, Mapping):
         return list(value.values())
     return list(value) if isinstance(value, list | tuple) else []

@@ -1,4 +1,4 @@
-"""Accounts of the guest: declared ones, and the one that SSH logs in to."""
+"""The guest's accounts: those that are declared, and the one for SSH."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SUDO_RULE = "ALL=(ALL) NOPASSWD:ALL"
 def accounts(vm: VmSpec, keys: Sequence[str], distro: Distro | None) -> dict[str, Json]:
     """The keys ``users``, ``ssh_authorized_keys``, ``ssh_pwauth`` and ``disable_root`` of user-data, where needed.
 
-    * no SSH user: the image's default user gets the keys;
-    * it is declared in ``cloud_init.users``: the keys join that entry;
-    * it is ``source.base_user`` or root: adopted, nothing but the keys is said about it;
-    * otherwise it is created, with sudo rights without a password.
+    * No SSH user is given: the image's default user gets the keys.
+    * It is declared in ``cloud_init.users``: the keys join that entry.
+    * It is ``source.base_user`` or root: the account exists, so it gets the keys and nothing else.
+    * Otherwise it is created, with sudo rights that need no password.
     """
     login = vm.ssh.user
     declared = vm.cloud_init.users if vm.cloud_init else ()
@@ -39,20 +39,20 @@ def accounts(vm: VmSpec, keys: Sequence[str], distro: Distro | None) -> dict[str
     if keys:
         data["ssh_pwauth"] = False
     if login == "root":
-        data["disable_root"] = False  # else cloud-init puts a "log in as …" command before root's keys
+        data["disable_root"] = False  # otherwise cloud-init puts a "log in as …" command before root's keys
     return data
 
 
 def takes_default_user(vm: VmSpec, keys: Sequence[str]) -> bool:
-    """Whether the key's user is the one that the image's own configuration describes, so that it must stay."""
+    """Whether the keys go to the image's default user, which then has to stay."""
     return bool(keys) and vm.ssh.user in {None, attribute(vm.source, "base_user")}
 
 
 def join_users(ours: Yaml, theirs: Yaml, *, keeps_default: bool) -> list[Yaml]:
-    """``users`` of ours and of ``cloud_init.extra``, in each of the forms that cloud-init takes.
+    """Join our ``users`` with those of ``cloud_init.extra``, in any form that cloud-init takes.
 
-    Nobody of ours is lost: cloud-init would take the first of two entries of one name, so they are made one here. Where
-    the list is ``extra``'s alone it says whether the image's default user is made, but for the key's sake.
+    Of two entries with one name cloud-init would take the first, so they become one entry here. If only ``extra`` lists
+    users, its list decides whether the image's default user is made, unless the keys need that user.
     """
     joined: list[Yaml] = list(ours) if isinstance(ours, list) else []
     if keeps_default and DEFAULT_USER not in joined:
@@ -69,7 +69,7 @@ def join_users(ours: Yaml, theirs: Yaml, *, keeps_default: bool) -> list[Yaml]:
 
 
 def _entries(users: Yaml) -> list[Yaml]:
-    """One item an account: cloud-init takes a text with commas, and a mapping by name, too."""
+    """A list with one item for each account. cloud-init also takes a text with commas, and a mapping by name."""
     if isinstance(users, str):
         return [name for name in users.strip().split(",") if name]
     if isinstance(users, dict):
@@ -89,7 +89,7 @@ def _name(entry: Yaml) -> Yaml:
 
 
 def _with_lists(entry: dict[Yaml, Yaml]) -> dict[Yaml, Yaml]:
-    """Words as cloud-init knows them, and keys as a list, so that they join ours."""
+    """The entry with cloud-init's own spellings, and with its keys as a list that can join ours."""
     words = {key.replace("-", "_").strip() if isinstance(key, str) else key: value for key, value in entry.items()}
     if "ssh_authorized_keys" in words:
         words["ssh_authorized_keys"] = listed(words["ssh_authorized_keys"])
@@ -97,15 +97,15 @@ def _with_lists(entry: dict[Yaml, Yaml]) -> dict[Yaml, Yaml]:
 
 
 def listed(value: Yaml) -> Yaml:
-    """One text, or a mapping's values, as a list."""
+    """``value`` as a list: a text becomes one item, a mapping its values."""
     return [value] if isinstance(value, str) else list(value.values()) if isinstance(value, dict) else value
 
 
 def _keeps_default(vm: VmSpec) -> bool:
     """Whether the image's default user stays.
 
-    A ``users`` list without the word ``default`` first means "no default user" to cloud-init. That is right where the
-    image brings no account of a vendor (bootc, bootstrap) and another one is asked for.
+    To cloud-init, a ``users`` list that does not begin with ``default`` means "no default user". That is right if the
+    image has no vendor's account (bootc, bootstrap) and another account is asked for.
     """
     if vm.source.kind not in {"bootc", "bootstrap"} or vm.ssh.user is None:
         return True
@@ -128,6 +128,6 @@ def _entry(user: User, keys: Sequence[str]) -> dict[str, Json]:
 
 
 def _login(name: str, keys: Sequence[str], distro: Distro | None) -> dict[str, Json]:
-    """The admin group and bash only where the distribution is known to have them."""
+    """The entry that creates the SSH user; with admin group and bash only if the distribution is known to have them."""
     groups = (distro.admin_group,) if distro and distro.admin_group else ()
     return _entry(User(name, sudo=True, groups=groups, shell="/bin/bash" if distro else None), keys)

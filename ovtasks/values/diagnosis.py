@@ -1,4 +1,4 @@
-"""What a text that is no YAML is told."""
+"""Errors for texts that are not YAML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ MAX_DEPTH = 64
 
 
 def decoded(data: bytes, name: str) -> str:
-    """The text. :raises InputError: it is not UTF-8."""
+    """``data`` as text.
+
+    :raises InputError: it is not UTF-8.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
@@ -22,7 +25,7 @@ def decoded(data: bytes, name: str) -> str:
 
 
 def bad_character(text: str, index: int, character: int | str, name: str) -> InputError:
-    """The error for a character that YAML does not allow; ``index`` is about where."""
+    """The error for a character that YAML does not allow; ``index`` is roughly where it stands."""
     code = ord(character) if isinstance(character, str) else character
     found = text.find(chr(code)) if code < 0x110000 else -1  # the C reader counts bytes, so look for it
     index = found if found >= 0 else index
@@ -31,7 +34,7 @@ def bad_character(text: str, index: int, character: int | str, name: str) -> Inp
 
 
 def not_yaml(error: Any, text: str, name: str) -> InputError:
-    """The error for what PyYAML could not parse, with a next step where the line shows one."""
+    """The error for a text that PyYAML could not parse, with a hint where the line suggests one."""
     mark = error.problem_mark or error.context_mark
     where = Where(name, mark.line + 1, mark.column + 1) if mark else Where(name)
     if "maximum nesting depth" in (error.problem or ""):  # newer libyamls give up themselves

@@ -1,4 +1,4 @@
-"""One parser for a length of time that a user writes."""
+"""Reads and writes lengths of time, such as ``30d``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DURATION = re.compile(r"([0-9]{1,9})[ \t]*([smhdwy])", re.IGNORECASE | re.ASCII
 def parse_duration(text: str) -> int:
     """A length of time in seconds.
 
-    :raises InputError: it is none, has no unit, or is longer than 1000 years; the hint shows examples.
+    :raises InputError: ``text`` is no length of time, lacks a unit, or exceeds 1000 years; the hint shows examples.
     """
     word = text.strip()
     found = _DURATION.fullmatch(word)
@@ -30,7 +30,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(seconds: float) -> str:
-    """About how long, in the largest unit that fits: ``3 d``, ``5 h``."""
+    """A rough length of time, in the largest unit that fits: ``3 d``, ``5 h``."""
     for unit in ("y", "w", "d", "h", "m"):
         if seconds >= UNITS[unit] * (2 if unit == "w" else 1):
             return f"{seconds // UNITS[unit]:.0f} {unit}"

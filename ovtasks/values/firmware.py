@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class Firmware(StrEnum):
+    """The values of ``firmware:``."""
+
     BIOS = "bios"
     UEFI_INSECURE = "uefi-insecure"
     UEFI_SECURE = "uefi-secure"

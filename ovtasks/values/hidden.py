@@ -1,7 +1,8 @@
-"""Values that decide like any other and are never shown or kept: passwords, tokens, files with keys in them.
+"""Secrets among a step's inputs: passwords, tokens, files that hold keys.
 
-A step's inputs hold them as :class:`Hidden`. What is written down is a digest that is salted and slow on purpose: a
-plain sha256 of a short password is found by trying, and receipts travel to where others read them.
+They decide whether a step is fresh, like any other input, but are neither shown nor stored. A step's inputs hold them
+as :class:`Hidden`. Receipts hold a digest that is salted and slow on purpose: others may read a receipt, and a plain
+sha256 of a short password can be found by trying.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ COST = {"n": 1 << 12, "r": 8, "p": 1}
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """One such value; ``public`` is what may be said of it (a URL without its password).
+    """One secret; ``public`` is the part that may be shown (a URL without its password).
 
-    Its representation does not show it: tracebacks and logs hold representations.
+    ``repr()`` leaves the secret out, because tracebacks and logs print it.
     """
 
     value: Json = field(repr=False)
     public: str = ""
 
     def shown(self, secret: str) -> Json:
-        """With ``secret`` in its place."""
+        """The public part, with ``secret`` in place of the rest."""
         return {"public": self.public, "secret": secret} if self.public else secret
 
 
@@ -41,7 +42,7 @@ Input: TypeAlias = Json | Hidden | Sequence["Input"] | Mapping[str, "Input"]
 
 
 def reveal(value: Input) -> Json:
-    """The values themselves, to compare; not to write down."""
+    """The plain values. Compare them; never store them."""
     if isinstance(value, Hidden):
         return value.value
     if isinstance(value, Mapping):
@@ -57,7 +58,7 @@ def reveal_all(values: Mapping[str, Input]) -> dict[str, Json]:
 
 
 def seal(value: Input, salt: str) -> Json:
-    """What may be written down: each hidden value as its digest, which is equal for equal values and salts."""
+    """What may be stored: each secret becomes a digest, equal for equal secrets and salts."""
     if isinstance(value, Hidden):
         return value.shown(slow_digest(canonical(value.value), salt))
     if isinstance(value, Mapping):
@@ -73,7 +74,7 @@ def seal_all(values: Mapping[str, Input], salt: str) -> dict[str, Json]:
 
 
 def veil(value: Input) -> Json:
-    """What may be shown: neither hidden values nor digests of them."""
+    """What may be shown: without secrets, and without digests of them."""
     if isinstance(value, Hidden):
         return value.shown(SHOWN)
     if is_sealed(value):
@@ -91,12 +92,12 @@ def veil_all(values: Mapping[str, Input]) -> dict[str, Json]:
 
 
 def is_sealed(value: Input) -> bool:
-    """Whether this is the digest of a hidden value."""
+    """Whether ``value`` is the digest of a secret."""
     return isinstance(value, str) and value.startswith(SEALED)
 
 
 def hides(value: Input) -> bool:
-    """Whether anything in ``value`` is hidden, or the digest of what is."""
+    """Whether ``value`` holds a secret or the digest of one, at any depth."""
     if isinstance(value, Mapping):
         return any(hides(item) for item in value.values())
     if isinstance(value, Sequence) and not isinstance(value, str):

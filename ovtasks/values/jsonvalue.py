@@ -15,7 +15,7 @@ from typing import Any, ForwardRef, TypeAlias, TypeVar, Union, get_args, get_ori
 T = TypeVar("T")
 
 MAX_DEPTH = 200
-"""Levels of nesting. What a user may write has at most 64 (``spec.yamlio``)."""
+"""Levels of nesting. What a user may write has at most 64 (:mod:`.yamlio`)."""
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -33,7 +33,7 @@ def digest(value: Json) -> str:
 def parse(data: bytes | str) -> Json:
     """The value of a JSON text (bytes: UTF-8, a byte order mark may stand first).
 
-    :raises ValueError: it is none, or one that no program of ours writes: nested over 200 levels, a key twice, NaN or
+    :raises ValueError: the text is not JSON, or holds what we never write: more than 200 levels, a key twice, NaN or
         infinity, half a surrogate pair. The message begins in lower case and says where, if that is known.
     """
     try:
@@ -75,14 +75,17 @@ def _depth(value: Json) -> int:
 
 
 def need(value: object, *kinds: type[T]) -> T:
-    """``value``, which must be of one of ``kinds``. :raises TypeError: it is not; a truth value is no number."""
+    """``value``, if it is of one of ``kinds``.
+
+    :raises TypeError: it is of another type; True and False do not count as numbers.
+    """
     if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
         return value
     raise TypeError(f"not of the kind {kinds[0].__name__}")
 
 
 def plain(value: object) -> Json:
-    """Dataclasses, tuples, paths and enums as JSON; a dataclass field that has its default value is left out.
+    """Turn dataclasses, tuples, paths and enums into JSON. Dataclass fields that have their default value are left out.
 
     :raises TypeError: the value has no JSON form.
     """

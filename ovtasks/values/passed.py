@@ -1,9 +1,8 @@
-"""Blocks of a file that another program reads: they mean to it what the same text in a file of its own would mean.
+"""Blocks of ``vms.yml`` that are meant for another program. They mean what they would mean in a file of its own.
 
-cloud-init reads YAML by PyYAML's ``safe_load``, which knows the words of YAML 1.1: ``no``, ``0644`` and ``12:30`` are
-false, 420 and 750. So these blocks are read by PyYAML itself, and kept as JSON: what JSON lacks (dates, bytes, sets,
-keys that are no text, infinity) as a mapping with the key :data:`KIND`. :func:`encode` and :func:`decode` are each
-other's inverse.
+cloud-init reads YAML with PyYAML's ``safe_load``, which follows YAML 1.1: ``no``, ``0644`` and ``12:30`` are false, 420
+and 750. So PyYAML itself reads these blocks. They are kept as JSON; what JSON lacks (dates, bytes, sets, keys that are
+not text, infinity) becomes a mapping with the key :data:`KIND`. :func:`decode` is the inverse of :func:`encode`.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ Yaml: TypeAlias = object
 """What PyYAML makes of a text: JSON's values, and bytes, dates, times, sets, mappings with keys of any scalar type."""
 
 KIND = "\0"
-"""A text's key never is this: keys that begin with NUL are kept as pairs."""
+"""Never a key that a user wrote: keys that begin with NUL are kept as pairs."""
 
 BLOCKS = frozenset({"network", "extra"})
 _BAD_VALUES = (ValueError, KeyError, IndexError, AttributeError, OverflowError)
-"""What PyYAML's constructors raise for a text that its tag does not fit."""
+"""What PyYAML's constructors raise when a text does not fit its tag."""
 
 
 class Pairs(list[tuple[Yaml, Yaml]]):
@@ -36,13 +35,13 @@ class Pairs(list[tuple[Yaml, Yaml]]):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The text that a document was read from, and which of its documents it is."""
+    """The text that a document was read from, and the document's number in it."""
 
     text: str
     number: int
 
     def passed(self, *path: str) -> Json:
-        """What stands at ``path``, as PyYAML reads it.
+        """The value at ``path``, as PyYAML reads it.
 
         :raises InputError: PyYAML cannot read it; ``at`` is the line and the column in the text.
         """
@@ -56,7 +55,7 @@ class Written:
 
 
 def is_passed(path: Sequence[str | int]) -> bool:
-    """Whether what stands at ``path`` of a document is read by another program: ``cloud_init``'s blocks of a VM."""
+    """Whether another program reads what stands at ``path``: a VM's blocks for cloud-init."""
     for root, depth in (("vms", 2), ("vm", 2), ("vm", 1)):
         if path and path[0] == root and len(path) > depth + 1 and path[depth] == "cloud_init":
             return path[depth + 1] in BLOCKS
@@ -64,7 +63,7 @@ def is_passed(path: Sequence[str | int]) -> bool:
 
 
 class _Reading:
-    """PyYAML's nodes of a text that was read before: it is YAML, of bounded depth, without loops."""
+    """PyYAML's nodes of a text that is known to be YAML, of bounded depth and without loops."""
 
     def __init__(self, text: str) -> None:
         import yaml
@@ -75,14 +74,14 @@ class _Reading:
         self._checked: set[int] = set()  # PyYAML puts merged keys into these nodes later
 
     def below(self, node: Any, step: str) -> Any:
-        """The value of key ``step``; else of merged mappings the first that has it; None: there is none."""
+        """The value of key ``step``, else that of the first merged mapping that has the key, else None."""
         written, merged = self._maps.get(id(node)) or self._map(node)
         if step in written:
             return written[step]
         return next((found for one in merged if (found := self.below(one, step)) is not None), None)
 
     def check_keys(self, root: Any) -> None:
-        """Keys of one tag and text are one key: PyYAML would take the last.
+        """Refuse a key that a mapping has twice (same tag, same text); PyYAML would silently take the last.
 
         :raises InputError: a mapping has one twice.
         """
@@ -145,7 +144,7 @@ def _place(mark: Any) -> tuple[int, int]:
 
 
 def encode(value: Yaml) -> Json:
-    """As JSON."""
+    """``value`` as JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         return {KIND: "float", "text": repr(value)}
     if value is None or isinstance(value, bool | int | float | str):

@@ -17,7 +17,10 @@ _FORWARD = re.compile(
 
 @dataclass(frozen=True)
 class PortForward:
-    """``protocol`` tcp or udp; ``address`` is the host's address to listen on."""
+    """A host port that leads to a guest port.
+
+    ``protocol`` is tcp or udp, ``address`` the host's address to listen on.
+    """
 
     host: int
     guest: int
@@ -28,7 +31,7 @@ class PortForward:
 def parse_forward(text: str) -> tuple[int, int, str, str]:
     """Host port, guest port, protocol and the host's address to listen on (127.0.0.1 unless written).
 
-    :raises InputError: another form, a port outside 1–65535, or an address that is none.
+    :raises InputError: the form is wrong, a port lies outside 1–65535, or the address is not one.
     """
     found = _FORWARD.fullmatch(text.strip())
     if found is None:

@@ -1,4 +1,4 @@
-"""One parser for every size a user can write, and its inverse."""
+"""Reads every size that a user can write, and writes sizes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def parse_size(value: str | int | float, *, bare: int) -> int:
     factor = UNITS[unit.upper()] if unit else 1 if in_bytes else bare
     size = int(whole) * factor
     if fraction:
-        # whole numbers only: a float would lose bytes of a large disk
+        # integers only: a float would lose bytes of a large disk
         size = int(whole + fraction) * factor // 10 ** len(fraction) // 512 * 512
     if size <= 0:
         raise _bad(value, "is no size: it must be above zero")

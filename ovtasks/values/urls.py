@@ -16,10 +16,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ASCII_HOST = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 _FILE = re.compile(r"file://(?P<host>[^/]*)(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
 _TYPED = re.compile(r"(?:(?P<type>[A-Za-z0-9-]+)[:=] ?)?(?P<hex>[0-9A-Fa-f]+)", re.ASCII)
-# Parameters by which servers let in whoever knows the URL: signed URLs of object stores, tokens.
+# Query parameters that grant access to whoever knows the URL: signed URLs of object stores, tokens.
 _SECRET = re.compile(
     r"((?:^|[&;])(?:[^=&;]*(?:token|sig|secret|key|passw|pwd|auth|credential|session|jwt|code|policy|hmac|hdnt)[^=&;]*"
-    r"|x-[a-z]+-[^=&;]*|user|pass|expires|s[epvrt]|ske|skt|sks))=[^&;#]*",  # the latter: their circumstances
+    r"|x-[a-z]+-[^=&;]*|user|pass|expires|s[epvrt]|ske|skt|sks))=[^&;#]*",  # last names: beside a signature
     re.IGNORECASE,
 )
 _HIDDEN = r"\1=…"
@@ -27,10 +27,12 @@ _PLACES = "use http://…, https://…, file:///… or an absolute path"
 
 
 def is_web(url: str) -> bool:
+    """Whether ``url`` is an http or https URL."""
     return re.match("https?://", url, re.IGNORECASE) is not None
 
 
 def is_https(url: str) -> bool:
+    """Whether ``url`` is an https URL."""
     return url[:8].lower() == "https://"
 
 
@@ -43,9 +45,9 @@ def check_url(url: str) -> None:
 
 
 def local_path(url: str) -> Path:
-    """The path of a ``file://`` URL (RFC 8089; ``?`` and ``#`` are part of it) or of an absolute path, taken literally.
+    """The path that a ``file://`` URL (RFC 8089; ``?`` and ``#`` belong to it) or an absolute path names, literally.
 
-    :raises InputError: neither of them, another host, a character that no path has.
+    :raises InputError: ``url`` is neither, names another host, or holds a character that no path can have.
     """
     match = _FILE.fullmatch(url)
     if url.startswith("/"):
@@ -68,9 +70,9 @@ def local_path(url: str) -> Path:
 
 
 def beside_url(image: str, reference: str) -> str:
-    """The URL or path that ``reference`` means in the place of ``image``: a URL as it is, else from there.
+    """The URL or path that ``reference`` means: a URL stands for itself, anything else is relative to ``image``.
 
-    :raises InputError: ``image`` is no place.
+    :raises InputError: ``image`` is neither a URL nor a path.
     """
     if re.match("[A-Za-z][A-Za-z0-9+.-]*://", reference):
         return reference
@@ -124,7 +126,7 @@ def split_digest(value: str) -> tuple[str | None, str] | None:
 
 
 def public(url: str) -> str:
-    """``url`` for messages and records: without user and password, and without what a query says in secret."""
+    """``url`` for messages and records: without user, password and secret query parameters."""
     scheme, colon, rest = url.partition("://")
     if not colon or not scheme.isalnum() or scheme.lower() == "file":
         return url

@@ -9,7 +9,7 @@ from ovtasks.values.yamlio import Key
 
 
 def dotted(path: Iterable[Key]) -> str:
-    """``vms.arch.cloud_init.users[0].name``."""
+    """A path as messages write it: ``vms.arch.cloud_init.users[0].name``."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
@@ -17,13 +17,13 @@ def dotted(path: Iterable[Key]) -> str:
 
 
 def near(word: str, words: Iterable[str]) -> str | None:
-    """The one of ``words`` that ``word`` was probably meant to be."""
+    """The one of ``words`` that ``word`` is probably a misspelling of; None if no word is close."""
     found = difflib.get_close_matches(word.lower().replace("-", "_"), [*words], n=1, cutoff=0.6)
     return found[0] if found else None
 
 
 def choice(place: str, value: object, allowed: Iterable[str]) -> tuple[str, str | None]:
-    """Message and hint for a value that is none of ``allowed``."""
+    """Message and hint for a value that is not among ``allowed``."""
     words = list(dict.fromkeys(str(word).lower() if isinstance(word, bool) else str(word) for word in allowed))
     guess = difflib.get_close_matches(str(value).lower(), words, n=1, cutoff=0.5)
     prefix = [word for word in words if word.startswith(str(value).lower())] if str(value) else []

@@ -4,8 +4,8 @@ Plain scalars follow the core of YAML 1.2's JSON schema: ``true``/``false`` (als
 decimal integers, decimal fractions without an exponent. Everything else is the text that was written, so ``no``,
 ``on``, ``0644``, ``22:22``, ``1e3`` and ``2024-01-01`` mean what they look like. Keys are always text.
 
-Blocks that another program reads (:func:`.passed.is_passed`) are read here for their places only; what they
-mean says :mod:`.passed`.
+Blocks that another program reads (:func:`.passed.is_passed`) are read here for their places only; :mod:`.passed` reads
+their values.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class Mark(NamedTuple):
-    """Where one value stands. ``raw`` is the text of an unquoted scalar; ``keys`` the places of a mapping's keys.
-    ``text`` is where a text begins, when its lines and columns in the file are its own from there on."""
+    """Where one value stands. ``raw`` is the text of an unquoted scalar, ``keys`` are the places of a mapping's keys.
+
+    ``text`` is where a text begins, if the file holds it unchanged, so that its lines and columns can be counted there.
+    """
 
     position: Position
     raw: str | None = None
@@ -48,7 +50,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document: plain ``data`` and its shadow ``mark``; ``written`` is its text, for what is passed on."""
+    """One YAML document: its plain ``data``, the places of it (``mark``), and its text (``written``)."""
 
     file: str
     data: Json
@@ -56,8 +58,10 @@ class Document:
     written: Written
 
     def where(self, *path: Key, key: bool = False, at: Position | None = None) -> Where:
-        """The place of the value at ``path`` (of its key with ``key``; of line and column ``at`` in its text); of the
-        nearest thing around it if not there."""
+        """The place of the value at ``path``, or of the nearest thing around it if there is no such value.
+
+        With ``key``: the place of its key. With ``at``: the place of that line and column of its text.
+        """
         mark, position = self.mark, self.mark.position
         for depth, step in enumerate(path):
             if key and depth == len(path) - 1 and isinstance(step, str) and mark.keys and step in mark.keys:
@@ -73,14 +77,14 @@ class Document:
         return Where(self.file, *position)
 
     def begins(self, *path: Key) -> Position | None:
-        """Where the text at ``path`` begins; None when its lines in the file are not its own."""
+        """Where the text at ``path`` begins; None if the file does not hold it unchanged."""
         mark: Mark | None = self.mark
         for step in path:
             mark = (mark.items or {}).get(step) if mark else None
         return mark.text if mark else None
 
     def raw(self, *path: Key) -> str | None:
-        """The text of the unquoted scalar at ``path`` as written; None for anything else."""
+        """The unquoted scalar at ``path`` as it was written; None for anything else."""
         mark: Mark | None = self.mark
         for step in path:
             mark = (mark.items or {}).get(step) if mark else None
@@ -131,8 +135,8 @@ class _Frame:
         self.is_map = is_map
         self.position = position
         self.anchor = anchor
-        self.start = start  # nodes seen before: the size of an anchor's tree
-        self.tags = tags  # how many were passed on before
+        self.start = start  # nodes counted so far: gives the size of an anchor's tree
+        self.tags = tags  # how many were noted before it
         self.data: Any = {} if is_map else []
         self.items: dict[Key, Mark] = {}
         self.keys: dict[str, Position] = {}
@@ -142,7 +146,7 @@ class _Frame:
 
 
 class _Tag(NamedTuple):
-    """A tag that only another program may understand, and what is said where nothing is passed on to one."""
+    """A tag that only another program understands, and the error for places where no other program reads."""
 
     path: tuple[Key, ...]
     error: InputError
@@ -165,18 +169,21 @@ _MERGE = _MergeKey("<<")  # known by identity: a quoted "<<" is a key like any o
 
 
 class _Composer:
-    """Builds data from events with a stack of its own: nesting cannot exhaust the C stack, aliases cannot explode."""
+    """Builds data from events on a stack of its own.
+
+    So deep nesting cannot exhaust the C stack, and aliases cannot explode.
+    """
 
     def __init__(self, name: str, loader: Any, source: str, passed: IsPassed) -> None:
         self.name = name
         self.loader = loader
         self.source = source
         self.passed = passed
-        self.lines: list[str] = []  # of the source, once a block of text is met
+        self.lines: list[str] = []  # of the source; filled when a block of text is met
         self.nodes = 0
         self.stack: list[_Frame] = []
         self.anchors: dict[str, _Anchored | None] = {}
-        self.tags: list[_Tag] = []  # what is wrong with tags outside of what is passed on
+        self.tags: list[_Tag] = []  # tags that are errors unless another program reads them
         self.result: tuple[Json, Mark] | None = None
 
     def documents(self) -> list[Document]:
@@ -195,7 +202,7 @@ class _Composer:
                 self.alias(event)
             elif kind == "DocumentEndEvent" and self.result is not None:
                 data, mark = self.result
-                if data is not None:  # a document of comments only
+                if data is not None:  # None: only comments
                     found.append(Document(self.name, data, mark, Written(self.source, number)))
                 self.anchors, self.result = {}, None
                 number += 1
@@ -232,7 +239,7 @@ class _Composer:
         self.put(value, mark)
 
     def text_place(self, event: Any) -> Position | None:
-        """Where the scalar's text begins, if the file has it as it is: a literal block, or a line without escapes."""
+        """Where the scalar's text begins, if the file holds it unchanged: a literal block or a line without escapes."""
         start, end, value = event.start_mark, event.end_mark, event.value
         if event.style == "|":
             self.lines = self.lines or self.source.replace("\r\n", "\n").split("\n")
@@ -268,14 +275,14 @@ class _Composer:
         self.note(_Tag(self.path(), error))
 
     def path(self) -> tuple[Key, ...]:
-        """Where the next value goes; what is merged goes where it is merged into."""
+        """The path of the next value; a merged mapping has the path of the one that it is merged into."""
         frames = itertools.takewhile(lambda frame: frame.key is not _MERGE, self.stack)
         return tuple(len(frame.data) if frame.key is None else frame.key for frame in frames)
 
     def note(self, *tags: _Tag) -> None:
-        """Keep what only another program may understand.
+        """Remember tags that only another program understands.
 
-        :raises InputError: it stands where nothing is passed on.
+        :raises InputError: one stands where no other program reads.
         """
         for tag in tags:
             if not self.passed(tag.path):
@@ -283,7 +290,7 @@ class _Composer:
         self.tags += tags
 
     def noted(self, since: int) -> list[_Tag]:
-        """What was noted of the value that is about to be put, with paths from there on."""
+        """The tags noted inside the value that is about to be put, with paths relative to it."""
         if len(self.tags) == since:
             return []
         depth = len(self.path())
