@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "ovtasks"
 ROOMS = (
     "__init__",
     "errors",
+    "registry",
     "values",
     "host",
     "machine",

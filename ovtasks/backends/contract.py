@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
+from ovtasks import registry
 from ovtasks.errors import InputError
 from ovtasks.machine.machine import Machine
 from ovtasks.values.ports import PortForward
-
-BACKENDS = "ovtasks.backends"
 
 
 class State(StrEnum):
@@ -167,10 +166,7 @@ def backend(kind: str) -> Backend:
 
     :raises InputError: no installed package brings it.
     """
-    from importlib.metadata import entry_points
-
-    found = sorted(entry_points(group=BACKENDS, name=kind), key=lambda e: not e.value.startswith("ovtasks."))
-    if not found:
+    found = registry.find(registry.BACKENDS, kind)
+    if found is None:
         raise InputError(f"backend {kind} is not known", hint="auto, libvirt, qemu, or one that a plug-in brings")
-    plugin: Backend = found[0].load()()
-    return plugin
+    return cast(Callable[[], Backend], found)()

@@ -88,9 +88,6 @@ def _names_itself(function: FunctionType) -> bool:
 
 def verb_tasks(graph: Graph, vms: Sequence[str], display: Display) -> Iterator[Task]:
     """The tasks of what is done with a VM beyond building it; none for a VM that cannot be built."""
-    makes = verbs()
-    if makes is None:
-        return
     able: list[str] = []
     for vm in vms:
         try:
@@ -98,7 +95,7 @@ def verb_tasks(graph: Graph, vms: Sequence[str], display: Display) -> Iterator[T
         except OvError:
             continue
         able.append(vm)
-    yield from makes(graph, able, display)
+    yield from verbs()(graph, able, display)
 
 
 class OvLoader(DodoTaskLoader):  # type: ignore[misc]

@@ -1,18 +1,16 @@
-"""Plug-ins by entry point: looked up by the kind asked for, never scanned for."""
+"""What a source is to the graph, and which one a VM has: looked up by its kind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Protocol
+from typing import Protocol, cast
 
+from ovtasks import registry
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.project.model import ImageSpec, Project, VmSpec
 from ovtasks.values.jsonvalue import Json
-
-SOURCES = "ovtasks.sources"
-IMAGES = "ovtasks.images"
 
 
 class SourcePlugin(Protocol):
@@ -35,20 +33,13 @@ def source(kind: str) -> SourcePlugin:
 
     :raises InputError: no installed package brings that kind.
     """
-    from importlib.metadata import PackageNotFoundError, distribution, entry_points
-
-    try:
-        own = [e for e in distribution("ovtasks").entry_points if e.group == SOURCES and e.name == kind]
-    except PackageNotFoundError:
-        own = []
-    found = own or list(entry_points(group=SOURCES, name=kind))
-    if not found:
+    found = registry.find(registry.SOURCES, kind)
+    if found is None:
+        known = ", ".join(registry.names(registry.SOURCES))
         raise InputError(
-            f"source.kind {kind} cannot be built",
-            hint="this version builds cloud_image and bootstrap; other kinds come from plug-ins",
+            f"source.kind {kind} cannot be built", hint=f"kinds that can: {known}; others come from plug-ins"
         )
-    plugin: SourcePlugin = found[0].load()()
-    return plugin
+    return cast(Callable[[], SourcePlugin], found)()
 
 
 ImageSteps = Callable[[ImageSpec, Project, BuildOptions], Sequence[Step]]
@@ -57,20 +48,8 @@ ImageSteps = Callable[[ImageSpec, Project, BuildOptions], Sequence[Step]]
 
 @cache
 def images() -> ImageSteps:
-    """Who makes the steps of ``images:`` entries.
-
-    :raises InputError: this package is not installed, only found on the path.
-    """
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    try:
-        found = [entry for entry in distribution("ovtasks").entry_points if entry.group == IMAGES]
-    except PackageNotFoundError:
-        found = []
-    if not found:
-        raise InputError("container images cannot be built", hint="install the package ovtasks, with pip")
-    makes: ImageSteps = found[0].load()
-    return makes
+    """Who makes the steps of ``images:`` entries."""
+    return cast(ImageSteps, registry.load(registry.IMAGES))
 
 
 def schema(kind: str) -> Mapping[str, Json] | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from ovtasks import registry
 from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.host.files import discard, flock, write_atomic
 from ovtasks.host.paths import config_home
@@ -22,16 +23,13 @@ from ovtasks.values.jsonvalue import Json
 from ovtasks.values.words import choice, dotted, near, shown
 from ovtasks.values.yamlio import Document, parse_yaml
 
-BACKENDS = "ovtasks.backends"
-"""The entry points of plug-ins: their names are values of ``vm.backend``, too."""
-
 _RESET = "correct it, or remove all settings: ov settings reset"
 _QUOTED = re.compile(r"'(?:[^']|'')*'" r'|"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True)
 class Key:
-    """One setting. ``plugins``: also the name of an entry point in that group."""
+    """One setting. ``plugins``: also a name that the registry has in that group."""
 
     name: str
     variable: str
@@ -49,7 +47,7 @@ KEYS = {
             "OV_VM_BACKEND",
             "what runs VMs that say backend: auto; auto: libvirt, else qemu",
             ("auto", "libvirt", "qemu"),
-            plugins=BACKENDS,
+            plugins=registry.BACKENDS,
         ),
         Key(
             "vm.accel",
@@ -158,9 +156,7 @@ def _wrong(key: Key, place: str, value: Json) -> tuple[str, str | None]:
         return "", None
     found: list[str] = []
     if key.plugins is not None:
-        from importlib.metadata import entry_points
-
-        found = sorted(point.name for point in entry_points(group=key.plugins))
+        found = [*registry.names(key.plugins)]
         if value in found:
             return "", None
     return choice(place, value, dict.fromkeys((*key.allowed, *found)))
