@@ -1,27 +1,18 @@
-"""What several commands share: the project, the goals, the build options."""
+"""What several commands share: the project, the instance, notes. What a command may not need is imported on call."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import InputError
-from ovtasks.graph import plugins
-from ovtasks.graph.chains import Chain, Graph
-from ovtasks.graph.options import PARAMS, TYPES, Overrides
-from ovtasks.graph.step import Step
-from ovtasks.project.load import find_root, load_project
-from ovtasks.project.model import Project
 
 if TYPE_CHECKING:
     from ovtasks.instance.record import Record
-
-
-GOAL_VERBS = frozenset({"build", "define", "create"})
-"""What comes after all of a VM's steps."""
+    from ovtasks.project.model import Project
 
 
 def open_project(args: argparse.Namespace) -> Project:
@@ -29,73 +20,10 @@ def open_project(args: argparse.Namespace) -> Project:
 
     :raises InputError: there is none, or its files are wrong.
     """
+    from ovtasks.graph import plugins
+    from ovtasks.project.load import find_root, load_project
+
     return load_project(find_root(args.directory.absolute()), kinds=plugins.schema)
-
-
-def add_build_options(parser: argparse.ArgumentParser) -> None:
-    """The options that ``doit build:x`` takes too."""
-    for param in PARAMS:
-        option = f"--{param['long']}"
-        if param["type"] is bool:
-            parser.add_argument(option, action="store_true", help=str(param["help"]))
-        else:
-            parser.add_argument(option, metavar=str(param["long"]).rpartition("-")[2].upper(), help=str(param["help"]))
-
-
-def build_words(args: argparse.Namespace) -> list[str]:
-    """The options of ``args`` as they stand behind a goal of doit."""
-    words = []
-    for param in PARAMS:
-        if value := getattr(args, str(param["name"]), None):
-            words.append(f"--{param['long']}" if param["type"] is bool else f"--{param['long']}={value}")
-    return words
-
-
-def open_graph(args: argparse.Namespace, project: Project) -> Graph:
-    """The project's graph under the build options of ``args``."""
-    overrides = Overrides()
-    overrides.set(None, vars(args))
-    return Graph(project, overrides)
-
-
-def chains_of(graph: Graph, vms: Sequence[str]) -> list[Chain]:
-    """The chains of the named VMs, or of all that can be built."""
-    if vms:
-        return [graph.chain(vm) for vm in dict.fromkeys(vms)]
-    chains: list[Chain] = []
-    problems: list[InputError] = []
-    for vm in graph.project.vms:
-        try:
-            chains.append(graph.chain(vm))
-        except InputError as e:
-            problems.append(e)
-    if problems and not chains:
-        raise problems[0]
-    return chains
-
-
-def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
-    """What ``arch``, ``build:arch`` or ``disk:arch`` stand for; no words: every VM.
-
-    :raises InputError: a word names no VM and no step.
-    """
-    if not words:
-        everything = chains_of(graph, [])
-        return everything, [step for chain in everything for step in chain]
-    chains: list[Chain] = []
-    steps: list[Step] = []
-    for word in words:
-        verb, colon, vm = word.partition(":")
-        if not colon or verb in GOAL_VERBS:
-            chain = graph.chain(vm if colon else word)
-            chains.append(chain)
-            steps += chain.steps
-        else:
-            steps.append(graph.find(word))
-            owner = vm.partition(":")[0]
-            chains += [graph.chain(owner)] if owner in graph.project.vms else []
-            chains += [graph.chain(word)] if verb == "image" and vm in graph.project.images else []
-    return chains, steps
 
 
 class Notes:
@@ -123,6 +51,20 @@ def add_instance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME, with a disk of its own")
 
 
+def seconds(text: str) -> float:
+    """A duration on the command line.
+
+    :raises argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
 def declared(args: argparse.Namespace) -> Collection[str]:
     """The VMs of the project at hand, if there is one."""
     try:
@@ -141,4 +83,4 @@ def find_record(args: argparse.Namespace) -> Record:
     return look(args.vm, args.instance) or find(args.vm, args.instance, declared=declared(args))
 
 
-__all__ = ["TYPES", "add_build_options", "chains_of", "goals", "open_graph", "open_project", "output_json"]
+__all__ = ["add_instance", "declared", "find_record", "note", "open_project", "output_json", "seconds"]

@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     from ovtasks.project.model import Project
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs that look at definitions."""
-    xml = verbs.add_parser(
-        "xml",
-        help="the libvirt domain that a VM is to be",
-        description="Print the domain XML for NAME as vms.yml and the VM are now, also before it is created. Nothing "
-        "is started, defined or written.",
+def xml_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm xml``."""
+    parser.description = (
+        "Print the domain XML for NAME as vms.yml and the VM are now, also before it is created. Nothing is started, "
+        "defined or written."
     )
-    add_instance(xml)
-    xml.set_defaults(run=run_xml)
-    argv = verbs.add_parser(
-        "argv",
-        help="the QEMU command line that a VM is to run with",
-        description="Print QEMU's command line for NAME as vms.yml and the VM are now, also before it is created; for "
-        "a VM of libvirt, the one that libvirt makes. Nothing is started or written.",
+    add_instance(parser)
+    parser.set_defaults(run=run_xml)
+
+
+def argv_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm argv``."""
+    parser.description = (
+        "Print QEMU's command line for NAME as vms.yml and the VM are now, also before it is created; for a VM of "
+        "libvirt, the one that libvirt makes. Nothing is started or written."
     )
-    add_instance(argv)
-    argv.add_argument("--json", action="store_true", help="print JSON: a list of words")
-    argv.set_defaults(run=run_argv)
-    diff = verbs.add_parser(
-        "diff",
-        help="how a VM's definition differs from what vms.yml says",
-        description="Show the difference between what is defined for NAME and what ov vm create would define now.",
-        epilog="exit codes: 0 the same, 4 it differs",
-    )
-    add_instance(diff)
-    diff.add_argument("--json", action="store_true", help="print JSON")
-    diff.set_defaults(run=run_diff)
+    add_instance(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON: a list of words")
+    parser.set_defaults(run=run_argv)
+
+
+def diff_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm diff``."""
+    parser.description = "Show the difference between what is defined for NAME and what ov vm create would define now."
+    parser.epilog = "exit codes: 0 the same, 4 it differs"
+    add_instance(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_diff)
 
 
 def run_xml(args: argparse.Namespace) -> int:

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from ovtasks.host.doctor import Finding, Verdict
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov doctor``."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="try what VMs need of this host",
-        description="Try everything that VMs may need of this host. ok, note: nothing to do; missing, broken: a hint "
-        "says what to do. Fails only when something is not there without which no VM runs (marked *).",
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov doctor``."""
+    parser.description = (
+        "Try everything that VMs may need of this host. ok, note: nothing to do; missing, broken: a hint says what to "
+        "do. Fails only when something is not there without which no VM runs (marked *)."
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

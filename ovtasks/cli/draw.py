@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ovtasks.cli.common import add_build_options, goals, open_graph, open_project
+from ovtasks.cli.common import open_project
+from ovtasks.cli.goals import add_build_options, goals, open_graph
 from ovtasks.errors import EXIT_DONE
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov graph``."""
-    parser = subparsers.add_parser("graph", help="print the graph of steps")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov graph``."""
     parser.add_argument("goals", nargs="*", metavar="GOAL", help="arch, build:arch (default: every VM)")
     add_build_options(parser)
     parser.add_argument("--format", choices=("dot", "mermaid", "svg"), default="dot", help="default: dot")

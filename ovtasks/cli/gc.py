@@ -25,14 +25,12 @@ from ovtasks.project.model import CloudImageSource, Project
 from ovtasks.sources.bootc import leftovers as bootc_leftovers
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov gc``."""
-    parser = subparsers.add_parser(
-        "gc",
-        help="remove base images that nobody uses",
-        description="Remove base images without any other hard link, and what killed runs left of this project and of "
-        "VMs. Says of every other file what holds it. With --older-than and --max-size only as much goes as they ask "
-        "for, the oldest first, and never what a VM or a built disk holds.",
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov gc``."""
+    parser.description = (
+        "Remove base images without any other hard link, and what killed runs left of this project and of VMs. Says "
+        "of every other file what holds it. With --older-than and --max-size only as much goes as they ask for, the "
+        "oldest first, and never what a VM or a built disk holds."
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="remove nothing, show what would go")
     parser.add_argument(

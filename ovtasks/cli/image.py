@@ -25,47 +25,50 @@ if TYPE_CHECKING:
     from ovtasks.containers.builder import Found
     from ovtasks.containers.contents import Contents
 
+NAMES = "an image of image.yml, or a VM for its image"
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov image …``."""
-    noun = subparsers.add_parser(
-        "image",
-        help="build, pull, list and inspect container images",
-        description="Container images of image.yml, in podman's storage.",
+
+def build_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov image build``."""
+    parser.description = (
+        "Build what is stale of the named images (default: all that have a containerfile) and print each one's name "
+        "and ID."
     )
-    verbs = noun.add_subparsers(required=True, metavar="VERB")
-    names = "an image of image.yml, or a VM for its image"
-    build = verbs.add_parser(
-        "build",
-        help="build what is stale of the images that have a containerfile",
-        description="Build what is stale of the named images (default: all that have a containerfile) and print each "
-        "one's name and ID.",
+    parser.add_argument("images", nargs="*", metavar="NAME", help=NAMES)
+    parser.add_argument("--refresh", action="store_true", help="ask the registries for newer base images first")
+    _add_bringing(parser)
+    parser.set_defaults(run=run_build)
+
+
+def pull_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov image pull``."""
+    parser.description = (
+        "Ask the registries for the named images (default: all that have a ref), pull what is newer or missing, and "
+        "print each one's name and ID."
     )
-    build.add_argument("images", nargs="*", metavar="NAME", help=names)
-    build.add_argument("--refresh", action="store_true", help="ask the registries for newer base images first")
-    build.set_defaults(run=run_build)
-    pull = verbs.add_parser(
-        "pull",
-        help="ask the registries for newer images",
-        description="Ask the registries for the named images (default: all that have a ref), pull what is newer or "
-        "missing, and print each one's name and ID.",
-    )
-    pull.add_argument("images", nargs="*", metavar="NAME", help=names)
-    pull.set_defaults(run=run_pull, refresh=True)
-    for verb in (build, pull):
-        verb.add_argument("--locked", action="store_true", help="fail unless every image is named by its digest")
-        verb.add_argument("--console", action="store_true", help="show what podman says")
-    listing = verbs.add_parser("list", help="list the images", description="List image.yml's images and VMs' images.")
-    listing.add_argument("--json", action="store_true", help="print JSON")
-    listing.set_defaults(run=run_list)
-    look = verbs.add_parser(
-        "inspect",
-        help="everything about one image, and whether bootc can install it",
-        description="Everything about one image in podman's storage, and whether bootc can install it.",
-    )
-    look.add_argument("image", metavar="NAME", help=f"{names}, or a full reference")
-    look.add_argument("--json", action="store_true", help="print JSON")
-    look.set_defaults(run=run_inspect)
+    parser.add_argument("images", nargs="*", metavar="NAME", help=NAMES)
+    _add_bringing(parser)
+    parser.set_defaults(run=run_pull, refresh=True)
+
+
+def _add_bringing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--locked", action="store_true", help="fail unless every image is named by its digest")
+    parser.add_argument("--console", action="store_true", help="show what podman says")
+
+
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov image list``."""
+    parser.description = "List image.yml's images and VMs' images."
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_list)
+
+
+def inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov image inspect``."""
+    parser.description = "Everything about one image in podman's storage, and whether bootc can install it."
+    parser.add_argument("image", metavar="NAME", help=f"{NAMES}, or a full reference")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_inspect)
 
 
 def run_build(args: argparse.Namespace) -> int:

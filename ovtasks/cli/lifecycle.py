@@ -5,63 +5,74 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import add_instance, find_record, note, open_graph, open_project, output_json
+from ovtasks.cli.common import add_instance, declared, find_record, note, open_project, output_json, seconds
 from ovtasks.errors import EXIT_DONE
 
 if TYPE_CHECKING:
     from ovtasks.instance.record import Overrides, Record
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs that change an instance."""
-    _add_create(verbs)
-    start = verbs.add_parser("start", help="start a stopped VM", description="Start a stopped VM, as it was created.")
-    add_instance(start)
-    start.set_defaults(run=run_start)
-    for name, run, text in (
-        ("stop", run_stop, "power the guest off and wait until it is"),
-        ("restart", run_restart, "stop, then start"),
-    ):
-        verb = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        add_instance(verb)
-        verb.add_argument("--force", action="store_true", help="pull the plug at once")
-        verb.add_argument(
-            "--timeout",
-            type=seconds,
-            metavar="SECONDS",
-            help="then pull the plug (default 60; ten times that under plain emulation)",
-        )
-        verb.set_defaults(run=run)
-    destroy = verbs.add_parser(
-        "destroy",
-        help="remove a VM's definition; with --disk its disk and all else that is its own",
-        description="Power off and remove the definition. The disk stays, and `ov vm create` defines it again; with "
-        "--disk this instance's folder goes too. What other instances and builds have is never touched.",
+def create_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm create``."""
+    parser.description = (
+        "Build what is stale, make what is missing of the VM (its own disk, seed, definition), update what differs "
+        "from vms.yml, and start it. Always safe to repeat: an existing disk is left alone, and a running VM keeps "
+        "running."
     )
-    add_instance(destroy)
-    destroy.add_argument("--disk", action="store_true", help="remove its disk, seed, NVRAM, keys and logs too")
-    destroy.set_defaults(run=run_destroy)
+    parser.epilog = "--ram, --cpus and --ssh-key are remembered until --reset or destroy --disk."
+    add_instance(parser)
+    parser.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
+    parser.add_argument("--cpus", type=_count, metavar="N", help="processors, wins over cpus in vms.yml")
+    parser.add_argument("--ssh-key", metavar="KEY", help="auto, generate, none, or a public key's file")
+    parser.add_argument("--reset", action="store_true", help="forget what earlier creates were told")
+    parser.add_argument("--no-start", dest="start", action="store_false", help="define it only")
+    parser.add_argument("--no-build", dest="build", action="store_false", help="take the disk as it was built last")
+    parser.add_argument("--uri", metavar="URI", help="libvirt's connection ($OV_LIBVIRT_URI; default qemu:///session)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_create)
 
 
-def _add_create(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    create = verbs.add_parser(
-        "create",
-        help="build what is stale, then make or update the VM and start it",
-        description="Build what is stale, make what is missing of the VM (its own disk, seed, definition), update "
-        "what differs from vms.yml, and start it. Always safe to repeat: an existing disk is left alone, and a running "
-        "VM keeps running.",
-        epilog="--ram, --cpus and --ssh-key are remembered until --reset or destroy --disk.",
+def start_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm start``."""
+    parser.description = "Start a stopped VM, as it was created."
+    add_instance(parser)
+    parser.set_defaults(run=run_start)
+
+
+def stop_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm stop``."""
+    parser.description = "Power the guest off and wait until it is."
+    _add_stopping(parser)
+    parser.set_defaults(run=run_stop)
+
+
+def restart_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm restart``."""
+    parser.description = "Stop, then start."
+    _add_stopping(parser)
+    parser.set_defaults(run=run_restart)
+
+
+def _add_stopping(parser: argparse.ArgumentParser) -> None:
+    add_instance(parser)
+    parser.add_argument("--force", action="store_true", help="pull the plug at once")
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="then pull the plug (default 60; ten times that under plain emulation)",
     )
-    add_instance(create)
-    create.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
-    create.add_argument("--cpus", type=_count, metavar="N", help="processors, wins over cpus in vms.yml")
-    create.add_argument("--ssh-key", metavar="KEY", help="auto, generate, none, or a public key's file")
-    create.add_argument("--reset", action="store_true", help="forget what earlier creates were told")
-    create.add_argument("--no-start", dest="start", action="store_false", help="define it only")
-    create.add_argument("--no-build", dest="build", action="store_false", help="take the disk as it was built last")
-    create.add_argument("--uri", metavar="URI", help="libvirt's connection ($OV_LIBVIRT_URI; default qemu:///session)")
-    create.add_argument("--json", action="store_true", help="print JSON")
-    create.set_defaults(run=run_create)
+
+
+def destroy_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm destroy``."""
+    parser.description = (
+        "Power off and remove the definition. The disk stays, and `ov vm create` defines it again; with --disk this "
+        "instance's folder goes too. What other instances and builds have is never touched."
+    )
+    add_instance(parser)
+    parser.add_argument("--disk", action="store_true", help="remove its disk, seed, NVRAM, keys and logs too")
+    parser.set_defaults(run=run_destroy)
 
 
 def _count(text: str) -> int:
@@ -70,20 +81,10 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def seconds(text: str) -> float:
-    """A duration on the command line."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return value
-
-
 def run_create(args: argparse.Namespace) -> int:
     """Build, then create."""
     from ovtasks.cli.build import run_goals
+    from ovtasks.cli.goals import open_graph
     from ovtasks.instance.create import CreateOptions, create
     from ovtasks.instance.tasks import built_disk
 
@@ -183,7 +184,6 @@ def find_declared(args: argparse.Namespace) -> None:
 
     :raises InputError: it does not: a typo.
     """
-    from ovtasks.cli.common import declared
     from ovtasks.instance.find import find
 
     names = declared(args)

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from ovtasks.images.request import Pin
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov lock``."""
-    parser = subparsers.add_parser(
-        "lock",
-        help="pin image URLs in ovtasks.lock",
-        description="Add the URLs that are not pinned yet (an image that was not fetched is fetched) and drop those "
-        "that no VM has any more.",
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov lock``."""
+    parser.description = (
+        "Add the URLs that are not pinned yet (an image that was not fetched is fetched) and drop those that no VM "
+        "has any more."
     )
     parser.add_argument("vms", nargs="*", metavar="VM", help="only these VMs' images (default: all)")
     mode = parser.add_mutually_exclusive_group()

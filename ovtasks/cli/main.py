@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -11,17 +10,17 @@ from itertools import pairwise
 from pathlib import Path
 
 from ovtasks import __version__
-from ovtasks.cli import doctor, draw, gc, image, interrupts, lock, plan, reach, settings, streams, validate, vm, why
+from ovtasks.cli import interrupts, streams
+from ovtasks.cli.commands import COMMANDS
+from ovtasks.cli.parser import Parser
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
-from ovtasks.host.oserrors import explained
 
 EXIT_INTERRUPTED = 130
-NOUNS = (vm, image, plan, why, draw, lock, gc, validate, settings, doctor)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    top = argparse.ArgumentParser(
+def parser() -> Parser:
+    """The whole command line; see :mod:`ovtasks.cli.commands`."""
+    top = Parser(
         prog="ov",
         description="Build the VMs of vms.yml and the images of image.yml; only what is stale runs.",
         epilog="exit codes: 0 done, 1 failed, 2 wrong input, 3 refused, 4 something would run (plan --exit-code) "
@@ -37,10 +36,7 @@ def parser() -> argparse.ArgumentParser:
         help="the project's folder (default: this one or one above it; $OV_PROJECT_DIR)",
     )
     top.add_argument("-q", "--quiet", action="store_true", help="print errors and results only")
-    subparsers = top.add_subparsers(required=True, metavar="COMMAND")
-    for noun in NOUNS:
-        noun.add_parser(subparsers)
-    reach.add_ssh_config(subparsers)
+    top.add_commands(COMMANDS, "COMMAND")
     return top
 
 
@@ -67,6 +63,8 @@ def run(words: Sequence[str]) -> int:
         streams.abandon(sys.stdout, sys.stderr)  # nobody reads on
         return EXIT_FAILED
     except (OSError, UnicodeError, RecursionError) as e:
+        from ovtasks.host.oserrors import explained
+
         doing = "" if streams.stdout_works() else "the output cannot be written"
         return _end(f"ov: {explained(e, doing)}", EXIT_FAILED)
 

@@ -8,18 +8,17 @@ import time
 from collections.abc import Sequence
 from typing import TypedDict
 
-from ovtasks.cli.common import add_build_options, goals, open_graph, open_project, output_json
+from ovtasks.cli.common import open_project, output_json
+from ovtasks.cli.goals import add_build_options, goals, open_graph
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
 from ovtasks.graph.chains import Chain, Graph, State, Status
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov plan``."""
-    parser = subparsers.add_parser(
-        "plan",
-        help="show what would run and why; run nothing",
-        description="Show what would run and why. run: it will; maybe: a step before it runs and may come out the "
-        "same; fresh: it will not.",
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov plan``."""
+    parser.description = (
+        "Show what would run and why. run: it will; maybe: a step before it runs and may come out the same; fresh: it "
+        "will not."
     )
     parser.add_argument(
         "goals", nargs="*", metavar="GOAL", help="arch, build:arch, disk:arch, create:arch (default: every VM's build)"

@@ -6,8 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import add_instance, find_record, note, output_json
-from ovtasks.cli.lifecycle import seconds
+from ovtasks.cli.common import add_instance, find_record, note, output_json, seconds
 from ovtasks.errors import EXIT_DONE, InputError, OvError
 
 if TYPE_CHECKING:
@@ -17,76 +16,72 @@ WAIT_SECONDS = 120.0
 """For ``wait``, times ten under plain emulation."""
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs that go into a guest."""
-    ssh = verbs.add_parser(
-        "ssh",
-        help="log in, or run a command, by the system's ssh",
-        description="Log in by the system's ssh, or run what stands behind --; ends with ssh's exit status. The host "
-        "key is known before the first connection.",
-        usage="ov vm ssh [-h] [-i INSTANCE] [-p PORT] [-l USER] NAME [-- COMMAND …]",
+def ssh_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm ssh``."""
+    parser.description = (
+        "Log in by the system's ssh, or run what stands behind --; ends with ssh's exit status. The host key is known "
+        "before the first connection."
     )
-    add_instance(ssh)
-    ssh.add_argument("-p", "--port", type=_port, help="another port")
-    ssh.add_argument("-l", "--user", help="another user")
-    _add_accept(ssh)
-    ssh.set_defaults(run=run_ssh)
-    scp = verbs.add_parser(
-        "scp",
-        help="copy files to or from the guest",
-        description="Copy files by the system's scp. A path in the guest has a colon in front: "
-        "ov vm scp web a.txt :/tmp/",
-    )
-    add_instance(scp)
-    scp.add_argument("paths", nargs="+", metavar="PATH", help="sources, then the destination")
-    scp.add_argument("-r", "--recursive", action="store_true", help="whole folders")
-    scp.add_argument("-l", "--user", help="another user")
-    _add_accept(scp)
-    scp.set_defaults(run=run_scp)
-    add_ssh_config(verbs)
-    console = verbs.add_parser(
-        "console",
-        help="the serial console; ^] leaves",
-        description="Show what the guest has said on its serial console, then connect to it; ^] leaves.",
-    )
-    add_instance(console)
-    console.add_argument("--log", action="store_true", help="only show what it says, do not type")
-    console.set_defaults(run=run_console)
-    _add_wait(verbs)
+    parser.usage = "ov vm ssh [-h] [-i INSTANCE] [-p PORT] [-l USER] NAME [-- COMMAND …]"
+    add_instance(parser)
+    parser.add_argument("-p", "--port", type=_port, help="another port")
+    parser.add_argument("-l", "--user", help="another user")
+    _add_accept(parser)
+    parser.set_defaults(run=run_ssh)
 
 
-def add_ssh_config(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """``ssh-config``, which is there as ``ov ssh-config`` too."""
-    config = verbs.add_parser(
-        "ssh-config",
-        help="ssh's configuration of the VMs",
-        description="Print ssh's configuration of NAME (default: of all VMs). With --install one Include is added to "
-        "~/.ssh/config, and `ssh ov-NAME` works everywhere; --remove takes it out.",
+def scp_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm scp``."""
+    parser.description = (
+        "Copy files by the system's scp. A path in the guest has a colon in front: ov vm scp web a.txt :/tmp/"
     )
-    config.add_argument("vm", nargs="?", metavar="NAME")
-    config.add_argument("-i", "--instance", metavar="INSTANCE")
-    config.add_argument("--install", action="store_true", help="let ~/.ssh/config include it")
-    config.add_argument("--remove", action="store_true", help="take the Include out again")
-    config.set_defaults(run=run_ssh_config)
+    add_instance(parser)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="sources, then the destination")
+    parser.add_argument("-r", "--recursive", action="store_true", help="whole folders")
+    parser.add_argument("-l", "--user", help="another user")
+    _add_accept(parser)
+    parser.set_defaults(run=run_scp)
 
 
-def _add_wait(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    wait = verbs.add_parser(
-        "wait",
-        help="wait until the guest is ready",
-        description="Wait until the guest has booted, lets its user in, or has finished its cloud-init. When it does "
-        "not, say how far it came and why.",
-        epilog="exit codes: 0 ready, 1 not in time or broken, 2 ready but cloud-init finished with errors (degraded)",
+def ssh_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm ssh-config``, which is there as ``ov ssh-config`` too."""
+    parser.description = (
+        "Print ssh's configuration of NAME (default: of all VMs). With --install one Include is added to "
+        "~/.ssh/config, and `ssh ov-NAME` works everywhere; --remove takes it out."
     )
-    add_instance(wait)
-    wait.add_argument(
+    parser.add_argument("vm", nargs="?", metavar="NAME")
+    parser.add_argument("-i", "--instance", metavar="INSTANCE")
+    parser.add_argument("--install", action="store_true", help="let ~/.ssh/config include it")
+    parser.add_argument("--remove", action="store_true", help="take the Include out again")
+    parser.set_defaults(run=run_ssh_config)
+
+
+def console_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm console``."""
+    parser.description = "Show what the guest has said on its serial console, then connect to it; ^] leaves."
+    add_instance(parser)
+    parser.add_argument("--log", action="store_true", help="only show what it says, do not type")
+    parser.set_defaults(run=run_console)
+
+
+def wait_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm wait``."""
+    parser.description = (
+        "Wait until the guest has booted, lets its user in, or has finished its cloud-init. When it does not, say how "
+        "far it came and why."
+    )
+    parser.epilog = (
+        "exit codes: 0 ready, 1 not in time or broken, 2 ready but cloud-init finished with errors (degraded)"
+    )
+    add_instance(parser)
+    parser.add_argument(
         "--for", dest="level", choices=("boot", "ssh", "cloud-init"), default="ssh", help="what to wait for (ssh)"
     )
-    wait.add_argument("--timeout", type=seconds, metavar="SECONDS", help="120; ten times that under plain emulation")
-    wait.add_argument("--probe", metavar="COMMAND", help="then run this in the guest until it succeeds")
-    _add_accept(wait)
-    wait.add_argument("--json", action="store_true", help="print JSON")
-    wait.set_defaults(run=run_wait)
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="120; ten times that under plain emulation")
+    parser.add_argument("--probe", metavar="COMMAND", help="then run this in the guest until it succeeds")
+    _add_accept(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_wait)
 
 
 def _add_accept(parser: argparse.ArgumentParser) -> None:

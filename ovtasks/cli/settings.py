@@ -9,28 +9,34 @@ from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov settings …``."""
-    noun = subparsers.add_parser(
-        "settings",
-        help="show and change the user's settings",
-        description="Settings for all projects. A variable wins over the file, the file over the default.",
-    )
-    verbs = noun.add_subparsers(required=True, metavar="VERB")
-    listing = verbs.add_parser("list", help="every setting, its value, and where that comes from")
-    listing.add_argument("--json", action="store_true", help="print JSON")
-    listing.set_defaults(run=run_list)
-    get = verbs.add_parser("get", help="print the value that counts")
-    get.add_argument("key", metavar="KEY")
-    get.set_defaults(run=run_get)
-    put = verbs.add_parser("set", help="write a setting into the file")
-    put.add_argument("key", metavar="KEY")
-    put.add_argument("value", metavar="VALUE")
-    put.set_defaults(run=run_set)
-    reset = verbs.add_parser("reset", help="take a setting out of the file; without KEY: all")
-    reset.add_argument("key", metavar="KEY", nargs="?")
-    reset.set_defaults(run=run_reset)
-    verbs.add_parser("path", help="print where the file is").set_defaults(run=run_path)
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov settings list``."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_list)
+
+
+def get_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov settings get``."""
+    parser.add_argument("key", metavar="KEY")
+    parser.set_defaults(run=run_get)
+
+
+def set_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov settings set``."""
+    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("value", metavar="VALUE")
+    parser.set_defaults(run=run_set)
+
+
+def reset_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov settings reset``."""
+    parser.add_argument("key", metavar="KEY", nargs="?")
+    parser.set_defaults(run=run_reset)
+
+
+def path_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov settings path``."""
+    parser.set_defaults(run=run_path)
 
 
 def run_list(args: argparse.Namespace) -> int:

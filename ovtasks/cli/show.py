@@ -21,31 +21,39 @@ Place: TypeAlias = "tuple[str, int]"
 """Address and port of a guest's sshd, seen from here."""
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs that look at instances."""
-    listing = verbs.add_parser("list", help="list running VMs, with -a all", description="List VMs of all projects.")
-    listing.add_argument("-a", "--all", action="store_true", help="stopped ones too")
-    listing.add_argument("--json", action="store_true", help="print JSON")
-    listing.set_defaults(run=run_list)
-    status = verbs.add_parser("status", help="everything about one VM", description="Everything about one VM.")
-    add_instance(status)
-    status.add_argument("--json", action="store_true", help="print JSON")
-    status.set_defaults(run=run_status)
-    ip = verbs.add_parser(
-        "ip",
-        help="where the guest is reached from here",
-        description="Print the address of the guest's SSH server: 127.0.0.1:PORT in network mode user, else its own.",
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm list``."""
+    parser.description = "List VMs of all projects."
+    parser.add_argument("-a", "--all", action="store_true", help="stopped ones too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_list)
+
+
+def status_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm status``."""
+    parser.description = "Everything about one VM."
+    add_instance(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_status)
+
+
+def ip_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm ip``."""
+    parser.description = (
+        "Print the address of the guest's SSH server: 127.0.0.1:PORT in network mode user, else its own."
     )
-    add_instance(ip)
-    ip.add_argument("--json", action="store_true", help="print JSON")
-    ip.set_defaults(run=run_ip)
-    logs = verbs.add_parser(
-        "logs", help="what the guest said on its serial console", description="The kept log of the serial console."
-    )
-    add_instance(logs)
-    logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows, until Ctrl-C")
-    logs.add_argument("-n", "--lines", type=int, default=LOG_LINES, help=f"how many (default {LOG_LINES})")
-    logs.set_defaults(run=run_logs)
+    add_instance(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_ip)
+
+
+def logs_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm logs``."""
+    parser.description = "The kept log of the serial console."
+    add_instance(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as it grows, until Ctrl-C")
+    parser.add_argument("-n", "--lines", type=int, default=LOG_LINES, help=f"how many (default {LOG_LINES})")
+    parser.set_defaults(run=run_logs)
 
 
 def run_list(args: argparse.Namespace) -> int:

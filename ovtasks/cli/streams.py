@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import sys
 
 from ovtasks.host.streams import abandon, flush, prepare, stdout_works
@@ -11,6 +10,8 @@ from ovtasks.host.streams import abandon, flush, prepare, stdout_works
 
 def output_json(data: object) -> None:
     """Print JSON on stdout; in a locale that cannot hold every character, with escapes."""
+    import json
+
     json.dump(data, sys.stdout, indent=1, ensure_ascii=not _takes_unicode())
     sys.stdout.write("\n")
 

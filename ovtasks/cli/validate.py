@@ -13,13 +13,9 @@ from ovtasks.graph import plugins
 from ovtasks.project.load import Checked, check, find_root
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov validate``."""
-    parser = subparsers.add_parser(
-        "validate",
-        help="check vms.yml, image.yml and all that they include",
-        description="Check the project's files and print every error, as file:line:column: message.",
-    )
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov validate``."""
+    parser.description = "Check the project's files and print every error, as file:line:column: message."
     parser.add_argument(
         "path", nargs="?", type=Path, metavar="PATH", help="a file, or a project's folder (default: this project)"
     )

@@ -1,4 +1,4 @@
-"""``ov vm``: build the VMs' artifacts; the verbs of their instances are in modules of their own."""
+"""``ov vm build``: the VMs' artifacts."""
 
 from __future__ import annotations
 
@@ -7,32 +7,24 @@ import os
 import sys
 import time
 
-from ovtasks.cli import definition, lifecycle, reach, show
 from ovtasks.cli.build import run_goals
-from ovtasks.cli.common import add_build_options, build_words, chains_of, open_graph, open_project
+from ovtasks.cli.common import open_project
+from ovtasks.cli.goals import add_build_options, build_words, chains_of, open_graph
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.manifest import OV, asked
 from ovtasks.graph.save_manifest import relative, save_manifest
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov vm …``."""
-    noun = subparsers.add_parser(
-        "vm", help="build, create, start, stop, destroy, list and reach VMs", description="VMs of vms.yml."
+def build_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm build``."""
+    parser.description = (
+        "Build what is stale of the named VMs (default: all) and print the artifacts' paths, one a line."
     )
-    verbs = noun.add_subparsers(required=True, metavar="VERB")
-    build = verbs.add_parser(
-        "build",
-        help="build what is stale and print the artifacts' paths",
-        description="Build what is stale of the named VMs (default: all) and print the artifacts' paths, one a line.",
-    )
-    build.add_argument("vms", nargs="*", metavar="VM")
-    add_build_options(build)
-    build.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run so many steps at once")
-    build.add_argument("--continue", dest="go_on", action="store_true", help="go on with other VMs after a failure")
-    build.set_defaults(run=run_build)
-    for module in (lifecycle, show, definition, reach):
-        module.add_verbs(verbs)
+    parser.add_argument("vms", nargs="*", metavar="VM")
+    add_build_options(parser)
+    parser.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run so many steps at once")
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="go on with other VMs after a failure")
+    parser.set_defaults(run=run_build)
 
 
 def run_build(args: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from ovtasks.cli.common import add_build_options, open_graph, open_project
+from ovtasks.cli.common import open_project
+from ovtasks.cli.goals import add_build_options, open_graph
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.chains import Status
@@ -15,9 +16,8 @@ from ovtasks.values.hidden import veil_all
 from ovtasks.values.jsonvalue import Json
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``ov why``."""
-    parser = subparsers.add_parser("why", help="explain one step: inputs, receipt, reason")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov why``."""
     parser.add_argument("step", metavar="STEP", help="for example disk:arch")
     add_build_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")

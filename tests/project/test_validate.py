@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import pytest
 
-from ovtasks.cli import validate
+from ovtasks.cli.main import parser
 from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
 from tests.support.projects import CLOUD, write
 
@@ -17,10 +16,7 @@ BAD = f"vms:\n  a: {{source: {CLOUD}, disksize: 2G}}\n  b: {{source: {CLOUD}, ra
 
 
 def run(directory: Path, *words: str) -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("-C", dest="directory", type=Path)
-    validate.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["-C", str(directory), "validate", *words])
+    args = parser().parse_args(["-C", str(directory), "validate", *words])
     return int(args.run(args))
 
 

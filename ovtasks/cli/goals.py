@@ -1,0 +1,81 @@
+"""The project's graph and the goals in it, for the commands that build or explain."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ovtasks.errors import InputError
+from ovtasks.graph.chains import Chain, Graph
+from ovtasks.graph.options import PARAMS, Overrides
+from ovtasks.graph.step import Step
+from ovtasks.project.model import Project
+
+GOAL_VERBS = frozenset({"build", "define", "create"})
+"""What comes after all of a VM's steps."""
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """The options that ``doit build:x`` takes too."""
+    for param in PARAMS:
+        option = f"--{param['long']}"
+        if param["type"] is bool:
+            parser.add_argument(option, action="store_true", help=str(param["help"]))
+        else:
+            parser.add_argument(option, metavar=str(param["long"]).rpartition("-")[2].upper(), help=str(param["help"]))
+
+
+def build_words(args: argparse.Namespace) -> list[str]:
+    """The options of ``args`` as they stand behind a goal of doit."""
+    words = []
+    for param in PARAMS:
+        if value := getattr(args, str(param["name"]), None):
+            words.append(f"--{param['long']}" if param["type"] is bool else f"--{param['long']}={value}")
+    return words
+
+
+def open_graph(args: argparse.Namespace, project: Project) -> Graph:
+    """The project's graph under the build options of ``args``."""
+    overrides = Overrides()
+    overrides.set(None, vars(args))
+    return Graph(project, overrides)
+
+
+def chains_of(graph: Graph, vms: Sequence[str]) -> list[Chain]:
+    """The chains of the named VMs, or of all that can be built."""
+    if vms:
+        return [graph.chain(vm) for vm in dict.fromkeys(vms)]
+    chains: list[Chain] = []
+    problems: list[InputError] = []
+    for vm in graph.project.vms:
+        try:
+            chains.append(graph.chain(vm))
+        except InputError as e:
+            problems.append(e)
+    if problems and not chains:
+        raise problems[0]
+    return chains
+
+
+def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
+    """What ``arch``, ``build:arch`` or ``disk:arch`` stand for; no words: every VM.
+
+    :raises InputError: a word names no VM and no step.
+    """
+    if not words:
+        everything = chains_of(graph, [])
+        return everything, [step for chain in everything for step in chain]
+    chains: list[Chain] = []
+    steps: list[Step] = []
+    for word in words:
+        verb, colon, vm = word.partition(":")
+        if not colon or verb in GOAL_VERBS:
+            chain = graph.chain(vm if colon else word)
+            chains.append(chain)
+            steps += chain.steps
+        else:
+            steps.append(graph.find(word))
+            owner = vm.partition(":")[0]
+            chains += [graph.chain(owner)] if owner in graph.project.vms else []
+            chains += [graph.chain(word)] if verb == "image" and vm in graph.project.images else []
+    return chains, steps
