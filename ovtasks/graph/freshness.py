@@ -13,7 +13,7 @@ from itertools import zip_longest
 from ovtasks.graph import receipt_tag
 from ovtasks.graph.content import digest_of, has_digest
 from ovtasks.graph.receipt import Output, Receipt
-from ovtasks.graph.step import Step
+from ovtasks.graph.step import Step, Workspace
 from ovtasks.host.progress import Progress
 from ovtasks.values.hidden import SHOWN, hides, reveal_all, seal_all, veil
 from ovtasks.values.jsonvalue import Json, canonical
@@ -87,15 +87,11 @@ def check(
 
 def _without_receipt(step: Step) -> Freshness:
     old = Receipt.load(step.marker)
-    if step.marker.exists() or any(_part_exists(step)):
+    if step.marker.exists() or any(Workspace.part(target).exists() for target in step.targets):
         return Freshness((Reason("interrupted"),), old)
     if any(os.path.lexists(target) for target in step.targets):
         return Freshness((Reason("no receipt: not known how it was made"),), None)
     return Freshness((Reason("never built"),), None)
-
-
-def _part_exists(step: Step) -> list[bool]:
-    return [target.with_name(f".{target.name}.part").exists() for target in step.targets]
 
 
 def same_outputs(receipt: Receipt) -> bool:

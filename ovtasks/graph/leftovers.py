@@ -11,7 +11,7 @@ from ovtasks.graph.options import TYPES
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
 from ovtasks.host.beneath import check
-from ovtasks.host.files import is_locked
+from ovtasks.host.files import is_locked, is_part
 from ovtasks.images.gc import Item
 
 BUILDING = "a build that is running in this project"
@@ -26,7 +26,7 @@ def survey(graph: Graph) -> list[Item]:
     items = [
         Item(path, _allocated(path), "rest of a killed run", busy)
         for path in sorted(project.output.rglob(".*"))
-        if path.is_file() and path.name.endswith((".part", ".running", ".link"))
+        if path.is_file() and (is_part(path.name) or path.name.endswith((".running", ".link")))
     ]
     wanted, broken = _wanted(graph)
     held = busy or tuple(f"{vm}, whose chain cannot be made" for vm in broken)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ovtasks.graph.content import secret_digest_of
 from ovtasks.graph.receipt import Receipt
-from ovtasks.host.files import create, fsync_directory, move
+from ovtasks.host.files import create, fsync_directory, move, part_name
 from ovtasks.host.progress import Progress
 from ovtasks.values.hidden import Input
 from ovtasks.values.jsonvalue import Json
@@ -82,7 +82,7 @@ class Workspace:
     @staticmethod
     def part(target: Path) -> Path:
         """The name under which ``target`` is made: same directory, so that the rename is atomic."""
-        return target.with_name(f".{target.name}.part")
+        return target.with_name(part_name(target.name))
 
     def write(self, target: Path, content: bytes | str, *, secret: bool = False) -> None:
         """Make ``part(target)`` of what is at hand; a ``secret`` file is its owner's alone."""

@@ -76,6 +76,23 @@ class OvTask(Task):  # type: ignore[misc]
         """Why something would be done, for people."""
         return [f"{name} would run" for name in self.task_dep if not _heal(self.graph, name)]
 
+    def take_options(self) -> None:
+        """What the command line said of this task is in ``options`` now.
+
+        :raises OvError: it says something wrong.
+        """
+
+    def init_options(self, args: Any = None) -> Any:
+        """doit calls this, and more than once."""
+        first = self.options is None
+        rest = super().init_options(args)
+        if first:
+            try:
+                self.take_options()
+            except OvError as e:
+                raise InvalidCommand(str(e)) from None
+        return rest
+
     def pickle_safe_dict(self) -> dict[str, Any]:
         safe: dict[str, Any] = super().pickle_safe_dict()
         safe.pop("graph", None)
@@ -84,16 +101,38 @@ class OvTask(Task):  # type: ignore[misc]
         return safe
 
 
-class StepTask(OvTask):
+class WorkTask(OvTask):
+    """One with work of its own, not only that of the tasks it needs."""
+
+    def __init__(self, graph: Graph, name: str, display: Display, **attributes: Any) -> None:
+        self.display = display
+        super().__init__(graph, name, [_nothing], **attributes)
+
+    def work(self) -> None:
+        """Do it. :raises OvError: it cannot be done."""
+        raise NotImplementedError
+
+    def execute(self, stream: object) -> TaskFailed | None:
+        """doit calls this; a user error becomes its failure, without a traceback."""
+        self.executed = True
+        try:
+            self.work()
+        except OvError as e:
+            self.display.failures.append(e)
+            return TaskFailed(str(e))
+        self.graph.settled.add(self.name)
+        return None
+
+
+class StepTask(WorkTask):
     """One step. Its receipt decides; doit's database is not asked."""
 
     def __init__(self, graph: Graph, step: Step, display: Display) -> None:
-        self.display = display
         self.was_fresh = False
         super().__init__(
             graph,
             step.name,
-            [_nothing],
+            display,
             task_dep=list(step.needs),
             targets=[relative(target) for target in step.targets],
             uptodate=[Fresh()],
@@ -109,23 +148,16 @@ class StepTask(OvTask):
     def reasons(self) -> list[str]:
         return [str(reason) for reason in self.graph.status([self.graph.step(self.name)])[-1].reasons]
 
-    def execute(self, stream: object) -> TaskFailed | None:
-        """Run the step; a user error becomes doit's failure, without a traceback."""
-        self.executed = True
+    def work(self) -> None:
+        """Run the step."""
         step = self.graph.step(self.name)
         receipts: dict[str, Receipt] = {}
         for name, receipt in self.graph.receipts(step).items():
             if receipt is None:
-                return TaskFailed(f"{name} has no result", report=True)
+                raise OvError(f"{name} has no result")
             receipts[name] = receipt
-        try:
-            with explaining(step.title), self.display.step(step) as progress:
-                execute(step, receipts, self.graph.locks, progress, force=self.was_fresh)
-        except OvError as e:
-            self.display.failures.append(e)
-            return TaskFailed(str(e))
-        self.graph.settled.add(self.name)
-        return None
+        with explaining(step.title), self.display.step(step) as progress:
+            execute(step, receipts, self.graph.locks, progress, force=self.was_fresh)
 
     def clean(self, outstream: Any, dryrun: bool) -> None:
         """Remove the step's files, if they are this VM's own."""
@@ -158,12 +190,8 @@ class GoalTask(OvTask):
     def task_dep(self, value: list[str]) -> None:
         """doit's constructor sets an empty list; there is nothing to keep."""
 
-    def init_options(self, args: Any = None) -> Any:
-        first = self.options is None
-        rest = super().init_options(args)
-        if first:
-            _override(self.graph, self.vm, self.options)
-        return rest
+    def take_options(self) -> None:
+        _override(self.graph, self.vm, self.options)
 
     def clean(self, outstream: Any, dryrun: bool) -> None:
         """``doit clean build:<vm>``: that VM's artifacts of every format, never what others share."""
@@ -181,15 +209,14 @@ class ImageGoal(GoalTask):
         OvTask.__init__(self, graph, name, None, uptodate=[Members()], params=IMAGE_PARAMS, doc=doc, subtask_of=verb)
 
 
-class BrokenGoal(OvTask):
+class BrokenGoal(WorkTask):
     """A goal whose chain cannot be made: listed like the others, fails with the reason when run."""
 
     def __init__(self, graph: Graph, name: str, error: OvError, display: Display) -> None:
         self.error = error
-        self.display = display
         verb = name.partition(":")[0]
         params = PARAMS if verb == BUILD else IMAGE_PARAMS
-        super().__init__(graph, name, [_nothing], params=params, doc=error.message, subtask_of=verb)
+        super().__init__(graph, name, display, params=params, doc=error.message, subtask_of=verb)
 
     def is_fresh(self) -> bool:
         return False
@@ -197,10 +224,8 @@ class BrokenGoal(OvTask):
     def reasons(self) -> list[str]:
         return [str(self.error)]
 
-    def execute(self, stream: object) -> TaskFailed:
-        self.executed = True
-        self.display.failures.append(self.error)
-        return TaskFailed(str(self.error))
+    def work(self) -> None:
+        raise self.error
 
 
 class GroupTask(OvTask):
@@ -229,12 +254,9 @@ class GroupTask(OvTask):
     def reasons(self) -> list[str]:
         return [f"{member.name} would run" for member in self.members if not member.is_fresh()]
 
-    def init_options(self, args: Any = None) -> Any:
-        first = self.options is None
-        rest = super().init_options(args)
-        if first and self.name == BUILD:
+    def take_options(self) -> None:
+        if self.name == BUILD:
             _override(self.graph, None, self.options)
-        return rest
 
 
 class AliasTask(OvTask):
@@ -253,12 +275,9 @@ class AliasTask(OvTask):
             subtask_of=verb,
         )
 
-    def init_options(self, args: Any = None) -> Any:
-        first = self.options is None
-        rest = super().init_options(args)
-        if first and self.options:
+    def take_options(self) -> None:
+        if self.options:
             _override(self.graph, self.vm, self.options)
-        return rest
 
 
 def tasks(
@@ -338,13 +357,10 @@ def _remove(steps: Sequence[Step], outstream: Any, name: str, dryrun: bool) -> N
 
 
 def _override(graph: Graph, vm: str | None, options: dict[str, object]) -> None:
-    try:
-        graph.overrides.set(vm, options)
-        if vm is not None:
-            graph.chain(vm)  # now: doit asks for it where an error would be a traceback
-    except OvError as e:
-        raise InvalidCommand(str(e)) from None
+    graph.overrides.set(vm, options)
+    if vm is not None:
+        graph.chain(vm)  # now: doit asks for it where an error would be a traceback
 
 
 def _nothing() -> None:
-    """doit shows and runs tasks that have an action; ours run in ``execute``."""
+    """doit shows and runs tasks that have an action; ours have ``work``."""

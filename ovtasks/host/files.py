@@ -20,6 +20,16 @@ _QUIET = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """Never by a link, never waiting for the other end of a pipe."""
 
 
+def part_name(name: str) -> str:
+    """The name of a file that is being made, in the folder where it gets ``name`` in the end."""
+    return f".{name}.part"
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of this name was being made when whoever made it was killed."""
+    return name.startswith(".") and name.endswith(".part")
+
+
 def fsync_directory(directory: Path) -> None:
     """Make renames in ``directory`` survive a power cut."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -38,7 +48,7 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
     :raises UnsafeError: a link leads to the folder, or a folder that is not empty is in the file's place.
     """
     with parent(path, make=True) as (folder, name):
-        part = f".{name}.part"
+        part = part_name(name)
         fd = _open_alone(folder, part, mode)
         try:
             with os.fdopen(fd, "wb") as file:
@@ -207,7 +217,7 @@ def link_or_copy(source: Path, target: Path) -> None:
                     raise
             else:
                 return
-            part = f".{new}.part"
+            part = part_name(new)
             try:
                 _discard(to, part, all_of_it=True)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _QUIET
@@ -236,16 +246,23 @@ def _open_regular(folder: int, name: str, path: Path) -> int:
 
 
 def _copy_sparse(source: int, target: int, path: Path) -> None:
-    """Copy data extents only: holes stay holes. Blocks are shared where the file system can (reflink)."""
-    size = os.fstat(source).st_size
-    os.ftruncate(target, size)
-    for start, end in extents(source, size):
+    os.ftruncate(target, os.fstat(source).st_size)
+    copy_extents(source, target, path)
+    os.fsync(target)
+
+
+def copy_extents(source: int, target: int, path: Path, *, at: int = 0) -> None:
+    """Copy what ``source`` (open for reading; ``path`` is its name) has of data to offset ``at`` of ``target``: holes
+    are left out. Blocks are shared where the file system can (reflink).
+
+    :raises OvError: the source became shorter meanwhile.
+    """
+    for start, end in extents(source, os.fstat(source).st_size):
         while start < end:
-            copied = _copy_range(source, target, start, end - start)
+            copied = _copy_range(source, target, start, end - start, start + at)
             if copied == 0:
                 raise OvError(f"{path} became shorter while it was copied")
             start += copied
-    os.fsync(target)
 
 
 def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
@@ -262,14 +279,14 @@ def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _copy_range(source: int, target: int, offset: int, count: int) -> int:
-    """Copy up to ``count`` bytes at ``offset``; returns how many."""
+def _copy_range(source: int, target: int, offset: int, count: int, to: int) -> int:
+    """Copy up to ``count`` bytes at ``offset`` to the offset ``to``; returns how many."""
     try:
-        return os.copy_file_range(source, target, count, offset, offset)
+        return os.copy_file_range(source, target, count, offset, to)
     except OSError as e:
         if e.errno not in {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
             raise
-    return os.pwrite(target, os.pread(source, min(count, 1 << 20), offset), offset)
+    return os.pwrite(target, os.pread(source, min(count, 1 << 20), offset), to)
 
 
 @contextlib.contextmanager

@@ -143,7 +143,7 @@ class Store:
         found = _look(copy)
         if found is None or found[0] != size or _sha256_of(copy) != sha256:
             return False
-        part = self.root / "incoming" / f"{sha256}.part"
+        part = self.part(sha256)
         with self.guard("put an image into the store"), self.lock(sha256):
             part.parent.mkdir(parents=True, exist_ok=True)
             part.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.host.files import fsync_directory, link_or_copy
+from ovtasks.host.files import fsync_directory, link_or_copy, part_name
 from ovtasks.host.run import run
 from ovtasks.instance.folder import Folder
 
@@ -28,10 +28,10 @@ def make_disk(folder: Folder, artifact: Path) -> None:
         raise OvError(f"the built disk {artifact} is missing", hint="ov vm build makes it")
     if folder.built.exists():
         shutil.rmtree(folder.built)
-    for half in (*folder.path.glob(".base-*.part"), *folder.path.glob("base-*")):  # of an earlier disk
+    for half in (*folder.path.glob(part_name("base-*")), *folder.path.glob("base-*")):  # of an earlier disk
         half.unlink()
     built, format = hold(folder, artifact)
-    part = folder.disk.with_name(f".{folder.disk.name}.part")
+    part = folder.disk.with_name(part_name(folder.disk.name))
     words = ["-q", "-f", "qcow2", "-F", format, "-b", os.path.relpath(built, folder.path), part.name]
     run(["qemu-img", "create", *words], cwd=folder.path)
     part.chmod(0o600)

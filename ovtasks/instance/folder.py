@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.host.files import flock
+from ovtasks.host.files import flock, is_part
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import data_home
 
@@ -141,7 +141,7 @@ def _others(path: Path) -> set[str]:
         names = {entry.name for entry in path.iterdir()}
     except (FileNotFoundError, NotADirectoryError):
         return set()
-    half = {name for name in names if name.startswith(".") and name.endswith((".part", ".running"))}
+    half = {name for name in names if is_part(name) or (name.startswith(".") and name.endswith(".running"))}
     return names - _BARE - half - {name for name in names if name.startswith("base-")}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.host.beneath import check
-from ovtasks.host.files import is_locked
+from ovtasks.host.files import is_locked, is_part
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import data_home
 from ovtasks.images.gc import Item
@@ -33,7 +33,7 @@ def survey() -> list[Item]:
         elif is_leftover(path):
             found.append(Item(path, _allocated(path), NEVER_MADE, _busy(path)))
         elif not path.name.startswith(".") and path.is_dir():
-            halves = [one for one in _entries(path) if one.name.startswith(".") and one.name.endswith(".part")]
+            halves = [one for one in _entries(path) if is_part(one.name)]
             found += [Item(one, _allocated(one), HALF, _busy(path)) for one in halves]
     known = {Folder(path).sockets_name for path in _entries(place)}
     found += [

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from doit.exceptions import InvalidCommand, TaskFailed
 from doit.task import Task
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.display import Display
 from ovtasks.graph.receipt import Receipt
-from ovtasks.graph.tasks import BUILD, GroupTask, OvTask
+from ovtasks.graph.tasks import BUILD, GroupTask, WorkTask
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 from ovtasks.images.boot import Bootable
@@ -82,7 +81,7 @@ def _boot(receipt: Receipt) -> Bootable | None:
     return Bootable.from_json(boot) if isinstance(boot, Mapping) else None
 
 
-class VerbTask(OvTask):
+class VerbTask(WorkTask):
     """One verb of one VM's instance; ``-i`` chooses which."""
 
     verb: str
@@ -91,11 +90,10 @@ class VerbTask(OvTask):
 
     def __init__(self, graph: Graph, vm: str, display: Display) -> None:
         self.vm = vm
-        self.display = display
         super().__init__(
             graph,
             f"{self.verb}:{vm}",
-            [_nothing],
+            display,
             task_dep=self.needs(vm),
             uptodate=[self._fresh],
             params=self.params,
@@ -135,25 +133,12 @@ class VerbTask(OvTask):
     def reasons(self) -> list[str]:
         return [] if self.is_fresh() else [f"not done: {self.doc}"]
 
-    def execute(self, stream: object) -> TaskFailed | None:
-        """Do it; a user error becomes doit's failure, without a traceback."""
-        self.executed = True
-        try:
-            with explaining(f"{self.verb} {self.vm}"), self.display.work(f"{self.verb} {self.vm}") as progress:
-                self.act(progress)
-        except OvError as e:
-            self.display.failures.append(e)
-            return TaskFailed(str(e))
-        self.graph.settled.add(self.name)
-        return None
+    def work(self) -> None:
+        with explaining(f"{self.verb} {self.vm}"), self.display.work(f"{self.verb} {self.vm}") as progress:
+            self.act(progress)
 
-    def init_options(self, args: Any = None) -> Any:
-        rest = super().init_options(args)
-        try:
-            domain_of(self.vm, self.instance)
-        except OvError as e:
-            raise InvalidCommand(str(e)) from None
-        return rest
+    def take_options(self) -> None:
+        domain_of(self.vm, self.instance)
 
 
 class DefineTask(VerbTask):
@@ -261,7 +246,3 @@ def tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
         yield GroupTask(graph, verb.verb, [of_vm[number] for of_vm in made])
     for of_vm in made:
         yield from of_vm
-
-
-def _nothing() -> None:
-    """doit shows and runs tasks that have an action; ours run in ``execute``."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.files import copy_extents
 from ovtasks.host.run import run
 from ovtasks.sources.bootstrap.overlay import early_cfg
 from ovtasks.sources.bootstrap.recipe import Recipe
@@ -182,12 +183,4 @@ def _write(fd: int, offset: int, data: bytes) -> None:
 def _copy(source: Path, fd: int, offset: int) -> None:
     """Copy the source's data, not its holes, to ``offset`` of an open sparse file."""
     with source.open("rb") as file:
-        size, at = os.fstat(file.fileno()).st_size, 0
-        while at < size:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:  # ENXIO: only a hole is left
-                return
-            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-            while at < end:
-                at += os.copy_file_range(file.fileno(), fd, end - at, at, offset + at)
+        copy_extents(file.fileno(), fd, source, at=offset)
