@@ -1,7 +1,7 @@
-"""Accelerators: what runs the guest's instructions, and what of it really works here.
+"""Accelerators: what runs the guest's instructions, and which of them work on this host.
 
-"/dev/kvm exists" is not "KVM works": in some clouds the device opens and a guest hangs. So on x86 the CPU has to show
-the flag of its virtualization extension too, as virt-host-validate(1) demands it.
+That /dev/kvm exists does not mean that KVM works: in some clouds the device opens and then a guest hangs. So on x86 the
+CPU must also show the flag of its virtualization extension, as virt-host-validate(1) requires.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _FLAGS = frozenset({"vmx", "svm"})  # Intel's, AMD's
 
 @dataclass(frozen=True)
 class Accel:
-    """``kind`` is ``kvm`` or ``tcg`` (plain emulation), ``why`` says in words how it came to that.
+    """An accelerator. ``kind`` is ``kvm`` or ``tcg`` (plain emulation); ``why`` gives the reason for the choice in
+    words.
 
-    Every deadline is to be multiplied by ``deadline_factor``. ``cpu_model`` is a value of QEMU's ``-cpu``.
+    Multiply every deadline by ``deadline_factor``. ``cpu_model`` is a value of QEMU's ``-cpu``.
     """
 
     kind: str
@@ -38,9 +39,10 @@ class Accel:
 
 @dataclass(frozen=True)
 class KvmState:
-    """What was found: ``opens``, with read and write access, and ``flag`` of the CPU (None: not shown).
+    """What was found. ``opens``: the device opens for reading and writing. ``flag``: the CPU's flag, None if it has
+    none.
 
-    ``problem`` is why KVM is not taken unasked, None when it works; ``hint`` is the next step.
+    ``problem`` says why KVM is not used by default, None if it works; ``hint`` is the next step.
     """
 
     opens: bool
@@ -62,10 +64,10 @@ def usable(arch: str) -> tuple[str, ...]:
 def choose(wanted: str, arch: str, *, device: Path = KVM, cpuinfo: Path = CPUINFO) -> Accel:
     """The accelerator for ``wanted`` (``auto``, ``kvm``, ``tcg``), for a guest of ``arch``.
 
-    ``kvm`` is a decision of the user: it is taken although the CPU's flag is missing, if the device opens.
+    Whoever writes ``kvm`` has decided: if the device opens, KVM is used even without the CPU's flag.
 
     :raises InputError: ``wanted`` is none of the three.
-    :raises OvError: ``kvm`` is wanted and cannot be had; with the reason and the next step.
+    :raises OvError: ``kvm`` is wanted and does not work; the error gives the reason and the next step.
     """
     if wanted not in ("auto", *KINDS):
         raise InputError(f"accelerator {wanted} is not known", hint="auto, kvm or tcg")
@@ -95,7 +97,7 @@ def _tcg(arch: str, why: str) -> Accel:
 
 
 def kvm_state(device: Path = KVM, cpuinfo: Path = CPUINFO) -> KvmState:
-    """Try the device, then look for the CPU's flag; for guests of the host's own architecture."""
+    """Try the device, then look for the CPU's flag. Meant for guests of the host's own architecture."""
     flag = _cpu_flag(cpuinfo)
     x86 = host_arch() == "x86_64"
     try:
@@ -108,7 +110,7 @@ def kvm_state(device: Path = KVM, cpuinfo: Path = CPUINFO) -> KvmState:
         return KvmState(False, flag, f"{device} does not exist", f"load the kernel module: modprobe {module}")
     except PermissionError:
         return KvmState(False, flag, f"{device} may not be opened by {_user()}", _permission_hint(device))
-    except OSError as e:  # ENXIO, ENODEV: a node that nothing stands behind, as in a container
+    except OSError as e:  # ENXIO, ENODEV: a device node without a device, as in a container
         return KvmState(False, flag, f"{device} cannot be opened: {e.strerror}", "load the kernel module: modprobe kvm")
     if x86 and flag is None:
         problem = f"{device} opens, but the CPU shows neither vmx nor svm: guests have been seen to hang then"

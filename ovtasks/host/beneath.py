@@ -1,10 +1,10 @@
-"""Folders of ours, and the way down into them that follows no link.
+"""Opens files in our folders without following a symbolic link.
 
-A cloned repository, a restored archive or another user can put a symbolic link where we are going to write. So a file
-of ours is reached from the folder that holds all of its kind (``output/``, ``$XDG_DATA_HOME/ov``, the image store …)
-by one ``openat`` a name, and none of them may be a link. Above such a folder links are the user's own affair; between
-a project's root and its ``output/`` they are followed when the folder that they lead to has a file ``.ov-output``:
-whoever made it there could write there anyway.
+A cloned repository, a restored archive or another user can put a link where we are going to write. So we open a file of
+ours from the guarded folder above it (``output/``, ``$XDG_DATA_HOME/ov``, the image store …), name by name with
+``openat``, and no name on the way may be a link. Links above such a folder are the user's business. A link between a
+project's root and its ``output/`` is followed only if the folder that it leads to holds a file ``.ov-output``: whoever
+put it there can write there anyway.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _ours: set[str] = set()
 
 
 class UnsafeError(RefusedError):
-    """Something planted, or somebody else's, is where a file or folder of ours must be."""
+    """Something that is not ours (a link, another user's file) stands where a file or folder of ours must be."""
 
 
 def guard(folder: Path, *, project: Path | None = None) -> None:
-    """From now on no link below ``folder`` is followed; from ``project`` down to it only with consent (see above)."""
+    """Follow no link below ``folder`` from now on; between ``project`` and it only with consent (see above)."""
     _ours.add(os.path.abspath(folder))
     if project is not None:
         _projects.add(os.path.abspath(project))
 
 
 def check(folder: Path) -> None:
-    """Refuse a way to ``folder`` that leads over a link that must not be followed. It need not exist.
+    """Check that no link which must not be followed is on the way to ``folder``. The folder need not exist.
 
     :raises UnsafeError: there is one.
     """
@@ -48,7 +48,7 @@ def check(folder: Path) -> None:
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """``mkdir -p`` that follows no link; ``mode`` is for the folders that are made, less the umask.
+    """``mkdir -p`` that follows no link. New folders get ``mode``, less the umask.
 
     :raises UnsafeError: a link is in the way. :raises OSError: it cannot be made.
     """
@@ -56,15 +56,16 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
 
 
 def ground(folder: Path) -> str:
-    """The guarded folder that ``folder`` is in; without one it is its own."""
+    """The guarded folder that ``folder`` lies in; ``folder`` itself if there is none."""
     return _anchor(os.path.abspath(folder))[1]
 
 
 @contextlib.contextmanager
 def parent(path: Path, *, make: bool = False) -> Iterator[tuple[int, str]]:
-    """The opened folder of ``path`` and its name in there, for the ``dir_fd`` of :mod:`os`; with ``make``: made first.
+    """Open the folder of ``path``; yields it, for the ``dir_fd`` of :mod:`os`, and the name in it.
 
-    An ``OSError`` from inside gets the whole path as its ``filename``.
+    With ``make`` the folder is created first. An ``OSError`` raised in the block gets the whole path as its
+    ``filename``.
 
     :raises UnsafeError: a link is in the way. :raises OSError: there is no such folder.
     """
@@ -83,12 +84,12 @@ def parent(path: Path, *, make: bool = False) -> Iterator[tuple[int, str]]:
 
 
 def trusted(found: os.stat_result, folder: int) -> bool:
-    """Whether what was found in the opened ``folder`` is ours, root's, or of who could replace it anyway."""
+    """Whether a file found in the opened ``folder`` belongs to us, to root, or to someone who could replace it anyway."""
     return found.st_uid in {os.geteuid(), 0} or found.st_uid == os.fstat(folder).st_uid
 
 
 def _open(folder: str, mode: int | None) -> int:
-    """Open ``folder``, every name below what is ours by itself; ``mode``: make what is missing."""
+    """Open ``folder``, name by name below a guarded folder. With ``mode`` missing folders are created."""
     base, ours = _anchor(folder)
     if mode is not None and not os.path.isdir(base):
         os.makedirs(base, mode, exist_ok=True)
@@ -108,7 +109,7 @@ def _open(folder: str, mode: int | None) -> int:
 
 
 def _anchor(folder: str) -> tuple[str, str]:
-    """From where on links count, and from where on none is followed, whatever it leads to."""
+    """Two folders above ``folder``: below the first a link needs consent, below the second none is followed."""
     variables = ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
     ours = _outermost(folder, (*_ours, *_homes(*map(os.environ.get, variables))))
     project = _outermost(ours or folder, _projects)
@@ -117,7 +118,7 @@ def _anchor(folder: str) -> tuple[str, str]:
 
 @cache
 def _homes(*_: str | None) -> tuple[str, ...]:
-    """Our folders by the XDG base directory specification; the variables that they depend on are the key."""
+    """Our folders by the XDG base directory specification. The arguments are the cache's key: the variables' values."""
     return (str(data_home()), str(cache_home()), str(config_home()))
 
 
@@ -127,7 +128,7 @@ def _outermost(folder: str, among: Iterable[str]) -> str:
 
 
 def _enter(fd: int, name: str, path: str, mode: int | None, *, linked: bool) -> int:
-    """Open the folder ``name`` in ``fd``. ``linked``: it may be a link that has consent."""
+    """Open the folder ``name`` in ``fd``. ``linked``: it may be a link, if that has consent."""
     try:
         below = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
     except FileNotFoundError:
@@ -148,7 +149,7 @@ def _enter(fd: int, name: str, path: str, mode: int | None, *, linked: bool) -> 
 
 
 def _follow(fd: int, name: str, path: str, *, linked: bool) -> int:
-    """Open the folder that a link leads to, if it has consent."""
+    """Open the folder that a link leads to, if the link has consent."""
     if not linked:
         raise UnsafeError(
             f"{path} is a symbolic link where a folder of ours must be", hint=f"remove it: rm {shlex.quote(path)}"

@@ -21,19 +21,20 @@ HELPERS = tuple(
 )
 RULES = (Path("/etc/qemu/bridge.conf"), Path("/etc/qemu-kvm/bridge.conf"))
 TUN = Path("/dev/net/tun")
-"""udev's own rules make it everybody's: what it may be used for, others decide."""
+"""udev lets everybody open it; the kernel and the helper decide what for."""
 
 
 def bridges() -> list[str]:
-    """Those of this host."""
+    """The names of this host's bridges."""
     return sorted(path.parent.name for path in NETWORK.glob("*/bridge"))
 
 
 def check_bridge(name: str, field: Sequence[str | int] = ("network", "bridge"), *, helper: bool = True) -> None:
-    """``field`` is where the spec names it. ``helper``: QEMU is not started by root's own daemon, so that it needs
-    qemu-bridge-helper.
+    """Check that a VM can join the bridge ``name``, which stands at ``field`` of the spec.
 
-    :raises OvError: there is no such bridge, or the helper cannot or may not be used; the next step is told.
+    ``helper``: QEMU needs qemu-bridge-helper, because no daemon of root's starts it.
+
+    :raises OvError: there is no such bridge, or the helper is missing or refuses it; the hint names the next step.
     """
     if not (NETWORK / name / "bridge").is_dir():
         there = bridges()
@@ -74,7 +75,7 @@ def _check_rules(name: str) -> None:
                     allowed |= verb == "allow"
                     denied |= verb == "deny"
     except PermissionError:
-        return  # its own user may read it
+        return  # the helper, which is root, can read it
     if allowed and not denied:
         return
     place = found[0] if found else RULES[0]
@@ -85,9 +86,9 @@ def _check_rules(name: str) -> None:
 
 
 def rules(path: Path, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """``allow`` or ``deny``, and a bridge or ``all``; files that it includes are read, too.
+    """The rules of a ``bridge.conf`` and of the files it includes: ``allow`` or ``deny``, and a bridge or ``all``.
 
-    :raises PermissionError: this user may not read it.
+    :raises PermissionError: this user may not read a file.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,4 +1,4 @@
-"""How a child is ended together with all that it started, in seconds: signals, and sudo for what is root's."""
+"""Ends a child and everything that it started: by signals, and by sudo for processes of root."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from pathlib import Path
 GRACE = 2.5
 """Seconds between SIGTERM and SIGKILL."""
 LAST = 1.5
-"""Seconds after SIGKILL; what is not gone then hangs in the kernel, or is another user's."""
+"""Seconds to wait after SIGKILL. A process that is still there then hangs in the kernel, or is another user's."""
 LOOK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A process, known again by the time of its start: numbers are given again."""
+    """A process, identified by its id and the time of its start, because the kernel reuses ids."""
 
     pid: int
     started: int
 
     def lives(self) -> bool:
+        """Whether the process still runs; a zombie does not."""
         found = _look(self.pid)
         return found is not None and found.member == self and found.state not in "ZX"
 
@@ -39,7 +40,7 @@ class _Seen:
 
 
 def _look(pid: int) -> _Seen | None:
-    """proc_pid_stat(5): the name is in parentheses and may hold some; after it state, ppid, pgrp, …, starttime."""
+    """Read proc_pid_stat(5): a name in parentheses, which may hold more of them, then state, ppid, pgrp, …, starttime."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -49,13 +50,13 @@ def _look(pid: int) -> _Seen | None:
 
 
 def _all_processes() -> Iterator[_Seen]:
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+    for name in os.listdir("/proc"):  # noqa: PTH208 - only names are wanted
         if name.isdigit() and (seen := _look(int(name))) is not None:
             yield seen
 
 
 def relatives(pid: int) -> set[Member]:
-    """The process, those of its group, and all that descend from them."""
+    """The process, the others of its group, and all their descendants."""
     seen = list(_all_processes())
     found = {one.member.pid: one.member for one in seen if pid in (one.member.pid, one.group)}
     while more := {one.member.pid: one.member for one in seen if one.parent in found and one.member.pid not in found}:
@@ -65,15 +66,17 @@ def relatives(pid: int) -> set[Member]:
 
 @dataclass
 class Family:
-    """A child of ours that leads a process group, and whatever came from it. ``grace``: seconds that it has to end by
-    itself; 0 for what has nothing to put in order."""
+    """A child that leads a process group, and everything that it started.
+
+    ``grace``: seconds that it gets to end by itself; 0 for a program that has nothing to tidy up.
+    """
 
     process: subprocess.Popen[bytes]
     grace: float = GRACE
     members: set[Member] = field(default_factory=set)
 
     def signal(self, number: signal.Signals) -> None:
-        """Tell all of them; those who come later are told the next time."""
+        """Send a signal to all of them. Processes that appear later get the next one."""
         self.members |= relatives(self.process.pid)
         refused = []
         for member in self.members:
@@ -88,13 +91,13 @@ class Family:
             _by_sudo(self.process.args, number, refused)
 
     def gone(self) -> bool:
-        """Whether none is left."""
+        """Whether no process is left."""
         self.members = {member for member in self.members if member.lives()}
         return not self.members
 
 
 def _by_sudo(argv: object, number: signal.Signals, pids: Sequence[int]) -> None:
-    """What the child runs as root is told by the same sudo, if that still lets us without a question."""
+    """Signal processes that the child runs as root, by the same sudo, if it asks for no password."""
     words = [str(word) for word in argv] if isinstance(argv, list | tuple) else []
     names = [Path(word).name for word in words]
     if "sudo" not in names:
@@ -108,9 +111,10 @@ def _by_sudo(argv: object, number: signal.Signals, pids: Sequence[int]) -> None:
 
 
 def end(families: Sequence[Family]) -> None:
-    """End all of them at once: SIGTERM, SIGKILL after each one's grace; children are reaped.
+    """End all of them at once: SIGTERM, then SIGKILL after each one's grace. Children are reaped.
 
-    Nobody waits in the kernel for a child here: a signal's handler may do this while the program is about to.
+    This never blocks in the kernel waiting for a child, because a signal handler may call it while the program itself
+    is about to wait.
     """
     living = [family for family in families if family.process.poll() is None]
     start = time.monotonic()

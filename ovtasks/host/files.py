@@ -1,4 +1,4 @@
-"""Writing files that matter, and locks. Nothing here follows a link or writes into what it did not make."""
+"""Writes files that matter, and takes locks. Follows no link, and writes into no file that is not ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError, parent, trusted
 
 _QUIET = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-"""Never by a link, never waiting for the other end of a pipe."""
+"""Follow no link; do not wait for the other end of a pipe."""
 
 
 def part_name(name: str) -> str:
@@ -42,10 +42,10 @@ def fsync_directory(directory: Path) -> None:
 def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
     """Write ``path`` as a whole or not at all: temporary file in the same directory, fsync, rename.
 
-    The temporary name is always the same, so that what a killed process left is taken over by the next one. A link, a
-    pipe or an empty folder in the place of either makes way; what it leads to is not touched.
+    The temporary name is always the same, so the next process takes over what a killed one left. A link, a pipe or an
+    empty folder under either name is removed; what the link leads to stays untouched.
 
-    :raises UnsafeError: a link leads to the folder, or a folder that is not empty is in the file's place.
+    :raises UnsafeError: a link leads to the folder, or a folder that is not empty stands in the file's place.
     """
     with parent(path, make=True) as (folder, name):
         part = part_name(name)
@@ -66,7 +66,7 @@ def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o644) -> None:
 
 
 def write_changed(path: Path, data: bytes | str, *, mode: int = 0o644) -> bool:
-    """As :func:`write_atomic`, unless the file is there with this content and mode; returns whether it wrote."""
+    """Like :func:`write_atomic`, but only if content or mode differ. Returns whether it wrote."""
     content = data.encode() if isinstance(data, str) else data
     if has_content(path, content, mode):
         return False
@@ -75,7 +75,7 @@ def write_changed(path: Path, data: bytes | str, *, mode: int = 0o644) -> bool:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename, in one folder or to another of the same file system; a link, a pipe or an empty folder there makes way.
+    """Rename within a file system. A link, a pipe or an empty folder under the new name is removed.
 
     :raises UnsafeError, OSError: as :func:`write_atomic`.
     """
@@ -88,7 +88,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def has_content(path: Path, content: bytes, mode: int | None = None) -> bool:
-    """Whether there is a file of ours with this content (and mode)."""
+    """Whether ``path`` is a file of ours with this content (and mode)."""
     try:
         with parent(path) as (folder, name):
             fd = os.open(name, os.O_RDONLY | _QUIET, dir_fd=folder)
@@ -102,9 +102,9 @@ def has_content(path: Path, content: bytes, mode: int | None = None) -> bool:
 
 
 def create(path: Path, *, mode: int = 0o600, append: bool = False) -> IO[bytes]:
-    """A new file at ``path``, open for reading and writing; what was there before goes, without being looked into.
+    """Make a new file and open it for reading and writing. What had this name before is removed unread.
 
-    With ``append``: a file of ours stays and is written on at its end.
+    With ``append`` a file of ours stays, and writing continues at its end.
 
     :raises UnsafeError: as :func:`write_atomic`. :raises OSError: it cannot be made.
     """
@@ -136,7 +136,7 @@ def _remove_folder(folder: int, name: str, path: Path | str) -> None:
 
 
 def _open_alone(folder: int, part: str, mode: int) -> int:
-    """Open ``part`` for writing, alone: a file that was renamed while we waited for its lock is not it any more."""
+    """Open ``part`` for writing and lock it. If it was renamed while we waited for the lock, start again."""
     while True:
         fd = _own(folder, part, os.O_WRONLY, mode)
         try:
@@ -152,7 +152,10 @@ def _open_alone(folder: int, part: str, mode: int) -> int:
 
 
 def _own(folder: int, name: str, flags: int, mode: int) -> int:
-    """Open or make a file that is nobody else's by any name; whatever else has that name is removed, not followed."""
+    """Open or make a file that is ours and has no other name.
+
+    Anything else under that name is removed, not followed.
+    """
     while True:
         with contextlib.suppress(FileExistsError):
             return os.open(name, flags | os.O_CREAT | os.O_EXCL | _QUIET, mode, dir_fd=folder)
@@ -167,7 +170,7 @@ def _own(folder: int, name: str, flags: int, mode: int) -> int:
         except FileNotFoundError:
             continue
         except PermissionError:
-            if os.lstat(name, dir_fd=folder).st_uid != os.geteuid():  # root's, made by a run with sudo
+            if os.lstat(name, dir_fd=folder).st_uid != os.geteuid():  # of root, left by a run with sudo
                 raise
             _discard(folder, name, all_of_it=True)
             continue
@@ -183,9 +186,11 @@ def _is_own(folder: int, name: str) -> bool:
 
 
 def _discard(folder: int, name: str, *, all_of_it: bool = False) -> None:
-    """Remove the name of what is not our own file (``all_of_it``: of that, too). One process at a time, so that none
-    takes away what another one has made anew."""
-    with contextlib.suppress(OSError):  # a network's file system may know no such lock
+    """Remove ``name``, unless it is our own file; with ``all_of_it`` also then.
+
+    One process at a time, so that none removes what another one has just made.
+    """
+    with contextlib.suppress(OSError):  # some network file systems have no such lock
         fcntl.flock(folder, fcntl.LOCK_EX)
     try:
         if all_of_it or not _is_own(folder, name):
@@ -201,11 +206,11 @@ def _discard(folder: int, name: str, *, all_of_it: bool = False) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """``target`` becomes a hard link of ``source``; across file systems a reflink or a sparse copy.
+    """Make ``target`` a hard link to ``source``; across file systems a reflink or a sparse copy.
 
-    ``target`` must not exist. Link counts are how the store knows that an image is in use.
+    ``target`` must not exist. By the link count the store knows that an image is in use.
 
-    :raises UnsafeError: ``source`` is a link or no file, or a link leads to one of the folders.
+    :raises UnsafeError: ``source`` is not a regular file, or a link leads to one of the folders.
     """
     with parent(source) as (of, name), parent(target) as (to, new):
         fd = _open_regular(of, name, source)
@@ -272,7 +277,7 @@ def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
         try:
             start = os.lseek(fd, end, os.SEEK_DATA)
         except OSError as e:
-            if e.errno == errno.ENXIO:  # only a hole is left
+            if e.errno == errno.ENXIO:  # nothing but a hole is left
                 return
             raise
         end = os.lseek(fd, start, os.SEEK_HOLE)
@@ -291,10 +296,10 @@ def _copy_range(source: int, target: int, offset: int, count: int, to: int) -> i
 
 @contextlib.contextmanager
 def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold an exclusive lock on ``path``, across processes; ``waiting`` hears who holds it when we must wait.
+    """Hold an exclusive lock on ``path``, across processes. If we must wait, ``waiting`` is told who holds it.
 
-    The file itself stays: it names the last holder and is never stale, because the kernel drops the lock with its
-    holder, however that ends. What is no file of ours alone is never locked nor written to: its name is taken.
+    The file stays behind and names the last holder. It is never stale: the kernel drops the lock when its holder ends,
+    however that happens. Anything under this name that is not our own file is replaced, never locked or written to.
 
     :raises UnsafeError: as :func:`write_atomic`. :raises OSError: it cannot be made.
     """
@@ -307,7 +312,7 @@ def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterat
                 holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
                 waiting(f"process {holder}" if holder else "another process")
             fcntl.flock(fd, fcntl.LOCK_EX)
-        with contextlib.suppress(OSError):  # a full disk must not keep anybody from removing something
+        with contextlib.suppress(OSError):  # a full disk must not stop anybody from removing something
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -316,7 +321,7 @@ def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterat
 
 
 def open_own(path: Path) -> int:
-    """A lock file or a half-made file, 0600, open for reading and writing: as it is, or made.
+    """Open a lock file or a half-made file for reading and writing; make it (0600) if it is missing.
 
     :raises UnsafeError, OSError: as :func:`flock`.
     """
@@ -325,7 +330,7 @@ def open_own(path: Path) -> int:
 
 
 def is_own(path: Path) -> bool:
-    """Whether there is a file of ours that has no other name."""
+    """Whether ``path`` is a file of ours that has no other name."""
     try:
         with parent(path) as (folder, name):
             return _is_own(folder, name)
@@ -334,7 +339,7 @@ def is_own(path: Path) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Whether ``path`` is a regular file itself, no link to one."""
+    """Whether ``path`` is a regular file itself, not a link to one."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (OSError, ValueError):
@@ -342,7 +347,7 @@ def is_file(path: Path) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Remove a file of ours, or a link, a pipe, an empty folder in its place; nothing there is fine, too.
+    """Remove a file of ours, or a link, a pipe or an empty folder in its place. It may be missing.
 
     :raises UnsafeError, OSError: as :func:`write_atomic`.
     """
@@ -351,7 +356,7 @@ def discard(path: Path) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds this lock file; what is no file is held by nobody."""
+    """Whether some process holds this lock file. Nobody holds what is not a file."""
     try:
         with parent(path) as (folder, name):
             fd = os.open(name, os.O_RDONLY | _QUIET, dir_fd=folder)

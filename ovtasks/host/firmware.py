@@ -1,7 +1,7 @@
-"""UEFI firmware: which files a VM boots with, and its own copy of the variables.
+"""UEFI firmware: which files a VM boots with, and the VM's own copy of the variables.
 
 Firmware is looked up in QEMU's firmware descriptors (JSON; QEMU's ``docs/interop/firmware.json``), then in tables of
-the places where distributions put it.
+where distributions put it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from ovtasks.host.paths import config_home
 from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 
-# Short names of QEMU's machine types, and a versioned name as the descriptors' patterns have it.
+# Short names of QEMU's machine types, and a versioned name that the descriptors' patterns match.
 _VERSIONED = {"q35": "pc-q35-0", "pc": "pc-i440fx-0", "virt": "virt-0"}
 
 
 class NotInstalledError(OvError):
-    """No such firmware is installed; the hint names the package."""
+    """The firmware is not installed; the hint names the package."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """One UEFI: ``code`` is mapped read-only, ``template`` is what a VM's own variables start from.
+    """One UEFI. ``code`` is mapped read-only; a VM's own variables start as a copy of ``template``.
 
-    Formats are ``raw`` or ``qcow2``. ``smm``: the machine needs system management mode. ``secure_boot``: the code can
-    do it; ``enrolled``: the template holds the keys for it. ``descriptor``: where it was read from (None: our tables).
+    Formats are ``raw`` or ``qcow2``. ``smm``: the machine needs system management mode. ``secure_boot``: the code
+    supports it; ``enrolled``: the template holds its keys. ``descriptor``: the file that named it (None: our tables).
     """
 
     code: Path
@@ -50,7 +50,7 @@ class Files:
 
 
 def default_folders() -> tuple[Path, ...]:
-    """Where firmware descriptors are, highest priority first."""
+    """The folders of firmware descriptors, highest priority first."""
     user = config_home().parent / "qemu/firmware"
     return user, Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware")
 
@@ -66,12 +66,12 @@ def find(
 ) -> Files | None:
     """The firmware for a guest of ``arch`` on QEMU's ``machine`` (``q35``, ``pc-q35-9.2``, ``virt``); None for a BIOS.
 
-    ``uefi-insecure`` boots unsigned systems: without Secure Boot, or with it but without keys: nothing is enforced.
-    ``uefi-secure`` has Secure Boot with keys enrolled; on x86 its variables are protected by SMM. ``root`` is what the
-    tables' paths are below; ``family`` is the distribution whose places come first (default: this host's).
+    ``uefi-insecure`` boots unsigned systems: it has no Secure Boot, or no keys for it, so nothing is enforced.
+    ``uefi-secure`` has Secure Boot with keys enrolled; on x86 SMM protects its variables. The tables' paths are taken
+    below ``root``. ``family`` is the distribution whose places come first (default: this host's).
 
     :raises InputError: this kind of machine cannot have that firmware.
-    :raises NotInstalledError: nothing is installed; the package is named.
+    :raises NotInstalledError: no such firmware is installed; the hint names the package.
     """
     if firmware is Firmware.BIOS:
         if arch_of(arch).uefi_only:
@@ -94,10 +94,10 @@ def find(
 
 
 def nvram_name(files: Files) -> str:
-    """The file name of a VM's own variables: another template, another file.
+    """The file name of a VM's own variables, which depends on the template's content.
 
-    Keyed by the template's content: switching ``firmware:`` must not keep variables with or without keys, while a
-    package that is installed again with the same template (other times, another inode) must keep them.
+    So switching ``firmware:`` starts new variables (with or without keys), and installing a package again with the same
+    template (other times, another inode) keeps them.
 
     :raises OvError: the template cannot be read.
     """
@@ -110,7 +110,7 @@ def nvram_name(files: Files) -> str:
 
 
 def make_nvram(files: Files, path: Path) -> None:
-    """``path`` becomes a copy of the template, 0600, as a whole or not at all; one that exists is left alone.
+    """Make ``path`` a copy of the template, 0600, as a whole or not at all. An existing file stays as it is.
 
     :raises OvError: the template cannot be read.
     """
@@ -123,10 +123,10 @@ def make_nvram(files: Files, path: Path) -> None:
     new = path.with_name(f".{path.name}.new")
     write_atomic(new, content, mode=0o600)
     try:
-        path.hardlink_to(new)  # unlike a rename it never replaces what somebody else has made meanwhile
+        path.hardlink_to(new)  # unlike a rename, this never replaces a file that another process has just made
     except FileExistsError:
         pass
-    except FileNotFoundError:  # somebody else made it, and took the temporary file along
+    except FileNotFoundError:  # another process made it, and removed the temporary file
         if not path.exists():
             raise
     finally:
@@ -138,7 +138,7 @@ def _unreadable(path: Path, error: OSError) -> OvError:
 
 
 def _installed(firmware: Firmware, arch: str, family: str | None, root: Path) -> Iterator[Files]:
-    """What the tables find."""
+    """The firmware that the tables find."""
     secure = firmware is Firmware.UEFI_SECURE
     for names in places(firmware, arch, family):
         code, template = (root / name for name in names)
@@ -163,7 +163,7 @@ def _readable(path: Path) -> bool:
 
 
 def _described(arch: str, machine: str, folders: Sequence[Path]) -> Iterator[Files]:
-    """What the descriptors offer for such a machine, in their order."""
+    """The firmware that the descriptors offer for such a machine, in their order."""
     for path in descriptors(folders):
         data = _read(path)
         mapping = _mapping(data, "mapping")
@@ -172,7 +172,7 @@ def _described(arch: str, machine: str, folders: Sequence[Path]) -> Iterator[Fil
             for target in _list(data, "targets")
             if isinstance(target, dict)
         )
-        # "combined" has code and variables in one file, "stateless" forgets the variables: a VM here keeps its own.
+        # "combined" has code and variables in one file, "stateless" forgets its variables; our VMs keep their own.
         flash = mapping.get("device") == "flash" and mapping.get("mode", "split") == "split"
         if not (fits and flash and "uefi" in _words(data, "interface-types")):
             continue
@@ -181,7 +181,7 @@ def _described(arch: str, machine: str, folders: Sequence[Path]) -> Iterator[Fil
 
 
 def _files(path: Path, mapping: dict[str, object], features: Sequence[str]) -> Files | None:
-    """None: a file is missing, or of a format that we do not know."""
+    """The files that a descriptor names; None if one is missing or has a format that we do not know."""
     code, template = _mapping(mapping, "executable"), _mapping(mapping, "nvram-template")
     names = [str(part.get("filename", "")) for part in (code, template)]
     formats = [str(part.get("format", "raw")) for part in (code, template)]
@@ -200,7 +200,7 @@ def _files(path: Path, mapping: dict[str, object], features: Sequence[str]) -> F
 
 
 def descriptors(folders: Sequence[Path]) -> list[Path]:
-    """Descriptor files by name, each name only from the first of the folders that has it; an empty file hides it."""
+    """Descriptor files sorted by name. The first folder that has a name wins; an empty file hides that name."""
     chosen: dict[str, Path] = {}
     for folder in folders:
         with contextlib.suppress(OSError):
@@ -211,7 +211,7 @@ def descriptors(folders: Sequence[Path]) -> list[Path]:
 
 
 def _empty(path: Path) -> bool:
-    """A link to /dev/null is empty too."""
+    """Whether the file is empty; a link to /dev/null counts as empty."""
     try:
         return path.stat().st_size == 0
     except OSError:
@@ -219,7 +219,7 @@ def _empty(path: Path) -> bool:
 
 
 def _read(path: Path) -> dict[str, object]:
-    """A descriptor's content; nothing for one that is broken: others may do."""
+    """A descriptor's content; empty for a broken one, since another one may serve."""
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

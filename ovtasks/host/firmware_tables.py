@@ -1,7 +1,7 @@
 """Where distributions put UEFI firmware, for hosts without firmware descriptors.
 
-Format: (family, code, template of the variables), below /usr/share. The family is that of :mod:`.packages`, or ``qemu``
-for what QEMU itself brings.
+Format: (family, code, template of the variables), below /usr/share. The family is one of :mod:`.packages`, or ``qemu``
+for firmware that QEMU itself ships.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from ovtasks.values.firmware import Firmware
 
-# Only pairs that fit: QEMU wants flash images of the very size of its flash chips (64 MiB on aarch64), so that a bare
-# QEMU_EFI.fd is none. Only those Secure Boot pairs whose template has keys: Arch Linux has none.
+# Only pairs that QEMU accepts: a flash image must have exactly the size of the flash chip (64 MiB on aarch64), so a
+# bare QEMU_EFI.fd is left out. Of Secure Boot pairs only those whose template has keys: Arch Linux has none.
 _INSECURE = {
     "x86_64": (
         ("debian", "OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"),
@@ -66,11 +66,11 @@ def _table(firmware: Firmware, arch: str) -> tuple[tuple[str, str, str], ...]:
 
 
 def brought(firmware: Firmware, arch: str, family: str) -> bool:
-    """Whether a package of that family is known to bring it."""
+    """Whether we know a package of that family that brings this firmware."""
     return any(row[0] == family for row in _table(firmware, arch))
 
 
 def places(firmware: Firmware, arch: str, family: str | None) -> Iterator[tuple[str, str]]:
-    """Code and template, those of ``family`` first: a derivative may call itself otherwise."""
+    """Code and template, those of ``family`` first. The others follow, as a derivative may have another name."""
     for _, code, template in sorted(_table(firmware, arch), key=lambda row: row[0] != family):
         yield f"usr/share/{code}", f"usr/share/{template}"

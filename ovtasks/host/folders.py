@@ -1,4 +1,4 @@
-"""Folders that are for their owner alone."""
+"""Folders that only their owner can enter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ovtasks.host.oserrors import explaining
 
 
 def make_private(folders: Iterable[Path]) -> None:
-    """Create those that are not there, for their owner alone; others stay as they are.
+    """Create the folders that are missing, 0700. Existing ones stay as they are.
 
-    :raises OvError: one cannot be made.
+    :raises OvError: one cannot be created.
     """
     for folder in folders:
         with explaining(f"cannot make the folder {folder}", folder):

@@ -19,14 +19,14 @@ from ovtasks.host.run import run, which
 LEASES = ("var/lib/misc", "var/lib/dnsmasq", "var/lib/NetworkManager", "run/dnsmasq")
 """Below the root: folders of dnsmasq's ``*.leases``."""
 LIBVIRT = "var/lib/libvirt/dnsmasq"
-"""Of libvirt's ``*.status``."""
+"""Below the root: the folder of libvirt's ``*.status``."""
 _NOBODY = frozenset({"FAILED", "INCOMPLETE", "NONE"})
 
 
 def addresses(mac: str, root: Path = Path("/")) -> tuple[str, ...]:
-    """The card's: the newest lease, then what the kernel has heard of; IPv4 first. () when nobody knows.
+    """The card's addresses: from the newest lease, then from the kernel's neighbour table; IPv4 first. () if unknown.
 
-    ``root`` is where the lease files' folders are.
+    The lease files' folders are taken below ``root``.
     """
     leased = sorted(_leases(mac.lower(), root), reverse=True)
     found = [address for _, address in leased] or sorted(_neighbours(mac.lower()), key=lambda one: ":" in one)
@@ -34,13 +34,13 @@ def addresses(mac: str, root: Path = Path("/")) -> tuple[str, ...]:
 
 
 def reachable(address: str) -> bool:
-    """Whether it is more than the guest's own (loopback) or its link's."""
+    """Whether others can reach it: it is neither a loopback nor a link-local address."""
     value = ip_address(address.partition("%")[0])
     return not (value.is_loopback or value.is_link_local)
 
 
 def _leases(mac: str, root: Path) -> Iterator[tuple[float, str]]:
-    """When it ends, and the address; those that have ended are left out."""
+    """The leases that have not ended: when each ends, and its address."""
     now = time.time()
     for ends, owner, address in (*_dnsmasq(root), *_libvirt(root)):
         if owner.lower() == mac and (ends == 0 or ends > now):

@@ -1,4 +1,4 @@
-"""What the running kernel can do, now or by a module that it loads when it is asked: proc(5), modprobe(8)."""
+"""What the running kernel can do, now or after loading a module: proc(5), modprobe(8)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def can_mount(kind: str, known: Path = FILESYSTEMS) -> bool:
 
 
 def has_module(name: str) -> bool:
-    """Whether modprobe would load it (built in counts)."""
+    """Whether the kernel has the module built in, or modprobe would load it."""
     if which("modprobe") is None:
         return False
     try:

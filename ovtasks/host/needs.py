@@ -1,8 +1,8 @@
 """What the goals of a ``doitw`` command line need of this host.
 
 ``python -m ovtasks.host.needs [--manager M] -- WORD…`` is run by ``doitw``; ``M`` is the package manager. It is only a
-convenience before the build: the files are read leniently (whoever builds reports what is wrong with them), and a step
-whose program is missing all the same says so itself. The answer is lines for a shell to read:
+convenience before the build: files are read leniently (the build reports what is wrong with them), and a step whose
+program is missing says so itself. The answer is lines for a shell to read:
 
 ``missing PACKAGE PROGRAM``, ``unknown PROGRAM`` (no package brings it here), ``found PATH``, and ``read PATH`` for the
 files that decided the answer.
@@ -26,7 +26,7 @@ from ovtasks.values.arch import arch_of
 SPEC_FILES = ("overthink.yml", "vms.yml", "vm.yml")
 FAMILY_BY_MANAGER = {"apt-get": "debian", "dnf": "fedora", "pacman": "arch", "zypper": "suse"}
 
-# doit's commands that run no step.
+# doit's commands that run no steps.
 QUIET_COMMANDS = frozenset(
     {"clean", "dumpdb", "forget", "help", "ignore", "info", "list", "reset-dep", "tabcompletion"}
 )
@@ -36,7 +36,7 @@ BOOTSTRAP = (*DISK, "mmdebstrap", "dpkg-deb", "mke2fs", "debugfs", "mkfs.fat", "
 BENCH = ("qemu-img", "curl", "make", "ninja")
 TEST = (
     *(*BOOTSTRAP, *BENCH, "debian-keyring", "gpg"),
-    *("Python.h", "cc", "libvirt.h", "pkg-config"),  # for libvirt's Python binding, which compiles
+    *("Python.h", "cc", "libvirt.h", "pkg-config"),  # to compile libvirt's Python binding
     *("podman", "runc", "nsenter", "losetup", "debugfs", "registry", "sudo", "newuidmap"),  # for bootc's tests
     *("libvirtd", "libvirt-qemu", "virsh", "virt-xml-validate"),
     *("qemu-io", "qemu-spice", "qemu-system-x86_64", "swtpm", "swtpm_setup", "virtiofsd", "OVMF"),
@@ -53,7 +53,7 @@ CHAIN = frozenset(
 )
 MACHINES = frozenset({"define", "create", "start"})
 
-# What is no program, and where distributions put it.
+# Things that are not programs, and where distributions put them.
 FILES = {
     "OVMF": (
         "/usr/share/OVMF/OVMF_CODE_4M.fd",
@@ -124,7 +124,7 @@ def _goals(words: Sequence[str]) -> list[str]:
 
 
 def _machine_needs(vm: dict[str, Any]) -> tuple[str, ...]:
-    """To run the VM by QEMU alone; where libvirt is installed it brings its own."""
+    """The programs that run the VM with QEMU alone. An installed libvirt brings its own."""
     arch = arch_of(os.uname().machine)
     uefi = (arch.firmware,) if str(vm.get("firmware", "bios")) != "bios" and arch.firmware else ()
     return (f"qemu-system-{arch.qemu}", "ssh", "ssh-keyscan", *uefi)
@@ -136,7 +136,7 @@ def _source_needs(source: dict[str, Any]) -> tuple[str, ...]:
         more += ["mkfs.btrfs"] if source.get("rootfs") == "btrfs" else []
         distro = str(source.get("distro", "debian"))
         if f"{distro}-keyring" in FILES and packages.os_release().get("ID") != distro:
-            more += [f"{distro}-keyring", "gpg"]  # apt knows the host's own keys only
+            more += [f"{distro}-keyring", "gpg"]  # apt knows the keys of the host's own distribution only
         return (*BOOTSTRAP, *more)
     if source.get("kind") == "bootc":
         return (*BOOTC, *([] if os.geteuid() == 0 else ["newuidmap"]))
@@ -148,7 +148,7 @@ def _source_needs(source: dict[str, Any]) -> tuple[str, ...]:
 
 
 def spec_files(root: Path) -> tuple[Path, ...]:
-    """The files that may declare VMs, with those that they include; they need not exist."""
+    """The files that may declare VMs, and those that they include. They need not exist."""
     files = [root / name for name in SPEC_FILES]
     for path in files:  # grows meanwhile
         for document in _documents(path):
@@ -175,7 +175,7 @@ def _vms(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _documents(path: Path) -> list[dict[str, object]]:
-    """The mappings of a YAML stream; nothing for a file that is absent or wrong."""
+    """The mappings of a YAML stream; none for a file that is missing or wrong."""
     if not path.is_file():
         return []
     import yaml
@@ -189,14 +189,14 @@ def _documents(path: Path) -> list[dict[str, object]]:
 
 
 def find(program: str) -> Path | None:
-    """Where the program (or the file that stands for it, see ``FILES``) is; None: it is missing."""
+    """Where the program is, or the file that stands for it (see ``FILES``); None if it is missing."""
     if program in FILES:
         return next((Path(name) for name in FILES[program] if Path(name).exists()), None)
     return which(program)
 
 
 def answer(words: Sequence[str], root: Path, family: str | None) -> Iterator[str]:
-    """The lines described at the head of this module."""
+    """The lines that the head of this module describes."""
     for program in needed(words, root):
         if (path := find(program)) is not None:
             yield f"found {path}"
@@ -209,6 +209,7 @@ def answer(words: Sequence[str], root: Path, family: str | None) -> Iterator[str
 
 
 def main(argv: Sequence[str]) -> int:
+    """Print the answer for the words of a ``doitw`` command line; returns the exit status."""
     words = list(argv)
     family = packages.family()
     if words and words[0] == "--manager":

@@ -1,7 +1,7 @@
-"""What the operating system refuses, as an error that says where, why, and what to do next.
+"""Turns errors of the operating system into errors that say where, why, and what to do next.
 
-"No space left" comes without the folder that it is about: several may have been written, by us or by a program that
-we ran. So the file systems themselves are asked which of them is full.
+"No space left" does not name a folder, and we or a program that we ran may have written to several. So we ask the file
+systems which of them is full.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ovtasks.host.run import CommandError
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 LITTLE = 16 << 20
-"""Bytes: a file system with less to spare is full for what is written here."""
+"""Bytes: a file system with less free space counts as full."""
 
 _SAID = {
     errno.ENOSPC: re.compile(r"no space left on device", re.IGNORECASE),
@@ -55,12 +55,12 @@ _HINTS = {
 
 
 class NoRoomError(OvError):
-    """What was written does not fit: file system, quota or limit of the process."""
+    """What was written does not fit: the file system is full, or a quota or limit is reached."""
 
 
 @dataclass(frozen=True)
 class _Room:
-    """What a file system has left, for an ordinary user: bytes, and files (None: it does not count them)."""
+    """What a file system has left for an ordinary user: bytes, and files (None if it does not count them)."""
 
     folder: Path
     free: int
@@ -68,8 +68,11 @@ class _Room:
 
 
 def explained(error: OSError | UnicodeError | RecursionError, what: str, *folders: Path) -> OvError:
-    """``error`` as one for people. ``what`` failed ("cannot make the disk"; empty: not known); ``folders`` are those
-    that were written, the likeliest first; they need not exist."""
+    """``error`` in words for people.
+
+    ``what`` says what failed ("cannot make the disk"), empty if unknown. ``folders`` are those that were written to,
+    the likeliest first; they need not exist.
+    """
     if isinstance(error, OSError):
         return _system(error, what, folders)
     if isinstance(error, RecursionError):
@@ -114,7 +117,7 @@ def _has_current_folder() -> bool:
 
 
 def _owner(path: Path) -> str:
-    """Who may write there, told by the nearest thing that exists: a run with sudo leaves files of root behind."""
+    """Who owns the nearest existing thing on the way to ``path``: a run with sudo leaves files of root behind."""
     for place in (path, *path.absolute().parents):
         try:
             status = place.lstat()
@@ -139,14 +142,13 @@ def _name(uid: int) -> str:
 
 @contextlib.contextmanager
 def explaining(what: str, *folders: Path) -> Iterator[None]:
-    """Turn what the system or a locale refuses within, or a program's complaint that there is no room, into an error
-    for people.
+    """Turn errors of the system or of a locale, and a program's complaint about a full disk, into an error for people.
 
     :raises OvError: see :func:`explained`.
     """
     try:
         yield
-    except BrokenPipeError:  # nobody reads what we say: not about files
+    except BrokenPipeError:  # nobody reads our output; no file is to blame
         raise
     except (OSError, UnicodeError, RecursionError) as e:
         raise explained(e, what, *folders) from e
@@ -157,7 +159,7 @@ def explaining(what: str, *folders: Path) -> Iterator[None]:
 
 
 def no_room_said(error: CommandError) -> OSError | None:
-    """What a program that failed says about room; None: it failed for another reason."""
+    """The error behind a program's complaint about a full disk; None if it failed for another reason."""
     if error.returncode == -signal.SIGXFSZ:
         return OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     for number, pattern in _SAID.items():
@@ -181,7 +183,7 @@ def _no_room(number: int, what: str, folders: list[Path]) -> NoRoomError:
             return NoRoomError(message, hint=hint)
     if not rooms:
         return NoRoomError(_after(what, "the disk is full"), hint="df -h shows which")
-    # what failed has been tidied away by now, so that there may be a little room again
+    # by now the failed file has been removed, so there may be a little free space again
     first = rooms[0] if rooms[0].free < LITTLE else min(rooms, key=lambda room: room.free)
     folder = first.folder
     hint = f"df -h {folder} shows it; ov gc and `doit clean` free what nobody uses{_also([folder])}"
@@ -201,7 +203,7 @@ def _too_large(what: str, folders: list[Path]) -> NoRoomError:
 
 
 def _room(folder: Path) -> _Room | None:
-    """Of the folder, or of the nearest one above it that is there."""
+    """What is left for the folder, or for the nearest one above it that exists."""
     for place in (folder, *folder.absolute().parents):
         with contextlib.suppress(OSError):
             found = os.statvfs(place)
@@ -214,7 +216,7 @@ def _also(folders: list[Path]) -> str:
 
 
 def _moves(folder: Path | None) -> str:
-    """How the user has such files elsewhere, where there is a variable for it."""
+    """A hint how to put such files elsewhere, if there is a variable for that."""
     if folder is None:
         return ""
     places = {cache_home(): "XDG_CACHE_HOME or source.cache moves the image store"}

@@ -1,4 +1,4 @@
-"""Which package brings a program, on this distribution."""
+"""Which package brings a program on this distribution."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-# program → package, by family; a family left out uses the program's own name; "" says that nothing brings it there.
-# "debian:bookworm" wins over "debian" in that release, known by VERSION_CODENAME of os-release(5).
+# program → package, by family. If a family is left out, the package has the program's name; "" means that no package
+# brings it. "debian:bookworm" wins over "debian" in that release, which VERSION_CODENAME of os-release(5) names.
 PACKAGES: dict[str, dict[str, str]] = {
     "qemu-img": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-img"},
     "qemu-io": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-tools"},
@@ -212,7 +212,7 @@ def os_release() -> Mapping[str, str]:
 
 
 def family() -> str | None:
-    """``debian``, ``fedora``, ``arch`` or ``suse``, from ``ID`` and ``ID_LIKE`` of os-release; None: not known."""
+    """``debian``, ``fedora``, ``arch`` or ``suse``, from ``ID`` and ``ID_LIKE`` of os-release; None if unknown."""
     values = os_release()
     for name in [values.get("ID", ""), *values.get("ID_LIKE", "").split()]:
         if found := _FAMILY_BY_ID.get(name.split("-")[0]):
@@ -228,7 +228,7 @@ def package_of(program: str, family: str) -> str | None:
 
 
 def package_hint(program: str) -> str:
-    """One line that says how to get ``program`` here."""
+    """One line that says how to install ``program`` on this host."""
     name = family()
     package = name and package_of(program, name)
     if not (name and package):

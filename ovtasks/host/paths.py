@@ -1,4 +1,4 @@
-"""Where things lie, by the XDG base directory specification (a relative value is ignored, as it says)."""
+"""Our folders, by the XDG base directory specification, which ignores a variable with a relative path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 DOMAIN_PREFIX = "ov-"
-"""Begins the name of every instance, of its folder and of its domain."""
+"""The beginning of every instance's name, and so of its folder and its domain."""
 
 
 def _xdg(variable: str, default: str) -> Path:

@@ -1,7 +1,7 @@
-"""What goes into and comes out of a child, until the child has ended: never longer because a pipe is still open.
+"""Talks to a child through pipes until the child has ended, even if a pipe stays open.
 
-A program may leave a helper behind that holds its pipes (unshare(1) of util-linux 2.39 does, where namespaces are
-refused). So a pipe's end is a good sign, and the child's end is what counts.
+A program may leave a helper behind that still holds its pipes (unshare(1) of util-linux 2.39 does so where namespaces
+are refused). So the end of the child counts, not the end of a pipe.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from collections.abc import Callable
 from typing import IO
 
 TICK = 0.25
-"""Seconds between two looks at a child whose pipes say nothing."""
+"""Seconds between two looks at a child whose pipes are silent."""
 WATCH = 0.5
 """Seconds between two calls of a watcher."""
 LAST_WORDS = 0.5
-"""Seconds that what outlives a child has to say something; after that nobody listens."""
+"""Seconds that we go on reading after the child's end, if something else holds its pipes."""
 LAST_BYTES = 4 << 20
-"""More than that comes from who will go on for ever."""
+"""Bytes read after the child's end; whoever writes more would go on for ever."""
 CHUNK = 1 << 16
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 class _Output:
-    """One stream of a child: all that it said, and its lines as they come if somebody wants to hear them."""
+    """One stream of a child: everything it said, and its lines as they come if ``on_line`` wants them."""
 
     def __init__(self, stream: IO[bytes], on_line: Callable[[str], None] | None) -> None:
         self.fd = stream.fileno()
@@ -46,7 +46,7 @@ class _Output:
             self.pieces.append(data)
             return
         if self.after_return and data.startswith(b"\n"):
-            data = data[1:]  # of a line that has ended already
+            data = data[1:]  # the line has ended already, with the carriage return
         self.after_return = data.endswith(b"\r")
         first, *rest = _LINE_END.split(data)
         self.pieces.append(first)
@@ -62,7 +62,7 @@ class _Output:
             self.on_line(line)
 
     def read(self) -> int | None:
-        """Take what is there; how many bytes that were, None at the pipe's end."""
+        """Read what is there; returns the number of bytes, None at the pipe's end."""
         try:
             data = os.read(self.fd, CHUNK)
         except BlockingIOError:
@@ -71,7 +71,7 @@ class _Output:
         return len(data) or None
 
     def drain(self) -> None:
-        """Take what is in the pipe at this moment; what comes later is nobody's."""
+        """Read what is in the pipe at this moment, and ignore what comes later."""
         waiting = array.array("i", [0])
         fcntl.ioctl(self.fd, termios.FIONREAD, waiting)
         left = waiting[0]
@@ -99,13 +99,13 @@ class Conversation:
         self.unsent = memoryview(stdin or b"")
         self.selector = selectors.DefaultSelector()
         self.left_behind = False
-        """Something else still has the child's pipes after its end."""
+        """Whether something else held the child's pipes after its end."""
 
     def hold(self, timeout: float | None, watch: Callable[[], None] | None) -> tuple[str, str]:
-        """Talk until the child has ended; returns what it said on stdout and on stderr.
+        """Talk until the child has ended; returns its stdout and stderr.
 
-        :raises subprocess.TimeoutExpired: it has not within ``timeout`` seconds. Also what ``watch`` and the hearer
-            of lines raise.
+        :raises subprocess.TimeoutExpired: it ran longer than ``timeout`` seconds. What ``watch`` and ``on_line`` raise
+            comes out here, too.
         """
         start = time.monotonic()
         with self.selector, contextlib.ExitStack() as pipes:
@@ -134,8 +134,8 @@ class Conversation:
             self.selector.register(stdin.fileno(), selectors.EVENT_WRITE)
 
     def _turn(self, seconds: float) -> int:
-        """Move what can be moved now; wait for it at most so long, or for the child's end. Returns the bytes heard."""
-        if not self.selector.get_map():  # it has closed everything, and still runs or is just ending
+        """Wait at most ``seconds``, or until the child ends, and move data. Returns the number of bytes read."""
+        if not self.selector.get_map():  # the child has closed its pipes, and still runs or is just ending
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(seconds)
             return 0
@@ -154,7 +154,7 @@ class Conversation:
             self.unsent = self.unsent[os.write(fd, self.unsent[:CHUNK]) :]
         except BlockingIOError:
             return
-        except BrokenPipeError:  # who ended early did not want it
+        except BrokenPipeError:  # the child ended early and did not want it
             self.unsent = self.unsent[:0]
         if not self.unsent:
             self._close_stdin()

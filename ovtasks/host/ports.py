@@ -1,4 +1,4 @@
-"""This host's ports: whether one can be listened on, and who listens on it.
+"""This host's ports: whether one is free, and who has it.
 
 Formats: proc_net(5) for ``/proc/net/tcp`` and its sisters, proc_pid_fd(5) for ``socket:[inode]``.
 """
@@ -22,22 +22,22 @@ _UDP_UNCONNECTED = 0x07
 
 
 def free(port: int, protocol: str = "tcp", address: str = "127.0.0.1") -> bool:
-    """Whether a program of ours could listen there now: tried, by listening.
+    """Whether a program of ours could listen there now. This is tried, by listening.
 
-    A connection in TIME_WAIT does not count as taken; a listener on the wildcard address does.
+    A connection in TIME_WAIT does not take the port; a listener on the wildcard address does.
 
-    :raises OvError: the address is none of this host's, or a port that only root may have.
+    :raises OvError: the address is not one of this host's, or only root may use the port.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     try:
         with socket.socket(family, kind) as probe:
-            if family == socket.AF_INET6:  # as those listen who want "::": for IPv4, too
+            if family == socket.AF_INET6:  # a program that listens on "::" takes IPv4, too
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            if protocol == "tcp":  # lets TIME_WAIT pass, and on Linux no listener; for UDP it would let anybody pass
+            if protocol == "tcp":  # on Linux this ignores TIME_WAIT but no listener; for UDP it would ignore everybody
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
-            if protocol == "tcp":  # two that are bound may share a port, two that listen may not
+            if protocol == "tcp":  # two bound sockets may share a port, two listening ones may not
                 probe.listen(1)
     except OSError as e:
         if e.errno == errno.EADDRINUSE:
@@ -55,7 +55,10 @@ def free(port: int, protocol: str = "tcp", address: str = "127.0.0.1") -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Socket:
-    """A line of ``/proc/net/…``; ``serves``: it listens (TCP) or takes from everybody (UDP). ``inode`` 0: no owner."""
+    """A line of ``/proc/net/…``.
+
+    ``serves``: it listens (TCP), or receives from everybody (UDP). ``inode`` 0: no owner.
+    """
 
     address: str
     port: int
@@ -65,9 +68,9 @@ class _Socket:
 
 
 def owner(port: int, protocol: str = "tcp", address: str | None = None) -> str | None:
-    """Who has the port: ``sshd (pid 812)``, ``another user's process (bob)``; None: nobody that can be seen.
+    """Who has the port: ``sshd (pid 812)``, ``another user's process (bob)``; None if nobody can be seen.
 
-    ``address``: only who stands in the way of listening there. Who listens is named before who is just connected.
+    With ``address`` only those count who stand in the way of listening there. Listeners come before connections.
     """
     found = [s for s in _sockets(protocol) if s.port == port and s.inode and _collides(s.address, address)]
     if not found:
@@ -76,7 +79,7 @@ def owner(port: int, protocol: str = "tcp", address: str | None = None) -> str |
     processes = _processes({s.inode for s in found})
     for one in found:
         if one.inode in processes:
-            pid = min(processes[one.inode])  # the parent, where several share it
+            pid = min(processes[one.inode])  # the parent, if several processes share it
             return f"{_name(pid)} (pid {pid})"
     if found[0].uid != os.geteuid():
         return f"another user's process ({_user(found[0].uid)})"
@@ -105,7 +108,7 @@ def _sockets(protocol: str) -> Iterator[_Socket]:
 
 
 def _address(digits: str) -> str:
-    """The kernel prints each four bytes as a number of this machine's byte order."""
+    """An address of ``/proc/net``: the kernel prints four bytes at a time, in this machine's byte order."""
     raw = bytes.fromhex(digits)
     if sys.byteorder == "little":
         raw = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
@@ -115,13 +118,13 @@ def _address(digits: str) -> str:
 
 
 def _processes(inodes: set[int]) -> dict[int, list[int]]:
-    """Process ids by the inode of the socket that they hold, of the processes that we may look into."""
+    """The ids of processes by the inode of the socket they hold, as far as we may look into them."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     found: dict[int, list[int]] = {}
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
-        with contextlib.suppress(OSError):  # it ended, or is not ours
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             for fd in os.listdir(process / "fd"):  # noqa: PTH208 - a host has thousands of them
                 with contextlib.suppress(OSError):
                     if (target := os.readlink(f"{process}/fd/{fd}")) in wanted:  # noqa: PTH115

@@ -1,4 +1,4 @@
-"""Where long work says how far it is."""
+"""How long work reports its progress."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told by the worker, shown by the command line."""
+    """What a worker reports to; the command line shows it."""
 
     def note(self, text: str) -> None:
-        """One line that the user should see even without a terminal."""
+        """Show one line, even without a terminal."""
 
     def update(self, done: int, total: int | None, unit: str = "B") -> None:
-        """``done`` of ``total`` (None: not known) bytes, or percent with unit ``%``."""
+        """Report ``done`` of ``total`` (None if unknown) bytes, or of percent with unit ``%``."""
 
 
 class SilentProgress:
-    """Says nothing."""
+    """A :class:`Progress` that shows nothing."""
 
     def note(self, text: str) -> None:
+        """Show nothing."""
         pass
 
     def update(self, done: int, total: int | None, unit: str = "B") -> None:
+        """Show nothing."""
         pass

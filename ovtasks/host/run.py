@@ -1,4 +1,4 @@
-"""The one gateway to other programs: argument lists, no shell, children that die with us, errors worth reading."""
+"""The one gateway to other programs: argument lists, no shell, children that die with us, readable errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TAIL_LINES = 15
 
 
 class CommandError(OvError):
-    """A program ended with a status other than 0; ``stderr`` is the tail of what it said."""
+    """A program ended with a status other than 0; ``stderr`` is the end of what it said."""
 
     def __init__(self, argv: Sequence[str], returncode: int, stderr: str) -> None:
         self.argv = tuple(argv)
@@ -48,7 +48,7 @@ class MissingProgramError(OvError):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a finished program said."""
+    """What a program said that has ended."""
 
     returncode: int
     stdout: str
@@ -65,7 +65,7 @@ def _signal_name(number: int) -> str:
 def require(program: str) -> Path:
     """The program's path.
 
-    :raises MissingProgramError: it is not in PATH (``/usr/sbin`` and ``/sbin`` are looked at too).
+    :raises MissingProgramError: it is neither in PATH nor in ``/usr/sbin`` or ``/sbin``.
     """
     found = which(program)
     if found is None:
@@ -74,7 +74,7 @@ def require(program: str) -> Path:
 
 
 def which(program: str) -> Path | None:
-    """The program's path, or None; looks in the system directories that an ordinary user's PATH leaves out."""
+    """The program's path, or None. Also looks in system folders that an ordinary user's PATH leaves out."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     found = shutil.which(program, path=path)
     return Path(found) if found else None
@@ -104,14 +104,14 @@ def run(
     """Run a program to its end and return what it said.
 
     The child reads ``stdin``, or ``stdin_file`` (a real file or pipe). ``env`` is added to our environment, with
-    ``LC_ALL=C.UTF-8`` so that messages can be read by code. ``on_line`` hears stdout and stderr line by line as they
-    come (carriage returns end a line too). ``timeout`` is in seconds. ``watch`` is called about twice a second while
-    the child runs; what it raises ends the child and comes out here. It is the child's end that is waited for: what it
-    leaves behind with its pipes open is not, and of its own process group it is killed.
+    ``LC_ALL=C.UTF-8`` so that code can read the messages. ``on_line`` gets stdout and stderr line by line as they come
+    (a carriage return ends a line, too). ``timeout`` is in seconds. ``watch`` is called about twice a second while the
+    child runs; if it raises, the child is ended and the exception comes out here. We wait for the child's end. What it
+    leaves behind with its pipes open is not waited for; of its process group, it is killed.
 
-    The child is killed when we die, however that happens, and when an exception (Ctrl-C too) passes through here, with
-    all that it started: SIGTERM, after ``grace`` seconds SIGKILL (``grace`` 0: at once). ``end`` is called before that,
-    for what a signal does not reach (a container).
+    The child dies when we die, however that happens. When an exception (Ctrl-C, too) passes through here, the child and
+    all that it started are ended: SIGTERM, then SIGKILL after ``grace`` seconds (0: at once). Before that ``end`` is
+    called, for what no signal reaches (a container).
 
     :raises MissingProgramError: the program is not installed.
     :raises CommandError: it ended with a status other than 0 and ``check`` is true, or took longer than ``timeout``.
@@ -147,7 +147,7 @@ def _popen(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """A child that the kernel kills when we die. A session of its own: Ctrl-C reaches us, and we end it in order."""
+    """Start a child that the kernel kills when we die. It has a session of its own, so that Ctrl-C reaches us alone."""
     guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := _setpriv()) else []
     return subprocess.Popen(
         [*guard, *words],
@@ -163,11 +163,10 @@ def _popen(
 
 
 def spawn(argv: Sequence[str], log: Path, pid_file: Path | None = None) -> Callable[[], int | None]:
-    """Start a program that outlives us and our terminal; what it says is appended to ``log`` (readable by us alone).
-    Its process id is written to ``pid_file``, for programs that do not do so themselves.
+    """Start a program that outlives us and our terminal. What it says is appended to ``log`` (readable by us alone).
 
-    Returns how to ask for its exit status, which is None as long as it runs (as ``subprocess`` has it: negative when a
-    signal ended it).
+    Its process id is written to ``pid_file``, for programs that do not do so themselves. Returns a function that tells
+    its exit status: None as long as it runs, negative when a signal ended it.
 
     :raises MissingProgramError: the program is not installed.
     """
@@ -191,7 +190,7 @@ def spawn(argv: Sequence[str], log: Path, pid_file: Path | None = None) -> Calla
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How a child is ended early: what comes first, and the seconds that it has to end by itself."""
+    """How to end a child early: what to call first, and how many seconds it gets to end by itself."""
 
     first: Callable[[], None] | None = None
     grace: float = GRACE
@@ -207,10 +206,10 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop_all() -> None:
-    """End every child that :func:`run` is waiting for, in whichever thread: the program is ending."""
+    """End every child that :func:`run` waits for in any thread, because the program is ending."""
     families: list[Family] = []
     with contextlib.ExitStack() as last:
-        last.callback(end_together, families)  # also when something that comes first fails
+        last.callback(end_together, families)  # also if a call that comes first fails
         while _running:
             process, ending = _running.popitem()
             families.append(Family(process, ending.grace))
@@ -219,7 +218,7 @@ def stop_all() -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Once for each child, whoever comes first: its own thread, or the end of the program."""
+    """End a child once, whether its own thread comes first or the end of the program."""
     ending = _running.pop(process, _Ending())
     try:
         if ending.first is not None:
@@ -240,12 +239,13 @@ def transfer(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Result:
-    """Run two programs at once, the output of the first being the input of the second; returns what the second said.
-    When they are to end, the first one goes first: a second one that no signal of ours reaches (sudo's) has then read
-    all that comes. ``env`` is added to both environments.
+    """Pipe the output of one program into another; returns what the second one said. ``env`` is added for both.
 
-    :raises MissingProgramError: one is not installed. :raises CommandError: one failed; the first one is blamed first,
-        unless it only found that the second one was gone.
+    To end them early, we end the first one first: then a second one that our signals do not reach (under sudo) sees the
+    end of its input.
+
+    :raises MissingProgramError: one is not installed. :raises CommandError: one failed. The first one is blamed, unless
+        it failed only because the second one was gone.
     """
     words = [str(require(producer[0])), *producer[1:]]
     with tempfile.TemporaryFile() as said:
@@ -255,7 +255,7 @@ def transfer(
         try:
             with source.stdout:
                 done = run(consumer, check=False, stdin_file=source.stdout, env=env, cwd=cwd, end=lambda: _end(source))
-            while source.poll() is None:  # it writes to nobody any more
+            while source.poll() is None:  # nobody reads what it writes any more
                 time.sleep(0.02)
         finally:
             _end(source)

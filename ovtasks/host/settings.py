@@ -1,6 +1,6 @@
-"""The user's settings: ``settings.yml`` in :func:`~ovtasks.host.paths.config_home`, and variables that win over it.
+"""The user's settings: ``settings.yml`` in :func:`~ovtasks.host.paths.config_home`, and variables that override it.
 
-A key ``vm.backend`` stands in the file as ``backend`` below ``vm``.
+The key ``vm.backend`` stands in the file as ``backend`` below ``vm``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ KEYS = {
 
 
 class Origin(StrEnum):
-    """Where a value comes from, the strongest first."""
+    """Where a value comes from, the one that wins first."""
 
     ENVIRONMENT = "environment"
     FILE = "file"
@@ -75,7 +75,10 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True)
 class Value:
-    """``source`` is for people: the variable's name, the place in the file, or ``the default``."""
+    """A setting's value.
+
+    ``source`` tells people where it comes from: a variable, a place in the file, ``the default``.
+    """
 
     value: str
     origin: Origin
@@ -88,9 +91,9 @@ def path() -> Path:
 
 
 def get(name: str) -> Value:
-    """The value of a setting: from the environment, else the file, else the default. An empty variable is no value.
+    """The value of a setting: from the environment, else the file, else the default. An empty variable is ignored.
 
-    :raises InputError: there is no such setting, the variable's value or the file is wrong.
+    :raises InputError: there is no such setting, or the variable's value or the file is wrong.
     """
     key = _key(name)
     if written := os.environ.get(key.variable):
@@ -102,7 +105,7 @@ def get(name: str) -> Value:
 
 
 def warning() -> str | None:
-    """What is wrong with the permissions of the file: others could decide what we run."""
+    """What is wrong with the file's permissions, which could let others decide what we run; None if all is well."""
     with contextlib.suppress(OSError):
         mode = path().stat().st_mode & 0o777
         if mode & 0o077:
@@ -125,7 +128,7 @@ def put(name: str, value: str) -> None:
 
 
 def reset(name: str | None = None) -> None:
-    """Take a setting out of the file; None: remove the file, right or wrong.
+    """Remove a setting from the file; None: remove the file, whatever is in it.
 
     :raises InputError, OvError: as :func:`put`.
     """
@@ -151,7 +154,7 @@ def _key(name: str) -> Key:
 
 
 def _wrong(key: Key, place: str, value: Json) -> tuple[str, str | None]:
-    """Message and hint; no message: the value is right."""
+    """Message and hint for a wrong value; an empty message if the value is right."""
     if value in key.allowed:
         return "", None
     found: list[str] = []
@@ -163,7 +166,10 @@ def _wrong(key: Key, place: str, value: Json) -> tuple[str, str | None]:
 
 
 def _values() -> dict[str, Value]:
-    """What the file says. :raises InputError: it says something wrong."""
+    """The settings in the file.
+
+    :raises InputError: the file has an unknown setting or a wrong value.
+    """
     document = _document()
     values: dict[str, Value] = {}
     errors: list[InputError] = []
@@ -189,7 +195,7 @@ def _values() -> dict[str, Value]:
 
 
 def _entries(document: Document) -> Iterator[tuple[str, str, Json]]:
-    """Section, name (empty: there is no mapping below the section) and value."""
+    """Section, name and value of each entry; the name is empty if the section is not a mapping."""
     assert isinstance(document.data, dict)
     for section, below in document.data.items():
         if isinstance(below, Mapping):
@@ -199,7 +205,10 @@ def _entries(document: Document) -> Iterator[tuple[str, str, Json]]:
 
 
 def _document() -> Document | None:
-    """The file; None: there is none, or nothing in it. :raises InputError: it is not one mapping."""
+    """The file's document; None if the file is missing or empty.
+
+    :raises InputError: it is not one mapping.
+    """
     try:
         return _one(read_yaml(path(), str(path()))) if path().exists() else None
     except InputError as e:
@@ -218,7 +227,10 @@ def _one(documents: Sequence[Document]) -> Document | None:
 
 @contextlib.contextmanager
 def _changing() -> Iterator[None]:
-    """One change at a time. :raises OvError: there is no writing there."""
+    """Change the file alone: one process at a time.
+
+    :raises OvError: the file cannot be written.
+    """
     try:
         with flock(config_home() / ".settings.lock"):
             yield
@@ -228,7 +240,7 @@ def _changing() -> Iterator[None]:
 
 
 def _write(name: str, value: str | None) -> None:
-    """Change one setting (None: remove it); what else is in the file stays, even if it is wrong."""
+    """Change one setting (None: remove it). The rest of the file stays, even if it is wrong."""
     target = path().resolve()  # a link stays a link
     document = _document()
     data = read_input(target, MAX_BYTES) if target.exists() else b""
@@ -251,7 +263,7 @@ def _write(name: str, value: str | None) -> None:
 
 
 def _edited(text: str, document: Document | None, section: str, name: str, value: str | None) -> str:
-    """``text`` with the one line changed, added or taken out; a guess that the caller checks."""
+    """``text`` with one line changed, added or removed. This is a guess; the caller checks it."""
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"

@@ -1,7 +1,7 @@
-"""The one way to read files of our own: receipts, records, keys, caches. Whatever is in their place, it is told.
+"""The one way to read our own files: receipts, records, keys, caches.
 
-Nothing is followed, waited for or believed for its name: a link, a pipe, a folder, another user's file, one that is too
-large, no JSON or nested to exhaust us is a :class:`StateError`, and a missing file is None.
+A name proves nothing. If a link, a pipe, a folder or another user's file has it, or if the file is too large, not JSON,
+or nested too deeply, the answer is a :class:`StateError`. For a missing file it is None.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a so
 
 
 class StateError(OvError):
-    """A file of ours that is there and is of no use. ``reason`` is the message without the file's name."""
+    """A file of ours exists and cannot be used. ``reason`` is the message without the file's name."""
 
     def __init__(self, path: Path, reason: str, *, hint: str | None = None) -> None:
         quoted = shlex.quote(str(path))
@@ -34,12 +34,12 @@ class StateError(OvError):
 
 
 def read_state(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> bytes | None:
-    """The content of a file of ours; None: there is none.
+    """The content of a file of ours; None if it is missing.
 
-    ``limit`` is in bytes. ``private``: it must be ours, by no other name, and for us alone (0600), because what is in
-    it is believed, as marshal's or a pickle's content is, or secret.
+    ``limit`` is in bytes. ``private``: the file must be ours, have no other name and be closed to others (0600),
+    because its content is secret or is trusted, like that of marshal or pickle.
 
-    :raises StateError: it is no such file. :raises UnsafeError: a link leads to its folder.
+    :raises StateError: it is not such a file. :raises UnsafeError: a link leads to its folder.
     """
     try:
         with parent(path) as (folder, name):
@@ -66,7 +66,7 @@ def _reason(error: OSError) -> str:
 
 
 def _problem(found: os.stat_result, folder: int, limit: int, private: bool) -> str:
-    """Why this is no file of ours; empty: it is one."""
+    """Why this is not a file of ours; empty if it is one."""
     if not stat.S_ISREG(found.st_mode):
         return f"is {_KINDS.get(stat.S_IFMT(found.st_mode), 'a device')}"
     if not (found.st_uid == os.geteuid() if private else trusted(found, folder)):
@@ -90,9 +90,9 @@ def _read(fd: int, size: int, limit: int) -> bytes:
 
 
 def open_log(path: Path) -> io.BufferedReader:
-    """A file of ours, open for reading, that another program may still write.
+    """Open a file of ours for reading, while another program may still write it.
 
-    :raises FileNotFoundError: there is none (yet). :raises StateError: it is no such file.
+    :raises FileNotFoundError: it does not exist (yet). :raises StateError: it is not a file of ours.
     """
     try:
         with parent(path) as (folder, name):
@@ -110,9 +110,9 @@ def open_log(path: Path) -> io.BufferedReader:
 
 
 def read_input(path: Path, limit: int) -> bytes:
-    """The first ``limit`` + 1 bytes of a file of the user's. Links are followed; a pipe does not keep us waiting.
+    """The first ``limit`` + 1 bytes of a user's file. Links are followed; a pipe does not make us wait.
 
-    :raises OSError: it cannot be read, or is no regular file; ``strerror`` says so.
+    :raises OSError: it cannot be read, or is not a regular file; ``strerror`` says which.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
@@ -127,7 +127,7 @@ def read_input(path: Path, limit: int) -> bytes:
 
 
 def read_text(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> str | None:
-    """As :func:`read_state`, for text in UTF-8."""
+    """Like :func:`read_state`, for text in UTF-8."""
     data = read_state(path, limit=limit, private=private)
     try:
         return None if data is None else data.decode("utf-8-sig")
@@ -136,9 +136,9 @@ def read_text(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> s
 
 
 def load_state(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> dict[str, Json] | None:
-    """The JSON object in a file of ours; None: there is no file.
+    """The JSON object in a file of ours; None if there is no file.
 
-    :raises StateError, UnsafeError: as :func:`read_state`; also: it is no JSON object.
+    :raises StateError, UnsafeError: as :func:`read_state`; StateError also if it is not a JSON object.
     """
     data = read_state(path, limit=limit, private=private)
     if data is None:
@@ -153,7 +153,7 @@ def load_state(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> 
 
 
 def try_load_state(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> dict[str, Json] | None:
-    """:func:`load_state` of what is only remembered and can be made anew: None also when it is damaged."""
+    """Like :func:`load_state`, for what can be made anew: a damaged file counts as missing."""
     try:
         return load_state(path, limit=limit, private=private)
     except (StateError, UnsafeError):

@@ -1,4 +1,4 @@
-"""The standard streams as every command needs them: there, in any locale, with any reader."""
+"""Prepares the standard streams: they are open, take any text, and survive a reader that goes away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _HANDLER = "ovtasks.plain"
 
 
 def open_closed() -> None:
-    """What stands for a closed standard stream is nowhere. Its number would be the next file's, and our words in it."""
+    """Open /dev/null for each closed standard stream.
+
+    Otherwise the next file that is opened would get its number, and our messages would go into that file.
+    """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -26,8 +29,11 @@ def open_closed() -> None:
 
 
 def prepare() -> None:
-    """Let stdout and stderr take any text: what a locale cannot write is said in plain letters, and the bytes of a file
-    name that is no valid text come out as they are on the disk."""
+    """Let stdout and stderr take any text.
+
+    What the locale cannot write comes out in plain letters. Bytes of a file name that are not valid text come out as
+    they are on the disk.
+    """
     codecs.register_error(_HANDLER, _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -44,16 +50,16 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def flush() -> None:
-    """Write what is buffered now, while an error still has somebody to report it.
+    """Write what is buffered now, while there is still somebody to report an error.
 
-    :raises OSError: the disk is full, nobody reads any more.
+    :raises OSError: the disk is full, or nobody reads any more.
     """
     sys.stdout.flush()
     sys.stderr.flush()
 
 
 def stdout_works() -> bool:
-    """Whether stdout takes what it still holds; if it does not, that is given up."""
+    """Flush stdout and return whether that worked. If it did not, what it holds is dropped."""
     try:
         sys.stdout.flush()
     except (OSError, UnicodeError):
@@ -63,7 +69,7 @@ def stdout_works() -> bool:
 
 
 def abandon(*streams: object) -> None:
-    """Nobody takes what these streams say: be silent, at the interpreter's end too."""
+    """Drop what these streams hold, so that the interpreter's end reports nothing: nobody reads them."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):

@@ -1,6 +1,6 @@
 """vsock(7): whether guests of this host can have it, and which numbers are free.
 
-A guest is known by its CID, a number that the host's kernel gives to one QEMU at a time: 0 to 2 are not for guests.
+A guest has a CID, a number that the host's kernel gives to one QEMU at a time. 0 to 2 are not for guests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SET_GUEST_CID = 0x4008AF60
 
 
 def problem() -> str | None:
-    """Why no guest of ours can have vsock here: tried, by opening; None: they can."""
+    """Why no guest of ours can have vsock here; None if they can. This is tried, by opening the device."""
     try:
         os.close(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except OSError as e:
@@ -33,7 +33,7 @@ def problem() -> str | None:
 
 
 def free(cid: int) -> bool:
-    """Whether no guest has the CID now: tried, by taking it for a moment. Without vhost-vsock none can be had."""
+    """Whether no guest has the CID now. This is tried, by taking it for a moment. False without vhost-vsock."""
     try:
         device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -48,7 +48,7 @@ def free(cid: int) -> bool:
 
 
 def listen(port: int) -> socket.socket | None:
-    """A stream socket that listens for all guests on ``port``; None: somebody else does, or there is no vsock."""
+    """A stream socket that listens for all guests on ``port``; None if the port is taken or there is no vsock."""
     try:
         server = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
     except OSError:

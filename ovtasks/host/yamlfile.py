@@ -1,4 +1,4 @@
-"""A YAML file of this machine, read."""
+"""Reads YAML files of this machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ovtasks.values.yamlio import MAX_BYTES, Document, parse_yaml
 
 
 def read_yaml(path: Path, name: str) -> list[Document]:
-    """The documents of a file; ``name`` is how errors call it. An empty file has none.
+    """The documents of a file; errors call it ``name``. An empty file has none.
 
-    :raises InputError: not readable, over 16 MiB, not UTF-8, not YAML, or YAML beyond what a spec may use.
+    :raises InputError: the file is not readable, over 16 MiB, not UTF-8, not YAML, or uses what a spec may not use.
     """
     try:
         data = read_input(path, MAX_BYTES)

@@ -1,4 +1,4 @@
-"""Whether this host can run VMs: everything is really tried, side by side, and nothing is left behind."""
+"""``ov doctor``: whether this host can run VMs. Each check tries the thing itself and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from ovtasks.host.paths import cache_home, data_home
 
 
 def checks(output: Path, *, session: Check | None = None) -> tuple[Check, ...]:
-    """All checks, in the order of the report. ``output`` is where builds write; ``session`` tries libvirt, which is
-    above this floor. Needed are an image tool and QEMU with an accelerator: that is a backend by itself.
+    """All checks, in the order of the report.
+
+    ``output`` is the folder that builds write to. ``session`` is the check of libvirt, which only a higher room can do.
+    The needed checks are an image tool and QEMU with an accelerator: these are enough to run VMs.
     """
     return (
         Check("qemu-img", machine.qemu_img, needed=True),
@@ -45,7 +47,7 @@ def checks(output: Path, *, session: Check | None = None) -> tuple[Check, ...]:
 
 
 def healthy(findings: Sequence[Finding]) -> bool:
-    """Whether VMs can run here, whatever else may be missing."""
+    """Whether VMs can run here; checks that are not needed may have failed."""
     return all(finding.well for finding in findings if finding.needed)
 
 

@@ -1,4 +1,4 @@
-"""Checks of what this user may do here, and of the room there is."""
+"""Checks of what this user may do on this host, and of the free space."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCARCE = 10 << 30
 
 
 def user() -> str:
-    """Who runs this."""
+    """Says who runs this."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -31,7 +31,7 @@ def user() -> str:
 
 
 def sudo(scratch: Path) -> Verdict:
-    """Whether it asks for a password."""
+    """Whether sudo asks for a password."""
     if os.geteuid() == 0:
         return ok("not needed: you are root")
     done = run(["sudo", "-n", "true"], check=False, timeout=TRY)
@@ -62,7 +62,7 @@ def bridge(scratch: Path) -> Verdict:
 
 
 def loop(scratch: Path) -> Verdict:
-    """A free loop device."""
+    """Looks for a free loop device."""
     if not LOOP.exists():
         return missing(f"{LOOP} does not exist; only for bootc builds", "as root: modprobe loop")
     if os.geteuid() != 0:
@@ -71,7 +71,7 @@ def loop(scratch: Path) -> Verdict:
 
 
 def vfat(scratch: Path) -> Verdict:
-    """bootc mounts the EFI system partition of the disk that it makes."""
+    """Whether the kernel can mount FAT: bootc mounts the EFI system partition of the disk that it makes."""
     if can_mount("vfat"):
         return ok("the kernel mounts FAT, or has a module for it")
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
@@ -82,7 +82,7 @@ def vfat(scratch: Path) -> Verdict:
 
 
 def udev(scratch: Path) -> Verdict:
-    """bootc waits for it when it has made partitions, and asks it what they are."""
+    """Whether udev runs: bootc waits for it after making partitions, and asks it what they are."""
     if which("udevadm") is None:
         return missing("udevadm is not installed; only for bootc builds", package_hint("udevadm"))
     if not UDEV.is_dir():
@@ -96,7 +96,7 @@ def udev(scratch: Path) -> Verdict:
 
 
 def subordinate(scratch: Path) -> Verdict:
-    """Makes a user namespace with them, as bootstrap builds and rootless podman do."""
+    """Makes a user namespace with subordinate ids, as bootstrap builds and rootless podman do."""
     if os.geteuid() == 0:
         return ok("not needed: you are root")
     require("newuidmap")
@@ -113,7 +113,7 @@ def subordinate(scratch: Path) -> Verdict:
 
 
 def _count(path: Path) -> int:
-    """How many numbers the file gives us; subuid(5)."""
+    """How many ids the file gives this user; subuid(5)."""
     names = {user(), str(os.geteuid())}
     try:
         rows = [line.split(":") for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
@@ -123,7 +123,7 @@ def _count(path: Path) -> int:
 
 
 def home(scratch: Path) -> Verdict:
-    """Only libvirt's system daemon cares: its QEMU is another user."""
+    """Whether other users reach the home folder: the QEMU of libvirt's system daemon runs as another user."""
     folder = Path.home()
     closed = next((place for place in (folder, *folder.parents) if not place.stat().st_mode & 0o001), None)
     if closed is None:
@@ -135,13 +135,13 @@ def home(scratch: Path) -> Verdict:
 
 
 def ssh(scratch: Path) -> Verdict:
-    """The client's version."""
+    """The version of the SSH client."""
     program = require("ssh")
     return ok(f"{run([program, '-V'], timeout=TRY).stderr.split(',')[0].strip()}, {which('ssh')}")
 
 
 def space(folder: Path) -> Callable[[Path], Verdict]:
-    """The check of the room in ``folder``, which need not exist yet."""
+    """A check of the free space in ``folder``, which need not exist yet."""
 
     def look(scratch: Path) -> Verdict:
         place = next(place for place in (folder, *folder.parents) if place.is_dir())

@@ -12,13 +12,13 @@ from ovtasks.host.run import MissingProgramError, run, which
 from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 
-OLDEST = (6, 2)  # QEMU; older ones were never tried
+OLDEST = (6, 2)  # version of QEMU; older ones were never tried
 
 
 def emulator() -> Path:
-    """QEMU for this machine's own architecture; Enterprise Linux has it outside of PATH, under another name.
+    """QEMU for this machine's own architecture. On Enterprise Linux it has another name and lies outside of PATH.
 
-    :raises MissingProgramError: there is none.
+    :raises MissingProgramError: QEMU is not installed.
     """
     name = f"qemu-system-{arch_of(accel.host_arch()).qemu}"
     for program in (name, "/usr/libexec/qemu-kvm"):
@@ -28,7 +28,7 @@ def emulator() -> Path:
 
 
 def kvm(scratch: Path) -> Verdict:
-    """/dev/kvm."""
+    """Whether /dev/kvm works."""
     state = accel.kvm_state()
     if state.problem is None:
         return ok(f"{accel.KVM} opens" + (f", the CPU has {state.flag}" if state.flag else ""))
@@ -38,7 +38,7 @@ def kvm(scratch: Path) -> Verdict:
 
 
 def qemu_img(scratch: Path) -> Verdict:
-    """Makes an image, as a build does."""
+    """Makes an image with qemu-img, as a build does."""
     version = _version(run(["qemu-img", "--version"], timeout=TRY).stdout)
     image = scratch / "disk.qcow2"
     run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1G"], timeout=TRY)
@@ -61,7 +61,7 @@ def _version(text: str) -> str:
 
 
 def accelerator(scratch: Path) -> Verdict:
-    """Starts a machine with what ``accel: auto`` takes here; no instruction runs."""
+    """Starts a machine with the accelerator that ``accel: auto`` picks here; no instruction runs."""
     chosen = accel.choose("auto", accel.host_arch())
     _start_machine(chosen, "")
     if chosen.kind == "kvm":
@@ -76,7 +76,7 @@ def _start_machine(chosen: accel.Accel, options: str, *words: str) -> None:
 
 
 def spice(scratch: Path) -> Verdict:
-    """SPICE is a module that may not be installed: QEMU is asked."""
+    """Asks QEMU for SPICE, a module that may not be installed."""
     said = run([emulator(), "-spice", "help"], check=False, timeout=TRY).stdout
     if "port=" not in said:
         return missing("QEMU has no SPICE here; only for graphics of that type", package_hint("qemu-spice"))
@@ -84,7 +84,7 @@ def spice(scratch: Path) -> Verdict:
 
 
 def virtio_gpu(scratch: Path) -> Verdict:
-    """virtio's graphics card is a module too."""
+    """Asks QEMU for virtio's graphics card, which is a module, too."""
     said = run([emulator(), "-device", "help"], check=False, timeout=TRY).stdout
     found = [name for name in ("virtio-vga", "virtio-gpu-pci", "virtio-gpu-gl-pci") if f'"{name}"' in said]
     if not found:
@@ -93,7 +93,7 @@ def virtio_gpu(scratch: Path) -> Verdict:
 
 
 def vsock_device(scratch: Path) -> Verdict:
-    """By vsock a guest announces that it has booted."""
+    """Whether guests can have vsock, by which they announce that they have booted."""
     if (problem := vsock.problem()) is not None:
         hint = f"as root: modprobe vhost_vsock; {vsock.DEVICE} must be yours to open"
         return missing(f"{problem}; guests are only asked whether they have booted", hint)
@@ -101,7 +101,7 @@ def vsock_device(scratch: Path) -> Verdict:
 
 
 def bios(scratch: Path) -> Verdict:
-    """QEMU's own."""
+    """Looks for QEMU's own BIOS."""
     arch = accel.host_arch()
     if not arch_of(arch).bios:
         return note(f"{arch} machines have none", "firmware: uefi-insecure")
@@ -110,17 +110,17 @@ def bios(scratch: Path) -> Verdict:
 
 
 def uefi_insecure(scratch: Path) -> Verdict:
-    """UEFI without Secure Boot."""
+    """Tries UEFI without Secure Boot."""
     return _uefi(Firmware.UEFI_INSECURE, scratch)
 
 
 def uefi_secure(scratch: Path) -> Verdict:
-    """UEFI with Secure Boot."""
+    """Tries UEFI with Secure Boot."""
     return _uefi(Firmware.UEFI_SECURE, scratch)
 
 
 def _uefi(wanted: Firmware, scratch: Path) -> Verdict:
-    """Found, and taken by QEMU with variables of its own."""
+    """Find the firmware, and start QEMU with it and with a copy of its variables."""
     arch = accel.host_arch()
     try:
         files = firmware.find(wanted, arch, arch_of(arch).machine)

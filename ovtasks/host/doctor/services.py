@@ -1,4 +1,4 @@
-"""Checks of the programs that stand beside QEMU: each is started, and is gone afterwards."""
+"""Checks of the programs that run beside QEMU: each one is started and ended."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from ovtasks.host.packages import package_hint
 from ovtasks.host.run import CommandError, Result, require, run, which
 
 VIRTIOFSD = ("virtiofsd", "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd")
-PAUSE = ("catatonit", "podman")  # what rootless podman leaves running to keep its namespace; by its version
+PAUSE = (
+    "catatonit",
+    "podman",
+)  # the process that rootless podman leaves to hold its namespace; its name depends on the version
 
 
 def passt(scratch: Path) -> Verdict:
-    """Starts one with a forwarded port, and connects to that: the guest's side must hear of it."""
+    """Starts passt with a forwarded port, and connects to that: the connection must arrive on the guest's side."""
     program = require("passt")
     if os.geteuid() == 0:
         return note("passt refuses to run as root; QEMU's own user network forwards the ports")
@@ -46,7 +49,7 @@ def passt(scratch: Path) -> Verdict:
 
 
 def _knock(guest: socket.socket, port: int) -> bytes:
-    """Connect to ``port``; what then reaches the guest's side (nothing: b"")."""
+    """Connect to ``port``; returns what reaches the guest's side, b"" if nothing does."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), TRY / 2):
         return guest.recv(4096)
     return b""
@@ -58,7 +61,7 @@ def _free_port() -> int:
 
 
 class Daemon:
-    """A program in the foreground that a thread waits for; it is ended after :data:`TRY` seconds at the latest."""
+    """A program that runs in a thread of ours; it is ended after :data:`TRY` seconds at the latest."""
 
     def __init__(self, argv: Sequence[str | os.PathLike[str]]) -> None:
         self.result: Result | CommandError | OvError | None = None
@@ -72,7 +75,7 @@ class Daemon:
             self.result = e
 
     def connect(self, client: socket.socket, path: Path) -> bool:
-        """Connect to the Unix socket that the program makes; False: it ended before."""
+        """Connect to the Unix socket that the program makes; False if the program ended before that."""
         while self.result is None:
             try:
                 client.connect(str(path))
@@ -83,21 +86,21 @@ class Daemon:
         return False
 
     def wait(self) -> None:
-        """Until it has ended."""
+        """Wait until it has ended."""
         self._thread.join()
 
     def last_words(self) -> str:
-        """In one line."""
+        """The end of what the program said, in one line."""
         if isinstance(self.result, CommandError):
             return said(self.result)
         text = self.result.stderr if isinstance(self.result, Result) else str(self.result or "")
-        # without a syslog it complains about that, too
+        # on hosts without a syslog it complains about that, too
         lines = [line.strip() for line in text.splitlines() if line.strip() and "to syslog" not in line]
         return lines[-1] if lines else "it said nothing"
 
 
 def swtpm(scratch: Path) -> Verdict:
-    """The TPM emulator says what it can do; libvirt needs the program that makes a TPM's state, too."""
+    """Asks swtpm what it can do. libvirt also needs swtpm_setup, which makes a TPM's state."""
     said = run(["swtpm", "socket", "--tpm2", "--print-capabilities"], timeout=TRY).stdout
     if which("swtpm_setup") is None:
         return note("swtpm_setup is not installed, and libvirt needs it", package_hint("swtpm_setup"))
@@ -106,7 +109,7 @@ def swtpm(scratch: Path) -> Verdict:
 
 
 def virtiofsd(scratch: Path) -> Verdict:
-    """Usually outside of PATH; QEMU's older one, written in C, works for root only."""
+    """Looks for virtiofsd, usually outside of PATH. QEMU's older one, written in C, works for root only."""
     program = next((found for name in VIRTIOFSD if (found := which(name))), None)
     if program is None:
         return missing("virtiofsd is not installed; only for shared folders", package_hint("virtiofsd"))
@@ -120,7 +123,7 @@ def virtiofsd(scratch: Path) -> Verdict:
 
 
 def podman(scratch: Path) -> Verdict:
-    """Asked in folders of its own, so that a first use leaves nothing in the user's."""
+    """Asks podman, with scratch folders as its storage, so that a first use leaves nothing in the user's."""
     require("podman")
     folders = {name: scratch / name for name in ("home", "run", "config", "data", "cache")}
     for folder in folders.values():

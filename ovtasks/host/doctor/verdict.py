@@ -1,4 +1,4 @@
-"""What a check says, and how many checks run side by side."""
+"""The verdict of a check, and running many checks at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRY = 7.0  # seconds for one program
 
 
 class State(StrEnum):
-    """``note``: works, or is not wanted, but there is something to know."""
+    """How a check ended. ``note``: fine, or not needed, but there is something to know."""
 
     OK = "ok"
     NOTE = "note"
@@ -28,7 +28,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """``detail`` is one line; ``hint`` the next step."""
+    """What a check says: ``detail`` in one line, ``hint`` with the next step."""
 
     state: State
     detail: str
@@ -37,9 +37,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Check:
-    """``look`` tries one thing and may raise OvError or OSError; it gets an empty folder of its own, with a short path.
+    """One check. ``look`` tries one thing; it gets an empty folder of its own with a short path.
 
-    ``needed``: no VM runs without it.
+    It may raise OvError or OSError. ``needed``: no VM runs without it.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict of the check of that name."""
+    """A check's name and its verdict."""
 
     name: str
     state: State
@@ -59,30 +59,34 @@ class Finding:
 
     @property
     def well(self) -> bool:
-        """Nothing to do here."""
+        """Whether there is nothing to do."""
         return self.state in {State.OK, State.NOTE}
 
 
 def ok(detail: str) -> Verdict:
+    """It works."""
     return Verdict(State.OK, detail)
 
 
 def note(detail: str, hint: str | None = None) -> Verdict:
+    """It works, or is not needed, but there is something to know."""
     return Verdict(State.NOTE, detail, hint)
 
 
 def missing(detail: str, hint: str | None = None) -> Verdict:
+    """It is not installed, or not there."""
     return Verdict(State.MISSING, detail, hint)
 
 
 def broken(detail: str, hint: str | None = None) -> Verdict:
+    """It is there and does not work."""
     return Verdict(State.BROKEN, detail, hint)
 
 
 def examine(checks: Sequence[Check], deadline: float = DEADLINE) -> list[Finding]:
-    """Run all checks at once, a thread each; one that gives no answer within ``deadline`` seconds is broken.
+    """Run all checks at once, one thread each. A check without an answer after ``deadline`` seconds is broken.
 
-    What such a check has started is ended, with everything else that :func:`ovtasks.host.run.run` waits for.
+    What it started is ended, together with every other program that :func:`ovtasks.host.run.run` waits for.
     """
     end = time.monotonic() + deadline
     verdicts: dict[str, Verdict] = {}
@@ -105,7 +109,7 @@ def examine(checks: Sequence[Check], deadline: float = DEADLINE) -> list[Finding
 
 
 def _short_folder() -> str:
-    """For Unix sockets, whose paths have at most 107 bytes (unix(7))."""
+    """A folder with a short path: that of a Unix socket has at most 107 bytes (unix(7))."""
     folder = tempfile.gettempdir()
     return folder if len(folder) < 60 else "/tmp"
 
