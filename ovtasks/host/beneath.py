@@ -84,7 +84,9 @@ def parent(path: Path, *, make: bool = False) -> Iterator[tuple[int, str]]:
 
 
 def trusted(found: os.stat_result, folder: int) -> bool:
-    """Whether a file found in the opened ``folder`` belongs to us, to root, or to someone who could replace it anyway."""
+    """Whether a file found in the opened ``folder`` belongs to us, to root, or to someone who could
+    replace it anyway.
+    """
     return found.st_uid in {os.geteuid(), 0} or found.st_uid == os.fstat(folder).st_uid
 
 

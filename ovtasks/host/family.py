@@ -40,7 +40,9 @@ class _Seen:
 
 
 def _look(pid: int) -> _Seen | None:
-    """Read proc_pid_stat(5): a name in parentheses, which may hold more of them, then state, ppid, pgrp, …, starttime."""
+    """Read proc_pid_stat(5): a name in parentheses, which may hold more of them, then state, ppid, pgrp,
+    …, starttime.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

@@ -20,8 +20,6 @@ class SilentProgress:
 
     def note(self, text: str) -> None:
         """Show nothing."""
-        pass
 
     def update(self, done: int, total: int | None, unit: str = "B") -> None:
         """Show nothing."""
-        pass
