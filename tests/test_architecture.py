@@ -134,3 +134,49 @@ def test_renderers_do_no_io() -> None:
         assert not any(
             call.endswith((".read_text", ".read_bytes", ".write_text", ".stat", ".exists")) for call in calls
         )
+
+
+PROMISED = {"Libvirt": ("Backend", "Recalls"), "Qemu": ("Backend", "Recalls"), "SystemClock": ("Clock",)}
+"""Classes that keep Protocols without naming them as bases: the Protocols say what their methods do."""
+WITHOUT_DOCSTRINGS = {"machine"}
+"""The room that is being rebuilt."""
+
+
+@cache
+def classes() -> dict[str, ast.ClassDef]:
+    """Every class of the package by its name."""
+    found = (node for path in MODULES for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef))
+    return {node.name: node for node in found}
+
+
+def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
+    return {inner.name: inner for inner in node.body if isinstance(inner, ast.FunctionDef)}
+
+
+def inherits_docstring(owner: ast.ClassDef, method: str) -> bool:
+    """Whether a base of ``owner``, or a Protocol that it keeps, has this method and says what it does."""
+    bases = [ast.unparse(base).partition("[")[0] for base in owner.bases]
+    for base in (classes()[name] for name in (*bases, *PROMISED.get(owner.name, ())) if name in classes()):
+        inner = methods(base).get(method)
+        if (inner is not None and ast.get_docstring(inner)) or inherits_docstring(base, method):
+            return True
+    return False
+
+
+def undocumented(tree: ast.Module) -> Iterator[str]:
+    """Public functions, classes and methods without a docstring; an override may leave it to what it overrides."""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node):
+            yield f"{node.lineno} {node.name}"
+        if isinstance(node, ast.ClassDef):
+            for name, method in methods(node).items():
+                if not (name.startswith("_") or ast.get_docstring(method) or inherits_docstring(node, name)):
+                    yield f"{method.lineno} {node.name}.{name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=names(MODULES))
+def test_public_names_say_what_they_mean(path: Path) -> None:
+    if room(module_name(path)) not in WITHOUT_DOCSTRINGS:
+        assert not list(undocumented(parsed(path))), path

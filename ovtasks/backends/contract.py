@@ -117,7 +117,8 @@ class Backend(Protocol):
     def place(self, uri: str | None = None) -> str | None:
         """What an instance remembers as its connection, so that later verbs ask nobody else; None: there is none."""
 
-    def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities: ...
+    def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
+        """What this backend can do here for guests of ``arch`` on QEMU's ``machine``, over the connection ``uri``."""
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
         """The definition, for the host behind ``uri``.

@@ -33,6 +33,7 @@ class Notes:
         self._quiet = quiet
 
     def note(self, text: str) -> None:
+        """Print one line."""
         if not self._quiet:
             print(text, file=sys.stderr, flush=True)
 

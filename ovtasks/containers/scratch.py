@@ -46,10 +46,12 @@ class Scratch:
 
     @property
     def engine_file(self) -> Path:
+        """Which engine runs the container, so that a later run can end it."""
         return self.folder / "engine.json"
 
     @property
     def label(self) -> str:
+        """The label of the container that writes here."""
         return f"{LABEL}={self.folder}"
 
     @property

@@ -15,12 +15,14 @@ class ReceiptChecker(FileChangedChecker):  # type: ignore[misc]
     """State: modification time, size and digest. A gigabyte that a step of ours made is never read for it."""
 
     def check_modified(self, file_path: str, file_stat: os.stat_result, state: tuple[int, int, str]) -> bool:
+        """Whether the file differs from ``state``. doit asks only if the file exists."""
         mtime_ns, size, digest = state
         if file_stat.st_mtime_ns == mtime_ns and file_stat.st_size == size:
             return False
         return bool(digest != file_digest(Path(file_path), file_stat))
 
     def get_state(self, dep: str, current_state: tuple[int, int, str] | None) -> tuple[int, int, str] | None:
+        """The state of ``dep`` to remember; None if ``current_state`` still holds."""
         stat = Path(dep).stat()
         if current_state and current_state[0] == stat.st_mtime_ns and current_state[1] == stat.st_size:
             return None

@@ -102,9 +102,11 @@ class WalDB:
         return self._tasks.setdefault(task, _values(self._stored.get(task)))
 
     def get(self, task: str, key: str) -> object:
+        """What is kept under ``key`` of a task; None if nothing is."""
         return self._load(task).get(key)
 
     def set(self, task: str, key: str, value: object) -> None:
+        """Keep ``value`` under ``key`` of a task. It reaches the disk with the key that doit sets last."""
         data = self._load(task)
         data[key] = value
         if key in LAST_WRITE and not self._given_up:
@@ -114,15 +116,18 @@ class WalDB:
                 self._stored[task] = text
 
     def in_(self, task: str) -> bool:
+        """Whether anything is kept of the task."""
         return bool(self._load(task))
 
     def remove(self, task: str) -> None:
+        """Forget one task."""
         if self._load(task):
             self._execute("delete from task where id=?", (task,))
         self._stored.pop(task, None)
         self._tasks[task] = {}
 
     def remove_all(self) -> None:
+        """Forget all tasks."""
         if os.path.lexists(self.name):
             self._execute("delete from task")
         self._tasks.clear()
@@ -135,6 +140,7 @@ class WalDB:
                 yield str(task), _values(data)
 
     def dump(self) -> None:
+        """doit calls this at its end; everything is written by then, so only the file is closed."""
         self._close()
 
     def _close(self) -> None:

@@ -129,9 +129,13 @@ class StepProgress:
         self._spoke = time.monotonic()
 
     def note(self, text: str) -> None:
+        """Print one line below the step's title."""
         self._display.print(f"   {text}")
 
     def update(self, done: int, total: int | None, unit: str = "B") -> None:
+        """Move the bar, or print a line now and then where there is none.
+
+        :raises Cancelled: the program is ending."""
         if self._display.cancelled.is_set():
             raise Cancelled
         if self._bars is not None and self._bar is not None:
@@ -141,6 +145,7 @@ class StepProgress:
             self._display.print(f"   {self._title}: {amount(done, total, unit)}")
 
     def end(self) -> None:
+        """Remove the bar."""
         if self._bars is not None and self._bar is not None:
             self._bars.remove_task(self._bar)
 

@@ -44,6 +44,7 @@ class Freshness:
 
     @property
     def fresh(self) -> bool:
+        """Whether there is no reason to run the step."""
         return not self.reasons
 
 

@@ -114,6 +114,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         self._root = Path.cwd()
 
     def setup(self, opt_values: dict[str, Any]) -> None:
+        """Read ``dodo.py`` if there is one; otherwise the current folder is the project."""
         dodo = Path(opt_values["dodoFile"])
         if self._project is None and (dodo.exists() or opt_values["seek_file"] or opt_values["dodoFile"] != "dodo.py"):
             super().setup(opt_values)
@@ -124,12 +125,14 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
                 self._root = Path.cwd()
 
     def load_doit_config(self) -> dict[str, object]:
+        """Settings of doit: ours, then those of ``pyproject.toml`` and ``dodo.py``, which win."""
         config = {**doit_config(), "default_tasks": default_tasks(self.namespace), **super().load_doit_config()}
         if self._project is not None:
             config["dep_file"] = NOWHERE
         return {**config, "outfile": self._out} if self._out else config
 
     def load_tasks(self, cmd: Any, pos_args: list[str]) -> list[Task]:
+        """The tasks of ``dodo.py``, and ours for the goals that the command line names."""
         if not isinstance(cmd, Guarded):  # of doit or of another plug-in
             cmd._execute = guarded(cmd, cmd._execute, pos_args)
         with _no_collection():

@@ -24,7 +24,10 @@ class SourcePlugin(Protocol):
     kind: str
     schema: Mapping[str, Json] | None
 
-    def steps(self, vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]: ...
+    def steps(self, vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
+        """The steps that make the VM's artifacts, in the order of their needs.
+
+        :raises InputError: the VM's spec asks for what this source cannot do."""
 
 
 @cache

@@ -32,19 +32,23 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         self._graph = getattr(task, "graph", self._graph)
 
     def skip_ignore(self, task: Any) -> None:
+        """A task that ``doit ignore`` switched off: the run does not prove that everything is fresh."""
         self._sound = False
         super().skip_ignore(task)
 
     def complete_run(self) -> None:
+        """The end of the run: if it proves that the goals are fresh, remember that for the fast path."""
         super().complete_run()
         if self._sound and self._graph is not None and self._graph.finished is not None:
             self._graph.finished(self._titles)
 
     def skip_uptodate(self, task: Any) -> None:
+        """Say so of tasks with actions, and of the user's own; groups of ours stay silent."""
         if task.actions or not isinstance(task, OvTask):
             super().skip_uptodate(task)
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
+        """Print a failure once; the display prints those of our steps."""
         self._sound = False
         if not isinstance(task, OvTask):
             super().add_failure(task, fail)

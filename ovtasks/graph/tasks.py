@@ -94,6 +94,7 @@ class OvTask(Task):  # type: ignore[misc]
         return rest
 
     def pickle_safe_dict(self) -> dict[str, Any]:
+        """What doit sends to a worker process: without the graph, the display and other tasks."""
         safe: dict[str, Any] = super().pickle_safe_dict()
         safe.pop("graph", None)
         safe.pop("display", None)
@@ -191,6 +192,7 @@ class GoalTask(OvTask):
         """doit's constructor sets an empty list; there is nothing to keep."""
 
     def take_options(self) -> None:
+        """Apply the build options to this VM."""
         _override(self.graph, self.vm, self.options)
 
     def clean(self, outstream: Any, dryrun: bool) -> None:
@@ -255,6 +257,7 @@ class GroupTask(OvTask):
         return [f"{member.name} would run" for member in self.members if not member.is_fresh()]
 
     def take_options(self) -> None:
+        """Apply the build options to every VM."""
         if self.name == BUILD:
             _override(self.graph, None, self.options)
 
@@ -276,6 +279,7 @@ class AliasTask(OvTask):
         )
 
     def take_options(self) -> None:
+        """Apply the build options to the VM that the alias is for."""
         if self.options:
             _override(self.graph, self.vm, self.options)
 

@@ -9,15 +9,17 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a wait needs of time; seconds."""
+    """A source of time for waits; tests bring their own."""
 
-    def monotonic(self) -> float: ...
+    def monotonic(self) -> float:
+        """The time, in seconds since some fixed moment."""
 
-    def sleep(self, seconds: float, /) -> None: ...
+    def sleep(self, seconds: float, /) -> None:
+        """Let ``seconds`` pass."""
 
 
 class SystemClock:
-    """The real one."""
+    """The real time."""
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -31,7 +33,10 @@ SYSTEM_CLOCK = SystemClock()
 
 @dataclass(frozen=True)
 class Deadline:
-    """``start`` and ``end`` are on ``clock``; ``factor`` is how much slower than with KVM the guest runs."""
+    """A time limit.
+
+    ``start`` and ``end`` are times of ``clock``; ``factor`` is how much slower the guest runs than with KVM.
+    """
 
     start: float
     end: float
@@ -40,21 +45,23 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, *, factor: float = 1.0, clock: Clock = SYSTEM_CLOCK) -> Deadline:
-        """``seconds`` from now, times ``factor``."""
+        """The deadline that is ``seconds`` times ``factor`` from now."""
         now = clock.monotonic()
         return cls(now, now + seconds * factor, factor, clock)
 
     @property
     def elapsed(self) -> float:
+        """Seconds since the start."""
         return self.clock.monotonic() - self.start
 
     @property
     def remaining(self) -> float:
-        """Seconds, never negative."""
+        """Seconds until the end, never negative."""
         return max(0.0, self.end - self.clock.monotonic())
 
     @property
     def expired(self) -> bool:
+        """Whether no time remains."""
         return self.remaining == 0.0
 
     def within(self, seconds: float) -> Deadline:

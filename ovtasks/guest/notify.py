@@ -40,6 +40,7 @@ class Listener:
         self._selector.register(server, selectors.EVENT_READ)
 
     def close(self) -> None:
+        """Stop listening."""
         for connection in (*self._messages, self._server):
             connection.close()
         self._selector.close()

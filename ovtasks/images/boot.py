@@ -40,6 +40,7 @@ class Bootable:
     why_not_uefi: str = ""
 
     def to_json(self) -> dict[str, Json]:
+        """The value as JSON, for :meth:`from_json`."""
         return {
             "bios": self.bios,
             "uefi": self.uefi,

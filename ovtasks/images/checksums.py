@@ -226,6 +226,7 @@ def _lines(text: str) -> Iterator[_Line]:
 
 
 def is_clear_signed(text: str) -> bool:
+    """Whether ``text`` is an OpenPGP clear-signed message."""
     return text.lstrip("\ufeff\r\n ").startswith(_CLEAR_SIGNED)
 
 

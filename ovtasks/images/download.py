@@ -50,6 +50,7 @@ class Facts:
     packed: bool = False
 
     def to_json(self) -> dict[str, Json]:
+        """The value as JSON, for a resume."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 

@@ -59,6 +59,7 @@ class Places:
 
     @property
     def session(self) -> requests.Session:
+        """The HTTP session, opened on first use."""
         if self._session is None:
             from ovtasks.images.http import open_session
 

@@ -38,6 +38,7 @@ class Item:
 
     @property
     def removable(self) -> bool:
+        """Whether nobody holds the file."""
         return not self.held_by
 
 

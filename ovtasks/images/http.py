@@ -200,6 +200,7 @@ def _connection_error(url: str, e: Exception) -> tuple[OvError, bool]:
 
 
 def innermost(e: BaseException) -> str:
+    """The message of the exception at the bottom of a chain: libraries wrap the real cause."""
     while True:
         reason = getattr(e, "reason", None) or (e.args[0] if e.args else None)
         if not isinstance(reason, BaseException):

@@ -98,6 +98,7 @@ class SparseWriter:
         os.fsync(self._fd)
 
     def close(self) -> None:
+        """Close the file, whatever its state."""
         os.close(self._fd)
         if self._direct is not None:
             os.close(self._direct)

@@ -48,6 +48,7 @@ class Fetched:
         return None if own is None else own == value
 
     def to_json(self) -> dict[str, Json]:
+        """The record as JSON, for :meth:`from_json`."""
         return _to_json(self)
 
     @classmethod
@@ -75,6 +76,7 @@ class Verified:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
+        """The record as JSON, for :meth:`from_json`."""
         return _to_json(self)
 
     @classmethod

@@ -64,18 +64,23 @@ class Store:
         return self.root / "sha256" / sha256
 
     def part(self, key: str) -> Path:
+        """Where a download is written."""
         return self.root / "incoming" / f"{key}.part"
 
     def raw_part(self, key: str) -> Path:
+        """Where the content of a compressed download is unpacked to."""
         return self.root / "incoming" / f"{key}.raw.part"
 
     def resume_state(self, key: str) -> Path:
+        """What a resume of the download needs to know."""
         return self.root / "incoming" / f"{key}.json"
 
     def index(self, key: str) -> Path:
+        """The record of what a request brought."""
         return self.root / "by-url" / f"{key}.json"
 
     def verified_index(self, key: str) -> Path:
+        """The record of what those bytes were found to be."""
         return self.root / "by-url" / f"{key}.verified.json"
 
     def evidence(self, key: str) -> tuple[Path, Path]:
@@ -83,6 +88,7 @@ class Store:
         return self.root / "by-url" / f"{key}.signed", self.root / "by-url" / f"{key}.signature"
 
     def lock_path(self, key: str) -> Path:
+        """The lock that is held while a request is worked on."""
         return self.root / "locks" / key
 
     def has(self, sha256: str, size: int | None = None) -> bool:
@@ -113,6 +119,7 @@ class Store:
         return False
 
     def seen(self, sha256: str) -> Path:
+        """Size, time and inode of verified content."""
         return self.root / "sha256" / f"{sha256}.seen"
 
     def note_parts(self, key: str) -> None:
@@ -121,6 +128,7 @@ class Store:
         _write_seen(self.seen_parts(key), looks)
 
     def seen_parts(self, key: str) -> Path:
+        """Sizes, times and inodes of a complete download."""
         return self.root / "incoming" / f"{key}.seen"
 
     def sound_part(self, key: str, path: Path, sha256: str) -> bool:

@@ -28,6 +28,7 @@ class Folder:
 
     @property
     def record(self) -> Path:
+        """What is known about the instance; see :mod:`ovtasks.instance.record`."""
         return self.path / "instance.json"
 
     @property
@@ -37,6 +38,7 @@ class Folder:
 
     @property
     def disk(self) -> Path:
+        """The instance's own disk, an overlay on :attr:`built`."""
         return self.path / "disk.qcow2"
 
     @property
@@ -47,6 +49,7 @@ class Folder:
 
     @property
     def seed(self) -> Path:
+        """The cloud-init seed."""
         return self.path / "seed.iso"
 
     @property
@@ -56,18 +59,22 @@ class Folder:
 
     @property
     def host_key(self) -> Path:
+        """The guest's SSH host key, made here."""
         return self.path / "ssh_host_ed25519_key"
 
     @property
     def known_hosts(self) -> Path:
+        """The host keys that SSH accepts for this instance."""
         return self.path / "known_hosts"
 
     @property
     def ssh_config(self) -> Path:
+        """OpenSSH's configuration for this instance."""
         return self.path / "ssh_config"
 
     @property
     def serial_log(self) -> Path:
+        """What the guest says on its serial console."""
         return self.path / "serial.log"
 
     def make(self) -> None:

@@ -101,10 +101,12 @@ class Record:
 
     @property
     def domain(self) -> str:
+        """The name of the instance and of its domain."""
         return domain_of(self.vm, self.instance)
 
     @property
     def folder(self) -> Folder:
+        """The folder of the instance."""
         return Folder(instance_directory(self.domain))
 
     @property

@@ -103,10 +103,12 @@ class VerbTask(WorkTask):
         )
 
     def needs(self, vm: str) -> list[str]:
+        """The tasks that must be done before this one."""
         return []
 
     @property
     def instance(self) -> str | None:
+        """The instance that ``-i`` names; None: the VM's first."""
         return (self.options or {}).get("instance") or None
 
     def fresh(self) -> bool:
@@ -114,6 +116,9 @@ class VerbTask(WorkTask):
         return False
 
     def act(self, progress: Progress) -> None:
+        """Do the work of the verb.
+
+        :raises OvError: it cannot be done."""
         raise NotImplementedError
 
     def _fresh(self, task: Task, values: object) -> bool:

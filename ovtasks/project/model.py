@@ -49,6 +49,8 @@ class Source:
 
 @dataclass(frozen=True)
 class CloudImageSource(Source):
+    """A ready disk image from ``url``. ``cache`` is a store for this image alone."""
+
     url: str = ""
     checksum: Checksum = Checksum()
     cache: Path | None = None
@@ -75,6 +77,8 @@ class BootcSource(Source):
 
 @dataclass(frozen=True)
 class CloneSource(Source):
+    """A copy of another VM of the project at one of its snapshots."""
+
     from_vm: str = ""
     from_snapshot: str = ""
     cloud_init_clean: bool = False
@@ -84,6 +88,8 @@ class CloneSource(Source):
 
 @dataclass(frozen=True)
 class ImportedSource(Source):
+    """A domain of libvirt's that was there before us. No build writes to its disk."""
+
     libvirt_name: str = ""
     disk_path: Path = Path("/")
     disk_format: str = "qcow2"
@@ -147,6 +153,8 @@ class Ssh:
 
 @dataclass(frozen=True)
 class User:
+    """An account in the guest. None: cloud-init's default."""
+
     name: str
     sudo: bool = False
     groups: tuple[str, ...] = ()
@@ -156,6 +164,8 @@ class User:
 
 @dataclass(frozen=True)
 class WriteFile:
+    """A file in the guest. ``perms`` is an octal mode; ``defer``: write it after users and packages."""
+
     path: str
     content: str = ""
     owner: str | None = None
@@ -167,6 +177,8 @@ class WriteFile:
 
 @dataclass(frozen=True)
 class Mirrors:
+    """Package mirrors for the guest, best first."""
+
     apt: tuple[str, ...] = ()
     dnf: tuple[str, ...] = ()
     pacman: tuple[str, ...] = ()
@@ -204,6 +216,8 @@ class CloudInit:
 
 @dataclass(frozen=True)
 class Snapshot:
+    """A snapshot that the VM should have. ``mode`` is ``external`` or ``internal``."""
+
     name: str
     description: str | None = None
     mode: str = "external"
@@ -311,6 +325,7 @@ class Project:
 
     @property
     def lock_file(self) -> Path:
+        """The file that pins what image URLs stand for."""
         return self.root / "ovtasks.lock"
 
     def artifacts(self, vm: str, type: str) -> Path:

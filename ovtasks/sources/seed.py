@@ -23,6 +23,7 @@ SEED_FILE = "seed.iso"
 
 
 def key_name(vm: VmSpec) -> str:
+    """The name of the step that makes the VM's SSH key pair."""
     return f"key:{vm.name}"
 
 

@@ -56,6 +56,7 @@ class Qmp:
             raise
 
     def close(self) -> None:
+        """Close the connection. QEMU goes on."""
         self._socket.close()
 
     def send(self, command: str, **arguments: Json) -> int:

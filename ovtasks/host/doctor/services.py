@@ -19,10 +19,8 @@ from ovtasks.host.packages import package_hint
 from ovtasks.host.run import CommandError, Result, require, run, which
 
 VIRTIOFSD = ("virtiofsd", "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd")
-PAUSE = (
-    "catatonit",
-    "podman",
-)  # the process that rootless podman leaves to hold its namespace; its name depends on the version
+PAUSE = ("catatonit", "podman")
+"""What the process may be called that rootless podman leaves behind to hold its namespace."""
 
 
 def passt(scratch: Path) -> Verdict:

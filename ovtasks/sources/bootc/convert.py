@@ -13,6 +13,7 @@ RECIPE = 1
 
 
 def convert_name(vm: VmSpec) -> str:
+    """The name of the step that makes the qcow2."""
     return f"convert:{vm.name}"
 
 

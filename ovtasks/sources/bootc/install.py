@@ -46,6 +46,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def install_name(vm: VmSpec, type: str) -> str:
+    """The name of the step that installs the image to a disk of this type."""
     return f"install:{vm.name}" if type == "qcow2" else f"install:{vm.name}:{type}"
 
 
@@ -73,15 +74,18 @@ class Plan:
 
     @property
     def source(self) -> BootcSource:
+        """The VM's source."""
         assert isinstance(self.vm.source, BootcSource)
         return self.vm.source
 
     @property
     def log(self) -> Path:
+        """Where everything is kept that the installer says."""
         return self.project.state / "logs" / f"{install_name(self.vm, self.options.type)}.log"
 
     @property
     def root_size(self) -> int | None:
+        """The size of the root partition in bytes; None: it fills the disk."""
         return self.options.root_size or self.source.root_size
 
     def flags(self, keys: tuple[str, ...], target: str | None, loader: Loader | None = None) -> Flags:

@@ -51,6 +51,7 @@ class Installer:
     configured: str | None = None
 
     def to_json(self) -> dict[str, Json]:
+        """The value as JSON, for a receipt."""
         return {
             "recipe": RECIPE,
             "version": self.version,

@@ -96,6 +96,7 @@ class Recipe:
 
     @property
     def inputs(self) -> dict[str, Json]:
+        """What decides the image, as a step's inputs."""
         return {
             "distro": self.distro,
             "suite": self.suite,
@@ -114,6 +115,7 @@ class Recipe:
 
     @property
     def arch(self) -> Arch:
+        """The architecture's row in the table."""
         return arch_of(self.architecture)
 
     def identifier(self, role: str) -> str:
