@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from ovtasks import registry
 from ovtasks.errors import InputError
-from ovtasks.machine.machine import Machine
 from ovtasks.values.ports import PortForward
+
+if TYPE_CHECKING:
+    import socket
+
+    from ovtasks.machine.machine import Machine
 
 
 class State(StrEnum):

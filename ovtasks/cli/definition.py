@@ -105,7 +105,7 @@ def run_diff(args: argparse.Namespace) -> int:
     from ovtasks.backends.contract import State, backend
     from ovtasks.instance.find import look
     from ovtasks.instance.pending import difference
-    from ovtasks.instance.power import known
+    from ovtasks.instance.status import known
 
     found = _preview(args, None)
     record = look(args.vm, args.instance)

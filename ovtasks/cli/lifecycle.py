@@ -85,8 +85,8 @@ def run_create(args: argparse.Namespace) -> int:
     """Build, then create."""
     from ovtasks.cli.build import run_goals
     from ovtasks.cli.goals import open_graph
+    from ovtasks.instance.built import built_disk
     from ovtasks.instance.create import CreateOptions, create
-    from ovtasks.instance.tasks import built_disk
 
     project = open_project(args)
     graph = open_graph(args, project)
@@ -107,9 +107,9 @@ def overrides_of(args: argparse.Namespace) -> Overrides:
 
     :raises InputError: a size that is none.
     """
-    from ovtasks.instance.tasks import overrides
+    from ovtasks.instance.record import Overrides
 
-    return overrides({"ram": args.ram, "cpus": args.cpus, "ssh_key": args.ssh_key})
+    return Overrides.of({"ram": args.ram, "cpus": args.cpus, "ssh_key": args.ssh_key})
 
 
 def _facts(record: Record) -> dict[str, object]:

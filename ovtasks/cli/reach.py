@@ -102,7 +102,7 @@ def _port(text: str) -> int:
 def need_running(record: Record) -> None:
     """:raises OvError: it is not running; one whose backend cannot be asked is tried all the same."""
     from ovtasks.backends.contract import State
-    from ovtasks.instance.power import status
+    from ovtasks.instance.status import status
 
     now = status(record)
     if not now.active and now.state is not State.UNKNOWN:
@@ -112,9 +112,8 @@ def need_running(record: Record) -> None:
 def run_ssh(args: argparse.Namespace) -> int:
     """Become ssh."""
     from ovtasks.guest.ssh import exec_ssh
-    from ovtasks.instance.access import first_contact
-    from ovtasks.instance.power import slowness
-    from ovtasks.instance.ready import target_of
+    from ovtasks.instance.access import first_contact, target_of
+    from ovtasks.instance.status import slowness
 
     record = find_record(args)
     need_running(record)
@@ -127,9 +126,8 @@ def run_ssh(args: argparse.Namespace) -> int:
 def run_scp(args: argparse.Namespace) -> int:
     """Become scp."""
     from ovtasks.guest.ssh import become, scp_argv
-    from ovtasks.instance.access import first_contact
-    from ovtasks.instance.power import slowness
-    from ovtasks.instance.ready import target_of
+    from ovtasks.instance.access import first_contact, target_of
+    from ovtasks.instance.status import slowness
 
     record = find_record(args)
     if len(args.paths) < 2:
@@ -178,15 +176,15 @@ def run_console(args: argparse.Namespace) -> int:
 
 
 def _running(record: Record) -> bool:
-    from ovtasks.instance.power import status
+    from ovtasks.instance.status import status
 
     return status(record).active
 
 
 def run_wait(args: argparse.Namespace) -> int:
     """Climb the ladder."""
-    from ovtasks.instance.power import slowness
     from ovtasks.instance.ready import wait
+    from ovtasks.instance.status import slowness
 
     record = find_record(args)
     slow = slowness(record)

@@ -61,7 +61,7 @@ def run_list(args: argparse.Namespace) -> int:
     from ovtasks.cli.stale import stale
     from ovtasks.instance.access import reached
     from ovtasks.instance.find import every
-    from ovtasks.instance.power import statuses
+    from ovtasks.instance.status import statuses
 
     damaged: list[OvError] = []
     records = list(every(damaged))
@@ -152,7 +152,7 @@ def run_status(args: argparse.Namespace) -> int:
     """One VM, a fact a line; ends with 0 whether it runs or not."""
     from ovtasks.cli.stale import stale
     from ovtasks.instance.access import reached
-    from ovtasks.instance.power import status
+    from ovtasks.instance.status import status
     from ovtasks.values.jsonvalue import plain
 
     record = find_record(args)

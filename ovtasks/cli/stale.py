@@ -41,7 +41,7 @@ def _open(project: Path) -> Graph | str:
 
 def _reasons(record: Record, graph: Graph) -> list[str]:
     from ovtasks.graph.chains import State
-    from ovtasks.instance.tasks import built_disk
+    from ovtasks.instance.built import built_disk
 
     if record.vm not in graph.project.vms:
         return ["no longer declared"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ovtasks.backends.contract import Status, backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.guest.ssh_config import Host, known_hosts_line, stanza
-from ovtasks.guest.target import WrongHostKeyError
+from ovtasks.guest.target import Target, WrongHostKeyError
 from ovtasks.host.files import write_changed
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
@@ -19,6 +18,7 @@ from ovtasks.instance.record import HostKey, Record
 from ovtasks.instance.recover import existing
 
 LOOPBACK = "127.0.0.1"
+CONTACT_SECONDS = 10.0
 
 
 def address_of(record: Record) -> tuple[str, int]:
@@ -35,12 +35,32 @@ def address_of(record: Record) -> tuple[str, int]:
     return found[0], 22
 
 
+def target_of(record: Record, user: str | None = None, port: int | None = None, *, factor: float = 1.0) -> Target:
+    """What ssh needs to know to reach the guest; ``factor`` is how much slower than with KVM it runs.
+
+    :raises OvError: no address can be found, or nobody said who logs in.
+    """
+    address, found = address_of(record)
+    return Target(
+        alias=record.domain,
+        host=address,
+        port=port or found,
+        user=need_user(record, user),
+        identity=record.identity,
+        known_hosts=record.folder.known_hosts,
+        patience=round(CONTACT_SECONDS * factor),
+        title=record.words,
+    )
+
+
 def reached(records: Sequence[Record], statuses: Mapping[str, Status]) -> dict[str, tuple[str, int]]:
     """Where the guests' sshds are reached from here, by domain. Running VMs with addresses of their own are asked for
     them, all at once; one that does not know its address is left out."""
     found = {one.domain: (LOOPBACK, one.ssh_port) for one in records if one.ssh_port is not None}
     asked = [one for one in records if one.ssh_port is None and statuses[one.domain].active]
     if asked:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(len(asked)) as pool:
             answers = pool.map(_address_or_none, asked)
             found |= {one.domain: answer for one, answer in zip(asked, answers, strict=True) if answer is not None}

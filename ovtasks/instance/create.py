@@ -7,7 +7,6 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from ovtasks.backends.contract import Backend, State, backend
 from ovtasks.errors import OvError, RefusedError
@@ -16,12 +15,12 @@ from ovtasks.host.files import write_changed
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
-from ovtasks.images.boot import Bootable
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
 from ovtasks.instance.assemble import assemble, check_firmware, further_ports, guest_hostname, tmpfiles, wanted_ports
 from ovtasks.instance.baked import check_baked, choose_keys
 from ovtasks.instance.boot_doubt import doubt
+from ovtasks.instance.built import Built
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.destroy import finish_removal, remove_folder
@@ -30,26 +29,16 @@ from ovtasks.instance.folder import Folder, is_leftover
 from ovtasks.instance.hostkey import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair
 from ovtasks.instance.owner import claim
-from ovtasks.instance.power import known, start_machine
+from ovtasks.instance.power import start_machine
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
 from ovtasks.instance.recover import NO_PROJECT, existing
 from ovtasks.instance.saved_machine import load_machine, save_machine
+from ovtasks.instance.status import known
 from ovtasks.machine.machine import Machine
 from ovtasks.project.locate import located
 from ovtasks.project.model import HostKeyTrust, Project, VmSpec
 from ovtasks.seed.cloud_init import SeedInput, render, wants_seed
 from ovtasks.seed.network_config import static_addresses
-
-
-@dataclass(frozen=True)
-class Built:
-    """What the build made: the disk, its receipt's digest, by which firmware it starts (None: not known), and the
-    fingerprints of the keys in it."""
-
-    disk: Path
-    digest: str
-    boot: Bootable | None = None
-    baked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
 from ovtasks.instance.folder import Folder, is_instance, removed
 from ovtasks.instance.owner import read_owner
-from ovtasks.instance.power import known
 from ovtasks.instance.record import Record, domain_of
 from ovtasks.instance.recover import existing
+from ovtasks.instance.status import known
 
 
 def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:

@@ -12,11 +12,15 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import StateError, read_input, read_text
-from ovtasks.project.model import Ssh
+
+if TYPE_CHECKING:
+    from ovtasks.project.model import Ssh
+
 
 PRIVATE_NAME = "id_ed25519"
 PUBLIC_NAME = "id_ed25519.pub"

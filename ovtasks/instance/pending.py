@@ -13,9 +13,9 @@ from ovtasks.instance.assemble import assemble, wanted_ports
 from ovtasks.instance.create import key_choice, seed_image, written_mac
 from ovtasks.instance.find import look
 from ovtasks.instance.ports import Want
-from ovtasks.instance.power import status
 from ovtasks.instance.record import Overrides, Record
 from ovtasks.instance.redact import redacted
+from ovtasks.instance.status import status
 from ovtasks.project.locate import located
 from ovtasks.project.model import HostKeyTrust, VmSpec
 from ovtasks.values.ports import PortForward

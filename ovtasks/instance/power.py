@@ -1,13 +1,11 @@
-"""Start, stop and destroy an instance."""
+"""Start and stop an instance."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 
-from ovtasks.backends.contract import Handle, State, Status, backend
+from ovtasks.backends.contract import backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.firmware import Files, make_nvram
 from ovtasks.host.oserrors import explaining
@@ -20,43 +18,12 @@ from ovtasks.instance.folder import make_sockets
 from ovtasks.instance.record import Record
 from ovtasks.instance.recover import existing
 from ovtasks.instance.saved_machine import load_machine, save_machine
+from ovtasks.instance.status import known, slowness
 from ovtasks.machine.machine import Machine
 
 STOP_SECONDS = 60.0
-TCG_FACTOR = 10.0
-"""How much longer everything may take under plain emulation."""
 ASK_AGAIN = 10.0
 """Seconds until the guest is asked once more to power off: a guest that is booting does not hear it."""
-
-
-def status(record: Record) -> Status:
-    """What its backend says now."""
-    return statuses([record])[record.domain]
-
-
-def statuses(records: Iterable[Record]) -> dict[str, Status]:
-    """By domain; each backend is asked once, and only about its own."""
-    by_backend: dict[str, list[Handle]] = {}
-    for record in records:
-        by_backend.setdefault(record.backend, []).append(record.handle)
-    found: dict[str, Status] = {}
-    for kind, handles in by_backend.items():
-        try:
-            found |= backend(kind).states(handles)
-        except OvError as e:
-            found |= {handle.domain: Status(State.UNKNOWN, note=e.message) for handle in handles}
-    return found
-
-
-def known(record: Record) -> Status:
-    """As :func:`status`, for verbs that must not guess.
-
-    :raises OvError: the backend cannot be asked.
-    """
-    now = status(record)
-    if now.state is State.UNKNOWN:
-        raise OvError(f"the state of {record.words} cannot be asked: {now.note}", hint="ov doctor")
-    return now
 
 
 def start(record: Record, progress: Progress) -> bool:
@@ -137,14 +104,6 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
             return "stopped"
         driver.power_off(record.handle)
         return "forced"
-
-
-def slowness(record: Record) -> float:
-    """How much longer than with KVM everything may take."""
-    with contextlib.suppress(OvError):  # a damaged definition: then it is not known
-        machine = load_machine(record.folder.machine)
-        return 1.0 if machine is not None and machine.accel == "kvm" else TCG_FACTOR
-    return TCG_FACTOR
 
 
 def _shut_down(record: Record, seconds: float) -> bool:

@@ -14,9 +14,9 @@ from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.create import key_choice, written_mac
 from ovtasks.instance.find import look
 from ovtasks.instance.pending import satisfied
-from ovtasks.instance.power import status
 from ovtasks.instance.record import Record, new_record
 from ovtasks.instance.saved_machine import load_machine
+from ovtasks.instance.status import status
 from ovtasks.machine.machine import Machine
 from ovtasks.project.locate import located
 from ovtasks.project.model import VmSpec

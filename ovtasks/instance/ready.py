@@ -8,29 +8,9 @@ from ovtasks.guest.notify import listening
 from ovtasks.guest.readiness import Level, Ready, Stage, Wait
 from ovtasks.guest.target import Target
 from ovtasks.host.progress import Progress
-from ovtasks.instance.access import address_of, first_contact, need_user
-from ovtasks.instance.power import status
+from ovtasks.instance.access import CONTACT_SECONDS, first_contact, target_of
 from ovtasks.instance.record import Record
-
-CONTACT_SECONDS = 10.0
-
-
-def target_of(record: Record, user: str | None = None, port: int | None = None, *, factor: float = 1.0) -> Target:
-    """What ssh needs to know to reach the guest; ``factor`` is how much slower than with KVM it runs.
-
-    :raises OvError: no address can be found, or nobody said who logs in.
-    """
-    address, found = address_of(record)
-    return Target(
-        alias=record.domain,
-        host=address,
-        port=port or found,
-        user=need_user(record, user),
-        identity=record.identity,
-        known_hosts=record.folder.known_hosts,
-        patience=round(CONTACT_SECONDS * factor),
-        title=record.words,
-    )
+from ovtasks.instance.status import status
 
 
 def wait(

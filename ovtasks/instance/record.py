@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -55,6 +56,24 @@ class Overrides:
     def over(self, old: Overrides) -> Overrides:
         """These, and the old ones where nothing was said now."""
         return Overrides(self.ram or old.ram, self.cpus or old.cpus, self.ssh_key or old.ssh_key)
+
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Overrides:
+        """``ram``, ``cpus`` and ``ssh_key`` of a command line; empty ones say nothing.
+
+        :raises InputError: a size or number that is none.
+        """
+        from ovtasks.values.sizes import MiB, parse_size
+
+        ram, cpus = values.get("ram"), values.get("cpus")
+        try:
+            size = parse_size(str(ram), bare=MiB) if ram else None
+        except InputError as e:
+            raise InputError(f"--ram: {e.message}", hint=e.hint) from None
+        if cpus and not (str(cpus).isdecimal() and 1 <= int(str(cpus)) <= 4096):
+            raise InputError(f"--cpus: {cpus!r} is no number of processors", hint="1 to 4096")
+        key = values.get("ssh_key")
+        return cls(size, int(str(cpus)) if cpus else None, str(key) if key else None)
 
     def words(self) -> list[str]:
         """For people: ``--ram 8G``."""

@@ -1,27 +1,25 @@
-"""The verbs of instances as doit tasks: ``define:arch``, ``create:arch``, ``start:arch``, and so on."""
+"""The verbs of instances as doit tasks: ``define:arch``, ``create:arch``, ``start:arch``, and so on.
+
+They are made on every run of doit that may need them: what a verb does is imported when it is asked or done.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 from doit.task import Task
 
-from ovtasks.errors import InputError, OvError
+from ovtasks.errors import OvError
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.display import Display
-from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.tasks import BUILD, GroupTask, WorkTask
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
-from ovtasks.images.boot import Bootable
-from ovtasks.instance.create import Built, CreateOptions, create
-from ovtasks.instance.destroy import destroy, remove_rests, rests_of
-from ovtasks.instance.find import find, look
-from ovtasks.instance.pending import pending
-from ovtasks.instance.power import start, status, stop
-from ovtasks.instance.record import Overrides, domain_of
-from ovtasks.values.sizes import MiB, parse_size
+
+if TYPE_CHECKING:
+    from ovtasks.instance.pending import Pending
+    from ovtasks.instance.record import Record
 
 Params = list[dict[str, object]]
 
@@ -40,45 +38,6 @@ STOP: Params = [
 DESTROY: Params = [
     {"name": "disk", "long": "disk", "type": bool, "default": False, "help": "remove disk, seed, keys and logs too"}
 ]
-
-
-def overrides(values: Mapping[str, object]) -> Overrides:
-    """``ram``, ``cpus`` and ``ssh_key`` of a command line; empty ones say nothing.
-
-    :raises InputError: a size or number that is none.
-    """
-    ram, cpus = values.get("ram"), values.get("cpus")
-    try:
-        size = parse_size(str(ram), bare=MiB) if ram else None
-    except InputError as e:
-        raise InputError(f"--ram: {e.message}", hint=e.hint) from None
-    if cpus and not (str(cpus).isdecimal() and 1 <= int(str(cpus)) <= 4096):
-        raise InputError(f"--cpus: {cpus!r} is no number of processors", hint="1 to 4096")
-    key = values.get("ssh_key")
-    return Overrides(size, int(str(cpus)) if cpus else None, str(key) if key else None)
-
-
-def built_disk(graph: Graph, vm: str) -> Built:
-    """The disk that the last build made.
-
-    :raises OvError: there is none.
-    """
-    chain = graph.chain(vm, "qcow2")
-    for step in chain:
-        target = step.targets[0]
-        if target in chain.artifacts and target.name.startswith("disk."):
-            receipt = Receipt.load(step.receipt)
-            if receipt is None or not target.exists():
-                raise OvError(f"the disk of {vm} is not built", hint=f"ov vm build {vm}")
-            baked = receipt.facts.get("baked_keys")
-            keys = tuple(str(key) for key in baked) if isinstance(baked, list) else ()
-            return Built(target, receipt.digest, _boot(receipt), keys)
-    raise OvError(f"the source of {vm} makes no disk", hint="a source's chain ends in output/<vm>/qcow2/disk.qcow2")
-
-
-def _boot(receipt: Receipt) -> Bootable | None:
-    boot = receipt.facts.get("boot")
-    return Bootable.from_json(boot) if isinstance(boot, Mapping) else None
 
 
 class VerbTask(WorkTask):
@@ -110,6 +69,12 @@ class VerbTask(WorkTask):
     def instance(self) -> str | None:
         """The instance that ``-i`` names; None: the VM's first."""
         return (self.options or {}).get("instance") or None
+
+    def look(self) -> Record | None:
+        """The instance, if it exists."""
+        from ovtasks.instance.find import look
+
+        return look(self.vm, self.instance)
 
     def fresh(self) -> bool:
         """Whether there is nothing to do."""
@@ -143,6 +108,8 @@ class VerbTask(WorkTask):
             self.act(progress)
 
     def take_options(self) -> None:
+        from ovtasks.instance.record import domain_of
+
         domain_of(self.vm, self.instance)
 
 
@@ -157,21 +124,32 @@ class DefineTask(VerbTask):
     def needs(self, vm: str) -> list[str]:
         return [f"{BUILD}:{vm}"]
 
+    def pending(self) -> Pending:
+        """What would change."""
+        from ovtasks.instance.pending import pending
+        from ovtasks.instance.record import Overrides
+
+        return pending(self.graph.project.vms[self.vm], self.instance, Overrides.of(self.options or {}))
+
     def fresh(self) -> bool:
-        found = pending(self.graph.project.vms[self.vm], self.instance, overrides(self.options or {}))
+        found = self.pending()
         return not found.changes and (found.running or not self.starts)
 
     def reasons(self) -> list[str]:
         if self.is_fresh():
             return []
         try:
-            found = pending(self.graph.project.vms[self.vm], self.instance, overrides(self.options or {}))
+            found = self.pending()
         except OvError as e:
             return [str(e)]
         return list(found.changes) or ["it is not running"]
 
     def act(self, progress: Progress) -> None:
-        options = CreateOptions(overrides(self.options or {}), start=self.starts)
+        from ovtasks.instance.built import built_disk
+        from ovtasks.instance.create import CreateOptions, create
+        from ovtasks.instance.record import Overrides
+
+        options = CreateOptions(Overrides.of(self.options or {}), start=self.starts)
         spec = self.graph.project.vms[self.vm]
         made = create(spec, self.instance, self.graph.project, built_disk(self.graph, self.vm), options, progress)
         progress.note(", ".join(made.changes) or "nothing to do")
@@ -192,10 +170,13 @@ class StartTask(VerbTask):
     doc = "start {vm}, as it was created"
 
     def fresh(self) -> bool:
-        record = look(self.vm, self.instance)
-        return record is not None and status(record).active
+        record = self.look()
+        return record is not None and _is_active(record)
 
     def act(self, progress: Progress) -> None:
+        from ovtasks.instance.find import find
+        from ovtasks.instance.power import start
+
         start(find(self.vm, self.instance, declared=[self.vm]), progress)
 
 
@@ -207,12 +188,14 @@ class StopTask(VerbTask):
     params: ClassVar[Params] = [*INSTANCE, *STOP]
 
     def fresh(self) -> bool:
-        record = look(self.vm, self.instance)
-        return record is None or not status(record).active
+        record = self.look()
+        return record is None or not _is_active(record)
 
     def act(self, progress: Progress) -> None:
+        from ovtasks.instance.power import stop
+
         given = self.options or {}
-        record = look(self.vm, self.instance)
+        record = self.look()
         if record is not None:
             timeout = float(given["timeout"]) if given.get("timeout") else None
             how = stop(record, progress, force=bool(given.get("force")), timeout=timeout)
@@ -227,13 +210,17 @@ class DestroyTask(VerbTask):
     params: ClassVar[Params] = [*INSTANCE, *DESTROY]
 
     def fresh(self) -> bool:
-        record = look(self.vm, self.instance)
+        from ovtasks.instance.destroy import rests_of
+
+        record = self.look()
         if (self.options or {}).get("disk"):
             return record is None and rests_of(self.vm, self.instance) is None
         return record is None or not record.folder.machine.exists()
 
     def act(self, progress: Progress) -> None:
-        record = look(self.vm, self.instance)
+        from ovtasks.instance.destroy import destroy, remove_rests
+
+        record = self.look()
         if record is not None:
             destroy(record, progress, disk=bool((self.options or {}).get("disk")))
         else:
@@ -251,3 +238,9 @@ def tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
         yield GroupTask(graph, verb.verb, [of_vm[number] for of_vm in made])
     for of_vm in made:
         yield from of_vm
+
+
+def _is_active(record: Record) -> bool:
+    from ovtasks.instance.status import status
+
+    return status(record).active

@@ -7,7 +7,6 @@ what its emulated TPM remembers. The command line is rendered anew at every star
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import signal
 import socket
@@ -15,36 +14,22 @@ import time
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovtasks.backends.contract import Capabilities, Handle, Recalled, Status, forwards_in
-from ovtasks.backends.qemu import agent, helpers, process, program
+from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
 from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, connect, mapping
-from ovtasks.backends.qemu.start import launch, sweep
 from ovtasks.backends.qemu.status import DEFINITION
 from ovtasks.errors import InputError, OvError
-from ovtasks.host import accel, lan, vsock
-from ovtasks.host.bridge import check_bridge
 from ovtasks.host.files import flock, write_atomic
-from ovtasks.host.folders import make_private
-from ovtasks.host.packages import package_hint
 from ovtasks.host.state import StateError, read_text
-from ovtasks.machine.attached import attached
-from ovtasks.machine.machine import Machine
-from ovtasks.machine.qemu.argv import (
-    AGENT_CHANNEL,
-    AGENT_SOCKET,
-    QMP_SOCKET,
-    SERIAL,
-    SERIAL_SOCKET,
-    STATUS_SOCKET,
-    argv_of,
-)
-from ovtasks.machine.qemu.command import Command
-from ovtasks.machine.qemu.families import command
-from ovtasks.machine.sockets import socket_folders
+from ovtasks.machine.qemu.names import AGENT_CHANNEL, AGENT_SOCKET, QMP_SOCKET, SERIAL, SERIAL_SOCKET, STATUS_SOCKET
 from ovtasks.values.jsonvalue import parse
+
+if TYPE_CHECKING:
+    from ovtasks.machine.machine import Machine
 
 LOCK = "qemu.lock"
 _QMP = re.compile(r"\bpath=((?:[^,]|,,)+)/qmp\.sock\b")
@@ -59,6 +44,9 @@ class Qemu:
     kind = "qemu"
 
     def probe(self, uri: str | None = None, *, start: bool = False) -> str:
+        from ovtasks.backends.qemu import program
+        from ovtasks.host import accel
+
         found = program.features(accel.host_arch())
         if uri is not None:
             raise InputError(f"the backend qemu has no connection like {uri}", hint="backend: libvirt")
@@ -68,6 +56,9 @@ class Qemu:
         return None
 
     def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
+        from ovtasks.backends.qemu import program
+        from ovtasks.host import accel, vsock
+
         found = program.features(arch)
         return Capabilities(
             tuple(kind for kind in accel.usable(arch) if kind != "kvm" or found.kvm),
@@ -75,10 +66,14 @@ class Qemu:
         )
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
-        return _text(argv_of(_command(machine)))
+        from ovtasks.backends.qemu.definition import command_of, text_of
+
+        return text_of(command_of(machine))
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
-        return tuple(_command(machine).notes)
+        from ovtasks.backends.qemu.definition import command_of
+
+        return tuple(command_of(machine).notes)
 
     def defined(self, handle: Handle) -> str | None:
         try:
@@ -87,24 +82,35 @@ class Qemu:
             return None
 
     def define(self, handle: Handle, machine: Machine) -> None:
+        from ovtasks.host.bridge import check_bridge
+        from ovtasks.machine.attached import attached
+
         for card in attached(machine):
             if card.kind == "bridge":
                 check_bridge(card.name, card.field)
         write_atomic(handle.directory / DEFINITION, self.render(machine), mode=0o600)
 
     def undefine(self, handle: Handle) -> None:
+        from ovtasks.backends.qemu import helpers
+        from ovtasks.backends.qemu.start import sweep
+
         (handle.directory / DEFINITION).unlink(missing_ok=True)
         if process.search(handle.directory / PID_FILE) is None:
             helpers.end(handle, grace=0.0)  # of a start that was killed
             sweep(handle)
 
     def start(self, handle: Handle, machine: Machine) -> None:
+        from ovtasks.backends.qemu.definition import command_of, text_of
+        from ovtasks.backends.qemu.start import launch
+        from ovtasks.host.folders import make_private
+        from ovtasks.machine.sockets import socket_folders
+
         # A lock of its own, because what a second start sweeps away is what the first one is known by.
         with flock(handle.directory / LOCK):
             if process.search(handle.directory / PID_FILE) is None:
-                wanted = _command(machine)
+                wanted = command_of(machine)
                 make_private(socket_folders(machine))
-                write_atomic(handle.directory / DEFINITION, _text(argv_of(wanted)), mode=0o600)
+                write_atomic(handle.directory / DEFINITION, text_of(wanted), mode=0o600)
                 launch(handle, wanted)
 
     def shutdown(self, handle: Handle) -> None:
@@ -117,6 +123,9 @@ class Qemu:
                 raise
 
     def power_off(self, handle: Handle) -> None:
+        from ovtasks.backends.qemu import helpers
+        from ovtasks.backends.qemu.start import sweep
+
         # SIGTERM is QMP's "quit" by a way that no other client can be in: QEMU flushes its disks and ends.
         pid_file = handle.directory / PID_FILE
         if not process.end(pid_file, signal.SIGTERM, GRACE):
@@ -160,23 +169,18 @@ class Qemu:
         return Recalled(text["-uuid"], mac, place, forwards=forwards_in(card))
 
     def addresses(self, handle: Handle) -> tuple[str, ...]:
+        from ovtasks.backends.qemu import agent
+        from ovtasks.host import lan
+
         running = _find(handle)
         if running is None:
             return ()
         macs = _MAC.findall(self.defined(handle) or "")
-        if _agent_runs(handle, running) and (found := agent.addresses(handle.sockets / AGENT_SOCKET, macs)):
+        if _agent_runs(handle, running, agent.DEADLINE) and (
+            found := agent.addresses(handle.sockets / AGENT_SOCKET, macs)
+        ):
             return found
         return tuple(address for mac in macs for address in lan.addresses(mac))
-
-
-def _command(machine: Machine) -> Command:
-    if machine.autostart:
-        raise InputError("autostart: QEMU alone starts no VM with the host", hint="backend: libvirt, or no autostart")
-    found = command(machine, program.features(machine.arch))
-    if found.spice and not found.host.spice:
-        hint = f"{package_hint('qemu-spice')}, or type: vnc"
-        raise InputError("libvirt.devices.graphics: QEMU has no SPICE here", hint=hint)
-    return found
 
 
 def _defined_words(directory: Path) -> list[str]:
@@ -185,10 +189,6 @@ def _defined_words(directory: Path) -> list[str]:
         words = parse(read_text(directory / DEFINITION) or "[]")
         return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
     return []
-
-
-def _text(words: list[str]) -> str:
-    return json.dumps(words, indent=1, ensure_ascii=False) + "\n"
 
 
 def _find(handle: Handle) -> Process | None:
@@ -202,10 +202,10 @@ def _running(handle: Handle) -> Process:
     return found
 
 
-def _agent_runs(handle: Handle, running: Process) -> bool:
+def _agent_runs(handle: Handle, running: Process, seconds: float) -> bool:
     """The guest's side of its port is open only while an agent runs."""
     try:
-        with connect(handle.sockets / STATUS_SOCKET, running.pid, agent.DEADLINE) as qmp:
+        with connect(handle.sockets / STATUS_SOCKET, running.pid, seconds) as qmp:
             return _chardev(qmp, AGENT_CHANNEL).get("frontend-open") is True
     except (NoQmpError, SilentError, QmpError):
         return False

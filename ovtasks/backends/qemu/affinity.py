@@ -9,8 +9,8 @@ from ovtasks.backends.contract import Handle
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu.qmp import connect, mapping
 from ovtasks.errors import InputError, OvError
-from ovtasks.machine.qemu.argv import QMP_SOCKET
 from ovtasks.machine.qemu.command import Command
+from ovtasks.machine.qemu.names import QMP_SOCKET
 from ovtasks.values.jsonvalue import Json
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from ovtasks.backends.contract import Handle
 from ovtasks.backends.qemu import process
 from ovtasks.errors import OvError
-from ovtasks.host.doctor.services import VIRTIOFSD
 from ovtasks.host.files import create, discard
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, spawn, which
 from ovtasks.host.state import open_log
-from ovtasks.machine.qemu.command import TPM_SOCKET, Helper, Share, Tpm
+from ovtasks.machine.qemu.command import Helper, Share, Tpm
+from ovtasks.machine.qemu.names import TPM_SOCKET
 
 STATE = "tpm"
 """The folder of the TPM's memory in the VM's directory: what the guest sealed is lost with it."""
@@ -91,6 +91,8 @@ def _start_share(handle: Handle, share: Share) -> None:
 
 
 def _program(share: Share) -> str:
+    from ovtasks.host.doctor.services import VIRTIOFSD
+
     names = [str(share.program)] if share.program else VIRTIOFSD
     found = next((path for name in names if (path := which(name))), None)
     if found is None:

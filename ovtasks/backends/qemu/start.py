@@ -16,8 +16,19 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import create, write_atomic
 from ovtasks.host.run import spawn
 from ovtasks.host.state import open_log
-from ovtasks.machine.qemu.argv import AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, argv_of
-from ovtasks.machine.qemu.command import CHANNEL_PREFIX, SECRET_SUFFIX, SPICE_SOCKET, TPM_SOCKET, VNC_SOCKET, Command
+from ovtasks.machine.qemu.argv import argv_of
+from ovtasks.machine.qemu.command import Command
+from ovtasks.machine.qemu.names import (
+    AGENT_SOCKET,
+    CHANNEL_PREFIX,
+    QMP_SOCKET,
+    SECRET_SUFFIX,
+    SERIAL_SOCKET,
+    SPICE_SOCKET,
+    STATUS_SOCKET,
+    TPM_SOCKET,
+    VNC_SOCKET,
+)
 
 LOG = "qemu.log"
 DEADLINE = 120.0

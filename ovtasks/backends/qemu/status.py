@@ -10,7 +10,7 @@ from ovtasks.backends.contract import Handle, State, Status
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu.process import PID_FILE, Process
 from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, mapping
-from ovtasks.machine.qemu.argv import QMP_SOCKET, STATUS_SOCKET
+from ovtasks.machine.qemu.names import QMP_SOCKET, STATUS_SOCKET
 
 DEFINITION = "argv.json"
 DEADLINE = 3.0

@@ -18,20 +18,12 @@ from ovtasks.machine.qemu.block import LIBVIRT_HINT
 from ovtasks.machine.qemu.characters import AGENT
 from ovtasks.machine.qemu.command import Command, QemuFeatures
 from ovtasks.machine.qemu.families import command
+from ovtasks.machine.qemu.names import AGENT_CHANNEL, AGENT_SOCKET, QMP_SOCKET, SERIAL, SERIAL_SOCKET, STATUS_SOCKET
 from ovtasks.machine.qemu.network import MODELS
 from ovtasks.machine.qemu.option import device, listener, option
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.ports import PortForward
 from ovtasks.values.sizes import MiB
-
-QMP_SOCKET = "qmp.sock"
-"""QEMU's control socket, for the verbs (and for people)."""
-STATUS_SOCKET = "status.sock"
-"""A second one, for those who only look: a QMP socket serves one client at a time."""
-SERIAL_SOCKET = "console.sock"
-AGENT_SOCKET = "agent.sock"
-SERIAL, AGENT_CHANNEL = "serial0", "agent0"
-"""What QEMU calls the character devices behind the serial port and the guest agent's channel."""
 
 
 def argv(machine: Machine, host: QemuFeatures) -> list[str]:

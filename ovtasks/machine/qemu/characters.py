@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ovtasks.machine.qemu.block import Block
-from ovtasks.machine.qemu.command import CHANNEL_PREFIX, Command
+from ovtasks.machine.qemu.command import Command
+from ovtasks.machine.qemu.names import CHANNEL_PREFIX
 from ovtasks.machine.qemu.option import listener, option
 
 AGENT = "org.qemu.guest_agent.0"

@@ -9,13 +9,8 @@ from typing import TypeAlias
 
 from ovtasks.machine.machine import Machine
 from ovtasks.machine.qemu.block import Block
+from ovtasks.machine.qemu.names import SECRET_SUFFIX
 from ovtasks.machine.qemu.option import device, option
-
-TPM_SOCKET = "tpm.sock"
-SPICE_SOCKET = "spice.sock"
-VNC_SOCKET = "vnc.sock"
-CHANNEL_PREFIX = "channel-"
-SECRET_SUFFIX = ".secret"
 
 
 @dataclass(frozen=True)

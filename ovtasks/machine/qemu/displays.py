@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ovtasks.machine.qemu.block import Block
-from ovtasks.machine.qemu.command import SPICE_SOCKET, VNC_SOCKET, Command
+from ovtasks.machine.qemu.command import Command
+from ovtasks.machine.qemu.names import SPICE_SOCKET, VNC_SOCKET
 from ovtasks.machine.qemu.option import option
 
 LOOPBACK = "127.0.0.1"

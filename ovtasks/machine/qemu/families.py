@@ -17,7 +17,8 @@ from ovtasks.machine.qemu import (
     tuning,
 )
 from ovtasks.machine.qemu.block import LIBVIRT_HINT, Block
-from ovtasks.machine.qemu.command import SPICE_SOCKET, Command, QemuFeatures
+from ovtasks.machine.qemu.command import Command, QemuFeatures
+from ovtasks.machine.qemu.names import SPICE_SOCKET
 from ovtasks.machine.read import read_machine
 from ovtasks.values.words import dotted
 from ovtasks.values.yamlio import Key

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ovtasks.machine.qemu.block import Block
 from ovtasks.machine.qemu.characters import chardev
-from ovtasks.machine.qemu.command import TPM_SOCKET, Command, Tpm, virtio
+from ovtasks.machine.qemu.command import Command, Tpm, virtio
+from ovtasks.machine.qemu.names import TPM_SOCKET
 from ovtasks.machine.qemu.option import device, option
 
 _ACTIONS = ("reset", "shutdown", "poweroff", "pause", "none", "inject-nmi")

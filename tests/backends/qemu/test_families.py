@@ -20,7 +20,7 @@ from ovtasks.backends.qemu.qmp import connect, mapping
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run
 from ovtasks.machine.qemu import processor
-from ovtasks.machine.qemu.argv import QMP_SOCKET
+from ovtasks.machine.qemu.names import QMP_SOCKET
 from ovtasks.values.jsonvalue import Json
 from tests.backends.qemu.conftest import Vm, until
 from tests.support.qemu import free_port

@@ -19,7 +19,7 @@ from ovtasks.backends.contract import Handle, State
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError, RefusedError
-from ovtasks.machine.qemu.argv import QMP_SOCKET, STATUS_SOCKET
+from ovtasks.machine.qemu.names import QMP_SOCKET, STATUS_SOCKET
 from tests.backends.qemu.conftest import HELLO, Vm, left, make_vm, until
 from tests.support.demo import ROOT
 

@@ -12,7 +12,7 @@ from ovtasks.backends.contract import State
 from ovtasks.backends.qemu.program import features
 from ovtasks.backends.qemu.qmp import connect
 from ovtasks.errors import InputError
-from ovtasks.machine.qemu.argv import QMP_SOCKET
+from ovtasks.machine.qemu.names import QMP_SOCKET
 from ovtasks.values.jsonvalue import Json
 from tests.backends.qemu.conftest import Vm
 from tests.support.machines import shapes

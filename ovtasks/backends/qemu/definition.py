@@ -1,0 +1,32 @@
+"""A VM's definition: the command line of the QEMU of this host, as text."""
+
+from __future__ import annotations
+
+import json
+
+from ovtasks.backends.qemu import program
+from ovtasks.errors import InputError
+from ovtasks.host.packages import package_hint
+from ovtasks.machine.machine import Machine
+from ovtasks.machine.qemu.argv import argv_of
+from ovtasks.machine.qemu.command import Command
+from ovtasks.machine.qemu.families import command
+
+
+def command_of(machine: Machine) -> Command:
+    """What ``machine`` is to run with here.
+
+    :raises InputError: the spec asks for what QEMU alone, or this one, does not have.
+    """
+    if machine.autostart:
+        raise InputError("autostart: QEMU alone starts no VM with the host", hint="backend: libvirt, or no autostart")
+    found = command(machine, program.features(machine.arch))
+    if found.spice and not found.host.spice:
+        hint = f"{package_hint('qemu-spice')}, or type: vnc"
+        raise InputError("libvirt.devices.graphics: QEMU has no SPICE here", hint=hint)
+    return found
+
+
+def text_of(wanted: Command) -> str:
+    """Its command line as JSON."""
+    return json.dumps(argv_of(wanted), indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,53 @@
+"""What runs: each backend is asked about its own instances."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from ovtasks.backends.contract import Handle, State, Status, backend
+from ovtasks.errors import OvError
+from ovtasks.instance.record import Record
+
+TCG_FACTOR = 10.0
+"""How much longer everything may take under plain emulation."""
+
+
+def status(record: Record) -> Status:
+    """What its backend says now."""
+    return statuses([record])[record.domain]
+
+
+def statuses(records: Iterable[Record]) -> dict[str, Status]:
+    """By domain; each backend is asked once, and only about its own."""
+    by_backend: dict[str, list[Handle]] = {}
+    for record in records:
+        by_backend.setdefault(record.backend, []).append(record.handle)
+    found: dict[str, Status] = {}
+    for kind, handles in by_backend.items():
+        try:
+            found |= backend(kind).states(handles)
+        except OvError as e:
+            found |= {handle.domain: Status(State.UNKNOWN, note=e.message) for handle in handles}
+    return found
+
+
+def known(record: Record) -> Status:
+    """As :func:`status`, for verbs that must not guess.
+
+    :raises OvError: the backend cannot be asked.
+    """
+    now = status(record)
+    if now.state is State.UNKNOWN:
+        raise OvError(f"the state of {record.words} cannot be asked: {now.note}", hint="ov doctor")
+    return now
+
+
+def slowness(record: Record) -> float:
+    """How much longer than with KVM everything may take."""
+    from ovtasks.instance.saved_machine import load_machine
+
+    with contextlib.suppress(OvError):  # a damaged definition: then it is not known
+        machine = load_machine(record.folder.machine)
+        return 1.0 if machine is not None and machine.accel == "kvm" else TCG_FACTOR
+    return TCG_FACTOR
