@@ -27,6 +27,9 @@ INTERRUPTED = 130
 LAST_SECONDS = 120
 """After a signal and the end of our children, steps have so many seconds to clear up; then the kernel ends us, whatever
 a thread or a library still waits for."""
+WAKE_SECONDS = 0.2
+"""A signal that comes just before Python waits in the kernel is not handled until the wait is over. While others work,
+doit's main thread waits for nothing but them: it is woken so often, to handle what came."""
 NEAR = 0.6
 
 
@@ -76,7 +79,9 @@ def guarded(command: Any, work: Callable[..., int | None], words: list[str]) -> 
         streams.prepare()
         _refuse_unknown(words, tasks, all_are_names=not command.execute_tasks)
         try:
-            with orderly_end(displays.values()) if command.execute_tasks else contextlib.nullcontext():
+            parallel = bool(params.get("num_process"))
+            ends = orderly_end(displays.values(), parallel=parallel)
+            with ends if command.execute_tasks else contextlib.nullcontext():
                 return said(work, **params)
         except InvalidCommand as e:
             if getattr(e, "not_found", None) is None:
@@ -172,9 +177,9 @@ def interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def orderly_end(displays: Iterable[Display]) -> Iterator[None]:
+def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Iterator[None]:
     """Inside, Ctrl-C and a CI's SIGTERM end the run in order: children ended, receipts and database kept. What the
-    signals did before, they do again afterwards."""
+    signals did before, they do again afterwards. ``parallel``: this thread waits for others, which do the work."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -186,8 +191,8 @@ def orderly_end(displays: Iterable[Display]) -> Iterator[None]:
         for event in cancelled:
             event.set()
         stop_all()
+        signal.alarm(LAST_SECONDS)  # in place of the timer
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(LAST_SECONDS)
         with contextlib.suppress(OSError):
             print(f"\ninterrupted by {signal.Signals(number).name}; finished steps are kept", file=sys.stderr)
         sys.exit(128 + number)
@@ -196,8 +201,13 @@ def orderly_end(displays: Iterable[Display]) -> Iterator[None]:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) not in {signal.SIG_IGN, None}:  # nohup; None: not one of Python's
             before[number] = signal.signal(number, end)
+    if parallel and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda number, frame: None)
+        signal.setitimer(signal.ITIMER_REAL, WAKE_SECONDS, WAKE_SECONDS)
     try:
         yield
     finally:
+        if signal.SIGALRM in before and signal.getitimer(signal.ITIMER_REAL)[1]:  # not the last alarm
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

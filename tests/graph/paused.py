@@ -16,6 +16,8 @@ from ovtasks.project.model import Checksum, CloudImageSource, Project, VmSpec
 from ovtasks.sources.cloud_image import CloudImage
 from ovtasks.values.jsonvalue import Json
 
+SECONDS = 120.0
+"""Who waits for the signal's effect has less patience: it is not the pause that ended."""
 SCHEMA: dict[str, Json] = {
     "type": "object",
     "properties": {"kind": {"const": "paused"}, "url": {"type": "string"}},
@@ -49,7 +51,7 @@ def _pausing(verb: str, work: Callable[[Workspace], None]) -> Callable[[Workspac
 def _pause(point: str) -> None:
     if os.environ.get("PAUSE_AT") == point:
         Path(os.environ["PAUSE_FILE"]).touch()
-        time.sleep(60)
+        time.sleep(SECONDS)
 
 
 def install(site: Path) -> None:

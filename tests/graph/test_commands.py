@@ -187,13 +187,17 @@ def test_whose_sqlite_a_database_is(tmp_path: Path, table: str, ours: bool) -> N
     assert not _is_ours(path)
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 def test_signals_are_as_they_were(project: Workbench) -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
-    for words in (["list", "--all", "--status"], ["info", "disk:demo"], ["say"], ["build:dmo"], ["clean", "--dry-run"]):
+    for words in (
+        *(["list", "--all", "--status"], ["info", "disk:demo"], ["say"], ["build:dmo"], ["clean", "--dry-run"]),
+        *(["-n", "2", "-P", "thread", "say"], ["-n", "2", "-P", "thread", "build:dmo"]),
+    ):
         doit(*words)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
         assert [signal.getsignal(number) for number in SIGNALS] == before
     (project.root / "dodo.py").write_text(
         DODO + "import signal\n\ndef look():\n    print('handler', signal.getsignal(signal.SIGTERM))\n\n"
