@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import stat
 import time
@@ -23,7 +22,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import try_load_state
 from ovtasks.project.model import ImageSpec
-from ovtasks.values.jsonvalue import Json, digest
+from ovtasks.values.jsonvalue import Json, digest, state_text
 
 NAMES = ("Containerfile", "Dockerfile")
 """What podman looks for in the context when nothing is named."""
@@ -194,7 +193,7 @@ def _digests(walk: _Walk, sources: tuple[str, ...], modeless: tuple[str, ...], m
         made[_printable(entry.path)] = _describe(walk.folder / entry.real, entry, known, now)
     if now != known:
         with contextlib.suppress(OSError):  # only costs time
-            write_atomic(memory, json.dumps(now))
+            write_atomic(memory, state_text(now))
     return made
 
 

@@ -7,7 +7,6 @@ ours, so that nothing of a killed copy stays elsewhere; the receiving one ends w
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError, run, transfer
 from ovtasks.host.state import try_load_state
+from ovtasks.values.jsonvalue import state_text
 
 PREFIX = "copy-"
 """Of the folders' names, among those of pulls and builds."""
@@ -33,7 +33,7 @@ def copy_image(source: Engine, target: Engine, image: str, folder: Path) -> None
     """
     clear(folder)
     (folder / TEMPORARY).mkdir(parents=True)
-    write_atomic(folder / "engine.json", json.dumps({"root": list(target.root or ())}), mode=0o600)
+    write_atomic(folder / "engine.json", state_text({"root": list(target.root or ())}), mode=0o600)
     save = source.argv("save", "--quiet", "--format", _form(source, image), image)
     load = [*_words(target), "load", "--quiet"]
     try:

@@ -6,7 +6,6 @@ devices, which are found by the file as long as that exists; then the files.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from ovtasks.host.beneath import UnsafeError, make_folder
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError, run
 from ovtasks.host.state import StateError, read_text, try_load_state
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json, state_text
 
 LABEL = "ovtasks.install"
 """Label of every container that we start; its value is the scratch folder."""
@@ -64,7 +63,7 @@ class Scratch:
         make_folder(self.folder)
         root = list(engine.root) if engine.root is not None else None
         known = {"mode": engine.mode, "words": engine.words, "root": root, "image": image}
-        write_atomic(self.engine_file, json.dumps(known), mode=0o600)
+        write_atomic(self.engine_file, state_text(known), mode=0o600)
 
     def engine(self) -> Engine | None:
         """The podman of the run that made the folder; None: nothing was started."""

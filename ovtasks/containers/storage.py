@@ -19,7 +19,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
 from ovtasks.host.state import try_load_state
-from ovtasks.values.jsonvalue import parse
+from ovtasks.values.jsonvalue import parse, state_text
 
 VARIABLES = ("CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_DATA_HOME", "HOME", "CONTAINERS_CONF")
 """What of the environment decides where a storage is."""
@@ -66,7 +66,7 @@ def storage(engine: Engine, state: Path) -> Storage:
     place = known.get(key)
     if place is None or not Path(place[0]).is_dir():
         place = _ask(engine)
-        write_atomic(memory, json.dumps({**known, key: place}), mode=0o600)
+        write_atomic(memory, state_text({**known, key: place}), mode=0o600)
     return Storage(engine, Path(place[0]), place[1])
 
 

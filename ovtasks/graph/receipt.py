@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,7 @@ from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.host.state import try_load_state
 from ovtasks.values.hidden import Input, hides, seal_all
-from ovtasks.values.jsonvalue import Json, digest, need
+from ovtasks.values.jsonvalue import Json, digest, need, state_text
 
 __all__ = ["Output", "Receipt", "output_digest", "sha256_of"]
 
@@ -116,8 +115,7 @@ class Receipt:
             "tag": self.tag,
         }
         private = self.salt or any(o.mode is not None and not o.mode & 0o077 for o in self.outputs)
-        text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        write_atomic(path, text, mode=0o600 if private else 0o644)
+        write_atomic(path, state_text(data, lines=True), mode=0o600 if private else 0o644)
 
     @classmethod
     def load(cls, path: Path) -> Receipt | None:

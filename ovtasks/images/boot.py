@@ -17,7 +17,7 @@ from typing import BinaryIO
 from ovtasks.images.fat import Entry, Fat, NotFatError
 from ovtasks.images.partitions import EXTENDED, SECTOR, Partition, partitions, read_at
 from ovtasks.values.arch import ARCHES
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json, fields_of
 
 FALLBACK = "EFI/BOOT"
 PROGRAMS: Mapping[str, tuple[str, int]] = {arch.name: (arch.removable, arch.coff) for arch in ARCHES if arch.removable}
@@ -41,13 +41,7 @@ class Bootable:
 
     def to_json(self) -> dict[str, Json]:
         """The value as JSON, for :meth:`from_json`."""
-        return {
-            "bios": self.bios,
-            "uefi": self.uefi,
-            "signed": self.signed,
-            "why_not_bios": self.why_not_bios,
-            "why_not_uefi": self.why_not_uefi,
-        }
+        return fields_of(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Bootable:

@@ -19,10 +19,9 @@ from ovtasks.host.state import try_load_state
 from ovtasks.images import http, watch
 from ovtasks.images.http import Attempts, StatusError, ask, innermost
 from ovtasks.images.intake import Intake
-from ovtasks.images.provenance import state_text
 from ovtasks.images.request import public
 from ovtasks.images.store import StoreFullError
-from ovtasks.values.jsonvalue import Json, restore
+from ovtasks.values.jsonvalue import fields_of, restore, state_text
 
 if TYPE_CHECKING:
     import requests
@@ -48,10 +47,6 @@ class Facts:
     total: int | None = None
     validator: str | None = None
     packed: bool = False
-
-    def to_json(self) -> dict[str, Json]:
-        """The value as JSON, for a resume."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def download(
@@ -122,7 +117,7 @@ def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -
 
 def _keep(state: Path, facts: Facts) -> None:
     """Its URLs are whole, passwords and tokens included."""
-    write_atomic(state, state_text(facts.to_json()), mode=0o600)
+    write_atomic(state, state_text(fields_of(facts)), mode=0o600)
 
 
 def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> Facts | None:

@@ -16,10 +16,11 @@ from ovtasks.images.bring import bring, now
 from ovtasks.images.examine import Evidence, examine, findings, wanted_digests
 from ovtasks.images.expected import NONE_ASKED, Expected, Places, find_expected
 from ovtasks.images.inspection import UnfitError
-from ovtasks.images.provenance import Fetched, state_text
+from ovtasks.images.provenance import Fetched
 from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
 from ovtasks.images.signature import SignatureError
 from ovtasks.images.store import Store
+from ovtasks.values.jsonvalue import state_text
 
 __all__ = ["Fetched", "fetch", "fetch_locked", "hold", "revalidate"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
-from ovtasks.values.jsonvalue import Json, canonical, restore
+from ovtasks.values.jsonvalue import Json, fields_of, restore
 
 T = TypeVar("T", "Fetched", "Verified")
 LARGEST = (1 << 63) - 1
@@ -49,7 +49,7 @@ class Fetched:
 
     def to_json(self) -> dict[str, Json]:
         """The record as JSON, for :meth:`from_json`."""
-        return _to_json(self)
+        return fields_of(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Fetched:
@@ -77,27 +77,12 @@ class Verified:
 
     def to_json(self) -> dict[str, Json]:
         """The record as JSON, for :meth:`from_json`."""
-        return _to_json(self)
+        return fields_of(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Verified:
         """:raises ValueError: not a record of this version."""
         return _from_json(cls, value)
-
-
-def state_text(value: Mapping[str, Json]) -> str:
-    """The text of a record, with the newline that ends it."""
-    return canonical(value) + "\n"
-
-
-def _to_json(record: Fetched | Verified) -> dict[str, Json]:
-    values: dict[str, Json] = {}
-    for field in fields(record):
-        value = getattr(record, field.name)
-        values[field.name] = (
-            str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-        )
-    return values
 
 
 def _from_json(cls: type[T], value: Mapping[str, Json]) -> T:

@@ -29,8 +29,7 @@ from ovtasks.host.beneath import UnsafeError, check, guard, make_folder
 from ovtasks.host.files import discard, flock, fsync_directory, is_file, link_or_copy, move, write_atomic
 from ovtasks.host.oserrors import NoRoomError, explained
 from ovtasks.host.state import StateError, open_log, read_state, try_load_state
-from ovtasks.images.provenance import state_text
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json, state_text
 
 HEX_LENGTH = 64
 A_WHILE = 3600.0

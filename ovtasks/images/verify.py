@@ -13,9 +13,10 @@ from ovtasks.host.progress import Progress
 from ovtasks.images.examine import Evidence, content_of, examine, findings
 from ovtasks.images.fetch import drop, fetch_locked, has_bytes, hold, read_evidence
 from ovtasks.images.inspection import UnfitError
-from ovtasks.images.provenance import Fetched, Verified, state_text
+from ovtasks.images.provenance import Fetched, Verified
 from ovtasks.images.request import ImageRequest, public
 from ovtasks.images.store import Store
+from ovtasks.values.jsonvalue import state_text
 
 __all__ = ["Verified", "verify"]
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_changed
 from ovtasks.host.state import StateError, load_state
 from ovtasks.instance.folder import Folder, is_leftover
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json, state_text
 
 OWNER_FILE = "owner.json"
 
@@ -70,7 +69,7 @@ def read_owner(directory: Path) -> Mapping[str, Json] | None:
 
 def write_owner(directory: Path, data: Mapping[str, Json]) -> None:
     """Write ``owner.json``, unless it says so already."""
-    write_changed(directory / OWNER_FILE, json.dumps(data) + "\n", mode=0o600)
+    write_changed(directory / OWNER_FILE, state_text(data), mode=0o600)
 
 
 def _name(owner: Mapping[str, Json]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from ovtasks.host import ports
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.host.state import StateError, load_state
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json, state_text
 from ovtasks.values.ports import PortForward
 
 FILE = "ports.json"
@@ -306,7 +305,7 @@ def _text(entries: Sequence[_Entry]) -> str:
             where = replace(want.where, file=str(Path(want.where.file).absolute()))
             one["where"] = [where.file, where.line, where.column]
         data.append(one)
-    return json.dumps({"version": VERSION, "ports": data}, indent=1) + "\n"
+    return state_text({"version": VERSION, "ports": data}, lines=True)
 
 
 def _read(path: Path) -> tuple[_Entry, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from ovtasks.host.paths import DOMAIN_PREFIX, instance_directory
 from ovtasks.host.state import StateError, load_state
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.owner import write_owner
-from ovtasks.values.jsonvalue import plain, restore
+from ovtasks.values.jsonvalue import plain, restore, state_text
 from ovtasks.values.ports import PortForward
 
 VERSION = 1
@@ -142,7 +141,7 @@ class Record:
         """Write ``instance.json``, and beside it who this is, unless both say so already."""
         data = plain(self)
         assert isinstance(data, dict)
-        write_changed(self.folder.record, json.dumps({"version": VERSION, **data}, indent=1) + "\n", mode=0o600)
+        write_changed(self.folder.record, state_text({"version": VERSION, **data}, lines=True), mode=0o600)
         write_owner(
             self.folder.path, {"vm": self.vm, "instance": self.instance, **{key: data.get(key) for key in LASTING}}
         )

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import StateError, load_state
 from ovtasks.machine.machine import Machine
-from ovtasks.values.jsonvalue import plain, restore
+from ovtasks.values.jsonvalue import plain, restore, state_text
 
 _HINT = "`ov vm create` writes it anew"
 
 
 def save_machine(path: Path, machine: Machine) -> None:
     """Write ``machine``; only its owner may read it, because it may hold a host key."""
-    write_atomic(path, json.dumps(plain(machine), indent=1) + "\n", mode=0o600)
+    write_atomic(path, state_text(plain(machine), lines=True), mode=0o600)
 
 
 def load_machine(path: Path) -> Machine | None:

@@ -112,8 +112,9 @@ def _fetch_inputs(request: ImageRequest, project: Project) -> dict[str, Input]:
 def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
     from ovtasks.host.state import try_load_state
     from ovtasks.images.fetch import fetch, revalidate
-    from ovtasks.images.provenance import Fetched, state_text
+    from ovtasks.images.provenance import Fetched
     from ovtasks.images.request import ImageRequest
+    from ovtasks.values.jsonvalue import state_text
 
     assert isinstance(request, ImageRequest)
     target = workspace.step.targets[0]
@@ -130,10 +131,11 @@ def _fetch(workspace: Workspace, request: object, *, refresh: bool) -> None:
 
 def _verify(workspace: Workspace, request: object, fetch: Step, project: Project) -> None:
     from ovtasks.images.inspection import UnfitError
-    from ovtasks.images.provenance import Fetched, state_text
+    from ovtasks.images.provenance import Fetched
     from ovtasks.images.request import ImageRequest
     from ovtasks.images.store import Store
     from ovtasks.images.verify import verify
+    from ovtasks.values.jsonvalue import state_text
 
     assert isinstance(request, ImageRequest)
     known = workspace.needs[fetch.name].facts["fetched"]

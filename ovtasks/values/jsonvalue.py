@@ -10,7 +10,10 @@ from enum import Enum
 from functools import cache
 from pathlib import PurePath
 from types import NoneType, UnionType
-from typing import Any, ForwardRef, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ForwardRef, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -23,6 +26,19 @@ Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Js
 def canonical(value: Json) -> str:
     """The same text for equal values: sorted keys, no blanks, no escapes (UTF-8)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def state_text(value: Json, *, lines: bool = False) -> str:
+    """The text of a file of ours: sorted keys, a newline at its end. ``lines``: one value a line, for people too.
+
+    Nothing is escaped, unless a file name that is not UTF-8 stands in it: half a surrogate pair would be no text.
+    """
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) if lines else canonical(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(value, sort_keys=True, indent=1 if lines else None)
+    return text + "\n"
 
 
 def digest(value: Json) -> str:
@@ -82,6 +98,14 @@ def need(value: object, *kinds: type[T]) -> T:
     if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
         return value
     raise TypeError(f"not of the kind {kinds[0].__name__}")
+
+
+def fields_of(value: DataclassInstance) -> dict[str, Json]:
+    """All fields of a dataclass as JSON; :func:`plain` leaves out those that have their default value.
+
+    :raises TypeError: one has no JSON form.
+    """
+    return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
 
 
 def plain(value: object) -> Json:

@@ -6,7 +6,6 @@ libvirt's version of it: while that digest is the same, nobody else has changed 
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,6 +19,7 @@ from ovtasks.backends.libvirt.session import connection, is_local, is_own_sessio
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import read_text, try_load_state
+from ovtasks.values.jsonvalue import state_text
 from ovtasks.values.ports import PortForward
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _digest(text: str) -> str:
 def _remember(handle: Handle, text: str, dump: str) -> None:
     write_atomic(handle.directory / TEXT, text, mode=0o600)
     known = {"text": _digest(text), "dump": dump, "uri": uri_of(handle.uri)}
-    write_atomic(handle.directory / DIGESTS, json.dumps(known) + "\n", mode=0o600)
+    write_atomic(handle.directory / DIGESTS, state_text(known), mode=0o600)
 
 
 def _remembered(directory: Path) -> _Remembered | None:

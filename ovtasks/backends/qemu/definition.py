@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from ovtasks.backends.qemu import program
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
@@ -11,6 +9,7 @@ from ovtasks.machine.machine import Machine
 from ovtasks.machine.qemu.argv import argv_of
 from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.qemu.families import command
+from ovtasks.values.jsonvalue import state_text
 
 
 def command_of(machine: Machine) -> Command:
@@ -29,4 +28,4 @@ def command_of(machine: Machine) -> Command:
 
 def text_of(wanted: Command) -> str:
     """Its command line as JSON."""
-    return json.dumps(argv_of(wanted), indent=1, ensure_ascii=False) + "\n"
+    return state_text(argv_of(wanted), lines=True)

@@ -17,11 +17,10 @@ from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import try_load_state
-from ovtasks.images.provenance import state_text
 from ovtasks.project.model import Project
 from ovtasks.sources.bootc.image import GONE, workshop
 from ovtasks.sources.disk import IMAGES
-from ovtasks.values.jsonvalue import Json, canonical
+from ovtasks.values.jsonvalue import Json, canonical, state_text
 
 RECIPE = 1
 

@@ -18,12 +18,11 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import try_load_state
-from ovtasks.images.provenance import state_text
 from ovtasks.project.images import normalized, reference_error
 from ovtasks.project.model import ImageSpec, Project, Pull
 from ovtasks.sources.disk import IMAGES
 from ovtasks.values.arch import arch_of
-from ovtasks.values.jsonvalue import Json, digest
+from ovtasks.values.jsonvalue import Json, digest, state_text
 
 RECIPE = 1
 REFRESH = "asked for a newer image"

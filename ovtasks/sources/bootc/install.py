@@ -25,7 +25,6 @@ from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError
 from ovtasks.host.state import try_load_state
 from ovtasks.images.boot import bootable
-from ovtasks.images.provenance import state_text
 from ovtasks.instance.keys import KeyChoice, fingerprint, read_public_keys, resolve_keys
 from ovtasks.project.bootc_rules import misfit, wants_composefs
 from ovtasks.project.model import BootcSource, Project, VmSpec
@@ -35,7 +34,7 @@ from ovtasks.sources.bootc.diagnosis import Sizes, diagnose, spoken
 from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, without_the_disk
 from ovtasks.sources.bootc.loader import Loader, choose, explained
 from ovtasks.sources.bootc.probe import Installer, ask
-from ovtasks.values.jsonvalue import Json, digest
+from ovtasks.values.jsonvalue import Json, digest, state_text
 from ovtasks.values.sizes import MIN_DISK, format_size
 
 RECIPE = 1

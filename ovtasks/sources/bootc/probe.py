@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine
@@ -16,7 +14,7 @@ from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
 from ovtasks.host.state import try_load_state
 from ovtasks.sources.bootc.command import offered, values
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import fields_of, restore, state_text
 
 RECIPE = 2
 SECONDS = 120.0
@@ -50,20 +48,6 @@ class Installer:
     uki: bool = False
     configured: str | None = None
 
-    def to_json(self) -> dict[str, Json]:
-        """The value as JSON, for a receipt."""
-        return {
-            "recipe": RECIPE,
-            "version": self.version,
-            "options": sorted(self.options),
-            "cloud_init": self.cloud_init,
-            "loaders": sorted(self.loaders),
-            "bootupd": self.bootupd,
-            "systemd_boot": self.systemd_boot,
-            "uki": self.uki,
-            "configured": self.configured,
-        }
-
 
 def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) -> Installer:
     """Run the image once without any right. It also proves that containers run at all, before minutes of work.
@@ -89,7 +73,7 @@ def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) ->
     found = _read(done.stdout)
     if "--via-loopback" not in found.options:
         raise OvError(f"{found.version} cannot install to a file", hint="build the image from a newer base")
-    write_atomic(memory, json.dumps(found.to_json()))
+    write_atomic(memory, state_text({"recipe": RECIPE, **fields_of(found)}))
     return found
 
 
@@ -110,18 +94,8 @@ def _read(text: str) -> Installer:
 
 
 def _remembered(memory: Path) -> Installer | None:
-    data = try_load_state(memory) or {}
-    texts, facts, lists = ("version",), ("cloud_init", "bootupd", "systemd_boot", "uki"), ("options", "loaders")
-    sound = (
-        data.get("recipe") == RECIPE
-        and all(isinstance(data.get(key), str) for key in texts)
-        and all(isinstance(data.get(key), bool) for key in facts)
-        and all(isinstance(data.get(key), list) for key in lists)
-        and isinstance(data.get("configured"), str | None)
-    )
-    if not sound:
+    known = try_load_state(memory) or {}
+    try:
+        return restore(Installer, known) if known.pop("recipe", None) == RECIPE else None
+    except (TypeError, ValueError):
         return None
-    known: dict[str, Any] = {key: data[key] for key in (*texts, *facts, "configured")}
-    for key in lists:
-        known[key] = frozenset(map(str, cast("list[Json]", data[key])))
-    return Installer(**known)
