@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,17 @@ ROOMS = (
 )
 """From the ground up: a room imports from itself and from those before it."""
 HEAVY = {"requests", "paramiko", "libvirt", "pycdlib", "jsonschema", "sh", "yaml", "rich", "cryptography", "zstandard"}
+OLD_WORDS = {
+    **dict.fromkeys(("trouble", "refusals", "messages", "faults", "yaml_faults", "blame", "complaints"), "diagnosis"),
+    **dict.fromkeys(("rests", "strays", "remains"), "leftovers"),
+    **dict.fromkeys(("records",), "provenance, record, receipt or manifest"),
+    **dict.fromkeys(("transport",), "http; a container image has transports"),
+    **dict.fromkeys(("spec", "render"), "project, machine or seed"),
+    **dict.fromkeys(("misc", "utils"), "what it holds"),
+}
+"""Names that no module has any more, and the house's word for each (docs/architecture.md, "Words")."""
+SHARED_NAMES = {"Block"}
+"""Until the machine's block is read by one cursor."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # The package's own entry point names the loader when a dodo.py calls it, not when it is imported.
 UPWARD_ON_CALL = {("__init__", "graph")}
@@ -104,6 +116,35 @@ def test_no_circles_of_files() -> None:
         for name in ready:
             del needs[name]
     assert not needs, f"imported in a circle, or by one that is: {sorted(needs)}"
+
+
+def test_no_two_classes_of_one_name() -> None:
+    """Who reads ``State`` knows which; a type alias has a name like a class, and a private name is a name, too."""
+    owners: dict[str, list[str]] = {}
+    for path in MODULES:
+        for name in {name.lstrip("_") for name in types(parsed(path))} - SHARED_NAMES:
+            owners.setdefault(name, []).append(str(path.relative_to(PACKAGE)))
+    assert not {name: files for name, files in owners.items() if len(files) > 1}
+
+
+def types(tree: ast.Module) -> Iterator[str]:
+    """The names of all classes, and of the type aliases of the file."""
+    yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (
+                one.id for one in targets if isinstance(one, ast.Name) and re.fullmatch("_?[A-Z]+[a-z]+\\w*", one.id)
+            )
+
+
+def test_old_words_are_gone() -> None:
+    """One job has one name; a room has one place for its diagnosis."""
+    for path in MODULES:
+        for word in path.relative_to(PACKAGE).with_suffix("").parts:
+            assert word not in OLD_WORDS, f"{path}: the house's word is {OLD_WORDS.get(word)}"
+    stems = [path.with_suffix("") for path in MODULES]
+    assert not [stem for stem in stems if "diagnos" in stem.name and stem.name != "diagnosis"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=names(MODULES))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ovtasks.machine.machine import Machine
 
 
-class State(StrEnum):
+class VmState(StrEnum):
     """Of a VM, as ``ov vm list`` shows it."""
 
     RUNNING = "running"
@@ -44,10 +44,10 @@ class Handle:
 
 
 @dataclass(frozen=True)
-class Status:
+class VmStatus:
     """``memory`` in bytes and ``uptime`` in seconds, of a running VM, None where not known; ``note`` is for people."""
 
-    state: State
+    state: VmState
     memory: int | None = None
     uptime: float | None = None
     pid: int | None = None
@@ -56,7 +56,7 @@ class Status:
     @property
     def active(self) -> bool:
         """Whether a process has the VM's disk open."""
-        return self.state in {State.RUNNING, State.PAUSED, State.STOPPING}
+        return self.state in {VmState.RUNNING, VmState.PAUSED, VmState.STOPPING}
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Backend(Protocol):
     def power_off(self, handle: Handle) -> None:
         """Pull the plug; returns when nothing holds the disk any more. Not running: no error."""
 
-    def states(self, handles: Iterable[Handle]) -> Mapping[str, Status]:
+    def states(self, handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
         """By domain. Does not raise: what cannot be asked is UNKNOWN with a note."""
 
     def console(self, handle: Handle) -> socket.socket:

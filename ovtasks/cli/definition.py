@@ -102,7 +102,7 @@ def _with_other_verb(error: OvError, args: argparse.Namespace, kind: str, verb: 
 
 def run_diff(args: argparse.Namespace) -> int:
     """Print the difference."""
-    from ovtasks.backends.contract import State, backend
+    from ovtasks.backends.contract import VmState, backend
     from ovtasks.instance.find import look
     from ovtasks.instance.pending import difference
     from ovtasks.instance.status import known
@@ -114,7 +114,7 @@ def run_diff(args: argparse.Namespace) -> int:
         state = "same" if old == found.text else "differs"
     elif record is None:
         state = "not created"
-    elif known(record).state is State.UNDEFINED:
+    elif known(record).state is VmState.UNDEFINED:
         state = "not defined"
     else:
         state = "changed by others"

@@ -49,15 +49,15 @@ def _output(directory: Path) -> Path:
 
 def _session(scratch: Path) -> Verdict:
     from ovtasks.backends.libvirt.check import session
-    from ovtasks.host.doctor import State, Verdict
+    from ovtasks.host.doctor import CheckState, Verdict
     from ovtasks.host.packages import INSTALL
 
     try:
-        return Verdict(State.OK, session())
+        return Verdict(CheckState.OK, session())
     except OvError as e:
         hint = e.hint or "backend: qemu needs no libvirt"
         absent = hint.startswith((*INSTALL.values(), "pip install"))
-        return Verdict(State.MISSING if absent else State.BROKEN, " ".join(e.message.split()), hint)
+        return Verdict(CheckState.MISSING if absent else CheckState.BROKEN, " ".join(e.message.split()), hint)
 
 
 def as_text(findings: Sequence[Finding], *, quiet: bool = False) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ovtasks.errors import InputError
 from ovtasks.graph.chains import Chain, Graph
-from ovtasks.graph.options import PARAMS, Overrides
+from ovtasks.graph.options import PARAMS, OptionsByVm
 from ovtasks.graph.step import Step
 from ovtasks.project.model import Project
 
@@ -36,9 +36,9 @@ def build_words(args: argparse.Namespace) -> list[str]:
 
 def open_graph(args: argparse.Namespace, project: Project) -> Graph:
     """The project's graph under the build options of ``args``."""
-    overrides = Overrides()
-    overrides.set(None, vars(args))
-    return Graph(project, overrides)
+    options = OptionsByVm()
+    options.set(None, vars(args))
+    return Graph(project, options)
 
 
 def chains_of(graph: Graph, vms: Sequence[str]) -> list[Chain]:

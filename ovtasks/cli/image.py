@@ -134,7 +134,7 @@ def _run(args: argparse.Namespace, project: Project, chosen: Mapping[str, ImageS
     graph = Graph(project)
     for goal in chosen:
         name = goal.removeprefix(IMAGE)
-        graph.overrides.set(goal if name in project.images else name, vars(args))
+        graph.options.set(goal if name in project.images else name, vars(args))
         graph.find(goal)  # what is wrong with it is said before anything runs
     code = run_goals(graph, goals, quiet=args.quiet)
     if code == EXIT_DONE:

@@ -11,7 +11,7 @@ from typing import TypedDict
 from ovtasks.cli.common import open_project, output_json
 from ovtasks.cli.goals import add_build_options, goals, open_graph
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
-from ovtasks.graph.chains import Chain, Graph, State, Status
+from ovtasks.graph.chains import Chain, Graph, StepState, StepStatus
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write(f"{one['goal']}: {', '.join(one['changes']) or 'nothing to do'}\n")
             sys.stdout.writelines(f"  {note}\n" for note in one["notes"])
             sys.stdout.write(one["diff"])
-    stale = any(status.state is State.RUN for status in statuses) or any(one["changes"] for one in creates)
+    stale = any(status.state is StepState.RUN for status in statuses) or any(one["changes"] for one in creates)
     return EXIT_STALE if stale and args.exit_code else EXIT_DONE
 
 
@@ -85,7 +85,7 @@ def _users(chains: Sequence[Chain]) -> dict[str, list[str]]:
     return {name: list(vms) for name, vms in users.items()}
 
 
-def as_json(status: Status, users: dict[str, list[str]]) -> dict[str, object]:
+def as_json(status: StepStatus, users: dict[str, list[str]]) -> dict[str, object]:
     """One step's plan as JSON data."""
     fetched = age_seconds(status)
     return {
@@ -99,30 +99,30 @@ def as_json(status: Status, users: dict[str, list[str]]) -> dict[str, object]:
     }
 
 
-def as_text(statuses: Sequence[Status], users: dict[str, list[str]], *, everything: bool = False) -> str:
+def as_text(statuses: Sequence[StepStatus], users: dict[str, list[str]], *, everything: bool = False) -> str:
     """The plan for people; base images are always shown, with their age."""
     lines: list[str] = []
     width = max((len(name_of(s, users)) for s in statuses), default=0)
     for status in statuses:
         age = age_seconds(status)
         reasons = [reason.text for reason in status.reasons]
-        if status.state is State.FRESH:
+        if status.state is StepState.FRESH:
             if age is None and not everything:
                 continue
             reasons = [f"fetched {ago(age)}"] if age is not None else []
         head = f"{status.state.value:<6} {name_of(status, users):<{width}}"
         lines += [f"{head}  {reasons[0] if reasons else status.step.title}".rstrip()]
         lines += [f"{'':<6} {'':<{width}}  {reason}" for reason in reasons[1:]]
-    counts = {state: sum(status.state is state for status in statuses) for state in State}
-    if counts[State.RUN] or counts[State.MAYBE]:
-        maybe = f", {counts[State.MAYBE]} maybe" if counts[State.MAYBE] else ""
-        lines.append(f"{counts[State.RUN]} to run{maybe}, {counts[State.FRESH]} fresh")
+    counts = {state: sum(status.state is state for status in statuses) for state in StepState}
+    if counts[StepState.RUN] or counts[StepState.MAYBE]:
+        maybe = f", {counts[StepState.MAYBE]} maybe" if counts[StepState.MAYBE] else ""
+        lines.append(f"{counts[StepState.RUN]} to run{maybe}, {counts[StepState.FRESH]} fresh")
     else:
-        lines.append(f"nothing to do: {counts[State.FRESH]} fresh")
+        lines.append(f"nothing to do: {counts[StepState.FRESH]} fresh")
     return "\n".join(lines) + "\n"
 
 
-def name_of(status: Status, users: dict[str, list[str]]) -> str:
+def name_of(status: StepStatus, users: dict[str, list[str]]) -> str:
     """``fetch:@3fa9… (arch, web)``: a shared step with those who use it."""
     name = status.step.name
     if "@" not in name:
@@ -131,7 +131,7 @@ def name_of(status: Status, users: dict[str, list[str]]) -> str:
     return f"{name} ({', '.join(vms[:3])}{', …' if len(vms) > 3 else ''})"
 
 
-def age_seconds(status: Status) -> float | None:
+def age_seconds(status: StepStatus) -> float | None:
     """How long ago the image behind a step was fetched; None for other steps."""
     fetched = status.receipt.facts.get("fetched_epoch") if status.receipt else None
     return max(0.0, time.time() - float(fetched)) if isinstance(fetched, int | float) else None

@@ -101,11 +101,11 @@ def _port(text: str) -> int:
 
 def need_running(record: Record) -> None:
     """:raises OvError: it is not running; one whose backend cannot be asked is tried all the same."""
-    from ovtasks.backends.contract import State
+    from ovtasks.backends.contract import VmState
     from ovtasks.instance.status import status
 
     now = status(record)
-    if not now.active and now.state is not State.UNKNOWN:
+    if not now.active and now.state is not VmState.UNKNOWN:
         raise OvError(f"{record.words} is {now.state.value}", hint=f"ov vm start {record.words}")
 
 

@@ -44,7 +44,7 @@ def run_list(args: argparse.Namespace) -> int:
     from ovtasks.host import settings
 
     _warn(args)
-    values = {name: settings.get(name) for name in settings.KEYS}
+    values = {name: settings.get(name) for name in settings.SETTINGS}
     if args.json:
         data = [
             {"key": name, "value": found.value, "origin": found.origin, "source": found.source}
@@ -53,7 +53,7 @@ def run_list(args: argparse.Namespace) -> int:
         output_json(data)
         return EXIT_DONE
     rows = [("KEY", "VALUE", "FROM", "MEANING")]
-    rows += [(name, v.value, v.source, settings.KEYS[name].meaning) for name, v in values.items()]
+    rows += [(name, v.value, v.source, settings.SETTINGS[name].meaning) for name, v in values.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]))
@@ -108,6 +108,6 @@ def _hidden(args: argparse.Namespace) -> None:
 
     from ovtasks.host import settings
 
-    for name, key in settings.KEYS.items():
-        if args.key in {name, None} and os.environ.get(key.variable) and not args.quiet:
-            print(f"ov: {key.variable} is set and wins over {name} in the file", file=sys.stderr)
+    for name, setting in settings.SETTINGS.items():
+        if args.key in {name, None} and os.environ.get(setting.variable) and not args.quiet:
+            print(f"ov: {setting.variable} is set and wins over {name} in the file", file=sys.stderr)

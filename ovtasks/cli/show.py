@@ -12,12 +12,12 @@ from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
 from ovtasks.values.sizes import format_size
 
 if TYPE_CHECKING:
-    from ovtasks.backends.contract import Status
+    from ovtasks.backends.contract import VmStatus
     from ovtasks.instance.record import Record
 
 LOG_LINES = 50
 SSH = 22
-Place: TypeAlias = "tuple[str, int]"
+Endpoint: TypeAlias = "tuple[str, int]"
 """Address and port of a guest's sshd, seen from here."""
 
 
@@ -85,7 +85,7 @@ def run_list(args: argparse.Namespace) -> int:
     return EXIT_FAILED if damaged else EXIT_DONE
 
 
-def _row(record: Record, status: Status, reasons: Sequence[str], place: Place | None) -> tuple[str, ...]:
+def _row(record: Record, status: VmStatus, reasons: Sequence[str], place: Endpoint | None) -> tuple[str, ...]:
     return (
         record.vm,
         record.instance or "-",
@@ -98,7 +98,7 @@ def _row(record: Record, status: Status, reasons: Sequence[str], place: Place | 
     )
 
 
-def ssh_place(record: Record, place: Place | None) -> str | None:
+def ssh_place(record: Record, place: Endpoint | None) -> str | None:
     """``demo@127.0.0.1:20222``, ``demo@192.168.122.7``; None: the VM has an address of its own that nobody knows."""
     if place is None:
         return None
@@ -125,7 +125,7 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2]) or "0s"
 
 
-def facts(record: Record, status: Status, reasons: Sequence[str], place: Place | None) -> dict[str, object]:
+def facts(record: Record, status: VmStatus, reasons: Sequence[str], place: Endpoint | None) -> dict[str, object]:
     """One VM as JSON data; sizes in bytes, times in seconds."""
     from ovtasks.values.jsonvalue import plain
 

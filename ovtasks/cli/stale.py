@@ -40,14 +40,14 @@ def _open(project: Path) -> Graph | str:
 
 
 def _reasons(record: Record, graph: Graph) -> list[str]:
-    from ovtasks.graph.chains import State
+    from ovtasks.graph.chains import StepState
     from ovtasks.instance.built import built_disk
 
     if record.vm not in graph.project.vms:
         return ["no longer declared"]
     try:
         chain = graph.chain(record.vm)
-        todo = [status.step.name for status in graph.status(chain) if status.state is not State.FRESH]
+        todo = [status.step.name for status in graph.status(chain) if status.state is not StepState.FRESH]
         if todo:
             return [f"to build: {', '.join(todo)}"]
         if record.built is None:

@@ -10,7 +10,7 @@ from ovtasks.cli.common import open_project
 from ovtasks.cli.goals import add_build_options, open_graph
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
-from ovtasks.graph.chains import Status
+from ovtasks.graph.chains import StepStatus
 from ovtasks.graph.freshness import show
 from ovtasks.values.hidden import veil_all
 from ovtasks.values.jsonvalue import Json
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def as_json(status: Status) -> dict[str, Json]:
+def as_json(status: StepStatus) -> dict[str, Json]:
     """The step as JSON data; the inputs of a receipt of format 1 are left out: what is secret in them is not known."""
     step, receipt = status.step, status.receipt
     return {
@@ -60,7 +60,7 @@ def as_json(status: Status) -> dict[str, Json]:
     }
 
 
-def as_text(status: Status) -> str:
+def as_text(status: StepStatus) -> str:
     """The step for people."""
     step, receipt = status.step, status.receipt
     lines = [f"{step.name}: {step.title}", f"state: {status.state.value}"]

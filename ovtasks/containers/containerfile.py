@@ -44,7 +44,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _Reads:
     """One instruction of a stage: names of images or stages, and patterns of files, that it reads."""
 
     line: int
@@ -55,13 +55,13 @@ class _Step:
 
 
 @dataclass
-class _Stage:
+class _BuildStage:
     name: str
     base: str
     line: int
     values: Values
     instructions: list[Instruction]
-    steps: list[_Step] = field(default_factory=list)
+    steps: list[_Reads] = field(default_factory=list)
 
 
 def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | None, machine: str) -> Taken:
@@ -98,9 +98,9 @@ def _platform(given: Mapping[str, str], machine: str) -> dict[str, str]:
     return known | {name: value for name, value in given.items() if name in known}
 
 
-def _stages(instructions: list[Instruction], given: Mapping[str, str], machine: str) -> list[_Stage]:
+def _stages(instructions: list[Instruction], given: Mapping[str, str], machine: str) -> list[_BuildStage]:
     platform = _platform(given, machine)
-    stages: list[_Stage] = []
+    stages: list[_BuildStage] = []
     top = Values(platform, given, platform)
     for one in instructions:
         if one.verb == "FROM":
@@ -118,7 +118,7 @@ def _stages(instructions: list[Instruction], given: Mapping[str, str], machine: 
     return stages
 
 
-def _begin(one: Instruction, stages: list[_Stage], top: Values) -> _Stage:
+def _begin(one: Instruction, stages: list[_BuildStage], top: Values) -> _BuildStage:
     """The stage that a FROM begins, with the environment of what it begins from."""
     said = {name: value for name, value in top.arguments.items() if value is not None}
     known = {**top.platform, **said}
@@ -134,7 +134,7 @@ def _begin(one: Instruction, stages: list[_Stage], top: Values) -> _Stage:
         values.env, values.open = dict(before.env), before.open
     else:
         values.open = base.lower() != "scratch"
-    return _Stage(name, base, one.line, values, [one])
+    return _BuildStage(name, base, one.line, values, [one])
 
 
 def _known(word: str, known: Mapping[str, str]) -> str:
@@ -144,7 +144,7 @@ def _known(word: str, known: Mapping[str, str]) -> str:
         return word
 
 
-def _find(name: str, stages: list[_Stage], before: int | None = None) -> int | None:
+def _find(name: str, stages: list[_BuildStage], before: int | None = None) -> int | None:
     """The stage that ``name`` means, the last one of that name ``before`` a stage; a number counts from 0."""
     end = len(stages) if before is None else before
     for number in reversed(range(end)):
@@ -153,7 +153,7 @@ def _find(name: str, stages: list[_Stage], before: int | None = None) -> int | N
     return int(name) if name.isdecimal() and name.isascii() and int(name) < end else None
 
 
-def _needed(number: int, stages: list[_Stage], path: Path) -> tuple[set[int], set[str]]:
+def _needed(number: int, stages: list[_BuildStage], path: Path) -> tuple[set[int], set[str]]:
     """The stages that stage ``number`` is built from, itself included, and the images that they take."""
     needed: set[int] = set()
     bases: set[str] = set()
@@ -184,21 +184,21 @@ def _image(name: str, path: Path, line: int) -> str | None:
     return name if name and name.lower() != "scratch" and "$" not in name else None
 
 
-def _step(one: Instruction, values: Values) -> _Step | None:
+def _step(one: Instruction, values: Values) -> _Reads | None:
     """What an instruction reads; None: nothing from outside of its stage."""
     verb, flags, found = split(one)
     if verb in {"COPY", "ADD"}:
         names = tuple(_name(value, values) for name, value in flags if name == "from")
         modeless = any(name == "chmod" for name, _ in flags)
         sources = () if names else tuple(_copied(verb, found[:-1], values))
-        return _Step(one.line, names, sources, modeless)
+        return _Reads(one.line, names, sources, modeless)
     if verb == "RUN":
         options = [*mounts(flags)]
         binds = [each for each in options if each.get("type", "bind") == "bind"]
         names = tuple(_name(each["from"], values) for each in options if "from" in each)
         places = (each.get("source", each.get("src", WHOLE)) for each in binds if "from" not in each)
         sources = tuple(WHOLE if "$" in place else _place(_SPECIAL.sub(r"\\\1", place)) for place in places)
-        return _Step(one.line, names, sources, mounted=bool(binds or names))
+        return _Reads(one.line, names, sources, mounted=bool(binds or names))
     return None
 
 

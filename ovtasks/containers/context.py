@@ -34,10 +34,10 @@ RACY_NS = 50_000_000
 ATTRIBUTES = frozenset({"security.capability", "security.ima"})
 """Extended attributes that count, besides those that begin with ``user.``."""
 
-Known = dict[str, list[int | str]]
+KnownDigests = dict[str, list[int | str]]
 
 
-class Entry(NamedTuple):
+class ContextEntry(NamedTuple):
     """Something of a context: what it is called there, where it really is, its ``lstat`` (None: it is not there).
 
     ``named``: a folder that an instruction names. Only what is in it is taken.
@@ -98,7 +98,7 @@ def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bo
         text = path.read_bytes().decode(errors="replace")
         taken = containerfile.taken(text, path, image.build_args, image.target, machine)
         found = ignore.find(folder, path)
-        rules = ignore.read(found) if found is not None and (taken.sources or whole) else ignore.Ignore()
+        rules = ignore.read(found) if found is not None and (taken.sources or whole) else ignore.IgnoreFile()
         walk = _Walk(folder, rules, apart)
         sources, modeless = ((containerfile.WHOLE,), ()) if whole else (taken.sources, taken.modeless)
         files = _digests(walk, sources, modeless, memory)
@@ -133,13 +133,13 @@ def _containerfile(image: ImageSpec, folder: Path) -> Path:
 class _Walk:
     """Finds the files of a context; ``seen`` are the folders and files whose change would be a change of it."""
 
-    def __init__(self, folder: Path, rules: ignore.Ignore, apart: str | None) -> None:
+    def __init__(self, folder: Path, rules: ignore.IgnoreFile, apart: str | None) -> None:
         self.folder = folder
         self.rules = rules
         self.apart = apart
         self.seen: list[Path] = []
 
-    def files(self, sources: Iterable[str]) -> Iterator[Entry]:
+    def files(self, sources: Iterable[str]) -> Iterator[ContextEntry]:
         """Everything that ``sources`` name. Of a folder that is named the builder takes what is in it, and of a link
         what it leads to."""
         finder = Finder(self.folder, self.seen.append)
@@ -150,17 +150,17 @@ class _Walk:
                 continue
             for path, real in finder.matches(source):
                 if real is None:
-                    yield Entry(path, path, None)
+                    yield ContextEntry(path, path, None)
                     continue
                 found = (self.folder / real).lstat()
                 if not stat.S_ISDIR(found.st_mode):
                     if path == source or not self.rules.leaves_out(path):
-                        yield Entry(path, real, found)
+                        yield ContextEntry(path, real, found)
                     continue
-                yield Entry(path, real, found, named=True)
+                yield ContextEntry(path, real, found, named=True)
                 yield from self._below(real, path)
 
-    def _below(self, place: str, name: str) -> Iterator[Entry]:
+    def _below(self, place: str, name: str) -> Iterator[ContextEntry]:
         """What is in the folder ``place``, which is called ``name``."""
         if self.apart is not None and f"{place}/".startswith(f"{self.apart}/"):
             return
@@ -177,7 +177,7 @@ class _Walk:
             if inside or not left_out:
                 self.seen.append(self.folder / path)
             if not left_out or (is_folder and self.rules.keeps_something_in(path)):
-                yield Entry(called, path, entry.stat(follow_symlinks=False))
+                yield ContextEntry(called, path, entry.stat(follow_symlinks=False))
             if inside:
                 yield from self._below(path, called)
 
@@ -185,7 +185,7 @@ class _Walk:
 def _digests(walk: _Walk, sources: tuple[str, ...], modeless: tuple[str, ...], memory: Path) -> dict[str, str]:
     """What stands at each path, as short text. :raises OSError: a file cannot be read."""
     known = _remembered(memory)
-    now: Known = {}
+    now: KnownDigests = {}
     made: dict[str, str] = {}
     for entry in walk.files(modeless):
         made[_printable(entry.path)] = _describe(walk.folder / entry.real, entry, known, now, modeless=True)
@@ -202,7 +202,9 @@ def _printable(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def _describe(path: Path, entry: Entry, known: Known, now: Known, *, modeless: bool = False) -> str:
+def _describe(
+    path: Path, entry: ContextEntry, known: KnownDigests, now: KnownDigests, *, modeless: bool = False
+) -> str:
     """Kind, permissions, owner and content. Whose file it is counts where it is not the user's own: another user's
     checkout of the same files is the same."""
     found = entry.stat
@@ -240,7 +242,7 @@ def _attributes(fd: int) -> str:
     return f" attributes {digest(values)[:16]}" if values else ""
 
 
-def _remembered(memory: Path) -> Known:
+def _remembered(memory: Path) -> KnownDigests:
     known = try_load_state(memory, limit=MEMORY_LIMIT) or {}
     return {
         name: [item for item in times if isinstance(item, int | str)]

@@ -23,7 +23,7 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class Ignore:
+class IgnoreFile:
     """The lines of an ignore file; the last one that matches a path, or a folder that it is in, decides."""
 
     patterns: tuple[Pattern, ...] = ()
@@ -59,7 +59,7 @@ def find(context: Path, containerfile: Path) -> Path | None:
     return next((path for path in candidates(context, containerfile) if path.is_file()), None)
 
 
-def read(path: Path) -> Ignore:
+def read(path: Path) -> IgnoreFile:
     """The patterns of an ignore file.
 
     :raises InputError: a pattern is none.
@@ -82,7 +82,7 @@ def read(path: Path) -> Ignore:
             raise InputError(
                 f"'{line}' is no pattern: {e}", hint="*, ?, [a-z] and **", where=Where(str(path), number)
             ) from e
-    return Ignore(tuple(found))
+    return IgnoreFile(tuple(found))
 
 
 def _expression(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph import plugins
 from ovtasks.graph.freshness import Freshness, Reason, check
-from ovtasks.graph.options import TYPES, Overrides
+from ovtasks.graph.options import TYPES, OptionsByVm
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions, Step, need_keys
 from ovtasks.host.progress import Progress
@@ -33,7 +33,7 @@ class Chain:
         return iter(self.steps)
 
 
-class State(StrEnum):
+class StepState(StrEnum):
     """What a run would do with a step. ``MAYBE``: a step before it runs, and may come out the same."""
 
     FRESH = "fresh"
@@ -42,11 +42,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class StepStatus:
     """One step's state before a run."""
 
     step: Step
-    state: State
+    state: StepState
     reasons: tuple[Reason, ...]
     receipt: Receipt | None
 
@@ -54,13 +54,13 @@ class Status:
 class Graph:
     """The steps of a project's VMs, made when asked for."""
 
-    def __init__(self, project: Project, overrides: Overrides | None = None) -> None:
+    def __init__(self, project: Project, options: OptionsByVm | None = None) -> None:
         self.project = project
-        self.overrides = overrides or Overrides()
+        self.options = options or OptionsByVm()
         self._chains: dict[tuple[str, BuildOptions], Chain] = {}
         self._owners: dict[str, dict[tuple[str, str], None]] = {}
         self._found: dict[str, Step] = {}
-        self._found_under = self.overrides.changes
+        self._found_under = self.options.changes
         self.settled: set[str] = set()  # tasks that this run found fresh, or ran
         self.finished: Callable[[Mapping[str, str]], None] | None = None
         """Called after a run without failures, with the titles of the steps by name, in the order that they were
@@ -76,7 +76,7 @@ class Graph:
 
         :raises InputError: no such VM or image, or its source cannot be built.
         """
-        options = self.overrides.of(vm)
+        options = self.options.of(vm)
         if type is not None and type != options.type:
             options = replace(options, type=type)
         found = self._chains.get((vm, options))
@@ -121,9 +121,9 @@ class Graph:
 
         :raises KeyError: no chain made so far has it.
         """
-        if self._found_under != self.overrides.changes:
+        if self._found_under != self.options.changes:
             self._found.clear()
-            self._found_under = self.overrides.changes
+            self._found_under = self.options.changes
         found = self._found.get(name)
         if found is None:  # all owners are asked once: a step may have thousands
             for vm, type in tuple(self._owners[name]):
@@ -203,25 +203,25 @@ class Graph:
         """The receipts of the steps that ``step`` needs, by name."""
         return {name: Receipt.load(self.step(name).receipt) for name in step.needs}
 
-    def status(self, steps: Iterable[Step], visit: Callable[[Step], None] | None = None) -> list[Status]:
+    def status(self, steps: Iterable[Step], visit: Callable[[Step], None] | None = None) -> list[StepStatus]:
         """What a run would do with ``steps`` and all they need, in order."""
-        states: dict[str, Status] = {}
+        states: dict[str, StepStatus] = {}
         digests: dict[str, str | None] = {}
         for step in self.closure(steps):
             if visit is not None:
                 visit(step)
             now = self.freshness(step, digests=digests)
-            moving = [states[need].step for need in step.needs if states[need].state is not State.FRESH]
+            moving = [states[need].step for need in step.needs if states[need].state is not StepState.FRESH]
             keys = need_keys(step.needs)
             open_questions = {keys[other.name] for other in moving}
             if sure := tuple(reason for reason in now.reasons if reason.key not in open_questions):
-                state, reasons = State.RUN, sure
+                state, reasons = StepState.RUN, sure
             elif moving:
                 what = ", ".join(step.makes or step.name for step in moving)
-                state, reasons = State.MAYBE, (Reason(f"{what} may come out the same"),)
+                state, reasons = StepState.MAYBE, (Reason(f"{what} may come out the same"),)
             else:
-                state, reasons = State.FRESH, ()
-            states[step.name] = Status(step, state, reasons, now.receipt)
+                state, reasons = StepState.FRESH, ()
+            states[step.name] = StepStatus(step, state, reasons, now.receipt)
         return list(states.values())
 
 

@@ -95,13 +95,13 @@ def _new_bars(stream: TextIO) -> Bars:
     )
     from rich.progress import Progress as Bars
 
-    class Bytes(DownloadColumn):
+    class BytesColumn(DownloadColumn):
         """Amount, rate and time left, for steps that count bytes."""
 
         def render(self, task: Any) -> Any:
             return super().render(task) if task.fields.get("unit") == "B" and task.completed else ""
 
-    class Rate(TransferSpeedColumn):
+    class RateColumn(TransferSpeedColumn):
         def render(self, task: Any) -> Any:
             return super().render(task) if task.fields.get("unit") == "B" and task.completed else ""
 
@@ -109,8 +109,8 @@ def _new_bars(stream: TextIO) -> Bars:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        Bytes(binary_units=True),
-        Rate(),
+        BytesColumn(binary_units=True),
+        RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         console=Console(file=stream),

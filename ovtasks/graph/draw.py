@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ovtasks.graph.chains import Chain, Graph, State, Status
+from ovtasks.graph.chains import Chain, Graph, StepState, StepStatus
 from ovtasks.host.run import run
 
-COLOURS = {State.FRESH: "#d8efd3", State.MAYBE: "#fdf0c4", State.RUN: "#f9d4c9"}
+COLOURS = {StepState.FRESH: "#d8efd3", StepState.MAYBE: "#fdf0c4", StepState.RUN: "#f9d4c9"}
 
 
 def edges(graph: Graph, chains: Sequence[Chain]) -> list[tuple[str, str]]:
@@ -27,7 +27,7 @@ def goals(chain: Chain) -> list[str]:
     return [f"{verb}:{chain.vm}" for verb in ("build", "define", "create")]
 
 
-def dot(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> str:
+def dot(graph: Graph, chains: Sequence[Chain], statuses: Sequence[StepStatus]) -> str:
     """Graphviz' language."""
     lines = ["digraph ovtasks {", "  rankdir=LR;", '  node [shape=box, style="rounded,filled", fontname="sans-serif"];']
     for status in statuses:
@@ -43,7 +43,7 @@ def _quote(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def mermaid(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> str:
+def mermaid(graph: Graph, chains: Sequence[Chain], statuses: Sequence[StepStatus]) -> str:
     """Mermaid's flowchart language."""
     names = [s.step.name for s in statuses] + [goal for chain in chains for goal in goals(chain)]
     ids = {name: f"n{i}" for i, name in enumerate(names)}
@@ -54,7 +54,7 @@ def mermaid(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -
     return "\n".join(lines) + "\n"
 
 
-def svg(graph: Graph, chains: Sequence[Chain], statuses: Sequence[Status]) -> str:
+def svg(graph: Graph, chains: Sequence[Chain], statuses: Sequence[StepStatus]) -> str:
     """A picture, by the program ``dot``.
 
     :raises MissingProgramError: Graphviz is not installed.

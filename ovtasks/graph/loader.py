@@ -25,7 +25,7 @@ from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
 from ovtasks.graph.database import DEP_FILE, NOWHERE
 from ovtasks.graph.display import Display
-from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES, Overrides
+from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES, OptionsByVm
 from ovtasks.graph.reporter import OvReporter
 from ovtasks.graph.surface import CREATOR, Guarded, guarded
 from ovtasks.graph.tasks import BUILD, tasks
@@ -142,7 +142,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         self.namespace = {name: value for name, value in self.namespace.items() if name != CREATOR}
         own: list[Task] = super().load_tasks(cmd, pos_args)
         project = self._project or _load(self._root)
-        self.graph = Graph(project, Overrides())
+        self.graph = Graph(project, OptionsByVm())
         note_options(self.graph, pos_args)
         if manifest.launched == pos_args and cmd.execute_tasks:
             from ovtasks.graph.doit_manifest import save_doit_manifest
@@ -181,7 +181,7 @@ def note_options(graph: Graph, words: Sequence[str]) -> None:
             continue
         with contextlib.suppress(CmdParseError, InputError):
             values, rest = TaskParse([CmdOption(option) for option in PARAMS]).parse(rest)
-            graph.overrides.set(vm or None, values)
+            graph.options.set(vm or None, values)
 
 
 def owners(project: Project) -> list[str]:

@@ -29,7 +29,7 @@ OV, DOIT = "ov ", "doit "
 USELESS = (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError)
 """What reading a manifest raises that is absent or damaged."""
 
-Entry = tuple[str, int, int, int, int]
+ManifestEntry = tuple[str, int, int, int, int]
 """Path, relative to the root if below it; size in bytes, mtime in ns, inode, ctime in ns. The last also tells that a
 file's mode or owner is another one, and that its times were set back after a change."""
 
@@ -149,7 +149,7 @@ def _content(path: str) -> tuple[tuple[object, ...], dict[str, str | None], list
         return identity, variables, chunks, lines
 
 
-def noted(path: str) -> list[Entry] | None:
+def noted(path: str) -> list[ManifestEntry] | None:
     """The files that a manifest depends on; None: it is of another version, another user's, or damaged.
 
     :raises FileNotFoundError: it went meanwhile.
@@ -208,7 +208,7 @@ def _values(names: tuple[str, ...] | dict[str, str | None]) -> dict[str, str | N
     return {name: os.environ.get(name) for name in names}
 
 
-def look(path: str) -> Entry:
+def look(path: str) -> ManifestEntry:
     """``path`` as it is now; a file that is not there must stay away for the manifest to hold."""
     try:
         now = os.stat(path)
@@ -217,7 +217,7 @@ def look(path: str) -> Entry:
     return (path, now.st_size, now.st_mtime_ns, now.st_ino, now.st_ctime_ns)
 
 
-def dump(root: str, entries: list[Entry], lines: list[str], variables: tuple[str, ...] = ()) -> bytes:
+def dump(root: str, entries: list[ManifestEntry], lines: list[str], variables: tuple[str, ...] = ()) -> bytes:
     """A manifest's content; ``variables`` are those of the environment that the project's files name."""
     chunks = [marshal.dumps(entries[start : start + CHUNK]) for start in range(0, len(entries), CHUNK)]
     content: tuple[object, ...] = (_identity(root), _values(variables), chunks, lines)

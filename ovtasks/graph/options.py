@@ -36,7 +36,7 @@ IMAGE_PARAMS = [
 """Of the goals ``image:<name>``."""
 
 
-class Overrides:
+class OptionsByVm:
     """What was said on the command line, for one VM or (``None``) for all.
 
     ``changes`` counts: what was computed under another number may be out of date.

@@ -11,7 +11,7 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.graph import plugins
 from ovtasks.graph.chains import Chain, Graph
-from ovtasks.graph.manifest import FOLDER, Entry, dump, file_name, look
+from ovtasks.graph.manifest import FOLDER, ManifestEntry, dump, file_name, look
 from ovtasks.graph.receipt import Output
 from ovtasks.host.files import write_atomic
 
@@ -77,7 +77,7 @@ def relative(path: Path | str, root: Path) -> str:
     return str(path).removeprefix(f"{root}{os.sep}")
 
 
-def _settled(paths: Iterable[Path]) -> list[Entry]:
+def _settled(paths: Iterable[Path]) -> list[ManifestEntry]:
     """Look at files and folders at a moment when none of them is young; nothing when there is no such moment soon.
 
     A folder's time tells whether a file in it came, went or was replaced: that is half as many calls as looking at
@@ -93,7 +93,7 @@ def _settled(paths: Iterable[Path]) -> list[Entry]:
     return []
 
 
-def _young(entry: Entry, now_ns: int) -> bool:
+def _young(entry: ManifestEntry, now_ns: int) -> bool:
     """Whether a file may change once more without a trace, or is from the future: then clocks cannot tell."""
     _, size, mtime_ns, _, ctime_ns = entry
     coarse = size != -1 and mtime_ns % 1_000_000_000 == 0 and ctime_ns % 1_000_000_000 == 0
@@ -112,7 +112,7 @@ def _program(graph: Graph, chains: Sequence[Chain]) -> list[Path]:
     return [*Path(__file__).parent.parent.rglob("*.py"), *loaded]
 
 
-def _once(entries: Iterable[Entry], root: Path) -> list[Entry]:
+def _once(entries: Iterable[ManifestEntry], root: Path) -> list[ManifestEntry]:
     """The first look at each path, by its short name."""
     first = {entry[0]: entry for entry in reversed(list(entries))}
     return [(relative(path, root), *stat) for path, *stat in first.values()]  # type: ignore[misc]

@@ -361,7 +361,7 @@ def _remove(steps: Sequence[Step], outstream: Any, name: str, dryrun: bool) -> N
 
 
 def _override(graph: Graph, vm: str | None, options: dict[str, object]) -> None:
-    graph.overrides.set(vm, options)
+    graph.options.set(vm, options)
     if vm is not None:
         graph.chain(vm)  # now: doit asks for it where an error would be a traceback
 

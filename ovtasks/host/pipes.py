@@ -30,7 +30,7 @@ CHUNK = 1 << 16
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
-class _Output:
+class _ProcessOutput:
     """One stream of a child: everything it said, and its lines as they come if ``on_line`` wants them."""
 
     def __init__(self, stream: IO[bytes], on_line: Callable[[str], None] | None) -> None:
@@ -95,7 +95,7 @@ class Conversation:
     ) -> None:
         assert process.stdout is not None and process.stderr is not None
         self.process = process
-        self.outputs = (_Output(process.stdout, on_line), _Output(process.stderr, on_line))
+        self.outputs = (_ProcessOutput(process.stdout, on_line), _ProcessOutput(process.stderr, on_line))
         self.unsent = memoryview(stdin or b"")
         self.selector = selectors.DefaultSelector()
         self.left_behind = False
@@ -141,7 +141,7 @@ class Conversation:
             return 0
         heard = 0
         for key, _ in self.selector.select(seconds):
-            if not isinstance(key.data, _Output):
+            if not isinstance(key.data, _ProcessOutput):
                 self._send(key.fd)
             elif (count := key.data.read()) is None:
                 self.selector.unregister(key.fd)

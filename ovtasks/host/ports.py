@@ -54,7 +54,7 @@ def free(port: int, protocol: str = "tcp", address: str = "127.0.0.1") -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Socket:
+class _BoundSocket:
     """A line of ``/proc/net/…``.
 
     ``serves``: it listens (TCP), or receives from everybody (UDP). ``inode`` 0: no owner.
@@ -93,7 +93,7 @@ def _collides(one: str, other: str | None) -> bool:
     return len(addresses) == 1 or any(address.is_unspecified for address in addresses)
 
 
-def _sockets(protocol: str) -> Iterator[_Socket]:
+def _sockets(protocol: str) -> Iterator[_BoundSocket]:
     serving = _TCP_LISTEN if protocol == "tcp" else _UDP_UNCONNECTED
     for name in (protocol, f"{protocol}6"):
         try:
@@ -104,7 +104,7 @@ def _sockets(protocol: str) -> Iterator[_Socket]:
             fields = line.split()
             address, _, port = fields[1].rpartition(":")
             serves = int(fields[3], 16) == serving
-            yield _Socket(_address(address), int(port, 16), serves, int(fields[7]), int(fields[9]))
+            yield _BoundSocket(_address(address), int(port, 16), serves, int(fields[7]), int(fields[9]))
 
 
 def _address(digits: str) -> str:

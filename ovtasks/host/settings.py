@@ -28,7 +28,7 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'" r'|"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True)
-class Key:
+class Setting:
     """One setting. ``plugins``: also a name that the registry has in that group."""
 
     name: str
@@ -39,23 +39,23 @@ class Key:
     plugins: str | None = None
 
 
-KEYS = {
+SETTINGS = {
     key.name: key
     for key in (
-        Key(
+        Setting(
             "vm.backend",
             "OV_VM_BACKEND",
             "what runs VMs that say backend: auto; auto: libvirt, else qemu",
             ("auto", "libvirt", "qemu"),
             plugins=registry.BACKENDS,
         ),
-        Key(
+        Setting(
             "vm.accel",
             "OV_VM_ACCEL",
             "for VMs that say accel: auto; auto: KVM where it really works, else emulation",
             ("auto", "kvm", "tcg"),
         ),
-        Key(
+        Setting(
             "engine.rootful",
             "OV_ENGINE_ROOTFUL",
             "how containers that need root are run: as root, by sudo, in podman's machine",
@@ -74,7 +74,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True)
-class Value:
+class SettingValue:
     """A setting's value.
 
     ``source`` tells people where it comes from: a variable, a place in the file, ``the default``.
@@ -90,7 +90,7 @@ def path() -> Path:
     return config_home() / "settings.yml"
 
 
-def get(name: str) -> Value:
+def get(name: str) -> SettingValue:
     """The value of a setting: from the environment, else the file, else the default. An empty variable is ignored.
 
     :raises InputError: there is no such setting, or the variable's value or the file is wrong.
@@ -100,8 +100,8 @@ def get(name: str) -> Value:
         message, hint = _wrong(key, key.variable, written)
         if message:
             raise InputError(message, hint=hint)
-        return Value(written, Origin.ENVIRONMENT, key.variable)
-    return _values().get(name) or Value(key.default, Origin.DEFAULT, "the default")
+        return SettingValue(written, Origin.ENVIRONMENT, key.variable)
+    return _values().get(name) or SettingValue(key.default, Origin.DEFAULT, "the default")
 
 
 def warning() -> str | None:
@@ -143,17 +143,17 @@ def reset(name: str | None = None) -> None:
             _write(name, None)
 
 
-def _key(name: str) -> Key:
-    if name in KEYS:
-        return KEYS[name]
-    guess = near(name, KEYS)
+def _key(name: str) -> Setting:
+    if name in SETTINGS:
+        return SETTINGS[name]
+    guess = near(name, SETTINGS)
     raise InputError(
         f"there is no setting {shown(name)}",
-        hint=f"did you mean '{guess}'?" if guess else f"settings: {', '.join(KEYS)}",
+        hint=f"did you mean '{guess}'?" if guess else f"settings: {', '.join(SETTINGS)}",
     )
 
 
-def _wrong(key: Key, place: str, value: Json) -> tuple[str, str | None]:
+def _wrong(key: Setting, place: str, value: Json) -> tuple[str, str | None]:
     """Message and hint for a wrong value; an empty message if the value is right."""
     if value in key.allowed:
         return "", None
@@ -165,28 +165,28 @@ def _wrong(key: Key, place: str, value: Json) -> tuple[str, str | None]:
     return choice(place, value, dict.fromkeys((*key.allowed, *found)))
 
 
-def _values() -> dict[str, Value]:
+def _values() -> dict[str, SettingValue]:
     """The settings in the file.
 
     :raises InputError: the file has an unknown setting or a wrong value.
     """
     document = _document()
-    values: dict[str, Value] = {}
+    values: dict[str, SettingValue] = {}
     errors: list[InputError] = []
     for section, name, value in _entries(document) if document else ():
         full = f"{section}.{name}" if name else section
         at = (section, name) if name else (section,)
         assert document is not None
-        if full not in KEYS:
-            guess = near(full, KEYS)
-            hint = f"did you mean '{guess}'?" if guess else f"settings: {', '.join(KEYS)}"
+        if full not in SETTINGS:
+            guess = near(full, SETTINGS)
+            hint = f"did you mean '{guess}'?" if guess else f"settings: {', '.join(SETTINGS)}"
             errors.append(InputError(f"unknown key '{full}'", hint=hint, where=document.where(*at, key=True)))
             continue
-        message, hint2 = _wrong(KEYS[full], full, value)
+        message, hint2 = _wrong(SETTINGS[full], full, value)
         if message:
             errors.append(InputError(message, hint=hint2, where=document.where(*at)))
         else:
-            values[full] = Value(str(value), Origin.FILE, str(document.where(*at)))
+            values[full] = SettingValue(str(value), Origin.FILE, str(document.where(*at)))
     if len(errors) > 1:
         raise InputErrors(errors)
     if errors:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ovtasks.images.fat import Entry, Fat, NotFatError
+from ovtasks.images.fat import Fat, FatEntry, NotFatError
 from ovtasks.images.partitions import EXTENDED, SECTOR, Partition, partitions, read_at
 from ovtasks.values.arch import ARCHES
 from ovtasks.values.jsonvalue import Json, fields_of
@@ -123,7 +123,7 @@ def _program(fat: Fat, machine: str) -> tuple[bool | None, str]:
     return _checked(fat, found, number)
 
 
-def _checked(fat: Fat, found: Entry, number: int) -> tuple[bool | None, str]:
+def _checked(fat: Fat, found: FatEntry, number: int) -> tuple[bool | None, str]:
     head = fat.head(found, _HEAD)
     broken = f"{FALLBACK}/{found.name} is no EFI program"
     if head[:2] != b"MZ" or len(head) < 64:

@@ -22,7 +22,7 @@ class NotFatError(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
+class FatEntry:
     """A file or folder; ``cluster`` is where it begins, ``size`` in bytes (of a folder: 0)."""
 
     name: str
@@ -61,9 +61,9 @@ class Fat:
         if self._count <= 0:
             raise NotFatError
 
-    def find(self, path: str) -> Entry | None:
+    def find(self, path: str) -> FatEntry | None:
         """The file or folder ``path`` (``EFI/BOOT/BOOTX64.EFI``, in any case); None: it is not there."""
-        found = Entry("", folder=True, cluster=self._first, size=0)
+        found = FatEntry("", folder=True, cluster=self._first, size=0)
         for name in path.split("/"):
             if not found.folder:
                 return None
@@ -73,7 +73,7 @@ class Fat:
             found = child
         return found
 
-    def entries(self, folder: Entry | None = None) -> Iterator[Entry]:
+    def entries(self, folder: FatEntry | None = None) -> Iterator[FatEntry]:
         """What is in ``folder``, by its long names; None: the topmost."""
         cluster = folder.cluster if folder else self._first
         data = self._content(cluster, _MOST) if cluster else self._read(*self._root)
@@ -90,9 +90,9 @@ class Fat:
             if entry[0] != 0xE5 and not entry[11] & _LABEL:
                 high, low, size = struct.unpack_from("<H4xHI", entry, 20)
                 number = (high << 16 | low) if self._bits == 32 else low
-                yield Entry(name, bool(entry[11] & _DIRECTORY), number, size)
+                yield FatEntry(name, bool(entry[11] & _DIRECTORY), number, size)
 
-    def head(self, entry: Entry, length: int) -> bytes:
+    def head(self, entry: FatEntry, length: int) -> bytes:
         """The first ``length`` bytes of a file, fewer if it is shorter."""
         return self._content(entry.cluster, min(length, entry.size))
 

@@ -41,7 +41,7 @@ class StoreFullError(NoRoomError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoreEntry:
     """One file of the store: length, room taken on disk (bytes), number of hard links."""
 
     sha256: str
@@ -239,13 +239,13 @@ class Store:
                     discard(fresh)
             self._remember(source, target)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[StoreEntry]:
         """All content, sorted by digest."""
         found = []
         for path in _names(self.root / "sha256"):
             if len(path.name) == HEX_LENGTH:
                 status = path.stat()
-                found.append(Entry(path.name, path, status.st_size, status.st_blocks * 512, status.st_nlink))
+                found.append(StoreEntry(path.name, path, status.st_size, status.st_blocks * 512, status.st_nlink))
         return found
 
     def was_linked(self, sha256: str, since: float) -> bool:

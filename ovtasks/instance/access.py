@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ovtasks.backends.contract import Status, backend
+from ovtasks.backends.contract import VmStatus, backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.guest.ssh_config import Host, known_hosts_line, stanza
 from ovtasks.guest.target import Target, WrongHostKeyError
@@ -53,7 +53,7 @@ def target_of(record: Record, user: str | None = None, port: int | None = None, 
     )
 
 
-def reached(records: Sequence[Record], statuses: Mapping[str, Status]) -> dict[str, tuple[str, int]]:
+def reached(records: Sequence[Record], statuses: Mapping[str, VmStatus]) -> dict[str, tuple[str, int]]:
     """Where the guests' sshds are reached from here, by domain. Running VMs with addresses of their own are asked for
     them, all at once; one that does not know its address is left out."""
     found = {one.domain: (LOOPBACK, one.ssh_port) for one in records if one.ssh_port is not None}

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ovtasks.backends.contract import Backend, State, backend
+from ovtasks.backends.contract import Backend, VmState, backend
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host import settings
 from ovtasks.host.files import write_changed
@@ -166,7 +166,7 @@ def _defined(record: Record) -> bool:
     if record.folder.machine.exists():
         return True
     with contextlib.suppress(OvError):  # one that cannot be used any more: another one may take over
-        return known(record).state is not State.UNDEFINED
+        return known(record).state is not VmState.UNDEFINED
     return False
 
 

@@ -55,7 +55,7 @@ class Want:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _PortEntry:
     """A port that an instance has; ``want`` is what it was given for."""
 
     host: int
@@ -125,11 +125,11 @@ def recheck(
         return registry.take([entry.want for entry in registry.own], running=False, salt=str(project or ""))
 
 
-def _remembered(forward: PortForward) -> _Entry:
+def _remembered(forward: PortForward) -> _PortEntry:
     """A number among the leases counts as leased: it may change."""
     host = None if forward.host in LEASES else forward.host
     what = "ssh.port" if forward.guest == 22 else "network.port_forwards"
-    return _Entry(forward.host, Want(forward.guest, forward.protocol, forward.address, host, None, what))
+    return _PortEntry(forward.host, Want(forward.guest, forward.protocol, forward.address, host, None, what))
 
 
 def registered(domain: str) -> tuple[PortForward, ...]:
@@ -178,8 +178,8 @@ class _Registry:
     def __init__(self, domain: str, say: Say) -> None:
         self.domain = domain
         self.say = say
-        self.own: tuple[_Entry, ...] = ()
-        self.others: dict[str, tuple[_Entry, ...]] = {}
+        self.own: tuple[_PortEntry, ...] = ()
+        self.others: dict[str, tuple[_PortEntry, ...]] = {}
         self.damaged: OvError | None = None
         self.text = ""  # of the file, as it would be written now; no file: none
         self.path = instance_directory(domain) / FILE
@@ -203,20 +203,20 @@ class _Registry:
             write_atomic(self.path, _text(entries), mode=0o600)
         return tuple(entry.forward for entry in entries)
 
-    def choose(self, wanted: Sequence[Want], *, running: bool, salt: str) -> tuple[_Entry, ...]:
+    def choose(self, wanted: Sequence[Want], *, running: bool, salt: str) -> tuple[_PortEntry, ...]:
         """The entries for ``wanted``."""
         old = list(self.own)
-        taken: list[_Entry | None] = [self._written(want, running) if want.host else None for want in wanted]
+        taken: list[_PortEntry | None] = [self._written(want, running) if want.host else None for want in wanted]
         for index, want in enumerate(wanted):
             if taken[index] is None:
                 beside = [entry for entry in taken if entry is not None]
                 taken[index] = self._kept(want, old, beside, running) or self._new(want, beside, salt)
         return tuple(entry for entry in taken if entry is not None)
 
-    def _written(self, want: Want, running: bool) -> _Entry:
+    def _written(self, want: Want, running: bool) -> _PortEntry:
         """The port that the spec names. :raises RefusedError, OvError: it is taken."""
         assert want.host is not None
-        entry = _Entry(want.host, want)
+        entry = _PortEntry(want.host, want)
         advice = "choose another port" + _ADVICE.get(want.what.partition(".")[0], "")
         for domain, entries in self.others.items():
             for other in entries:
@@ -234,12 +234,14 @@ class _Registry:
             )
         return entry
 
-    def _kept(self, want: Want, old: list[_Entry], beside: Sequence[_Entry], running: bool) -> _Entry | None:
+    def _kept(
+        self, want: Want, old: list[_PortEntry], beside: Sequence[_PortEntry], running: bool
+    ) -> _PortEntry | None:
         """The port that the instance has for this already, if it still can have it."""
         for entry in old:
             if entry.leased and _key(entry.want) == _key(want):
                 old.remove(entry)
-                mine = _Entry(entry.host, want)
+                mine = _PortEntry(entry.host, want)
                 if self._held(mine, beside):
                     self.say(f"port {entry.text} is another VM's now")
                 elif not (running or self._free(mine)):
@@ -248,19 +250,19 @@ class _Registry:
                     return mine
         return None
 
-    def _new(self, want: Want, beside: Sequence[_Entry], salt: str) -> _Entry:
+    def _new(self, want: Want, beside: Sequence[_PortEntry], salt: str) -> _PortEntry:
         """A port that nobody has. :raises OvError: there is none."""
         text = f"{salt}\0{self.domain}\0{want.guest}/{want.protocol}"
         first = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % len(LEASES)
         for step in range(len(LEASES)):
-            entry = _Entry(LEASES[(first + step) % len(LEASES)], want)
+            entry = _PortEntry(LEASES[(first + step) % len(LEASES)], want)
             if not self._held(entry, beside) and self._free(entry):
                 return entry
         raise OvError(
             f"no host port of {LEASES.start}–{LEASES.stop - 1} is free for {want.what}", hint="name one that is"
         )
 
-    def _held(self, entry: _Entry, beside: Sequence[_Entry]) -> bool:
+    def _held(self, entry: _PortEntry, beside: Sequence[_PortEntry]) -> bool:
         """Whether an instance has the number, on any address: a leased one is unambiguous."""
         return any(
             other.host == entry.host and other.want.protocol == entry.want.protocol
@@ -268,18 +270,18 @@ class _Registry:
             for other in entries
         )
 
-    def _free(self, entry: _Entry) -> bool:
+    def _free(self, entry: _PortEntry) -> bool:
         try:
             return ports.free(entry.host, entry.want.protocol, entry.want.address)
         except OvError as e:
             raise OvError(f"{entry.want.what}: {e.message}", hint=e.hint, where=entry.want.where) from None
 
 
-def _who(entry: _Entry) -> str:
+def _who(entry: _PortEntry) -> str:
     return ports.owner(entry.host, entry.want.protocol, entry.want.address) or "a process that cannot be seen"
 
 
-def _purpose(entry: _Entry) -> str:
+def _purpose(entry: _PortEntry) -> str:
     """``ssh.port at /home/me/vms.yml:3:5``."""
     want = entry.want
     return ("leased for " if entry.leased else "") + want.what + (f" at {want.where}" if want.where else "")
@@ -295,7 +297,7 @@ def _same(one: Want, other: Want) -> bool:
     return one.protocol == other.protocol and (len(addresses) == 1 or bool(addresses & _ANY))
 
 
-def _text(entries: Sequence[_Entry]) -> str:
+def _text(entries: Sequence[_PortEntry]) -> str:
     data: list[Json] = []
     for entry in entries:
         want = entry.want
@@ -308,7 +310,7 @@ def _text(entries: Sequence[_Entry]) -> str:
     return state_text({"version": VERSION, "ports": data}, lines=True)
 
 
-def _read(path: Path) -> tuple[_Entry, ...]:
+def _read(path: Path) -> tuple[_PortEntry, ...]:
     """The entries in a file; none where there is no file.
 
     :raises OvError: it is damaged, or of a later version of this program.
@@ -328,7 +330,7 @@ def _read(path: Path) -> tuple[_Entry, ...]:
         raise _DamagedError(f"{path} is damaged", hint="`ov vm create` writes it anew") from e
 
 
-def _entry(item: Mapping[str, Json]) -> _Entry:
+def _entry(item: Mapping[str, Json]) -> _PortEntry:
     host, guest, protocol, address = (item[key] for key in ("host", "guest", "protocol", "address"))
     numbers = [port for port in (host, guest) if isinstance(port, int) and 0 < port < 1 << 16]
     if len(numbers) != 2 or protocol not in ("tcp", "udp") or not isinstance(address, str):
@@ -337,4 +339,4 @@ def _entry(item: Mapping[str, Json]) -> _Entry:
     where = item.get("where")
     place = Where(str(where[0]), *(int(str(n)) for n in where[1:3])) if isinstance(where, list) and where else None
     want = Want(guest, str(protocol), str(address), None if item["leased"] else host, place, str(item["what"]))
-    return _Entry(host, want)
+    return _PortEntry(host, want)

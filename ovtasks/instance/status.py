@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from ovtasks.backends.contract import Handle, State, Status, backend
+from ovtasks.backends.contract import Handle, VmState, VmStatus, backend
 from ovtasks.errors import OvError
 from ovtasks.instance.record import Record
 
@@ -13,32 +13,32 @@ TCG_FACTOR = 10.0
 """How much longer everything may take under plain emulation."""
 
 
-def status(record: Record) -> Status:
+def status(record: Record) -> VmStatus:
     """What its backend says now."""
     return statuses([record])[record.domain]
 
 
-def statuses(records: Iterable[Record]) -> dict[str, Status]:
+def statuses(records: Iterable[Record]) -> dict[str, VmStatus]:
     """By domain; each backend is asked once, and only about its own."""
     by_backend: dict[str, list[Handle]] = {}
     for record in records:
         by_backend.setdefault(record.backend, []).append(record.handle)
-    found: dict[str, Status] = {}
+    found: dict[str, VmStatus] = {}
     for kind, handles in by_backend.items():
         try:
             found |= backend(kind).states(handles)
         except OvError as e:
-            found |= {handle.domain: Status(State.UNKNOWN, note=e.message) for handle in handles}
+            found |= {handle.domain: VmStatus(VmState.UNKNOWN, note=e.message) for handle in handles}
     return found
 
 
-def known(record: Record) -> Status:
+def known(record: Record) -> VmStatus:
     """As :func:`status`, for verbs that must not guess.
 
     :raises OvError: the backend cannot be asked.
     """
     now = status(record)
-    if now.state is State.UNKNOWN:
+    if now.state is VmState.UNKNOWN:
         raise OvError(f"the state of {record.words} cannot be asked: {now.note}", hint="ov doctor")
     return now
 

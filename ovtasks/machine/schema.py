@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from ovtasks.machine.field import Block, Field, Items, Node, Version, Words, beside
 from ovtasks.machine.table import LIBVIRT
-
-Schema = dict[str, Any]
+from ovtasks.values.jsonvalue import JsonSchema
 
 
 @cache
-def schema() -> Schema:
+def schema() -> JsonSchema:
     """The schema of the whole block."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -25,7 +23,7 @@ def schema() -> Schema:
     }
 
 
-def _node(node: Node) -> Schema:
+def _node(node: Node) -> JsonSchema:
     made = _shape(node)
     only, needs = beside(node)
     if only:
@@ -35,16 +33,16 @@ def _node(node: Node) -> Schema:
     return made
 
 
-def _shape(node: Node) -> Schema:
+def _shape(node: Node) -> JsonSchema:
     if isinstance(node, Field):
         return _field(node)
     if isinstance(node, Block):
         return _block(node)
     if isinstance(node, Words):
-        words: Schema = {"type": "array", "description": node.doc, "items": dict(node.kind.schema)}
+        words: JsonSchema = {"type": "array", "description": node.doc, "items": dict(node.kind.schema)}
         return words | ({"minItems": node.least} if node.least else {})
     item = _block(node.block)
-    listed: Schema = {"type": "array", "description": item.pop("description"), "items": item}
+    listed: JsonSchema = {"type": "array", "description": item.pop("description"), "items": item}
     if not node.short:
         return listed
     short = node.block.fields[node.short]
@@ -56,8 +54,8 @@ def _shape(node: Node) -> Schema:
     return {**item, "type": ["string", "object", "array"], "items": item, "description": listed["description"]}
 
 
-def _field(field: Field) -> Schema:
-    made: Schema = {**field.kind.schema, "description": field.doc + _since(field.since)}
+def _field(field: Field) -> JsonSchema:
+    made: JsonSchema = {**field.kind.schema, "description": field.doc + _since(field.since)}
     for value, version in field.since_values.items():
         made["description"] += f" {value}: {_version(version)}."
     if (default := field.default or field.assumed) is not None:
@@ -66,8 +64,8 @@ def _field(field: Field) -> Schema:
     return made
 
 
-def _block(block: Block) -> Schema:
-    made: Schema = {
+def _block(block: Block) -> JsonSchema:
+    made: JsonSchema = {
         "type": "object",
         "description": block.doc + _since(block.since),
         "additionalProperties": False,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ovtasks.errors import InputError
+from ovtasks.values.jsonvalue import JsonSchema
 from ovtasks.values.sizes import parse_size
 from ovtasks.values.words import dotted, near
 from ovtasks.values.yamlio import Key
@@ -29,8 +30,7 @@ _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?|\{\{[^}]*\}?\}?")
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})", re.ASCII)
 _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 
-Schema = Mapping[str, Any]
-Around = tuple[tuple[Mapping[str, Any], Schema], ...]
+Around = tuple[tuple[Mapping[str, Any], JsonSchema], ...]
 
 
 class Fault(NamedTuple):
@@ -42,10 +42,12 @@ class Fault(NamedTuple):
     key: bool = False
 
 
-def stated(value: object, schema: Schema, path: tuple[Key, ...] = ("libvirt",), around: Around = ()) -> Iterator[Fault]:
+def stated(
+    value: object, schema: JsonSchema, path: tuple[Key, ...] = ("libvirt",), around: Around = ()
+) -> Iterator[Fault]:
     """What the keywords forbid. Types that the schema forbids are left to it."""
     if isinstance(value, Mapping):
-        properties: Schema = schema.get("properties", {})
+        properties: JsonSchema = schema.get("properties", {})
         here = (*around, (value, properties))
         for name, item in value.items():
             if (below := properties.get(name)) is not None:
@@ -63,7 +65,7 @@ def text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _beside(name: str, schema: Schema, path: tuple[Key, ...], around: Around) -> Iterator[Fault]:
+def _beside(name: str, schema: JsonSchema, path: tuple[Key, ...], around: Around) -> Iterator[Fault]:
     for key, allowed in schema.get("x-only", {}).items():
         value = _value(key, around)
         if value is not None and not isinstance(value, Mapping | list) and text(value) not in allowed:
@@ -80,7 +82,7 @@ def _value(key: str, around: Around) -> object:
     """The value of the nearest ``key`` (``model.type``: of the one in the nearest ``model``), else its default."""
     first, _, rest = key.partition(".")
     value: object = None
-    schema: Schema = {}
+    schema: JsonSchema = {}
     for block, properties in reversed(around):
         if first in properties:
             value, schema = block.get(first), properties[first]
@@ -91,7 +93,7 @@ def _value(key: str, around: Around) -> object:
     return schema.get("x-default") if value is None else value
 
 
-def _leaf(value: object, schema: Schema, path: tuple[Key, ...]) -> Iterator[Fault]:
+def _leaf(value: object, schema: JsonSchema, path: tuple[Key, ...]) -> Iterator[Fault]:
     least, most = schema.get("minimum"), schema.get("maximum")
     if isinstance(value, str) and _WHOLE.fullmatch(value) and (least is not None or most is not None):
         if least is not None and int(value) < least:

@@ -11,7 +11,6 @@ from ovtasks.project.declared import DeclaredVm
 from ovtasks.values.ports import parse_forward
 from ovtasks.values.yamlio import Key
 
-Errors = Iterator[InputError]
 _ANY = frozenset({"0.0.0.0", "::"})
 
 
@@ -42,7 +41,7 @@ def _card_ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]
         yield forward.host, forward.protocol, forward.address, place
 
 
-def port_rules(vms: Sequence[DeclaredVm]) -> Errors:
+def port_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
     """One host port leads to one place."""
     taken: dict[tuple[int, str], list[tuple[str, DeclaredVm, tuple[Key, ...]]]] = {}
     for vm in vms:
@@ -60,7 +59,7 @@ def port_rules(vms: Sequence[DeclaredVm]) -> Errors:
             others.append((address, vm, path))
 
 
-def mac_rules(vms: Sequence[DeclaredVm]) -> Errors:
+def mac_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
     """Two cards with one address confuse every bridge that they share."""
     taken: dict[str, tuple[DeclaredVm, tuple[Key, ...]]] = {}
     for vm in vms:
@@ -76,7 +75,7 @@ def mac_rules(vms: Sequence[DeclaredVm]) -> Errors:
                 taken[mac] = vm, place
 
 
-def clone_rules(vms: Sequence[DeclaredVm]) -> Errors:
+def clone_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
     """A clone comes from another VM that is declared, and not in the end from itself."""
     parents = {vm.name: vm.text("source", "from_vm") for vm in vms if vm.get("source", "kind") == "clone"}
     names = [vm.name for vm in vms]

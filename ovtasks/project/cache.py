@@ -27,7 +27,7 @@ Kinds = Callable[[str], Mapping[str, Any] | None]
 Stamp = tuple[int, int, int, int] | None
 
 
-class Entry(NamedTuple):
+class CacheEntry(NamedTuple):
     """One VM or image: its mapping as marshal bytes, the place of its name, and what layers bring to the VM."""
 
     packed: bytes
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     layers: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, data: Any, file: str, line: int, column: int, layers: Iterable[tuple[Any, ...]] = ()) -> Entry:
+    def of(cls, data: Any, file: str, line: int, column: int, layers: Iterable[tuple[Any, ...]] = ()) -> CacheEntry:
         """The entry of a checked mapping."""
         return cls(marshal.dumps(data), file, line, column, tuple(tuple(layer) for layer in layers))
 
@@ -46,12 +46,12 @@ class Entry(NamedTuple):
         return marshal.loads(self.packed)
 
 
-class Known(NamedTuple):
+class CacheContent(NamedTuple):
     """What the cache knows about a project."""
 
     files: tuple[str, ...]
-    entries: Mapping[str, Entry]
-    images: Mapping[str, Entry]
+    entries: Mapping[str, CacheEntry]
+    images: Mapping[str, CacheEntry]
     variables: tuple[str, ...]
 
 
@@ -81,7 +81,7 @@ def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str 
     return {name: digest(dict(schema)) if schema is not None else None for name, schema in found.items()}
 
 
-def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
+def load(store: Path, root: Path, kinds: Kinds | None) -> CacheContent | None:
     """What was saved, if it still holds; None when anything differs or the file is damaged."""
     try:
         data = read_state(store, limit=MAX_BYTES, private=True) or b""
@@ -102,8 +102,8 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> Known | None:
         return None
     if schemas and _schema_digests(kinds, schemas) != schemas:
         return None
-    vms, images = ({name: Entry(*entry) for name, entry in found.items()} for found in (entries, images))
-    return Known(tuple(path for path, _ in stamps), vms, images, tuple(name for name, _ in environment))
+    vms, images = ({name: CacheEntry(*entry) for name, entry in found.items()} for found in (entries, images))
+    return CacheContent(tuple(path for path, _ in stamps), vms, images, tuple(name for name, _ in environment))
 
 
 class Guard:
@@ -117,8 +117,8 @@ class Guard:
         store: Path,
         root: Path,
         files: Mapping[Path, Stamp],
-        entries: Mapping[str, Entry],
-        images: Mapping[str, Entry],
+        entries: Mapping[str, CacheEntry],
+        images: Mapping[str, CacheEntry],
         variables: Iterable[str],
         plugin_schemas: Mapping[str, Mapping[str, Any]],
     ) -> None:

@@ -36,8 +36,6 @@ _REFERENCE = re.compile(
 _NAME = re.compile(_COMPONENT, re.ASCII)
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 
-Errors = Iterator[InputError]
-
 
 def reference_error(text: str) -> tuple[str, str] | None:
     """What is wrong with an image reference, and the cure; None for a good one."""
@@ -132,7 +130,7 @@ def image_rules(images: Sequence[DeclaredImage], vms: Sequence[DeclaredVm]) -> t
     return errors, tuple(sorted(used))
 
 
-def name_rule(image: DeclaredImage) -> Errors:
+def name_rule(image: DeclaredImage) -> Iterator[InputError]:
     """A name becomes ``localhost/<name>`` and a task."""
     name = image.name
     if _NAME.fullmatch(name) and len(name) <= MAX_NAME:
@@ -144,7 +142,7 @@ def name_rule(image: DeclaredImage) -> Errors:
     yield image.error(f"{shown(name)} is no image name", *path, hint=hint, key=not at_name)
 
 
-def origin_rule(image: DeclaredImage) -> Errors:
+def origin_rule(image: DeclaredImage) -> Iterator[InputError]:
     """Either it exists under a reference, or it is built here; never both, never neither."""
     data = image.mapping()
     if "ref" in data:
@@ -158,14 +156,14 @@ def origin_rule(image: DeclaredImage) -> Errors:
         yield image.error(message, key=True, hint=hint)
 
 
-def ref_rule(image: DeclaredImage) -> Errors:
+def ref_rule(image: DeclaredImage) -> Iterator[InputError]:
     """The reference is one, and names its registry."""
     text = image.text("ref")
     if text is not None and (problem := reference_error(text)):
         yield image.error(f"ref {shown(text)}: {problem[0]}", "ref", hint=problem[1])
 
 
-def path_rule(image: DeclaredImage) -> Errors:
+def path_rule(image: DeclaredImage) -> Iterator[InputError]:
     """``~`` and ``${VAR}`` can be expanded. Whether the files exist is seen when they are used."""
     for key in PATH_KEYS:
         try:
@@ -174,7 +172,7 @@ def path_rule(image: DeclaredImage) -> Errors:
             yield image.error(f"{key}: {e.message}", key, hint=e.hint)
 
 
-def argument_rule(image: DeclaredImage) -> Errors:
+def argument_rule(image: DeclaredImage) -> Iterator[InputError]:
     """Names of build arguments are such that podman takes them apart from their values."""
     for name in image.mapping("build_args"):
         if not _ARGUMENT.fullmatch(name):
@@ -182,10 +180,16 @@ def argument_rule(image: DeclaredImage) -> Errors:
             yield image.error(f"{shown(name)} is no build argument's name", "build_args", name, key=True, hint=hint)
 
 
-RULES: tuple[Callable[[DeclaredImage], Errors], ...] = (name_rule, origin_rule, ref_rule, path_rule, argument_rule)
+RULES: tuple[Callable[[DeclaredImage], Iterator[InputError]], ...] = (
+    name_rule,
+    origin_rule,
+    ref_rule,
+    path_rule,
+    argument_rule,
+)
 
 
-def vm_rules(images: Mapping[str, DeclaredImage], vms: Sequence[DeclaredVm]) -> Errors:
+def vm_rules(images: Mapping[str, DeclaredImage], vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
     """A bootc VM is made from a bootc image; ``image:<name>`` means one thing."""
     for vm in vms:
         if vm.text("source", "kind") != "bootc" or (vm.text("source", "transport") or "registry") not in REFERENCES:

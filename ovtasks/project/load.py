@@ -12,7 +12,7 @@ from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.host import beneath
 from ovtasks.project import cache as spec_cache
 from ovtasks.project.build import build_vm
-from ovtasks.project.cache import Entry, Kinds, Stamp
+from ovtasks.project.cache import CacheEntry, Kinds, Stamp
 from ovtasks.project.model import ImageSpec, LayerXml, Project, VmSpec
 from ovtasks.project.places import ROOT_FILES, display
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Lazy(Mapping[str, T]):
     """VMs or images by name in the order of the files; each spec is built when it is first asked for."""
 
-    def __init__(self, entries: Mapping[str, Entry], build: Callable[[str, Entry, Path, Where], T]) -> None:
+    def __init__(self, entries: Mapping[str, CacheEntry], build: Callable[[str, CacheEntry, Path, Where], T]) -> None:
         self._entries = entries
         self._build = build
         self._built: dict[str, T] = {}
@@ -53,11 +53,11 @@ class Lazy(Mapping[str, T]):
         return f"<{', '.join(self._entries)}>"
 
 
-def _build_vm(name: str, entry: Entry, base: Path, where: Where) -> VmSpec:
+def _build_vm(name: str, entry: CacheEntry, base: Path, where: Where) -> VmSpec:
     return build_vm(name, entry.data(), base, where, tuple(LayerXml(*layer) for layer in entry.layers))
 
 
-def _build_image(name: str, entry: Entry, base: Path, where: Where) -> ImageSpec:
+def _build_image(name: str, entry: CacheEntry, base: Path, where: Where) -> ImageSpec:
     from ovtasks.project.images import build_image
 
     return build_image(name, entry.data(), base, where)
@@ -71,8 +71,8 @@ class Checked:
     names: tuple[str, ...]
     image_names: tuple[str, ...]
     files: Mapping[Path, Stamp]
-    entries: Mapping[str, Entry]
-    images: Mapping[str, Entry]
+    entries: Mapping[str, CacheEntry]
+    images: Mapping[str, CacheEntry]
     variables: tuple[str, ...]
     plugin_schemas: Mapping[str, Mapping[str, Any]]
 
@@ -98,12 +98,12 @@ def find_root(start: Path) -> Path:
 def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | None = None) -> Checked:
     """Read the project in ``root``, or only the files ``paths`` and what they include, and check everything."""
     from ovtasks.project.images import image_rules
-    from ovtasks.project.read import Reader
+    from ovtasks.project.read import ProjectReader
     from ovtasks.project.rules import all_rules
     from ovtasks.project.schema import Checker
 
     checker = Checker(kinds)
-    reader = Reader(checker)
+    reader = ProjectReader(checker)
     if root is not None:
         reader.read_root(root)
     for path in paths:
@@ -124,10 +124,10 @@ def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | N
     return Checked(tuple(errors), *names, reader.files, *entries, used, checker.plugin_schemas)
 
 
-def _entries(found: Iterable[Declared], layered: Layered) -> dict[str, Entry]:
+def _entries(found: Iterable[Declared], layered: Layered) -> dict[str, CacheEntry]:
     places = ((one, one.where(key=True)) for one in found)
     return {
-        one.name: Entry.of(one.data, str(one.file), where.line, where.column, layered.get(one.name, ()))
+        one.name: CacheEntry.of(one.data, str(one.file), where.line, where.column, layered.get(one.name, ()))
         for one, where in places
     }
 
@@ -164,7 +164,7 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
     return _project(root, checked, checked.files)
 
 
-def _project(root: Path, found: Checked | spec_cache.Known, files: Iterable[Path]) -> Project:
+def _project(root: Path, found: Checked | spec_cache.CacheContent, files: Iterable[Path]) -> Project:
     vms, images = Lazy(found.entries, _build_vm), Lazy(found.images, _build_image)
     return Project(root, vms, tuple(files), images, found.variables)
 

@@ -9,8 +9,6 @@ from ovtasks.errors import InputError
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.values.ports import parse_forward
 
-Errors = Iterator[InputError]
-
 LIBVIRT_MODES = ("nat", "network", "direct")
 # What else a mode may have; the old spelling of network was bridge.
 _FIELDS = {
@@ -29,7 +27,7 @@ _INSTEAD = {
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 
 
-def network_rules(vm: DeclaredVm) -> Errors:
+def network_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """A mode has what it needs, and nothing that belongs to another."""
     network = vm.mapping("network")
     mode = vm.text("network", "mode") or "user"
@@ -44,7 +42,7 @@ def network_rules(vm: DeclaredVm) -> Errors:
     yield from _forward_rules(vm)
 
 
-def _mode_rules(vm: DeclaredVm, mode: str) -> Errors:
+def _mode_rules(vm: DeclaredVm, mode: str) -> Iterator[InputError]:
     network = vm.mapping("network")
     if mode == "bridge" and "bridge" not in network:
         hint = "network: {mode: bridge, bridge: br0}"
@@ -61,7 +59,7 @@ def _mode_rules(vm: DeclaredVm, mode: str) -> Errors:
         yield vm.error(f"ssh.port has no effect in network.mode {mode}", "ssh", "port", hint=hint, key=True)
 
 
-def _forward_rules(vm: DeclaredVm) -> Errors:
+def _forward_rules(vm: DeclaredVm) -> Iterator[InputError]:
     for index, item in enumerate(vm.list("network", "port_forwards")):
         if isinstance(item, str):
             try:
@@ -70,7 +68,7 @@ def _forward_rules(vm: DeclaredVm) -> Errors:
                 yield vm.error(f"network.port_forwards: {e.message}", "network", "port_forwards", index, hint=e.hint)
 
 
-def _mac_rules(vm: DeclaredVm) -> Errors:
+def _mac_rules(vm: DeclaredVm) -> Iterator[InputError]:
     mac = vm.text("network", "mac")
     if mac is None:
         return

@@ -27,7 +27,7 @@ EXAMPLE = "vms: {demo: {source: {kind: bootstrap}, disk_size: 2G}}"
 IMAGE_EXAMPLE = "images: {desktop: {containerfile: Containerfile, bootc: true}}"
 
 
-class Reader:
+class ProjectReader:
     """Reads a project's files and collects VMs, images and errors; nothing here raises for what a user wrote."""
 
     def __init__(self, checker: Checker) -> None:

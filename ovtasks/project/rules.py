@@ -29,8 +29,6 @@ NAME_RULE = f"a VM's name begins with a-z or 0-9, then a-z, 0-9 or hyphens, at m
 # Under these a bare number was surely meant as gigabytes.
 MIN_RAM = 32 * MiB
 
-Errors = Iterator[InputError]
-
 _URL = re.compile("https?://[^/]+/|file://.|/", re.IGNORECASE)  # what the schema lets through
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 
@@ -44,7 +42,7 @@ def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, .
     return errors, tuple(sorted(used))
 
 
-def name_rule(vm: DeclaredVm) -> Errors:
+def name_rule(vm: DeclaredVm) -> Iterator[InputError]:
     """Names become folders, domains and host names: one safe alphabet."""
     name = vm.name
     shown = name if len(name) <= MAX_NAME + 10 else name[:MAX_NAME] + "..."
@@ -72,7 +70,7 @@ def _dotted(path: Sequence[Key]) -> str:
     return ".".join(str(step) for step in path)
 
 
-def size_rules(vm: DeclaredVm) -> Errors:
+def size_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """Sizes parse, are plausible, and fit into each other."""
     sizes: dict[str, int] = {}
     for path, least in ((("disk_size",), MIN_DISK), (("ram",), MIN_RAM), (("source", "root_size"), MIN_DISK)):
@@ -99,7 +97,7 @@ def size_rules(vm: DeclaredVm) -> Errors:
         )
 
 
-def checksum_rules(vm: DeclaredVm) -> Errors:
+def checksum_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """The value has as many digits as its type, and ``none`` has neither value nor keyring."""
     checksum = vm.mapping("source", "checksum")
     at = ("source", "checksum")
@@ -117,7 +115,7 @@ def checksum_rules(vm: DeclaredVm) -> Errors:
         yield from _digest_rules(vm, kind, *found)
 
 
-def _checksum_url_rules(vm: DeclaredVm, url: str) -> Errors:
+def _checksum_url_rules(vm: DeclaredVm, url: str) -> Iterator[InputError]:
     """The checksum file's place is one, is not ignored, and is not less trustworthy than the image's."""
     at = ("source", "checksum", "url")
     checksum, image = vm.mapping("source", "checksum"), vm.text("source", "url") or ""
@@ -133,7 +131,7 @@ def _checksum_url_rules(vm: DeclaredVm, url: str) -> Errors:
         yield vm.error("checksum.url is plain http, the image is https", *at, hint="write https://")
 
 
-def _digest_rules(vm: DeclaredVm, kind: str, said: str | None, digits: str) -> Errors:
+def _digest_rules(vm: DeclaredVm, kind: str, said: str | None, digits: str) -> Iterator[InputError]:
     at = ("source", "checksum", "value")
     if said is not None and said not in DIGEST_DIGITS:
         yield vm.error(f"checksum.value is a {said} digest", *at, hint="sha256 and sha512 can be verified")
@@ -149,7 +147,7 @@ def _digest_rules(vm: DeclaredVm, kind: str, said: str | None, digits: str) -> E
         yield vm.error(message, *at, hint=hint)
 
 
-def url_rules(vm: DeclaredVm) -> Errors:
+def url_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """What the schema takes for an image's URL is one."""
     url = vm.text("source", "url")
     if vm.text("source", "kind") == "cloud_image" and url and _URL.match(url):
@@ -159,7 +157,7 @@ def url_rules(vm: DeclaredVm) -> Errors:
             yield vm.error(f"source.url {e.message}", "source", "url", hint=e.hint)
 
 
-def path_rules(vm: DeclaredVm) -> Errors:
+def path_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """``~`` and ``${VAR}`` can be expanded; a key file looks like a path; an imported disk's path is absolute."""
     for path in EXPANDED:
         text = vm.text(*path)
@@ -179,7 +177,7 @@ def path_rules(vm: DeclaredVm) -> Errors:
             yield vm.error(f"source.disk_path '{text}' is not absolute", *path, hint="write the whole path, from /")
 
 
-def firmware_rules(vm: DeclaredVm) -> Errors:
+def firmware_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """Secure Boot needs SMM and a chipset that has it; some architectures have no BIOS."""
     firmware, machine = vm.text("firmware"), vm.text("machine") or ""
     if firmware == "uefi-secure":
@@ -199,7 +197,7 @@ def firmware_rules(vm: DeclaredVm) -> Errors:
             yield vm.error(f"architecture {arch} has no BIOS", "firmware", hint="firmware: uefi-insecure")
 
 
-def ssh_rules(vm: DeclaredVm) -> Errors:
+def ssh_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """Either a port, or one that is leased."""
     port = vm.get("ssh", "port")
     if vm.get("ssh", "port_auto") is True and isinstance(port, int) and port > 0:
@@ -207,7 +205,7 @@ def ssh_rules(vm: DeclaredVm) -> Errors:
         yield vm.error(f"ssh.port_auto contradicts ssh.port {port}", "ssh", "port_auto", hint=hint, key=True)
 
 
-def cloud_init_rules(vm: DeclaredVm) -> Errors:
+def cloud_init_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """Strategy url has its URL; a user is declared once."""
     install = vm.mapping("cloud_init", "ov_install")
     if install.get("strategy") == "url" and "url" not in install:
@@ -216,12 +214,12 @@ def cloud_init_rules(vm: DeclaredVm) -> Errors:
     yield from _twice(vm, "cloud_init", "users", what="user")
 
 
-def snapshot_rules(vm: DeclaredVm) -> Errors:
+def snapshot_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """A snapshot's name is unique in its VM."""
     yield from _twice(vm, "snapshots", what="snapshot")
 
 
-def _twice(vm: DeclaredVm, *path: Key, what: str) -> Errors:
+def _twice(vm: DeclaredVm, *path: Key, what: str) -> Iterator[InputError]:
     seen: dict[str, int] = {}
     for index, item in enumerate(vm.list(*path)):
         name = item.get("name") if isinstance(item, dict) else None
@@ -233,7 +231,7 @@ def _twice(vm: DeclaredVm, *path: Key, what: str) -> Errors:
         seen.setdefault(name, index)
 
 
-def injection_rules(vm: DeclaredVm) -> Errors:
+def injection_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """A channel that is asked for is there. Only an installer writes a key into the disk, and only root's."""
     path = ("ssh", "key_injection", "cloud_init")
     if vm.get(*path) == "enabled" and vm.text("source", "kind") == "bootc" and "cloud_init" not in vm.mapping():
@@ -253,14 +251,14 @@ def injection_rules(vm: DeclaredVm) -> Errors:
         yield vm.error(message, *path, hint="ssh.key_source: auto, generate or a file; or remove it")
 
 
-def backend_rules(vm: DeclaredVm) -> Errors:
+def backend_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """Only libvirt starts a VM with the host."""
     if vm.get("autostart") is True and vm.get("backend") == "qemu":
         hint = "backend: libvirt (or auto), or remove autostart"
         yield vm.error("autostart does not work with backend qemu", "autostart", hint=hint, key=True)
 
 
-RULES: tuple[Callable[[DeclaredVm], Errors], ...] = (
+RULES: tuple[Callable[[DeclaredVm], Iterator[InputError]], ...] = (
     name_rule,
     size_rules,
     checksum_rules,

@@ -13,10 +13,10 @@ from typing import Any
 from ovtasks.errors import InputError, OvError
 from ovtasks.project.cache import Kinds
 from ovtasks.project.explain import Vocabulary, explain, vocabulary
+from ovtasks.values.jsonvalue import JsonSchema
 from ovtasks.values.words import choice, dotted
 from ovtasks.values.yamlio import Document, Key
 
-Schema = dict[str, Any]
 KINDS = ("cloud_image", "bootc", "clone", "imported", "bootstrap")
 
 # YAML 1.1's words for truth; taken where a bool is wanted, and nowhere else.
@@ -36,9 +36,9 @@ def schema_text(name: str) -> str:
 
 
 @cache
-def inlined(name: str) -> Schema:
+def inlined(name: str) -> JsonSchema:
     """The schema with every ``$ref`` replaced by what it names: faster to check against, simpler to walk."""
-    loaded: Schema = json.loads(schema_text(name))
+    loaded: JsonSchema = json.loads(schema_text(name))
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict):
@@ -51,33 +51,33 @@ def inlined(name: str) -> Schema:
             return {key: walk(item) for key, item in value.items()}
         return [walk(item) for item in value] if isinstance(value, list) else value
 
-    result: Schema = walk(loaded)
+    result: JsonSchema = walk(loaded)
     return result
 
 
 @cache
-def vm_schema() -> Schema:
+def vm_schema() -> JsonSchema:
     """The schema of one VM."""
-    found: Schema = inlined("vms")["$defs"]["vm"]
+    found: JsonSchema = inlined("vms")["$defs"]["vm"]
     return found
 
 
 @cache
-def image_schema() -> Schema:
+def image_schema() -> JsonSchema:
     """The schema of one container image."""
-    found: Schema = inlined("image")["$defs"]["image"]
+    found: JsonSchema = inlined("image")["$defs"]["image"]
     return found
 
 
-def libvirt_schema() -> Schema:
+def libvirt_schema() -> JsonSchema:
     """The schema of ``libvirt:``."""
-    found: Schema = vm_schema()["properties"]["libvirt"]
+    found: JsonSchema = vm_schema()["properties"]["libvirt"]
     return found
 
 
-def source_schema(kind: str) -> Schema:
+def source_schema(kind: str) -> JsonSchema:
     """The schema of a built-in kind's ``source:``."""
-    found: Schema = inlined("vms")["$defs"][f"source_{kind}"]
+    found: JsonSchema = inlined("vms")["$defs"][f"source_{kind}"]
     return found
 
 
@@ -91,7 +91,7 @@ def _validator_class() -> Any:
     return extend(Draft202012Validator, {"pattern": _pattern}, type_checker=types)
 
 
-def _pattern(validator: Any, pattern: str, value: object, schema: Schema) -> Iterator[Any]:
+def _pattern(validator: Any, pattern: str, value: object, schema: JsonSchema) -> Iterator[Any]:
     """JSON Schema's ``$`` is the very end; Python's also matches before a last line break, which no name may hold."""
     from jsonschema import ValidationError
 
@@ -167,7 +167,7 @@ class Checker:
                 self._sources[kind] = self._plugin(kind, _with_kind(schema))
         return self._sources[kind]
 
-    def _plugin(self, kind: str, schema: Schema) -> Any:
+    def _plugin(self, kind: str, schema: JsonSchema) -> Any:
         from jsonschema import SchemaError
 
         try:
@@ -219,7 +219,7 @@ def _shallow(schema: Any) -> Any:
     return {key: value for key, value in schema.items() if key not in {"additionalProperties", "if", "then", "else"}}
 
 
-def _with_kind(schema: Mapping[str, Any]) -> Schema:
+def _with_kind(schema: Mapping[str, Any]) -> JsonSchema:
     """A plug-in's schema; ``kind`` need not be among the properties that it declares."""
     properties = {"kind": {"type": "string"}, **schema.get("properties", {})}
     return {"type": "object", **schema, "properties": properties}

@@ -11,8 +11,6 @@ from ovtasks.values.jsonvalue import Json
 from ovtasks.values.passed import Yaml, decode
 from ovtasks.values.yamlio import Key, parse_yaml
 
-Errors = Iterator[InputError]
-
 EXTRA = ("cloud_init", "extra")
 DEFAULT_USER = "default"  # cloud-init's word for the account that the image's own configuration describes
 
@@ -96,7 +94,7 @@ def _extra(vm: DeclaredVm, key: str) -> Json:
     raise vm.error(message, *EXTRA, hint="write a mapping, here or as the text")
 
 
-def user_data_rules(vm: DeclaredVm) -> Errors:
+def user_data_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """``cloud_init.extra`` goes together with what the seed says besides, and whoever has the key gets in."""
     extra = decode(vm.get(*EXTRA))
     extra = extra if isinstance(extra, dict) else {}
@@ -122,7 +120,7 @@ def _brings_key(vm: DeclaredVm) -> bool:
     return vm.text("ssh", "key_source") != "none" and vm.get("ssh", "key_injection", "cloud_init") != "disabled"
 
 
-def _shapes(vm: DeclaredVm, extra: Mapping[Yaml, Yaml]) -> Errors:
+def _shapes(vm: DeclaredVm, extra: Mapping[Yaml, Yaml]) -> Iterator[InputError]:
     """cloud-init takes nothing else there, and what ov has in that place would be lost."""
     for key, value in extra.items():
         if value is None:
@@ -143,13 +141,13 @@ def _shapes(vm: DeclaredVm, extra: Mapping[Yaml, Yaml]) -> Errors:
             yield _error(vm, message, *EXTRA, "ssh_keys", str(key), hint=hint, key=True)
 
 
-def _root_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Errors:
+def _root_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Iterator[InputError]:
     if login == "root" and is_true(extra.get("disable_root")):
         message = "cloud_init.extra.disable_root locks root out, and root is who logs in with the key"
         yield _error(vm, message, *EXTRA, "disable_root", hint="remove it, or name another ssh.user", key=True)
 
 
-def _module_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Errors:
+def _module_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Iterator[InputError]:
     if not isinstance(extra.get("cloud_init_modules"), list):
         return
     lists = (extra.get(f"cloud_{stage}_modules") for stage in ("init", "config", "final"))
@@ -163,7 +161,7 @@ def _module_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Erro
             yield _error(vm, message, *EXTRA, "cloud_init_modules", hint=f"add {module}", key=True)
 
 
-def _account(vm: DeclaredVm, user: Mapping[Yaml, Yaml], login: str, path: tuple[Key, ...]) -> Errors:
+def _account(vm: DeclaredVm, user: Mapping[Yaml, Yaml], login: str, path: tuple[Key, ...]) -> Iterator[InputError]:
     """Words about the key's own user that keep the user out."""
     words = {str(key).replace("-", "_").strip(): key for key in user}
     tests: dict[str, Callable[[Yaml], bool]] = {

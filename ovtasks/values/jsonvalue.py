@@ -21,6 +21,8 @@ MAX_DEPTH = 200
 """Levels of nesting. What a user may write has at most 64 (:mod:`.yamlio`)."""
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+JsonSchema: TypeAlias = dict[str, Any]
+"""A JSON Schema, or a part of one."""
 
 
 def canonical(value: Json) -> str:

@@ -22,7 +22,7 @@ from ovtasks.sources import bootstrap
 from ovtasks.sources.bootstrap import image, sandbox
 from ovtasks.sources.bootstrap.recipe import resolve
 from ovtasks.sources.bootstrap.sandbox import prefix
-from ovtasks.sources.bootstrap.tree import Tree, sweep
+from ovtasks.sources.bootstrap.tree import RootTree, sweep
 from tests.bootstrap.workspace import WHERE, run_base
 from tests.support.demo import BUILD, ENVIRONMENT, ROOT, Demo, make_project
 from tests.support.user import User, may_sudo
@@ -183,7 +183,7 @@ def test_btrfs_is_filled_from_the_folder(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
     (root / "etc/hostname").write_text("demo\n" * 2000, encoding="ascii")
-    tree = Tree(root, tmp_path, 10**9, blocks=10, inodes=3, packages=())
+    tree = RootTree(root, tmp_path, 10**9, blocks=10, inodes=3, packages=())
     made = image.root_filesystem(resolve(source, WHERE, "x86_64"), tree, tmp_path / "root.img")
     run(["btrfs", "check", made])
     assert "demo\ndemo\n" in made.read_bytes().decode("ascii", errors="replace")

@@ -13,7 +13,7 @@ from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.project.model import BootstrapSource, Project, Ssh, VmSpec
 from ovtasks.sources.bootstrap import Bootstrap, image, overlay
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
-from ovtasks.sources.bootstrap.tree import Tree, sweep
+from ovtasks.sources.bootstrap.tree import RootTree, sweep
 
 WHERE = Where("vms.yml", 3, 5)
 DEBIAN = BootstrapSource("bootstrap", {}, suite="bookworm")
@@ -136,7 +136,7 @@ def test_boot_sectors_refuse_what_is_not_grub(boot: int, core: int) -> None:
 
 
 def test_root_size_has_room() -> None:
-    tree = Tree(Path("/r"), Path("/b"), 0, blocks=100_000, inodes=14_000, packages=())
+    tree = RootTree(Path("/r"), Path("/b"), 0, blocks=100_000, inodes=14_000, packages=())
     assert image.root_size(tree) % image.ROUND == 0
     assert 500 << 20 < image.root_size(tree) < 700 << 20
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ovtasks.graph import plugins
-from ovtasks.graph.chains import Graph, State
+from ovtasks.graph.chains import Graph, StepState
 from ovtasks.graph.display import Display
 from ovtasks.graph.loader import OvLoader
 from ovtasks.project.load import load_project
@@ -204,7 +204,7 @@ class Project:
         """The verbs of the steps that will and that may run."""
         graph = Graph(load_project(self.bench.root, kinds=plugins.schema, cache=False))
         statuses = graph.status(graph.chain("a"))
-        run, maybe = ({s.step.verb for s in statuses if s.state is state} for state in (State.RUN, State.MAYBE))
+        run, maybe = ({s.step.verb for s in statuses if s.state is state} for state in (StepState.RUN, StepState.MAYBE))
         return run, maybe
 
     def build(self) -> set[str]:

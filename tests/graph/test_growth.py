@@ -146,8 +146,8 @@ def test_an_option_given_later_is_seen_in_a_step_that_was_found_before(tmp_path:
     fetch = graph.chain("vm0").steps[0]
     assert graph.chain("vm1").steps[0].name == fetch.name
     assert graph.step(fetch.name).refresh is None
-    graph.overrides.set("vm1", {"refresh": True})
+    graph.options.set("vm1", {"refresh": True})
     assert graph.step(fetch.name).refresh is not None
-    graph.overrides.set("vm0", {"size": "2G"})
+    graph.options.set("vm0", {"size": "2G"})
     assert graph.step(fetch.name).refresh is not None
     assert graph.step("disk:vm0").inputs["disk_size"] == 2 << 30

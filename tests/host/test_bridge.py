@@ -11,7 +11,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.host import bridge as module
 from ovtasks.host.bridge import check_bridge, rules
 from ovtasks.host.doctor.account import bridge as bridge_of_doctor
-from ovtasks.host.doctor.verdict import State, Verdict
+from ovtasks.host.doctor.verdict import CheckState, Verdict
 from tests.support.bridges import bridge
 
 pytestmark = pytest.mark.xdist_group("bridge")
@@ -102,11 +102,11 @@ def test_the_device_for_all_of_them(host: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_doctor_says(host: Path) -> None:
     found = bridge_of_doctor(host)
-    assert found.state is State.NOTE and "does not allow the bridge br0" in found.detail and found.hint
+    assert found.state is CheckState.NOTE and "does not allow the bridge br0" in found.detail and found.hint
     (host / "bridge.conf").write_text("allow br0\n", encoding="utf-8")
-    assert bridge_of_doctor(host) == Verdict(State.OK, "VMs may join br0")
+    assert bridge_of_doctor(host) == Verdict(CheckState.OK, "VMs may join br0")
     (host / "net/br0/bridge").rmdir()
-    assert bridge_of_doctor(host).state is State.NOTE
+    assert bridge_of_doctor(host).state is CheckState.NOTE
 
 
 @pytest.mark.root

@@ -17,7 +17,18 @@ import pytest
 from ovtasks.cli import doctor
 from ovtasks.errors import OvError
 from ovtasks.host import accel
-from ovtasks.host.doctor import Check, Finding, State, Verdict, account, checks, examine, healthy, machine, services
+from ovtasks.host.doctor import (
+    Check,
+    CheckState,
+    Finding,
+    Verdict,
+    account,
+    checks,
+    examine,
+    healthy,
+    machine,
+    services,
+)
 from ovtasks.host.doctor.verdict import ok
 from ovtasks.host.modules import can_mount
 from ovtasks.host.packages import package_hint
@@ -191,9 +202,9 @@ def test_needed_things_broken(bin: Path, short: Path, name: str, program: str, t
 def test_modules_that_qemu_lacks(bin: Path) -> None:
     script(bin / EMULATOR, "echo 'There is no option group spice'; exit 1")
     found = alone(machine.spice)
-    assert (found.state, found.hint) == (State.MISSING, package_hint("qemu-spice"))
+    assert (found.state, found.hint) == (CheckState.MISSING, package_hint("qemu-spice"))
     found = alone(machine.virtio_gpu)
-    assert (found.state, found.hint) == (State.MISSING, package_hint("qemu-virtio"))
+    assert (found.state, found.hint) == (CheckState.MISSING, package_hint("qemu-virtio"))
 
 
 def test_firmware_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -270,13 +281,13 @@ def test_virtiofsd_of_both_kinds(bin: Path) -> None:
     assert alone(services.virtiofsd).detail == f"1.13.0, {bin}/virtiofsd"
     script(bin / "virtiofsd", "echo virtiofsd version 7.2.1; echo using FUSE kernel interface version 7.36")
     found = alone(services.virtiofsd)
-    assert (found.state, found.hint) == (State.NOTE, package_hint("virtiofsd"))
+    assert (found.state, found.hint) == (CheckState.NOTE, package_hint("virtiofsd"))
 
 
 def test_podman_that_fails(bin: Path) -> None:
     script(bin / "podman", "echo 'exec: \"newuidmap\": executable file not found' >&2; exit 125")
     found = alone(services.podman)
-    assert (found.state, found.hint) == (State.BROKEN, package_hint("newuidmap"))
+    assert (found.state, found.hint) == (CheckState.BROKEN, package_hint("newuidmap"))
 
 
 @pytest.mark.usefixtures("nobody_in_particular")
@@ -326,7 +337,7 @@ def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> Non
 def test_loop_device_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "LOOP", tmp_path / "none")
     found = alone(account.loop)
-    assert (found.state, found.hint) == (State.MISSING, "as root: modprobe loop")
+    assert (found.state, found.hint) == (CheckState.MISSING, "as root: modprobe loop")
 
 
 def test_a_file_system_of_the_kernel(tmp_path: Path, bin: Path) -> None:
@@ -404,8 +415,8 @@ def test_each_check_has_a_folder_and_a_deadline() -> None:
 
 
 def test_a_note_is_no_failure() -> None:
-    assert healthy([Finding("a", State.NOTE, "", needed=True), Finding("b", State.MISSING, "")])
-    assert not healthy([Finding("a", State.MISSING, "", needed=True)])
+    assert healthy([Finding("a", CheckState.NOTE, "", needed=True), Finding("b", CheckState.MISSING, "")])
+    assert not healthy([Finding("a", CheckState.MISSING, "", needed=True)])
 
 
 def test_session_takes_its_place(tmp_path: Path) -> None:

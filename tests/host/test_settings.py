@@ -11,13 +11,13 @@ from jsonschema import Draft202012Validator
 
 from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.host import settings
-from ovtasks.host.settings import KEYS, Origin, get, put, reset
+from ovtasks.host.settings import SETTINGS, Origin, get, put, reset
 from ovtasks.project.schema import schema_text
 
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key in KEYS.values():
+    for key in SETTINGS.values():
         monkeypatch.delenv(key.variable, raising=False)
 
 
@@ -30,11 +30,11 @@ def write(text: str) -> Path:
 
 
 def test_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert get("vm.backend") == settings.Value("auto", Origin.DEFAULT, "the default")
+    assert get("vm.backend") == settings.SettingValue("auto", Origin.DEFAULT, "the default")
     file = write("# mine\nvm:\n  backend: qemu\n")
-    assert get("vm.backend") == settings.Value("qemu", Origin.FILE, f"{file}:3:12")
+    assert get("vm.backend") == settings.SettingValue("qemu", Origin.FILE, f"{file}:3:12")
     monkeypatch.setenv("OV_VM_BACKEND", "libvirt")
-    assert get("vm.backend") == settings.Value("libvirt", Origin.ENVIRONMENT, "OV_VM_BACKEND")
+    assert get("vm.backend") == settings.SettingValue("libvirt", Origin.ENVIRONMENT, "OV_VM_BACKEND")
     monkeypatch.setenv("OV_VM_BACKEND", "")
     assert get("vm.backend").value == "qemu"
     assert get("vm.accel").origin is Origin.DEFAULT
@@ -199,8 +199,8 @@ def test_schema_and_table_agree() -> None:
     schema: dict[str, Any] = json.loads(schema_text("settings"))
     Draft202012Validator.check_schema(schema)
     fields = {f"{s}.{name}": field for s, v in schema["properties"].items() for name, field in v["properties"].items()}
-    assert fields.keys() == KEYS.keys()
+    assert fields.keys() == SETTINGS.keys()
     for name, field in fields.items():
-        key = KEYS[name]
+        key = SETTINGS[name]
         assert tuple(field["examples" if key.plugins else "enum"]) == key.allowed and field["default"] == key.default
         assert field["description"].endswith(f"{key.variable} wins.")

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ovtasks.backends.contract import Capabilities, Handle, Recalled, Status
+from ovtasks.backends.contract import Capabilities, Handle, Recalled, VmStatus
 from ovtasks.errors import InputError, OvError
 from ovtasks.machine.machine import Machine
 
@@ -100,7 +100,7 @@ class Libvirt:
 
         power_off(handle)
 
-    def states(self, handles: Iterable[Handle]) -> Mapping[str, Status]:
+    def states(self, handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
         from ovtasks.backends.libvirt.states import states
 
         return states(handles)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Handle, State, Status
+from ovtasks.backends.contract import Handle, VmState, VmStatus
 from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_own_session, load, runtime_directory, uri_of
 from ovtasks.errors import OvError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Stats = Mapping[str, int]
 
 
-def states(handles: Iterable[Handle]) -> dict[str, Status]:
+def states(handles: Iterable[Handle]) -> dict[str, VmStatus]:
     """By domain. A session daemon that is not there is started, because only it knows; without handles nobody is asked.
 
     Does not raise: a daemon that does not answer makes its VMs UNKNOWN.
@@ -26,16 +26,16 @@ def states(handles: Iterable[Handle]) -> dict[str, Status]:
     by_uri: dict[str, list[Handle]] = {}
     for handle in handles:
         by_uri.setdefault(uri_of(handle.uri), []).append(handle)
-    found: dict[str, Status] = {}
+    found: dict[str, VmStatus] = {}
     for uri, some in by_uri.items():
         try:
             found |= _ask(uri, some)
         except OvError as e:
-            found |= {handle.domain: Status(State.UNKNOWN, note=e.message) for handle in some}
+            found |= {handle.domain: VmStatus(VmState.UNKNOWN, note=e.message) for handle in some}
     return found
 
 
-def _ask(uri: str, handles: list[Handle]) -> dict[str, Status]:
+def _ask(uri: str, handles: list[Handle]) -> dict[str, VmStatus]:
     libvirt = load()
     with diagnosed(f"list the VMs of {uri}", uri):
         stats = connection(uri).getAllDomainStats(
@@ -46,41 +46,41 @@ def _ask(uri: str, handles: list[Handle]) -> dict[str, Status]:
         return {handle.domain: _status(handle, uri, domains.get(handle.domain)) for handle in handles}
 
 
-def _status(handle: Handle, uri: str, found: tuple[libvirt.virDomain, Stats] | None) -> Status:
+def _status(handle: Handle, uri: str, found: tuple[libvirt.virDomain, Stats] | None) -> VmStatus:
     if found is None:
-        return Status(State.UNDEFINED)
+        return VmStatus(VmState.UNDEFINED)
     domain, stats = found
     if domain.UUIDString() != handle.uuid:
-        return Status(State.UNDEFINED, note="libvirt has a domain of this name that is not ours")
+        return VmStatus(VmState.UNDEFINED, note="libvirt has a domain of this name that is not ours")
     state, note = _state(stats.get("state.state", 0), stats.get("state.reason", 0))
-    if not Status(state).active:
-        return Status(state, note=note)
+    if not VmStatus(state).active:
+        return VmStatus(state, note=note)
     memory = stats.get("balloon.current", stats.get("balloon.maximum"))
     pid, gone = process(handle.domain) if is_own_session(uri) else (None, False)
     if gone:
-        return Status(State.CRASHED, note="QEMU's process is gone")
-    return Status(state, memory and memory << 10, _uptime(pid) if pid else None, pid, note)
+        return VmStatus(VmState.CRASHED, note="QEMU's process is gone")
+    return VmStatus(state, memory and memory << 10, _uptime(pid) if pid else None, pid, note)
 
 
-def _state(state: int, reason: int) -> tuple[State, str | None]:
+def _state(state: int, reason: int) -> tuple[VmState, str | None]:
     """``virDomainState`` and the reason that goes with it."""
     libvirt = load()
     if state == libvirt.VIR_DOMAIN_SHUTOFF:
         if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
-            return State.CRASHED, "QEMU ended unexpectedly"
+            return VmState.CRASHED, "QEMU ended unexpectedly"
         saved = reason == libvirt.VIR_DOMAIN_SHUTOFF_SAVED
-        return State.STOPPED, "saved to disk: goes on at the next start" if saved else None
+        return VmState.STOPPED, "saved to disk: goes on at the next start" if saved else None
     if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
-        return State.PAUSED, "its disk could not be written: is the host's disk full?"
+        return VmState.PAUSED, "its disk could not be written: is the host's disk full?"
     words = {
-        libvirt.VIR_DOMAIN_RUNNING: State.RUNNING,
-        libvirt.VIR_DOMAIN_BLOCKED: State.RUNNING,
-        libvirt.VIR_DOMAIN_PAUSED: State.PAUSED,
-        libvirt.VIR_DOMAIN_PMSUSPENDED: State.PAUSED,
-        libvirt.VIR_DOMAIN_SHUTDOWN: State.STOPPING,
-        libvirt.VIR_DOMAIN_CRASHED: State.CRASHED,
+        libvirt.VIR_DOMAIN_RUNNING: VmState.RUNNING,
+        libvirt.VIR_DOMAIN_BLOCKED: VmState.RUNNING,
+        libvirt.VIR_DOMAIN_PAUSED: VmState.PAUSED,
+        libvirt.VIR_DOMAIN_PMSUSPENDED: VmState.PAUSED,
+        libvirt.VIR_DOMAIN_SHUTDOWN: VmState.STOPPING,
+        libvirt.VIR_DOMAIN_CRASHED: VmState.CRASHED,
     }
-    return words.get(state, State.UNKNOWN), None
+    return words.get(state, VmState.UNKNOWN), None
 
 
 def process(domain: str) -> tuple[int | None, bool]:

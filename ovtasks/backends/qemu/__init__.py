@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Capabilities, Handle, Recalled, Status, forwards_in
+from ovtasks.backends.contract import Capabilities, Handle, Recalled, VmStatus, forwards_in
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
@@ -133,7 +133,7 @@ class Qemu:
         helpers.end(handle)
         sweep(handle)
 
-    def states(self, handles: Iterable[Handle]) -> Mapping[str, Status]:
+    def states(self, handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
         return status_.states(handles)
 
     def console(self, handle: Handle) -> socket.socket:

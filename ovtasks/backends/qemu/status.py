@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping
 
-from ovtasks.backends.contract import Handle, State, Status
+from ovtasks.backends.contract import Handle, VmState, VmStatus
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu.process import PID_FILE, Process
 from ovtasks.backends.qemu.qmp import NoQmpError, Qmp, QmpError, SilentError, mapping
@@ -27,12 +27,12 @@ _NOTES = {
 }
 
 
-def states(handles: Iterable[Handle]) -> Mapping[str, Status]:
+def states(handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
     """By domain."""
     found = {handle: find(handle) for handle in handles}
     until = time.monotonic() + DEADLINE
     with contextlib.ExitStack() as stack:
-        questions: dict[Handle, Qmp | State | str] = {}
+        questions: dict[Handle, Qmp | VmState | str] = {}
         for handle, running in found.items():
             if running is not None:
                 questions[handle] = _ask(handle, running, until)
@@ -52,14 +52,14 @@ def find(handle: Handle) -> Process | None:
     return process.search(pid_file) if lost else process.find(pid_file)
 
 
-def _stopped(handle: Handle) -> Status:
+def _stopped(handle: Handle) -> VmStatus:
     if not (handle.directory / DEFINITION).exists():
-        return Status(State.UNDEFINED)
+        return VmStatus(VmState.UNDEFINED)
     abrupt = (handle.directory / PID_FILE).exists()
-    return Status(State.STOPPED, note="QEMU was killed, or the host went down" if abrupt else None)
+    return VmStatus(VmState.STOPPED, note="QEMU was killed, or the host went down" if abrupt else None)
 
 
-def _ask(handle: Handle, running: Process, until: float) -> Qmp | State | str:
+def _ask(handle: Handle, running: Process, until: float) -> Qmp | VmState | str:
     """A connection with the questions sent, or what is known without one."""
     for name in (STATUS_SOCKET, QMP_SOCKET):
         left = max(until - time.monotonic(), 0.01)
@@ -74,18 +74,18 @@ def _ask(handle: Handle, running: Process, until: float) -> Qmp | State | str:
             qmp.send("query-memory-size-summary")
         except (NoQmpError, SilentError) as e:
             qmp.close()
-            return State.STOPPING if isinstance(e, NoQmpError) else e.message
+            return VmState.STOPPING if isinstance(e, NoQmpError) else e.message
         return qmp
-    return State.RUNNING if running.uptime < STARTING else State.STOPPING
+    return VmState.RUNNING if running.uptime < STARTING else VmState.STOPPING
 
 
-def _status(question: Qmp | State | str, running: Process) -> Status:
+def _status(question: Qmp | VmState | str, running: Process) -> VmStatus:
     """``memory`` is what the guest was given."""
-    if isinstance(question, State):
-        words = "QEMU is starting" if question is State.RUNNING else None
-        return Status(question, uptime=running.uptime, pid=running.pid, note=words)
+    if isinstance(question, VmState):
+        words = "QEMU is starting" if question is VmState.RUNNING else None
+        return VmStatus(question, uptime=running.uptime, pid=running.pid, note=words)
     if isinstance(question, str):
-        return Status(State.RUNNING, uptime=running.uptime, pid=running.pid, note=question)
+        return VmStatus(VmState.RUNNING, uptime=running.uptime, pid=running.pid, note=question)
     memory: int | None = None
     note: str | None = None
     try:
@@ -96,13 +96,13 @@ def _status(question: Qmp | State | str, running: Process) -> Status:
         sizes = mapping(question.receive(3))
         memory = sum(int(str(sizes.get(key, 0))) for key in ("base-memory", "plugged-memory"))
     except NoQmpError:
-        state = State.STOPPING
+        state = VmState.STOPPING
     except (SilentError, QmpError) as e:
-        state, note = State.RUNNING, e.message
-    return Status(state, memory, running.uptime, running.pid, note)
+        state, note = VmState.RUNNING, e.message
+    return VmStatus(state, memory, running.uptime, running.pid, note)
 
 
-def _state(word: str) -> State:
+def _state(word: str) -> VmState:
     if word in {"running", "finish-migrate", "debug"}:
-        return State.RUNNING
-    return State.STOPPING if word == "shutdown" else State.PAUSED
+        return VmState.RUNNING
+    return VmState.STOPPING if word == "shutdown" else VmState.PAUSED

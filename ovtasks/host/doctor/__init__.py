@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ovtasks.host.doctor import account, machine, services
-from ovtasks.host.doctor.verdict import Check, Finding, State, Verdict, examine
+from ovtasks.host.doctor.verdict import Check, CheckState, Finding, Verdict, examine
 from ovtasks.host.paths import cache_home, data_home
 
 
@@ -51,4 +51,4 @@ def healthy(findings: Sequence[Finding]) -> bool:
     return all(finding.well for finding in findings if finding.needed)
 
 
-__all__ = ["Check", "Finding", "State", "Verdict", "checks", "examine", "healthy"]
+__all__ = ["Check", "Finding", "CheckState", "Verdict", "checks", "examine", "healthy"]

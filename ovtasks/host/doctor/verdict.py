@@ -17,7 +17,7 @@ DEADLINE = 10.0  # seconds for all checks together
 TRY = 7.0  # seconds for one program
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     """How a check ended. ``note``: fine, or not needed, but there is something to know."""
 
     OK = "ok"
@@ -30,7 +30,7 @@ class State(StrEnum):
 class Verdict:
     """What a check says: ``detail`` in one line, ``hint`` with the next step."""
 
-    state: State
+    state: CheckState
     detail: str
     hint: str | None = None
 
@@ -52,7 +52,7 @@ class Finding:
     """A check's name and its verdict."""
 
     name: str
-    state: State
+    state: CheckState
     detail: str
     hint: str | None = None
     needed: bool = False
@@ -60,27 +60,27 @@ class Finding:
     @property
     def well(self) -> bool:
         """Whether there is nothing to do."""
-        return self.state in {State.OK, State.NOTE}
+        return self.state in {CheckState.OK, CheckState.NOTE}
 
 
 def ok(detail: str) -> Verdict:
     """It works."""
-    return Verdict(State.OK, detail)
+    return Verdict(CheckState.OK, detail)
 
 
 def note(detail: str, hint: str | None = None) -> Verdict:
     """It works, or is not needed, but there is something to know."""
-    return Verdict(State.NOTE, detail, hint)
+    return Verdict(CheckState.NOTE, detail, hint)
 
 
 def missing(detail: str, hint: str | None = None) -> Verdict:
     """It is not installed, or not there."""
-    return Verdict(State.MISSING, detail, hint)
+    return Verdict(CheckState.MISSING, detail, hint)
 
 
 def broken(detail: str, hint: str | None = None) -> Verdict:
     """It is there and does not work."""
-    return Verdict(State.BROKEN, detail, hint)
+    return Verdict(CheckState.BROKEN, detail, hint)
 
 
 def examine(checks: Sequence[Check], deadline: float = DEADLINE) -> list[Finding]:

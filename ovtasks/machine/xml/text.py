@@ -15,14 +15,13 @@ from xml.etree import ElementTree as ET
 from ovtasks.errors import InputError
 from ovtasks.machine.xml.names import DEVICE_ELEMENTS, DOMAIN_ELEMENTS, QEMU_ELEMENTS, QEMU_NAMESPACE
 from ovtasks.values.words import near
+from ovtasks.values.yamlio import Position
 
 MAX_DEPTH = 64
 _ROOT = (
     f'<ov xmlns:qemu="{QEMU_NAMESPACE}">'  # one element around them all: a text may have several, or begin with qemu:
 )
 _XML = "http://www.w3.org/XML/1998/namespace"
-
-Position = tuple[int, int]
 
 
 def _error(message: str, at: Position, hint: str | None = None) -> InputError:
@@ -50,7 +49,7 @@ def parse_fragment(text: str) -> Fragment:
     """
     from xml.parsers import expat
 
-    reader = _Reader()
+    reader = _XmlReader()
     parser = reader.parser
     try:
         parser.Parse(_ROOT, False)
@@ -108,7 +107,7 @@ class _Open:
     text: list[str] = field(default_factory=list)
 
 
-class _Reader:
+class _XmlReader:
     """Builds elements from expat's events."""
 
     def __init__(self) -> None:

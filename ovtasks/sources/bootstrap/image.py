@@ -17,7 +17,7 @@ from ovtasks.host.run import run
 from ovtasks.sources.bootstrap.overlay import early_cfg
 from ovtasks.sources.bootstrap.recipe import Recipe
 from ovtasks.sources.bootstrap.sandbox import inside
-from ovtasks.sources.bootstrap.tree import Tree
+from ovtasks.sources.bootstrap.tree import RootTree
 
 SECTOR = 512
 MIB = 1 << 20
@@ -45,7 +45,7 @@ class Raw:
     size: int
 
 
-def assemble(recipe: Recipe, tree: Tree, scratch: Path) -> Raw:
+def assemble(recipe: Recipe, tree: RootTree, scratch: Path) -> Raw:
     """Make ``scratch/disk.raw``.
 
     :raises MissingProgramError: a file system's tool is not installed. :raises OvError: one of them failed.
@@ -97,13 +97,13 @@ def boot_sectors(boot: bytes, core: bytes) -> tuple[bytes, bytes]:
     return bytes(first[:BOOT_CODE_SIZE]), bytes(rest)
 
 
-def root_size(tree: Tree) -> int:
+def root_size(tree: RootTree) -> int:
     """Bytes of the root file system: the tree, what the file system itself takes, and a quarter to spare."""
     need = tree.blocks * 4096 + tree.inodes * 4096 + JOURNAL * MIB
     return -(-need * 5 // 4 // ROUND) * ROUND
 
 
-def root_filesystem(recipe: Recipe, tree: Tree, image: Path) -> Path:
+def root_filesystem(recipe: Recipe, tree: RootTree, image: Path) -> Path:
     """Make ``image`` a file system of the recipe's kind with the tree in it.
 
     :raises CommandError: the program that makes it failed.
@@ -128,7 +128,7 @@ def root_filesystem(recipe: Recipe, tree: Tree, image: Path) -> Path:
     return image
 
 
-def _set_times(image: Path, tree: Tree) -> None:
+def _set_times(image: Path, tree: RootTree) -> None:
     """mke2fs takes the times of access and of change from the tree, where nobody can set the latter: set them here."""
     used = _used_inodes(image)
     script = image.with_suffix(".debugfs")
@@ -149,7 +149,7 @@ def _used_inodes(image: Path) -> int:
     return int(count - free)
 
 
-def _esp(recipe: Recipe, tree: Tree, image: Path) -> Path:
+def _esp(recipe: Recipe, tree: RootTree, image: Path) -> Path:
     """The EFI system partition: shim under the name that firmware looks for, GRUB beside it, and GRUB's pointer."""
     arch = recipe.arch
     folder = image.parent / "esp"

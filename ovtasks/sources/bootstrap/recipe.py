@@ -54,7 +54,7 @@ _SUITE = re.compile(r"[a-z][a-z0-9.-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Distro:
+class DistroDefaults:
     """``resolved_inside``: suites whose systemd package still contains systemd-resolved."""
 
     stable: str
@@ -64,13 +64,13 @@ class Distro:
 
 
 DISTROS = {
-    "debian": Distro(
+    "debian": DistroDefaults(
         stable="trixie",
         components="main",
         kernels={"amd64": "linux-image-cloud-amd64", "arm64": "linux-image-cloud-arm64"},
         resolved_inside=frozenset({"buster", "bullseye"}),
     ),
-    "ubuntu": Distro(
+    "ubuntu": DistroDefaults(
         stable="noble",
         components="main,universe",
         kernels={"amd64": "linux-image-virtual", "arm64": "linux-image-virtual"},

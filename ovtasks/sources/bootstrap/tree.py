@@ -35,7 +35,7 @@ _INSTALLED_PERCENT = 70  # of the whole build, when the last package is set up
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class RootTree:
     """A finished root tree. ``epoch``: time of its newest packaged file (seconds); ``blocks`` of 4 KiB and ``inodes``:
     what it takes; ``boot``: folder of the boot loader's parts; ``packages``: ``name version architecture``, sorted."""
 
@@ -47,7 +47,7 @@ class Tree:
     packages: tuple[str, ...]
 
 
-def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> Tree:
+def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> RootTree:
     """Make the tree below ``scratch``, an empty folder.
 
     :raises InputError: no such suite or package. :raises OvError: no network, no space, a program failed.
@@ -67,7 +67,7 @@ def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> Tre
         raise diagnose(e, recipe, where) from e
     facts = inside(["sh", scratch / "finish.sh", root, stamp], epoch=CONFIGURE_TIME).stdout.split()
     epoch, blocks, inodes = (int(word) for word in facts)
-    return Tree(root, boot, epoch, blocks, inodes, _packages(root, boot))
+    return RootTree(root, boot, epoch, blocks, inodes, _packages(root, boot))
 
 
 def arguments(recipe: Recipe, scratch: Path) -> list[str]:

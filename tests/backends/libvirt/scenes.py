@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
-from ovtasks.backends.contract import Handle, State
+from ovtasks.backends.contract import Handle, VmState
 from ovtasks.backends.libvirt import Libvirt, session
 from ovtasks.backends.libvirt.check import session as doctor
 from ovtasks.errors import InputError, OvError, RefusedError
@@ -138,13 +138,13 @@ def each_firmware() -> None:
         with guest("firmware") as plain:
             nvram = plain.handle.directory / "nvram.fd" if boot.firmware is not Firmware.BIOS else None
             vm = plain.changed(boot=replace(boot, nvram=nvram))
-            assert vm.state == State.UNDEFINED and DRIVER.defined(vm.handle) is None
+            assert vm.state == VmState.UNDEFINED and DRIVER.defined(vm.handle) is None
             vm.define()
-            assert vm.state == State.STOPPED
+            assert vm.state == VmState.STOPPED
             vm.start()
             vm.start()  # again: no error
             status = DRIVER.states([vm.handle])[vm.handle.domain]
-            assert status.state is State.RUNNING and status.memory == 64 << 20, status
+            assert status.state is VmState.RUNNING and status.memory == 64 << 20, status
             assert status.pid and status.uptime is not None and status.uptime < SECONDS, status
             assert nvram is None or nvram.exists()
             assert DRIVER.addresses(vm.handle) == ()
@@ -153,11 +153,11 @@ def each_firmware() -> None:
             DRIVER.power_off(vm.handle)
             DRIVER.shutdown(vm.handle)
             assert not Path(f"/proc/{status.pid}").exists()
-            assert vm.state == State.STOPPED
+            assert vm.state == VmState.STOPPED
             assert DRIVER.defined(vm.handle) == DRIVER.render(vm.machine), "starting it changed the definition"
             DRIVER.undefine(vm.handle)
             DRIVER.undefine(vm.handle)
-            assert vm.state == State.UNDEFINED
+            assert vm.state == VmState.UNDEFINED
             assert {path.name for path in vm.handle.directory.iterdir()} == {"disk.qcow2", "serial.log"}
 
 
@@ -216,8 +216,8 @@ def daemon_killed() -> None:
         pid = DRIVER.states([vm.handle])[vm.handle.domain].pid
         kill_daemon()
         found = DRIVER.states([vm.handle, other.handle])
-        assert found["ov-killed"].state is State.RUNNING and found["ov-killed"].pid == pid
-        assert found["ov-other"].state is State.STOPPED
+        assert found["ov-killed"].state is VmState.RUNNING and found["ov-killed"].pid == pid
+        assert found["ov-other"].state is VmState.STOPPED
         assert DRIVER.defined(vm.handle) == DRIVER.render(vm.machine)
         kill_daemon()
         vm.start()
@@ -227,7 +227,7 @@ def daemon_killed() -> None:
         os.kill(int((session.runtime_directory() / "libvirtd.pid").read_text()), signal.SIGKILL)
         os.kill(gone, signal.SIGKILL)
         until(lambda: not Path(f"/proc/{gone}").exists(), "QEMU gone")
-        assert vm.state == State.CRASHED
+        assert vm.state == VmState.CRASHED
         vm.start()
         assert DRIVER.states([vm.handle])["ov-killed"].pid not in {None, gone}
         DRIVER.power_off(vm.handle)
@@ -237,7 +237,7 @@ def daemon_killed() -> None:
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(stale))
         found = DRIVER.states([vm.handle])
-        assert found["ov-killed"].state is State.STOPPED, found
+        assert found["ov-killed"].state is VmState.STOPPED, found
         stale.unlink()
 
 
@@ -248,9 +248,9 @@ def qemu_killed() -> None:
         pid = DRIVER.states([vm.handle])[vm.handle.domain].pid
         assert pid
         os.kill(pid, signal.SIGKILL)
-        until(lambda: vm.state == State.CRASHED, "libvirt notices")
+        until(lambda: vm.state == VmState.CRASHED, "libvirt notices")
         vm.start()
-        assert vm.state == State.RUNNING
+        assert vm.state == VmState.RUNNING
 
 
 def edited() -> None:
@@ -274,7 +274,7 @@ def edited() -> None:
         (vm.handle.directory / "definition.xml").write_text("half")
         assert DRIVER.defined(vm.handle) is None
         domain.undefine()  # somebody else, while it runs
-        assert DRIVER.defined(vm.handle) is None and vm.state == State.RUNNING
+        assert DRIVER.defined(vm.handle) is None and vm.state == VmState.RUNNING
         vm.define()
         assert DRIVER.defined(vm.handle) == DRIVER.render(vm.machine)
 
@@ -293,7 +293,7 @@ def foreign() -> None:
         ):
             refused(verb, vm.handle.uuid, "not ours", kind=RefusedError)
         status = DRIVER.states([stranger])[vm.handle.domain]
-        assert status.state is State.UNDEFINED and status.note and "not ours" in status.note
+        assert status.state is VmState.UNDEFINED and status.note and "not ours" in status.note
         session.connection().lookupByName(vm.handle.domain).rename("ov-foreign-renamed", 0)
         refused(vm.define, "renamed", "ov-foreign-renamed", kind=RefusedError)
 
@@ -305,15 +305,15 @@ def saved() -> None:
         domain = session.connection().lookupByName(vm.handle.domain)
         domain.managedSave()
         status = DRIVER.states([vm.handle])[vm.handle.domain]
-        assert status.state is State.STOPPED and status.note and "saved" in status.note
+        assert status.state is VmState.STOPPED and status.note and "saved" in status.note
         vm.define()
         assert domain.hasManagedSaveImage(), "nothing changed"
         vm.start()
-        assert not domain.hasManagedSaveImage() and vm.state == State.RUNNING
+        assert not domain.hasManagedSaveImage() and vm.state == VmState.RUNNING
         domain.suspend()
-        assert vm.state == State.PAUSED
+        assert vm.state == VmState.PAUSED
         vm.start()
-        assert vm.state == State.RUNNING
+        assert vm.state == VmState.RUNNING
         domain.managedSave()
         vm.changed(ram=96 << 20).define()
         assert not domain.hasManagedSaveImage()
@@ -321,7 +321,7 @@ def saved() -> None:
         domain.managedSave()
         domain.snapshotCreateXML("<domainsnapshot><name>one</name></domainsnapshot>")
         DRIVER.undefine(vm.handle)
-        assert vm.state == State.UNDEFINED
+        assert vm.state == VmState.UNDEFINED
 
 
 def two_at_once() -> None:
@@ -344,7 +344,7 @@ def two_at_once() -> None:
         for thread in threads:
             thread.join()
         assert not problems, problems
-        assert (left.state, right.state) == (State.RUNNING, State.RUNNING)
+        assert (left.state, right.state) == (VmState.RUNNING, VmState.RUNNING)
 
 
 def start_errors() -> None:
@@ -396,7 +396,7 @@ def networks() -> None:
             refused(vm.changed(nic=Nic(mac, mode="network", network="lab")).define, "not active", "net-start lab")
         finally:
             lab.undefine()
-            assert vm.state == State.UNDEFINED.value
+            assert vm.state == VmState.UNDEFINED.value
 
 
 def _source(nic: Nic) -> dict[str, str]:
@@ -418,7 +418,7 @@ def many() -> None:
             begun = time.perf_counter()
             found = DRIVER.states(handles)
             best = min(best, time.perf_counter() - begun)
-        assert len(found) == 50 and {one.state for one in found.values()} == {State.STOPPED}
+        assert len(found) == 50 and {one.state for one in found.values()} == {VmState.STOPPED}
         assert best < 0.15, best
 
 
@@ -436,7 +436,7 @@ def probing() -> None:
     refused(lambda: DRIVER.probe("qemu:///session?socket=/nowhere/sock"), "/nowhere/sock")
     with guest("unknown") as vm:
         status = DRIVER.states([replace(vm.handle, uri="qemu:///session?socket=/nowhere/sock")])["ov-unknown"]
-        assert status.state is State.UNKNOWN and status.note and "/nowhere/sock" in status.note
+        assert status.state is VmState.UNKNOWN and status.note and "/nowhere/sock" in status.note
 
 
 def broken_sessions() -> None:

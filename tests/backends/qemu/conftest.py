@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ovtasks.backends.contract import Handle, Status
+from ovtasks.backends.contract import Handle, VmStatus
 from ovtasks.backends.qemu import Qemu
 from ovtasks.host.run import run
 from ovtasks.machine.machine import Machine, Nic
@@ -48,7 +48,7 @@ class Vm:
         assert pid is not None
         return pid
 
-    def status(self) -> Status:
+    def status(self) -> VmStatus:
         return self.backend.states([self.handle])[self.handle.domain]
 
 

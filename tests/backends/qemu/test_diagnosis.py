@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ovtasks.backends.contract import State
+from ovtasks.backends.contract import VmState
 from ovtasks.backends.qemu.diagnosis import diagnose
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run
@@ -27,7 +27,7 @@ def failing(vm: Vm, **more: Any) -> OvError:
     """The error of a start, after which nothing runs and nothing lies around."""
     with pytest.raises(OvError) as caught:
         vm.start(**more)
-    assert vm.status().state in {State.STOPPED, State.UNDEFINED} and vm.status().note is None
+    assert vm.status().state in {VmState.STOPPED, VmState.UNDEFINED} and vm.status().note is None
     assert left(vm.handle.directory) == []
     assert not vm.handle.sockets.exists() or list(vm.handle.sockets.iterdir()) == []
     assert caught.value.hint

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ovtasks.backends.contract import State
+from ovtasks.backends.contract import VmState
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu.program import program
 from ovtasks.backends.qemu.qmp import connect, mapping
@@ -144,7 +144,7 @@ def filled(value: Any, name: str) -> Any:
 def test_qemu_takes_it(family: str, vm: Vm) -> None:
     name = f"ov-test-{os.getpid()}"
     vm.start(libvirt=filled(FAMILIES[family], name), ram=64 << 20, cpus=4)
-    assert vm.status().state is State.RUNNING
+    assert vm.status().state is VmState.RUNNING
     if family == "others":
         Path("/dev/shm", name).unlink()
 
@@ -198,7 +198,7 @@ def test_a_network_block_device(vm: Vm) -> None:
     try:
         source = {"protocol": "nbd", "name": "data", "hosts": [{"transport": "unix", "socket": str(path)}]}
         vm.start(libvirt={"devices": {"disks": [{"type": "network", "source": source}]}})
-        assert vm.status().state is State.RUNNING
+        assert vm.status().state is VmState.RUNNING
         vm.backend.power_off(vm.handle)  # its only client: it ends
         until("qemu-nbd ends", lambda: not Path(f"/proc/{server}").exists())
     finally:
@@ -255,7 +255,7 @@ def test_virtiofs_with_a_server_that_fails(vm: Vm) -> None:
 
 def test_9p(vm: Vm) -> None:
     vm.start(libvirt=shared(vm, driver="9p", accessmode="mapped", readonly=True, multidevs="remap", fmode="0640"))
-    assert vm.status().state is State.RUNNING
+    assert vm.status().state is VmState.RUNNING
 
 
 def test_passwords_stand_in_files_only(vm: Vm) -> None:
@@ -304,7 +304,7 @@ def test_processors_that_the_host_has_not(vm: Vm) -> None:
     with pytest.raises(InputError, match="processor 0 cannot run on 4000") as caught:
         vm.start(libvirt={"cputune": {"vcpupin": [{"vcpu": 0, "cpuset": "4000"}]}})
     assert "this host's processors" in str(caught.value.hint)
-    assert vm.status().state is not State.RUNNING
+    assert vm.status().state is not VmState.RUNNING
 
 
 def test_names_of_the_processors_properties() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.backends.contract import Handle, State
+from ovtasks.backends.contract import Handle, VmState
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError, RefusedError
@@ -45,26 +45,26 @@ def start_elsewhere(vm: Vm) -> list[str]:
 
 
 def test_from_start_to_end(vm: Vm) -> None:
-    assert vm.status().state is State.UNDEFINED
+    assert vm.status().state is VmState.UNDEFINED
     assert vm.backend.defined(vm.handle) is None
     vm.backend.define(vm.handle, vm.machine)
     assert vm.backend.defined(vm.handle) == vm.backend.render(vm.machine)
-    assert vm.status().state is State.STOPPED and not vm.status().active
+    assert vm.status().state is VmState.STOPPED and not vm.status().active
     pid = vm.start()
     found = vm.status()
-    assert (found.state, found.memory, found.note) == (State.RUNNING, 32 << 20, None)
+    assert (found.state, found.memory, found.note) == (VmState.RUNNING, 32 << 20, None)
     assert found.uptime is not None and 0 < found.uptime < 600
     assert vm.start() == pid, "started twice"
     assert os.getsid(pid) == pid, "in our session: it would end with our terminal"
     vm.backend.shutdown(vm.handle)  # nobody listens in this guest
     vm.backend.power_off(vm.handle)
     vm.backend.power_off(vm.handle)
-    assert vm.status().state is State.STOPPED and vm.status().note is None
+    assert vm.status().state is VmState.STOPPED and vm.status().note is None
     assert list(vm.handle.sockets.iterdir()) == []
     with pytest.raises(OvError, match="ov-web is not running"):
         vm.backend.shutdown(vm.handle)
     vm.backend.undefine(vm.handle)
-    assert vm.status().state is State.UNDEFINED
+    assert vm.status().state is VmState.UNDEFINED
 
 
 def test_start_renders_anew(vm: Vm) -> None:
@@ -78,7 +78,7 @@ def test_paused(vm: Vm) -> None:
     pid = vm.start()
     with connect(vm.handle.sockets / QMP_SOCKET, pid) as qmp:
         qmp.execute("stop")
-    assert vm.status().state is State.PAUSED and vm.status().active
+    assert vm.status().state is VmState.PAUSED and vm.status().active
 
 
 def test_guest_switches_itself_off(vm: Vm) -> None:
@@ -89,7 +89,7 @@ def test_guest_switches_itself_off(vm: Vm) -> None:
         console.sendall(b"q")
         while console.recv(4096):
             pass
-    until("off", lambda: vm.status().state is State.STOPPED)
+    until("off", lambda: vm.status().state is VmState.STOPPED)
     assert vm.status().note is None
     vm.start()
 
@@ -128,7 +128,7 @@ def _console_opens(vm: Vm) -> bool:
 def test_killed(vm: Vm) -> None:
     pid = vm.start()
     os.kill(pid, signal.SIGKILL)
-    until("seen as stopped", lambda: vm.status().state is State.STOPPED)
+    until("seen as stopped", lambda: vm.status().state is VmState.STOPPED)
     assert "was killed" in (vm.status().note or "")
     assert (vm.handle.directory / PID_FILE).exists() and (vm.handle.sockets / QMP_SOCKET).exists()
     assert vm.start() != pid
@@ -140,15 +140,15 @@ def test_a_stranger_with_the_number_is_left_alone(vm: Vm) -> None:
     stranger = subprocess.Popen(["sleep", "600"])
     try:
         (vm.handle.directory / PID_FILE).write_text(f"{stranger.pid}\n", encoding="ascii")
-        assert vm.status().state is State.STOPPED
+        assert vm.status().state is VmState.STOPPED
         vm.backend.power_off(vm.handle)
         (vm.handle.directory / PID_FILE).write_text(f"{stranger.pid}\n", encoding="ascii")
         pid = vm.start()
         assert pid != stranger.pid
         (vm.handle.directory / PID_FILE).write_text(f"{stranger.pid}\n", encoding="ascii")
-        assert vm.status().state is State.STOPPED
+        assert vm.status().state is VmState.STOPPED
         (vm.handle.directory / PID_FILE).write_text(f"{pid}\n", encoding="ascii")
-        assert vm.status().state is State.RUNNING and stranger.poll() is None
+        assert vm.status().state is VmState.RUNNING and stranger.poll() is None
     finally:
         stranger.kill()
         stranger.wait()
@@ -158,7 +158,7 @@ def test_a_stranger_with_the_number_is_left_alone(vm: Vm) -> None:
 def test_damaged_pid_file(content: str, vm: Vm) -> None:
     vm.backend.define(vm.handle, vm.machine)
     (vm.handle.directory / PID_FILE).write_text(content, encoding="ascii")
-    assert vm.status().state is State.STOPPED
+    assert vm.status().state is VmState.STOPPED
     vm.backend.power_off(vm.handle)
 
 
@@ -179,9 +179,9 @@ def test_a_held_control_socket(vm: Vm) -> None:
         with pytest.raises(SilentError) as caught, connect(vm.handle.sockets / QMP_SOCKET, pid, 0.3) as second:
             second.execute("query-status")
         assert "one at a time" in (caught.value.hint or "")
-        assert vm.status().state is State.RUNNING and vm.status().note is None
+        assert vm.status().state is VmState.RUNNING and vm.status().note is None
         vm.backend.power_off(vm.handle)
-        assert vm.status().state is State.STOPPED
+        assert vm.status().state is VmState.STOPPED
 
 
 @pytest.mark.slow
@@ -191,7 +191,7 @@ def test_a_qemu_that_hangs(vm: Vm) -> None:
     found = vm.status()
     assert found.active and "does not answer" in (found.note or "")
     vm.backend.power_off(vm.handle)
-    assert vm.status().state is State.STOPPED
+    assert vm.status().state is VmState.STOPPED
 
 
 def test_two_starts_at_once(vm: Vm) -> None:
@@ -203,7 +203,7 @@ def test_two_starts_at_once(vm: Vm) -> None:
         thread.join()
     assert [other.wait() for other in others] == [0, 0]
     assert len([line for line in left(vm.handle.directory) if "qemu-system" in line]) == 1
-    assert vm.status().state is State.RUNNING
+    assert vm.status().state is VmState.RUNNING
 
 
 def test_one_disk_in_two_machines(vm: Vm, tmp_path: Path) -> None:
@@ -211,9 +211,9 @@ def test_one_disk_in_two_machines(vm: Vm, tmp_path: Path) -> None:
     other = make_vm(tmp_path / "other", "ov-other")
     with pytest.raises(RefusedError, match="a disk of ov-other is in use by another process"):
         other.start(disk=vm.machine.disk)
-    assert other.status().state is State.STOPPED
+    assert other.status().state is VmState.STOPPED
     other.handle.sockets.rmdir()  # it is empty
-    assert vm.status().state is State.RUNNING
+    assert vm.status().state is VmState.RUNNING
 
 
 def test_survives_the_terminal(vm: Vm) -> None:
@@ -234,7 +234,7 @@ def test_survives_the_terminal(vm: Vm) -> None:
             continue
     os.close(terminal)
     found = vm.status()
-    assert found.state is State.RUNNING, said
+    assert found.state is VmState.RUNNING, said
     assert os.read(keep, 1) == b"", "QEMU holds a file of its starter open"
     os.close(keep)
     links = [str(link.readlink()) for link in Path(f"/proc/{found.pid}/fd").iterdir() if link.is_symlink()]
@@ -255,7 +255,7 @@ def test_fifty_are_asked_quickly(vm: Vm, tmp_path: Path) -> None:
         begin = time.perf_counter()
         found = vm.backend.states(handles)
         times.append(time.perf_counter() - begin)
-    assert len(found) == 50 and found["ov-web"].state is State.RUNNING
+    assert len(found) == 50 and found["ov-web"].state is VmState.RUNNING
     assert min(times) < 0.1
 
 
@@ -290,7 +290,7 @@ def test_sockets_that_cannot_be_reached(vm: Vm) -> None:
         (vm.handle.sockets / name).unlink()
     assert vm.status().active
     vm.backend.power_off(vm.handle)
-    assert vm.status().state is State.STOPPED
+    assert vm.status().state is VmState.STOPPED
 
 
 def test_changed_names_of_the_same_folder(vm: Vm, tmp_path: Path) -> None:

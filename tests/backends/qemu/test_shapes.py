@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ovtasks.backends.contract import State
+from ovtasks.backends.contract import VmState
 from ovtasks.backends.qemu.program import features
 from ovtasks.backends.qemu.qmp import connect
 from ovtasks.errors import InputError
@@ -58,13 +58,13 @@ def prepare(vm: Vm, name: str) -> None:
 def test_qemu_takes_it(name: str, vm: Vm) -> None:
     prepare(vm, name)
     vm.start()
-    assert vm.status().state is State.RUNNING
+    assert vm.status().state is VmState.RUNNING
 
 
 @pytest.mark.parametrize("libvirt", [GRAPHICS, DEVICES], ids=["graphics", "devices"])
 def test_qemu_takes_what_the_spec_declares_for_libvirt(libvirt: Mapping[str, Json], vm: Vm) -> None:
     vm.start(libvirt=libvirt)
-    assert vm.status().state is State.RUNNING
+    assert vm.status().state is VmState.RUNNING
 
 
 @pytest.mark.parametrize("model", ["virtio", "vga", "cirrus", "qxl", "bochs", "ramfb", "none"])
