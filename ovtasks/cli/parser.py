@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 
-class Command(NamedTuple):
+class CliCommand(NamedTuple):
     """A word of the command line: one line of help, and where its arguments are declared.
 
     ``arguments`` is ``module:function`` below :mod:`ovtasks.cli`. The function gets the parser, declares the arguments,
@@ -20,7 +20,7 @@ class Command(NamedTuple):
     help: str
     arguments: str = ""
     description: str | None = None
-    verbs: tuple[Command, ...] = ()
+    verbs: tuple[CliCommand, ...] = ()
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings)
         self._declare = declare
 
-    def add_commands(self, commands: Sequence[Command], metavar: str) -> None:
+    def add_commands(self, commands: Sequence[CliCommand], metavar: str) -> None:
         """One of ``commands`` has to follow."""
         words = self.add_subparsers(required=True, metavar=metavar)
         for command in commands:
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
         return super().format_help()
 
 
-def _declare(command: Command, parser: Parser) -> None:
+def _declare(command: CliCommand, parser: Parser) -> None:
     if command.verbs:
         parser.add_commands(command.verbs, "VERB")
         return

@@ -9,10 +9,10 @@ import pytest
 
 from ovtasks.cli.commands import COMMANDS
 from ovtasks.cli.main import parser
-from ovtasks.cli.parser import Command, Parser
+from ovtasks.cli.parser import CliCommand, Parser
 
 
-def leaves(commands: tuple[Command, ...] = COMMANDS, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def leaves(commands: tuple[CliCommand, ...] = COMMANDS, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """``("vm", "list")`` for every command that does something."""
     for command in commands:
         words = (*before, command.name)
