@@ -1,0 +1,193 @@
+"""Programs that tests, benches and this checkout's own tasks run to their end, by the package ``sh``::
+
+    qemu_img("create", "-q", "-f", "qcow2", disk, "16M")            # fails the test when the program fails
+    done = attempt("flock", "--nonblock", lock, "true", cwd=root)   # any status: done.returncode, .stdout, .stderr
+
+A program that a test signals, kills at some moment or talks to while it runs is started with subprocess; the list of
+such modules is in tests/test_architecture.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import sh
+
+SECONDS = 600.0
+"""How long a program may take where a test says nothing."""
+_CHUNK = 64 * 1024
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Word = str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended (below 0: by that signal) and what it said; bytes that are no UTF-8 are surrogates."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class FailedError(Exception):
+    """A program ended with a status other than 0."""
+
+    def __init__(self, done: Ended) -> None:
+        self.done = done
+        super().__init__(f"{shlex.join(done.argv)}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+
+
+def attempt(
+    *argv: Word,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | bytes = b"",
+    output: IO[bytes] | None = None,
+    timeout: float | None = SECONDS,
+) -> Ended:
+    """Run a program to its end, whatever its status. ``env`` is its whole environment, where it is looked for, too.
+    stdout and stderr go to the file ``output`` when one is given. The program is killed after ``timeout`` seconds, and
+    when an exception (Ctrl-C too) passes through here.
+
+    :raises TimeoutError: it took longer. :raises sh.CommandNotFound: there is no such program.
+    """
+    words = [str(word) for word in argv]
+    path = env["PATH"].split(os.pathsep) if env is not None and "PATH" in env else None
+    command = _baked(words[0], path)
+    late = threading.Event()
+    running: sh.RunningCommand | None = None
+    try:
+        with _input(stdin) as read, _safe_fork() as at_home:
+            running = command(
+                words[1:],
+                _in=read,
+                _out=output,
+                _err=output,
+                _cwd=str(cwd) if cwd else None,
+                _env=dict(env) if env is not None else None,
+                _preexec_fn=at_home,
+            )
+        with _alarm(running, timeout, late):
+            status = running.process.wait()
+    except BaseException:
+        if running is not None:  # bool() of it would wait
+            _kill(running)
+            with contextlib.suppress(ChildProcessError):  # it ended a moment before
+                running.process.wait()
+        raise
+    said = [text.decode(errors="surrogateescape") for text in (running.process.stdout, running.process.stderr)]
+    done = Ended(tuple(words), status, *said)
+    if late.is_set():
+        raise TimeoutError(f"it takes longer than {timeout} s: {done}")
+    return done
+
+
+def call(
+    *argv: Word,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | bytes = b"",
+    timeout: float | None = SECONDS,
+) -> Ended:
+    """As :func:`attempt`. :raises FailedError: the program ended with a status other than 0."""
+    done = attempt(*argv, cwd=cwd, env=env, stdin=stdin, timeout=timeout)
+    if done.returncode != 0:
+        raise FailedError(done)
+    return done
+
+
+def program(*words: Word) -> Callable[..., Ended]:
+    """A program as a function, with its first arguments: what :func:`call` does with it."""
+    return partial(call, *words)
+
+
+mount = program("mount")
+python = program(sys.executable)
+qemu_img = program("qemu-img")
+qemu_io = program("qemu-io")
+umount = program("umount")
+
+
+def _baked(name: str, path: list[str] | None) -> sh.Command[sh.RunningCommand]:
+    """Without a terminal, in large pieces. In the background, so that its number is known before it ends: it is our
+    own thread that waits."""
+    return sh.Command(name, path).bake(
+        _bg=True,
+        _bg_exc=False,
+        _tty_out=False,
+        _encoding="utf-8",
+        _out_bufsize=_CHUNK,
+        _err_bufsize=_CHUNK,
+        _no_pipe=True,
+    )
+
+
+def _kill(running: sh.RunningCommand) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        running.process.kill()
+
+
+@contextlib.contextmanager
+def _alarm(running: sh.RunningCommand, timeout: float | None, late: threading.Event) -> Iterator[None]:
+    """Kill it when the time is over. sh's own ``_timeout`` looks ten times a second: each call, however short, would
+    take a tenth of a second."""
+    if timeout is None:
+        yield
+        return
+
+    def over() -> None:
+        late.set()
+        _kill(running)
+
+    timer = threading.Timer(timeout, over)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def _input(data: str | bytes) -> Iterator[IO[bytes]]:
+    """A file to read it from: sh writes what is no file one byte at a time."""
+    if not data:
+        with Path(os.devnull).open("rb") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.seek(0)
+        yield file
+
+
+@contextlib.contextmanager
+def _safe_fork() -> Iterator[Callable[[], None]]:
+    """sh runs Python between fork and exec. A Ctrl-C there would be pytest's own in the child, which would then take
+    away what the tests still use. So signals wait until the child is on its own: what is yielded makes it so.
+
+    The child ignores what we ignore; sh would have it ignore SIGHUP, too.
+    """
+    own = {number: signal.getsignal(number) == signal.SIG_IGN for number in _SIGNALS}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def at_home() -> None:
+        for number, ignored in own.items():
+            signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        yield at_home
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
