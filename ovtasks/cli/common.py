@@ -20,10 +20,12 @@ def open_project(args: argparse.Namespace) -> Project:
 
     :raises InputError: there is none, or its files are wrong.
     """
-    from ovtasks.graph import plugins
     from ovtasks.project.load import find_root, load_project
 
-    return load_project(find_root(args.directory.absolute()), kinds=plugins.schema)
+    root = find_root(args.directory.absolute())
+    from ovtasks.graph import plugins
+
+    return load_project(root, kinds=plugins.schema)
 
 
 class Notes:

@@ -111,12 +111,12 @@ def need_running(record: Record) -> None:
 
 def run_ssh(args: argparse.Namespace) -> int:
     """Become ssh."""
+    record = find_record(args)
+    need_running(record)
     from ovtasks.guest.ssh import exec_ssh
     from ovtasks.instance.access import first_contact, target_of
     from ovtasks.instance.status import slowness
 
-    record = find_record(args)
-    need_running(record)
     target = target_of(record, args.user, args.port, factor=slowness(record))
     if args.port is None or args.accept:
         first_contact(record, note(args), seconds=target.patience, accept=args.accept, port=args.port)

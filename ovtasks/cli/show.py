@@ -59,7 +59,7 @@ def logs_arguments(parser: argparse.ArgumentParser) -> None:
 def run_list(args: argparse.Namespace) -> int:
     """One line a VM; what is damaged is told on stderr, and the others are listed all the same."""
     from ovtasks.cli.stale import stale
-    from ovtasks.instance.access import reached
+    from ovtasks.instance.address import reached
     from ovtasks.instance.find import every
     from ovtasks.instance.status import statuses
 
@@ -151,7 +151,7 @@ def facts(record: Record, status: VmStatus, reasons: Sequence[str], place: Endpo
 def run_status(args: argparse.Namespace) -> int:
     """One VM, a fact a line; ends with 0 whether it runs or not."""
     from ovtasks.cli.stale import stale
-    from ovtasks.instance.access import reached
+    from ovtasks.instance.address import reached
     from ovtasks.instance.status import status
     from ovtasks.values.jsonvalue import plain
 
@@ -201,7 +201,7 @@ def _host_key(record: Record) -> str:
 def run_ip(args: argparse.Namespace) -> int:
     """Print the address."""
     from ovtasks.cli.reach import need_running
-    from ovtasks.instance.access import address_of
+    from ovtasks.instance.address import address_of
 
     record = find_record(args)
     need_running(record)

@@ -41,7 +41,7 @@ def _open(project: Path) -> Graph | str:
 
 def _reasons(record: Record, graph: Graph) -> list[str]:
     from ovtasks.graph.chains import StepState
-    from ovtasks.instance.built import built_disk
+    from ovtasks.instance.built import last_build
 
     if record.vm not in graph.project.vms:
         return ["no longer declared"]
@@ -52,6 +52,6 @@ def _reasons(record: Record, graph: Graph) -> list[str]:
             return [f"to build: {', '.join(todo)}"]
         if record.built is None:
             return ["no disk"]
-        return [] if built_disk(graph, record.vm).digest == record.built else ["built anew since"]
+        return [] if last_build(graph, record.vm)[1].digest == record.built else ["built anew since"]
     except OvError as e:
         return [e.message.splitlines()[0]]

@@ -23,9 +23,10 @@ from ovtasks.containers.storage import Storage, storage
 from ovtasks.containers.transports import Archive
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import make_folder
+from ovtasks.host.command_error import TAIL_LINES
 from ovtasks.host.files import create_text
 from ovtasks.host.progress import Progress, SilentProgress
-from ovtasks.host.run import TAIL_LINES, CommandError, run
+from ovtasks.host.run import CommandError, run
 from ovtasks.host.state import read_text
 from ovtasks.project.model import ImageSpec
 from ovtasks.values.jsonvalue import digest

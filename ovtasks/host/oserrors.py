@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.command_error import CommandError
 from ovtasks.host.paths import cache_home, data_home
-from ovtasks.host.run import CommandError
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 LITTLE = 16 << 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -17,25 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from ovtasks.errors import OvError
+from ovtasks.host.command_error import CommandError as CommandError
 from ovtasks.host.family import GRACE, Family
 from ovtasks.host.family import end as end_together
 from ovtasks.host.files import create, write_atomic
 from ovtasks.host.packages import package_hint
 from ovtasks.host.pipes import Conversation
-
-TAIL_LINES = 15
-
-
-class CommandError(OvError):
-    """A program ended with a status other than 0; ``stderr`` is the end of what it said."""
-
-    def __init__(self, argv: Sequence[str], returncode: int, stderr: str) -> None:
-        self.argv = tuple(argv)
-        self.returncode = returncode
-        self.stderr = stderr
-        end = f"was killed by {_signal_name(-returncode)}" if returncode < 0 else f"ended with status {returncode}"
-        tail = "\n".join(f"  | {line}" for line in stderr.rstrip().splitlines()[-TAIL_LINES:])
-        super().__init__(f"{Path(argv[0]).name} {end}" + (f":\n{tail}" if tail else ""), hint=shlex.join(argv))
 
 
 class MissingProgramError(OvError):
@@ -53,13 +39,6 @@ class Result:
     returncode: int
     stdout: str
     stderr: str
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def require(program: str) -> Path:

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ovtasks.backends.contract import VmStatus, backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.guest.ssh_config import Host, known_hosts_line, stanza
 from ovtasks.guest.target import Target, WrongHostKeyError
 from ovtasks.host.files import write_changed
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
+from ovtasks.instance.address import address_of
+from ovtasks.instance.existing import existing
 from ovtasks.instance.hostkey import fingerprint, prepared, scan
 from ovtasks.instance.record import HostKey, Record
-from ovtasks.instance.recover import existing
 
-LOOPBACK = "127.0.0.1"
 CONTACT_SECONDS = 10.0
-
-
-def address_of(record: Record) -> tuple[str, int]:
-    """Where the guest's sshd is reached from here.
-
-    :raises OvError: a VM with an address of its own has none that can be found.
-    """
-    if record.ssh_port is not None:
-        return LOOPBACK, record.ssh_port
-    found = backend(record.backend).addresses(record.handle) or record.addresses
-    if not found:
-        hint = "it may still be booting; the guest agent (qemu-guest-agent in the guest) tells its address at once"
-        raise OvError(f"no address of {record.words} can be found", hint=hint)
-    return found[0], 22
 
 
 def target_of(record: Record, user: str | None = None, port: int | None = None, *, factor: float = 1.0) -> Target:
@@ -51,27 +36,6 @@ def target_of(record: Record, user: str | None = None, port: int | None = None, 
         patience=round(CONTACT_SECONDS * factor),
         title=record.words,
     )
-
-
-def reached(records: Sequence[Record], statuses: Mapping[str, VmStatus]) -> dict[str, tuple[str, int]]:
-    """Where the guests' sshds are reached from here, by domain. Running VMs with addresses of their own are asked for
-    them, all at once; one that does not know its address is left out."""
-    found = {one.domain: (LOOPBACK, one.ssh_port) for one in records if one.ssh_port is not None}
-    asked = [one for one in records if one.ssh_port is None and statuses[one.domain].active]
-    if asked:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(len(asked)) as pool:
-            answers = pool.map(_address_or_none, asked)
-            found |= {one.domain: answer for one, answer in zip(asked, answers, strict=True) if answer is not None}
-    return found
-
-
-def _address_or_none(record: Record) -> tuple[str, int] | None:
-    try:
-        return address_of(record)
-    except OvError:
-        return None
 
 
 def write_access(record: Record) -> None:

@@ -16,8 +16,8 @@ from ovtasks.machine.smbios import TMPFILES, hostname_credential, ssh_credential
 from ovtasks.project.layers import snippets_of
 from ovtasks.project.locate import located
 from ovtasks.project.model import Injection, VmSpec
-from ovtasks.seed.cloud_init import hostname, wants_seed
 from ovtasks.seed.distro import attribute
+from ovtasks.seed.wanted import hostname, wants_seed
 from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json

@@ -31,6 +31,17 @@ def built_disk(graph: Graph, vm: str) -> Built:
 
     :raises OvError: there is none.
     """
+    disk, receipt = last_build(graph, vm)
+    baked = receipt.facts.get("baked_keys")
+    keys = tuple(str(key) for key in baked) if isinstance(baked, list) else ()
+    return Built(disk, receipt.digest, _boot(receipt), keys)
+
+
+def last_build(graph: Graph, vm: str) -> tuple[Path, Receipt]:
+    """The disk, and what its build has noted.
+
+    :raises OvError: there is none.
+    """
     chain = graph.chain(vm, "qcow2")
     for step in chain:
         target = step.targets[0]
@@ -38,9 +49,7 @@ def built_disk(graph: Graph, vm: str) -> Built:
             receipt = Receipt.load(step.receipt)
             if receipt is None or not target.exists():
                 raise OvError(f"the disk of {vm} is not built", hint=f"ov vm build {vm}")
-            baked = receipt.facts.get("baked_keys")
-            keys = tuple(str(key) for key in baked) if isinstance(baked, list) else ()
-            return Built(target, receipt.digest, _boot(receipt), keys)
+            return target, receipt
     raise OvError(f"the source of {vm} makes no disk", hint="a source's chain ends in output/<vm>/qcow2/disk.qcow2")
 
 

@@ -25,20 +25,22 @@ from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.destroy import finish_removal, remove_folder
 from ovtasks.instance.disk import hold, lost_base, make_disk, stands_on
+from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_leftover
 from ovtasks.instance.hostkey import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair
 from ovtasks.instance.owner import claim
 from ovtasks.instance.power import start_machine
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
-from ovtasks.instance.recover import NO_PROJECT, existing
+from ovtasks.instance.recover import NO_PROJECT
 from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.instance.status import known
 from ovtasks.machine.machine import Machine
 from ovtasks.project.locate import located
 from ovtasks.project.model import HostKeyTrust, Project, VmSpec
-from ovtasks.seed.cloud_init import SeedInput, render, wants_seed
+from ovtasks.seed.cloud_init import SeedInput, render
 from ovtasks.seed.network_config import static_addresses
+from ovtasks.seed.wanted import wants_seed
 
 
 @dataclass(frozen=True)

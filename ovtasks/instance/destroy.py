@@ -13,10 +13,10 @@ from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
+from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_instance, removed
 from ovtasks.instance.owner import read_owner
 from ovtasks.instance.record import Record, domain_of
-from ovtasks.instance.recover import existing
 from ovtasks.instance.status import known
 
 

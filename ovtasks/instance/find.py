@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.paths import DOMAIN_PREFIX, data_home, instance_directory
+from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import Record, domain_of
-from ovtasks.instance.recover import existing
 
 
 def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()) -> Record:

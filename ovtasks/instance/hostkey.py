@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_changed
-from ovtasks.host.run import run
 from ovtasks.host.state import StateError, open_log, read_text
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.keys import generate_host_key, public_half
@@ -63,6 +62,8 @@ def new_host_key(folder: Folder) -> None:
 
 def scan(address: str, port: int, seconds: float) -> tuple[str, ...]:
     """The keys (``type base64``) that an SSH server shows, ed25519 first; none: it shows none in that time."""
+    from ovtasks.host.run import run
+
     argv = ["ssh-keyscan", "-T", str(max(1, round(seconds))), "-t", ",".join(KINDS), "-p", str(port), "--", address]
     found = {}
     for line in run(argv, check=False, timeout=len(KINDS) * (seconds + 10)).stdout.splitlines():

@@ -14,9 +14,9 @@ from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.disk import check_disk
+from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import make_sockets
 from ovtasks.instance.record import Record
-from ovtasks.instance.recover import existing
 from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.instance.status import known, slowness
 from ovtasks.machine.machine import Machine

@@ -8,16 +8,16 @@ from __future__ import annotations
 import contextlib
 import re
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ovtasks.backends.contract import Recalled, Recalls, backend
 from ovtasks.errors import OvError
 from ovtasks.host.state import StateError, open_log, read_text
-from ovtasks.instance.folder import Folder, is_instance
+from ovtasks.instance.folder import Folder
 from ovtasks.instance.owner import read_owner
 from ovtasks.instance.ports import registered
-from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, load, new_record
+from ovtasks.instance.record import HostKey, Overrides, Record, new_record
 from ovtasks.instance.saved_machine import load_machine
 from ovtasks.machine.machine import Machine
 from ovtasks.values.jsonvalue import restore
@@ -31,38 +31,11 @@ _INSTANCE_ID = re.compile(rb"instance-id: *[\"']?(ov-[0-9a-f-]{36})")
 _SEED_BYTES = 4 << 20
 
 
-@dataclass(frozen=True)
-class Existing:
-    """``problem`` is what was wrong with the record, None: nothing was."""
+def rebuild(folder: Folder, vm: str | None, instance: str | None, project: Path | None) -> Record:
+    """The record of the instance in ``folder``; the arguments are what to go by where nothing tells.
 
-    record: Record
-    problem: OvError | None = None
-
-
-def existing(
-    folder: Folder, vm: str | None = None, instance: str | None = None, project: Path | None = None
-) -> Existing | None:
-    """The instance in ``folder``; None: there is none. ``vm``, ``instance`` and ``project`` are what to go by where
-    nothing tells.
-
-    :raises OvError: its record is of a later version or cannot be read; or it is lost, and nobody can say by what the
-        VM runs.
+    :raises OvError: nobody can say by what the VM runs.
     """
-    problem: OvError | None = None
-    try:
-        record = load(folder)
-    except DamagedRecordError as e:
-        record, problem = None, e
-    if not is_instance(folder.path):
-        return None
-    if record is not None:
-        return Existing(record)
-    found = _rebuild(folder, vm, instance, project)
-    hint = f"`ov vm create {found.words}` makes it anew from what else is there"
-    return Existing(found, problem or OvError(f"{folder.record} is missing", hint=hint))
-
-
-def _rebuild(folder: Folder, vm: str | None, instance: str | None, project: Path | None) -> Record:
     machine = _machine(folder)
     said = _said(folder, machine, vm, instance)
     kind, recalled = _recall(folder, said.get("backend"), said.get("uri"))

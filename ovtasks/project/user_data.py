@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ovtasks.errors import InputError, Where
 from ovtasks.project.declared import DeclaredVm
+from ovtasks.values.cloudinit import DEFAULT_USER, is_true
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.passed import Yaml, decode
 from ovtasks.values.yamlio import Key, parse_yaml
 
 EXTRA = ("cloud_init", "extra")
-DEFAULT_USER = "default"  # cloud-init's word for the account that the image's own configuration describes
 
 # What cloud-init tells kinds of user-data by, and where the same is written here.
 HEADERS = {
@@ -32,7 +32,6 @@ MAPPINGS = frozenset({"apt", "yum_repos", "ssh_keys"})
 MODULES = ("users-groups", "ssh")
 """cloud-init's modules that let the key's user in; by its defaults they are in ``cloud_init_modules``."""
 _NO_SHELL = re.compile(r".*/(nologin|false|true)")
-_TRUE = frozenset({"true", "1", "on", "yes"})
 
 
 def pass_on(vm: DeclaredVm) -> tuple[DeclaredVm, list[InputError]]:
@@ -178,11 +177,6 @@ def _account(vm: DeclaredVm, user: Mapping[Yaml, Yaml], login: str, path: tuple[
 
 def _who(login: str) -> str:
     return "the image's default user" if login == DEFAULT_USER else login
-
-
-def is_true(value: Yaml) -> bool:
-    """As cloud-init decides."""
-    return value is True or str(value).strip().lower() in _TRUE
 
 
 def _error(vm: DeclaredVm, message: str, *path: Key, hint: str, key: bool = False) -> InputError:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ovtasks.project.model import CloudInit, Injection, OvInstall, VmSpec, WriteFile
+from ovtasks.project.model import CloudInit, OvInstall, VmSpec, WriteFile
 from ovtasks.seed.distro import Distro, detect
 from ovtasks.seed.merge import deep_merge, unique
 from ovtasks.seed.mirrors import mirrors
 from ovtasks.seed.users import accounts, join_users, listed, takes_default_user
+from ovtasks.seed.wanted import carries_keys
 from ovtasks.values.jsonvalue import Json, plain
 from ovtasks.values.passed import Pairs, Yaml, decode, encode
 
@@ -60,23 +61,6 @@ class SeedInput:
     hostname: str
     public_keys: tuple[str, ...] = ()
     host_key: tuple[str, str] | None = None
-
-
-def hostname(vm: VmSpec) -> str:
-    """The declared host name, else the VM's name."""
-    return (vm.cloud_init.hostname if vm.cloud_init else None) or vm.name
-
-
-def wants_seed(vm: VmSpec) -> bool:
-    """Whether the VM gets a seed. A bootc image has its users built in, so it does only with a ``cloud_init`` block."""
-    return vm.source.kind in {"cloud_image", "bootstrap"} or vm.cloud_init is not None
-
-
-def carries_keys(vm: VmSpec) -> bool:
-    """Whether the seed brings the SSH keys. ``ssh.key_injection.cloud_init: auto`` means: if there is a seed."""
-    if vm.ssh.cloud_init is Injection.AUTO:
-        return vm.source.kind != "bootc" or vm.cloud_init is not None
-    return vm.ssh.cloud_init is Injection.ENABLED
 
 
 def render(seed: SeedInput) -> dict[str, bytes]:

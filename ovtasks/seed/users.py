@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovtasks.project.model import User, VmSpec
-from ovtasks.project.user_data import DEFAULT_USER, is_true
 from ovtasks.seed.distro import Distro, attribute
 from ovtasks.seed.merge import deep_merge
+from ovtasks.values.cloudinit import DEFAULT_USER, is_true
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.passed import Yaml
 

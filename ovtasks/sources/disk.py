@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
+from ovtasks.host.command_error import CommandError
 from ovtasks.host.files import discard, is_file, link_or_copy
 from ovtasks.host.progress import Progress
-from ovtasks.host.run import CommandError, run
 from ovtasks.project.model import Project, VmSpec
 from ovtasks.values.jsonvalue import Json, need
 from ovtasks.values.sizes import format_size
@@ -96,6 +96,8 @@ def base_facts(workspace: Workspace, sha256: str, format: str, virtual_size: int
 
 
 def _overlay(workspace: Workspace, source: Path, format: str, sha256: str, size: int) -> None:
+    from ovtasks.host.run import run
+
     target = workspace.step.targets[0]
     backing = target.parent.parent / f"base-{sha256[:12]}.{format}"
     if not (is_file(backing) and backing.samefile(source)):
@@ -110,6 +112,8 @@ def _overlay(workspace: Workspace, source: Path, format: str, sha256: str, size:
 
 def _alone(workspace: Workspace, source: Path, format: str, size: int | None, compress: str) -> None:
     """A compressed qcow2 without a backing file."""
+    from ovtasks.host.run import run
+
     target = workspace.step.targets[0]
     part = workspace.part(target)
     convert(source, format, part, "qcow2", workspace.progress, compress)
@@ -121,7 +125,6 @@ def _alone(workspace: Workspace, source: Path, format: str, size: int | None, co
 def _raw(workspace: Workspace, source: Path, format: str, size: int | None) -> None:
     target = workspace.step.targets[0]
     part = workspace.part(target)
-
     convert(source, format, part, "raw", workspace.progress)
     if size is not None:
         with part.open("r+b") as file:
@@ -135,6 +138,7 @@ def convert(source: Path, format: str, target: Path, to: str, progress: Progress
     The same disk makes the same bytes. Out-of-order writes (``-W``) would give the clusters of a qcow2 other places in
     each run; in a raw file every place is given.
     """
+    from ovtasks.host.run import run
 
     def percent(line: str) -> None:  # "    (12.34/100%)"
         if line.endswith("/100%)"):

@@ -10,12 +10,10 @@ from ovtasks.host.paths import instance_directory
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair, read_public_keys, resolve_keys
 from ovtasks.instance.owner import claim
 from ovtasks.project.model import CloudInit, Project, VmSpec
-from ovtasks.seed.cloud_init import SeedInput, carries_keys, hostname, render, wants_seed
 from ovtasks.seed.distro import attribute, detect
+from ovtasks.seed.wanted import carries_keys, hostname
 from ovtasks.sources.hiding import cloud_init_inputs
 from ovtasks.values.hidden import Input
-
-__all__ = ["key_step", "seed_inputs", "seed_name", "seed_step", "wants_seed"]
 
 KEY_RECIPE = 1
 SEED_RECIPE = 3  # raise it when rendering changes what it makes from the same spec
@@ -76,6 +74,7 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
         if choice.note is not None:
             ws.progress.note(f"{vm.name}: {choice.note}")
         instance_id = instance_identity(vm, ws.needs[disk].digest)
+        from ovtasks.seed.cloud_init import SeedInput, render
         from ovtasks.seed.iso import seed_iso
 
         image = seed_iso(render(SeedInput(vm, instance_id, hostname(vm), keys)))

@@ -13,7 +13,7 @@ import yaml
 
 from ovtasks.host.run import run
 from ovtasks.project.model import CloudInit, Injection, OvInstall, Source, Ssh, User, VmSpec, WriteFile
-from ovtasks.seed.cloud_init import carries_keys, hostname, wants_seed
+from ovtasks.seed.wanted import carries_keys, hostname, wants_seed
 from tests.support.specs import DEBIAN, KEY, KEY2, UNKNOWN, bootc, bootstrap, cloud_image, data, files, vm
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from ovtasks.errors import Where
 from ovtasks.project.model import BootcSource, BootstrapSource, CloudImageSource, CloudInit, Source, Ssh, VmSpec
-from ovtasks.seed.cloud_init import SeedInput, hostname, render, user_data
+from ovtasks.seed.cloud_init import SeedInput, render, user_data
+from ovtasks.seed.wanted import hostname
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPfB0mhHFYzQnMBdEg1kHvTgPsWwTLgT9o6rVqXKcEKz me@host"
 KEY2 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKcEKzPfB0mhHFYzQnMBdEg1kHvTgPsWwTLgT9o6rVqX you@host"

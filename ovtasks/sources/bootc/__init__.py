@@ -8,7 +8,7 @@ from dataclasses import replace
 from ovtasks.graph.freshness import check
 from ovtasks.graph.step import BuildOptions, Step, need_keys
 from ovtasks.project.model import Project, VmSpec
-from ovtasks.seed.cloud_init import wants_seed
+from ovtasks.seed.wanted import wants_seed
 from ovtasks.sources.bootc.chosen import vm_image_steps
 from ovtasks.sources.bootc.convert import convert_name, convert_step
 from ovtasks.sources.bootc.image import GONE

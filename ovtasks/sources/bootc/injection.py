@@ -26,7 +26,7 @@ def bakes_keys(vm: VmSpec) -> bool:
 
 def other_ways(vm: VmSpec) -> tuple[str, ...]:
     """What brings a key into the guest without the disk's help, in words."""
-    from ovtasks.seed.cloud_init import carries_keys, wants_seed
+    from ovtasks.seed.wanted import carries_keys, wants_seed
 
     found = []
     if vm.ssh.user and vm.ssh.smbios is not Injection.DISABLED:

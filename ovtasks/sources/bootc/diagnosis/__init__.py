@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ovtasks.containers.diagnosis import diagnose as diagnose_podman
 from ovtasks.errors import InputError, OvError, Where
-from ovtasks.host.run import TAIL_LINES, CommandError
+from ovtasks.host.command_error import TAIL_LINES
+from ovtasks.host.run import CommandError
 from ovtasks.sources.bootc.diagnosis.signs import ENLARGE, SIGNS, SPACE, STAGES
 from ovtasks.values.sizes import GiB, MiB, format_size
 

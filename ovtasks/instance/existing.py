@@ -1,0 +1,43 @@
+"""Whether there is an instance in a folder, and its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovtasks.errors import OvError
+from ovtasks.instance.folder import Folder, is_instance
+from ovtasks.instance.record import DamagedRecordError, Record, load
+
+
+@dataclass(frozen=True)
+class Existing:
+    """``problem`` is what was wrong with the record, None: nothing was."""
+
+    record: Record
+    problem: OvError | None = None
+
+
+def existing(
+    folder: Folder, vm: str | None = None, instance: str | None = None, project: Path | None = None
+) -> Existing | None:
+    """The instance in ``folder``; None: there is none. ``vm``, ``instance`` and ``project`` are what to go by where
+    nothing tells.
+
+    :raises OvError: its record is of a later version or cannot be read; or it is lost, and nobody can say by what the
+        VM runs.
+    """
+    problem: OvError | None = None
+    try:
+        record = load(folder)
+    except DamagedRecordError as e:
+        record, problem = None, e
+    if not is_instance(folder.path):
+        return None
+    if record is not None:
+        return Existing(record)
+    from ovtasks.instance.recover import rebuild
+
+    found = rebuild(folder, vm, instance, project)
+    hint = f"`ov vm create {found.words}` makes it anew from what else is there"
+    return Existing(found, problem or OvError(f"{folder.record} is missing", hint=hint))
