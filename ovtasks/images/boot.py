@@ -1,8 +1,8 @@
-"""By which firmware a raw disk can be started: told from what lies where the firmware looks.
+"""Tells which firmware can start a raw disk, by looking where the firmware looks.
 
 A BIOS runs the code in the first sector; GRUB's there loads its core image from a fixed sector (GRUB manual, "BIOS
 installation"). UEFI without variables of its own runs ``EFI/BOOT/BOOT<arch>.EFI`` from a FAT file system (UEFI
-specification, "Removable Media Boot Behavior"; PE/COFF). A partition may be there for either, and be empty.
+specification, "Removable Media Boot Behavior"; PE/COFF). A disk may have a partition for either that is empty.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from ovtasks.values.jsonvalue import Json, fields_of
 
 FALLBACK = "EFI/BOOT"
 PROGRAMS: Mapping[str, tuple[str, int]] = {arch.name: (arch.removable, arch.coff) for arch in ARCHES if arch.removable}
-"""By the kernel's name of a machine: the program that its firmware starts, and the machine number in it."""
+"""By the kernel's name of an architecture: the program that UEFI starts, and the machine number in it."""
 _CODE = 440  # bytes of the first sector before the disk's identifier
-_CORE = 0x5C  # where GRUB's boot code has the sector of its core image
+_CORE = 0x5C  # where GRUB's boot code holds the sector of its core image
 _HEAD = 4096  # bytes of a program in which its headers lie
 _CERTIFICATES = 4  # index of a PE file's data directories
 
 
 @dataclass(frozen=True)
 class Bootable:
-    """Whether each firmware can start a disk; None: that is not sure. ``signed``: the program that UEFI starts carries
-    a signature, as Secure Boot wants it. The reasons say what is missing."""
+    """Whether each firmware can start a disk; None if that is not certain.
+
+    ``signed``: the program that UEFI starts carries a signature, which Secure Boot needs. The reasons say what is
+    missing.
+    """
 
     bios: bool | None
     uefi: bool | None
@@ -45,7 +48,7 @@ class Bootable:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Bootable:
-        """What :meth:`to_json` wrote; other things count as not known."""
+        """Read what :meth:`to_json` wrote. Anything else counts as unknown."""
 
         def sure(key: str) -> bool | None:
             value = data.get(key)
@@ -56,8 +59,10 @@ class Bootable:
 
 
 def bootable(disk: Path, machine: str = "") -> Bootable | None:
-    """By which firmware the raw ``disk`` starts on a ``machine`` (the kernel's name; empty: this one); None: it has no
-    partitions and no file system that a firmware reads, and nothing can be said."""
+    """Which firmware can start the raw ``disk`` on a ``machine`` (the kernel's name; empty: this one).
+
+    None if nothing can be said: the disk has neither partitions nor a file system that a firmware reads.
+    """
     with disk.open("rb") as file:
         table = partitions(file)
         if table is None and _fat(file, 0) is None:
@@ -84,7 +89,10 @@ def _filled(file: BinaryIO, place: int) -> bool:
 
 
 def _uefi(file: BinaryIO, table: tuple[Partition, ...], machine: str) -> tuple[bool | None, bool | None, str]:
-    """Firmware looks at every file system that it can read, whatever its partition is called."""
+    """Whether UEFI can start the disk, whether the program is signed, and why not.
+
+    UEFI looks at every file system that it can read, whatever its partition is called.
+    """
     reasons = []
     for start in [0, *(part.start for part in sorted(table, key=lambda part: not part.esp))]:
         if (fat := _fat(file, start)) is None:
@@ -109,7 +117,7 @@ def _fat(file: BinaryIO, start: int) -> Fat | None:
 
 
 def _program(fat: Fat, machine: str) -> tuple[bool | None, str]:
-    """Whether the program is signed, and why there is none that this machine can start."""
+    """Whether the program that UEFI starts is signed; else why there is no program that this machine can start."""
     name, number = PROGRAMS.get(machine, ("", 0))
     folder = fat.find(FALLBACK)
     there = [entry for entry in fat.entries(folder) if not entry.folder] if folder and folder.folder else []

@@ -1,4 +1,4 @@
-"""Bringing an image's bytes from where they are, through one pass that hashes and unpacks them."""
+"""Brings an image's bytes here, in one pass that also hashes and unpacks them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ def bring(
     *,
     before: Fetched | None = None,
 ) -> Fetched | None:
-    """Download or copy; None when the source says that it is still what it was ``before``.
+    """Download or copy; None if the source says that nothing changed since ``before``.
 
-    A download that went on where an earlier one stopped, and is not what it should be, begins once more at its start:
-    it may be the earlier part that is wrong.
+    If a resumed download has the wrong digest, it starts once more from the beginning: the earlier part may be wrong.
 
-    :raises UnfitError: empty, or compressed data that is damaged; nothing of it is kept. :raises OvError: the network,
-        the server or the disk failed.
+    :raises UnfitError: the file is empty, or its compressed data is damaged; nothing of it is kept.
+    :raises OvError: the network, the server or the disk failed.
     """
     key = request.key
     with store.guard(f"fetch {public(request.url)}"):
@@ -91,9 +90,9 @@ def _take(
 
 
 def _unwrapped(store: Store, request: ImageRequest, facts: Facts, digests: Digests, wanted: list[str]) -> Digests:
-    """Of a body in a Content-Encoding that nobody asked for: the file that it holds, where that is what is wanted.
+    """Unpack a body that came in a Content-Encoding nobody asked for, if the file inside is what is wanted.
 
-    Some servers say so of a file that really is compressed: then its digest, or else its name, tells.
+    Some servers send that header for a file that is compressed itself. Then its digest tells, or else its name.
     """
     content = replace(
         digests,
@@ -133,7 +132,7 @@ def _transfer(
 
 
 def _conditions(before: Fetched | None) -> dict[str, str] | None:
-    """RFC 9110 §13.1: the headers that ask for the body only if it changed."""
+    """The headers that ask for the body only if it changed (RFC 9110 §13.1)."""
     if before is None:
         return None
     headers = {"If-None-Match": before.etag, "If-Modified-Since": before.last_modified}
@@ -161,5 +160,5 @@ def _record(request: ImageRequest, facts: Facts, digests: Digests, expected: Exp
 
 
 def now() -> str:
-    """The present time, as records hold it."""
+    """The current time, in the format of our records."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,7 +1,7 @@
-"""Checksum files: where they lie beside an image, and what they say. No I/O.
+"""Checksum files: where to look for them beside an image, and how to read them. No I/O.
 
 Formats: GNU coreutils (``hex  name``, ``hex *name``, ``\\hex  name`` with escapes), BSD (``SHA256 (name) = hex``),
-Gentoo's and Flatcar's DIGESTS (``# SHA512 HASH`` above GNU lines), a bare digest, and each of them inside an OpenPGP
+Gentoo's and Flatcar's DIGESTS (``# SHA512 HASH`` above GNU lines), a bare digest. Each may stand inside an OpenPGP
 clear-signed text (RFC 9580 §7).
 """
 
@@ -62,14 +62,14 @@ _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place to look: ``own`` means that the file speaks of this one image (so that it may be a bare digest)."""
+    """A place to look. ``own``: the file is about this image alone, so it may be a bare digest."""
 
     url: str
     own: bool
 
 
 def candidates(url: str) -> list[Candidate]:
-    """The places beside an image, best first. Suffixes go to the path: the URL's query stays where it is."""
+    """The places beside an image, best first. A suffix is added to the path, before the URL's query."""
     own = [Candidate(beside(url, suffix), True) for suffix in _BESIDE]
     names = [*_IN_DIRECTORY]
     if (derived := fedora_checksum_name(base_name(url))) is not None:
@@ -94,12 +94,12 @@ def sibling(url: str, name: str) -> str:
 
 
 def quoted(url: str, name: str) -> str:
-    """A file's ``name`` as it stands in ``url``: a path has it as it is."""
+    """A file's ``name`` as it stands in ``url``: quoted in a URL, unchanged in a path."""
     return name if url.startswith("/") else quote(os.fsencode(name))
 
 
 def same_origin(one: str, other: str) -> bool:
-    """Whether two URLs are answered by one server; paths of this machine are."""
+    """Whether one server answers both URLs. Paths of this machine have one origin."""
     return one.startswith("/") or urlsplit(one)[:2] == urlsplit(other)[:2]
 
 
@@ -118,11 +118,11 @@ def fedora_checksum_name(name: str) -> str | None:
 
 
 def listed_checksum_files(page: str, url: str) -> list[str]:
-    """URLs of the checksum files that a directory's index page links to, in that directory; at most 4."""
+    """URLs of at most 4 checksum files in a directory, taken from the links of its index page."""
     here = urlsplit(url).path.rstrip("/") or "/"
     same: dict[str, str] = {}
     for groups in _HREF.findall(page):
-        with contextlib.suppress(ValueError):  # what is no URL is no link
+        with contextlib.suppress(ValueError):  # a link that is not a URL is ignored
             link = urljoin(url, unescape("".join(groups)))
             folder, name = posixpath.split(urlsplit(link).path)
             if folder == here and same_origin(link, url):
@@ -131,12 +131,12 @@ def listed_checksum_files(page: str, url: str) -> list[str]:
 
 
 def checksum_files(names: Iterable[str]) -> list[str]:
-    """Of a directory's files those that look like checksum files; at most 4."""
+    """At most 4 of a directory's files, those that look like checksum files."""
     return sorted(name for name in set(names) if _LISTED.fullmatch(name))[:_MOST_LISTED]
 
 
 def decode(data: bytes) -> str:
-    """The text of a checksum file: UTF-8, or UTF-16 where its byte order mark says so; without that mark."""
+    """The text of a checksum file, without its byte order mark: UTF-8, or UTF-16 if the mark says so."""
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return data.decode("utf-16", errors="replace")
     return data.decode("utf-8-sig", errors="replace")
@@ -144,7 +144,7 @@ def decode(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What one line of a checksum file says: type, digest, and of which file (a name, or a path that ends in one)."""
+    """One line of a checksum file: type, digest, and the file (a name, or a path that ends in one)."""
 
     kind: str
     hex: str
@@ -158,10 +158,9 @@ class _Line:
 def find_digest(text: str, names: Sequence[str], kinds: Sequence[str], *, own: bool) -> str | None:
     """The digest (``type:hex``) that ``text`` gives for the file ``names[0]`` (else ``names[1]`` …).
 
-    A file that stands there by its own name counts first; then one in a folder; then, because "latest" is often a link,
-    the same name with a date or a version in it, and in a file that is the image's ``own`` whatever single name is
-    there. The first of ``kinds`` (``sha256``, ``sha512``) that is found wins. Two different digests of one kind are no
-    answer.
+    The exact name counts first, then the name in a folder. "latest" is often a link, so after that the same name with a
+    date or a version in it counts, and in a file that is the image's ``own`` any single name. The first of ``kinds``
+    (``sha256``, ``sha512``) that is found wins. Two different digests of one kind count as none.
     """
     lines = list(_lines(text))
     for fits in _FITS:
@@ -195,7 +194,7 @@ _FITS: tuple[Callable[[_Line, str], bool], ...] = (
 
 
 def _dated(listed: str, name: str) -> bool:
-    """Whether ``listed`` is ``name`` with more words in it, all of them dates and versions."""
+    """Whether ``listed`` is ``name`` with extra words, all of them dates or versions."""
     wanted = [word for word in _WORDS.split(name) if word.lower() not in {"latest", "current"}]
     extra = []
     for word in _WORDS.split(listed):
@@ -207,7 +206,7 @@ def _dated(listed: str, name: str) -> bool:
 
 
 def _lines(text: str) -> Iterator[_Line]:
-    """What the lines say; below a heading ``# SHA512 HASH`` the digests are of that kind, and of no other."""
+    """The lines of a checksum file. Below a heading ``# SHA512 HASH`` only digests of that kind count."""
     section: str | None = None
     for raw in text.splitlines():
         line = raw.strip()
@@ -244,5 +243,5 @@ def strip_armor(text: str) -> str:
 
 
 def base_names(*urls: str | None) -> list[str]:
-    """The base names of the URLs that are given, without repetition."""
+    """The base names of the given URLs, without repetitions."""
     return list(dict.fromkeys(base_name(url) for url in urls if url))

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped: Range, If-Range and what servers make of them (RFC 9110 §13, §14)."""
+"""Downloads that resume: Range, If-Range, and what servers make of them (RFC 9110 §13, §14)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PROGRESS_INTERVAL = 0.1  # seconds
 class Facts:
     """What the server said about the file. ``validator`` is a strong ETag or date for If-Range, if there is one.
 
-    ``packed``: the body is the file in a Content-Encoding, though none was asked for.
+    ``packed``: the body came in a Content-Encoding, though we asked for none.
     """
 
     url: str
@@ -58,12 +58,12 @@ def download(
     *,
     unless: Mapping[str, str] | None = None,
 ) -> Facts | None:
-    """Feed all bytes of ``url`` to ``intake``, going on where an earlier attempt (or process) stopped.
+    """Feed all bytes of ``url`` to ``intake``, resuming where an earlier attempt (or process) stopped.
 
-    ``state`` remembers what the partial file belongs to. ``unless`` are headers of a conditional request: None is
-    returned when the server says 304.
+    ``state`` records what the partial file belongs to. ``unless`` holds headers of a conditional request; None is
+    returned if the server answers 304.
 
-    :raises OvError: it did not work, after retries. :raises OSError: the disk refuses.
+    :raises OvError: the download failed, after retries. :raises OSError: the disk refuses.
     """
     attempts = Attempts()
     facts = None if unless else _open_resume(url, intake, state, progress)
@@ -109,19 +109,19 @@ def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -
             hint="the server, or a proxy before it, changes what it sends: use another mirror",
         )
     _check_room(intake.part, facts.total)
-    _keep(state, Facts(url, facts.final_url))  # the old bytes are not these
+    _keep(state, Facts(url, facts.final_url))  # the old bytes belong to another answer
     intake.restart()
     _keep(state, facts)
     return facts
 
 
 def _keep(state: Path, facts: Facts) -> None:
-    """Its URLs are whole, passwords and tokens included."""
+    """Write the resume state, for the owner alone: its URLs hold passwords and tokens."""
     write_atomic(state, state_text(fields_of(facts)), mode=0o600)
 
 
 def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> Facts | None:
-    """What the partial file of an earlier run is, if it can be continued."""
+    """The facts about an earlier run's partial file, if it can be resumed."""
     record = try_load_state(state)
     try:
         facts = restore(Facts, record) if record else None
@@ -138,12 +138,12 @@ def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> F
 
 
 def _pause_before_restart(url: str, attempts: Attempts) -> None:
-    """The partial file is not what the server has now: the next request asks for everything."""
+    """Pause before the next request, which asks for everything: the server has another file than our partial one."""
     attempts.failed(OvError(f"{public(url)}: the answers to a resumed download make no sense", hint="try again"))
 
 
 def _is_complete(response: requests.Response, facts: Facts, offset: int) -> bool:
-    """A 416 answer: is it because nothing is left to send?"""
+    """Whether a 416 answer means that nothing is left to send."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     total = int(match[3]) if match and match[3] != "*" else facts.total
     etag = response.headers.get("ETag")
@@ -151,7 +151,7 @@ def _is_complete(response: requests.Response, facts: Facts, offset: int) -> bool
 
 
 def _continues(response: requests.Response, facts: Facts, offset: int) -> bool:
-    """A 206 answer: do its bytes start where ours end, in a file of the same length?"""
+    """Whether the bytes of a 206 answer start where ours end, in a file of the same length."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None or match[1] is None or int(match[1]) != offset:
         return False
@@ -168,7 +168,7 @@ def _facts(url: str, response: requests.Response) -> Facts:
     validator = etag if etag and not etag.startswith("W/") else None
     if validator is None and modified and _is_strong_date(modified, headers.get("Date")):
         validator = modified
-    chunked = "Transfer-Encoding" in headers  # then a length beside it says nothing (RFC 9112 §6.3)
+    chunked = "Transfer-Encoding" in headers  # then Content-Length does not count (RFC 9112 §6.3)
     packed = headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
     if packed or headers.get("Accept-Ranges", "").strip().lower() == "none":
         validator = None
@@ -184,7 +184,7 @@ def _facts(url: str, response: requests.Response) -> Facts:
 
 
 def _is_strong_date(modified: str, date: str | None) -> bool:
-    """RFC 9110 §8.8.2.2: a date identifies the bytes only when it is older than the answer by a second or more."""
+    """Whether a date identifies the bytes: it must be at least a second older than the answer (RFC 9110 §8.8.2.2)."""
     try:
         return (
             date is not None
@@ -215,7 +215,7 @@ def _read_body(
     progress: Progress,
     beat: Callable[[], None],
 ) -> OvError | None:
-    """Feed one response's body; None when it was whole, else what broke it."""
+    """Feed one response's body; returns None if it was whole, else the error that broke it."""
     shown, last = public(facts.url), 0.0
     try:
         while count := _read_into(response, buffer := intake.buffer()):
@@ -232,7 +232,7 @@ def _read_body(
             f"{shown}: the connection broke after {intake.offset} of {facts.total or 'unknown'} bytes: {e}",
             hint="what arrived is kept; run the same command again to go on",
         )
-    if facts.total is None and intake.offset == 0:  # cut off in its headers, it looks so
+    if facts.total is None and intake.offset == 0:  # an answer that is cut off in its headers looks like this
         return OvError(f"{shown}: the connection broke before a byte came", hint="run the same command again")
     if facts.total is not None and intake.offset != facts.total:
         return OvError(f"{shown}: {intake.offset} of {facts.total} bytes arrived", hint="run the same command again")
@@ -241,14 +241,14 @@ def _read_body(
 
 
 class _BodyError(Exception):
-    """Reading the body failed (and not writing it)."""
+    """Reading the body failed, as opposed to writing it."""
 
 
 def _read_into(response: requests.Response, buffer: memoryview) -> int:
-    """Fill (some of) ``buffer``; 0 at the end.
+    """Read into ``buffer``; returns the number of bytes, 0 at the end.
 
-    urllib3 has no read into memory of ours, and twice the system time of curl without one; below it lies http.client,
-    which has.
+    urllib3 cannot read into our memory, and without that takes twice the system time of curl. http.client, which lies
+    below it, can.
     """
     import urllib3
 

@@ -1,4 +1,4 @@
-"""Whether fetched bytes may be used: digest, signature, format. Only what passes gets a final name."""
+"""Decides whether fetched bytes may be used: digest, signature, format. Only what passes gets a final name."""
 
 from __future__ import annotations
 
@@ -28,20 +28,23 @@ NOTHING_VERIFIED = "nothing was verified: checksum.type is none"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was signed (None: the image itself) and its detached signature (None: clear-signed), as they came."""
+    """The signed bytes (None: the image itself) and their detached signature (None: clear-signed), as they came."""
 
     signed: bytes | None
     signature: bytes | None
 
 
 def wanted_digests(request: ImageRequest, expected: str | None) -> list[str]:
-    """All that the bytes must match: what ``vms.yml`` or the lock file says, and what a signed checksum file says."""
+    """The digests that the bytes must match: from ``vms.yml`` or the lock file, and from a signed checksum file."""
     known = request.known_digest()
     return list(dict.fromkeys(digest for digest in (known[0] if known else None, expected) if digest))
 
 
 def compare(request: ImageRequest, fetched: Fetched) -> None:
-    """:raises UnfitError: the digest is not what it must be; both are shown."""
+    """Check the digests of what was fetched.
+
+    :raises UnfitError: one is wrong; the error shows both.
+    """
     wrong = [digest for digest in wanted_digests(request, fetched.expected) if not fetched.matches(digest)]
     if not wrong:
         return
@@ -59,10 +62,10 @@ def compare(request: ImageRequest, fetched: Fetched) -> None:
 
 
 def examine(store: Store, request: ImageRequest, fetched: Fetched, evidence: Evidence) -> Verified:
-    """Look at the bytes, wherever they are, as at a stranger's.
+    """Check the bytes, wherever they lie, without trusting them.
 
-    :raises UnfitError: wrong digest, not a usable image. :raises SignatureError: the signature is not good.
-    :raises InputError: the keyring is none. :raises OvError: a program is missing.
+    :raises UnfitError: wrong digest, or not a usable image. :raises SignatureError: the signature is not good.
+    :raises InputError: the keyring is not one. :raises OvError: a program is missing.
     """
     compare(request, fetched)
     keyring = request.checksum.keyring
@@ -88,7 +91,7 @@ def examine(store: Store, request: ImageRequest, fetched: Fetched, evidence: Evi
 
 
 def findings(store: Store, request: ImageRequest, fetched: Fetched) -> Verified | None:
-    """What :func:`examine` found out earlier about exactly these bytes, under the same keyring.
+    """What :func:`examine` found out earlier about exactly these bytes with the same keyring; None if nothing.
 
     :raises InputError: the keyring cannot be read.
     """
@@ -108,14 +111,14 @@ def findings(store: Store, request: ImageRequest, fetched: Fetched) -> Verified 
 
 
 def content_of(store: Store, request: ImageRequest, fetched: Fetched) -> Path:
-    """Where the content is: in the store, or beside it as it came or was unpacked."""
+    """Where the content lies: in the store, or beside it, as it came or unpacked."""
     if store.has(fetched.content_sha256):
         return store.path(fetched.content_sha256)
     return store.part(request.key) if fetched.compression is None else store.raw_part(request.key)
 
 
 def _signer(store: Store, request: ImageRequest, fetched: Fetched, evidence: Evidence) -> str:
-    """The signer's name; the digest that counts is the one in the text that was really signed."""
+    """Verify the signature; returns the signer. Only a digest in the text that was really signed counts."""
     keyring = request.checksum.keyring
     assert keyring is not None
     shown = public(request.url)
@@ -126,7 +129,7 @@ def _signer(store: Store, request: ImageRequest, fetched: Fetched, evidence: Evi
         if evidence.signature is not None:
             detached = Path(folder, "signature")
             detached.write_bytes(evidence.signature)
-        if evidence.signed is None:  # the image itself, as downloaded, is what was signed
+        if evidence.signed is None:  # the image itself was signed, as downloaded
             return signature.check(keyring, _download_of(store, request, fetched), detached, shown).signer
         signed = Path(folder, "signed")
         signed.write_bytes(evidence.signed)

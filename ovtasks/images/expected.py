@@ -1,4 +1,4 @@
-"""What an image should be: the digest from ``vms.yml``, ``ovtasks.lock`` or a checksum file."""
+"""The digest that an image should have: from ``vms.yml``, ``ovtasks.lock`` or a checksum file."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ NONE_ASKED = "none asked"
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """``digest`` is ``type:hex`` or None, ``source`` who says so; with a keyring also what was signed, unverified.
+    """The expected ``digest`` (``type:hex`` or None) and its ``source``. With a keyring also the signed bytes,
+    unverified.
 
-    ``signed`` None with a ``signature``: the image itself is what was signed.
+    If there is a ``signature`` and ``signed`` is None, the image itself was signed.
     """
 
     digest: str | None
@@ -52,7 +53,7 @@ class Expected:
 
 
 class Places:
-    """Where checksum files are read: the web, in one session, and this machine."""
+    """Reads checksum files: from the web, in one session, and from this machine."""
 
     def __init__(self) -> None:
         self._session: requests.Session | None = None
@@ -67,7 +68,7 @@ class Places:
         return self._session
 
     def read(self, url: str) -> tuple[bytes, str] | str:
-        """A file's bytes and where it was in the end, or why there are none."""
+        """A file's bytes and its final URL; or, as text, why there are none."""
         if (path := local_path(url)) is None:
             from ovtasks.images.http import get_small
 
@@ -81,9 +82,9 @@ class Places:
         return (data, url) if len(data) <= LARGEST_FILE else f"larger than {LARGEST_FILE >> 10} KiB"
 
     def locate(self, url: str) -> str:
-        """Where the image really is, after redirects.
+        """The image's URL after redirects.
 
-        :raises OvError: there is none.
+        :raises OvError: there is no image.
         """
         if (path := local_path(url)) is None:
             from ovtasks.images.http import locate
@@ -95,7 +96,7 @@ class Places:
 
 @dataclass(slots=True)
 class _Search:
-    """One search; ``tried`` are the places asked, with what came of it."""
+    """One search. ``tried`` holds the places that were asked, and their answers."""
 
     request: ImageRequest
     places: Places
@@ -103,7 +104,7 @@ class _Search:
     asked: set[str] = field(default_factory=set)
 
     def read(self, url: str) -> bytes | None:
-        """The bytes there; None where there are none, and where they were asked for before."""
+        """The bytes at ``url``; None if there are none, or if it was asked before."""
         if url in self.asked:
             return None
         self.asked.add(url)
@@ -114,7 +115,7 @@ class _Search:
         return answer[0]
 
     def digest(self, candidate: Candidate, data: bytes, names: Sequence[str]) -> str | None:
-        """What a checksum file says about the image."""
+        """The digest that a checksum file gives for the image; None if it gives none."""
         found = find_digest(strip_armor(decode(data)), names, self.kinds(), own=candidate.own)
         if found is None:
             self.tried.append(f"{public(candidate.url)}: no {' or '.join(self.kinds())} line for {names[0]}")
@@ -125,9 +126,9 @@ class _Search:
 
 
 def find_expected(request: ImageRequest, places: Places) -> Expected:
-    """What ``request`` should bring, asking ``places`` only as far as needed.
+    """What ``request`` should bring. ``places`` are asked only as far as needed.
 
-    :raises InputError: nothing says so, or no signature is to be found though a keyring is given.
+    :raises InputError: no digest is found, or no signature although a keyring is given.
     :raises OvError: the server cannot be reached.
     """
     known = request.known_digest()
@@ -157,9 +158,9 @@ def find_expected(request: ImageRequest, places: Places) -> Expected:
 
 
 def _urls(request: ImageRequest, places: Places) -> list[str]:
-    """The image's addresses that checksum files may lie beside, the one that was written first.
+    """The image's URLs beside which checksum files may lie, the one that the user wrote first.
 
-    Where a plain http redirect led, to another server, nobody is asked: whoever sent the redirect could answer there.
+    If a plain http redirect led to another server, that server is not asked: whoever forged the redirect could answer.
 
     :raises OvError: there is no image.
     """
@@ -187,7 +188,10 @@ def _names(request: ImageRequest) -> list[str]:
 
 
 def _agreed(request: ImageRequest, known: tuple[str, str] | None, found: Expected) -> Expected:
-    """The signed checksum file must not contradict what is pinned; verify compares, so both must be of one kind."""
+    """Add the pinned digest to the signed one.
+
+    They must not differ, and must be of one kind so that verify can compare.
+    """
     if known is None or found.digest is None or known[0].partition(":")[0] != found.digest.partition(":")[0]:
         return found
     if known[0] != found.digest:
@@ -199,7 +203,7 @@ def _agreed(request: ImageRequest, known: tuple[str, str] | None, found: Expecte
 
 
 def _in(search: _Search, places: Iterable[Candidate], names: Sequence[str]) -> Expected | None:
-    """The first of ``places`` that tells the digest of one of ``names``; with a keyring: and is signed."""
+    """The first of ``places`` that has a digest for one of ``names`` (and is signed, if there is a keyring)."""
     for candidate in places:
         data = search.read(candidate.url)
         if data is None:
@@ -215,13 +219,13 @@ def _in(search: _Search, places: Iterable[Candidate], names: Sequence[str]) -> E
         if (signature := _signature_of(search, candidate.url)) is not None:
             if not is_clear_signed(decode(signature[1])):
                 return Expected(digest, source, candidate.url, signature[0], data, signature[1])
-            if (digest := search.digest(candidate, signature[1], names)) is not None:  # the same text once more
+            if (digest := search.digest(candidate, signature[1], names)) is not None:  # the text that was really signed
                 return Expected(digest, public(signature[0]), signed_url=signature[0], signed=signature[1])
     return None
 
 
 def _all_candidates(search: _Search, url: str) -> Iterator[Candidate]:
-    """The fixed names, and then what the directory itself lists (Fedora names its file by the compose)."""
+    """The fixed names, then what the directory lists (Fedora names its checksum file after the compose)."""
     fixed = candidates(url)
     yield from fixed
     directory = sibling(url, "")

@@ -1,4 +1,4 @@
-"""Whether an image file is as long as its own tables say: half a download is not a whole disk.
+"""Checks that an image file is as long as its own tables say. Half a download is not a disk.
 
 Formats: QEMU docs/interop/qcow2.rst; UEFI specification, chapter 5, "GUID Partition Table"; for the MBR, UEFI
 specification §5.2.
@@ -27,7 +27,7 @@ _PROTECTIVE = 0xEE
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The fields of a qcow2 header that say where things are; sizes and offsets in bytes."""
+    """The fields of a qcow2 header that say where things lie. Sizes and offsets are in bytes."""
 
     cluster_bits: int
     size: int
@@ -45,7 +45,7 @@ class _Header:
 
 
 def missing_of_qcow2(path: Path) -> str | None:
-    """What of a qcow2 file lies behind its end, in words; None when all is there."""
+    """Which part of a qcow2 file lies behind the file's end, in words; None if it is whole."""
     with path.open("rb") as file:
         length = os.fstat(file.fileno()).st_size
         header = _header(file.read(112))
@@ -94,7 +94,7 @@ def _header(head: bytes) -> _Header:
 
 
 def _table(fd: int, offset: int, size: int) -> array[int]:
-    """Big-endian 64-bit numbers of the file, as many as are there."""
+    """A table of big-endian 64-bit numbers; shorter if the file ends before."""
     data = os.pread(fd, size, offset)
     table = array("Q", data[: len(data) // 8 * 8])
     if sys.byteorder == "little":
@@ -103,7 +103,7 @@ def _table(fd: int, offset: int, size: int) -> array[int]:
 
 
 def _missing_data(fd: int, header: _Header, index: int, at: int, length: int) -> str | None:
-    """The first cluster of one L2 table whose data is not there."""
+    """The first cluster of an L2 table whose data is missing, in words."""
     table = _table(fd, at, header.cluster)
     if header.extended:
         table = table[::2]
@@ -119,14 +119,14 @@ def _missing_data(fd: int, header: _Header, index: int, at: int, length: int) ->
             if start >= length or (end > length and not _unpacks(os.pread(fd, end - start, start), header)):
                 return f"the data of guest byte {guest} ends at byte {end}"
         elif (entry & _OFFSET) and (header.extended or not entry & _ZERO):
-            used = min(header.cluster, header.size - guest)  # the disk's last cluster need not be written whole
+            used = min(header.cluster, header.size - guest)  # the disk's last cluster may be written in part
             if (entry & _OFFSET) + used > length:
                 return f"the data of guest byte {guest} ends at byte {(entry & _OFFSET) + used}"
     return None
 
 
 def _unpacks(data: bytes, header: _Header) -> bool:
-    """Whether one compressed cluster is whole: its last sector need not be."""
+    """Whether a compressed cluster is whole. Its last sector may be cut."""
     if header.zstd:
         import zstandard
 
@@ -141,7 +141,7 @@ def _unpacks(data: bytes, header: _Header) -> bool:
 
 
 def missing_of_raw(path: Path) -> str | None:
-    """What of a raw disk's partitions lies behind its end, in words; None when all is there."""
+    """Which partition of a raw disk reaches behind the file's end, in words; None if all are there."""
     with path.open("rb") as file:
         length = os.fstat(file.fileno()).st_size
         for name, end in _partitions(file.fileno()):
@@ -151,7 +151,7 @@ def missing_of_raw(path: Path) -> str | None:
 
 
 def _partitions(fd: int) -> Iterator[tuple[str, int]]:
-    """Each partition by its name in words, and the byte it ends before."""
+    """Each partition's name, in words, and the offset of its end in bytes."""
     for sector in _SECTORS:
         header = os.pread(fd, 92, sector)
         if header[:8] == b"EFI PART" and len(header) == 92:
@@ -170,7 +170,7 @@ def _partitions(fd: int) -> Iterator[tuple[str, int]]:
 
 
 def _mbr(boot: bytes) -> Iterator[tuple[str, int]]:
-    """The primary partitions; nothing where the sector is a file system's boot sector and no partition table."""
+    """The primary partitions; none if the sector is a file system's boot sector, not a partition table."""
     entries = [boot[at : at + 16] for at in range(446, 510, 16)]
     if len(boot) < 512 or boot[510:] != b"\x55\xaa" or any(entry[0] not in {0, 0x80} for entry in entries):
         return

@@ -1,4 +1,4 @@
-"""A FAT file system, read from an image: enough to find a file in it. No mount, no other program.
+"""Reads a FAT file system in an image, enough to find a file. Needs no mount and no other program.
 
 Format: "Microsoft Extensible Firmware Initiative FAT32 File System Specification" (FAT12 and FAT16, too).
 """
@@ -18,7 +18,7 @@ _MOST = 1 << 20  # bytes of one folder
 
 
 class NotFatError(Exception):
-    """There is no FAT file system at that place, or it is damaged."""
+    """There is no FAT file system at this place, or it is damaged."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Fat:
         return self._content(entry.cluster, min(length, entry.size))
 
     def _content(self, cluster: int, length: int) -> bytes:
-        """Of a chain of clusters; one that leads astray or in a circle ends where it does."""
+        """The content of a chain of clusters. A chain that leaves the disk or runs in a circle ends there."""
         parts: list[bytes] = []
         left = length
         while left > 0 and 2 <= cluster < self._count + 2:

@@ -1,4 +1,4 @@
-"""Fetching an image: find out what it should be, see whether it is here, else bring it."""
+"""Fetches an image: finds out what it should be, looks whether it is here, else brings it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["Fetched", "fetch", "fetch_locked", "hold", "revalidate"]
 
 
 def fetch(request: ImageRequest, progress: Progress) -> Fetched:
-    """Make the bytes of ``request`` available for ``verify``: in the store or beside it, unpacked and found good.
+    """Make the bytes of ``request`` available for ``verify``: in the store or beside it, unpacked and examined.
 
-    A request that was fetched before is answered from the index without any network; so is one whose digest is
-    known (``checksum.value``, ``ovtasks.lock``) and whose bytes are in the store, whatever URL they came from.
+    A request that was fetched before is answered from the index, without the network. So is one whose digest is known
+    (``checksum.value``, ``ovtasks.lock``) and whose bytes are in the store, whatever URL they came from.
 
-    :raises InputError: the URL, the path or the checksum is wrong, or no checksum is to be found.
-    :raises UnfitError: what came will not do (wrong digest, no usable image); nothing of it is kept.
+    :raises InputError: the URL, the path or the checksum is wrong, or no checksum was found.
+    :raises UnfitError: what came cannot be used (wrong digest, not a usable image); nothing of it is kept.
     :raises OvError: the network, the server or the disk failed; a partial download is kept for the next run.
     """
     with hold(request, progress):
@@ -41,7 +41,7 @@ def fetch(request: ImageRequest, progress: Progress) -> Fetched:
 
 @contextlib.contextmanager
 def hold(request: ImageRequest, progress: Progress) -> Iterator[None]:
-    """The lock of one request; a wait says for whom."""
+    """Hold the lock of one request. If we must wait, a line says for whom."""
 
     def waiting(holder: str) -> None:
         progress.note(f"waiting for {holder}, which works on {public(request.url)}")
@@ -51,7 +51,7 @@ def hold(request: ImageRequest, progress: Progress) -> Iterator[None]:
 
 
 def load_fetched(store: Store, key: str) -> Fetched | None:
-    """What the index says about a request, if the bytes are still here."""
+    """What the index says about a request; None if the bytes are gone."""
     record = try_load_state(store.index(key))
     if record is None:
         return None
@@ -63,7 +63,7 @@ def load_fetched(store: Store, key: str) -> Fetched | None:
 
 
 def has_bytes(store: Store, key: str, fetched: Fetched) -> bool:
-    """Whether the content is in the store, or waits beside it; read again where its stat is not the known one."""
+    """Whether the content is in the store or beside it. If its stat changed, it is read again."""
     if store.sound(fetched.content_sha256, fetched.content_size):
         return True
     if store.resume_state(key).exists():
@@ -74,7 +74,7 @@ def has_bytes(store: Store, key: str, fetched: Fetched) -> bool:
 
 
 def drop(store: Store, key: str) -> None:
-    """Forget the bytes of a request, and the records that would present them again."""
+    """Forget the bytes of a request, and the records that lead to them."""
     store.index(key).unlink(missing_ok=True)
     store.verified_index(key).unlink(missing_ok=True)
     store.drop_parts(key)
@@ -89,7 +89,7 @@ def fetch_locked(request: ImageRequest, progress: Progress) -> Fetched:
             return known
         try:
             return _settle(store, request, known, Evidence(*read_evidence(store, request.key)))
-        except (UnfitError, SignatureError) as e:  # of an earlier run; the server may be right by now
+        except (UnfitError, SignatureError) as e:  # of an earlier run; by now the server may be right
             progress.note(f"{e.message.splitlines()[0]}: asking again")
             known = None if isinstance(e, UnfitError) else known
     places = Places()
@@ -98,12 +98,12 @@ def fetch_locked(request: ImageRequest, progress: Progress) -> Fetched:
         with contextlib.suppress(UnfitError):
             return _settle(store, request, found, expected)
     fetched = bring(store, request, expected, places, progress)
-    assert fetched is not None  # nothing conditional was asked
+    assert fetched is not None  # the request was not conditional
     return _settle(store, request, *_second_look(request, fetched, expected, places))
 
 
 def _here(store: Store, request: ImageRequest, expected: Expected, known: Fetched | None) -> Iterator[Fetched]:
-    """Bytes on this machine that may be what is wanted: those of a run before this one, then those of the store."""
+    """Bytes on this machine that may be the wanted ones: those of an earlier run, then those of the store."""
     if known is not None and all(known.matches(d) for d in wanted_digests(request, expected.digest)):
         yield _for_request(known, request, expected)
     if (found := _find_here(store, request, expected)) is not None:
@@ -111,10 +111,10 @@ def _here(store: Store, request: ImageRequest, expected: Expected, known: Fetche
 
 
 def _settle(store: Store, request: ImageRequest, fetched: Fetched, proof: Expected | Evidence) -> Fetched:
-    """Look at the bytes and remember what was found. Refused bytes are gone afterwards, and so is every trace of them.
+    """Examine the bytes and record the result. Refused bytes are removed, with every record of them.
 
-    What cannot be said yet (a program is missing, the keyring or the signature is wrong) leaves the bytes for the next
-    run.
+    If no verdict is possible yet (a program is missing, the keyring or the signature is wrong), the bytes stay for the
+    next run.
 
     :raises UnfitError, OvError: as :func:`ovtasks.images.examine.examine`.
     """
@@ -135,7 +135,7 @@ def _settle(store: Store, request: ImageRequest, fetched: Fetched, proof: Expect
 
 
 def read_evidence(store: Store, key: str) -> tuple[bytes | None, bytes | None]:
-    """What was signed, and the signature, as they came with the bytes of a request."""
+    """The signed bytes and the signature, as they came with a request."""
 
     def read(path: Path) -> bytes | None:
         try:
@@ -148,10 +148,10 @@ def read_evidence(store: Store, key: str) -> tuple[bytes | None, bytes | None]:
 
 
 def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> Fetched:
-    """Ask again what the URL stands for now: the checksum file, then a conditional request.
+    """Ask what the URL stands for now: the checksum file first, then a conditional request.
 
-    Unchanged content gives a record with the same ``sha256``; changed content is fetched like new. When this fails,
-    what was fetched before stays as it is.
+    Unchanged content gives a record with the same ``sha256``; changed content is fetched like new. If this fails, what
+    was fetched before stays.
 
     :raises InputError: as :func:`fetch`. :raises OvError: as :func:`fetch`.
     """
@@ -166,7 +166,7 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
         if not here or not (expected.digest and fetched.matches(expected.digest)):
             fresh = _find_here(store, request, expected) if expected.digest else None
             comparable = expected.digest is None or fetched.matches(expected.digest) is not None
-            before = fetched if here and comparable else None  # what cannot be compared must come again
+            before = fetched if here and comparable else None  # what cannot be compared is fetched again
             fresh = fresh or bring(store, request, expected, places, progress, before=before)
         fresh = fresh or replace(_for_request(fetched, request, expected), fetched_at=now())
         fresh, expected = _second_look(request, fresh, expected, places)
@@ -176,7 +176,7 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
 
 
 def _still_the_same(store: Store, request: ImageRequest, fetched: Fetched) -> None:
-    """After a refresh nothing else runs when the bytes are as before: what ``verify`` would do is done here."""
+    """Do what ``verify`` would do: after a refresh that brings the same bytes, no other step runs."""
     if fetched.expected is not None and fetched.matches(fetched.expected) is False:
         raise OvError(
             f"{public(request.url)} is what it was (sha256:{fetched.sha256}),"
@@ -188,7 +188,7 @@ def _still_the_same(store: Store, request: ImageRequest, fetched: Fetched) -> No
 
 
 def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetched | None:
-    """The bytes that are wanted, when they are in the store already, whoever fetched them."""
+    """The wanted bytes, if they are in the store already, whoever fetched them."""
     digests = wanted_digests(request, expected.digest)
     for fetched in indexed(store):
         wanted = all(fetched.matches(digest) for digest in digests) if digests else fetched.url == public(request.url)
@@ -223,7 +223,7 @@ def indexed(store: Store) -> list[Fetched]:
 
 def _for_request(fetched: Fetched, request: ImageRequest, expected: Expected) -> Fetched:
     url = public(request.url)
-    if fetched.url != url:  # the same bytes from elsewhere: what that server said of them is not what this one says
+    if fetched.url != url:  # the same bytes from another URL: what that server said about them does not hold here
         fetched = replace(fetched, url=url, final_url=url, etag=None, last_modified=None)
     return replace(
         fetched,
@@ -237,7 +237,7 @@ def _for_request(fetched: Fetched, request: ImageRequest, expected: Expected) ->
 def _second_look(
     request: ImageRequest, fetched: Fetched, expected: Expected, places: Places
 ) -> tuple[Fetched, Expected]:
-    """A checksum file that contradicts may have been replaced together with the image while that was downloaded."""
+    """Read a checksum file again that contradicts: it may have been replaced with the image during the download."""
     from_file = expected.source not in {FROM_SPEC, FROM_LOCK, NONE_ASKED}
     if from_file and expected.digest and fetched.matches(expected.digest) is False:
         again = find_expected(request, places)
@@ -257,4 +257,4 @@ def _remember(store: Store, request: ImageRequest, fetched: Fetched, proof: Expe
         if not store.has(fetched.content_sha256):
             store.note_parts(key)
         write_atomic(store.index(key), state_text(fetched.to_json()), mode=0o600)
-        store.resume_state(key).unlink(missing_ok=True)  # last: while it is there, nobody trusts the partial file
+        store.resume_state(key).unlink(missing_ok=True)  # last: as long as it exists, nobody trusts the partial file

@@ -1,4 +1,4 @@
-"""What of the image store nobody holds any more."""
+"""Finds what nobody needs in the image store any more, and removes it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from ovtasks.images.store import Store
 from ovtasks.values.durations import format_duration
 
 RECENT_SECONDS = 600.0
-"""Content that a build verified so recently may be about to get its link."""
+"""Seconds: content that was verified so recently may get its link at any moment."""
 INCOMING_SECONDS = 7 * 86400.0
-"""A download that nobody went on with for so long is given up."""
+"""Seconds: a download that nobody resumed for so long is given up."""
 RUNNING = "a build that is running"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file. ``size`` is what it takes on disk (bytes); it goes unless ``held_by`` says who needs it. ``used`` is
-    when it was last of use, in seconds since the epoch; None: for what is no image."""
+    """One file. ``size`` is the space it takes on disk, in bytes. It is removed unless ``held_by`` names who needs it.
+
+    ``used`` is when it was last used, in seconds since the epoch; None if it is not an image.
+    """
 
     path: Path
     size: int
@@ -44,16 +46,20 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class RetentionLimits:
-    """What may stay although nobody holds it: what was used in the last ``age`` seconds, and of all content together
-    ``size`` bytes, those that were used last. None: no such limit."""
+    """What stays although nobody holds it; None: no such limit.
+
+    ``age``: content that was used in the last so many seconds. ``size``: so many bytes in total, those used last.
+    """
 
     age: float | None = None
     size: int | None = None
 
 
 def limited(items: list[Item], limits: RetentionLimits, now: float) -> list[Item]:
-    """``items``, where those that may stay by the limits are held. What nobody holds goes from the oldest on; without
-    limits, all of it."""
+    """``items``, where those that stay by the limits are held.
+
+    The oldest go first. Without limits, everything goes that nobody holds.
+    """
     free = sorted((item for item in items if item.removable and item.used is not None), key=lambda item: item.used or 0)
     total = sum(item.size for item in items if item.used is not None)
     stay: dict[Path, str] = {}
@@ -71,8 +77,8 @@ def limited(items: list[Item], limits: RetentionLimits, now: float) -> list[Item
 def survey(store: Store, pinned: Collection[str] = (), going: Collection[Path] = ()) -> list[Item]:
     """Content and half-done downloads, each with what holds it.
 
-    ``pinned`` are sha256 digests of files as downloaded, which the caller's ``ovtasks.lock`` names: what a URL had
-    then may be nowhere else any more. ``going`` are files that are about to be removed: as links they hold nothing.
+    ``pinned`` are the sha256 digests in the caller's ``ovtasks.lock``: what a URL had then may exist nowhere else any
+    more. ``going`` are files that are about to be removed; as links they hold nothing.
     """
     return [*_content(store, pinned, going), *_incoming(store)]
 
@@ -97,7 +103,7 @@ def _content(store: Store, pinned: Collection[str], going: Collection[Path]) -> 
             held.append(FROM_LOCK)
         if not held and building:
             held.append(RUNNING)
-        since = max(found.st_mtime, recent.get(entry.sha256, 0.0))  # not ctime: that changes when a link goes, too
+        since = max(found.st_mtime, recent.get(entry.sha256, 0.0))  # ctime would change when a link goes
         if not held and time.time() - since < RECENT_SECONDS and not store.was_linked(entry.sha256, since):
             held.append("a build of the last minutes")
         used = max(found.st_atime, found.st_mtime)
@@ -105,7 +111,7 @@ def _content(store: Store, pinned: Collection[str], going: Collection[Path]) -> 
 
 
 def _inodes(paths: Collection[Path]) -> dict[tuple[int, int], frozenset[Path]]:
-    """The files that are there, by what they are links of."""
+    """The existing files, by device and inode."""
     found: dict[tuple[int, int], frozenset[Path]] = {}
     for path in paths:
         with contextlib.suppress(OSError):
@@ -116,7 +122,7 @@ def _inodes(paths: Collection[Path]) -> dict[tuple[int, int], frozenset[Path]]:
 
 
 def _recently_verified(store: Store) -> dict[str, float]:
-    """When content was verified last, in seconds since the epoch: what was lately."""
+    """When content was verified, in seconds since the epoch; recent content only."""
     recent: dict[str, float] = {}
     for path in (store.root / "by-url").glob("*.verified.json"):
         record = try_load_state(path)
@@ -131,7 +137,7 @@ def _incoming(store: Store) -> Iterator[Item]:
     for path in files_in(store.root / "incoming"):
         try:
             stat = path.stat()
-        except FileNotFoundError:  # a build finished with it just now
+        except FileNotFoundError:  # a build has just finished with it
             continue
         age = time.time() - stat.st_mtime
         held: tuple[str, ...] = ()
@@ -148,9 +154,9 @@ def _key(path: Path) -> str:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files directly in ``folder``, sorted; none when there is no such folder.
+    """The files directly in ``folder``, sorted; none if there is no such folder.
 
-    :raises UnsafeError: a link leads there: what is removed must be ours.
+    :raises UnsafeError: a link leads there; we remove only what is ours.
     """
     check(folder)
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
@@ -158,7 +164,7 @@ def files_in(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def try_locks(paths: Iterable[Path]) -> Iterator[bool]:
-    """Hold all these lock files without waiting for them; yields False when another process has one."""
+    """Hold all these locks without waiting; yields False if another process holds one."""
     with contextlib.ExitStack() as stack:
         free = True
         for path in paths:
@@ -173,7 +179,7 @@ def try_locks(paths: Iterable[Path]) -> Iterator[bool]:
 
 
 def remove(store: Store, items: list[Item]) -> list[Item]:
-    """Remove what is removable and still is, now that nobody can make a new link; returns what went."""
+    """Look again while nobody can make a new link, and remove what is still removable. Returns what was removed."""
     chosen = [item for item in items if item.removable]
     gone: list[Item] = []
     if not chosen:

@@ -1,6 +1,6 @@
-"""The parts of a disk image that a firmware looks at, as a raw file: for whoever reads raw disks only.
+"""Copies the parts of a disk image that a firmware looks at into a raw file, for code that reads raw disks only.
 
-qemu-img takes them out, through backing files and compression; block driver options: qemu(1), "Block device options".
+qemu-img extracts them, through backing files and compression; block driver options: qemu(1), "Block device options".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from ovtasks.host.run import run
 from ovtasks.images.partitions import SECTOR, partitions
 
-HEAD = 1 << 20  # bytes: the table, and GRUB where there is no partition for it
+HEAD = 1 << 20  # bytes: the partition table, and GRUB if it has no partition
 _CORE = 0x5C  # as in ovtasks.images.boot
 SECONDS = 60.0
 

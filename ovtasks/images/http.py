@@ -1,4 +1,4 @@
-"""HTTP as images need it: verified TLS, patient retries, errors that name the cause (RFC 9110)."""
+"""HTTP for images: verified TLS, patient retries, errors that name the cause (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Seconds to connect, seconds without a byte, seconds for all headers of an answer or for a whole small file,
-    seconds for one piece of a large one, retries in a row, first pause and longest pause (seconds).
+    """Limits in seconds: to connect, without a byte, for all headers of an answer or a whole small file, for one piece
+    of a large file; then how many retries in a row, and the first and the longest pause between them (seconds).
     """
 
     connect: float = 15.0
@@ -46,7 +46,7 @@ LIMITS = HttpLimits()
 
 
 class StatusError(OvError):
-    """The server answered with a status that ends the matter."""
+    """The server answered with a status that no retry changes."""
 
     def __init__(self, url: str, status: int, reason: str) -> None:
         self.status = status
@@ -62,11 +62,11 @@ class StatusError(OvError):
 
 
 class HopError(OvError):
-    """A redirect that is not followed."""
+    """A redirect leads where we do not follow."""
 
 
 class Attempts:
-    """Counts failures in a row, and pauses between them: exponential back-off with jitter, or what the server asks."""
+    """Counts failures in a row and pauses between them: exponential back-off with jitter, or as the server asks."""
 
     def __init__(self, retries: int | None = None) -> None:
         self._retries = retries
@@ -74,8 +74,9 @@ class Attempts:
         self._furthest = 0
 
     def reached(self, offset: int) -> None:
-        """Bytes up to ``offset`` are here. Only ground never reached before makes earlier failures forgotten: a server
-        that ignores Range and breaks off at the same place each time must not keep us for ever.
+        """Bytes up to ``offset`` have arrived. If we never came so far before, earlier failures are forgotten.
+
+        Otherwise a server that ignores Range and always breaks off at the same place would keep us for ever.
         """
         if offset >= self._furthest + _REAL_PROGRESS:
             self._furthest = offset
@@ -84,7 +85,7 @@ class Attempts:
     def failed(self, error: OvError, *, retry_after: float | None = None) -> None:
         """Pause before the next attempt.
 
-        :raises OvError: ``error``, when it was the last attempt.
+        :raises OvError: ``error`` itself, if this was the last attempt.
         """
         retries = LIMITS.retries if self._retries is None else self._retries
         if self._failures >= retries or (retry_after or 0) > LIMITS.longest_pause:
@@ -95,13 +96,13 @@ class Attempts:
 
 
 def open_session() -> requests.Session:
-    """A session that verifies TLS, follows up to 10 redirects and takes proxies and .netrc from the environment."""
+    """A session that verifies TLS, follows up to 10 redirects, and takes proxies and .netrc from the environment."""
     import requests
 
     session = requests.Session()
     session.max_redirects = 10
     session.headers["User-Agent"] = f"ovtasks/{getattr(ovtasks, '__version__', '0')}"
-    session.headers["Accept-Encoding"] = "identity"  # the bytes of the file, not of a transfer encoding
+    session.headers["Accept-Encoding"] = "identity"  # the bytes of the file, not of an encoding
     session.headers["Accept"] = "*/*"
     session.hooks["response"].append(_check_hop)
     watch.patient(session, lambda: LIMITS.answer)
@@ -109,9 +110,9 @@ def open_session() -> requests.Session:
 
 
 def _check_hop(response: requests.Response, **_: object) -> None:
-    """Look at each redirect before it is followed: https stays https, and nothing leads to this machine's files.
+    """Check a redirect before it is followed: https stays https, and none leads to this machine's files.
 
-    :raises HopError: it does not.
+    :raises HopError: the redirect must not be followed.
     """
     if not response.is_redirect:
         return
@@ -136,10 +137,10 @@ def ask(
     attempts: Attempts,
     headers: Mapping[str, str] | None = None,
 ) -> requests.Response:
-    """One request, repeated while that may help; any status that is not worth a retry is returned.
+    """Send one request, and repeat it while that may help. A status that no retry changes is returned.
 
     :raises InputError: the URL is malformed. :raises StatusError: the server kept failing.
-    :raises HopError: a redirect leads where none may. :raises OvError: no answer (name, connection, TLS, nonsense).
+    :raises HopError: a redirect must not be followed. :raises OvError: no answer (name, connection, TLS, nonsense).
     """
 
     import urllib3
@@ -209,12 +210,12 @@ def innermost(e: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """What a server said, fit for a terminal: no control characters, not without end."""
+    """What a server said, fit for a terminal: shortened, without control characters."""
     return "".join(c if c.isprintable() else "?" for c in text[:500])
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds; the header holds seconds or a date."""
+    """The seconds that a Retry-After header asks for; it holds seconds or a date."""
     if value is None:
         return None
     if re.fullmatch(r"[0-9]{1,9}", value.strip()):
@@ -225,16 +226,16 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def locate(session: requests.Session, url: str) -> str:
-    """Where redirects lead from ``url``, at whose end there is a file.
+    """The URL of the file that redirects lead to from ``url``.
 
-    :raises StatusError: there is none, or the server does not give it. :raises HopError, InputError, OvError: as
+    :raises StatusError: there is no file, or the server refuses it. :raises HopError, InputError, OvError: as
         :func:`ask`.
     """
     try:
         with ask(session, "HEAD", url, Attempts(retries=0)) as response:
             if response.status_code == 200:
                 return str(response.url)
-    except OvError:  # some servers know no HEAD, or answer it with nonsense
+    except OvError:  # some servers do not know HEAD, or answer it with nonsense
         pass
     with ask(session, "GET", url, Attempts(), {"Range": "bytes=0-0"}) as response:
         if response.status_code in {200, 206, 416}:
@@ -243,7 +244,7 @@ def locate(session: requests.Session, url: str) -> str:
 
 
 def get_small(session: requests.Session, url: str, limit: int) -> tuple[bytes, str] | str:
-    """A small file's bytes and final URL, or in words why there are none (a status, too large, a redirect to http).
+    """A small file's bytes and final URL; or, as text, why there are none (a status, too large, a redirect to http).
 
     :raises OvError: the server cannot be reached at all.
     """
@@ -276,7 +277,7 @@ _BROKEN = (http.client.HTTPException, OSError, EOFError, ValueError, zlib.error)
 
 
 def _decoded(data: bytes, encoding: str, limit: int) -> bytes:
-    """The content of a body that was packed though nobody asked for that; at most ``limit`` bytes."""
+    """The content of a body that came packed although we asked for plain bytes; at most ``limit`` bytes."""
     if encoding in {"", "identity"}:
         return data
     if encoding not in {"gzip", "x-gzip"}:

@@ -1,4 +1,4 @@
-"""What a fetched file is: only a whole, self-contained qcow2 or raw disk gets into the store."""
+"""Checks what a fetched file is. Only a whole, self-contained qcow2 or raw disk gets into the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.run import CommandError, Result, run, which
 from ovtasks.images.extents import missing_of_qcow2, missing_of_raw
 
-_MEMORY = 1 << 30  # bytes of address space; OpenStack gives qemu-img the same
+_MEMORY = 1 << 30  # bytes of address space, as OpenStack gives qemu-img
 _CPU_SECONDS = 30
 _WALL_SECONDS = 60.0
 _HEAD = 64 << 10
@@ -33,26 +33,26 @@ _FOREIGN = {
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """``format`` is ``qcow2`` or ``raw``; ``virtual_size`` is the disk's size in bytes."""
+    """An image that passed: ``format`` is ``qcow2`` or ``raw``, ``virtual_size`` the disk's size in bytes."""
 
     format: str
     virtual_size: int
 
 
 class UnfitError(OvError):
-    """These bytes will not do, whatever else is tried with them."""
+    """These bytes cannot be used; trying again with them does not help."""
 
 
 class ImageError(UnfitError):
-    """The file is not an image that a VM may be built from."""
+    """The file is not an image that we build a VM from."""
 
 
 def inspect(path: Path, shown: str) -> Inspected:
-    """Look at an untrusted image: its header and tables by hand, then ``qemu-img info`` and ``check`` under limits.
+    """Inspect an untrusted image: its header and tables here, then with ``qemu-img info`` and ``check`` under limits.
 
     ``shown`` names the image in errors.
 
-    :raises ImageError: another format, a backing file, an external data file, encryption, damage, a part is missing.
+    :raises ImageError: another format, a backing file, an external data file, encryption, damage, a missing part.
     :raises OvError: qemu-img is not installed.
     """
     with path.open("rb") as file:
@@ -82,7 +82,7 @@ def inspect(path: Path, shown: str) -> Inspected:
 
 
 def _detect(head: bytes, size: int, shown: str) -> str:
-    """The format by its magic number; a raw disk must carry a partition table or boot sector to be believed."""
+    """The format, by its magic number. A raw disk must have a partition table or a boot sector."""
     if head.startswith(b"QFI\xfb"):
         return "qcow2"
     foreign = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
@@ -114,7 +114,7 @@ def _detect(head: bytes, size: int, shown: str) -> str:
 
 
 def _check_qcow2(head: bytes, shown: str) -> None:
-    """QEMU docs/interop/qcow2.rst, "Header"."""
+    """Check a qcow2 header; format: QEMU docs/interop/qcow2.rst, "Header"."""
     if len(head) < 104:
         raise ImageError(f"{shown} is cut off in its qcow2 header", hint="the file is broken where it comes from")
     version, backing_offset = struct.unpack(">IQ", head[4:16])
@@ -172,7 +172,7 @@ def _qemu_img_info(path: Path, format: str, shown: str) -> dict[str, Any]:
 
 
 def _qemu_img_check(path: Path, shown: str) -> None:
-    """Every table against every other. Clusters that nothing uses ("leaks") only waste room."""
+    """Let qemu-img compare the image's tables. Unused clusters ("leaks") waste space and are fine."""
     result = _qemu_img("check", path, "qcow2")
     if result.returncode in {0, _LEAKS}:
         return
@@ -185,7 +185,7 @@ def _qemu_img_check(path: Path, shown: str) -> None:
 
 
 def _qemu_img(verb: str, path: Path, format: str) -> Result:
-    """``qemu-img`` on a file that may be made to harm it: little memory, little time."""
+    """Run ``qemu-img`` on a file that may be made to harm it: with little memory and little time."""
     argv = ["qemu-img", verb, "-U", "--output=json", "-f", format, str(path.absolute())]
     if which("prlimit") is not None and which("qemu-img") is not None:
         argv = ["prlimit", f"--as={_MEMORY}", f"--cpu={_CPU_SECONDS}", "--", *argv]

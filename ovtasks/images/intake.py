@@ -1,4 +1,4 @@
-"""One pass over the bytes of an image: written, hashed and unpacked while they arrive."""
+"""Writes, hashes and unpacks the bytes of an image while they arrive, in one pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ovtasks.images.unpack import MAGIC_LENGTH, Unpacker, detect
 
 CHUNK = 512 << 10  # bytes
 _RING = 6  # chunks
-_ALIGNMENT = 4096  # of memory, offset and length, as O_DIRECT wants it on any disk
+_ALIGNMENT = 4096  # of memory, offset and length; enough for O_DIRECT on any disk
 _BLOCK = 64 << 10
 _ZEROS = bytes(_BLOCK)
 _NOTHING = memoryview(bytes(8 * CHUNK))
@@ -30,7 +30,7 @@ Bytes: TypeAlias = bytes | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What went through an :class:`Intake`; see :class:`ovtasks.images.provenance.Fetched` for the fields."""
+    """Digests and sizes of what an :class:`Intake` took; see :class:`ovtasks.images.provenance.Fetched`."""
 
     size: int
     sha256: str
@@ -42,13 +42,13 @@ class Digests:
 
 
 class SparseWriter:
-    """Writes one new file from its start; whole blocks of zeros become holes."""
+    """Writes a new file from its start. Blocks of zeros become holes."""
 
     def __init__(self, path: Path, *, keep: int = 0, direct: bool = False) -> None:
         """``keep``: the number of bytes at the start that are already right.
 
-        ``direct``: go past the page cache where offset and length allow it; the data given must be page-aligned. That
-        saves a copy and, for an image as large as memory is fragmented, most of the system time.
+        ``direct``: bypass the page cache where offset and length allow it; the data must be page-aligned. This saves a
+        copy and, for a large image and fragmented memory, most of the system time.
         """
         self._fd = open_own(path)
         self._direct = _open_direct(path) if direct else None
@@ -56,7 +56,7 @@ class SparseWriter:
         os.ftruncate(self._fd, keep)
 
     def write(self, data: Bytes) -> None:
-        """Append. A hole at the end is not there until :meth:`finish`: the file never claims bytes not received."""
+        """Append. A hole at the end appears with :meth:`finish` only, so the file never claims bytes not received."""
         start = 0
         for block in range(0, len(data), _BLOCK):
             if data[block] == 0 and (part := bytes(data[block : block + _BLOCK])) == _ZEROS[: len(part)]:
@@ -65,7 +65,7 @@ class SparseWriter:
         self._put(data, start, len(data))
         self.offset += len(data)
         if self.offset - self._handed_over >= _WRITE_BACK:
-            # The kernel begins to write now, beside the download, so that the fsync at the end has little left to do.
+            # Let the kernel write now, beside the download, so that little is left for the fsync at the end.
             os.posix_fadvise(self._fd, self._handed_over, self.offset - self._handed_over, os.POSIX_FADV_DONTNEED)
             self._handed_over = self.offset
 
@@ -93,7 +93,7 @@ class SparseWriter:
         return os.pwrite(self._fd, view, at)
 
     def finish(self) -> None:
-        """The full length, durably."""
+        """Give the file its full length, durably."""
         os.ftruncate(self._fd, self.offset)
         os.fsync(self._fd)
 
@@ -105,7 +105,7 @@ class SparseWriter:
 
 
 def _open_direct(path: Path) -> int | None:
-    """None where the file system cannot."""
+    """Open the file for direct I/O; None if the file system cannot do that."""
     try:
         return os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECT)
     except OSError:
@@ -121,7 +121,7 @@ class Intake:
     def __init__(self, part: Path, raw_part: Path, *, sha512: bool) -> None:
         self.part = part
         self.raw_part = raw_part
-        self.resumed = False  # whether part of the bytes is from another answer than the last
+        self.resumed = False  # whether some bytes come from an earlier answer
         self._with_sha512 = sha512
         self._ring = [mmap.mmap(-1, CHUNK) for _ in range(_RING)]  # page-aligned, and faulted in only once
         self._writer: SparseWriter | None = None
@@ -150,14 +150,14 @@ class Intake:
         return self._seen + len(self._head)
 
     def restart(self) -> None:
-        """Forget everything: what comes next is the first byte."""
+        """Forget everything; the next byte is the first one."""
         self.resumed = False
         self.close()
         self.raw_part.unlink(missing_ok=True)
         self._start(keep=0, truncate=True)
 
     def resume(self, progress: Progress, total: int | None) -> None:
-        """Read again what an earlier run left in ``part``; the next byte fed is the one after it."""
+        """Read what an earlier run left in ``part``; the next byte continues there."""
         size = self.part.stat().st_size
         self.resumed = True
         self._start(keep=size, truncate=True)
@@ -167,7 +167,7 @@ class Intake:
                 progress.update(self.offset, total)
 
     def buffer(self) -> memoryview:
-        """Memory for the next chunk, waiting until the threads are done with what it held before.
+        """Memory for the next chunk. Waits until the threads are done with its old content.
 
         :raises OSError: the disk refused an earlier chunk. :raises UnpackError: an earlier chunk is damaged.
         """
@@ -183,9 +183,9 @@ class Intake:
         self._take(chunk, write=True)
 
     def feed_hole(self, length: int) -> None:
-        """Take ``length`` bytes of zeros: they need not be read, nor written."""
+        """Take ``length`` bytes of zeros, without reading or writing them."""
         while length:
-            self.buffer()  # so that no more than the ring is under way
+            self.buffer()  # keep no more than one ring in flight
             piece = _NOTHING[:length]
             assert self._writer is not None and self._writing is not None, "restart() first"
             self._busy[self._slot].append(self._writing.submit(self._writer.skip, len(piece)))
@@ -198,7 +198,7 @@ class Intake:
             futures.pop(0).result()
 
     def _hire(self, eat: Callable[[Bytes], object]) -> None:
-        """A thread of its own that eats all chunks in order."""
+        """Start a thread that eats all chunks in order."""
         self._workers.append((ThreadPoolExecutor(1), eat))
 
     def _hand_out(self, chunk: Bytes) -> None:
@@ -217,7 +217,7 @@ class Intake:
         self._hand_out(chunk)
 
     def _begin(self) -> bytes:
-        """The first bytes are here: decide who works on them."""
+        """The first bytes have arrived: decide which threads work on them."""
         head, self._head, self._started = self._head, b"", True
         self._hire(self._sha256.update)
         if self._sha512 is not None:
@@ -237,7 +237,7 @@ class Intake:
         self._raw.write(piece)
 
     def finish(self) -> Digests:
-        """Everything arrived: wait for the threads, make the bytes durable.
+        """Everything has arrived: wait for the threads, and make the bytes durable.
 
         :raises OSError: the disk refuses. :raises UnpackError: the compressed data is damaged or cut off.
         """
@@ -269,12 +269,12 @@ class Intake:
         self.raw_part.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Stop; ``part`` keeps what arrived, for a resume."""
+        """Stop. ``part`` keeps what has arrived, for a resume."""
         workers, self._workers = self._workers, []
         for thread, _ in workers:
             thread.shutdown(cancel_futures=True)
         if self._writing is not None:
-            self._writing.shutdown()  # what arrived is kept
+            self._writing.shutdown()  # keep what has arrived
         for writer in (self._writer, self._raw):
             if writer is not None:
                 with contextlib.suppress(OSError):

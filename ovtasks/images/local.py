@@ -1,4 +1,4 @@
-"""Images from this machine: copied, because a user's own file may change under us at any time."""
+"""Images from this machine. They are copied, because a user's file may change at any time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _STRIDE = 128 << 20  # bytes
 
 
 def open_file(path: Path) -> io.FileIO:
-    """A file of the user's, open for reading.
+    """Open a user's file for reading.
 
-    :raises InputError: it is not there, not readable or not a file.
+    :raises InputError: it is missing, not readable or not a file.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang us
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not make us wait
     except OSError as e:
         raise InputError(f"cannot read the image {path}: {e.strerror}", hint="check source.url") from e
     found = os.fstat(fd).st_mode
@@ -36,11 +36,11 @@ def open_file(path: Path) -> io.FileIO:
 def copy(
     url: str, path: Path, intake: Intake, state: Path, progress: Progress, *, unless: str | None = None
 ) -> Facts | None:
-    """Feed the file to ``intake``. None when its stat still is ``unless`` (an ``etag`` that this function made).
+    """Feed the file to ``intake``; returns None if its stat still is ``unless`` (an ``etag`` that this function made).
 
-    ``state`` is written first: it marks the copy as partial.
+    ``state`` is written first and marks the copy as partial.
 
-    :raises InputError: it is not there, not readable or not a file. :raises OvError: it changed meanwhile.
+    :raises InputError: it is missing, not readable or not a file. :raises OvError: it changed while it was read.
     """
     with open_file(path) as file:
         before = os.fstat(file.fileno())
@@ -64,7 +64,7 @@ def copy(
 
 
 def _skip(intake: Intake, end: int, progress: Progress, total: int) -> None:
-    """A hole up to ``end``: its zeros count, and are not read."""
+    """Take a hole up to ``end``: its zeros are hashed, and not read."""
     while intake.offset < end:
         intake.feed_hole(min(_STRIDE, end - intake.offset))
         progress.update(intake.offset, total)

@@ -1,8 +1,8 @@
-"""``ovtasks.lock``: what each image URL stood for when it was locked, so that "latest" cannot drift.
+"""``ovtasks.lock`` records what each image URL stood for, so that "latest" cannot drift.
 
 JSON, sorted, one entry a URL, made for version control: ``{"version": 1, "images": {URL: {"final_url", "sha256",
-"size"}}}``. A URL stands there without what is secret in it, a file of the project by its relative path; sha256
-(hexadecimal) and size (bytes) are those of the file as downloaded.
+"size"}}}``. A URL stands there without its secrets, a file of the project with its relative path. sha256 (hexadecimal)
+and size (bytes) are those of the file as downloaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIELDS = {"final_url": str, "sha256": str, "size": int}
 def read_lock(path: Path) -> dict[str, Pin]:
     """The pins by URL; empty when there is no lock file.
 
-    :raises InputError: it is no lock file of this version, with the place where a place is known.
+    :raises InputError: it is not a lock file of this version; with the place, if that is known.
     """
     try:
         data = read_state(path, limit=MAX_BYTES)
@@ -68,7 +68,7 @@ _HINT = "restore it from version control, or pin anew: mv ovtasks.lock ovtasks.l
 
 
 class _TwiceError(Exception):
-    """A key that stands twice in one object: a merge that went wrong. Of two pins none is the right one."""
+    """An object has a key twice, as after a bad merge. Neither of the two pins can be trusted."""
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -84,7 +84,7 @@ def _wrong(path: Path, what: str, where: Where | None = None) -> InputError:
 
 
 def _place(path: Path, text: str, key: str) -> Where:
-    """Where ``key`` stands last in the file; the file alone when it is written with escapes."""
+    """Where ``key`` stands last in the file; the file alone if the key is written with escapes."""
     import re
 
     found = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))

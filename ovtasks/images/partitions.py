@@ -1,7 +1,7 @@
-"""The partitions of a raw disk, as its firmware sees them.
+"""Reads the partitions of a raw disk, as a firmware sees them.
 
-Format: UEFI specification, chapter 5, "GUID Partition Table (GPT) Disk Layout", with its backup at the disk's end; the
-older table in the first sector (MBR) where there is no GPT.
+Format: UEFI specification, chapter 5, "GUID Partition Table (GPT) Disk Layout", with its backup at the disk's end; else
+the older table in the first sector (MBR).
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ _LEGACY_BOOTABLE = 1 << 2  # attribute of a GPT entry
 
 @dataclass(frozen=True)
 class Partition:
-    """``start`` and ``size`` in bytes; ``active``: marked as the one that a BIOS boots; ``kind`` is its MBR type, None:
-    from a GPT."""
+    """One partition. ``start`` and ``size`` are in bytes. ``active``: a BIOS boots it.
+
+    ``kind`` is its type in an MBR, None if it comes from a GPT.
+    """
 
     start: int
     size: int
@@ -36,7 +38,7 @@ class Partition:
 
 
 def read_at(disk: BinaryIO, place: int, length: int) -> bytes:
-    """Up to ``length`` bytes from there; what a damaged table says to lie beyond the disk is empty."""
+    """Up to ``length`` bytes at ``place``; fewer or none if a damaged table points beyond the disk."""
     if place >= disk.seek(0, 2):
         return b""
     disk.seek(place)
@@ -44,7 +46,7 @@ def read_at(disk: BinaryIO, place: int, length: int) -> bytes:
 
 
 def partitions(disk: BinaryIO) -> tuple[Partition, ...] | None:
-    """In the table's order; None: there is no table."""
+    """The partitions in the table's order; None if there is no table."""
     gpt = _gpt(disk)
     return gpt if gpt is not None else _mbr(disk)
 
@@ -89,7 +91,7 @@ def _mbr(disk: BinaryIO) -> tuple[Partition, ...] | None:
     for place in range(446, 510, 16):
         flag, kind, start, size = struct.unpack_from("<B3xB3xII", sector, place)
         if flag not in {0, 0x80}:
-            return None  # no table: this is a file system's boot sector
+            return None  # not a partition table but a file system's boot sector
         if kind:
             esp, active = kind == _MBR_ESP, flag == 0x80
             found.append(Partition(start * SECTOR, size * SECTOR, esp, active, kind))

@@ -1,4 +1,4 @@
-"""What is remembered about an image: as it was fetched, and as it was found to be."""
+"""Records about an image: how it was fetched, and what it was found to be."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ovtasks.values.jsonvalue import Json, fields_of, restore
 
 T = TypeVar("T", "Fetched", "Verified")
 LARGEST = (1 << 63) - 1
-"""Bytes: no file system has a larger file."""
+"""Bytes; no file system has larger files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The bytes of one URL as they came.
+    """What came from one URL.
 
     ``size`` (bytes), ``sha256`` and ``sha512`` describe what was downloaded; ``content_sha256`` and ``content_size``
     what came out of it when ``compression`` (``xz``, ``zst``, ``gz``, ``bz2``) is not None. ``expected`` is
@@ -42,7 +42,7 @@ class Fetched:
     signature_url: str | None = None
 
     def matches(self, digest: str) -> bool | None:
-        """Whether the downloaded bytes have this digest (``type:hex``); None: that kind was not computed."""
+        """Whether the downloaded bytes have this digest (``type:hex``); None if that type was not computed."""
         kind, _, value = digest.partition(":")
         own = {"sha256": self.sha256, "sha512": self.sha512}.get(kind)
         return None if own is None else own == value
@@ -53,7 +53,10 @@ class Fetched:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Fetched:
-        """:raises ValueError: not a record of this version."""
+        """Read what :meth:`to_json` wrote.
+
+        :raises ValueError: it is not a record of this version.
+        """
         return _from_json(cls, value)
 
 
@@ -81,7 +84,10 @@ class Verified:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Verified:
-        """:raises ValueError: not a record of this version."""
+        """Read what :meth:`to_json` wrote.
+
+        :raises ValueError: it is not a record of this version.
+        """
         return _from_json(cls, value)
 
 

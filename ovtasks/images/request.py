@@ -1,4 +1,4 @@
-"""What is asked for: one image, by URL, with what is known about its content."""
+"""A request for one image: its URL, and what is known about its content."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """``url`` is http(s)://, file:// or an absolute path; ``store`` is the root of the image store."""
+    """A request. ``url`` is http(s)://, file:// or an absolute path; ``store`` is the root of the image store."""
 
     url: str
     checksum: Checksum
@@ -40,9 +40,9 @@ class ImageRequest:
 
     @property
     def key(self) -> str:
-        """12 hexadecimal digits that name the URL together with what must be true of its content.
+        """12 hexadecimal digits that identify the URL and what must be true of its content.
 
-        They stand in names of files: of what is secret in the URL a slow digest enters.
+        They are part of file names, so secrets of the URL enter by a slow digest.
         """
         checksum = self.checksum
         identity: list[str | None] = [
@@ -59,21 +59,21 @@ class ImageRequest:
     def local(self) -> Path | None:
         """The file that a ``file://`` URL or a path names; None for the network.
 
-        :raises InputError: neither a supported URL nor an absolute path.
+        :raises InputError: it is neither a supported URL nor an absolute path.
         """
         return local_path(self.url)
 
     @property
     def usable_pin(self) -> Pin | None:
-        """The pin, if the address in it is another one and may be asked: https never becomes http."""
+        """The pin, if it has another URL that may be asked: https never becomes http."""
         if self.pin is None or not is_whole(self.pin.final_url, self.url):
             return None
         return None if urls.is_https(self.url) and not urls.is_https(self.pin.final_url) else self.pin
 
     def known_digest(self) -> tuple[str, str] | None:
-        """(``"sha256:…"`` or ``"sha512:…"``, who said so) when no question is needed to learn it.
+        """The digest (``"sha256:…"`` or ``"sha512:…"``) and who says so, if nobody need be asked; else None.
 
-        :raises InputError: the value is no digest of its type, or contradicts ``ovtasks.lock``.
+        :raises InputError: the value is not a digest of its type, or contradicts ``ovtasks.lock``.
         """
         pinned = f"sha256:{self.pin.sha256}" if self.pin else None
         if self.checksum.value is None:
@@ -88,15 +88,15 @@ class ImageRequest:
 
 
 def _named(url: str) -> str:
-    """``url`` as part of an identity: what is secret in it counts, by a slow digest."""
+    """``url`` as part of an identity: its secrets enter by a slow digest."""
     shown = public(url)
     return url if shown == url else f"{shown} {slow_digest(url, shown)}"
 
 
 def parse_digest(type: str, value: str) -> str:
-    """``type:hex`` in lower case; ``value`` may carry its type as a prefix.
+    """``type:hex`` in lower case. ``value`` may begin with its type.
 
-    :raises InputError: wrong length or characters for the type.
+    :raises InputError: length or characters do not fit the type.
     """
     said, digits = split_digest(value) or (None, "")
     if said not in {None, type} or len(digits) != DIGEST_DIGITS.get(type):
@@ -108,7 +108,7 @@ def parse_digest(type: str, value: str) -> str:
 
 
 def is_hex(text: str) -> bool:
-    """Hexadecimal digits only, at least one."""
+    """Whether ``text`` has hexadecimal digits only, and at least one."""
     return bool(text) and all(c in "0123456789abcdefABCDEF" for c in text)
 
 
@@ -132,23 +132,25 @@ def base_name(url: str) -> str:
 
 
 def is_whole(final: str, url: str) -> bool:
-    """Whether ``final``, as it was remembered of ``url``, leads elsewhere and needs no secret that was left out."""
+    """Whether the recorded URL ``final`` differs from ``url`` and works without the secrets that records leave out."""
     return final not in {url, public(url)} and "=…" not in final
 
 
 def lock_name(url: str, root: Path) -> str:
-    """What ``url`` is called in the lock file of the project at ``root``, which is committed and cloned elsewhere: as
-    it may be shown, and a file of the project by its relative path."""
+    """The name of ``url`` in the lock file of the project at ``root``, which is committed and cloned elsewhere.
+
+    That is the URL without its secrets; a file of the project has its relative path.
+    """
     if urls.is_web(url):
         return public(url)
     try:
         path = urls.local_path(url)
     except InputError:
-        return url  # of a lock file: such a name, or one that somebody made up
+        return url  # from a lock file: such a name, or one that somebody made up
     return f"./{path.relative_to(root)}" if path.is_relative_to(root) else url
 
 
 def shown_url(url: str) -> Input:
-    """``url`` for a step's inputs: what is secret in it counts, and is not shown."""
+    """``url`` for a step's inputs: its secrets count, and are not shown."""
     shown = public(url)
     return url if shown == url else Hidden(url, shown)

@@ -1,4 +1,4 @@
-"""OpenPGP signatures, by ``gpgv``: no agent, no trust database, only the keys of one keyring."""
+"""Verifies OpenPGP signatures with ``gpgv``: no agent, no trust database, only the keys of one keyring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ovtasks.host.state import MAX_BYTES, read_input
 _BEGIN = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _END = "-----END PGP PUBLIC KEY BLOCK-----"
 _STATUS = "[GNUPG:] "  # machine-readable lines, GnuPG's doc/DETAILS
-# What makes a signature worthless, and why; gpgv itself accepts an expired key.
+# What makes a signature worthless, and the reason. gpgv itself accepts an expired key.
 _BAD = {
     "BADSIG": "the signature is wrong: the file was changed after it was signed",
     "EXPSIG": "the signature has expired",
@@ -25,7 +25,7 @@ _BAD = {
     "NODATA": "this is no OpenPGP signature",
     "UNEXPECTED": "this is no OpenPGP signature",
 }
-# What says nothing about another signature of the same file: publishers sign with their old and their new key.
+# Problems of one signature that leave others of the same file valid: publishers sign with an old and a new key.
 _UNKNOWN = {
     "NO_PUBKEY": "the key that signed is not in the keyring",
     "ERRSIG": "the signature cannot be checked",
@@ -33,19 +33,22 @@ _UNKNOWN = {
 
 
 class SignatureError(OvError):
-    """The signature is not good, or not there."""
+    """The signature is bad or missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """``signer`` is the fingerprint and the name of the key; ``text`` is exactly what a clear-signed file signs."""
+    """A good signature.
+
+    ``signer`` is the key's fingerprint and name; ``text`` is exactly what a clear-signed file signs.
+    """
 
     signer: str
     text: str | None
 
 
 def keyring_sha256(keyring: Path) -> str:
-    """Identity of a keyring's content.
+    """The digest of a keyring's content.
 
     :raises InputError: it cannot be read.
     """
@@ -53,7 +56,7 @@ def keyring_sha256(keyring: Path) -> str:
 
 
 def check(keyring: Path, signed: Path, signature: Path | None, shown: str) -> Signed:
-    """Verify ``signed`` by its detached ``signature``, or as a clear-signed text when that is None.
+    """Verify ``signed`` with its detached ``signature``, or as a clear-signed text if that is None.
 
     ``keyring`` holds public keys, binary or ASCII-armoured; ``shown`` names the signed file in errors.
 
@@ -87,9 +90,9 @@ def check(keyring: Path, signed: Path, signature: Path | None, shown: str) -> Si
 
 
 def dearmor(data: bytes, keyring: Path) -> bytes:
-    """Binary keys of a keyring file: OpenPGP's ASCII armour (RFC 9580 §6) decoded, else as it is.
+    """A keyring file in binary form; OpenPGP's ASCII armour (RFC 9580 §6) is decoded.
 
-    :raises InputError: empty, or the armour is damaged.
+    :raises InputError: the file is empty, or its armour is damaged.
     """
     if not data.strip():
         raise InputError(f"the keyring {keyring} is empty", hint="export it with gpg --export")
@@ -112,7 +115,7 @@ def dearmor(data: bytes, keyring: Path) -> bytes:
 
 
 def _decode(block: list[str], keyring: Path) -> bytes:
-    """Headers end at an empty line; a line that starts with ``=`` is the checksum."""
+    """Decode one armoured block. Its headers end at an empty line; a line that begins with ``=`` is the checksum."""
     body = block[block.index("") + 1 :] if "" in block else block
     try:
         return base64.b64decode("".join(line for line in body if not line.startswith("=")), validate=True)

@@ -33,11 +33,11 @@ from ovtasks.values.jsonvalue import Json, state_text
 
 HEX_LENGTH = 64
 A_WHILE = 3600.0
-"""Seconds: as exactly as this, a file's time of access says when it was of use."""
+"""Seconds: how precisely a file's access time tells when it was used."""
 
 
 class StoreFullError(NoRoomError):
-    """The store cannot take more bytes; what was half there has been removed."""
+    """The store is full; the half-made file has been removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class StoreEntry:
 
 
 class Store:
-    """The image store under ``root``; directories are made when something is written."""
+    """The image store under ``root``. Folders are made when something is written."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         guard(root)
 
     def path(self, sha256: str) -> Path:
-        """Where content with this digest lies, or would lie."""
+        """Where the content with this digest lies, or would lie."""
         return self.root / "sha256" / sha256
 
     def part(self, key: str) -> Path:
@@ -83,7 +83,7 @@ class Store:
         return self.root / "by-url" / f"{key}.verified.json"
 
     def evidence(self, key: str) -> tuple[Path, Path]:
-        """The signed text that the expected digest comes from, and its detached signature."""
+        """The files of the signed text that the expected digest comes from, and of its detached signature."""
         return self.root / "by-url" / f"{key}.signed", self.root / "by-url" / f"{key}.signature"
 
     def lock_path(self, key: str) -> Path:
@@ -91,14 +91,14 @@ class Store:
         return self.root / "locks" / key
 
     def has(self, sha256: str, size: int | None = None) -> bool:
-        """Whether content with this digest is here; with ``size`` (bytes): as long as it must be."""
+        """Whether content with this digest is here (and has ``size`` bytes)."""
         path = self.path(sha256)
         return path.is_file() and size in {None, path.stat().st_size}
 
     def sound(self, sha256: str, size: int | None = None) -> bool:
-        """Whether content with this digest is here: its stat is as recorded, or else it is read, and has the digest.
+        """Whether intact content with this digest is here. If its stat is not the recorded one, it is read and hashed.
 
-        What a stray write or a power cut damaged is removed: who holds a link to it has that file still.
+        Content that a stray write or a power cut damaged is removed; links to it elsewhere keep that file.
         """
         path, seen = self.path(sha256), self.seen(sha256)
         found = _look(path)
@@ -122,7 +122,7 @@ class Store:
         return self.root / "sha256" / f"{sha256}.seen"
 
     def note_parts(self, key: str) -> None:
-        """Record how the complete download of a request looks: as long as it looks so, it need not be read again."""
+        """Record the stat of a complete download: as long as it stays the same, the file need not be read again."""
         looks = {path.name: look for path in (self.part(key), self.raw_part(key)) if (look := _look(path))}
         _write_seen(self.seen_parts(key), looks)
 
@@ -131,19 +131,19 @@ class Store:
         return self.root / "incoming" / f"{key}.seen"
 
     def sound_part(self, key: str, path: Path, sha256: str) -> bool:
-        """Whether ``path``, a file of a complete download, is what was hashed."""
+        """Whether ``path``, a file of a complete download, is still what was hashed."""
         found = _look(path)
         return found is not None and (
             _read_seen(self.seen_parts(key)).get(path.name) == found or _sha256_of(path) == sha256
         )
 
     def drop_parts(self, key: str) -> None:
-        """Forget what a request downloaded and did not put into the store."""
+        """Remove what a request downloaded and did not put into the store."""
         for path in (self.part(key), self.raw_part(key), self.resume_state(key), self.seen_parts(key)):
             path.unlink(missing_ok=True)
 
     def adopt(self, copy: Path, sha256: str, size: int) -> bool:
-        """Take the content from ``copy``, another file that may have it: only if it is read and has the digest.
+        """Take the content from ``copy``, a file that may hold it. It is read, and must have the digest.
 
         :raises OvError: the store cannot be written.
         """
@@ -157,7 +157,7 @@ class Store:
             try:
                 with contextlib.suppress(UnsafeError):
                     link_or_copy(copy, part)
-                    if _sha256_of(part) == sha256:  # still
+                    if _sha256_of(part) == sha256:  # still the same
                         self.add(part, sha256)
                         return True
             finally:
@@ -166,7 +166,7 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, key: str, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-        """One process at a time works on one request.
+        """Hold a request: one process at a time works on it.
 
         :raises OvError: the store cannot be written.
         """
@@ -180,9 +180,9 @@ class Store:
 
     @contextlib.contextmanager
     def guard(self, doing: str, *folders: Path) -> Iterator[None]:
-        """Turn the operating system's refusal to write (here, or in ``folders``) into an error that says what to do.
+        """Turn an error of writing (here, or in ``folders``) into one that says what to do.
 
-        :raises StoreFullError: no room. :raises OvError: not writable.
+        :raises StoreFullError: the disk is full. :raises OvError: the folder is not writable.
         """
         try:
             yield
@@ -194,9 +194,9 @@ class Store:
             raise (StoreFullError if isinstance(error, NoRoomError) else OvError)(error.message, hint=hint) from e
 
     def add(self, part: Path, sha256: str) -> Path:
-        """Promote ``part``, whose bytes are already on disk and have this digest, by an atomic rename; read-only.
+        """Give ``part`` its final name by an atomic rename, read-only. Its bytes are on disk and have this digest.
 
-        ``part`` is gone afterwards, also when the content was here before.
+        ``part`` is gone afterwards, even if the content was here before.
 
         :raises OvError: the store cannot be written.
         """
@@ -218,11 +218,11 @@ class Store:
         return final
 
     def link(self, sha256: str, target: Path) -> None:
-        """Make ``target`` a hard link of the content (a copy on another file system) and remember who holds it.
+        """Make ``target`` a hard link to the content (a copy on another file system), and record it as a holder.
 
-        An existing ``target`` is replaced at once; one that already is this content is left alone.
+        An existing ``target`` is replaced atomically, unless it already is this content.
 
-        :raises OvError: there is no such content, or it cannot be written.
+        :raises OvError: there is no such content, or ``target`` cannot be written.
         """
         source = self.path(sha256)
         with self.guard(f"make {target}", target.parent), flock(self.lock_path("store")):
@@ -249,21 +249,21 @@ class Store:
         return found
 
     def was_linked(self, sha256: str, since: float) -> bool:
-        """Whether a link was made of this content after ``since`` (seconds since the epoch)."""
+        """Whether somebody linked this content after ``since`` (seconds since the epoch)."""
         with contextlib.suppress(OSError):
             return _holders_file(self.path(sha256)).stat().st_mtime >= since
         return False
 
     def holders(self, sha256: str) -> list[Path]:
-        """The paths that were linked to this content and still are."""
+        """The paths that are links to this content, as far as recorded."""
         source = self.path(sha256)
         return [path for path in _read_holders(source) if _same(path, source)]
 
     def _remember(self, source: Path, target: Path) -> None:
         holders = {path for path in _read_holders(source) if _same(path, source)}
-        if target.samefile(source):  # a copy keeps itself alive
+        if target.samefile(source):  # a copy needs no holder
             holders.add(target.absolute())
-        # written each time: its own time says when a link was made last, and the content's time of access when of use
+        # written each time: its mtime tells when the last link was made, the content's atime when it was last used
         write_atomic(_holders_file(source), b"".join(os.fsencode(path) + b"\n" for path in sorted(holders)))
         with contextlib.suppress(OSError):
             status = source.stat()
@@ -277,7 +277,7 @@ Look: TypeAlias = tuple[int, int, int]
 
 
 def _look(path: Path) -> Look | None:
-    """How a file looks now; None when it is none."""
+    """Size, time and inode of a file; None if it is not a regular file."""
     try:
         found = path.lstat()
     except OSError:
@@ -295,13 +295,13 @@ def _is_look(value: Json) -> bool:
 
 
 def _write_seen(path: Path, looks: Mapping[str, Look]) -> None:
-    """Where the store cannot be written, files are read each time."""
+    """Record the stats. If the store cannot be written, files are read each time instead."""
     with contextlib.suppress(OSError):
         write_atomic(path, state_text({name: list(look) for name, look in looks.items()}), mode=0o600)
 
 
 def _sha256_of(path: Path) -> str | None:
-    """The digest of a file's content; None when it cannot be read."""
+    """The digest of a file's content; None if it cannot be read."""
     try:
         with open_log(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -310,7 +310,7 @@ def _sha256_of(path: Path) -> str | None:
 
 
 def _names(directory: Path) -> list[Path]:
-    check(directory)  # what is removed must be ours
+    check(directory)  # we remove only what is ours
     try:
         return sorted(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -332,5 +332,5 @@ def _read_holders(source: Path) -> list[Path]:
 def _same(path: Path, source: Path) -> bool:
     try:
         return path.samefile(source)
-    except (OSError, ValueError):  # no path at all: the file is damaged
+    except (OSError, ValueError):  # not a path: the file is damaged
         return False

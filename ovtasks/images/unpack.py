@@ -1,4 +1,4 @@
-"""Unpacking while bytes arrive: xz, zstd, gzip, bzip2, recognised by their first bytes, with bounded memory."""
+"""Unpacks xz, zstd, gzip and bzip2 while bytes arrive, with bounded memory. The first bytes tell the format."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ovtasks.errors import OvError
 
 MAGIC_LENGTH = 10  # bytes of the beginning that detect() wants to see
 OUTPUT_PIECE = 1 << 20
-LARGEST_CONTENT = 2 << 40  # a "disk" above this is a decompression bomb: zeros cost no room when written sparse
+LARGEST_CONTENT = 2 << 40  # a larger "disk" is a decompression bomb; zeros cost no space, being written as holes
 _XZ_MEMORY = 1 << 30
-_ZSTD_INPUT = 4 << 10  # a zstd block of 4 bytes may say 128 KiB: small bites bound what one call returns
+_ZSTD_INPUT = 4 << 10  # 4 bytes of zstd may unpack to 128 KiB: small bites bound what one call returns
 _SKIPPABLE = bytes(range(0x50, 0x60))
 _BZIP2_BLOCK = b"1AY&SY"
 _BZIP2_END = b"\x17rE8P\x90"
 
 
 class UnpackError(OvError):
-    """The compressed data is damaged, cut off or not believable."""
+    """The compressed data is damaged, cut off or implausible."""
 
 
 class _Stream(Protocol):
@@ -35,7 +35,7 @@ class _Stream(Protocol):
 
 
 def detect(head: bytes) -> str | None:
-    """``xz``, ``zst``, ``gz`` or ``bz2`` by the magic number at the beginning of a file; None: not compressed."""
+    """``xz``, ``zst``, ``gz`` or ``bz2``, by the magic number at a file's beginning; None if it is not compressed."""
     if head.startswith(b"\xfd7zXZ\x00"):
         return "xz"
     if head.startswith(b"\x28\xb5\x2f\xfd") or (head[0:1] in _SKIPPABLE and head[1:4] == b"\x2a\x4d\x18"):
@@ -48,10 +48,10 @@ def detect(head: bytes) -> str | None:
 
 
 class Unpacker:
-    """Feed compressed bytes with :meth:`feed`, end with :meth:`finish`; ``write`` gets the content in bounded pieces.
+    """Feed compressed bytes with :meth:`feed`, and end with :meth:`finish`. ``write`` gets the content in bounded
+    pieces.
 
-    Concatenated streams are one content, as xz, gzip and zstd themselves treat them; null padding after a stream is
-    allowed.
+    Concatenated streams are one content, as for xz, gzip and zstd themselves. Null padding may follow a stream.
     """
 
     def __init__(self, compression: str, write: Callable[[bytes], None]) -> None:
@@ -62,7 +62,10 @@ class Unpacker:
         self._pending = b""
 
     def feed(self, chunk: bytes | memoryview) -> None:
-        """:raises UnpackError: damaged data, or garbage after a stream."""
+        """Unpack a chunk.
+
+        :raises UnpackError: the data is damaged, or garbage follows a stream.
+        """
         data = self._pending + bytes(chunk)
         self._pending = b""
         while data:
@@ -78,7 +81,10 @@ class Unpacker:
             data = self._advance(self._stream, data)
 
     def finish(self) -> None:
-        """:raises UnpackError: the data ended too early."""
+        """Unpack the rest.
+
+        :raises UnpackError: the data ended too early.
+        """
         if self._stream is not None or self._pending.strip(b"\0"):
             raise UnpackError(
                 f"the {self.compression} data is cut off after {self.size} unpacked bytes",
@@ -95,7 +101,7 @@ class Unpacker:
         except _damage() as e:
             raise UnpackError(f"the {self.compression} data is damaged after {self.size} unpacked bytes: {e}") from e
         except OSError as e:
-            if e.errno is not None:  # from writing; bz2 reports damage as an OSError without a number
+            if e.errno is not None:  # an error of writing; bz2 reports damage as an OSError without a number
                 raise
             raise UnpackError(f"the bz2 data is damaged after {self.size} unpacked bytes: {e}") from e
         if not stream.eof:
@@ -105,7 +111,7 @@ class Unpacker:
 
 
 class _Bounded:
-    """xz and bzip2: the decompressor keeps input back when the output is limited."""
+    """A stream of xz or bzip2. If its output is limited, the decompressor keeps the rest of the input."""
 
     def __init__(self, decompressor: lzma.LZMADecompressor | bz2.BZ2Decompressor) -> None:
         self._inner = decompressor

@@ -1,4 +1,4 @@
-"""From fetched bytes to a file of the store: what was found good gets its final name by one rename."""
+"""Puts fetched bytes into the store: what passed the checks gets its final name by one rename."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def verify(
     settled: bool = True,
     copies: Iterable[Path] = (),
 ) -> Verified:
-    """Put what was fetched into the store; again: say the same without looking twice.
+    """Put what was fetched into the store. Called again, it answers from its record.
 
-    Bytes that are gone or damaged meanwhile come from ``copies`` (files that may hold the same content, each read
-    before it is believed), else they are fetched again. ``settled``: the caller built from exactly these bytes, others
-    will not do; else what the URL has now is as good, and ``source_sha256`` tells which it was.
+    If the bytes are gone or damaged, they are taken from ``copies`` (files that may hold the same content; each is read
+    and compared), else fetched again. ``settled``: the caller has built from exactly these bytes, so no others will do.
+    Otherwise what the URL has now is as good, and ``source_sha256`` tells which bytes they were.
 
-    :raises UnfitError: wrong digest, not a usable image; nothing of it is kept. :raises SignatureError: the signature
-        is not good. :raises OvError: the server has other bytes by now, the store cannot be written.
+    :raises UnfitError: wrong digest, or not a usable image; nothing of it is kept. :raises SignatureError: the
+        signature is bad. :raises OvError: the server has other bytes now, or the store cannot be written.
     """
     store = Store(request.store)
     with hold(request, progress):
         known = findings(store, request, fetched)
         if known is not None and store.sound(known.sha256, fetched.content_size):
-            with contextlib.suppress(OSError):  # another user's store
-                os.utime(store.verified_index(request.key))  # gc sees that it is about to be used
+            with contextlib.suppress(OSError):  # the store may be another user's
+                os.utime(store.verified_index(request.key))  # tells gc that it is about to be used
             return known
         if not has_bytes(store, request.key, fetched) and not _from_a_copy(store, fetched, copies, progress):
             fetched = _fetch_again(store, request, fetched, progress, settled=settled)
@@ -64,7 +64,10 @@ def verify(
 
 
 def _examined(store: Store, request: ImageRequest, fetched: Fetched) -> Verified:
-    """:raises UnfitError: the bytes will not do; they are gone, and every trace of them."""
+    """Examine the bytes and put them into the store.
+
+    :raises UnfitError: the bytes cannot be used; they and all records of them are removed.
+    """
     try:
         evidence = Evidence(*read_evidence(store, request.key))
         return findings(store, request, fetched) or examine(store, request, fetched, evidence)
@@ -74,7 +77,7 @@ def _examined(store: Store, request: ImageRequest, fetched: Fetched) -> Verified
 
 
 def _from_a_copy(store: Store, fetched: Fetched, copies: Iterable[Path], progress: Progress) -> bool:
-    """Whether one of ``copies`` has the content; it is in the store then."""
+    """Put the content into the store from one of ``copies``; returns whether one had it."""
     for path in copies:
         if store.adopt(path, fetched.content_sha256, fetched.content_size):
             progress.note(f"the image store had lost sha256:{fetched.content_sha256[:12]}…: taken from {path}")

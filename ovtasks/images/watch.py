@@ -1,4 +1,4 @@
-"""Deadlines for what the socket's own timeout does not end: a server that sends one byte now and then."""
+"""Deadlines that a socket's own timeout does not give: for a server that sends one byte now and then."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Beat:
-    """Says that something came: the time begins anew."""
+    """Tells the deadline that something arrived, so that its time starts again."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()
@@ -25,7 +25,7 @@ class Beat:
 
 @contextlib.contextmanager
 def _deadline(sock: object, seconds: float) -> Iterator[Beat]:
-    """Hang up when ``seconds`` pass without a beat: whoever reads from the socket sees its end then."""
+    """Shut the socket down after ``seconds`` without a beat. Its reader then sees the end of the stream."""
     beat, done = Beat(), threading.Event()
 
     def look() -> None:
@@ -49,14 +49,14 @@ def _deadline(sock: object, seconds: float) -> Iterator[Beat]:
 
 @contextlib.contextmanager
 def watched(response: requests.Response, seconds: float) -> Iterator[Beat]:
-    """A deadline of ``seconds`` for each piece of a body."""
+    """Give each piece of a body a deadline of ``seconds``."""
     reader = getattr(getattr(response.raw, "_fp", None), "fp", None)
     with _deadline(getattr(getattr(reader, "raw", None), "_sock", None), seconds) as beat:
         yield beat
 
 
 def patient(session: requests.Session, seconds: Callable[[], float]) -> None:
-    """All headers of an answer must come within so many seconds."""
+    """Require all headers of an answer within so many seconds."""
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
