@@ -44,6 +44,11 @@ _KNOWN = (
         "look at its permissions, and at those of the folders above it",
     ),
     (
+        r"open backing store (\S+) for guest RAM: Permission denied",
+        "QEMU may not put the guest's memory into {1}",
+        "look at the permissions of {1}; libvirt.memory_backing says what kind of memory the guest gets",
+    ),
+    (
         r"Failed to get .*lock[\s\S]*using the image \[([^\]]*)\]",
         "another process uses the disk {1}",
         "end it first: fuser -v on that file names it",
@@ -98,7 +103,7 @@ _KNOWN = (
     (r"swtpm_setup", "the emulated TPM needs swtpm_setup", "package:swtpm_setup"),
     (r"swtpm", "the emulated TPM does not start", "package:swtpm"),
     (
-        r"passt",
+        r"\bpasst\b",  # not: host-passthrough
         "passt, which forwards the ports, does not start",
         "without the program passt, QEMU's own network is used",
     ),
@@ -114,20 +119,33 @@ _KNOWN = (
     ),
 )
 _NOISE = re.compile(r"^(?:internal error|unsupported configuration|operation failed|invalid argument): ")
-_QEMU = re.compile(r"(?:qemu unexpectedly closed|process exited while connecting)[^\n]*?: \S+Z (qemu-\S+: )?")
+_QEMU = re.compile(r"(?:(?i:qemu unexpectedly closed)|process exited while connecting)[^\n]*?: \S+Z (qemu-\S+: )?")
+# libvirt quotes the end of QEMU's log. What it wrote there itself, above all the command line, names every program and
+# file of the VM: nothing of it is a complaint. Warnings are none either, as long as something else is said.
+_ECHO = re.compile(r"^(?:.*\\|-\w.*|.*: starting up libvirt version.*|.*: shutting down, reason=.*)$", re.MULTILINE)
+_WARNING = re.compile(r"^\S+Z qemu-\S+: warning: .*$", re.MULTILINE)
 
 
 def diagnose(error: libvirt.libvirtError, doing: str, name: str) -> OvError:
     """The error as one of ours; ``doing`` says what did not work ("start ov-web"), ``name`` is the domain."""
     said = str(error)
-    plain = _QEMU.sub(r"\1", _NOISE.sub("", said)).strip()
+    complaint = _complaint(said)
+    plain = _QEMU.sub(r"\1", _NOISE.sub("", complaint)).strip()
     for pattern, message, hint in _KNOWN:
-        if found := re.search(pattern, said):
+        if found := re.search(pattern, complaint):
             first = next((group for group in found.groups() if group), "").rstrip(":-")
-            fact = message.replace("{1}", first).replace("{name}", name).replace("  ", " ")
-            step = package_hint(hint.removeprefix("package:")) if hint.startswith("package:") else hint
+            fact, step = (text.replace("{1}", first).replace("{name}", name) for text in (message, hint))
+            fact = fact.replace("  ", " ")
+            step = package_hint(step.removeprefix("package:")) if step.startswith("package:") else step
             return OvError(f"cannot {doing}: {fact}\n  | {plain}", hint=step)
     return OvError(f"cannot {doing}: {plain}", hint=None)
+
+
+def _complaint(said: str) -> str:
+    """What libvirt and QEMU complain about, without what only stands beside it in the log."""
+    text = _ECHO.sub("", said)
+    text = _WARNING.sub("", text) if _WARNING.sub("", text).strip() else text
+    return "\n".join(line for line in text.splitlines() if line.strip()) or said
 
 
 @contextlib.contextmanager

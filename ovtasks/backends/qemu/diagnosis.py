@@ -85,6 +85,12 @@ def _memory(found: re.Match[str], machine: Machine) -> OvError:
     return OvError(f"the host has no {machine.ram >> 20} MiB of memory for {machine.domain}", hint=hint)
 
 
+def _backing_store(found: re.Match[str], machine: Machine) -> OvError:
+    path, reason = found["path"], found["reason"].strip().lower()
+    hint = f"ls -ld '{path}'; libvirt.memory_backing says what kind of memory the guest gets"
+    return OvError(f"QEMU cannot put the guest's memory into {path}: {reason}", hint=hint)
+
+
 def _input(field: str, hint: str) -> Callable[[re.Match[str], Machine], OvError]:
     return lambda found, machine: InputError(f"{field}: {found[0].strip()}", hint=hint)
 
@@ -119,6 +125,7 @@ _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Machine], OvError]], ...] = (
     (r"Could not access KVM kernel module.*|[Ff]ailed to initialize kvm.*|kvm_create_vm.*failed.*", _kvm),
     (r".*(?:denied by acl file|parse default acl file|failed to get mtu of bridge|failed to add interface).*", _bridge),
     (r".*bridge helper failed.*|.*launch bridge helper.*", _bridge),
+    (r"can't open backing store (?P<path>\S+) for guest RAM: (?P<reason>.*)", _backing_store),
     (
         r".*(?:unable to map backing store|failed to (?:create|resize) memfd).*",
         _input("libvirt.memory_backing", "huge pages must be reserved: sysctl vm.nr_hugepages; or without hugepages"),

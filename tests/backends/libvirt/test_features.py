@@ -134,6 +134,47 @@ def test_words_become_facts(said: str, fact: str) -> None:
     assert fact in error.message
 
 
+CLOSED = "internal error: QEMU unexpectedly closed the monitor (vm='ov-x'): "
+LOGGED = """2025-05-03 07:00:00.000+0000: starting up libvirt version: 11.3.0, qemu version: 10.0.0, hostname: host
+LC_ALL=C \\
+XDG_CACHE_HOME=/home/me/.cache \\
+/usr/bin/qemu-system-x86_64 \\
+-cpu host-passthrough,migratable=on \\
+-chardev socket,id=chrtpm,path=/run/user/1/libvirt/qemu/run/swtpm/1-ov-x-swtpm.sock \\
+-netdev '{"type":"stream","addr":{"type":"unix","path":"/run/user/1/libvirt/qemu/run/passt/1-ov-x-net0.socket"}}' \\
+-msg timestamp=on
+2025-05-03T07:00:01.000000Z qemu-system-x86_64: warning: This family of AMD CPU doesn't support hyperthreading
+"""
+SHM = (
+    "2025-05-03T07:00:01.000001Z qemu-system-x86_64: can't open backing store /dev/shm for guest RAM: Permission denied"
+)
+NETDEV = '-netdev {"type":"stream","addr":{"type":"unix","path":"/run/user/1/libvirt/qemu/run/passt/1-x-net0.socket"}}'
+
+
+@pytest.mark.parametrize(
+    ("said", "fact", "line"),
+    [
+        (CLOSED + SHM, "QEMU may not put the guest's memory into /dev/shm", "can't open backing store /dev/shm"),
+        (CLOSED + LOGGED + SHM, "QEMU may not put the guest's memory into /dev/shm", "can't open backing store"),
+        (
+            CLOSED + LOGGED + "2025-05-03T07:00:01Z qemu-system-x86_64: some news",
+            "qemu-system-x86_64: some news",
+            "news",
+        ),
+        (CLOSED + f"2025-05-03T07:00:01Z qemu-system-x86_64: {NETDEV}: Connection refused", "passt, which", "refused"),
+        ("internal error: Could not start 'passt'. exitstatus: 1", "passt, which forwards", "exitstatus: 1"),
+        ("unsupported configuration: CPU mode 'host-passthrough' is only supported with kvm", "CPU mode", "CPU mode"),
+        ("internal error: TPM passthrough is not to be had", "cannot start x: TPM passthrough", "not to be had"),
+    ],
+)
+def test_the_line_that_complains_is_diagnosed(said: str, fact: str, line: str) -> None:
+    """The end of QEMU's log holds its command line, too: with passt, swtpm and others in it."""
+    message = diagnose(Said(said), "start x", "x").message
+    assert fact in message and line in message
+    assert fact.startswith("passt") == ("which forwards the ports" in message)
+    assert "starting up" not in message and "hyperthreading" not in message and "swtpm" not in message
+
+
 def test_addresses_of_the_guest_only() -> None:
     """As libvirt's interfaceAddresses gives them; the bridge inside of the guest comes last."""
     said = {

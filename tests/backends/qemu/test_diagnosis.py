@@ -115,6 +115,10 @@ def test_no_such_bridge(vm: Vm) -> None:
         ("audio: Could not init `oss' audio driver", "libvirt.devices.audio: audio: Could not init"),
         ("invalid object type: cryptodev-backend-lkcf", "libvirt.devices: invalid object type"),
         ("mlock: Cannot allocate memory\nlocking memory failed", "libvirt.memory_backing.locked: mlock"),
+        (
+            "qemu: can't open backing store /dev/shm for guest RAM: Permission denied",
+            "memory into /dev/shm: permission",
+        ),
         ("something new", "QEMU ended with status 1"),
     ],
 )
