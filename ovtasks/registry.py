@@ -29,7 +29,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     },
 }
 """Name → ``module:class``, by group. A group's name is also that of the entry points of other packages."""
-IMAGES = "ovtasks.sources.bootc.image:image_steps"
+IMAGES = "ovtasks.sources.bootc:ContainerImages"
 """What brings the container images of ``images:``."""
 VERBS = "ovtasks.instance.tasks:tasks"
 """What makes the doit tasks that act on a VM beyond building it."""

@@ -27,6 +27,7 @@ ROOMS = (
     "backends",
     "instance",
     "sources",
+    "plugin",
     "cli",
 )
 """From the ground up: a room imports from itself and from those before it."""
@@ -166,6 +167,13 @@ def test_subprocesses_go_through_the_gateway(path: Path) -> None:
         return
     assert "subprocess" not in set(imports(parsed(path)))
     assert "os.system" not in path.read_text(encoding="utf-8")
+
+
+def test_the_graph_knows_no_source() -> None:
+    """What a source needs, takes and is called, it declares itself; see ``graph/plugins.py``."""
+    words = re.compile(r"podman|bootc|bootstrap|mmdebstrap|cloud_image|transport|root.size|CONTAINERS_")
+    for path in (*(PACKAGE / "graph").rglob("*.py"), PACKAGE / "cli" / "goals.py", PACKAGE / "cli" / "needs.py"):
+        assert not words.findall(path.read_text(encoding="utf-8")), path
 
 
 def test_renderers_do_no_io() -> None:

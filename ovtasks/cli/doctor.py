@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError, OvError
 
 if TYPE_CHECKING:
-    from ovtasks.host.doctor import Finding, Verdict
+    from ovtasks.host.doctor import Check, Finding, Verdict
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     """Try, print; 0 when VMs can run here, else 1."""
     from ovtasks.host.doctor import Check, checks, examine, healthy
 
-    findings = examine(checks(_output(args.directory), session=Check("libvirt session", _session)))
+    session = Check("libvirt session", _session)
+    findings = examine(checks(_output(args.directory), session=session, sources=source_checks()))
     if args.json:
         output_json([asdict(finding) for finding in findings])
     else:
@@ -58,6 +60,30 @@ def _session(scratch: Path) -> Verdict:
         hint = e.hint or "backend: qemu needs no libvirt"
         absent = hint.startswith((*INSTALL.values(), "pip install"))
         return Verdict(CheckState.MISSING if absent else CheckState.BROKEN, " ".join(e.message.split()), hint)
+
+
+def source_checks() -> list[Check]:
+    """For every kind of source, also those of plug-ins: whether the programs are here that its VMs need."""
+    from ovtasks import registry
+    from ovtasks.host.doctor import Check
+
+    return [Check(f"source {kind}", partial(_source, kind)) for kind in registry.names(registry.SOURCES)]
+
+
+def _source(kind: str, scratch: Path) -> Verdict:
+    from ovtasks.graph import plugins
+    from ovtasks.host.doctor import CheckState, Verdict
+    from ovtasks.host.programs import as_program, install_hint
+
+    needs = [as_program(need) for need in plugins.source(kind).programs({})]
+    absent = [need for need in needs if need.find() is None]
+    if not absent:
+        return Verdict(
+            CheckState.OK, f"all programs are here: {', '.join(need.name for need in needs) or 'it needs none'}"
+        )
+    are = "is" if len(absent) == 1 else "are"
+    detail = f"{', '.join(need.name for need in absent)} {are} not installed; only VMs of source.kind {kind} need that"
+    return Verdict(CheckState.MISSING, detail, install_hint(absent))
 
 
 def as_text(findings: Sequence[Finding], *, quiet: bool = False) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ovtasks.errors import InputError
 from ovtasks.graph.chains import Chain, Graph
-from ovtasks.graph.options import PARAMS, OptionsByVm
+from ovtasks.graph.options import OptionsByVm, build_options
 from ovtasks.graph.step import Step
 from ovtasks.project.model import Project
 
@@ -17,20 +17,24 @@ GOAL_VERBS = frozenset({"build", "define", "create"})
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """The options that ``doit build:x`` takes too."""
-    for param in PARAMS:
-        option = f"--{param['long']}"
-        if param["type"] is bool:
-            parser.add_argument(option, action="store_true", help=str(param["help"]))
-        else:
-            parser.add_argument(option, metavar=str(param["long"]).rpartition("-")[2].upper(), help=str(param["help"]))
+    for option in build_options():
+        text = option.help.replace("%", "%%")  # argparse fills in values
+        try:
+            if option.switch:
+                parser.add_argument(f"--{option.name}", action="store_true", help=text)
+            else:
+                parser.add_argument(f"--{option.name}", metavar=option.name.rpartition("-")[2].upper(), help=text)
+        except argparse.ArgumentError as e:  # of a plug-in's author
+            hint = "the plug-in that declares it has to give it another name"
+            raise InputError(f"--{option.name} is an option of ov already", hint=hint) from e
 
 
 def build_words(args: argparse.Namespace) -> list[str]:
     """The options of ``args`` as they stand behind a goal of doit."""
     words = []
-    for param in PARAMS:
-        if value := getattr(args, str(param["name"]), None):
-            words.append(f"--{param['long']}" if param["type"] is bool else f"--{param['long']}={value}")
+    for option in build_options():
+        if value := getattr(args, option.dest, None):
+            words.append(f"--{option.name}" if option.switch else f"--{option.name}={value}")
     return words
 
 

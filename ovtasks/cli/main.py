@@ -72,11 +72,11 @@ def run(words: Sequence[str]) -> int:
 def _run(words: Sequence[str]) -> int:
     before, rest = split_rest(words)
     try:
-        args = parser().parse_args(before)
-    except SystemExit as e:  # --help, --version, or words that it does not know
-        return int(e.code or EXIT_DONE)
-    args.words, args.rest = list(words), rest
-    try:
+        try:
+            args = parser().parse_args(before)
+        except SystemExit as e:  # --help, --version, or words that it does not know
+            return int(e.code or EXIT_DONE)
+        args.words, args.rest = list(words), rest
         return int(args.run(args))
     except InputErrors as e:
         for error in e.errors:

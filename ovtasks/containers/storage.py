@@ -15,14 +15,13 @@ from pathlib import Path
 
 from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine, Mode
+from ovtasks.containers.environment import VARIABLES
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.run import CommandError
 from ovtasks.host.state import try_load_state
 from ovtasks.values.jsonvalue import parse, state_text
 
-VARIABLES = ("CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_DATA_HOME", "HOME", "CONTAINERS_CONF")
-"""What of the environment decides where a storage is."""
 SECONDS = 120.0
 
 

@@ -15,6 +15,7 @@ from ovtasks.values.jsonvalue import Json
 
 FILES = {"oci": "index.json", "oci-archive": "", "docker-archive": "", "dir": "manifest.json"}
 """Transports that are files; for a folder, the file in it that names all the others by digest."""
+TRANSPORTS = ("registry", "containers-storage", *FILES)
 TAGGED = frozenset({"oci", "oci-archive", "docker-archive"})
 
 

@@ -1,1 +1,1 @@
-"""Steps: what a step is, when it is fresh, how doit runs it. Knows no source, no podman and no libvirt."""
+"""Steps: what a step is, when it is fresh, how doit runs it. Knows no source by name."""

@@ -114,7 +114,7 @@ class Graph:
             from ovtasks.project.images import unknown_image
 
             raise unknown_image(name, self.project)
-        return tuple(plugins.images()(image, self.project, options))
+        return tuple(plugins.images().steps(image, self.project, options))
 
     def step(self, name: str) -> Step:
         """The step called ``name``, of a chain that was made before; a refresh that any of its VMs asks for counts.
@@ -227,9 +227,9 @@ class Graph:
 
 def _refuse_options(plugin: plugins.SourcePlugin, vm: str, options: BuildOptions) -> None:
     """What the command line says and this source has no use for."""
-    for name in ("root_size", "transport", "console"):
-        if getattr(options, name) and name not in getattr(plugin, "options", ()):
-            option = f"--{name.replace('_', '-')}"
+    meant = {option.name for option in plugin.options}
+    for name in options.more:
+        if name not in meant:
             raise InputError(
-                f"{option} has no meaning for {vm}, whose source is {plugin.kind}", hint=f"leave {option} out"
+                f"--{name} has no meaning for {vm}, whose source is {plugin.kind}", hint=f"leave --{name} out"
             )

@@ -12,7 +12,7 @@ from ovtasks.errors import OvError
 from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.dodo import plain_files
 from ovtasks.graph.manifest import DOIT
-from ovtasks.graph.options import PARAMS
+from ovtasks.graph.options import build_params
 from ovtasks.graph.save_manifest import save_manifest
 from ovtasks.graph.tasks import BUILD
 
@@ -47,7 +47,7 @@ def _chains(graph: Graph, words: Sequence[str]) -> list[Chain] | None:
         if verb != BUILD or (colon and vm not in graph.project.vms):
             return None
         try:
-            _, rest = TaskParse([CmdOption(option) for option in PARAMS]).parse(rest)
+            _, rest = TaskParse([CmdOption(option) for option in build_params()]).parse(rest)
         except CmdParseError:
             return None
         chains += [graph.chain(name) for name in ([vm] if colon else graph.project.vms)]

@@ -62,12 +62,12 @@ def check(
     if receipt is None:
         return _without_receipt(step)
     reasons = [Reason(step.refresh)] if step.refresh else []
-    reasons += _inputs_diff(receipt, step)
+    reasons += [_labelled(reason, step) for reason in _inputs_diff(receipt, step)]
     if [o.path for o in receipt.outputs][: len(step.targets)] != list(step.targets):
         reasons.append(Reason("its files have other names now"))
     seen: list[Output] = []
     runs_anyway = bool(reasons)
-    reasons += _needs_diff(receipt.needs, needs)
+    reasons += _needs_diff(receipt.needs, needs, step.labels)
     for output in receipt.outputs:
         found, reason = _look(output, runs_anyway, progress)
         seen.append(found)
@@ -154,6 +154,11 @@ def _inputs_diff(receipt: Receipt, step: Step) -> list[Reason]:
     return diff(receipt.inputs, seal_all(step.inputs, receipt.salt))
 
 
+def _labelled(reason: Reason, step: Step) -> Reason:
+    label = step.labels.get(reason.key)
+    return reason if label is None else replace(reason, text=label + reason.text.removeprefix(reason.key))
+
+
 def _is_number(reason: Reason) -> bool:
     """Of a field of its own, such as ``disk_size``: no secret."""
     return "." not in reason.key and all(isinstance(value, int | None) for value in (reason.old, reason.new))
@@ -184,8 +189,7 @@ def _differ(path: str, key: str, before: Json, after: Json) -> list[Reason]:
     return [Reason(f"{path}: {show(before, key)} → {show(after, key)}", path, before, after)]
 
 
-def _needs_diff(old: Mapping[str, str], new: Mapping[str, str | None]) -> list[Reason]:
-    labels = {"verify": "base image", "base": "base image", "fetch": "downloaded file", "key": "ssh key"}
+def _needs_diff(old: Mapping[str, str], new: Mapping[str, str | None], labels: Mapping[str, str]) -> list[Reason]:
     return [
         Reason(f"{labels.get(verb, verb)} {short(old.get(verb))} → {short(new.get(verb))}", verb, old.get(verb), digest)
         for verb, digest in sorted({**dict.fromkeys(old), **new}.items())

@@ -25,7 +25,7 @@ from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
 from ovtasks.graph.database import DEP_FILE, NOWHERE
 from ovtasks.graph.display import Display
-from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES, OptionsByVm
+from ovtasks.graph.options import TYPES, OptionsByVm, build_params, image_params
 from ovtasks.graph.reporter import OvReporter
 from ovtasks.graph.surface import CREATOR, Guarded, guarded
 from ovtasks.graph.tasks import BUILD, tasks
@@ -180,7 +180,7 @@ def note_options(graph: Graph, words: Sequence[str]) -> None:
         if verb != BUILD or (colon and vm not in graph.project.vms):
             continue
         with contextlib.suppress(CmdParseError, InputError):
-            values, rest = TaskParse([CmdOption(option) for option in PARAMS]).parse(rest)
+            values, rest = TaskParse([CmdOption(option) for option in build_params()]).parse(rest)
             graph.options.set(vm or None, values)
 
 
@@ -205,7 +205,7 @@ def selected(words: Sequence[str], project: Project) -> list[str]:
             return []
         found.append(owner)
         if word.startswith((f"{BUILD}:", IMAGE)):
-            params = PARAMS if word.startswith(f"{BUILD}:") else IMAGE_PARAMS
+            params = build_params() if word.startswith(f"{BUILD}:") else image_params()
             try:
                 _, rest = TaskParse([CmdOption(option) for option in params]).parse(rest)
             except CmdParseError:

@@ -15,10 +15,7 @@ FOLDER = "output/.ov/manifest"
 """Below the project's root."""
 ROOT_FILES = ("vms.yml", "vm.yml", "overthink.yml")
 """As in :mod:`ovtasks.project.places`, which costs too much here."""
-ENVIRONMENT = (
-    *("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_VM_BACKEND", "PYTHONPATH"),
-    *("CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF", "STORAGE_DRIVER", "STORAGE_OPTS"),  # where podman keeps images
-)
+ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_VM_BACKEND", "PYTHONPATH")
 ABSENT = (-1, 0, 0, 0)
 CHUNK = 1500
 """So many files are worth another process: looking at them takes as long as a fork and a bit."""
@@ -218,7 +215,8 @@ def look(path: str) -> ManifestEntry:
 
 
 def dump(root: str, entries: list[ManifestEntry], lines: list[str], variables: tuple[str, ...] = ()) -> bytes:
-    """A manifest's content; ``variables`` are those of the environment that the project's files name."""
+    """A manifest's content; ``variables`` are those of the environment that the project's files name, or a
+    source looks at."""
     chunks = [marshal.dumps(entries[start : start + CHUNK]) for start in range(0, len(entries), CHUNK)]
     content: tuple[object, ...] = (_identity(root), _values(variables), chunks, lines)
     return marshal.dumps(content)  # type: ignore[arg-type]

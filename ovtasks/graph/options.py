@@ -1,39 +1,91 @@
-"""Build options of the command line, the same for ``doit build:x`` and ``ov vm build x``."""
+"""Build options of the command line, the same for ``doit build:x`` and ``ov vm build x``.
+
+Those that every source understands stand here; the others are declared by the sources.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import TypeVar
 
 from ovtasks.errors import InputError
+from ovtasks.graph import plugins
 from ovtasks.graph.step import BuildOptions
-from ovtasks.values.sizes import MiB
+from ovtasks.values.option import Option
+from ovtasks.values.sizes import MiB, parse_size
+
+T = TypeVar("T")
 
 TYPES = ("qcow2", "raw")
-TRANSPORTS = ("registry", "containers-storage", "oci", "oci-archive", "docker-archive", "dir")
 
-PARAMS: list[dict[str, object]] = [
-    {"name": "size", "long": "size", "type": str, "default": "", "help": "disk size, wins over disk_size (40G)"},
-    {"name": "type", "long": "type", "type": str, "default": "", "help": "disk format: qcow2 (default) or raw"},
-    {"name": "refresh", "long": "refresh", "type": bool, "default": False, "help": 'ask whether "latest" images moved'},
-    {"name": "locked", "long": "locked", "type": bool, "default": False, "help": "fail unless ovtasks.lock pins all"},
-    {"name": "root_size", "long": "root-size", "type": str, "default": "", "help": "bootc: size of the root partition"},
-    {"name": "transport", "long": "transport", "type": str, "default": "", "help": "bootc: how the image is read"},
-    {
-        "name": "console",
-        "long": "console",
-        "type": bool,
-        "default": False,
-        "help": "bootc: show what the installer says",
-    },
-]
-"""In doit's own form (``doit.cmdparse.CmdOption``)."""
-IMAGE_PARAMS = [
-    {"name": "refresh", "long": "refresh", "type": bool, "default": False, "help": "ask the registry for newer images"},
-    {"name": "locked", "long": "locked", "type": bool, "default": False, "help": "fail unless digests are named"},
-    {"name": "console", "long": "console", "type": bool, "default": False, "help": "show what podman says"},
-]
-"""Of the goals ``image:<name>``."""
+
+def disk_size(text: str) -> int:
+    """Bytes; a number without a unit counts in MiB, as in ``vms.yml``.
+
+    :raises InputError: it is no size.
+    """
+    return parse_size(text, bare=MiB)
+
+
+def _type(text: str) -> str:
+    if text not in TYPES:
+        hint = "an ISO cannot be built; qcow2 and raw can" if text == "iso" else f"one of: {', '.join(TYPES)}"
+        raise InputError(f"unknown disk format {text!r}", hint=hint)
+    return text
+
+
+SIZE: Option[int | None] = Option("size", disk_size, None, "disk size, wins over disk_size (40G)")
+TYPE = Option("type", _type, "qcow2", "disk format: qcow2 (default) or raw")
+REFRESH = Option("refresh", bool, False, 'ask whether "latest" images moved')
+LOCKED = Option("locked", bool, False, "fail unless ovtasks.lock pins all")
+COMMON: tuple[Option[object], ...] = (SIZE, TYPE, REFRESH, LOCKED)
+
+
+@cache
+def build_options() -> tuple[Option[object], ...]:
+    """All options of the goals ``build`` and ``build:<vm>``: the common ones, then those of the sources.
+
+    :raises InputError: two sources mean two things by one name.
+    """
+    found = {option.name: option for option in COMMON}
+    for plugin in plugins.sources():
+        for option in plugin.options:
+            if found.setdefault(option.name, option) != option:
+                hint = f"uninstall the package that brings source.kind {plugin.kind}, or have it renamed there"
+                raise InputError(f"--{option.name} of source.kind {plugin.kind} has another meaning", hint=hint)
+    return tuple(found.values())
+
+
+@cache
+def image_options() -> tuple[Option[object], ...]:
+    """All options of the goals ``image:<name>``."""
+    return tuple(plugins.images().options)
+
+
+@cache
+def build_params() -> list[dict[str, object]]:
+    """:func:`build_options` in doit's own form (``doit.cmdparse.CmdOption``)."""
+    return _params(build_options())
+
+
+@cache
+def image_params() -> list[dict[str, object]]:
+    """:func:`image_options` in doit's own form."""
+    return _params(image_options())
+
+
+def _params(options: Iterable[Option[object]]) -> list[dict[str, object]]:
+    return [
+        {
+            "name": option.dest,
+            "long": option.name,
+            "type": bool if option.switch else str,
+            "default": False if option.switch else "",
+            "help": option.help.replace("%", "%%"),  # doit fills in values
+        }
+        for option in options
+    ]
 
 
 class OptionsByVm:
@@ -49,7 +101,7 @@ class OptionsByVm:
     def set(self, vm: str | None, values: Mapping[str, object]) -> None:
         """Note the options given with one goal; empty values change nothing.
 
-        :raises InputError: a size or type that is none.
+        :raises InputError: an option cannot have that value.
         """
         before = self._of.get(vm, BuildOptions())
         self._of[vm] = apply(before, values)
@@ -61,46 +113,31 @@ class OptionsByVm:
         if general is None or own is None:
             return own or general or BuildOptions()
         return BuildOptions(
-            type=own.type if own.type != "qcow2" else general.type,
+            type=own.type if own.type != TYPE.default else general.type,
             size=own.size or general.size,
             refresh=own.refresh or general.refresh,
             locked=own.locked or general.locked,
-            root_size=own.root_size or general.root_size,
-            transport=own.transport or general.transport,
-            console=own.console or general.console,
+            more={**general.more, **own.more},
         )
 
 
 def apply(options: BuildOptions, values: Mapping[str, object]) -> BuildOptions:
-    """``options`` with the given command line values on top.
+    """``options`` with the given command line values on top, by :attr:`~ovtasks.values.option.Option.dest`.
 
-    :raises InputError: a size or type that is none.
+    :raises InputError: an option cannot have that value.
     """
-    if size := values.get("size"):
-        options = replace(options, size=_size("--size", str(size)))
-    if size := values.get("root_size"):
-        options = replace(options, root_size=_size("--root-size", str(size)))
-    if transport := values.get("transport"):
-        if transport not in TRANSPORTS:
-            raise InputError(f"--transport: unknown transport {transport!r}", hint=f"one of: {', '.join(TRANSPORTS)}")
-        options = replace(options, transport=str(transport))
-    if type := values.get("type"):
-        if type not in TYPES:
-            hint = "an ISO cannot be built; qcow2 and raw can" if type == "iso" else f"one of: {', '.join(TYPES)}"
-            raise InputError(f"--type: unknown disk format {type!r}", hint=hint)
-        options = replace(options, type=str(type))
-    return replace(
-        options,
-        refresh=options.refresh or bool(values.get("refresh")),
-        locked=options.locked or bool(values.get("locked")),
-        console=options.console or bool(values.get("console")),
+    declared = {option.name: option for option in (*image_options(), *build_options())}
+    for option in COMMON:
+        del declared[option.name]
+    return BuildOptions(
+        size=_said(SIZE, values, options.size),
+        more={**options.more, **{name: o.read(text) for name, o in declared.items() if (text := values.get(o.dest))}},
+        type=_said(TYPE, values, options.type),
+        refresh=_said(REFRESH, values, options.refresh),
+        locked=_said(LOCKED, values, options.locked),
     )
 
 
-def _size(option: str, text: str) -> int:
-    from ovtasks.values.sizes import parse_size
-
-    try:
-        return parse_size(text, bare=MiB)
-    except InputError as e:
-        raise InputError(f"{option}: {e.message}", hint=e.hint) from None
+def _said(option: Option[T], values: Mapping[str, object], before: T) -> T:
+    text = values.get(option.dest)
+    return option.read(text) if text else before

@@ -64,7 +64,7 @@ def save_manifest(
     if not all(output.same_stat(output.path.stat()) for output in outputs):
         return False
     root = graph.project.root
-    content = dump(str(root), _once(entries, root), lines, graph.project.variables)
+    content = dump(str(root), _once(entries, root), lines, (*graph.project.variables, *plugins.variables()))
     try:
         write_atomic(root / FOLDER / name, content, mode=0o600)
     except (OSError, OvError):

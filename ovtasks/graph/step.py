@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar, cast
 
 from ovtasks.graph.content import secret_digest_of
 from ovtasks.graph.receipt import Receipt
@@ -14,6 +15,9 @@ from ovtasks.host.files import create, fsync_directory, move, part_name
 from ovtasks.host.progress import Progress
 from ovtasks.values.hidden import Input
 from ovtasks.values.jsonvalue import Json
+from ovtasks.values.option import Option
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Step:
     user's words what comes out ("base image"). ``shared`` steps make something that outlives one VM's artifacts (a
     base image, a key pair): ``doit clean`` leaves it alone. ``refresh`` makes the step run once although it is
     fresh, with that text as the reason. ``tidy`` removes what the step keeps beside its targets (half-made disks), when
-    its results are cleaned.
+    its results are cleaned. ``labels`` are the words for inputs (by their path, ``checksum.url``) and for
+    needed steps (by their verb) in reasons to run, where the key itself says little.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Step:
     shared: bool = False
     refresh: str | None = None
     tidy: Callable[[], None] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def verb(self) -> str:
@@ -124,17 +130,18 @@ class BuildOptions:
     """What the command line says about one VM's build; it wins over ``vms.yml`` and enters the inputs.
 
     ``size`` is in bytes; ``type`` is ``qcow2`` or ``raw``; ``refresh`` revalidates "latest" URLs; ``locked`` demands
-    that every URL is pinned in ``ovtasks.lock``. The rest is for sources that name it in their ``options``:
-    ``root_size`` in bytes, ``transport`` of the container image, ``console``: what an installer says is shown.
+    that every URL is pinned in ``ovtasks.lock``. ``more`` are the values of options that sources declare, by name, as
+    far as they were given; a source asks for its own with ``options[OPTION]``.
     """
 
     type: str = "qcow2"
     size: int | None = None
     refresh: bool = False
     locked: bool = False
-    root_size: int | None = None
-    transport: str | None = None
-    console: bool = False
+    more: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    def __getitem__(self, option: Option[T]) -> T:
+        return cast(T, self.more.get(option.name, option.default))
 
 
 def need_keys(names: Iterable[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ovtasks.errors import OvError
 from ovtasks.graph.chains import IMAGE, Chain, Graph
 from ovtasks.graph.display import Display, StepProgress
 from ovtasks.graph.execute import execute, lock_file
-from ovtasks.graph.options import IMAGE_PARAMS, PARAMS, TYPES
+from ovtasks.graph.options import TYPES, build_params, image_params
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
 from ovtasks.host.files import flock
@@ -177,7 +177,7 @@ class GoalTask(OvTask):
             f"{BUILD}:{vm}",
             None,
             uptodate=[Members()],
-            params=PARAMS,
+            params=build_params(),
             doc=f"all artifacts of {vm}",
             subtask_of=BUILD,
         )
@@ -202,13 +202,13 @@ class GoalTask(OvTask):
 
 
 class ImageGoal(GoalTask):
-    """``image:<name>``: that declared image is in podman's storage."""
+    """``image:<name>``: that declared container image is on this machine."""
 
     def __init__(self, graph: Graph, name: str) -> None:
         self.vm = name  # its chain goes by the same name
         verb, _, image = name.partition(":")
         doc = f"container image {image}"
-        OvTask.__init__(self, graph, name, None, uptodate=[Members()], params=IMAGE_PARAMS, doc=doc, subtask_of=verb)
+        OvTask.__init__(self, graph, name, None, uptodate=[Members()], params=image_params(), doc=doc, subtask_of=verb)
 
 
 class BrokenGoal(WorkTask):
@@ -217,7 +217,7 @@ class BrokenGoal(WorkTask):
     def __init__(self, graph: Graph, name: str, error: OvError, display: Display) -> None:
         self.error = error
         verb = name.partition(":")[0]
-        params = PARAMS if verb == BUILD else IMAGE_PARAMS
+        params = build_params() if verb == BUILD else image_params()
         super().__init__(graph, name, display, params=params, doc=error.message, subtask_of=verb)
 
     def is_fresh(self) -> bool:
@@ -246,7 +246,7 @@ class GroupTask(OvTask):
             task_dep=[member.name for member in everything],
             uptodate=[Members()],
             has_subtask=True,
-            params=PARAMS if verb == BUILD else (),
+            params=build_params() if verb == BUILD else (),
             doc=_GROUPS.get(verb, f"every VM's {verb} step"),
         )
 
@@ -273,7 +273,7 @@ class AliasTask(OvTask):
             None,
             task_dep=[step.name for step in steps],
             uptodate=[Members()],
-            params=IMAGE_PARAMS if f"{verb}:" == IMAGE else (),
+            params=image_params() if f"{verb}:" == IMAGE else (),
             doc=steps[-1].title,
             subtask_of=verb,
         )

@@ -61,6 +61,7 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
         title=f"{options.type} disk of {vm.name}",
         needs=(base,),
         makes="disk",
+        labels={base.partition(":")[0]: "base image"},
         tidy=None if options.type == "raw" else partial(_remove_bases, folder.parent),
     )
 

@@ -18,6 +18,8 @@ from ovtasks.values.hidden import Input
 KEY_RECIPE = 1
 SEED_RECIPE = 3  # raise it when rendering changes what it makes from the same spec
 SEED_FILE = "seed.iso"
+KEY_LABEL = "ssh key"
+"""What reasons call the step of :func:`key_step`."""
 
 
 def key_name(vm: VmSpec) -> str:
@@ -90,6 +92,7 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
         run=run,
         title=f"cloud-init seed of {vm.name}",
         reads=choice.reads,
+        labels={"key": KEY_LABEL},
     )
 
 

@@ -11,7 +11,7 @@ from ovtasks.graph.execute import execute
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step, Workspace
 from ovtasks.host.progress import SilentProgress
-from ovtasks.sources.bootc import unless_settled
+from ovtasks.sources.bootc.chain import unless_settled
 from ovtasks.sources.bootc.image import GONE
 
 

@@ -18,8 +18,7 @@ from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, InputError, OvError
 from ovtasks.graph.receipt import sha256_of
 from ovtasks.host.run import MissingProgramError, require, run, which
 from ovtasks.project.model import BootstrapSource
-from ovtasks.sources import bootstrap
-from ovtasks.sources.bootstrap import image, sandbox
+from ovtasks.sources.bootstrap import chain, image, sandbox
 from ovtasks.sources.bootstrap.recipe import resolve
 from ovtasks.sources.bootstrap.sandbox import prefix
 from ovtasks.sources.bootstrap.tree import RootTree, sweep
@@ -265,7 +264,7 @@ def test_refused_sandbox_is_told_before_the_work(said: str, tmp_path: Path, monk
     """unshare of util-linux 2.39 and newer leaves a helper behind that has its pipes and waits for ever."""
     stand_in(tmp_path, "unshare", f"sleep 300 & echo $! >'{tmp_path}/pid'; echo '{said}' >&2; exit 1", monkeypatch)
     stand_in(tmp_path, "sudo", "exit 1", monkeypatch)
-    for module in (bootstrap, sandbox):  # what it remembers is of the real programs
+    for module in (chain, sandbox):  # what it remembers is of the real programs
         monkeypatch.setattr(module, "by_sudo", sandbox.by_sudo.__wrapped__)
     start = time.monotonic()
     with pytest.raises(OvError, match="does not permit what a bootstrap build needs: ") as caught:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ovtasks.errors import Where
 from ovtasks.graph.step import BuildOptions, Workspace
 from ovtasks.project.model import BootstrapSource, Project, VmSpec
-from ovtasks.sources.bootstrap import base_step
+from ovtasks.sources.bootstrap.chain import base_step
 
 WHERE = Where("vms.yml", 3, 5)
 

@@ -28,7 +28,7 @@ def _load() -> None:
     import ovtasks.cli.main
     import ovtasks.graph.loader
     import ovtasks.instance.create
-    import ovtasks.sources.cloud_image
+    import ovtasks.sources.cloud_image.chain
 
     del cryptography, doit, jsonschema, requests, yaml, ovtasks
 

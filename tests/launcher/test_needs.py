@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ovtasks.cli.checkout import BENCH, TEST
+from ovtasks.cli.needs import answer, needed, spec_files
 from ovtasks.host import packages
-from ovtasks.host.needs import BENCH, BOOTSTRAP, TEST, answer, needed, spec_files
+from ovtasks.sources.bootstrap.programs import OF_ROOT, PROGRAMS
 
 VMS = """
 vms:
@@ -18,7 +20,7 @@ vms:
   box: {source: {kind: bootc, image: quay.io/example/os}}
 """
 BOX = {"qemu-img", "podman", "losetup"} | (set() if os.geteuid() == 0 else {"newuidmap"})
-DEMO = set(BOOTSTRAP) | (set() if os.geteuid() == 0 else {"newuidmap"})
+DEMO = {*PROGRAMS, *OF_ROOT["ext4"]} | (set() if os.geteuid() == 0 else {"newuidmap"})
 WEB = {"qemu-img"}
 SIGNED = {"qemu-img", "gpgv"}
 

@@ -55,7 +55,7 @@ def test_python_is_not_started_again_for_the_same_goals(bare: Bare) -> None:
     for _ in range(3):
         assert bare.doitw("build:web").returncode == 0
     assert [call for call in bare.calls() if call.startswith("python")] == [
-        "python -m ovtasks.host.needs -- build:web",
+        "python -m ovtasks.cli.needs -- build:web",
     ]
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -76,18 +77,45 @@ def test_plugin_is_under_60_lines() -> None:
     assert len(code_block("python").splitlines()) < 60
 
 
-def test_third_party_source_builds_and_is_incremental(tmp_path: Path, nbd_server: str) -> None:
+@dataclass
+class Stranger:
+    """A project with a VM of the plug-in, and the plug-in installed. ``bin``: all of PATH, where it is given."""
+
+    project: Path
+    site: Path
+
+    @property
+    def vms(self) -> Path:
+        return self.project / "vms.yml"
+
+    def python(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        env = {"PYTHONPATH": f"{self.site}:{ROOT}", "XDG_DATA_HOME": str(self.project.parent / "data"), **env}
+        argv = [sys.executable, *words]
+        return subprocess.run(
+            argv, cwd=self.project, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def ov(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.python("-c", "import sys; from ovtasks.cli import main; sys.exit(main())", *words)
+
+    def doit(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.python("-c", "import sys; from ovtasks.cli import doit; sys.exit(doit())", *words)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Stranger:
     site = install_plugin(tmp_path)
     project = tmp_path / "project"
     project.mkdir()
-    vms = code_block("yaml").replace("nbd://127.0.0.1:10809/disk", nbd_server)
-    (project / "vms.yml").write_text(vms, encoding="utf-8")
-    env = {**os.environ, "PYTHONPATH": f"{site}:{ROOT}", "XDG_DATA_HOME": str(tmp_path / "data")}
+    (project / "vms.yml").write_text(code_block("yaml"), encoding="utf-8")
+    (project / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n', encoding="utf-8")
+    return Stranger(project, site)
 
-    def ov(*words: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-c", "import sys; from ovtasks.cli import main; sys.exit(main())", *words]
-        return subprocess.run(argv, cwd=project, env=env, capture_output=True, text=True, timeout=120, check=False)
 
+def test_third_party_source_builds_and_is_incremental(stranger: Stranger, nbd_server: str) -> None:
+    project, ov = stranger.project, stranger.ov
+    vms = stranger.vms.read_text(encoding="utf-8").replace("nbd://127.0.0.1:10809/disk", nbd_server)
+    stranger.vms.write_text(vms, encoding="utf-8")
     built = ov("vm", "build", "box")
     assert built.returncode == 0, built.stderr
     assert built.stdout.splitlines() == ["output/box/qcow2/disk.qcow2", "output/box/qcow2/seed.iso"]
@@ -101,7 +129,60 @@ def test_third_party_source_builds_and_is_incremental(tmp_path: Path, nbd_server
     again = ov("vm", "build", "box")
     assert again.returncode == 0 and "nothing to do" in again.stderr
 
-    (project / "vms.yml").write_text(vms.replace("size: 16777216", "sise: 16777216"), encoding="utf-8")
+    asked = json.loads(ov("why", "pull:box", "--export", "spare", "--json").stdout)
+    assert asked["inputs"]["export"] == "spare"
+    assert "NBD export: disk → spare" in ov("why", "pull:box", "--export", "spare").stdout
+    for refused in (ov("vm", "build", "box", "--export", "spare"), stranger.doit("build:box", "--export=spare")):
+        assert refused.returncode != 0
+        said = refused.stdout + refused.stderr
+        assert "vms.yml:2:3: nbd://" in said and "has no export spare\n  hint: it has disk" in said, said
+
+    stranger.vms.write_text(vms.replace("size: 16777216", "sise: 16777216"), encoding="utf-8")
     wrong = ov("vm", "build", "box")
     assert wrong.returncode == 2
     assert "vms.yml:3:" in wrong.stderr and "sise" in wrong.stderr and "did you mean" in wrong.stderr
+
+
+def test_its_option_is_everywhere_and_of_no_use_to_others(stranger: Stranger) -> None:
+    text = "--export EXPORT"
+    for words in (("vm", "build"), ("plan",), ("why",)):
+        shown = stranger.ov(*words, "--help").stdout
+        assert text in shown and "another export than the one in source.uri" in shown
+    assert "--export=ARG" in stranger.doit("help", "build:box").stdout
+    stranger.vms.write_text("vms: {web: {source: {kind: cloud_image, url: /x.qcow2}}}", encoding="utf-8")
+    refused = stranger.ov("plan", "web", "--export", "disk")
+    assert refused.returncode == 2
+    assert "--export has no meaning for web, whose source is cloud_image\n  hint: leave --export out" in refused.stderr
+
+
+@pytest.mark.parametrize(("installed", "line"), [((), "missing qemu-utils qemu-nbd"), (("qemu-nbd",), "found ")])
+def test_its_program_is_named_when_it_is_missing(
+    stranger: Stranger, tmp_path: Path, installed: tuple[str, ...], line: str
+) -> None:
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    for program in ("qemu-img", *installed):
+        (bin / program).symlink_to("/bin/true")
+    for goal in ("build:box", "pull", "disk:box"):
+        needs = stranger.python("-m", "ovtasks.cli.needs", "--manager", "apt-get", "--", goal, PATH=str(bin)).stdout
+        assert f"found {bin}/qemu-img" in needs.splitlines()
+        assert next(found for found in needs.splitlines() if "qemu-nbd" in found).startswith(line)
+    look = (
+        "from pathlib import Path; from ovtasks.cli.doctor import source_checks\n"
+        "from ovtasks.host import packages; packages.os_release = lambda: {'ID': 'fedora'}\n"
+        "for finding in (check.look(Path()) for check in source_checks() if check.name == 'source nbd'):\n"
+        "    print(finding.state, finding.detail, finding.hint, sep='|')"
+    )
+    state, detail, hint = stranger.python("-c", look, PATH=str(bin)).stdout.strip().split("|")
+    if installed:
+        assert (state, detail) == ("ok", "all programs are here: qemu-img, qemu-nbd")
+    else:
+        assert (state, hint) == ("missing", "dnf install qemu-img")
+        assert detail == "qemu-nbd is not installed; only VMs of source.kind nbd need that"
+
+
+def test_the_public_face_loads_nothing_heavy(stranger: Stranger) -> None:
+    heavy = "{'doit', 'requests', 'libvirt', 'pycdlib', 'jsonschema', 'yaml', 'rich', 'cryptography', 'zstandard'}"
+    done = stranger.python("-c", f"import sys, ovtasks.plugin; print({heavy} & {{*sys.modules}})")
+    assert done.stdout == "set()\n", done.stdout + done.stderr
+    assert len((ROOT / "ovtasks/plugin.py").read_text(encoding="utf-8").splitlines()) <= 40

@@ -16,6 +16,7 @@ def test_everything_in_the_table_is_there() -> None:
         for name in rows:
             made = registry.find(group, name)
             assert isinstance(made, type) and made().kind == name
+    assert plugins.images().options
     assert callable(registry.load(registry.IMAGES)) and callable(registry.load(registry.VERBS))
 
 

@@ -10,11 +10,12 @@ from ovtasks.host.doctor.verdict import Check, CheckState, Finding, Verdict, exa
 from ovtasks.host.paths import cache_home, data_home
 
 
-def checks(output: Path, *, session: Check | None = None) -> tuple[Check, ...]:
+def checks(output: Path, *, session: Check | None = None, sources: Sequence[Check] = ()) -> tuple[Check, ...]:
     """All checks, in the order of the report.
 
-    ``output`` is the folder that builds write to. ``session`` is the check of libvirt, which only a higher room can do.
-    The needed checks are an image tool and QEMU with an accelerator: these are enough to run VMs.
+    ``output`` is the folder that builds write to. ``session`` is the check of libvirt, ``sources`` those of what each
+    source needs, which only a higher room can do. The needed checks are an image tool and QEMU with an accelerator:
+    these are enough to run VMs.
     """
     return (
         Check("qemu-img", machine.qemu_img, needed=True),
@@ -38,6 +39,7 @@ def checks(output: Path, *, session: Check | None = None) -> tuple[Check, ...]:
         Check("vfat", account.vfat),
         Check("udev", account.udev),
         Check("subuid", account.subordinate),
+        *sources,
         Check("ssh", account.ssh),
         Check("home", account.home),
         Check("space data", account.space(data_home())),

@@ -1,60 +1,50 @@
-"""``source.kind: bootc``: a container image that installs itself to a disk."""
+"""``source.kind: bootc``: a container image that installs itself to a disk; and the container images of ``images:``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ovtasks.graph.freshness import check
-from ovtasks.graph.step import BuildOptions, Step, need_keys
-from ovtasks.project.model import Project, VmSpec
-from ovtasks.seed.wanted import wants_seed
-from ovtasks.sources.bootc.chosen import vm_image_steps
-from ovtasks.sources.bootc.convert import convert_name, convert_step
-from ovtasks.sources.bootc.image import GONE
-from ovtasks.sources.bootc.install import install_name, install_step
-from ovtasks.sources.seed import key_step, seed_step
+from ovtasks.containers.environment import VARIABLES
+from ovtasks.graph.plugins import SourcePlugin
+from ovtasks.sources.bootc.options import CONSOLE, OF_IMAGES, ROOT_SIZE, TRANSPORT
 from ovtasks.values.jsonvalue import Json
 
+if TYPE_CHECKING:
+    from ovtasks.graph.step import BuildOptions, Step
+    from ovtasks.host.programs import Program
+    from ovtasks.project.model import ImageSpec, Project, VmSpec
 
-class Bootc:
+
+class Bootc(SourcePlugin):
     """The chain ``image → install → convert``, and the seed where ``cloud_init`` is asked for."""
 
     kind = "bootc"
-    schema: Mapping[str, Json] | None = None
-    options = frozenset({"root_size", "transport", "console"})
+    options = (ROOT_SIZE, TRANSPORT, CONSOLE)
+    verbs = ("base", "image", "key", "install", "convert", "seed")
+    variables = VARIABLES
+
+    def programs(self, source: Mapping[str, Json]) -> Iterable[str | Program]:
+        return ("qemu-img", "podman", "losetup", *([] if os.geteuid() == 0 else ["newuidmap"]))
 
     def steps(self, vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
-        """The VM's steps; ``image`` is shared by all VMs of one container image.
+        from ovtasks.sources.bootc.chain import bootc_steps
 
-        :raises InputError: the image is not declared and no full reference, or an SSH key is wrong.
-        """
-        images = vm_image_steps(vm, project, options)
-        key = key_step(vm)
-        disk = install_name(vm, options.type)
-        makes = [install_step(vm, project, options, images[-1].name, key.name if key else None)]
-        if options.type != "raw":
-            makes.append(convert_step(vm, project, options, disk))
-            disk = convert_name(vm)
-        steps = [*unless_settled(images, key, makes), *([key] if key else []), *makes]
-        if wants_seed(vm):
-            steps.append(seed_step(vm, project, options.type, disk))
-        return steps
+        return bootc_steps(vm, project, options)
 
 
-def unless_settled(images: Sequence[Step], key: Step | None, makes: Sequence[Step]) -> Sequence[Step]:
-    """``images``; those that only left podman's storage are brought again if what is made of them must be made anew.
+class ContainerImages:
+    """What brings the images of ``images:``, pulled or built."""
 
-    So a disk that a CI's cache restored on another machine is not installed again, by an image that is built again.
-    """
-    if not any(step.refresh and step.refresh.endswith(GONE) for step in images):
-        return images
-    kept = [replace(step, refresh=None) if (step.refresh or "").endswith(GONE) else step for step in images]
-    digests: dict[str, str | None] = {}
-    for step in (*kept, *([key] if key else []), *makes):
-        keys = need_keys(step.needs)
-        now = check(step, {keys[name]: digests.get(name) for name in step.needs})
-        if not now.fresh or now.receipt is None:
-            return images
-        digests[step.name] = now.receipt.digest
-    return kept
+    options = OF_IMAGES
+
+    def programs(self) -> Iterable[str | Program]:
+        """What brings an image."""
+        return ("podman",)
+
+    def steps(self, image: ImageSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
+        """The image's steps; the last one is its own."""
+        from ovtasks.sources.bootc.image import image_steps
+
+        return image_steps(image, project, options)

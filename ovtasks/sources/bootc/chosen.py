@@ -12,6 +12,7 @@ from ovtasks.project.model import BootcSource, Project, Pull, VmSpec
 from ovtasks.sources.bootc import preflight
 from ovtasks.sources.bootc.archive import archive_step
 from ovtasks.sources.bootc.image import image_steps
+from ovtasks.sources.bootc.options import TRANSPORT
 
 
 def vm_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[Step, ...]:
@@ -36,7 +37,7 @@ def _checked(step: Step, vm: VmSpec, project: Project, options: BuildOptions) ->
 def _image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[Step, ...]:
     source = vm.source
     assert isinstance(source, BootcSource)
-    transport = options.transport or source.transport
+    transport = options[TRANSPORT] or source.transport
     if transport in FILES:
         return (archive_step(archive(transport, source.image, project.root, vm.where), project, options),)
     image = image_of(vm, project)

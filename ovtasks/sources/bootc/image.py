@@ -20,6 +20,7 @@ from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import try_load_state
 from ovtasks.project.images import normalized, reference_error
 from ovtasks.project.model import ImageSpec, Project, Pull
+from ovtasks.sources.bootc.options import CONSOLE
 from ovtasks.sources.disk import IMAGES
 from ovtasks.values.arch import arch_of
 from ovtasks.values.jsonvalue import Json, digest, state_text
@@ -163,6 +164,7 @@ def _build_step(
         makes="container image",
         shared=True,
         refresh=reason,
+        labels={"base": "base image"},
     )
 
 
@@ -196,7 +198,7 @@ def workshop(ws: Workspace, engine: Engine, project: Project, options: BuildOpti
         workplace(project) / name.partition("@")[2],
         project.state / "logs" / f"{name}.log",
         ws.progress,
-        options.console,
+        options[CONSOLE],
     )
 
 

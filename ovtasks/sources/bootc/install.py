@@ -33,7 +33,9 @@ from ovtasks.sources.bootc.command import Flags, install_command
 from ovtasks.sources.bootc.diagnosis import Sizes, diagnose, spoken
 from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, without_the_disk
 from ovtasks.sources.bootc.loader import Loader, choose, explained
+from ovtasks.sources.bootc.options import CONSOLE, ROOT_SIZE
 from ovtasks.sources.bootc.probe import Installer, ask
+from ovtasks.sources.seed import KEY_LABEL
 from ovtasks.values.jsonvalue import Json, digest, state_text
 from ovtasks.values.sizes import MIN_DISK, format_size
 
@@ -85,7 +87,7 @@ class Plan:
     @property
     def root_size(self) -> int | None:
         """The size of the root partition in bytes; None: it fills the disk."""
-        return self.options.root_size or self.source.root_size
+        return self.options[ROOT_SIZE] or self.source.root_size
 
     def flags(self, keys: tuple[str, ...], target: str | None, loader: Loader | None = None) -> Flags:
         """As the spec has them; with the ``loader`` that fits the image."""
@@ -106,14 +108,15 @@ class Plan:
         :raises InputError: they do not; blamed is the option, if that said so.
         """
         root, size, options = self.root_size, self.size, self.options
+        given_root = options[ROOT_SIZE]
         where = self.vm.where
         if root is not None and not MIN_DISK <= root <= size:
             message = f"the root file system of {self.vm.name} would have {format_size(root)}, on a disk of "
             hint = f"--root-size (source.root_size) of {format_size(MIN_DISK)} up to the disk's size, or leave it out"
-            raise InputError(message + format_size(size), hint=hint, where=None if options.root_size else where)
+            raise InputError(message + format_size(size), hint=hint, where=None if given_root else where)
         if found := misfit(size, root, composefs):
             given = ("--root-size", "source.root_size") if root is not None else ("--size", "disk_size")
-            said = options.root_size if root is not None else options.size
+            said = given_root if root is not None else options.size
             name, place = (given[0], None) if said else (given[1], where)
             raise InputError(f"{name} of {self.vm.name}: {found[0]}", hint=found[1], where=place)
 
@@ -147,6 +150,7 @@ def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str
         needs=(image, *([key] if baked and choice.generated and key else [])),
         reads=choice.reads if baked else (),
         makes="installed disk",
+        labels={"key": KEY_LABEL},
         refresh=None if raw else _lost(vm, project, scratch),
         tidy=scratch.clear,
     )
@@ -241,7 +245,7 @@ def _install(
             log.write(f"{line}\n")
             log.flush()
             said.extend(spoken(line))
-            if plan.options.console:
+            if plan.options[CONSOLE]:
                 ws.progress.note(line)
 
         try:

@@ -1,4 +1,4 @@
-"""``source.kind: cloud_image``: fetch and verify a vendor's image, overlay it, add the seed."""
+"""Fetch and verify a vendor's image, overlay it, add the seed."""
 
 from __future__ import annotations
 
@@ -24,21 +24,15 @@ RECIPE = 1
 LATEST = "asked to look for a newer image"
 
 
-class CloudImage:
-    """The chain ``fetch → verify → disk``, and the seed."""
+def cloud_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
+    """``fetch → verify → disk``, and the seed; VMs with the same URL and checksum share ``fetch`` and ``verify``.
 
-    kind = "cloud_image"
-    schema: Mapping[str, Json] | None = None
-
-    def steps(self, vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
-        """The VM's steps; ``fetch`` and ``verify`` are shared by all VMs with the same URL and checksum.
-
-        :raises InputError: ``options.locked`` and the URL is not in ``ovtasks.lock``.
-        """
-        fetch, verify = image_steps(vm, project, options)
-        disk = disk_step(vm, project, options, base=verify.name)
-        key = key_step(vm)
-        return [fetch, verify, disk, *([key] if key else []), seed_step(vm, project, options.type, disk.name)]
+    :raises InputError: ``options.locked`` and the URL is not in ``ovtasks.lock``.
+    """
+    fetch, verify = image_steps(vm, project, options)
+    disk = disk_step(vm, project, options, base=verify.name)
+    key = key_step(vm)
+    return [fetch, verify, disk, *([key] if key else []), seed_step(vm, project, options.type, disk.name)]
 
 
 def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[Step, Step]:
@@ -73,6 +67,7 @@ def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[St
         reads=reads,
         makes="base image",
         shared=True,
+        labels={fetch.verb: "downloaded file"},
     )
     return fetch, verify
 

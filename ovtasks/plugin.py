@@ -1,0 +1,25 @@
+"""The public face for plug-ins: all that another package's source or backend imports, wherever it moves behind.
+
+docs/plugins.md shows how to use it.
+"""
+
+from ovtasks.backends.contract import Backend, Capabilities, Handle, Recalled, Recalls, VmState, VmStatus
+from ovtasks.errors import InputError, OvError, RefusedError
+from ovtasks.graph.plugins import SourcePlugin
+from ovtasks.graph.receipt import sha256_of
+from ovtasks.graph.step import BuildOptions, Step, Workspace
+from ovtasks.host.programs import Program
+from ovtasks.host.run import run
+from ovtasks.machine.machine import Machine
+from ovtasks.project.model import Project, VmSpec
+from ovtasks.sources.disk import IMAGES, base_facts, disk_step
+from ovtasks.sources.seed import key_step, seed_step
+from ovtasks.values.hidden import Hidden
+from ovtasks.values.option import Option
+
+__all__ = [
+    "SourcePlugin", "BuildOptions", "Option", "Program", "Project", "Step", "VmSpec", "Workspace",
+    "IMAGES", "base_facts", "disk_step", "key_step", "seed_step", "sha256_of",
+    "Backend", "Capabilities", "Handle", "Machine", "Recalled", "Recalls", "VmState", "VmStatus",
+    "Hidden", "InputError", "OvError", "RefusedError", "run",
+]  # fmt: skip

@@ -1,0 +1,23 @@
+"""The programs that make a root image, and what a VM's recipe adds to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from ovtasks.host import packages
+from ovtasks.host.programs import FILES
+from ovtasks.values.jsonvalue import Json
+
+PROGRAMS = ("mmdebstrap", "dpkg-deb", "unshare", "sfdisk", "mkfs.fat", "mcopy", "qemu-img")
+OF_ROOT = {"ext4": ("mke2fs", "debugfs"), "btrfs": ("mkfs.btrfs",)}
+"""What else it takes, by the root's file system."""
+
+
+def needed(source: Mapping[str, Json]) -> tuple[str, ...]:
+    """All of them, and the keys of a distribution that is not this host's: apt knows the host's own only."""
+    of_root = OF_ROOT.get(str(source.get("rootfs")), OF_ROOT["ext4"])
+    mapping = () if os.geteuid() == 0 else ("newuidmap",)
+    distro = str(source.get("distro", "debian"))
+    strange = f"{distro}-keyring" in FILES and packages.os_release().get("ID") != distro
+    return (*PROGRAMS, *of_root, *mapping, *((f"{distro}-keyring", "gpg") if strange else ()))
