@@ -1,8 +1,8 @@
-"""Images come into podman's storage: pulled, or built. What a killed podman leaves is found again and cleared.
+"""Brings images into podman's storage, by pull or build, and clears what a killed podman leaves.
 
-``podman build`` stops nothing and removes nothing when it is ended by a signal: the command of a RUN goes on, and its
-working containers stay. So it gets a folder of its own for temporary files, where the commands it runs have their
-bundles, and a mark that it writes into its working containers' records: a secret that no instruction uses.
+When a signal ends ``podman build``, the command of a RUN goes on and the working containers stay. So we give it a
+folder of its own for temporary files, where the commands it runs have their bundles, and a mark that it writes into its
+working containers' records: a secret that no instruction uses.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from ovtasks.project.model import ImageSpec
 from ovtasks.values.jsonvalue import digest
 
 LABEL = "ovtasks.image"
-"""Label of every image built here; its value is the image's name."""
+"""The label of every image that we build; its value is the image's name."""
 LABELS = ("containers.bootc", "ostree.bootable")
-"""By these a bootc image says what it is: bootc's documentation, "bootc compatible images"."""
+"""Labels of a bootc image: bootc's documentation, "bootc compatible images"."""
 SECONDS = 120.0
 _STEP = re.compile(r"(?:\[(\d+)/(\d+)\] )?STEP (\d+)/(\d+):")
 _PODMANS = re.compile(r"^(?:Error|error|time=)")
@@ -44,7 +44,7 @@ _PODMANS = re.compile(r"^(?:Error|error|time=)")
 class Found:
     """An image in the storage. ``id`` is 64 hexadecimal digits; ``created`` is ISO UTC; ``size`` in bytes, unpacked.
 
-    ``onbuild``: it has instructions that run in what is built from it.
+    ``onbuild``: it has instructions that run when another image is built from it.
     """
 
     id: str
@@ -59,14 +59,14 @@ class Found:
 
     @property
     def bootc_label(self) -> str | None:
-        """The label by which it says that bootc can install it, as ``name=value``."""
+        """The label that says that bootc can install it, as ``name=value``; None if it has none."""
         return next((f"{name}={self.labels[name]}" for name in LABELS if self.labels.get(name) in {"1", "true"}), None)
 
 
 def inspect(engine: Engine, image: str) -> Found | None:
-    """What podman knows of ``image`` (a name or an ID); None: it is not in the storage.
+    """What podman knows about ``image`` (a name or an ID); None if it is not in the storage.
 
-    :raises OvError: podman cannot say.
+    :raises OvError: podman cannot answer.
     """
     try:
         done = engine.run("image", "inspect", image, timeout=SECONDS)
@@ -91,7 +91,7 @@ def inspect(engine: Engine, image: str) -> Found | None:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where one podman works for one step. ``folder`` holds what is temporary; ``log`` gets all that podman says."""
+    """Runs podman for one step. ``folder`` holds its temporary files; ``log`` gets everything that podman says."""
 
     engine: Engine
     storage: Storage
@@ -107,13 +107,13 @@ class Workshop:
 
     @property
     def mark(self) -> str:
-        """By which the working containers of a killed build are known."""
+        """The mark by which the working containers of a killed build are found."""
         return f"ovtasks-{digest(str(self.folder))[:16]}"
 
     def pull(self, reference: str, *, tls_verify: bool) -> None:
-        """Bring ``reference`` as its registry has it now.
+        """Pull ``reference``, as its registry has it now.
 
-        :raises OvError: it cannot be had.
+        :raises OvError: the pull failed.
         """
         try:
             self._work(["pull", *_tls(tls_verify), reference], self._show_bytes)
@@ -121,19 +121,19 @@ class Workshop:
             raise diagnose(e, f"{reference} cannot be pulled") from e
 
     def load(self, archive: Archive) -> str:
-        """Bring an image from files; returns its ID.
+        """Load an image from files; returns its ID.
 
-        :raises OvError: it cannot be read.
+        :raises OvError: the files cannot be read.
         """
         said: list[str] = []
-        link = self.folder / self.mark  # podman ends a path at a colon, and calls what is in a folder by the path
+        link = self.folder / self.mark  # podman cuts a path at a colon, and names an image of a folder after the path
 
         def prepare() -> None:
             link.symlink_to(archive.path)
 
         try:
             words = ["pull", "--quiet", archive.at(link.name)]
-            # relative, since podman unpacks nothing below a name with a colon
+            # relative: podman cannot unpack below a path with a colon
             self._work(words, self._show_bytes, hear=said.append, prepare=prepare, temporary=self.scratch.name)
         except CommandError as e:
             raise diagnose(e, f"{archive.path} cannot be loaded") from e
@@ -144,10 +144,11 @@ class Workshop:
         return ids[-1]
 
     def build(self, image: ImageSpec, context: Context, name: str, *, pull: bool, cache: bool = True) -> str:
-        """Build ``image`` and call it ``name``; returns its ID. ``pull``: what FROM names may be pulled if missing.
-        ``cache``: layers of earlier builds may be used.
+        """Build ``image`` and call it ``name``; returns its ID.
 
-        :raises OvError: it cannot be built; the end of what was said stands in the message.
+        ``pull``: base images that are missing may be pulled. ``cache``: layers of earlier builds may be used.
+
+        :raises OvError: the build failed; the message ends in what podman said last.
         """
         id_file = self.folder / "id"
         words = ["build", "--file", _one(str(context.containerfile)), "--tag", name, "--iidfile", str(id_file)]
@@ -198,8 +199,9 @@ class Workshop:
         prepare: Callable[[], None] | None = None,
         temporary: str | None = None,
     ) -> None:
-        """Run podman in a fresh folder, filled by ``prepare``, which is gone afterwards whatever happens, and so is all
-        that it started."""
+        """Run podman in a fresh folder that ``prepare`` fills. Afterwards the folder and all that podman started are
+        gone.
+        """
         self.clear()
         make_folder(self.scratch)
         if prepare is not None:
@@ -228,7 +230,9 @@ class Workshop:
                 raise
 
     def _show_bytes(self) -> None:
-        """podman does not say how far it is unless it has a terminal; what has come lies in its temporary files."""
+        """Show how much has arrived, by the size of podman's temporary files: without a terminal it
+        shows no progress.
+        """
         total = 0
         for path in self.scratch.rglob("*"):
             try:
@@ -238,11 +242,11 @@ class Workshop:
         self.progress.update(total, None)
 
     def done(self) -> None:
-        """Remove the folder after success."""
+        """Remove the folder, after success."""
         self._remove()
 
     def clear(self) -> None:
-        """End and remove all that a killed podman left, in this folder and in the storage.
+        """End and remove everything that a killed podman left in this folder and in the storage.
 
         :raises OvError: a working container cannot be removed.
         """
@@ -259,7 +263,7 @@ class Workshop:
         self._remove()
 
     def _end_commands(self) -> None:
-        """End what RUN started: the runtime knows it by the name of its bundle's folder."""
+        """End what RUN started. The container runtime knows it by the name of its bundle's folder."""
         bundles = [path.name for path in self.scratch.glob("buildah*") if (path / "config.json").exists()]
         if not bundles:
             return
@@ -269,7 +273,7 @@ class Workshop:
             run([*self._as_owner(), *words], check=False, timeout=SECONDS)
 
     def _as_owner(self) -> list[str]:
-        """Words before a program that must own what rootless containers made."""
+        """Words before a program so that it owns the files that rootless containers made."""
         return self.engine.argv("unshare") if self.engine.mode is Mode.ROOTLESS else []
 
     def _containers(self) -> Iterator[str]:
@@ -288,17 +292,17 @@ class Workshop:
 
 
 def _one(path: str) -> str:
-    """For an option that takes several, as comma-separated values."""
+    """``path`` quoted for an option that takes comma-separated values."""
     return '"' + path.replace('"', '""') + '"' if {",", '"'} & {*path} else path
 
 
 def _tls(verify: bool) -> list[str]:
-    """Only what is asked for: to say ``true`` would overrule what registries.conf permits."""
+    """The TLS option, only if it is switched off: ``true`` would overrule what registries.conf permits."""
     return [] if verify else ["--tls-verify=false"]
 
 
 def percent(line: str) -> int | None:
-    """How far a build is, from a line such as ``STEP 2/5: RUN x`` or ``[1/2] STEP 2/5: RUN x``; None: another line."""
+    """A build's progress, from a line such as ``STEP 2/5: RUN x`` or ``[1/2] STEP 2/5: RUN x``; else None."""
     found = _STEP.match(line)
     if found is None:
         return None
@@ -307,7 +311,8 @@ def percent(line: str) -> int | None:
 
 
 def clear(folder: Path, state: Path) -> None:
-    """End and remove what a killed pull or build left in ``folder``; ``state`` is where the storage is remembered.
+    """End and remove what a killed pull or build left in ``folder``. ``state`` is the folder that remembers the
+    storage.
 
     :raises OvError: as :meth:`Workshop.clear`.
     """

@@ -1,6 +1,6 @@
-"""What a containerfile takes from outside: images it begins from, files of its context. See containerfile(5).
+"""Finds what a containerfile takes from outside: base images, and files of its context. See containerfile(5).
 
-Read as podman's builder does: ``ARG`` before the first ``FROM``, stages, variables, files by Go's patterns.
+It is read as podman's builder reads it: ``ARG`` before the first ``FROM``, stages, variables, Go's file patterns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ovtasks.errors import InputError, Where
 __all__ = ["WHOLE", "Taken", "parse", "taken"]
 
 WHOLE = "."
-"""As a source: all of the context."""
+"""The source that stands for the whole context."""
 
 _REMOTE = re.compile(r"(https?|ftp|ssh|git)://|git@")
 _ARCHIVES = ("oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "dir:", "sif:")
@@ -28,12 +28,12 @@ _SPECIAL = re.compile(r"([*?\[\]\\])")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one build takes. ``bases`` are image references as written, variables filled in; ``sources`` are patterns
-    of paths below the context, each part by Go's ``filepath.Match``, ``**`` for any number of folders; :data:`WHOLE` is
-    everything. Of ``modeless`` ones the builder sets the permissions itself. ``text`` is what the builder reads; stages
-    that nothing needs are left out.
+    """What one build takes.
 
-    ``mounted``: some come by RUN --mount, which podman's cache of layers does not look at.
+    ``bases`` are image references as written, with their variables filled in. ``sources`` are patterns of paths below
+    the context, each part as in Go's ``filepath.Match``, ``**`` for any number of folders; :data:`WHOLE` is everything.
+    ``modeless`` are sources whose permissions the builder sets itself. ``text`` is the text without stages that nothing
+    needs. ``mounted``: some sources come by RUN --mount, which podman's cache of layers ignores.
     """
 
     bases: tuple[str, ...]
@@ -45,7 +45,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Reads:
-    """One instruction of a stage: names of images or stages, and patterns of files, that it reads."""
+    """What one instruction reads: names of images or stages, and patterns of files."""
 
     line: int
     names: tuple[str, ...] = ()
@@ -65,9 +65,10 @@ class _BuildStage:
 
 
 def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | None, machine: str) -> Taken:
-    """What the build of stage ``target`` (None: the last) takes; ``machine`` is Docker's architecture (amd64, arm64).
+    """What the build of stage ``target`` (None: the last one) takes. ``machine`` is Docker's architecture (amd64,
+    arm64).
 
-    :raises InputError: there is no such stage, or no FROM, or a base whose changes could not be seen.
+    :raises InputError: there is no such stage or no FROM, or we could not notice a change of a base.
     """
     instructions = list(parse(text))
     stages = _stages(instructions, build_args, machine)
@@ -81,7 +82,7 @@ def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | No
     steps = [step for index in needed for step in stages[index].steps]
     sources = {source for step in steps for source in step.sources}
     modeless = sources - {source for step in steps if not step.modeless for source in step.sources}
-    if path.suffix == ".in":  # goes through the C preprocessor, which may include anything
+    if path.suffix == ".in":  # podman runs it through the C preprocessor, which may include anything
         sources = {WHOLE}
     head = itertools.takewhile(lambda one: one.verb != "FROM", instructions)
     read = [*head, *(one for index in sorted(needed) for one in stages[index].instructions)]
@@ -92,7 +93,7 @@ def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | No
 
 
 def _platform(given: Mapping[str, str], machine: str) -> dict[str, str]:
-    """What the builder says of the machine; a build argument may say otherwise."""
+    """The builder's variables about the machine. A build argument may override them."""
     platform = {"OS": "linux", "ARCH": machine, "PLATFORM": f"linux/{machine}", "VARIANT": ""}
     known = {f"{who}{what}": value for who in ("TARGET", "BUILD") for what, value in platform.items()}
     return known | {name: value for name, value in given.items() if name in known}
@@ -119,7 +120,7 @@ def _stages(instructions: list[Instruction], given: Mapping[str, str], machine: 
 
 
 def _begin(one: Instruction, stages: list[_BuildStage], top: Values) -> _BuildStage:
-    """The stage that a FROM begins, with the environment of what it begins from."""
+    """The stage that a FROM begins, with the environment of its base."""
     said = {name: value for name, value in top.arguments.items() if value is not None}
     known = {**top.platform, **said}
     found = [word for word in words(one.rest) if not word.startswith("--")]
@@ -145,7 +146,7 @@ def _known(word: str, known: Mapping[str, str]) -> str:
 
 
 def _find(name: str, stages: list[_BuildStage], before: int | None = None) -> int | None:
-    """The stage that ``name`` means, the last one of that name ``before`` a stage; a number counts from 0."""
+    """The stage that ``name`` means: the last one of that name ``before`` a stage, or a number, counted from 0."""
     end = len(stages) if before is None else before
     for number in reversed(range(end)):
         if stages[number].name and stages[number].name == name.lower():
@@ -154,7 +155,7 @@ def _find(name: str, stages: list[_BuildStage], before: int | None = None) -> in
 
 
 def _needed(number: int, stages: list[_BuildStage], path: Path) -> tuple[set[int], set[str]]:
-    """The stages that stage ``number`` is built from, itself included, and the images that they take."""
+    """The stages that stage ``number`` needs, itself included, and the images that they take."""
     needed: set[int] = set()
     bases: set[str] = set()
     queue = [number]
@@ -175,7 +176,7 @@ def _needed(number: int, stages: list[_BuildStage], path: Path) -> tuple[set[int
 
 
 def _image(name: str, path: Path, line: int) -> str | None:
-    """The reference of an image that is no stage; None for ``scratch``, and for what only the builder can resolve."""
+    """The reference of an image; None for ``scratch``, and for a name that only the builder can resolve."""
     for transport in ("docker://", "containers-storage:"):
         name = name.removeprefix(transport)
     if name.startswith(_ARCHIVES):
@@ -185,7 +186,7 @@ def _image(name: str, path: Path, line: int) -> str | None:
 
 
 def _step(one: Instruction, values: Values) -> _Reads | None:
-    """What an instruction reads; None: nothing from outside of its stage."""
+    """What an instruction reads from outside of its stage; None if nothing."""
     verb, flags, found = split(one)
     if verb in {"COPY", "ADD"}:
         names = tuple(_name(value, values) for name, value in flags if name == "from")
@@ -203,13 +204,13 @@ def _step(one: Instruction, values: Values) -> _Reads | None:
 
 
 def _name(written: str, values: Values) -> str:
-    """An image or a stage; as written where only the builder knows."""
+    """The name of an image or stage; as written if only the builder knows its variables."""
     filled = values.filled(written, values.argument)
     return written if filled is None else filled
 
 
 def _copied(verb: str, found: list[str], values: Values) -> Iterator[str]:
-    """Patterns of the files that COPY or ADD names."""
+    """The patterns of files that COPY or ADD names."""
     for word in found:
         if re.fullmatch(r"\d*<<-?[^<]+", word):
             continue
@@ -217,7 +218,7 @@ def _copied(verb: str, found: list[str], values: Values) -> Iterator[str]:
         if filled is None:
             yield WHOLE
         elif not (verb == "ADD" and _REMOTE.match(filled)):
-            # podman takes \\* for * here: no escape is left when it looks for files
+            # podman reads \\* as * here: no escape is left when it looks for files
             yield _place(re.sub(r"\\(.)", r"\1", filled, flags=re.DOTALL))
 
 

@@ -1,4 +1,4 @@
-"""What is in an image that matters for a machine: which bootc, which kernels."""
+"""Looks into an image for what matters to a machine: the version of bootc, and the kernels."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _NO_SHELL = re.compile(r"executable file .*not found|exec: \"?sh\"?|no such file
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """``bootc`` is what its program says of its version, None: there is none; ``kernels`` are releases."""
+    """What was found. ``bootc`` is the version that bootc prints, None if it is missing; ``kernels`` are releases."""
 
     bootc: str | None
     kernels: tuple[str, ...]
 
 
 def contents(engine: Engine, image_id: str) -> Contents:
-    """Look into the image by running its shell, without network or any right; an image without one has neither.
+    """Look into the image with its own shell, without network or rights. An image without a shell has neither.
 
-    :raises OvError: containers do not run here.
+    :raises OvError: containers do not run on this host.
     """
     words = ["run", "--rm", "--pull=never", "--network=none", "--entrypoint", "sh", image_id, "-c", SCRIPT]
     try:

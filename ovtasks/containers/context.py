@@ -1,7 +1,7 @@
-"""What a build of an image reads: the containerfile, the files of its context, their digests.
+"""Finds what the build of an image reads: the containerfile, the files of its context, and their digests.
 
-Looked at on every run, so that a file's content is read only when ``stat`` says that it may have changed; times decide
-nothing else, so that a touched file changes no digest.
+This runs every time, so a file's content is read only if ``stat`` says that it may have changed. Times decide nothing
+else: touching a file changes no digest.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from ovtasks.project.model import ImageSpec
 from ovtasks.values.jsonvalue import Json, digest, state_text
 
 NAMES = ("Containerfile", "Dockerfile")
-"""What podman looks for in the context when nothing is named."""
+"""What podman looks for in the context if no containerfile is named."""
 SINGLE = 100
-"""Up to so many files are inputs one by one, so that ``ov why`` names the one that changed."""
+"""Up to so many files are separate inputs, so that ``ov why`` names the one that changed."""
 RACY_NS = 50_000_000
-"""A file changed within so many nanoseconds of being read may change again without a trace in its times."""
+"""Nanoseconds: a file that changed so shortly before it was read may change again without a trace in its times."""
 
 ATTRIBUTES = frozenset({"security.capability", "security.ima"})
-"""Extended attributes that count, besides those that begin with ``user.``."""
+"""Extended attributes that count, besides ``user.*``."""
 
 KnownDigests = dict[str, list[int | str]]
 
 
 class ContextEntry(NamedTuple):
-    """Something of a context: what it is called there, where it really is, its ``lstat`` (None: it is not there).
+    """A path of a context: its name there, its real path, and its ``lstat`` (None if it is missing).
 
     ``named``: a folder that an instruction names. Only what is in it is taken.
     """
@@ -54,10 +54,10 @@ MEMORY_LIMIT = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """``inputs`` decide the result, with the images ``bases``; ``reads`` are the paths that were looked at.
+    """A build context. Its ``inputs`` and the images ``bases`` decide the result; ``reads`` are the paths we looked at.
 
-    ``apart`` is a folder below the context that is no part of it, relative to it: what the project itself makes.
-    ``mounted`` is a digest of the files where some come by RUN --mount, which podman's cache of layers overlooks.
+    ``apart`` is a folder below the context that does not belong to it: the project's output, as a relative path.
+    ``mounted`` is a digest of the files if some come by RUN --mount, which podman's cache of layers ignores.
     """
 
     containerfile: Path
@@ -69,7 +69,7 @@ class Context:
     mounted: str | None = None
 
     def ignore_text(self) -> str | None:
-        """What podman must leave out, in the form of an ignore file; None: nothing."""
+        """What podman must leave out, as the text of an ignore file; None if nothing."""
         found = ignore.find(self.folder, self.containerfile)
         lines = [found.read_text(encoding="utf-8", errors="surrogateescape")] if found else []
         if self.apart is not None:
@@ -79,11 +79,11 @@ class Context:
 
 
 def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bool = False) -> Context:
-    """The build context of ``image``. ``output`` is left out of it; ``state`` is where digests are remembered.
+    """The build context of ``image``, without ``output``. ``state`` is the folder in which digests are remembered.
 
-    Only what COPY, ADD and RUN name counts; with ``whole`` all of it (a base image's ONBUILD may name anything).
+    Only what COPY, ADD and RUN name counts; with ``whole`` everything does (a base image's ONBUILD may name anything).
 
-    :raises InputError: the containerfile or the folder is not there, or wrong.
+    :raises InputError: the containerfile or the folder is missing or wrong.
     :raises OvError: a file cannot be read.
     """
     folder = image.context
@@ -131,7 +131,7 @@ def _containerfile(image: ImageSpec, folder: Path) -> Path:
 
 
 class _Walk:
-    """Finds the files of a context; ``seen`` are the folders and files whose change would be a change of it."""
+    """Finds the files of a context. ``seen`` are the folders and files whose change would change the context."""
 
     def __init__(self, folder: Path, rules: ignore.IgnoreFile, apart: str | None) -> None:
         self.folder = folder
@@ -140,8 +140,7 @@ class _Walk:
         self.seen: list[Path] = []
 
     def files(self, sources: Iterable[str]) -> Iterator[ContextEntry]:
-        """Everything that ``sources`` name. Of a folder that is named the builder takes what is in it, and of a link
-        what it leads to."""
+        """Everything that ``sources`` name. The builder takes the content of a folder, and what a link leads to."""
         finder = Finder(self.folder, self.seen.append)
         for source in sources:
             if source == containerfile.WHOLE:
@@ -161,7 +160,7 @@ class _Walk:
                 yield from self._below(real, path)
 
     def _below(self, place: str, name: str) -> Iterator[ContextEntry]:
-        """What is in the folder ``place``, which is called ``name``."""
+        """The entries of the folder ``place``, whose name in the context is ``name``."""
         if self.apart is not None and f"{place}/".startswith(f"{self.apart}/"):
             return
         with os.scandir(self.folder / place) as entries:
@@ -183,7 +182,10 @@ class _Walk:
 
 
 def _digests(walk: _Walk, sources: tuple[str, ...], modeless: tuple[str, ...], memory: Path) -> dict[str, str]:
-    """What stands at each path, as short text. :raises OSError: a file cannot be read."""
+    """What stands at each path, as a short text.
+
+    :raises OSError: a file cannot be read.
+    """
     known = _remembered(memory)
     now: KnownDigests = {}
     made: dict[str, str] = {}
@@ -192,21 +194,23 @@ def _digests(walk: _Walk, sources: tuple[str, ...], modeless: tuple[str, ...], m
     for entry in walk.files(source for source in sources if source not in modeless):
         made[_printable(entry.path)] = _describe(walk.folder / entry.real, entry, known, now)
     if now != known:
-        with contextlib.suppress(OSError):  # only costs time
+        with contextlib.suppress(OSError):  # losing it only costs time
             write_atomic(memory, state_text(now))
     return made
 
 
 def _printable(name: str) -> str:
-    """A file's name as text, also one that is not UTF-8."""
+    """A file's name as text, even if it is not UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _describe(
     path: Path, entry: ContextEntry, known: KnownDigests, now: KnownDigests, *, modeless: bool = False
 ) -> str:
-    """Kind, permissions, owner and content. Whose file it is counts where it is not the user's own: another user's
-    checkout of the same files is the same."""
+    """Kind, permissions, owner and content of a path.
+
+    The owner counts only if it is another user, so that two users' checkouts of the same files are equal.
+    """
     found = entry.stat
     if found is None:
         return "missing"
@@ -233,12 +237,12 @@ def _describe(
 
 
 def _attributes(fd: int) -> str:
-    """The extended attributes that the builder copies, as a digest; empty when there are none."""
+    """The extended attributes that the builder copies, as a digest; empty if there are none."""
     try:
         names = [name for name in os.listxattr(fd) if name.startswith("user.") or name in ATTRIBUTES]
         values: dict[str, Json] = {name: os.getxattr(fd, name).hex() for name in names}
     except OSError:
-        return ""  # a file system without them
+        return ""  # the file system has no attributes
     return f" attributes {digest(values)[:16]}" if values else ""
 
 

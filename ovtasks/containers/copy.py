@@ -1,8 +1,8 @@
-"""An image goes from one podman's storage into another's, as an OCI archive, and stays the same image.
+"""Copies an image from one podman's storage into another's, as an OCI archive. It stays the same image.
 
-podman's default form for ``save`` is docker's, in which an OCI image gets another manifest: composefs does not take it.
-An image that *has* docker's manifest keeps it, and so its ID. Both podmans keep their temporary files in a folder of
-ours, so that nothing of a killed copy stays elsewhere; the receiving one ends when the sending one does.
+By default ``podman save`` writes docker's format, which gives an OCI image another manifest that composefs rejects. An
+image that has docker's manifest keeps it, and so keeps its ID. Both podmans put their temporary files into a folder of
+ours, so that a killed copy leaves nothing elsewhere. The receiving podman ends when the sending one does.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ovtasks.host.state import try_load_state
 from ovtasks.values.jsonvalue import state_text
 
 PREFIX = "copy-"
-"""Of the folders' names, among those of pulls and builds."""
+"""The beginning of such a folder's name, among those of pulls and builds."""
 OCI = "application/vnd.oci."
 TEMPORARY = "tmp"
-"""Relative to the folder: podman unpacks nothing below a name with a colon, which the whole path may have."""
+"""Relative to the folder: podman cannot unpack below a path with a colon, which the absolute path may have."""
 SECONDS = 120.0
 
 
 def copy_image(source: Engine, target: Engine, image: str, folder: Path) -> None:
-    """Copy ``image`` from the storage of ``source`` into that of ``target``; ``folder`` is made for what is temporary.
+    """Copy ``image`` from the storage of ``source`` into that of ``target``, with temporary files in ``folder``.
 
-    :raises OvError: it cannot be copied.
+    :raises OvError: the copy failed.
     """
     clear(folder)
     (folder / TEMPORARY).mkdir(parents=True)
@@ -45,15 +45,17 @@ def copy_image(source: Engine, target: Engine, image: str, folder: Path) -> None
 
 
 def _form(source: Engine, image: str) -> str:
-    """The archive in which the image stays what it is."""
+    """The archive format in which the image keeps its ID."""
     said = source.run("image", "inspect", "--format", "{{.ManifestType}}", image, check=False, timeout=SECONDS)
     kind = said.stdout.strip()
     return "oci-archive" if kind.startswith(OCI) or not kind else "docker-archive"
 
 
 def _words(target: Engine) -> tuple[str, ...]:
-    """sudo hands no variable on that it is not told to; where it may not be told, root's temporary files are its own
-    affair."""
+    """Words that pass the folder for temporary files through sudo, which drops variables.
+
+    If sudo may not be told to keep it, root's temporary files stay where root puts them.
+    """
     if target.mode is not Mode.SUDO or target.root is None:
         return target.words
     place = (*target.root, f"TMPDIR={TEMPORARY}")
@@ -63,13 +65,15 @@ def _words(target: Engine) -> tuple[str, ...]:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a copy left; root's files in it, too.
+    """Remove what a copy left, including files of root.
 
-    :raises OvError: it cannot be removed.
+    :raises OvError: something cannot be removed.
     """
     if not folder.exists():
         return
-    words = (try_load_state(folder / "engine.json", private=True) or {}).get("root")  # they are run
+    words = (try_load_state(folder / "engine.json", private=True) or {}).get(
+        "root"
+    )  # private: these words are run as a command
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         root = [str(word) for word in words] if isinstance(words, list) else []

@@ -1,4 +1,4 @@
-"""What podman's messages mean for the user. Each row was seen; the pattern is matched in what podman said."""
+"""What podman's messages mean for the user. Each pattern was met in practice, and is searched in podman's output."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
 
 
 def diagnose(error: CommandError, what: str = "") -> OvError:
-    """podman's error as one that says what to do; unknown ones stay as they are."""
+    """podman's error, with what to do about it. An unknown error stays as it is."""
     for pattern, message, hint in KNOWN:
         if found := re.search(pattern, error.stderr):
             start = error.stderr.rfind("\n", 0, found.start()) + 1

@@ -1,7 +1,7 @@
-"""podman, and the ways to run a container as root: ourselves, by sudo, in podman's machine.
+"""podman, and the ways to run a container as root: as root ourselves, by sudo, in a podman machine.
 
-Images are built and pulled by the user's own podman (:func:`own`); a disk is installed by one that is root
-(:func:`rootful`), which may have a storage of its own.
+The user's own podman (:func:`own`) builds and pulls images. A rootful one (:func:`rootful`) installs disks; it may have
+a storage of its own.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ovtasks.host.run import CommandError, MissingProgramError, Result, require,
 
 SETTING = "engine.rootful"
 MACHINE = "ov-root"
-"""The connection to podman's machine that we look for first; else any to a machine's root."""
+"""The connection to a podman machine that we look for first; after that any connection to a machine's root."""
 PROBE_SECONDS = 60.0
 
 
 class Mode(StrEnum):
-    """Whose podman it is."""
+    """The ways to run podman."""
 
     ROOTLESS = "rootless"
     NATIVE = "native"
@@ -34,8 +34,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class Engine:
-    """One way to run podman. ``words`` stand before podman's own; ``root`` before a program that must be root beside it
-    (None: there is none, the machine is another one). ``why`` says for people why it was chosen."""
+    """One way to run podman. ``words`` stand before podman's own words.
+
+    ``root`` stands before a program that must run as root beside it; None if podman runs on another machine. ``why``
+    tells people why this way was chosen.
+    """
 
     mode: Mode
     words: tuple[str, ...]
@@ -43,7 +46,7 @@ class Engine:
     why: str = ""
 
     def argv(self, *words: str | os.PathLike[str]) -> list[str]:
-        """A whole command line."""
+        """The command line for podman with ``words``."""
         return [*self.words, *(os.fspath(word) for word in words)]
 
     def run(
@@ -59,8 +62,11 @@ class Engine:
         return run(self.argv(*words), check=check, cwd=cwd, timeout=timeout, on_line=on_line, end=end)
 
     def environment(self, temporary: str) -> dict[str, str]:
-        """With temporary files in a folder of ours. Rootless podman without a session's runtime directory keeps that,
-        too, among the temporary files, and it must stay where it is: containers are known by it."""
+        """Variables that put temporary files into our folder.
+
+        Without a session, rootless podman keeps its runtime directory among the temporary files. That one must stay
+        where it is, because podman finds its containers by it.
+        """
         environment = {"TMPDIR": temporary}
         if self.mode is Mode.ROOTLESS and not os.environ.get("XDG_RUNTIME_DIR"):
             uid = os.geteuid()
@@ -72,7 +78,7 @@ class Engine:
 
     @property
     def command(self) -> str:
-        """As a person types it."""
+        """The command as a person types it."""
         return " ".join(word for word in self.words if word != "-n")
 
 
@@ -88,10 +94,10 @@ def own() -> Engine:
 
 
 def rootful(wanted: str | None = None) -> Engine:
-    """The podman that may use loop devices and mount: ``wanted``, else as the setting ``engine.rootful`` says.
+    """The podman that may use loop devices and mount: ``wanted``, else what the setting ``engine.rootful`` says.
 
-    :raises InputError: that way is not there, with the reason.
-    :raises OvError: ``auto`` found none.
+    :raises InputError: that way does not work; the error gives the reason.
+    :raises OvError: ``auto`` found no way.
     """
     setting = settings.get(SETTING)
     mode = wanted or setting.value
@@ -126,7 +132,7 @@ def _native() -> Engine:
 
 
 def _sudo() -> Engine:
-    """Without asking: a password could not be typed into a build that runs beside others."""
+    """podman by sudo, if that asks for no password: nobody could type it into a build that runs beside others."""
     require("podman")
     if which("sudo") is None:
         raise MissingProgramError("sudo")
@@ -139,7 +145,7 @@ def _sudo() -> Engine:
 
 
 def _machine() -> Engine:
-    """A connection to the root of a podman machine, or to any other rootful podman."""
+    """podman over a connection to the root of a podman machine, or to another rootful podman."""
     require("podman")
     done = run(["podman", "system", "connection", "list", "--format", "json"], check=False, timeout=PROBE_SECONDS)
     known = json.loads(done.stdout or "null") or [] if done.returncode == 0 else []

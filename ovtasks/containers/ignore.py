@@ -10,12 +10,12 @@ from pathlib import Path
 from ovtasks.errors import InputError, Where
 
 NAMES = (".containerignore", ".dockerignore")
-"""The first that exists counts."""
+"""The first one that exists counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line: what it matches, and whether that is kept (``!``) instead of left out."""
+    """One line: what it matches, and whether it keeps that (``!``) or leaves it out."""
 
     text: str
     expression: re.Pattern[str]
@@ -24,12 +24,12 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class IgnoreFile:
-    """The lines of an ignore file; the last one that matches a path, or a folder that it is in, decides."""
+    """The lines of an ignore file. The last one that matches a path, or a folder above it, decides."""
 
     patterns: tuple[Pattern, ...] = ()
 
     def leaves_out(self, path: str) -> bool:
-        """Whether ``path`` (relative to the context, with ``/``) is no part of the context."""
+        """Whether ``path`` (relative to the context, with ``/``) is left out of the context."""
         parts = path.split("/")
         tries = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
         for pattern in reversed(self.patterns):
@@ -39,30 +39,29 @@ class IgnoreFile:
 
     @property
     def has_exceptions(self) -> bool:
-        """Whether something may be kept below a folder that is left out."""
+        """Whether an exception may keep something below a folder that is left out."""
         return any(pattern.keeps for pattern in self.patterns)
 
     def keeps_something_in(self, folder: str) -> bool:
-        """Whether an exception begins with ``folder``: podman copies the folder then, even if it is left out."""
+        """Whether an exception begins with ``folder``; then podman copies the folder even if it is left out."""
         return any(pattern.keeps and pattern.text.startswith(folder) for pattern in self.patterns)
 
 
 def candidates(context: Path, containerfile: Path) -> tuple[Path, ...]:
-    """What may be the ignore file of a build, the one that counts first: one beside the containerfile, called like it,
-    goes before the context's."""
+    """The possible ignore files of a build, in order. One named after the containerfile comes before the context's."""
     own = (containerfile.with_name(f"{containerfile.name}{name}") for name in reversed(NAMES))
     return (*own, *(context / name for name in NAMES))
 
 
 def find(context: Path, containerfile: Path) -> Path | None:
-    """The ignore file of a build."""
+    """The ignore file of a build; None if there is none."""
     return next((path for path in candidates(context, containerfile) if path.is_file()), None)
 
 
 def read(path: Path) -> IgnoreFile:
     """The patterns of an ignore file.
 
-    :raises InputError: a pattern is none.
+    :raises InputError: a pattern is malformed.
     """
     found: list[Pattern] = []
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").removeprefix("\ufeff").splitlines()
@@ -74,7 +73,7 @@ def read(path: Path) -> IgnoreFile:
         if line == "!":
             raise InputError("'!' alone keeps nothing", hint="! and a pattern", where=Where(str(path), number))
         text = posixpath.normpath(line.removeprefix("!").strip().strip("/") or ".")
-        if text == ".":  # the context itself cannot be left out
+        if text == ".":  # the context itself is always taken
             continue
         try:
             found.append(Pattern(text, re.compile(_expression(text), re.DOTALL), keeps))

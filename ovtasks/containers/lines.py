@@ -1,4 +1,4 @@
-"""The text of a containerfile → its instructions, as podman's builder takes the lines apart."""
+"""Splits the text of a containerfile into instructions, as podman's builder does."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ _HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
 _BLANKS = re.compile(r"[ \t\v\f\r]+")
 _WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:\\.|[^"\\])*"|'[^']*'|["'\\])+""")
 _JOINT = "\0"
-"""Between two lines of one instruction, until blanks around it are taken out."""
+"""Marks the joint of two lines of one instruction until the blanks around it are removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """``verb`` is in capitals, ``rest`` one line, ``body`` the here-documents; ``line`` counts from 1."""
+    """One instruction:
+
+    ``verb`` in capitals, ``rest`` as one line, ``body`` of here-documents. ``line`` counts from 1.
+    """
 
     verb: str
     rest: str
@@ -26,7 +29,7 @@ class Instruction:
 
 
 def parse(text: str) -> Iterator[Instruction]:
-    """The instructions, comments and line continuations taken out."""
+    """The instructions, without comments and line continuations."""
     lines = text.replace("\r\n", "\n").removeprefix("\ufeff").split("\n")
     goes_on = re.compile(re.escape(_escape(lines)) + r"[ \t]*$")
     at = 0
@@ -36,7 +39,7 @@ def parse(text: str) -> Iterator[Instruction]:
         while at < len(lines):
             line = lines[at]
             at += 1
-            if line.lstrip().startswith("#") or not line.strip():  # also between the lines of one instruction
+            if line.lstrip().startswith("#") or not line.strip():  # even between the lines of one instruction
                 if parts or at == len(lines):
                     continue
                 break
@@ -55,7 +58,7 @@ def parse(text: str) -> Iterator[Instruction]:
 
 
 def _escape(lines: list[str]) -> str:
-    """The character that continues a line: a backslash, unless a directive at the very top says otherwise."""
+    """The character that continues a line: a backslash, unless a directive at the top sets another one."""
     for line in lines:
         found = _DIRECTIVE.fullmatch(line.strip())
         if found is None:
@@ -66,7 +69,7 @@ def _escape(lines: list[str]) -> str:
 
 
 def _tidy(text: str, *, everywhere: bool) -> str:
-    """One blank where lines were joined by blanks (with ``everywhere``: for any), but between quotes as written."""
+    """Leave one blank where lines were joined (with ``everywhere``: for all blanks). Quoted text stays as written."""
     made: list[str] = []
     quote = ""
     pieces = re.findall(rf"\\.|[ \t\v\f\r{_JOINT}]+|.", text, re.DOTALL)
@@ -98,19 +101,19 @@ def _heredocs(verb: str, rest: str, lines: list[str], at: int) -> tuple[int, str
             if (lines[number].lstrip("\t") if found[1] else lines[number]) == name
         ]
         if not ends:
-            break  # no here-document after all
+            break  # not a here-document after all
         body += lines[at : ends[0] + 1]
         at = ends[0] + 1
     return at, "\n".join(body)
 
 
 def unquoted(word: str) -> str:
-    """Without quotes."""
+    """``word`` without its quotes."""
     return re.sub(r"[\"']", "", word)
 
 
 def split(one: Instruction) -> tuple[str, list[tuple[str, str]], list[str]]:
-    """Verb, flags and words; ONBUILD counts as what it wraps, since a later build runs it."""
+    """Verb, flags and words. ONBUILD counts as the instruction inside, since a later build runs that."""
     verb, rest = one.verb, one.rest
     if verb == "ONBUILD":
         verb, _, rest = rest.partition(" ")
@@ -125,7 +128,7 @@ def split(one: Instruction) -> tuple[str, list[tuple[str, str]], list[str]]:
 
 
 def words(text: str) -> list[str]:
-    """Words as the builder takes them apart, quotes kept: a JSON list, else by blanks."""
+    """The words of ``text``, quotes kept: a JSON list, else split at blanks."""
     if text.startswith("["):
         try:
             found = json.loads(text)

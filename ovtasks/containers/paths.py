@@ -1,4 +1,4 @@
-"""Paths below one folder as podman's builder finds them: by Go's ``filepath.Match``, links stay inside."""
+"""Finds paths below a folder as podman's builder does: by Go's ``filepath.Match``, with links kept inside."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _MEMBERS = re.compile(r"\\.|.", re.DOTALL)
 
 
 class Finder:
-    """Finds what patterns name below ``root``; ``see`` is told every path whose change could change the answer."""
+    """Finds what patterns name below ``root``. Every path whose change could change the answer is told to ``see``."""
 
     def __init__(self, root: Path, see: Callable[[Path], object]) -> None:
         self.root = root
         self.see = see
 
     def matches(self, pattern: str) -> Iterator[tuple[str, str | None]]:
-        """Each path that ``pattern`` names, and where it really is; None: it is not there. Links are followed."""
+        """Each path that ``pattern`` names, with its real path (None if it is missing). Links are followed."""
         found = [""]
         for part in pattern.split("/"):
             if part == "**":
-                # podman 4 takes it for *, later ones for any number of folders
+                # podman 4 reads it as *, later versions as any number of folders
                 names = [_join(path, name) for path in found for name in self._names(path)]
                 found = [*(below for path in found for below in self._folders(path)), *names]
             elif _MAGIC.search(re.sub(r"\\.", "", part, flags=re.DOTALL)):
@@ -44,7 +44,7 @@ class Finder:
                 yield path, real
 
     def real(self, path: str) -> str | None:
-        """Where ``path`` is when links are followed, absolute ones from ``root``; None: nowhere."""
+        """The real path of ``path``: links are followed, absolute ones from ``root``. None if it is missing."""
         todo = [part for part in reversed(path.split("/")) if part]
         done: list[str] = []
         links = 0
@@ -75,10 +75,10 @@ class Finder:
         if real is None or not (self.root / real).is_dir():
             return []
         self.see(self.root / real)
-        return sorted(os.listdir(self.root / real))  # noqa: PTH208 — names are all that is wanted
+        return sorted(os.listdir(self.root / real))  # noqa: PTH208 — only names are wanted
 
     def _folders(self, path: str) -> Iterator[str]:
-        """``path`` and the folders below it, not through links."""
+        """``path`` and all folders below it, without following links."""
         real = self.real(path)
         if real is None or not (self.root / real).is_dir():
             return
@@ -96,7 +96,7 @@ def _join(path: str, name: str) -> str:
 
 @cache
 def expression_of(part: str) -> re.Pattern[str]:
-    """One part of a pattern of ``filepath.Match`` as a regular expression; what is no pattern matches nothing."""
+    """One part of a pattern of ``filepath.Match`` as a regular expression. A malformed pattern matches nothing."""
     made = ""
     for piece in _PARTS.findall(part):
         if piece == "*":

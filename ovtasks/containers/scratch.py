@@ -1,7 +1,7 @@
-"""The folder in which a container installs a disk, and how it is cleared whatever was killed before.
+"""The folder in which a container installs a disk, and how to clear it after anything was killed.
 
-The order is what works (each other one leaves something): the container, which ends every process in it; then the loop
-devices, which are found by the file as long as that exists; then the files.
+The order matters; every other order leaves something. First the container, which ends all processes in it. Then the
+loop devices, which are found by their file as long as that exists. Then the files.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ovtasks.host.state import StateError, read_text, try_load_state
 from ovtasks.values.jsonvalue import Json, state_text
 
 LABEL = "ovtasks.install"
-"""Label of every container that we start; its value is the scratch folder."""
+"""The label of every container that we start; its value is the scratch folder."""
 SECONDS = 60.0
 _DETACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """``folder`` holds one half-made disk and nothing else that matters; a container sees it as ``/output``."""
+    """A scratch folder. It holds one half-made disk, and a container sees it as ``/output``."""
 
     folder: Path
 
@@ -55,33 +55,35 @@ class Scratch:
 
     @property
     def volume(self) -> str:
-        """For ``podman --volume``, run in the folder: it takes its words apart at colons, those of a path, too."""
+        """The value of ``podman --volume``. podman splits it at colons, so a path with one becomes ``.``, run in the
+        folder.
+        """
         return f"{'.' if ':' in str(self.folder) else self.folder}:/output"
 
     def prepare(self, engine: Engine, image: str = "") -> None:
-        """Make the folder; which podman is used, and ``image``, are written down before anything is started."""
+        """Make the folder. The engine and ``image`` are recorded there before anything is started."""
         make_folder(self.folder)
         root = list(engine.root) if engine.root is not None else None
         known = {"mode": engine.mode, "words": engine.words, "root": root, "image": image}
         write_atomic(self.engine_file, state_text(known), mode=0o600)
 
     def engine(self) -> Engine | None:
-        """The podman of the run that made the folder; None: nothing was started."""
-        known = try_load_state(self.engine_file, private=True) or {}  # what it says is run
+        """The podman of the run that made the folder; None if nothing was started."""
+        known = try_load_state(self.engine_file, private=True) or {}  # private: its words are run
         mode, words, root = known.get("mode"), _words(known.get("words")), _words(known.get("root"))
         if not isinstance(mode, str) or mode not in {*Mode} or not words:
             return None
         return Engine(Mode(mode), words, root)
 
     def image(self, engine: Engine) -> str | None:
-        """One that has what looks after loop devices: it made them. If that was removed, any."""
+        """An image with losetup in it: the one that made the loop devices; if that is gone, any other."""
         noted = str((try_load_state(self.engine_file, private=True) or {}).get("image", ""))
         if noted and engine.run("image", "exists", noted, check=False, timeout=SECONDS).returncode == 0:
             return noted
         return next(iter(engine.run("images", "--quiet", "--noheading", timeout=SECONDS).stdout.split()), None)
 
     def end_container(self) -> None:
-        """Remove the container with all its processes; none is there: no error."""
+        """Remove the container and all its processes, if there is one."""
         engine = self.engine()
         if engine is None:
             return
@@ -102,7 +104,7 @@ class Scratch:
         return found if not written or written in found else [*found, written]
 
     def detach_loops(self) -> None:
-        """Detach every loop device of the disk; a busy one goes as soon as the last process lets it."""
+        """Detach every loop device of the disk. The kernel detaches a busy one when its last user ends."""
         engine = self.engine()
         if engine is None or not self.disk.exists():
             return
@@ -119,9 +121,9 @@ class Scratch:
         yield from _losetup(engine, self.folder, "--noheadings", "--output", "NAME", "--associated", where).split()
 
     def clear(self) -> None:
-        """Remove all of it, in the order that leaves nothing.
+        """Remove everything, in the order that leaves nothing.
 
-        :raises OvError: something of it cannot be ended.
+        :raises OvError: something cannot be ended.
         """
         if not self.folder.exists():
             return
@@ -130,9 +132,9 @@ class Scratch:
         self.forget()
 
     def forget(self) -> None:
-        """Remove the files; nothing uses them any more."""
+        """Remove the files, when nothing uses them any more."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self.folder.exists():  # made by root, in sudo's container
+        if self.folder.exists():  # made by root, in a container under sudo
             engine = self.engine()
             run([*((engine and engine.root) or ()), "rm", "-rf", "--one-file-system", str(self.folder)])
 
@@ -142,9 +144,9 @@ def _words(value: Json) -> tuple[str, ...] | None:
 
 
 def labelled(engine: Engine) -> list[tuple[str, Path]]:
-    """ID and scratch folder of all containers of ours. A filter for one folder would be taken apart at commas.
+    """ID and scratch folder of all our containers. (podman would split a filter for one folder at its commas.)
 
-    :raises CommandError: podman cannot say.
+    :raises CommandError: podman cannot answer.
     """
     template = f'{{{{.ID}}}} {{{{index .Labels "{LABEL}"}}}}'
     words = ("ps", "--all", "--no-trunc", "--filter", f"label={LABEL}", "--format", template)
@@ -153,7 +155,7 @@ def labelled(engine: Engine) -> list[tuple[str, Path]]:
 
 
 def _losetup(engine: Engine, folder: Path, *words: str) -> str:
-    """losetup(8) beside the engine: here as root, or where its containers run."""
+    """Run losetup(8) where the engine runs: here as root, or inside its machine."""
     if engine.root is not None:
         return run([*engine.root, "losetup", *words], check=False, timeout=SECONDS).stdout
     scratch = Scratch(folder)
@@ -176,6 +178,6 @@ def _losetup(engine: Engine, folder: Path, *words: str) -> str:
             timeout=SECONDS,
         ).stdout
     except CommandError as e:
-        if "not found" in e.stderr:  # an image without losetup made no loop device
+        if "not found" in e.stderr:  # an image without losetup has made no loop device
             return ""
         raise diagnose(e, f"the loop devices of {scratch.disk} cannot be seen") from e

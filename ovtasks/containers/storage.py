@@ -1,4 +1,4 @@
-"""Where podman keeps images, read from its own files: starting podman takes longer than a whole no-op.
+"""Reads podman's own files to find its images: starting podman takes longer than a whole no-op.
 
 Format: ``<graph root>/<driver>-images/images.json`` of containers/storage, a list of ``{id, digest, names, …}``.
 """
@@ -27,7 +27,7 @@ SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Storage:
-    """The images of one podman. ``graph_root`` is its folder, ``driver`` how layers are kept there."""
+    """The storage of one podman. ``graph_root`` is its folder; ``driver`` is how it keeps layers."""
 
     engine: Engine
     graph_root: Path
@@ -35,29 +35,29 @@ class Storage:
 
     @property
     def index(self) -> Path:
-        """The file whose change tells that an image came, went or got another name."""
+        """The file that changes when an image is added, removed or renamed."""
         return self.graph_root / f"{self.driver}-images" / "images.json"
 
     def image_id(self, reference: str) -> str | None:
-        """The ID (64 hexadecimal digits) of the image called ``reference``, None: it is not here.
+        """The ID (64 hexadecimal digits) of the image called ``reference``; None if it is not here.
 
-        One that the files do not show may be in an additional store: podman is asked.
+        If the files do not show it, podman is asked: the image may be in an additional store.
         """
-        here = self.engine.mode is not Mode.MACHINE  # else a file of that name is another podman's
+        here = self.engine.mode is not Mode.MACHINE  # in a machine, a file of that name belongs to another podman
         if here and (found := find(_images(self.index), reference)) is not None:
             return found
         done = self.engine.run("image", "inspect", "--format", "{{.Id}}", reference, check=False, timeout=SECONDS)
         return done.stdout.strip().removeprefix("sha256:") or None if done.returncode == 0 else None
 
     def container_records(self) -> Iterator[Path]:
-        """What builders note of the containers that they work in."""
+        """The records that builders keep about their working containers."""
         yield from self.graph_root.glob(f"{self.driver}-containers/*/userdata/buildah.json")
 
 
 def storage(engine: Engine, state: Path) -> Storage:
-    """The storage of ``engine``; where it is, is asked once and remembered in the folder ``state``.
+    """The storage of ``engine``. podman is asked once where it is; the folder ``state`` remembers the answer.
 
-    :raises OvError: podman cannot say.
+    :raises OvError: podman cannot answer.
     """
     memory = state / "containers.json"
     key = json.dumps([engine.words, os.geteuid(), [os.environ.get(name) for name in VARIABLES], _configured()])
@@ -70,7 +70,7 @@ def storage(engine: Engine, state: Path) -> Storage:
 
 
 def configuration() -> tuple[Path, ...]:
-    """The files that may say where images are kept; they need not exist. containers-storage.conf(5)."""
+    """The files that may say where images are kept, see containers-storage.conf(5). They need not exist."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     named = os.environ.get("CONTAINERS_STORAGE_CONF")
     usual = (Path("/usr/share/containers/storage.conf"), Path("/etc/containers/storage.conf"))
@@ -127,8 +127,10 @@ def _parsed(index: Path, mtime_ns: int, size: int, inode: int) -> tuple[tuple[st
 
 
 def find(images: tuple[tuple[str, str, tuple[str, ...]], ...], reference: str) -> str | None:
-    """The ID of the image that ``reference`` names: an ID, ``name@digest``, or a name, ``:latest`` and the registry of
-    local images added where they are left out."""
+    """The ID of the image that ``reference`` names: an ID, ``name@digest``, or a name.
+
+    A name without a tag means ``:latest``, one without a registry a local image.
+    """
     plain = reference.removeprefix("sha256:")
     for known, _, _ in images:
         if len(plain) >= 12 and known.startswith(plain):
@@ -152,7 +154,7 @@ def find(images: tuple[tuple[str, str, tuple[str, ...]], ...], reference: str) -
 
 
 def _candidates(name: str) -> tuple[str, ...]:
-    """``name`` as the storage may have it: local images are ``localhost/…``; a first part without a dot is no host."""
+    """The forms of ``name`` in the storage: local images are ``localhost/…``; a host name contains a dot."""
     first, slash, _ = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         return (name,)

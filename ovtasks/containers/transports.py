@@ -1,4 +1,4 @@
-"""How a container image is read: bootc's words for it, and what podman really takes.
+"""Transports: how a container image is read, in bootc's words and in podman's.
 
 Format: containers-transports(5). ``registry`` is a word of bootc only; podman knows ``docker://`` or the plain name.
 """
@@ -21,7 +21,7 @@ TAGGED = frozenset({"oci", "oci-archive", "docker-archive"})
 
 @dataclass(frozen=True)
 class Archive:
-    """An image in files. ``tag`` chooses among several in one archive."""
+    """An image in files. ``tag`` picks one of several in an archive."""
 
     transport: str
     path: Path
@@ -29,20 +29,20 @@ class Archive:
 
     @property
     def reference(self) -> str:
-        """As podman takes it."""
+        """The reference that podman takes."""
         return self.at(str(self.path))
 
     def at(self, path: str) -> str:
-        """As podman takes it, the files being at ``path``."""
+        """The reference that podman takes, with the files at ``path``."""
         return f"{self.transport}:{path}" + (f":{self.tag}" if self.tag else "")
 
     @property
     def watched(self) -> Path:
-        """The file whose change tells of another image."""
+        """The file that changes when the image changes."""
         return self.path / FILES[self.transport] if FILES[self.transport] else self.path
 
     def signature(self) -> Json:
-        """What is in the folder, by the file that names all others; None: nothing is there."""
+        """The content of the file that names all others; None if it is missing."""
         try:
             return "sha256:" + hashlib.sha256(self.watched.read_bytes()).hexdigest()
         except OSError:
@@ -50,9 +50,9 @@ class Archive:
 
 
 def archive(transport: str, image: str, base: Path, where: Where) -> Archive:
-    """The files that ``image`` names; a relative path counts from ``base``.
+    """The files that ``image`` names; a relative path starts at ``base``.
 
-    :raises InputError: nothing is there, or it is no folder where one is needed.
+    :raises InputError: the path does not exist, or is not the folder that the transport needs.
     """
     candidates: list[tuple[str, str | None]] = [(image, None)]
     if transport in TAGGED and ":" in image:

@@ -1,4 +1,4 @@
-"""Variables of a containerfile: ``$NAME``, ``${NAME}``, ``${NAME:-word}``, ``${NAME:+word}``, in and between quotes."""
+"""Variables of a containerfile: ``$NAME``, ``${NAME}``, ``${NAME:-word}``, ``${NAME:+word}``, quoted or not."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from ovtasks.containers.lines import Instruction, unquoted, words
 
 Lookup = Callable[[str], str | None]
-"""A variable's value; None: it has none.
+"""A variable's value; None if it has none.
 
-:raises Unknown: only the builder knows.
+:raises Unknown: only the builder knows it.
 """
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OUTSIDE = frozenset({"PATH", "HOME", "HOSTNAME"}) | {
@@ -19,7 +19,7 @@ OUTSIDE = frozenset({"PATH", "HOME", "HOSTNAME"}) | {
     for name in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
     for form in (name, name.upper())
 }
-"""What the builder or its machine may set without a word in the containerfile."""
+"""Variables that the builder or its machine may set without the containerfile saying so."""
 
 
 class Unknown(Exception):
@@ -30,8 +30,8 @@ class Unknown(Exception):
 class Values:
     """The variables of one stage while its instructions are read.
 
-    ``open``: names that are not here may be set by an image that it begins from. ``top`` are the arguments before the
-    first FROM, ``given`` those of the command line.
+    ``open``: the base image may set names that we do not know. ``top`` holds the arguments before the first FROM,
+    ``given`` those of the command line.
     """
 
     top: Mapping[str, str]
@@ -42,7 +42,7 @@ class Values:
     open: bool = False
 
     def take(self, one: Instruction) -> None:
-        """Follow an ENV or ARG."""
+        """Take over what an ENV or ARG sets."""
         if one.verb == "ENV":
             self.env |= dict(self._pairs(one.rest))
         elif one.verb == "ARG":
@@ -60,7 +60,7 @@ class Values:
 
     def _pairs(self, rest: str) -> list[tuple[str, str | None]]:
         found = words(rest)
-        if found and "=" not in found[0]:  # ENV NAME all the rest
+        if found and "=" not in found[0]:  # ENV NAME value: the rest of the line is the value
             name, _, value = rest.partition(" ")
             return [(name, self.filled(value.strip(), self.lookup))]
         return [
@@ -70,7 +70,7 @@ class Values:
         ]
 
     def lookup(self, name: str) -> str | None:
-        """As most instructions see it: ENV wins over ARG."""
+        """The value that most instructions see: ENV wins over ARG."""
         if name in self.env:
             value = self.env[name]
             if value is None:
@@ -83,11 +83,11 @@ class Values:
         return None
 
     def argument(self, name: str) -> str | None:
-        """As ``--from`` sees it: declared arguments alone."""
+        """The value that ``--from`` sees: declared arguments only."""
         return self.arguments.get(name)
 
     def filled(self, text: str, lookup: Lookup) -> str | None:
-        """``text`` with its variables replaced and its quotes taken off; None: only the builder knows."""
+        """``text`` with its variables replaced and its quotes removed; None if only the builder knows a value."""
         try:
             return fill(text, lookup)
         except Unknown:
@@ -95,9 +95,9 @@ class Values:
 
 
 def fill(text: str, lookup: Lookup) -> str:
-    """``text`` with its variables replaced and its quotes taken off.
+    """``text`` with its variables replaced and its quotes removed.
 
-    :raises Unknown: a value or a form that only the builder knows.
+    :raises Unknown: only the builder knows a value, or understands a form.
     """
     return _Filler(text, lookup).run()
 
@@ -109,7 +109,7 @@ class _Filler:
         self.at = 0
 
     def run(self, end: str = "") -> str:
-        """All up to ``end``, which is left behind."""
+        """Everything up to ``end``, which is passed."""
         made: list[str] = []
         double = False
         while self.at < len(self.text):
@@ -134,7 +134,7 @@ class _Filler:
             else:
                 made.append(char)
         if end:
-            raise Unknown(self.text)  # it is not closed: the builder says so
+            raise Unknown(self.text)  # not closed; the builder reports it
         return "".join(made)
 
     def variable(self) -> str:
@@ -163,7 +163,7 @@ class _Filler:
         return word if takes_word else "" if "+" in sign else value or ""
 
     def skip(self, start: int) -> str:
-        """Pass a word that is not taken; what it names need not be known."""
+        """Pass a word that is not used; its variables need not be known."""
         lookup, self.lookup = self.lookup, lambda name: ""
         self.at = start
         self.run("}")
