@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import yaml
 from ovtasks.host.run import Result, run
 from tests.support.bridges import LEASES, NETWORK, allowed, bridge, dhcp
 from tests.support.demo import ROOT, Demo
+from tests.support.programs import attempt
 from tests.support.workbench import OV
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
@@ -33,8 +33,7 @@ class Project:
         run(["cp", "-al", demo.project / "output/.images", root / "output"])
 
     def ov(self, *words: str, code: int = 0) -> Result:
-        argv = [*OV, "-C", str(self.root), *words]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
+        done = attempt(*OV, "-C", self.root, *words, timeout=SECONDS)
         assert done.returncode == code, f"ov {' '.join(words)}: {done.stdout}{done.stderr}"
         return Result(done.returncode, done.stdout, done.stderr)
 

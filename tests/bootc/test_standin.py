@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.bootc.disk import aleph, cat, entry, filesystem, origin, partitions
 from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_for, wait_paused
 from tests.bootc.leftovers import identity, loop_devices
 from tests.bootc.room import inner_pid
+from tests.support.programs import Ended, attempt
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -164,11 +164,11 @@ def test_help_lists_the_options() -> None:
     assert values(done.stdout, "--bootloader") == {"grub", "grub-cc", "systemd", "none"}
 
 
-def standin(*words: str) -> subprocess.CompletedProcess[str]:
+def standin(*words: str) -> Ended:
     """Run the script here, in a copy of what its image holds."""
     script = HERE / "standin" / "bootc"
     text = script.read_text(encoding="utf-8").replace("/usr/lib/bootc-standin", str(script.parent))
-    return subprocess.run(["bash", "-c", text, script, *words], capture_output=True, text=True, check=False)
+    return attempt("bash", "-c", text, script, *words)
 
 
 def test_old_version(clean_lab: Lab, disk: Path) -> None:

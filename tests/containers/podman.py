@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.programs import attempt
 
 CONTAINERS = """[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -52,15 +53,7 @@ class Podman:
 
     def __call__(self, *words: str | Path, stdin: str = "", code: int | None = 0) -> str:
         """Run podman; its output, blanks at the ends taken off."""
-        done = subprocess.run(
-            ["podman", *map(str, words)],
-            input=stdin,
-            env={**os.environ, **self.env},
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=300,
-        )
+        done = attempt("podman", *words, stdin=stdin, env={**os.environ, **self.env}, timeout=300)
         assert code is None or done.returncode == code, f"podman {' '.join(map(str, words))}: {done}"
         return done.stdout.strip()
 
@@ -88,7 +81,7 @@ class Podman:
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             mount = line.split()[1]
             if mount.startswith((f"{self.root}/", f"{self.run}/")):
-                subprocess.run(["umount", "--lazy", mount], check=False)
+                attempt("umount", "--lazy", mount)
         for folder in (self.run, self.root / "graph"):
             shutil.rmtree(folder, ignore_errors=True)
 

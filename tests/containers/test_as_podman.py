@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ovtasks.errors import Where
 from ovtasks.project.model import ImageSpec
 from ovtasks.values.jsonvalue import Json
 from tests.containers.podman import Podman
+from tests.support.programs import call
 from tests.support.workbench import Workbench, ran
 
 pytestmark = pytest.mark.slow
@@ -340,7 +340,7 @@ def shell(tmp_path: Path, podman: Podman) -> str:
     folder = tmp_path / "shell"
     folder.mkdir()
     (folder / "sh.c").write_text(SHELL)
-    subprocess.run(["cc", "-static", "-o", folder / "sh", folder / "sh.c"], check=True)
+    call("cc", "-static", "-o", folder / "sh", folder / "sh.c")
     (folder / "Containerfile").write_text("FROM scratch\nCOPY sh /bin/sh\n")
     podman("build", "--quiet", "--tag", "localhost/shell", folder)
     return "localhost/shell"

@@ -17,6 +17,7 @@ from ovtasks.containers.storage import storage
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
+from tests.support.programs import call
 from tests.support.workbench import OV, Workbench, ran
 
 pytestmark = pytest.mark.slow  # each starts podman many times
@@ -282,11 +283,9 @@ def test_a_build_that_fails(built: Workbench, podman: Podman) -> None:
 
 def a_command(folder: Path, name: str) -> None:
     """A program of this machine with its libraries, for images made from scratch."""
-    import subprocess
-
     program = shutil.which(name)
     assert program is not None
-    libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    libraries = call("ldd", program).stdout
     for path in [program, *(word for word in libraries.split() if word.startswith("/"))]:
         target = folder / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

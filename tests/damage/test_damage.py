@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.damage import kinds
 from tests.damage.essence import differences
 from tests.damage.kinds import ANY, JSON
 from tests.damage.world import Done, World
+from tests.support.programs import attempt
 
 pytestmark = pytest.mark.slow
 CODES = {0, 1, 2, 3, 4}
@@ -71,7 +71,7 @@ def obey(world: World, text: str) -> list[str]:
     if words[0] == "ov":
         return judge(world.run(*words[1:]))
     env = {**world.env, "PATH": f"{Path(sys.executable).parent}:{world.env['PATH']}"}
-    done = subprocess.run(["sh", "-c", text], cwd=world.project, env=env, capture_output=True, text=True, check=False)
+    done = attempt("sh", "-c", text, cwd=world.project, env=env)
     return [] if done.returncode == 0 else [f"the command {text!r} fails: {done.stderr}"]
 
 

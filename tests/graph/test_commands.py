@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 from doit.doit_cmd import DoitMain
 
 from ovtasks.graph.commands import _is_ours
+from tests.support.programs import attempt, call
 from tests.support.workbench import DODO, DOIT, Workbench, cloud_vm, ran
 
 OWN = """
@@ -221,17 +222,10 @@ def test_whatever_the_streams_are(project: Workbench, words: list[str]) -> None:
         "latin-1": ("{}", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}),
         "ascii": ("{}", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii:strict"}),
     }
-    command = subprocess.list2cmdline([*DOIT, *words])
+    command = shlex.join([*DOIT, *words])
     for name, (shell, env) in cases.items():
-        done = subprocess.run(
-            ["bash", "-c", f"set -o pipefail; {shell.format(command)}"],
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=100,
-        )
+        script = f"set -o pipefail; {shell.format(command)}"
+        done = attempt("bash", "-c", script, env={**os.environ, **env}, timeout=100)
         told = done.stderr + ((project.root / "err").read_text() if (project.root / "err").exists() else "")
         assert "Traceback" not in told and "Exception ignored" not in told, (name, told)
         assert done.returncode == (1 if name in {"reader gone", "full"} else 0), (name, done)
@@ -249,7 +243,7 @@ def test_a_project_that_may_not_be_written(project: Workbench) -> None:
         script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
         prefix = ["unshare", "--mount", "sh", "-c", script, str(project.root)]
     else:
-        subprocess.run(["chmod", "-R", "a-w", project.root], check=True)
+        call("chmod", "-R", "a-w", project.root)
     try:
         for words, code in (
             (["build:demo"], 1),
@@ -257,13 +251,11 @@ def test_a_project_that_may_not_be_written(project: Workbench) -> None:
             (["clean", "build:demo"], 1),
             (["forget", "build:demo"], 1),
         ):
-            done = subprocess.run(
-                [*prefix, *DOIT, *words], cwd=project.root, capture_output=True, text=True, check=False, timeout=100
-            )
+            done = attempt(*prefix, *DOIT, *words, cwd=project.root, timeout=100)
             assert "Traceback" not in done.stderr and done.returncode == code, done
             assert code == 0 or "hint: " in done.stdout + done.stderr, done
     finally:
-        subprocess.run(["chmod", "-R", "u+w", project.root], check=True)
+        call("chmod", "-R", "u+w", project.root)
 
 
 def test_interrupted_while_loading(project: Workbench) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ovtasks.graph.content import BLOCK, blocks_digest, digest_of, has_digest
 from ovtasks.graph.freshness import check
 from ovtasks.graph.receipt import Output, Receipt
 from ovtasks.graph.step import Step
+from tests.support.programs import call
 
 SIZE = 9 * BLOCK + 1234  # ends within a block
 
@@ -63,13 +63,13 @@ def test_sizes(tmp_path: Path, size: int) -> None:
 
 @pytest.mark.parametrize("how", ["always", "never", "auto"])
 def test_a_copy_has_the_same(sparse: Path, tmp_path: Path, how: str) -> None:
-    subprocess.run(["cp", f"--sparse={how}", sparse, tmp_path / "copy"], check=True)
+    call("cp", f"--sparse={how}", sparse, tmp_path / "copy")
     assert blocks_digest(tmp_path / "copy") == blocks_digest(sparse)
 
 
 def test_zeros_that_are_punched_out_change_nothing(sparse: Path) -> None:
     before, blocks = blocks_digest(sparse), sparse.stat().st_blocks
-    subprocess.run(["fallocate", "--dig-holes", sparse], check=True)
+    call("fallocate", "--dig-holes", sparse)
     assert sparse.stat().st_blocks < blocks
     assert blocks_digest(sparse) == before
 
@@ -95,7 +95,7 @@ def test_length_and_place_count(sparse: Path, tmp_path: Path) -> None:
 
 
 def test_small_files_have_what_sha256sum_says(sparse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = subprocess.run(["sha256sum", sparse], check=True, capture_output=True, text=True).stdout.split()[0]
+    said = call("sha256sum", sparse).stdout.split()[0]
     assert digest_of(sparse) == f"sha256:{said}"
     monkeypatch.setattr(content, "SMALL", SIZE - 1)
     assert digest_of(sparse) == blocks_digest(sparse)

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.graph.paused import install
+from tests.support.programs import mount, umount
 from tests.support.workbench import DOIT, OV, ROOT, Workbench, cloud_vm, make_image, ran
 
 VERBS = ("fetch", "verify", "disk", "key", "seed")
@@ -186,11 +186,11 @@ def small_disk(bench: Workbench) -> Iterator[Path]:
     """``output/`` on a file system of its own, with room for less than a disk and a seed."""
     output = bench.root / "output"
     output.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=480k", "tmpfs", output], check=True)
+    mount("-t", "tmpfs", "-o", "size=480k", "tmpfs", output)
     try:
         yield output
     finally:
-        subprocess.run(["umount", output], check=True)
+        umount(output)
 
 
 @pytest.mark.root
@@ -200,7 +200,7 @@ def test_full_disk_then_room_again(bench: Workbench, small_image: Path, small_di
     assert re.search(r"no space left|disk is full|No space left", failed), failed
     assert "Traceback" not in failed and "hint:" in failed
     assert bench.leftovers() == []
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    mount("-o", "remount,size=64m", small_disk)
     bench.ov("vm", "build", "a")
     assert bench.leftovers() == []
 
@@ -208,7 +208,7 @@ def test_full_disk_then_room_again(bench: Workbench, small_image: Path, small_di
 @pytest.mark.root
 def test_output_on_another_file_system_than_the_cache(bench: Workbench, small_image: Path, small_disk: Path) -> None:
     """Hard links are impossible: copies stand in, one for the project."""
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    mount("-o", "remount,size=64m", small_disk)
     bench.write({"a": cloud_vm(small_image), "b": cloud_vm(small_image)})
     bench.ov("vm", "build")
     image = next((small_disk / ".images").glob("*.qcow2"))

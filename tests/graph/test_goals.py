@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import qemu_img
 from tests.support.workbench import DODO, Workbench, cloud_vm, make_image, ran
 
 pytestmark = pytest.mark.slow  # many runs of whole programs
 
 
 def virtual_size(path: Path) -> int:
-    info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", path], text=True))
+    info = json.loads(qemu_img("info", "--output=json", path).stdout)
     return int(info["virtual-size"])
 
 
@@ -33,12 +33,12 @@ def test_disk_is_an_overlay_with_relative_backing_file(bench: Workbench, small_i
     bench.write({"arch": cloud_vm(small_image)})
     bench.ov("vm", "build", "arch")
     disk = bench.root / "output/arch/qcow2/disk.qcow2"
-    info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", disk], text=True))
+    info = json.loads(qemu_img("info", "--output=json", disk).stdout)
     assert info["virtual-size"] == 1 << 30
     assert info["backing-filename"].startswith("../base-") and info["backing-filename-format"] == "qcow2"
     moved = bench.root.parent / "moved"
     bench.root.rename(moved)
-    subprocess.run(["qemu-img", "check", "-q", moved / "output/arch/qcow2/disk.qcow2"], check=True)
+    qemu_img("check", "-q", moved / "output/arch/qcow2/disk.qcow2")
 
 
 def test_emptying_the_cache_breaks_nothing(bench: Workbench, small_image: Path, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_emptying_the_cache_breaks_nothing(bench: Workbench, small_image: Path, 
     bench.ov("vm", "build", "arch")
     for path in sorted((tmp_path / "xdg" / "cache").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    subprocess.run(["qemu-img", "check", "-q", bench.root / "output/arch/qcow2/disk.qcow2"], check=True)
+    qemu_img("check", "-q", bench.root / "output/arch/qcow2/disk.qcow2")
     assert "nothing to do" in bench.ov("vm", "build", "arch").stderr
     bench.ov("vm", "build", "arch", "--size", "2G")
     assert virtual_size(bench.root / "output/arch/qcow2/disk.qcow2") == 2 << 30

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 
 import pytest
 
+from tests.support.programs import attempt
 from tests.support.workbench import ROOT
 
 SLACK = 2.0
@@ -15,8 +15,7 @@ SLACK = 2.0
 
 def figures(*words: str) -> dict[str, tuple[float, float]]:
     """(measured, limit) by name, as a benchmark prints them."""
-    argv = [sys.executable, "-m", *words]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    done = attempt(sys.executable, "-m", *words, cwd=ROOT, timeout=500)
     found = re.findall(r"^  (?:ok  |OVER) (.+): ([\d.]+) \(limit ([\d.]+)\)$", done.stdout, re.MULTILINE)
     assert found, done
     return {name: (float(measured), float(limit)) for name, measured, limit in found}

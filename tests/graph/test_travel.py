@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ovtasks.graph.receipt import Receipt
+from tests.support.programs import call
 from tests.support.workbench import Workbench, cloud_vm, ran
 
 DISK = "output/a/raw/disk.raw"
@@ -40,7 +40,7 @@ def built(bench: Workbench, large_image: Path) -> Workbench:
 
 def program(name: str, *words: str | Path) -> None:
     assert shutil.which(name), f"this test needs {name}: install it"
-    subprocess.run([name, *words], check=True)
+    call(name, *words)
 
 
 def by_tar(source: Path, target: Path) -> None:

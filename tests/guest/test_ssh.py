@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pytest
 
 from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh, scp_argv, ssh_argv
 from ovtasks.guest.target import Target
+from tests.support.programs import attempt, call
 from tests.support.sshd import Sshd, new_sshd
 
 
@@ -56,13 +56,13 @@ def test_an_unknown_host_key_is_refused(target: Target, tmp_path: Path) -> None:
 def test_becoming_ssh_hands_over_the_exit_status(target: Target) -> None:
     argv = ssh_argv(target, ["exit", "9"], batch=True)
     code = f"from ovtasks.guest.ssh import become; become({argv!r})"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert attempt(sys.executable, "-c", code).returncode == 9
 
 
 def test_scp_there_and_back(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a:b").write_text("hello")
     there = tmp_path / "there"
-    subprocess.run(scp_argv(target, ["a:b"], f":{there}"), check=True, capture_output=True)
-    subprocess.run(scp_argv(target, [f":{there}"], "back"), check=True, capture_output=True)
+    call(*scp_argv(target, ["a:b"], f":{there}"))
+    call(*scp_argv(target, [f":{there}"], "back"))
     assert Path("back").read_text() == "hello"

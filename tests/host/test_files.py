@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from ovtasks.host import beneath
 from ovtasks.host.beneath import CONSENT, UnsafeError, guard, make_folder
 from ovtasks.host.files import create, flock, is_locked, link_or_copy, write_atomic
+from tests.support.programs import attempt
 
 SECRET = "the only copy\n"
 
@@ -21,7 +21,7 @@ def names(folder: Path) -> list[str]:
 
 
 def _shell(command: str) -> int:
-    return subprocess.run(["sh", "-c", command], check=False).returncode
+    return attempt("sh", "-c", command).returncode
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_no_folder_below_output_is_a_link(name: str, ours: Path, victim: Path) -
     (ours / name).symlink_to(victim.parent)
     victim.with_name(CONSENT).touch()  # is no help here
     file = ours / name / "qcow2" / "seed.iso"
-    for attempt in (
+    for writing in (
         lambda: write_atomic(file, "x"),
         lambda: write_atomic(ours / name / "victim", "x"),
         lambda: create(ours / name / "victim"),
@@ -153,7 +153,7 @@ def test_no_folder_below_output_is_a_link(name: str, ours: Path, victim: Path) -
         lambda: link_or_copy(ours / name / "victim", ours / "copy"),
     ):
         with pytest.raises(UnsafeError) as e:
-            attempt()
+            writing()
         assert e.value.message == f"{ours / name} is a symbolic link where a folder of ours must be"
         assert e.value.hint == f"remove it: rm {ours / name}"
     victim.with_name(CONSENT).unlink()

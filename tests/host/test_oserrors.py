@@ -7,7 +7,6 @@ import errno
 import os
 import resource
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,16 +16,17 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.oserrors import NoRoomError, explained, explaining, no_room_said
 from ovtasks.host.run import CommandError, run
+from tests.support.programs import mount, umount
 
 
 @contextlib.contextmanager
 def small(folder: Path, options: str) -> Iterator[Path]:
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+    mount("-t", "tmpfs", "-o", options, "tmpfs", folder)
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        umount(folder)
 
 
 def failed(what: str, *folders: Path, write: Path, data: bytes = bytes(1 << 20)) -> NoRoomError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from ovtasks.host.beneath import UnsafeError, guard
 from ovtasks.host.state import StateError, load_state, read_state, read_text, try_load_state
+from tests.support.programs import call
 
 GOOD = {"format": 1, "text": "ä", "more": [1, 2.5, None, {"deep": True}]}
 
@@ -60,7 +60,7 @@ def test_what_is_wrong_is_told(damage: Callable[[Path], object], reason: str, tm
         load_state(path)
     assert reason in e.value.message and str(path) in e.value.message and "\n" not in e.value.message
     assert e.value.hint and e.value.hint.startswith("move it away: ")
-    subprocess.run(["sh", "-c", e.value.hint.partition(": ")[2]], check=True)  # the command in the hint works
+    call("sh", "-c", e.value.hint.partition(": ")[2])  # the command in the hint works
     assert load_state(path) is None
     assert try_load_state(tmp_path / "rec'ord.json.old") is None
 

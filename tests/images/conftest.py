@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
+from tests.support.programs import qemu_img, qemu_io
 from tests.support.server import Site, serve
 
 NAME = "disk.qcow2"
@@ -39,9 +39,8 @@ class Notes:
 def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A qcow2 image of some 300 KiB with content."""
     path = tmp_path_factory.mktemp("image") / NAME
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "16M"], check=True)
-    write = ["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 128k", str(path)]
-    subprocess.run(write, check=True, capture_output=True)
+    qemu_img("create", "-q", "-f", "qcow2", path, "16M")
+    qemu_io("-f", "qcow2", "-c", "write -P 7 0 128k", path)
     return path.read_bytes()
 
 

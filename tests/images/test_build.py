@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from ovtasks.images.store import Store
 from tests.images.conftest import NAME
+from tests.support.programs import qemu_img
 from tests.support.server import Site, serve
 from tests.support.workbench import Workbench, ran
 
@@ -47,7 +47,7 @@ def test_offline_after_the_first_build(bench: Workbench, image: bytes, sha256: s
     bench.ov("vm", "build")
     shutil.rmtree(tmp_path / "xdg" / "cache")
     assert "nothing to do" in bench.ov("vm", "build").stderr, "output/ needs no cache"
-    subprocess.run(["qemu-img", "check", "-q", bench.root / "output/a/qcow2/disk.qcow2"], check=True)
+    qemu_img("check", "-q", bench.root / "output/a/qcow2/disk.qcow2")
 
 
 def test_cache_of_a_vm(bench: Workbench, site: Site, sha256: str, tmp_path: Path) -> None:

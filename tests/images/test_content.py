@@ -9,7 +9,6 @@ import json
 import lzma
 import os
 import struct
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ovtasks.images.fetch import fetch
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.support.programs import qemu_img
 from tests.support.server import Site
 
 
@@ -103,7 +103,7 @@ def test_damaged_compressed_data(site: Site, store: Store, notes: Notes, image: 
 
 
 def qcow2_with(path: Path, *options: str) -> bytes:
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, path, "16M"], check=True)
+    qemu_img("create", "-q", "-f", "qcow2", *options, path, "16M")
     return path.read_bytes()
 
 
@@ -119,7 +119,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory, image: bytes) -> dict[str,
     corrupt[72:80] = struct.pack(">Q", struct.unpack(">Q", image[72:80])[0] | 2)
     secret = ["--object", "secret,id=key,data=secret", "-o", "encrypt.format=aes,encrypt.key-secret=key"]
     vmdk = tmp_path / "x.vmdk"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", vmdk, "16M"], check=True)
+    qemu_img("create", "-q", "-f", "vmdk", vmdk, "16M")
     return {
         "backing": (qcow2_with(tmp_path / "b.qcow2", "-b", str(host), "-F", "raw"), "has a backing file"),
         "data-file": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.support.programs import call
 from tests.support.server import Site, serve
 
 PATH = f"/{NAME}"
@@ -121,9 +121,9 @@ def test_final_statuses_are_not_retried(site: Site, store: Store, notes: Notes, 
 def self_signed(pem: Path) -> Path:
     """A certificate for 127.0.0.1 with its key; the certificate alone lies beside it as ``.crt``."""
     files = ["-keyout", str(pem), "-out", f"{pem}.crt"]
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *files]
+    new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *files]
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*new, *subject], check=True, capture_output=True)
+    call("openssl", *new, *subject)
     pem.write_bytes(pem.read_bytes() + Path(f"{pem}.crt").read_bytes())
     return pem
 

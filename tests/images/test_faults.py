@@ -23,6 +23,7 @@ from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.support.programs import mount, umount
 from tests.support.server import Site, serve
 
 ROOT = Path(__file__).parents[2]
@@ -102,11 +103,11 @@ def test_killed_then_resumed(store: Store, notes: Notes, big: bytes, number: sig
 def small_disk(folder: Path) -> Iterator[Path]:
     """A file system of 128 KiB."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", folder], check=True)
+    mount("-t", "tmpfs", "-o", "size=128k", "tmpfs", folder)
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        umount(folder)
 
 
 @pytest.mark.root
@@ -142,7 +143,7 @@ def test_disk_fills_up_while_unpacking(site: Site, tmp_path: Path, notes: Notes)
 @pytest.mark.root
 def test_read_only_cache(site: Site, tmp_path: Path, notes: Notes) -> None:
     with small_disk(tmp_path / "small") as small:
-        subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+        mount("-o", "remount,ro", small)
         with pytest.raises(OvError, match="read-only") as caught:
             fetch(ask(site, Store(small / "store")), notes)
         assert "XDG_CACHE_HOME" in (caught.value.hint or "")

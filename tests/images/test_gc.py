@@ -15,6 +15,7 @@ from ovtasks.host.paths import image_store
 from ovtasks.images import gc
 from ovtasks.images.store import Store
 from tests.images.conftest import Notes, ask, obtain
+from tests.support.programs import qemu_img
 from tests.support.server import Site
 from tests.support.workbench import Workbench, cloud_vm, make_image
 
@@ -95,7 +96,7 @@ def test_command_in_a_project(bench: Workbench, tmp_path: Path) -> None:
     assert "rest of a killed run" in text and "freed" in text and f"rm -r {bench.root / 'output/gone'}" in text
     assert not (bench.root / f"output/.images/{old_sha}.qcow2").exists()
     assert (bench.root / "output/gone").exists()
-    subprocess.run(["qemu-img", "check", "-q", bench.root / "output/a/qcow2/disk.qcow2"], check=True)
+    qemu_img("check", "-q", bench.root / "output/a/qcow2/disk.qcow2")
     assert bench.plan("a")["disk:a"] == "fresh"
     assert "held by " + str(bench.root / "output") in bench.ov("gc").stdout
     assert json.loads(bench.ov("gc", "--json").stdout)["removed"] == []

@@ -15,6 +15,7 @@ import pytest
 from ovtasks.host.paths import image_store
 from ovtasks.images.gc import Item, RetentionLimits, limited
 from ovtasks.images.store import Store
+from tests.support.programs import attempt, call, qemu_io
 from tests.support.workbench import DODO, Workbench, cloud_vm, make_image
 
 DAY = 86400.0
@@ -129,7 +130,7 @@ def heavy(path: Path) -> int:
     make_image(path)
     fill = path.with_suffix(".fill")
     fill.write_bytes(os.urandom(6 * MiB))
-    subprocess.run(["qemu-io", "-f", "qcow2", "-c", f"write -s {fill} 1M 6M", path], check=True, capture_output=True)
+    qemu_io("-f", "qcow2", "-c", f"write -s {fill} 1M 6M", path)
     return path.stat().st_blocks * 512
 
 
@@ -170,9 +171,9 @@ def test_gc_while_steps_run_takes_nothing(bench: Workbench, tmp_path: Path) -> N
     lock = bench.root / "output" / ".ov" / "locks" / "runs"
     with subprocess.Popen(["flock", "--shared", lock, "sleep", "60"]) as run:
         deadline = time.monotonic() + 10
-        while subprocess.run(["flock", "--nonblock", lock, "true"], check=False).returncode == 0:
+        while attempt("flock", "--nonblock", lock, "true").returncode == 0:
             assert time.monotonic() < deadline
         assert gc(bench) == []
         run.terminate()
-    subprocess.run(["flock", lock, "true"], check=True, timeout=70)
+    call("flock", lock, "true", timeout=70)
     assert gc(bench) != []

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ovtasks.project.model import Checksum
 from tests.images.chain import Chain
 from tests.images.conftest import NAME, rests
 from tests.images.test_content import COMPRESSORS
+from tests.support.programs import qemu_img
 from tests.support.server import Site
 
 pytestmark = pytest.mark.slow  # as a whole
@@ -325,8 +325,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bytes]
     raw.write_bytes(bytes(510) + b"\x55\xaa" + os.urandom(500_000) + bytes(200_000) + os.urandom(65536 * 12 - 700_512))
     found = {}
     for words in MADE:
-        convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *words.split(), str(raw), str(made)]
-        subprocess.run(convert, check=True, capture_output=True)
+        qemu_img("convert", "-f", "raw", "-O", "qcow2", *words.split(), raw, made)
         found[words] = made.read_bytes()
     yield found
 

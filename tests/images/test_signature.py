@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.support.programs import attempt, call
 from tests.support.server import Site
 
 
@@ -27,10 +27,9 @@ class Signer:
         self.gpg("--batch", "--passphrase", "", *new)
         self.gpg("--output", str(self.keyring), "--export")
 
-    def gpg(self, *words: str, data: bytes | None = None) -> bytes:
-        argv = ["gpg", "--batch", "--yes", "--quiet", *words]
+    def gpg(self, *words: str, data: bytes = b"") -> bytes:
         env = {**os.environ, "GNUPGHOME": str(self.home)}
-        return subprocess.run(argv, input=data, env=env, check=True, capture_output=True).stdout
+        return os.fsencode(call("gpg", "--batch", "--yes", "--quiet", *words, stdin=data, env=env).stdout)
 
     def armoured(self) -> Path:
         path = self.home / "public.asc"
@@ -38,7 +37,7 @@ class Signer:
         return path
 
     def end(self) -> None:
-        subprocess.run(["gpgconf", "--homedir", self.home, "--kill", "all"], check=False)
+        attempt("gpgconf", "--homedir", self.home, "--kill", "all")
 
 
 @pytest.fixture(scope="module")

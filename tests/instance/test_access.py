@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from ovtasks.guest.target import Target, WrongHostKeyError
 from ovtasks.host.files import write_atomic
 from ovtasks.instance.access import first_contact, need_user, write_access
 from ovtasks.instance.record import HostKey, Record, load, new_record
+from tests.support.programs import call
 from tests.support.sshd import Sshd, new_sshd
 from tests.support.workbench import Workbench, cloud_vm
 
@@ -75,8 +75,7 @@ OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICOcYPBrWceAhFAEnPasoz8q5VZrEYQmnDb
 
 
 def print_of(key: str) -> str:
-    said = subprocess.run(["ssh-keygen", "-l", "-f", "-"], input=key, capture_output=True, text=True, check=True).stdout
-    return said.split()[1]
+    return call("ssh-keygen", "-l", "-f", "-", stdin=key).stdout.split()[1]
 
 
 def test_another_host_key_is_refused(server: Sshd) -> None:
@@ -116,7 +115,7 @@ def test_a_guest_with_keys_of_other_kinds(kind: str, server: Sshd) -> None:
     server.stop()
     for name in ("host", "host.pub"):
         (server.folder / name).unlink()
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", server.folder / "host"], check=True)
+    call("ssh-keygen", "-q", "-t", kind, "-N", "", "-f", server.folder / "host")
     server.start()
     record = guest(server, OTHER)
     with pytest.raises(WrongHostKeyError):
@@ -169,13 +168,7 @@ def test_ssh_config_is_installed_and_removed(bench: Workbench, empty_image: Path
 
     assert "includes the VMs now" in bench.ov("ssh-config", "--install").stderr
     assert "includes the VMs already" in bench.ov("ssh-config", "--install").stderr
-    effective = subprocess.run(
-        ["ssh", "-F", config, "-G", "ov-web"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **bench.env},
-    ).stdout.splitlines()
+    effective = call("ssh", "-F", config, "-G", "ov-web", env={**os.environ, **bench.env}).stdout.splitlines()
     assert {"user tester", "stricthostkeychecking true", "identitiesonly yes", "hostkeyalias ov-web"} <= {*effective}
     assert "does not include the VMs now" in bench.ov("ssh-config", "--remove").stderr
     assert config.read_text() == "Host *\n  User somebody"

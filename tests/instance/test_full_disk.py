@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import attempt, mount, umount
 from tests.support.rooms import Room, qemu_room
 
 pytestmark = pytest.mark.slow
@@ -18,16 +18,16 @@ def room(tmp_path: Path) -> Iterator[Room]:
     """Its VMs are on a file system of their own, of 2 MiB."""
     with qemu_room(tmp_path) as made:
         made.data.mkdir(parents=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", made.data], check=True)
+        mount("-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", made.data)
         try:
             yield made
         finally:
-            subprocess.run(["umount", "--lazy", made.data], check=True)
+            umount("--lazy", made.data)
 
 
 def fill(room: Room) -> Path:
     path = room.data / "fill"
-    subprocess.run(["dd", "if=/dev/zero", f"of={path}", "bs=4k"], check=False, capture_output=True)
+    attempt("dd", "if=/dev/zero", f"of={path}", "bs=4k")
     return path
 
 

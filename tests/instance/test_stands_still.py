@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import qemu_img
 from tests.support.workbench import OV, Workbench, cloud_vm
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ def boot_disk(path: Path, text: str) -> None:
     assert len(sector) == 512
     raw = path.with_suffix(".raw")
     raw.write_bytes(sector + bytes((1 << 20) - 512))
-    subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, path], check=True)
+    qemu_img("convert", "-O", "qcow2", raw, path)
 
 
 @pytest.mark.parametrize("name", LAST_WORDS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import subprocess
 import textwrap
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from ovtasks.seed.apt_sources import apt_command
+from tests.support.programs import Ended, attempt, call
 
 M = "http://m.example/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -117,11 +117,11 @@ def guest(root: Path, files: dict[str, str], os_release: str = OS_RELEASE) -> Pa
     return root
 
 
-def boot(etc: Path, *urls: str) -> subprocess.CompletedProcess[str]:
+def boot(etc: Path, *urls: str) -> Ended:
     command = apt_command(urls)
     assert command.count("/etc") == 1
     moved = [str(etc) if word == "/etc" else word for word in command]
-    return subprocess.run(moved, capture_output=True, text=True)
+    return attempt(*moved)
 
 
 def texts(etc: Path) -> dict[str, str]:
@@ -260,6 +260,5 @@ def test_apt_falls_back_from_a_dead_mirror(tmp_path: Path, archive: str) -> None
     for folder in ("state/lists/partial", "cache/archives/partial"):
         (tmp_path / folder).mkdir(parents=True)
     flags = [word for option in options for word in ("-o", option)]
-    subprocess.run(["apt-get", *flags, "-q", "update"], check=True, capture_output=True)
-    said = subprocess.run(["apt-cache", *flags, "policy", "ov-probe"], check=True, capture_output=True, text=True)
-    assert "Candidate: 1" in said.stdout
+    call("apt-get", *flags, "-q", "update")
+    assert "Candidate: 1" in call("apt-cache", *flags, "policy", "ov-probe").stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import yaml
 from ovtasks.host.run import run
 from ovtasks.project.model import CloudInit, Injection, OvInstall, Source, Ssh, User, VmSpec, WriteFile
 from ovtasks.seed.wanted import carries_keys, hostname, wants_seed
+from tests.support.programs import call, python
 from tests.support.specs import DEBIAN, KEY, KEY2, UNKNOWN, bootc, bootstrap, cloud_image, data, files, vm
 
 
@@ -48,7 +47,7 @@ def test_sshd_is_enabled_by_the_right_name(source: Source, word: str) -> None:
     first, *rest = data(vm(source, block=CloudInit(runcmd=("true",))))["runcmd"]
     assert word in first
     assert rest == ["true"]
-    assert subprocess.run(["sh", "-n", "-c", first]).returncode == 0
+    call("sh", "-n", "-c", first)
 
 
 def test_commands_keep_their_form_and_their_repetitions() -> None:
@@ -177,7 +176,7 @@ def test_bytes_depend_on_the_spec_only() -> None:
     expected = b"".join(v for k, v in sorted(files(odd(), KEY, KEY2).items()))
     for seed, zone in (("1", "Asia/Kathmandu"), ("2", "America/St_Johns")):
         env = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C"}
-        assert subprocess.run([sys.executable, "-c", script], env=env, capture_output=True).stdout == expected
+        assert os.fsencode(python("-c", script, env=env).stdout) == expected
 
 
 def test_order_of_keys_does_not_matter() -> None:

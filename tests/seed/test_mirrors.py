@@ -7,7 +7,6 @@ import hashlib
 import http.server
 import json
 import re
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from ovtasks.project.model import CloudInit, Mirrors, Source
 from ovtasks.seed.cloud_init import INSTALL_SCRIPT
 from ovtasks.seed.distro import detect
 from ovtasks.seed.mirrors import PACMAN_LIST, mirrors
+from tests.support.programs import attempt, call
 from tests.support.specs import UNKNOWN, bootstrap, cloud_image, data, vm
 
 M = "https://m.example/root"
@@ -57,7 +57,7 @@ def run_in(root: Path, command: list[str]) -> None:
     moved = [
         word.replace("/etc/yum", f"{root}/etc/yum").replace("/etc/pacman.conf", f"{root}/p.conf") for word in command
     ]
-    subprocess.run(moved, check=True)
+    call(*moved)
 
 
 def bootcmd(**wanted: tuple[str, ...]) -> list[str]:
@@ -156,7 +156,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def install(url: str, digest: str, target: Path) -> int:
-    return subprocess.run(["sh", "-c", INSTALL_SCRIPT, "ov-install", url, digest, str(target)], stderr=-3).returncode
+    return attempt("sh", "-c", INSTALL_SCRIPT, "ov-install", url, digest, target).returncode
 
 
 @pytest.mark.parametrize("digest", [DIGEST, ""])

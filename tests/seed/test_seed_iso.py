@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from ovtasks.errors import EXIT_INPUT, InputError
 from ovtasks.host.run import run
 from ovtasks.seed.iso import seed_iso
+from tests.support.programs import python
 from tests.support.specs import KEY, files, vm
 
 FILES = {
@@ -66,8 +65,7 @@ def test_bytes_depend_on_the_files_only() -> None:
     expected = hashlib.sha256(seed_iso(FILES)).hexdigest()
     for zone, seed in (("Asia/Kathmandu", "1"), ("America/St_Johns", "2")):
         env = {**os.environ, "TZ": zone, "PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == expected
+        assert python("-c", script, env=env).stdout.strip() == expected
 
 
 def test_other_bytes_for_other_files() -> None:

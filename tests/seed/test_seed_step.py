@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from ovtasks.instance.keys import resolve_keys
 from ovtasks.project.model import CloudInit, Injection, Network, Project, Ssh, User, VmSpec
 from ovtasks.sources.seed import key_step, seed_inputs, seed_step
 from tests.machine.test_schema import FULL, changes
+from tests.support.programs import python
 from tests.support.specs import KEY, KEY2, bootc, bootstrap, cloud_image, vm
 
 GENERATE = Ssh(user="eve", key_source="generate")
@@ -226,8 +225,7 @@ def test_making_steps_loads_no_heavy_module() -> None:
         "seed_step(vm(), Project(Path('/x'), {}, ()), 'qcow2', 'd'); key_step(vm(ssh=Ssh(key_source='generate')))\n"
         "print([m for m in ('yaml', 'pycdlib', 'cryptography', 'requests', 'jsonschema') if m in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert said == "[]\n"
+    assert python("-c", script).stdout == "[]\n"
 
 
 def test_inputs_are_cheap() -> None:

@@ -58,8 +58,8 @@ def attempt(
     timeout: float | None = SECONDS,
 ) -> Ended:
     """Run a program to its end, whatever its status. ``env`` is its whole environment, where it is looked for, too.
-    stdout and stderr go to the file ``output`` when one is given. The program is killed after ``timeout`` seconds, and
-    when an exception (Ctrl-C too) passes through here.
+    stdout and stderr go to the file ``output`` when one is given. It leads a session of its own; the session's process
+    group is killed after ``timeout`` seconds, and when an exception (Ctrl-C too) passes through here.
 
     :raises TimeoutError: it took longer. :raises sh.CommandNotFound: there is no such program.
     """
@@ -126,6 +126,7 @@ def _baked(name: str, path: list[str] | None) -> sh.Command[sh.RunningCommand]:
     return sh.Command(name, path).bake(
         _bg=True,
         _bg_exc=False,
+        _new_session=True,
         _tty_out=False,
         _encoding="utf-8",
         _out_bufsize=_CHUNK,
@@ -136,7 +137,7 @@ def _baked(name: str, path: list[str] | None) -> sh.Command[sh.RunningCommand]:
 
 def _kill(running: sh.RunningCommand) -> None:
     with contextlib.suppress(ProcessLookupError):
-        running.process.kill()
+        running.process.kill_group()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import os
 import pty
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.support.kills import check_create, check_destroy, check_remove, check_update
 from tests.support.lost import check, check_nothing_to_do, check_verbs
+from tests.support.programs import call
 from tests.support.rooms import Room, libvirt_room
 from tests.support.session import SessionUser
 
@@ -63,7 +63,7 @@ def virsh(user: SessionUser, *words: str) -> str:
 def test_a_definition_without_its_folder(room: Room, user: SessionUser) -> None:
     """Somebody removed the folder by hand: gc undefines what does not run, and nobody else's."""
     room.ov("vm", "create", "web", "--no-start")
-    subprocess.run(["rm", "-r", room.folder], check=True)
+    call("rm", "-r", room.folder)
     dry = room.ov("gc", "--dry-run")
     assert "definition of a VM whose folder is gone" in dry and "ov-web" in virsh(user, "list", "--all")
     room.ov("gc")
