@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from docs.qemu_backend import NEEDS_KVM, REFUSED
-from ovtasks.machine.field import Block, Field, Items, Node, Only, Version, Words, beside
-from ovtasks.machine.stated import OLD_PLACEHOLDERS, PLACEHOLDERS
+from ovtasks.machine.field import Block, Field, Items, Node, Only, Version, Words, beside, without_libvirt
+from ovtasks.machine.paths import OLD_PLACEHOLDERS, PLACEHOLDERS
 from ovtasks.machine.table import DEVICES, LIBVIRT
 
 HEAD = """# The `libvirt:` block, field by field
@@ -105,10 +104,12 @@ def _limits(node: Node) -> str:
     return words + (f" From {_version(since)} on." if since else "")
 
 
+_REFUSED = dict(without_libvirt(LIBVIRT))
+
+
 def _alone(name: str) -> str:
-    if name in REFUSED:
-        return " Not with backend qemu."
-    return " With backend qemu only under KVM." if name in NEEDS_KVM else ""
+    words = {"never": " Not with backend qemu.", "kvm": " With backend qemu only under KVM."}
+    return words.get(_REFUSED.get(name, ""), "")
 
 
 def _only(only: Only) -> str:

@@ -10,8 +10,9 @@ from ovtasks.host import accel, firmware, settings
 from ovtasks.images.boot import Bootable
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
-from ovtasks.machine.card_ports import card_forwards
+from ovtasks.machine.devices.interface import card_forwards
 from ovtasks.machine.machine import Boot, Machine, Nic
+from ovtasks.machine.read import reading
 from ovtasks.machine.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
 from ovtasks.project.layers import snippets_of
 from ovtasks.project.locate import located
@@ -62,7 +63,7 @@ def wanted_ports(vm: VmSpec, instance: str | None) -> tuple[Want, ...]:
 
 def further_ports(vm: VmSpec) -> tuple[Want, ...]:
     """The forwards of the ``libvirt:`` block's cards. Their numbers are written, so one VM of all can have them."""
-    found = card_forwards(vm.libvirt)
+    found = card_forwards(reading(vm.libvirt).tree)
     return tuple(Want(f.guest, f.protocol, f.address, f.host, vm.where, dotted(place)) for f, place in found)
 
 

@@ -7,7 +7,7 @@ Places are relative to the element of the block that the field stands in: ``driv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -24,7 +24,9 @@ class Field:
 
     ``default`` is written when the field is not there, ``assumed`` is what libvirt then takes. ``fixed`` are attributes
     that come with the value, on the same element. ``since`` is the first libvirt that knows it, where that is newer
-    than 9.0. ``computed``: code beside the declaration puts it into the XML; ``at`` is where.
+    than 9.0. ``computed``: code beside the declaration puts it into the XML; ``at`` is where. ``known`` is the enum of
+    libvirt's ``domcapabilities`` that tells which values this host has, and what such a value is called. ``qemu``: with
+    the backend qemu it is refused always (``never``), or under emulation (``kvm``); a test holds that true.
     """
 
     kind: Kind
@@ -39,13 +41,16 @@ class Field:
     since: Version | None = None
     computed: bool = False
     since_values: Mapping[str, Version] = field(default_factory=dict)
+    known: tuple[str, str] | None = None
+    qemu: str = ""
 
 
 @dataclass(frozen=True)
 class Block:
     """A mapping. Its element is made when there is something to put into it; ``bare``: also for an empty mapping.
 
-    ``suffix``: a field's name → the one that holds its unit, if it has none itself.
+    ``suffix``: a field's name → the one that holds its unit, if it has none itself. ``qemu`` is as a :class:`Field`'s,
+    for all fields below.
     """
 
     at: str
@@ -59,6 +64,7 @@ class Block:
     bare: bool = False
     computed: bool = False
     suffix: Mapping[str, str] = field(default_factory=dict)
+    qemu: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class Words:
     only: Only = field(default_factory=dict)
     least: int = 0
     computed: bool = False
+    qemu: str = ""
 
 
 Node: TypeAlias = Field | Block | Items | Words
@@ -89,3 +96,14 @@ def beside(node: Node) -> tuple[Only, tuple[str, ...]]:
     if isinstance(node, Items):
         return beside(node.block)
     return node.only, () if isinstance(node, Words) else node.needs
+
+
+def without_libvirt(block: Block, path: str = "", above: str = "") -> Iterator[tuple[str, str]]:
+    """The fields that the backend qemu refuses: their paths below ``block``, and ``never`` or ``kvm``."""
+    for name, node in block.fields.items():
+        inner = node.block if isinstance(node, Items) else node
+        qemu = inner.qemu or above
+        if isinstance(inner, Block):
+            yield from without_libvirt(inner, f"{path}{name}.", qemu)
+        elif qemu:
+            yield f"{path}{name}", qemu

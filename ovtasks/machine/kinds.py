@@ -1,112 +1,179 @@
-"""Kinds of values: how they are written in YAML, how in XML, and how an editor checks them."""
+"""Kinds of values: how they are written in YAML, how in XML, and how an editor checks them.
+
+A kind states its rule once: a pattern and a range, or a list of words. Its JSON Schema and its parser follow from that.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 
 from ovtasks.errors import InputError
+from ovtasks.machine.paths import unknown
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.sizes import UNITS, parse_size
+
+Problem = tuple[str, str]
+"""What is wrong with a value, to be put after its name, and what to do; an empty hint: the field's own meaning."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """``parse`` gives the text for XML, or None for a value that cannot be. ``words`` say what is allowed.
+    """``words`` say what is allowed, ``problem`` what is wrong with a text that does not fit ``pattern``.
 
-    ``schema`` is its JSON Schema. ``samples`` are values that can be, each kind of spelling once; ``wrong`` some that
-    cannot. ``path``: a path of the host, which may hold placeholders.
+    ``types`` are JSON Schema's names of what may be written. A text that fits becomes XML's by ``convert``; by
+    ``count`` it is a number, from ``least`` to ``most``. ``spellings`` are words → XML's, of a kind without pattern.
+    ``samples`` are values that can be, each kind of spelling once; ``wrong`` some that cannot. ``values`` and ``other``
+    are for the reference: the words, and other spellings of them. ``path``: a path of the host, which may hold
+    placeholders. ``format`` names what a pattern cannot say.
     """
 
     words: str
-    schema: Mapping[str, Json]
-    parse: Callable[[Json], str | None]
-    samples: tuple[Json, ...]
+    pattern: str = ""
+    problem: str = ""
+    types: tuple[str, ...] = ("string",)
+    convert: Callable[[str], str | None] = str
+    count: Callable[[str], int] | None = None
+    least: int | None = None
+    most: int | None = None
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    samples: tuple[Json, ...] = ()
     wrong: tuple[Json, ...] = ()
     values: tuple[str, ...] = ()
-    path: bool = False
     other: Mapping[str, str] = field(default_factory=dict)
+    path: bool = False
+    format: str = ""
 
+    def parse(self, value: Json) -> str | None:
+        """The text for XML; None for a value that cannot be."""
+        if self.spellings:
+            return self._spelled(value)
+        text = self._text(value)
+        if text is None or not (self._counts(value) or _compiled(self.pattern).search(text)) or not self._fits(text):
+            return None
+        return self.convert(text)
 
-_TRUE = frozenset({"true", "yes", "on"})
-_FALSE = frozenset({"false", "no", "off"})
-_SWITCH = "^([Oo][Nn]|[Oo][Ff][Ff]|[Yy][Ee][Ss]|[Nn][Oo]|[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"
+    def unsaid(self, value: Json) -> Iterator[Problem]:
+        """What is wrong with a text that its JSON Schema lets pass."""
+        if not isinstance(value, str) or self.spellings:
+            return
+        if self.path:
+            yield from ((f": {message}", hint) for message, hint in unknown(value))
+        if not _compiled(self.pattern).search(value):
+            return
+        if self.count is not None and not self._fits(value):
+            number = self.count(value)
+            low = self.least is not None and number < self.least
+            yield f" is {value}, but must be at {'least' if low else 'most'} {self.least if low else self.most}", ""
+        elif self.format == "size" and (problem := _no_size(value)) is not None:
+            yield problem
+        elif self.format == "numbers":
+            for first, last in _RANGE.findall(value):
+                if int(first) > int(last):
+                    yield f": {first}-{last} goes down", f"{last}-{first}"
 
+    @cached_property
+    def schema(self) -> Mapping[str, Json]:
+        """Its JSON Schema (2020-12)."""
+        made: dict[str, Json] = {"type": list(self.types) if len(self.types) > 1 else self.types[0]}
+        if self.spellings:
+            plain: list[Json] = [int(word) if word.isdigit() else float(word) for word in self._numbers.values()]
+            return {"enum": [*self.spellings, *plain]} if plain else {**made, "enum": list(self.spellings)}
+        limits = {"minimum": self.least, "maximum": self.most}
+        made |= {name: limit for name, limit in limits.items() if limit is not None}
+        made |= {"pattern": self.pattern, "patternErrorMessage": self.problem}
+        return {**made, "format": self.format} if self.format else made
 
-def switch(yes: str, no: str) -> Kind:
-    """A truth value; libvirt spells it ``yes`` and ``no`` here, ``on`` and ``off`` there. In YAML all are taken."""
+    @cached_property
+    def _numbers(self) -> Mapping[float, str]:
+        return {float(word): word for word in self.spellings if _DECIMAL.fullmatch(word)}
 
-    def parse(value: Json) -> str | None:
-        word = str(value).lower() if isinstance(value, bool | str) else ""
-        return yes if word in _TRUE else no if word in _FALSE else None
-
-    words = f"{yes} or {no}"
-    schema: dict[str, Json] = {
-        "type": ["boolean", "string"],
-        "pattern": _SWITCH,
-        "patternErrorMessage": f"is neither {yes} nor {no}",
-    }
-    return Kind(words, schema, parse, (True, False, yes, no), ("perhaps", 2, []), (yes, no))
-
-
-def one_of(*values: str, other: Mapping[str, str] | None = None) -> Kind:
-    """One of some words; ``other`` are more spellings of them."""
-    spellings = {**{value: value for value in values}, **(other or {})}
-    numbers = {float(word): word for word in spellings if _DECIMAL.fullmatch(word)}
-
-    def parse(value: Json) -> str | None:
+    def _spelled(self, value: Json) -> str | None:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return numbers.get(float(value))
-        return spellings.get(value) if isinstance(value, str) else None
+            value = self._numbers.get(float(value))
+        return self.spellings.get(value) if isinstance(value, str) else None
 
-    plain: list[Json] = [int(word) if word.isdigit() else float(word) for word in numbers.values()]
-    enum: list[Json] = [*spellings, *plain]
-    return Kind(
-        f"one of {', '.join(spellings)}",
-        {"enum": enum} if numbers else {"type": "string", "enum": enum},
-        parse,
-        tuple(enum),
-        ("no-such-value", {}),
-        tuple(dict.fromkeys(values)),
-        other=other or {},
-    )
+    def _text(self, value: Json) -> str | None:
+        """The value as it would be written in quotes; None for a type that this kind has not."""
+        if isinstance(value, bool):
+            return str(value).lower() if "boolean" in self.types else None
+        if isinstance(value, str):
+            return value
+        # a number where a text is wanted is that text: YAML says 1.0 of a version
+        return str(value) if isinstance(value, int | float) and "boolean" not in self.types else None
+
+    def _counts(self, value: Json) -> bool:
+        """Whether it is a whole number where one is wanted: as in JSON Schema, the pattern is of texts."""
+        if "integer" not in self.types or not isinstance(value, int):
+            return False
+        return self.least is None or value >= self.least
+
+    def _fits(self, text: str) -> bool:
+        if self.count is None:
+            return True
+        number = self.count(text)
+        return (self.least is None or number >= self.least) and (self.most is None or number <= self.most)
 
 
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
-
-
-def number(least: int = 0, most: int | None = None, what: str = "") -> Kind:
-    """A whole number, also in quotes; ``what`` says of what."""
-
-    def parse(value: Json) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int | str) or not _INTEGER.fullmatch(str(value)):
-            return None
-        found = int(value)
-        return str(found) if found >= least and (most is None or found <= most) else None
-
-    more = f" ({what})" if what else ""
-    words = f"a whole number from {least}" + (f" to {most}" if most is not None else "") + more
-    schema: dict[str, Json] = {"type": ["integer", "string"], "minimum": least}
-    if most is not None:
-        schema["maximum"] = most
-    schema |= {"pattern": _digits(least), "patternErrorMessage": f"is not a whole number{more}"}
-    wrong: tuple[Json, ...] = ("many", least - 1, True, *(() if most is None else (most + 1,)))
-    return Kind(words, schema, parse, (least, str(least + 1), *(() if most is None else (most,))), wrong)
-
-
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
-
-
-def _digits(least: int) -> str:
-    return "^(0|[1-9][0-9]{0,17})$" if least >= 0 else "^(0|-?[1-9][0-9]{0,17})$"
+_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})", re.ASCII)
 
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Compiled when it is first needed: most fields are in no spec. ``$`` is the very end, as in JSON Schema."""
     return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern, re.ASCII)
+
+
+_TRUTH = {"on": True, "off": False, "yes": True, "no": False, "true": True, "false": False}
+
+
+def switch(yes: str, no: str) -> Kind:
+    """A truth value; libvirt spells it ``yes`` and ``no`` here, ``on`` and ``off`` there. In YAML all are taken."""
+    any_case = ("".join(f"[{letter.upper()}{letter}]" for letter in word) for word in _TRUTH)
+    return Kind(
+        f"{yes} or {no}",
+        f"^({'|'.join(any_case)})$",
+        f"is neither {yes} nor {no}",
+        ("boolean", "string"),
+        convert=lambda text: yes if _TRUTH[text.lower()] else no,
+        samples=(True, False, yes, no),
+        wrong=("perhaps", 2, []),
+        values=(yes, no),
+    )
+
+
+def one_of(*values: str, other: Mapping[str, str] | None = None) -> Kind:
+    """One of some words; ``other`` are more spellings of them."""
+    spellings = {**{value: value for value in values}, **(other or {})}
+    plain = [int(word) if word.isdigit() else float(word) for word in spellings if _DECIMAL.fullmatch(word)]
+    return Kind(
+        f"one of {', '.join(spellings)}",
+        spellings=spellings,
+        samples=(*spellings, *plain),
+        wrong=("no-such-value", {}),
+        values=tuple(dict.fromkeys(values)),
+        other=other or {},
+    )
+
+
+def number(least: int = 0, most: int | None = None, what: str = "") -> Kind:
+    """A whole number, also in quotes; ``what`` says of what."""
+    more = f" ({what})" if what else ""
+    ends = () if most is None else (most,)
+    return Kind(
+        f"a whole number from {least}" + (f" to {most}" if most is not None else "") + more,
+        "^(0|[1-9][0-9]{0,17})$" if least >= 0 else "^(0|-?[1-9][0-9]{0,17})$",
+        f"is not a whole number{more}",
+        ("integer", "string"),
+        count=int,
+        least=least,
+        most=most,
+        samples=(least, str(least + 1), *ends),
+        wrong=("many", least - 1, True, *(end + 1 for end in ends)),
+    )
 
 
 def text(
@@ -117,66 +184,61 @@ def text(
     wrong: tuple[Json, ...] = ("", []),
 ) -> Kind:
     """A text of a certain form; ``pattern`` is found anywhere in it."""
-
-    def parse(value: Json) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            return None
-        return str(value) if _compiled(pattern).search(str(value)) else None
-
-    schema: dict[str, Json] = {"type": "string", "pattern": pattern, "patternErrorMessage": problem}
-    return Kind(words, schema, parse, samples, wrong)
+    return Kind(words, pattern, problem, samples=samples, wrong=wrong)
 
 
 def size(unit: str, samples: tuple[Json, ...] = ("1G", 2048, "4 MiB")) -> Kind:
     """A size, which libvirt counts in ``unit`` (K, M); a number without a unit counts in it, too."""
     factor = UNITS[unit]
-
-    def parse(value: Json) -> str | None:
-        if not isinstance(value, str | int) or isinstance(value, bool):
-            return None
-        try:
-            found = parse_size(value, bare=factor)
-        except InputError:
-            return None
-        return str(found // factor) if found % factor == 0 else None
-
-    words = f"a size such as 2G, 512M; a number without a unit counts in {unit}iB"
-    problem = f"is no size in whole {unit}iB: write 2G or 512M; a number without a unit counts in {unit}iB"
     units = "KMGTP"["KMGTP".index(unit) :]
-    schema: dict[str, Json] = {
-        "type": ["integer", "string"],
-        "minimum": 1,
-        "pattern": f"^[ \\t]*0*[1-9][0-9]{{0,9}}[ \\t]*([{units}{units.lower()}]([Ii]?[Bb])?)?[ \\t]*$",
-        "patternErrorMessage": problem,
-        "format": "size",
-    }
-    return Kind(words, schema, parse, samples, ("much", 0, "-1G", [], True))
+    said = f"write 2G or 512M; a number without a unit counts in {unit}iB"
+
+    def convert(text: str) -> str | None:
+        return None if _no_size(text) else str(parse_size(text, bare=factor) // factor)
+
+    return Kind(
+        f"a size such as 2G, 512M; a number without a unit counts in {unit}iB",
+        f"^[ \\t]*0*[1-9][0-9]{{0,9}}[ \\t]*([{units}{units.lower()}]([Ii]?[Bb])?)?[ \\t]*$",
+        f"is no size in whole {unit}iB: {said}",
+        ("integer", "string"),
+        convert=convert,
+        least=1,
+        samples=samples,
+        wrong=("much", 0, "-1G", [], True),
+        format="size",
+    )
+
+
+def _no_size(text: str) -> Problem | None:
+    try:
+        parse_size(text, bare=1)
+    except InputError as e:
+        return f": {e.message}", e.hint or ""
+    return None
 
 
 def address(digits: int, most: int, what: str, pattern: str) -> Kind:
     """A part of a bus address: hexadecimal with 0x, else decimal; libvirt's own spelling has ``digits`` digits.
 
-    ``pattern`` matches the decimal spelling and, after ``0x``, is left to ``digits``.
+    ``pattern`` matches the decimal spelling.
     """
-    whole = f"^((0[xX][0-9a-fA-F]{{1,4}})|({pattern}))$"
-
-    def parse(value: Json) -> str | None:
-        word = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-        if not _compiled(whole).search(word):
-            return None
-        found = int(word, 16) if word[:2] in {"0x", "0X"} else int(word)
-        return f"0x{found:0{digits}x}" if found <= most else None
-
-    words = f"{what}: 0x0 to {hex(most)}, or decimal"
     head = {0x1F: "0*[01]?[0-9a-fA-F]", 7: "0*[0-7]"}.get(most, f"[0-9a-fA-F]{{1,{len(hex(most)) - 2}}}")
-    schema: dict[str, Json] = {
-        "type": ["integer", "string"],
-        "minimum": 0,
-        "maximum": most,
-        "pattern": f"^(0[xX]{head}|{pattern})$",
-        "patternErrorMessage": f"is no {what}: 0x0 to {hex(most)}, or decimal",
-    }
-    return Kind(words, schema, parse, ("0x0", hex(most), 1), ("x", "0xfffff", -1))
+
+    def number_of(text: str) -> int:
+        return int(text, 16) if text[:2] in {"0x", "0X"} else int(text)
+
+    return Kind(
+        f"{what}: 0x0 to {hex(most)}, or decimal",
+        f"^(0[xX]{head}|{pattern})$",
+        f"is no {what}: 0x0 to {hex(most)}, or decimal",
+        ("integer", "string"),
+        convert=lambda text: f"0x{number_of(text):0{digits}x}",
+        count=number_of,
+        least=0,
+        most=most,
+        samples=("0x0", hex(most), 1),
+        wrong=("x", "0xfffff", -1),
+    )
 
 
 def _path() -> Kind:
@@ -188,7 +250,7 @@ def _path() -> Kind:
         ("/srv/some file", "${vm.dir}/x", "{{.VmStateDir}}/{{.VmName}}"),
         ("relative/path", "", 7),
     )
-    return replace(kind, schema={**kind.schema, "format": "path"}, path=True)
+    return replace(kind, format="path", path=True)
 
 
 PATH = _path()
@@ -210,7 +272,7 @@ _NUMBERS = text(
     ("0-3,^2", "0"),
     ("all", "0-", "", "1 2", "0-999999"),
 )
-CPUSET = replace(_NUMBERS, schema={**_NUMBERS.schema, "format": "numbers"})
+CPUSET = replace(_NUMBERS, format="numbers")
 UUID = text(
     r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "a UUID",
@@ -225,7 +287,7 @@ _MAC = text(
     ("52:54:00:ab:cd:ef",),
     ("53:54:00:ab:cd:ef", "52:54", ""),
 )
-MAC = replace(_MAC, parse=lambda value: (_MAC.parse(value) or "").lower() or None)  # as the kernel and QEMU show it
+MAC = replace(_MAC, convert=str.lower)  # as the kernel and QEMU show it
 HOST_NAME = text(
     r"^([A-Za-z0-9.-]+|[0-9a-fA-F:.]+)$",
     "a host's name or address",

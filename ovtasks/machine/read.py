@@ -1,45 +1,72 @@
-"""The spec's ``libvirt:`` mapping, checked and with every value as it is written in XML."""
+"""The spec's ``libvirt:`` mapping → one checked tree, which is all that anybody asks afterwards.
+
+A block is read once, however many ask: the same content is the same tree.
+"""
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
+from functools import lru_cache
 
 from ovtasks.errors import InputError, InputErrors
+from ovtasks.machine.declared import declared
 from ovtasks.machine.field import Block, Field, Items, Node, Words
 from ovtasks.machine.machine import Machine
+from ovtasks.machine.paths import expand
 from ovtasks.machine.rules import block_rules
-from ovtasks.machine.schema import schema
-from ovtasks.machine.stated import Fault, expand, stated
 from ovtasks.machine.table import LIBVIRT
+from ovtasks.machine.tree import ROOT, Fault, Place, Tree, Value
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.words import dotted, near
-from ovtasks.values.yamlio import Key
-
-Read: TypeAlias = Mapping[str, "str | Read | Sequence[Read] | Sequence[str]"]
-"""The mapping by the spec's names, with the XML's text at the leaves. Lists are of mappings, or of texts."""
-Value: TypeAlias = "str | Read | Sequence[Read] | Sequence[str]"
-Path: TypeAlias = tuple[Key, ...]
 
 
-def read(libvirt: Mapping[str, Json], words: Mapping[str, str] | None = None) -> Read:
-    """The block with every value as XML text. ``words`` are what placeholders of paths stand for.
+@dataclass(frozen=True)
+class Reading:
+    """``tree`` has every value that can be. ``wrong`` are the keys and values that cannot, which the JSON Schema
+    refuses, too; ``faults`` is what no JSON Schema can say."""
+
+    tree: Tree
+    wrong: tuple[Fault, ...]
+    faults: tuple[Fault, ...]
+
+
+def reading(libvirt: Mapping[str, Json]) -> Reading:
+    """The block with every value as XML text, and all that is wrong with it. Never raises."""
+    try:
+        content = marshal.dumps(dict(libvirt))
+    except ValueError:  # too deep, or of a type that no file holds
+        return _read(libvirt)
+    return _read_content(content)
+
+
+@lru_cache(maxsize=64)
+def _read_content(content: bytes) -> Reading:
+    return _read(marshal.loads(content))
+
+
+def _read(libvirt: Mapping[str, Json]) -> Reading:
+    reader = _Reader()
+    tree = reader.mapping(libvirt, LIBVIRT, ROOT)
+    faults = (*reader.faults, *declared(tree, LIBVIRT), *block_rules(tree))
+    return Reading(tree, tuple(reader.wrong), faults)
+
+
+def read(libvirt: Mapping[str, Json]) -> Tree:
+    """The block, when all of it is right.
 
     :raises InputError: an unknown field, a value that a field cannot have, fields that contradict each other; each is
         named by its path and carries it. Several at once are InputErrors.
     """
-    reader = _Reader(words or {})
-    found = reader.mapping(libvirt, LIBVIRT, ("libvirt",))
-    errors = reader.errors
-    if not errors:
-        faults: list[Fault] = [*stated(libvirt, schema()), *block_rules(libvirt)]
-        errors = [InputError(one.message, hint=one.hint, field=one.path) for one in faults]
+    found = reading(libvirt)
+    errors = [InputError(one.message, hint=one.hint, field=one.path) for one in found.wrong or found.faults]
     if errors:
         raise errors[0] if len(errors) == 1 else InputErrors(errors)
-    return found
+    return found.tree
 
 
-def read_machine(machine: Machine) -> Read:
+def block_of(machine: Machine) -> Tree:
     """The machine's block, with the placeholders of its paths filled in.
 
     :raises InputError: as :func:`read`.
@@ -50,83 +77,120 @@ def read_machine(machine: Machine) -> Read:
         "${vm.sockets}": str(machine.sockets),
         "${vm.project}": str(machine.project),
     }
-    return read(machine.libvirt, words)
+    found: Tree = _filled(read(machine.libvirt), LIBVIRT, words)
+    return found
+
+
+def _filled(tree: Tree, block: Block, words: Mapping[str, str]) -> Tree:
+    found: dict[str, Value] = {}
+    for key, value in tree.value.items():
+        node = block.fields[key]
+        if isinstance(node, Field | Words):
+            found[key] = _expanded(value, words) if node.kind.path else value
+        elif isinstance(value, Tree):
+            found[key] = _filled(value, node.block if isinstance(node, Items) else node, words)
+        else:
+            below = node.block if isinstance(node, Items) else node
+            found[key] = [_filled(one, below, words) for one in value if isinstance(one, Tree)]
+    return Tree(found, tree.place)
+
+
+def _expanded(value: Value, words: Mapping[str, str]) -> Value:
+    if isinstance(value, str):
+        return expand(value, words)
+    return value if isinstance(value, Tree) else [expand(one, words) for one in value if isinstance(one, str)]
 
 
 class _Reader:
-    """Collects the errors of one reading."""
+    """Collects what is wrong with one block."""
 
-    def __init__(self, words: Mapping[str, str]) -> None:
-        self.words = words
-        self.errors: list[InputError] = []
+    def __init__(self) -> None:
+        self.wrong: list[Fault] = []
+        self.faults: list[Fault] = []
 
-    def fail(self, path: Path, message: str, hint: str) -> None:
-        self.errors.append(InputError(f"{dotted(path)} {message}", hint=hint, field=path))
+    def fail(self, path: Place, message: str, hint: str) -> None:
+        self.wrong.append(Fault(path, f"{dotted(path)} {message}", hint))
 
-    def mapping(self, value: Json, block: Block, path: Path) -> dict[str, Value]:
+    def mapping(self, value: Json, block: Block, path: Place) -> Tree:
         found: dict[str, Value] = {}
         if not isinstance(value, Mapping):
             self.fail(path, "is not a mapping", f"{dotted(path)} has the keys {', '.join(block.fields)}")
-            return found
-        value = self._with_units(value, block)
+            return Tree({}, path)
+        value = _with_units(value, block)
+        bad = set()
         for key, item in value.items():
             node = block.fields.get(key)
-            if node is not None:
-                self._node(key, item, node, (*path, key), found)
-                continue
-            guess = near(str(key), block.fields)
-            hint = f"did you mean '{guess}'?" if guess else f"known keys: {', '.join(block.fields)}"
-            message = f"unknown key '{key}' in {dotted(path)}"
-            self.errors.append(InputError(message, hint=hint, field=(*path, str(key))))
+            if node is None:
+                self.unknown(key, block, path)
+            elif (read := self.node(item, node, (*path, key))) is not None:
+                found[key] = read
+            elif item is not None:
+                bad.add(key)
         for key, node in block.fields.items():
             if isinstance(node, Field | Block) and node.required and key not in value:
                 message = f"'{key}' is missing in {dotted(path)}"
-                self.errors.append(InputError(message, hint=f"{key}: {node.doc}", field=path))
-        return found
+                self.wrong.append(Fault(path, message, f"{key}: {node.doc}"))
+        return Tree(found, path, frozenset(bad))
 
-    def _with_units(self, value: Mapping[str, Json], block: Block) -> Mapping[str, Json]:
-        for name, unit in block.suffix.items():
-            if unit in value and name in value:
-                kind = block.fields[unit]
-                assert isinstance(kind, Field)
-                word = kind.kind.parse(value[unit])
-                if word is not None and str(value[name]).isdigit():
-                    rest = {key: item for key, item in value.items() if key != unit}
-                    return {**rest, name: f"{value[name]}{word}"}
-        return value
+    def unknown(self, key: object, block: Block, path: Place) -> None:
+        guess = near(str(key), block.fields)
+        hint = f"did you mean '{guess}'?" if guess else f"known keys: {', '.join(block.fields)}"
+        self.wrong.append(Fault((*path, str(key)), f"unknown key '{key}' in {dotted(path)}", hint))
 
-    def _node(self, key: str, value: Json, node: Node, path: Path, found: dict[str, Value]) -> None:
+    def node(self, value: Json, node: Node, path: Place) -> Value | None:
         if isinstance(node, Block):
-            found[key] = self.mapping(value, node, path)
-        elif isinstance(node, Items):
-            found[key] = [self.mapping(item, node.block, place) for item, place in self._items(value, node, path)]
-        elif isinstance(node, Words):
-            found[key] = [text for item, place in self._list(value, path) if (text := self._text(item, node, place))]
-            if len(found[key]) < node.least:
-                self.fail(path, f"has fewer than {node.least} items", node.doc)
-        elif (text := self._text(value, node, path)) is not None:
-            found[key] = text
+            found = self.mapping(value, node, path)
+            return found if isinstance(value, Mapping) else None
+        if isinstance(node, Items):
+            listed = self.items(value, node, path)
+            if listed is None:
+                return None
+            trees = [(self.mapping(item, node.block, place), item) for item, place in listed]
+            return [tree for tree, item in trees if isinstance(item, Mapping)]
+        if isinstance(node, Field):
+            return self.text(value, node, path)
+        texts = self.listed(value, path)
+        if texts is None:
+            return None
+        if len(texts) < node.least:
+            self.fail(path, f"has fewer than {node.least} items", node.doc)
+        return [text for item, place in texts if (text := self.text(item, node, place)) is not None]
 
-    def _text(self, value: Json, node: Field | Words, path: Path) -> str | None:
+    def text(self, value: Json, node: Field | Words, path: Place) -> str | None:
         text = node.kind.parse(value)
         if text is None:
             self.fail(path, f"cannot be {value!r}", f"it is {node.kind.words}")
-        elif node.kind.path:
-            return expand(text, self.words)
+        for message, hint in node.kind.unsaid(value):
+            self.faults.append(Fault(path, f"{dotted(path)}{message}", hint or node.doc))
         return text
 
-    def _list(self, value: Json, path: Path) -> list[tuple[Json, Path]]:
+    def listed(self, value: Json, path: Place) -> list[tuple[Json, Place]] | None:
         if isinstance(value, str) or not isinstance(value, Sequence):
             self.fail(path, "is not a list", f"{path[-1]}: […]")
-            return []
+            return None
         return [(item, (*path, index)) for index, item in enumerate(value)]
 
-    def _items(self, value: Json, node: Items, path: Path) -> list[tuple[Json, Path]]:
+    def items(self, value: Json, node: Items, path: Place) -> list[tuple[Json, Place]] | None:
         if node.short is None:
-            return self._list(value, path)
-        listed = [(value, path)] if isinstance(value, str | Mapping) else self._list(value, path)
+            return self.listed(value, path)
+        listed = [(value, path)] if isinstance(value, str | Mapping) else self.listed(value, path)
+        if listed is None:
+            return None
         # an empty text: nobody listens
         return [
             ({node.short: item} if item else {"type": "none"}, place) if isinstance(item, str) else (item, place)
             for item, place in listed
         ]
+
+
+def _with_units(value: Mapping[str, Json], block: Block) -> Mapping[str, Json]:
+    """The unit of a number that stands beside it, appended to the number."""
+    for name, unit in block.suffix.items():
+        if unit in value and name in value:
+            kind = block.fields[unit]
+            assert isinstance(kind, Field)
+            word = kind.kind.parse(value[unit])
+            if word is not None and str(value[name]).isdigit():
+                rest = {key: item for key, item in value.items() if key != unit}
+                return {**rest, name: f"{value[name]}{word}"}
+    return value

@@ -1,37 +1,27 @@
-"""The ``libvirt:`` block's rules between fields: what no keyword can state. Data in, faults out.
-
-They trust nothing: a value of a wrong type is left to the schema, whose complaints come beside these.
-"""
+"""The ``libvirt:`` block's rules between fields: what no declaration can state. Data in, faults out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from ovtasks.errors import InputError
-from ovtasks.machine.device_rules import DEVICE_RULES
-from ovtasks.machine.rule_tree import Faults, Tree
-from ovtasks.machine.stated import Fault, text
-from ovtasks.values.sizes import UNITS, parse_size
+from ovtasks.machine.devices import DEVICES
+from ovtasks.machine.tree import Faults, Tree
 
-__all__ = ["Fault", "block_rules", "cpu_count_rules"]
-
-ROOT = ("libvirt",)
 # What QEMU's timers can do about ticks that were missed.
 TICKS = {"rtc": ("delay", "catchup"), "hpet": ("delay",)}
 
 
-def block_rules(libvirt: Mapping[str, Any]) -> Iterator[Fault]:
-    """Every violation."""
-    tree = Tree(libvirt, ROOT)
+def block_rules(block: Tree) -> Faults:
+    """Every violation. A value that cannot be is not in the tree; its own complaint stands beside these."""
     for rule in RULES:
-        yield from rule(tree)
+        yield from rule(block)
+    for device in DEVICES:
+        yield from device.rules(device.found(block.block("devices")), block)
 
 
-def cpu_count_rules(libvirt: Mapping[str, Any], cpus: int) -> Iterator[Fault]:
+def cpu_count_rules(tree: Tree, cpus: int) -> Faults:
     """What the number of processors must fit."""
-    tree = Tree(libvirt, ROOT)
     topology = tree.block("cpu").block("topology")
     parts = {name: topology.number(name) or 1 for name in ("sockets", "dies", "cores", "threads")}
     product = parts["sockets"] * parts["dies"] * parts["cores"] * parts["threads"]
@@ -65,7 +55,7 @@ def cpu_rules(tree: Tree) -> Faults:
         if number is not None and number >= len(cells):
             hint = "leave it out: cells are counted from 0"
             yield cell.fault(f"is {number}, but the last cell is {len(cells) - 1}", hint, "id")
-        if cell.has("unit") and not text(cell.get("memory")).isdigit():
+        if "unit" in cell and cell.has("memory"):  # a bare number has taken it
             yield cell.fault("has no effect: memory has a unit", "remove it", "unit")
     if tree.block("numatune").items("memnodes") and not cpu.items("numa"):
         yield tree.block("numatune").fault("needs the cells of libvirt.cpu.numa", "add cpu.numa", "memnodes")
@@ -98,58 +88,14 @@ def tuning_rules(tree: Tree) -> Faults:
     if memory.value and memory.text("placement") in {None, "static"} and not memory.has("nodeset"):
         yield memory.fault("is missing", "nodeset: 0, or placement: auto", "nodeset")
     threads = tree.number("iothreads") or 0
-    users = [(pin, "iothread") for pin in tree.block("cputune").items("iothreadpin")]
-    for kind in ("disks", "controllers"):
-        users += [(item.block("driver"), "iothread") for item in tree.block("devices").items(kind)]
-    for user, key in users:
-        number = user.number(key)
+    users = tree.block("cputune").items("iothreadpin")
+    for device in DEVICES:
+        users += [one.block("driver") for one in device.found(tree.block("devices"))]
+    for user in users:
+        number = user.number("iothread")
         if number is not None and number > threads:
             many = f"there are {threads}" if threads else "there are none"
-            yield user.fault(f"is {number}, but {many}", f"iothreads: {number} in libvirt", key)
-
-
-def memory_rules(tree: Tree) -> Faults:
-    """Memory devices belong to cells, and have what their model needs."""
-    cells = len(tree.block("cpu").items("numa"))
-    needed = {"nvdimm": [("source", "path")], "virtio-pmem": [("source", "path")]}
-    needed["virtio-mem"] = [("target", "block"), ("target", "requested")]
-    for item in tree.block("devices").items("memory"):
-        model, node = item.text("model") or "", item.block("target").number("node")
-        if not cells:
-            yield item.fault("needs the cells of libvirt.cpu.numa", "cpu: {numa: [{cpus: 0-1, memory: 2G}]}")
-        elif node is not None and node >= cells:
-            yield item.fault(f"is {node}, but the last cell is {cells - 1}", "node: 0", "target", "node")
-        for block, key in needed.get(model, ()):
-            if not item.block(block).has(key):
-                yield item.fault(f"is missing: model {model} needs it", f"{block}: {{{key}: …}}", block, key)
-        target = item.block("target")
-        size, block_, label = (_bytes(target, key) for key in ("size", "block", "label"))
-        for key in ("size", "requested"):
-            if block_ is not None and (_bytes(target, key) or 0) % block_:
-                yield target.fault(f"is no multiple of block {target.text('block')}", "whole blocks", key)
-        if size is not None and label is not None and label >= size:
-            yield target.fault("is not smaller than size", "label: 2M", "label")
-
-
-def _bytes(tree: Tree, key: str) -> int | None:
-    """A size in bytes; None for what is none."""
-    try:
-        return parse_size(tree.text(key) or "", bare=UNITS["K"])
-    except InputError:
-        return None
-
-
-def sharing_rules(tree: Tree) -> Faults:
-    """virtiofs and the guest use the same memory."""
-    memory = tree.block("memory_backing")
-    folders = tree.block("devices").items("filesystems")
-    if any(folder.text("driver") == "virtiofs" for folder in folders):
-        if memory.text("access") == "private":
-            yield memory.fault("is private, but virtiofs needs shared memory", "access: shared, or remove it", "access")
-        if memory.text("source") == "anonymous":
-            yield memory.fault(
-                "is anonymous, but virtiofs needs memory that can be shared", "source: memfd, or remove it", "source"
-            )
+            yield user.fault(f"is {number}, but {many}", f"iothreads: {number} in libvirt", "iothread")
 
 
 def label_rules(tree: Tree) -> Faults:
@@ -181,13 +127,23 @@ def twice(items: Sequence[Tree], key: str, what: str) -> Faults:
             seen[value] = item
 
 
+def boot_rules(tree: Tree) -> Faults:
+    """One place in the order, one device."""
+    taken: dict[str, str] = {}
+    for device in DEVICES:
+        for one in device.found(tree.block("devices")):
+            place = one.text("boot")
+            if place is not None and place in taken:
+                yield one.fault(f": place {place} is taken by {taken[place]}", "another number", "boot")
+            elif place is not None:
+                taken[place] = f"{device.name}[{one.place[-1]}]"
+
+
 RULES: tuple[Callable[[Tree], Faults], ...] = (
     cpu_rules,
     feature_rules,
     clock_rules,
     tuning_rules,
-    memory_rules,
-    sharing_rules,
     label_rules,
-    *DEVICE_RULES,
+    boot_rules,
 )

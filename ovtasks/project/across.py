@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Iterator, Sequence
 
 from ovtasks.errors import InputError
-from ovtasks.machine.card_ports import card_forwards, cards
+from ovtasks.machine.devices.interface import card_forwards, cards
+from ovtasks.machine.read import reading
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.values.ports import parse_forward
 from ovtasks.values.yamlio import Key
@@ -37,7 +38,7 @@ def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
 
 def _card_ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
     """Those of further cards."""
-    for forward, place in card_forwards(vm.mapping("libvirt")):
+    for forward, place in card_forwards(reading(vm.mapping("libvirt")).tree):
         yield forward.host, forward.protocol, forward.address, place
 
 
@@ -63,8 +64,8 @@ def mac_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
     """Two cards with one address confuse every bridge that they share."""
     taken: dict[str, tuple[DeclaredVm, tuple[Key, ...]]] = {}
     for vm in vms:
-        further = [card for card in cards(vm.mapping("libvirt")) if card.has("mac")]
-        for place in [("network", "mac"), *((*card.path, "mac") for card in further)]:
+        further = [card for card in cards(reading(vm.mapping("libvirt")).tree) if card.has("mac")]
+        for place in [("network", "mac"), *((*card.place, "mac") for card in further)]:
             mac = str(vm.get(*place) or "").lower()
             if mac and mac in taken:
                 other, other_place = taken[mac]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ovtasks.errors import InputError
-from ovtasks.machine.rules import block_rules, cpu_count_rules
-from ovtasks.machine.stated import Fault, stated
+from ovtasks.machine.read import reading
+from ovtasks.machine.rules import cpu_count_rules
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.project.model import VmSpec
 
@@ -19,12 +19,10 @@ def libvirt_rules(vms: Sequence[DeclaredVm]) -> list[InputError]:
 
 
 def _rules(vm: DeclaredVm) -> Iterator[InputError]:
-    from ovtasks.project.schema import libvirt_schema
-
-    block = vm.mapping("libvirt")
+    found = reading(vm.mapping("libvirt"))
     cpus = vm.get("cpus")
-    faults: list[Fault] = [*stated(block, libvirt_schema()), *block_rules(block)]
+    faults = list(found.faults)
     if cpus is None or (isinstance(cpus, int) and cpus > 0):
-        faults += cpu_count_rules(block, _CPUS if cpus is None else cpus)
+        faults += cpu_count_rules(found.tree, _CPUS if cpus is None else cpus)
     for fault in faults:
         yield vm.error(fault.message, *fault.path, hint=fault.hint or None, key=fault.key)

@@ -7,9 +7,8 @@ from typing import Any
 
 from ovtasks.errors import InputError
 from ovtasks.machine.qemu.argv import argv
-from ovtasks.machine.read import read
-from ovtasks.machine.rules import block_rules, cpu_count_rules
-from ovtasks.machine.stated import stated
+from ovtasks.machine.read import read, reading
+from ovtasks.machine.rules import cpu_count_rules
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.project.schema import libvirt_schema
 from tests.machine.hosts import EVERYTHING
@@ -44,7 +43,8 @@ def test_anything_is_read_or_refused() -> None:
         block = something(schema, Random(seed))
         if not isinstance(block, dict):
             continue
-        faults = [*stated(block, schema), *block_rules(block), *cpu_count_rules(block, 2)]
+        found = reading(block)
+        faults = [*found.faults, *cpu_count_rules(found.tree, 2)]
         assert all(fault.message and fault.path[0] == "libvirt" for fault in faults)
         try:
             read(block)

@@ -10,12 +10,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ovtasks.errors import InputError, InputErrors
+from ovtasks.machine.asked import socket_folders
 from ovtasks.machine.host import HostFeatures
 from ovtasks.machine.machine import Machine
-from ovtasks.machine.sockets import socket_folders
 from ovtasks.machine.xml.domain import QEMU_NAMESPACE, domain_xml, notes
 from ovtasks.values.jsonvalue import Json
-from tests.machine.hosts import EVERYTHING
+from tests.machine.hosts import EVERYTHING, knowing
 from tests.support.machines import FOLDER, machine, shapes
 
 
@@ -67,7 +67,7 @@ def test_what_goes_through_spice_gets_a_server() -> None:
         assert server.get("type") == "spice" and server[0].get("address") == "127.0.0.1"
         assert notes(of) == (f"{what}: SPICE graphics added, on 127.0.0.1",)
         with pytest.raises(InputError, match="goes through SPICE, which QEMU here has not"):
-            tree(of, replace(EVERYTHING, graphics=frozenset({"vnc"})))
+            tree(of, knowing(EVERYTHING, graphics_type=frozenset({"vnc"})))
     there = with_devices(channels=[{"type": "spicevmc"}], graphics=[{"type": "spice", "port": 5930}])
     assert len(tree(there).findall("devices/graphics")) == 1 and notes(there) == ()
 
@@ -88,7 +88,7 @@ def test_vsock_gets_an_address() -> None:
 
 
 def test_vsock_that_the_host_has_not() -> None:
-    host = replace(EVERYTHING, vsock_problem="the kernel module vhost_vsock is not loaded")
+    host = replace(EVERYTHING, problems={"vsock": "the kernel module vhost_vsock is not loaded"})
     with pytest.raises(InputError, match=r"libvirt\.devices\.vsock cannot be had: .*not loaded") as caught:
         tree(with_devices(vsock={}), host)
     assert caught.value.field == ("libvirt", "devices", "vsock") and "modprobe" in str(caught.value.hint)
@@ -274,7 +274,7 @@ def test_folders_of_sockets() -> None:
             {"type": "unix", "source": {"path": "/srv/e/s", "mode": "connect"}},
         ],
     )
-    assert socket_folders(of) == (FOLDER / "c", Path("/srv/b"), Path(SOCKETS), Path("/srv/d"))
+    assert socket_folders(of) == (Path("/srv/d"), FOLDER / "c", Path("/srv/b"), Path(SOCKETS))
 
 
 def test_sockets_have_short_paths() -> None:
@@ -285,14 +285,24 @@ def test_sockets_have_short_paths() -> None:
 
 # --- what the host lacks ----------------------------------------------------------------------------------------------
 
-ENUMS: dict[str, Any] = dict.fromkeys(
+ENUMS = dict.fromkeys(
     (
-        *("tpm_models", "tpm_backends", "filesystems", "hostdevs", "rng_models", "rng_backends"),
-        *("disk_devices", "disk_buses", "memory_sources", "channels", "crypto"),
+        *("devices/tpm/model", "devices/tpm/backendModel", "devices/filesystem/driverType"),
+        *("devices/hostdev/subsysType", "devices/rng/model", "devices/rng/backendModel", "devices/disk/diskDevice"),
+        *("devices/disk/bus", "memoryBacking/sourceType", "devices/channel/type", "devices/crypto/model"),
     ),
     frozenset({"x"}),
 )
-NOTHING = HostFeatures(graphics=frozenset(), video=frozenset(), version=(9, 0), vendor="AMD", sev=False, **ENUMS)
+NOTHING = HostFeatures(
+    version=(9, 0),
+    vendor="AMD",
+    known={
+        **ENUMS,
+        "devices/graphics/type": frozenset(),
+        "devices/video/modelType": frozenset(),
+        "features/sev/supported": frozenset({"no"}),
+    },
+)
 FOLDER_SPEC: dict[str, Json] = {"driver": "virtiofs", "source": "/s", "target": "t"}
 LACKING: list[tuple[dict[str, Json], str, tuple[str | int, ...]]] = [
     ({"video": [{"model": "qxl"}]}, "no such video card", ("video", 0, "model")),
@@ -336,7 +346,7 @@ def test_what_the_host_lacks(devices: dict[str, Json], message: str, path: tuple
 )
 def test_what_the_machine_lacks(libvirt: dict[str, Json], message: str, field: tuple[str | int, ...]) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        tree(machine(libvirt=libvirt, accel="kvm"), replace(NOTHING, rng_models=None, rng_backends=None))
+        tree(machine(libvirt=libvirt, accel="kvm"), knowing(NOTHING, rng_model=None, rng_backendModel=None))
     assert caught.value.field == ("libvirt", *field)
 
 
@@ -365,7 +375,7 @@ def test_nested_virtualisation_may_be_turned_off_by_any_name() -> None:
 
 
 def test_virtiofs_with_a_server_of_ones_own() -> None:
-    host = replace(EVERYTHING, virtiofs_problem="its server virtiofsd is not installed")
+    host = replace(EVERYTHING, problems={"virtiofs": "its server virtiofsd is not installed"})
     with pytest.raises(InputError, match="virtiofsd is not installed"):
         tree(with_devices(filesystems=[FOLDER_SPEC]), host)
     tree(with_devices(filesystems=[{**FOLDER_SPEC, "binary": {"path": "/opt/virtiofsd"}}]), host)

@@ -20,6 +20,7 @@ from ovtasks.machine.xml.domain import NAMESPACE, QEMU_NAMESPACE, HostFeatures, 
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.ports import PortForward
+from tests.machine.hosts import knowing
 from tests.support.machines import DESKTOP, FORWARDS, HOST, MAC, machine, shapes
 from tests.support.qemu import free_port
 from tests.support.user import User, new_user
@@ -345,9 +346,12 @@ def test_secure_boot_needs_smm() -> None:
 @pytest.mark.parametrize(
     ("host", "message"),
     [
-        (replace(HOST, graphics=frozenset({"vnc"})), r"graphics\[0\]\.type spice: QEMU here has no SPICE"),
-        (replace(HOST, video=frozenset({"vga"})), r"video\[0\]\.model virtio: QEMU here has no such video card"),
-        (replace(HOST, tpm=False), r"tpm\[0\] needs the TPM emulator swtpm"),
+        (knowing(HOST, graphics_type=frozenset({"vnc"})), r"graphics\[0\]\.type spice: QEMU here has no SPICE"),
+        (
+            knowing(HOST, video_modelType=frozenset({"vga"})),
+            r"video\[0\]\.model virtio: QEMU here has no such video card",
+        ),
+        (knowing(HOST, tpm_backendModel=frozenset()), r"tpm\[0\] needs the TPM emulator swtpm"),
     ],
 )
 def test_what_the_host_lacks(host: HostFeatures, message: str) -> None:

@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from docs.qemu_backend import NEEDS_KVM, REFUSED
 from ovtasks.errors import InputError, InputErrors
+from ovtasks.machine.field import without_libvirt
 from ovtasks.machine.machine import Machine
 from ovtasks.machine.qemu.argv import argv_of
 from ovtasks.machine.qemu.command import QemuFeatures
 from ovtasks.machine.qemu.families import command
+from ovtasks.machine.table import LIBVIRT
 from tests.machine.walk import Case, cases, leaves, machine_of
+
+REFUSED = frozenset(name for name, when in without_libvirt(LIBVIRT) if when == "never")
+NEEDS_KVM = frozenset(name for name, when in without_libvirt(LIBVIRT) if when == "kvm")
 
 
 class _All(frozenset[str]):

@@ -23,10 +23,12 @@ FORWARDS = (
     PortForward(8443, 443, address="0.0.0.0"),
 )
 HOST = HostFeatures(
-    graphics=frozenset({"spice", "vnc"}),
-    video=frozenset({"virtio", "vga", "qxl", "cirrus", "bochs", "none"}),
-    tpm=True,
     passt=True,
+    known={
+        "devices/graphics/type": frozenset({"spice", "vnc"}),
+        "devices/video/modelType": frozenset({"virtio", "vga", "qxl", "cirrus", "bochs", "none"}),
+        "devices/tpm/backendModel": frozenset({"emulator"}),
+    },
 )
 DESKTOP: dict[str, Json] = {
     "features": {"pae": True, "vmport": False, "pmu": "off", "hap": "on"},

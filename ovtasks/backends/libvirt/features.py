@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -31,7 +32,7 @@ VIRTIOFS_IN_SESSIONS = (10, 0)
 PASST_SINCE = "20240101"  # older ones die on the first connection under newer kernels, or are not attached in time
 
 
-NOTHING = HostFeatures(graphics=frozenset(), video=frozenset())
+NOTHING = HostFeatures()
 
 
 @dataclass(frozen=True)
@@ -59,43 +60,39 @@ def parse(text: str) -> Domcaps:
 
 
 def _host(root: ET.Element) -> HostFeatures:
-    tpm, sev = root.find("devices/tpm"), root.find("features/sev")
-    hostdevs = _known_values(root, "devices/hostdev", "subsysType")
-    if hostdevs is not None:  # mediated devices are never listed; PCI is, also where the host cannot pass it on
-        hostdevs |= {"mdev"}
-        hostdevs -= {"pci"} if _known_values(root, "devices/hostdev", "pciBackend") == frozenset() else set()
+    known = _enums(root)
+    hostdevs = "devices/hostdev/subsysType"
+    if hostdevs in known:  # mediated devices are never listed; PCI is, also where the host cannot pass it on
+        passes = known.get("devices/hostdev/pciBackend") != frozenset()
+        known[hostdevs] = known[hostdevs] - (frozenset() if passes else {"pci"}) | {"mdev"}
     return HostFeatures(
-        graphics=_values(root, "devices/graphics", "type"),
-        video=_values(root, "devices/video", "modelType"),
-        tpm=tpm is not None and tpm.get("supported") == "yes" and _emulated(root),
+        known=known,
         passt=any(value.text == "passt" for value in root.iterfind("devices/interface/enum/value")),
         vendor=root.findtext("cpu/mode[@name='host-model']/vendor"),
-        tpm_models=_known_values(root, "devices/tpm", "model"),
-        tpm_backends=_known_values(root, "devices/tpm", "backendModel"),
-        filesystems=_known_values(root, "devices/filesystem", "driverType"),
-        hostdevs=hostdevs,
-        rng_models=_known_values(root, "devices/rng", "model"),
-        rng_backends=_known_values(root, "devices/rng", "backendModel"),
-        disk_devices=_known_values(root, "devices/disk", "diskDevice"),
-        disk_buses=_known_values(root, "devices/disk", "bus"),
-        memory_sources=_known_values(root, "memoryBacking", "sourceType"),
-        channels=_known_values(root, "devices/channel", "type"),
-        crypto=_known_values(root, "devices/crypto", "model"),
-        sev=sev is not None and sev.get("supported") == "yes",
     )
 
 
-def _emulated(root: ET.Element) -> bool:
-    return "emulator" in _values(root, "devices/tpm", "backendModel")
+def _enums(root: ET.Element) -> dict[str, frozenset[str]]:
+    """All words that it tells, by the place of their enum; ``features/sev/supported`` is one of yes and no."""
+    found: dict[str, frozenset[str]] = {}
+    for element, place in _below(root, ""):
+        if element.tag == "enum":
+            words = frozenset(value.text or "" for value in element.findall("value"))
+            found[f"{place.rpartition('/')[0]}/{element.get('name')}"] = words
+        elif (supported := element.get("supported")) is not None:
+            found[f"{place}/supported"] = frozenset({supported})
+    return found
+
+
+def _below(element: ET.Element, place: str) -> Iterator[tuple[ET.Element, str]]:
+    for child in element:
+        below = f"{place}/{child.tag}".lstrip("/")
+        yield child, below
+        yield from _below(child, below)
 
 
 def _values(root: ET.Element, place: str, enum: str) -> frozenset[str]:
-    return frozenset(value.text or "" for value in root.findall(f"{place}/enum[@name='{enum}']/value"))
-
-
-def _known_values(root: ET.Element, place: str, enum: str) -> frozenset[str] | None:
-    """None: this libvirt does not tell."""
-    return None if root.find(f"{place}/enum[@name='{enum}']") is None else _values(root, place, enum)
+    return _enums(root).get(f"{place}/{enum}", frozenset())
 
 
 _known: dict[tuple[int, str, str, str, str], Domcaps | None] = {}
@@ -142,13 +139,15 @@ def host_features(arch: str, machine: str, accel: str, uri: str | None = None) -
             hint="accel: auto, or accel: tcg; ov doctor says what is missing for KVM",
         )
     major, minor = divmod(connection(uri).getLibVersion() // 1000, 1000)
-    lacks = virtiofs_problem(uri_of(uri), (major, minor))
+    problems = {
+        "virtiofs": virtiofs_problem(uri_of(uri), (major, minor)),
+        "vsock": vsock.problem() if is_local(uri_of(uri)) else None,
+    }
     return replace(
         found.host,
         passt=found.host.passt and _passt(uri),
         version=(major, minor),
-        virtiofs_problem=lacks,
-        vsock_problem=vsock.problem() if is_local(uri_of(uri)) else None,
+        problems={name: problem for name, problem in problems.items() if problem is not None},
         session=urlsplit(uri_of(uri)).path == "/session",
     )
 

@@ -1,4 +1,4 @@
-"""Processes beside QEMU, which end when QEMU leaves them: swtpm(8) for a TPM, virtiofsd for each shared folder.
+"""Processes beside QEMU, which end when QEMU leaves them: daemons such as swtpm(8), virtiofsd for each shared folder.
 
 Each has a file with its process id in the VM's folder of sockets or its directory; see :mod:`.process`.
 """
@@ -16,13 +16,9 @@ from ovtasks.host.files import create, discard
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, spawn, which
 from ovtasks.host.state import open_log
-from ovtasks.machine.qemu.command import Helper, Share, Tpm
-from ovtasks.machine.qemu.names import TPM_SOCKET
+from ovtasks.machine.devices.filesystem import Share
+from ovtasks.machine.qemu.command import Daemon, Helper
 
-STATE = "tpm"
-"""The folder of the TPM's memory in the VM's directory: what the guest sealed is lost with it."""
-TPM_PID_FILE = "swtpm.pid"
-TPM_LOG = "swtpm.log"
 SHARE_LOG = "virtiofsd.log"
 GRACE = 20.0
 READY = 20.0
@@ -36,9 +32,9 @@ def start(handle: Handle, helpers: Sequence[Helper]) -> None:
     :raises OvError: one is not installed or cannot start. Then :func:`end` ends the others.
     """
     for helper in helpers:
-        if isinstance(helper, Tpm):
-            _start_tpm(handle, helper)
-        else:
+        if isinstance(helper, Daemon):
+            _start_daemon(handle, helper)
+        elif isinstance(helper, Share):
             _start_share(handle, helper)
 
 
@@ -52,29 +48,22 @@ def end(handle: Handle, grace: float = GRACE) -> None:
 
 
 def _pid_files(handle: Handle) -> Iterator[Path]:
-    yield handle.directory / TPM_PID_FILE
+    yield from sorted(path for path in handle.directory.glob("*.pid") if path.name != process.PID_FILE)
     yield from sorted(handle.sockets.glob(f"*{process.HELPER_SUFFIX}"))
 
 
-def _start_tpm(handle: Handle, helper: Tpm) -> None:
-    """:raises OvError: a path has a comma in it, which swtpm has no way to write."""
-    directory, socket = handle.directory, handle.sockets / TPM_SOCKET
-    if "," in f"{directory}{socket}":
-        hint = "an $XDG_DATA_HOME without commas, or no libvirt.devices.tpm"
-        raise OvError(f"swtpm cannot be given the path {directory}, which has a comma in it", hint=hint)
-    state = directory / STATE
-    state.mkdir(mode=0o700, exist_ok=True)
-    socket.unlink(missing_ok=True)
-    discard(directory / TPM_PID_FILE)
-    create(directory / TPM_LOG, append=True).close()  # swtpm would follow a link
-    run(
-        [
-            *("swtpm", "socket", *(["--tpm2"] if helper.version == "2.0" else [])),
-            *("--tpmstate", f"dir={state},mode=0600", "--ctrl", f"type=unixio,path={socket},mode=0600"),
-            *("--terminate", "--daemon", "--pid", f"file={directory / TPM_PID_FILE}"),
-            *("--log", f"file={directory / TPM_LOG}"),
-        ]
-    )
+def _start_daemon(handle: Handle, helper: Daemon) -> None:
+    """:raises OvError: a path has a comma in it, which the program has no way to write."""
+    directory = handle.directory
+    if "," in f"{directory}{helper.socket}":
+        message = f"{helper.name} cannot be given the path {directory}, which has a comma in it"
+        raise OvError(message, hint=helper.hint)
+    pid_file, log = directory / f"{helper.name}.pid", directory / f"{helper.name}.log"
+    helper.state.mkdir(mode=0o700, exist_ok=True)
+    helper.socket.unlink(missing_ok=True)
+    discard(pid_file)
+    create(log, append=True).close()  # the program would follow a link
+    run([*helper.words, "--daemon", "--pid", f"file={pid_file}", "--log", f"file={log}"])
 
 
 def _start_share(handle: Handle, share: Share) -> None:

@@ -16,27 +16,18 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import create, write_atomic
 from ovtasks.host.run import spawn
 from ovtasks.host.state import open_log
+from ovtasks.machine.devices import DEVICES
 from ovtasks.machine.qemu.argv import argv_of
 from ovtasks.machine.qemu.command import Command
-from ovtasks.machine.qemu.names import (
-    AGENT_SOCKET,
-    CHANNEL_PREFIX,
-    QMP_SOCKET,
-    SECRET_SUFFIX,
-    SERIAL_SOCKET,
-    SPICE_SOCKET,
-    STATUS_SOCKET,
-    TPM_SOCKET,
-    VNC_SOCKET,
-)
+from ovtasks.machine.qemu.names import AGENT_SOCKET, QMP_SOCKET, SECRET_SUFFIX, SERIAL_SOCKET, STATUS_SOCKET
 
 LOG = "qemu.log"
 DEADLINE = 120.0
 """Seconds until QEMU has made its machine and answers: for a busy host, and much memory."""
 SETTLE = 10.0
 """Seconds that a QEMU that was just started gets to write its process id down."""
-_SOCKETS = (AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET, SPICE_SOCKET, VNC_SOCKET, TPM_SOCKET)
-_MORE = (f"{CHANNEL_PREFIX}*.sock", "fs*.sock", "fs*.sock.*", f"*{SECRET_SUFFIX}")
+_SOCKETS = (AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET)
+_PATTERNS = (*_SOCKETS, f"*{SECRET_SUFFIX}", *(pattern for device in DEVICES for pattern in device.leaves))
 
 
 def launch(handle: Handle, command: Command) -> None:
@@ -73,8 +64,7 @@ def launch(handle: Handle, command: Command) -> None:
 def sweep(handle: Handle) -> None:
     """Remove sockets that a QEMU which was killed left. Only for a VM that does not run."""
     (handle.directory / PID_FILE).unlink(missing_ok=True)
-    found = (path for pattern in _MORE for path in handle.sockets.glob(pattern))
-    for path in (*(handle.sockets / name for name in _SOCKETS), *found):
+    for path in (path for pattern in _PATTERNS for path in handle.sockets.glob(pattern)):
         path.unlink(missing_ok=True)
 
 

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
-from ovtasks.machine.attached import attached
+from ovtasks.machine.asked import attached
+from ovtasks.machine.devices.channel import AGENT
+from ovtasks.machine.devices.interface.qemu import MODELS
 from ovtasks.machine.machine import Machine
-from ovtasks.machine.qemu.block import LIBVIRT_HINT
-from ovtasks.machine.qemu.characters import AGENT
 from ovtasks.machine.qemu.command import Command, QemuFeatures
 from ovtasks.machine.qemu.families import command
 from ovtasks.machine.qemu.names import AGENT_CHANNEL, AGENT_SOCKET, QMP_SOCKET, SERIAL, SERIAL_SOCKET, STATUS_SOCKET
-from ovtasks.machine.qemu.network import MODELS
 from ovtasks.machine.qemu.option import device, listener, option
+from ovtasks.machine.tree import LIBVIRT_HINT
+from ovtasks.values.arch import slow_features
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.ports import PortForward
 from ovtasks.values.sizes import MiB
@@ -75,8 +76,7 @@ def _processor(machine: Machine, extra: Command) -> list[str]:
     if machine.boot.code is not None:
         properties |= {"pflash0": "firmware", "pflash1": "nvram" if machine.boot.nvram else None}
     own = "host" if machine.accel == "kvm" else "max"
-    # Five-level page tables cost a third of the speed when every walk is emulated.
-    slow = {"la57": "off"} if machine.accel == "tcg" and machine.arch == "x86_64" and extra.model is None else {}
+    slow = {} if extra.model else dict.fromkeys(slow_features(machine.arch, machine.accel), "off")
     return [
         *("-machine", option(kind, **properties), "-accel", option(machine.accel, **extra.accel)),
         *("-cpu", option(extra.model or own, **{**slow, **extra.cpu})),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from ovtasks.machine.machine import Machine
-from ovtasks.machine.qemu.block import Block
 from ovtasks.machine.qemu.names import SECRET_SUFFIX
 from ovtasks.machine.qemu.option import device, option
 
@@ -30,30 +29,24 @@ class QemuFeatures:
     devices: frozenset[str]
 
 
+class Helper(Protocol):
+    """A program that runs as long as QEMU does, and serves it at ``socket``."""
+
+    @property
+    def socket(self) -> Path: ...
+
+
 @dataclass(frozen=True)
-class Tpm:
-    """An emulated TPM of ``version`` (1.2, 2.0), which swtpm(8) serves at :data:`TPM_SOCKET`."""
-
-    version: str
-
-
-@dataclass(frozen=True)
-class Share:
-    """A folder that virtiofsd serves at ``socket``. Options are None where its own default counts; ``cache`` is its
-    word (auto, always, never), ``threads`` the size of its pool."""
+class Daemon:
+    """One that goes into the background by itself. ``words`` lack where it writes its process id and its log, which
+    are called ``name``. ``state`` is its own folder; ``hint`` is what to do about a path with a comma,
+    which it cannot take."""
 
     name: str
+    words: tuple[str, ...]
     socket: Path
-    source: Path
-    readonly: bool = False
-    program: Path | None = None
-    cache: str | None = None
-    sandbox: str | None = None
-    xattr: bool | None = None
-    threads: int | None = None
-
-
-Helper: TypeAlias = Tpm | Share
+    state: Path
+    hint: str
 
 
 @dataclass
@@ -65,7 +58,8 @@ class Command:
     ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU
     and of the I/O thread. ``shared``: another process must see the guest's memory. ``orders`` are boot orders in use,
     ``groups`` the limits of disks by their names, ``scsi`` the ids of controllers. ``notes`` say what was added because
-    other fields need it.
+    other fields need it. ``sounds`` are QEMU's ids of audio backends by libvirt's. ``spice``: there is a SPICE server;
+    ``spice_wanted``: some device goes through one. ``display``: somebody looks at the VM.
     """
 
     machine: Machine
@@ -86,7 +80,10 @@ class Command:
     groups: dict[str, dict[str, int]] = field(default_factory=dict)
     scsi: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    sounds: dict[str, str] = field(default_factory=dict)
     spice: bool = False
+    spice_wanted: bool = False
+    display: bool = False
     shared: bool = False
     usb: bool = False
 
@@ -129,16 +126,6 @@ class Command:
         if number is not None:
             self.orders.add(number)
         return number
-
-
-VIRTIO = {"iommu": "iommu_platform", "ats": "ats", "packed": "packed", "page_per_vq": "page-per-vq"}
-"""libvirt's attributes of every virtio device's ``driver`` → QEMU's properties."""
-
-
-def virtio(driver: Block) -> dict[str, object]:
-    """The properties that every virtio device has. One behind an IOMMU cannot be of the old kind, too."""
-    found: dict[str, object] = {ours: driver.take(theirs) for theirs, ours in VIRTIO.items()}
-    return {**found, "disable-legacy": "on" if driver.peek("iommu") == "on" else None}
 
 
 Pins: TypeAlias = Mapping[int, frozenset[int]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ovtasks.errors import InputError
-from ovtasks.machine.qemu.block import Block
 from ovtasks.machine.qemu.command import Command, numbers
 from ovtasks.machine.qemu.option import option
+from ovtasks.machine.tree import Tree
 from ovtasks.values.sizes import MiB
 
 _POLICIES = {"strict": "bind", "preferred": "preferred", "interleave": "interleave"}
@@ -23,11 +23,11 @@ class _Backing:
     wanted: bool
 
 
-def memory(backing: Block, tune: Block, cells: list[Block], to: Command) -> None:
+def memory(backing: Tree, tune: Tree, cells: list[Tree], to: Command) -> None:
     """After all else: a shared folder needs memory that another process can map."""
     found = _backing(backing, to)
     policy = _policy(tune.block("memory"))
-    nodes = {node.take("cellid") or "": _policy(node) for node in tune.blocks("memnodes")}
+    nodes = {node.text("cellid") or "": _policy(node) for node in tune.items("memnodes")}
     if not cells:
         for ident in nodes:
             raise tune.refuse("memnodes", f"there is no cell {ident}", hint="declare it in libvirt.cpu.numa")
@@ -39,8 +39,8 @@ def memory(backing: Block, tune: Block, cells: list[Block], to: Command) -> None
     _cells(cells, found, policy, nodes, to)
 
 
-def _backing(block: Block, to: Command) -> _Backing:
-    source, access = block.take("source"), block.take("access")
+def _backing(block: Tree, to: Command) -> _Backing:
+    source, access = block.text("source"), block.text("access")
     if to.shared and not (source and access):
         to.notes.append("virtiofs: memory_backing is shared" + ("" if source else ", memfd"))
     if to.shared and (source == "anonymous" or access == "private"):
@@ -52,7 +52,7 @@ def _backing(block: Block, to: Command) -> _Backing:
         pages = block.block("hugepages")
         if source in {"file", "anonymous"}:
             raise block.refuse("source", f"hugepages are not {source} for the backend qemu", hint="source: memfd")
-        size = pages.take("size")
+        size = pages.text("size")
         values |= {"hugetlb": "on", "hugetlbsize": f"{size}K" if size is not None else None}
     shared = to.shared or access == "shared"
     kind = _KINDS["memfd" if huge or (shared and source is None) else source or "anonymous"]
@@ -60,24 +60,24 @@ def _backing(block: Block, to: Command) -> _Backing:
         values["mem-path"] = to.machine.disk.parent
     if shared or access is not None:
         values["share"] = "on" if shared else "off"
-    if (allocation := block.take("allocation")) is not None:
+    if (allocation := block.text("allocation")) is not None:
         values["prealloc"] = "on" if allocation == "immediate" else "off"
-    if block.take("discard") == "yes":
+    if block.text("discard") == "yes":
         if kind != _KINDS["file"]:
             raise block.refuse("discard", "it is for memory in a file", hint="source: file")
         values["discard-data"] = "on"
-    if block.take("nosharepages") == "yes":
+    if block.text("nosharepages") == "yes":
         to.properties["mem-merge"] = "off"
-    if block.take("locked") == "yes":
+    if block.text("locked") == "yes":
         to.add("overcommit", **{"mem-lock": "on"})
     return _Backing(kind, values, bool(values) or source is not None)
 
 
-def _policy(block: Block) -> dict[str, object]:
+def _policy(block: Tree) -> dict[str, object]:
     """Which nodes of the host the memory comes from."""
-    if block.take("placement") == "auto":
+    if block.text("placement") == "auto":
         raise block.refuse("placement", "only libvirt asks numad")
-    nodes, mode = block.take("nodeset"), block.one_of("mode", _POLICIES)
+    nodes, mode = block.text("nodeset"), block.one_of("mode", _POLICIES)
     if nodes is None:
         if mode is not None:
             raise block.refuse("mode", "it needs a nodeset", hint="nodeset: '0'")
@@ -86,26 +86,26 @@ def _policy(block: Block) -> dict[str, object]:
 
 
 def _cells(
-    cells: list[Block], found: _Backing, policy: dict[str, object], nodes: dict[str, dict[str, object]], to: Command
+    cells: list[Tree], found: _Backing, policy: dict[str, object], nodes: dict[str, dict[str, object]], to: Command
 ) -> None:
     total = 0
     for index, cell in enumerate(cells):
-        ident, kib = cell.take("id") or str(index), cell.number("memory") or 0
+        ident, kib = cell.text("id") or str(index), cell.number("memory") or 0
         if ident != str(index):
             raise cell.refuse("id", "QEMU alone wants them counted from 0, in order", hint=f"id: {index}")
-        cell.take("unit")  # it is part of what `memory` is read as
+        cell.text("unit")  # it is part of what `memory` is read as
         total += kib
         kind, values = found.kind, dict(found.values)
-        if (access := cell.take("memaccess")) is not None:
+        if (access := cell.text("memaccess")) is not None:
             values["share"] = "on" if access == "shared" else "off"
             kind = _KINDS["memfd"] if access == "shared" and kind == _KINDS["anonymous"] else kind
-        if cell.take("discard") == "yes":
+        if cell.text("discard") == "yes":
             if kind != _KINDS["file"]:
                 raise cell.refuse("discard", "it is for memory in a file", hint="memory_backing: {source: file}")
             values["discard-data"] = "on"
         name = f"ram-node{ident}"
         to.early += ("-object", option(kind, id=name, size=f"{kib}K", **values, **nodes.pop(ident, policy)))
-        spans = numbers(cell.take("cpus") or "") if "cpus" in cell else ()
+        spans = numbers(cell.text("cpus") or "") if "cpus" in cell else ()
         if spans and spans[-1] >= to.machine.cpus:
             raise cell.refuse("cpus", f"the VM has {to.machine.cpus} processors, from 0 on", hint="cpus: more")
         to.early += ("-numa", option("node", nodeid=ident, memdev=name, cpus=spans))

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from ovtasks.errors import InputError
-from ovtasks.machine.qemu.block import Block
 from ovtasks.machine.qemu.command import Command, numbers, switched
 from ovtasks.machine.qemu.option import option
+from ovtasks.machine.tree import Tree
 
 # Number of the SMBIOS table, and libvirt's names that are not QEMU's (qemu(1), -smbios)
 _TABLES: Mapping[str, tuple[int, tuple[str, ...]]] = {
@@ -35,50 +35,50 @@ def check_iothreads(count: int | None, to: Command) -> None:
                 raise InputError(f"libvirt.iothreads: there is no I/O thread {number}", hint=f"iothreads: {number}")
 
 
-def pinning(block: Block, to: Command) -> None:
+def pinning(block: Tree, to: Command) -> None:
     """Threads of QEMU that stay on CPUs of the host: the guest's CPUs, and I/O threads. The rest is of cgroups."""
-    for item in block.blocks("vcpupin"):
+    for item in block.items("vcpupin"):
         number = item.number("vcpu") or 0
         if number >= to.machine.cpus:
             raise item.refuse("vcpu", f"the VM has {to.machine.cpus} processors, from 0 on", hint="cpus: more")
-        to.pins[number] = frozenset(numbers(item.take("cpuset") or ""))
-    for item in block.blocks("iothreadpin"):
-        to.thread_pins[item.number("iothread") or 0] = frozenset(numbers(item.take("cpuset") or ""))
+        to.pins[number] = frozenset(numbers(item.text("cpuset") or ""))
+    for item in block.items("iothreadpin"):
+        to.thread_pins[item.number("iothread") or 0] = frozenset(numbers(item.text("cpuset") or ""))
 
 
-def sysinfo(block: Block, to: Command) -> None:
-    block.take("type")
+def sysinfo(block: Tree, to: Command) -> None:
+    block.text("type")
     for name, (number, keys) in _TABLES.items():
-        tables = block.blocks(name) if name == "baseboard" else [block.block(name)] if name in block else []
+        tables = block.items(name) if name == "baseboard" else [block.block(name)] if name in block else []
         for table in tables:
             release = table.peek("release") if name == "bios" else None
             if release is not None and not re.fullmatch(r"\d{1,3}\.\d{1,3}", release, re.ASCII):
                 raise table.refuse("release", f"'{release}' is no release", hint="two numbers, such as 4.2")
-            if values := {key: text for key in keys if (text := table.take(key)) is not None}:
+            if values := {key: text for key in keys if (text := table.text(key)) is not None}:
                 to.add("smbios", **{"type": number, **values})
     for word in block.texts("oem_strings"):
         to.add("smbios", type=OEM_STRINGS, value=word)
-    for entry in block.blocks("entries"):
-        file, value = entry.take("file"), entry.take("value")
+    for entry in block.items("entries"):
+        file, value = entry.text("file"), entry.text("value")
         if (file is None) == (value is None):
-            raise entry.wrong("it has neither or both of file and value", "one of them")
-        to.add("fw_cfg", name=entry.take("name"), file=file, string=value)
+            raise entry.error("it has neither or both of file and value", "one of them")
+        to.add("fw_cfg", name=entry.text("name"), file=file, string=value)
 
 
-def launch_security(block: Block, to: Command) -> None:
+def launch_security(block: Tree, to: Command) -> None:
     """AMD's SEV, as far as QEMU needs no files of the guest's owner for it."""
     if "type" not in block:
         return
-    kind = block.take("type") or ""
+    kind = block.text("type") or ""
     if kind not in _SEV:
         raise block.refuse("type", f"the backend qemu has no {kind}")
     if not to.kvm:
         raise block.refuse("type", f"{kind} needs KVM", hint="ov doctor says what KVM lacks")
     values: dict[str, object] = {
-        "cbitpos": block.take("cbitpos"),
-        "reduced-phys-bits": block.take("reduced_phys_bits"),
-        "policy": block.take("policy") or _SEV[kind],
-        "kernel-hashes": switched(block.take("kernel_hashes")),
+        "cbitpos": block.text("cbitpos"),
+        "reduced-phys-bits": block.text("reduced_phys_bits"),
+        "policy": block.text("policy") or _SEV[kind],
+        "kernel-hashes": switched(block.text("kernel_hashes")),
     }
     for key in ("cbitpos", "reduced_phys_bits"):
         if key not in block:

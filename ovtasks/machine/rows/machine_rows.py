@@ -77,6 +77,7 @@ HYPERV = Block(
             bare=True,
         ),
     },
+    qemu="kvm",
 )
 
 KVM = Block(
@@ -94,6 +95,7 @@ KVM = Block(
             fixed={"state": "on"},
         ),
     },
+    qemu="kvm",
 )
 
 FEATURES = Block(
@@ -104,13 +106,14 @@ FEATURES = Block(
         "apic": Field(switch("on", "off"), "apic?", "APIC; default on for PCs."),
         "pae": Field(switch("on", "off"), "pae?", "Physical address extension."),
         "smm": Field(ON_OFF, "smm@state", "System management mode; uefi-secure turns it on."),
-        "hap": Field(ON_OFF, "hap@state", "Hardware assisted paging."),
+        "hap": Field(ON_OFF, "hap@state", "Hardware assisted paging.", qemu="never"),
         "vmport": Field(ON_OFF, "vmport@state", "VMware's port for the mouse; off helps some SPICE guests."),
         "pmu": Field(ON_OFF, "pmu@state", "Performance monitoring unit."),
         "ibs": Field(
             one_of("broken", "workaround", "fixed-ibs", "fixed-ccd", "fixed-na"),
             "ibs@value",
             "Indirect branch speculation (pSeries).",
+            qemu="never",
         ),
         "ioapic": Field(
             one_of("kvm", "qemu"), "ioapic@driver", "Who has the I/O APIC; interrupt remapping (iommu) needs qemu."
@@ -135,7 +138,11 @@ CPU = Block(
             one_of("none", "partial", "full"), "@check", "How exactly the processor must match.", default="none"
         ),
         "migratable": Field(
-            ON_OFF, "@migratable", "Only what survives a migration.", only={"mode": ("host-passthrough", "maximum")}
+            ON_OFF,
+            "@migratable",
+            "Only what survives a migration.",
+            only={"mode": ("host-passthrough", "maximum")},
+            qemu="kvm",
         ),
         "model": Field(WORD, "model", "The model's name, with mode custom.", fixed={"fallback": "forbid"}, only=CUSTOM),
         "topology": Block(
@@ -157,6 +164,7 @@ CPU = Block(
                     one_of("emulate", "passthrough", "disable"), "@mode", "Where it comes from.", required=True
                 ),
             },
+            qemu="never",
         ),
         "features": Items(
             Block(
@@ -212,7 +220,9 @@ _TSC = {"name": ("tsc",)}
 
 def _delta(extra: str = "") -> Field:
     kind = text(rf"^([-+]?[0-9]{{1,18}}{extra})$", "seconds", "is no number of seconds", ("3600", "-60"), ("an hour",))
-    return Field(kind, "@adjustment", "Seconds from the basis.", only={"offset": ("variable", "utc", "localtime")})
+    return Field(
+        kind, "@adjustment", "Seconds from the basis.", only={"offset": ("variable", "utc", "localtime")}, qemu="never"
+    )
 
 
 CLOCK = Block(
@@ -225,10 +235,15 @@ CLOCK = Block(
             "@timezone",
             "Its time zone.",
             only={"offset": ("timezone",)},
+            qemu="never",
         ),
         "adjustment": _delta(),
         "basis": Field(
-            one_of("utc", "localtime"), "@basis", "What adjustment counts from.", only={"offset": ("variable",)}
+            one_of("utc", "localtime"),
+            "@basis",
+            "What adjustment counts from.",
+            only={"offset": ("variable",)},
+            qemu="never",
         ),
         "start": Field(
             number(0, LAST_SECOND, "seconds"),
@@ -256,6 +271,7 @@ CLOCK = Block(
                         "@mode",
                         "How it is made.",
                         only=_TSC,
+                        qemu="never",
                     ),
                     "catchup": Block(
                         "catchup",
@@ -267,6 +283,7 @@ CLOCK = Block(
                         },
                         only={"tickpolicy": ("catchup",)},
                         needs=("tickpolicy",),
+                        qemu="never",
                     ),
                 },
             )

@@ -18,14 +18,19 @@ MEMORY_BACKING = Block(
             "Huge pages of the host; {}: of its default size.",
             {
                 "size": Field(KIB, "page@size", "Their size: 2M, 1G.", fixed={"unit": "KiB"}),
-                "nodeset": Field(CPUSET, "page@nodeset", "For these NUMA cells of the guest.", needs=("size",)),
+                "nodeset": Field(
+                    CPUSET, "page@nodeset", "For these NUMA cells of the guest.", needs=("size",), qemu="never"
+                ),
             },
             bare=True,
         ),
         "nosharepages": Field(FLAG, "nosharepages?", "Never merge equal pages."),
         "locked": Field(FLAG, "locked?", "Never swap them out."),
         "source": Field(
-            one_of("file", "anonymous", "memfd"), "source@type", "What backs the pages; virtiofs needs memfd or file."
+            one_of("file", "anonymous", "memfd"),
+            "source@type",
+            "What backs the pages; virtiofs needs memfd or file.",
+            known=("memoryBacking/sourceType", "memory source"),
         ),
         "access": Field(one_of("shared", "private"), "access@mode", "Who may map them; virtiofs needs shared."),
         "allocation": Field(one_of("immediate", "ondemand"), "allocation@mode", "When they are allocated."),
@@ -46,6 +51,7 @@ MEMTUNE = Block(
         "soft_limit": _limit("soft_limit", "The most memory when the host is short of it."),
         "swap_hard_limit": _limit("swap_hard_limit", "The most memory and swap together."),
     },
+    qemu="never",
 )
 
 _NUMA_MODE = one_of("strict", "preferred", "interleave", "restrictive")
@@ -93,8 +99,12 @@ def _quotas() -> dict[str, Node]:
         ("emulator_", "the emulator"),
         ("iothread_", "each I/O thread"),
     ):
-        found[f"{prefix}period"] = Field(_PERIOD, f"{prefix}period", f"Period of the quota of {whose}, in µs.")
-        found[f"{prefix}quota"] = Field(_QUOTA, f"{prefix}quota", f"Time of {whose} in a period, in µs; -1: no limit.")
+        found[f"{prefix}period"] = Field(
+            _PERIOD, f"{prefix}period", f"Period of the quota of {whose}, in µs.", qemu="never"
+        )
+        found[f"{prefix}quota"] = Field(
+            _QUOTA, f"{prefix}quota", f"Time of {whose} in a period, in µs; -1: no limit.", qemu="never"
+        )
     return found
 
 
@@ -102,7 +112,7 @@ CPUTUNE = Block(
     "cputune",
     "Shares and pinning of the host's processors (cgroups).",
     {
-        "shares": Field(number(2, 262_144), "shares", "Weight against other VMs."),
+        "shares": Field(number(2, 262_144), "shares", "Weight against other VMs.", qemu="never"),
         **_quotas(),
         "vcpupin": Items(
             Block(
@@ -118,6 +128,7 @@ CPUTUNE = Block(
             "emulatorpin",
             "The emulator's threads pinned.",
             {"cpuset": Field(CPUSET, "@cpuset", "The host's processors.", required=True)},
+            qemu="never",
         ),
         "iothreadpin": Items(
             Block(
@@ -146,6 +157,7 @@ SECLABEL = Block(
         "label": Field(TEXT, "label", "The label.", only=_LABELLED),
         "baselabel": Field(TEXT, "baselabel", "What the label is derived from.", only={"type": ("dynamic",)}),
     },
+    qemu="never",
 )
 
 SEV = ("sev", "sev-es")
@@ -164,11 +176,16 @@ LAUNCH_SECURITY = Block(
             required=True,
             computed=True,
             since_values={"sev-snp": (10, 5), "tdx": (11, 6)},
+            qemu="kvm",
         ),
-        "kernel_hashes": Field(YES_NO, "@kernelHashes", "Measure the kernel.", only={"type": (*SEV, "sev-snp")}),
-        "cbitpos": Field(NUMBER, "cbitpos", "Place of the encryption bit.", only={"type": (*SEV, "sev-snp")}),
+        "kernel_hashes": Field(
+            YES_NO, "@kernelHashes", "Measure the kernel.", only={"type": (*SEV, "sev-snp")}, qemu="kvm"
+        ),
+        "cbitpos": Field(
+            NUMBER, "cbitpos", "Place of the encryption bit.", only={"type": (*SEV, "sev-snp")}, qemu="kvm"
+        ),
         "reduced_phys_bits": Field(
-            NUMBER, "reducedPhysBits", "Address bits that it takes.", only={"type": (*SEV, "sev-snp")}
+            NUMBER, "reducedPhysBits", "Address bits that it takes.", only={"type": (*SEV, "sev-snp")}, qemu="kvm"
         ),
         "policy": Field(
             _HEX,
@@ -176,9 +193,12 @@ LAUNCH_SECURITY = Block(
             "What is allowed, in bits; default 0x3 (sev), 0x7 (sev-es), 0x30000 (sev-snp).",
             only={"type": (*SEV, "sev-snp", "tdx")},
             computed=True,
+            qemu="kvm",
         ),
-        "dh_cert": Field(TEXT, "dhCert", "The guest owner's Diffie-Hellman key, base64.", only={"type": SEV}),
-        "session": Field(TEXT, "session", "The guest owner's session blob, base64.", only={"type": SEV}),
+        "dh_cert": Field(
+            TEXT, "dhCert", "The guest owner's Diffie-Hellman key, base64.", only={"type": SEV}, qemu="never"
+        ),
+        "session": Field(TEXT, "session", "The guest owner's session blob, base64.", only={"type": SEV}, qemu="never"),
     },
 )
 
@@ -200,6 +220,7 @@ RESOURCE = Block(
             },
         ),
     },
+    qemu="never",
 )
 
 
@@ -214,6 +235,7 @@ def _entries(tag: str, doc: str, *names: str) -> Block:
 
 
 _BIOS = _entries("bios", "The BIOS.", "vendor", "version", "date", "release")
+_RELEASE = Field(LINE, "entry[name=release]", "Its release.", qemu="never")
 BASEBOARD = _entries("baseBoard", "Boards.", "manufacturer", "product", "version", "serial", "asset", "location")
 
 DATE = text(
@@ -223,6 +245,9 @@ DATE = text(
     ("02/29/2024",),
     ("2024-02-29",),
 )
+
+_DATED = {"date": Field(DATE, "entry[name=date]", "Its date."), "release": _RELEASE}
+_BIOS_ROWS = replace(_BIOS, fields={**_BIOS.fields, **_DATED})
 
 SYSINFO = Block(
     "sysinfo",
@@ -235,7 +260,9 @@ SYSINFO = Block(
             assumed="smbios",
             computed=True,
         ),
-        "bios": replace(_BIOS, fields={**_BIOS.fields, "date": Field(DATE, "entry[name=date]", "Its date.")}),
+        "bios": replace(
+            _BIOS, fields={**_BIOS.fields, "date": Field(DATE, "entry[name=date]", "Its date."), "release": _RELEASE}
+        ),
         "system": _entries("system", "The system.", "manufacturer", "product", "version", "serial", "sku", "family"),
         "baseboard": Items(BASEBOARD),
         "chassis": _entries("chassis", "The chassis.", "manufacturer", "version", "serial", "asset", "sku"),

@@ -10,23 +10,30 @@ from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
-from ovtasks.machine.complete import X86, Completed, complete
+from ovtasks.machine.asked import check_sockets
+from ovtasks.machine.check import check
+from ovtasks.machine.complete import complete
+from ovtasks.machine.device import Host
+from ovtasks.machine.devices.interface import INTERFACE
+from ovtasks.machine.devices.interface.xml import arguments
+from ovtasks.machine.devices.memory import MEMORY, size_of
+from ovtasks.machine.devices.video import VIDEO
+from ovtasks.machine.draft import Draft
 from ovtasks.machine.field import Block, Field
-from ovtasks.machine.host import HostFeatures, check
+from ovtasks.machine.host import HostFeatures
 from ovtasks.machine.machine import Boot, Machine
-from ovtasks.machine.read import Read, read_machine
+from ovtasks.machine.read import block_of
 from ovtasks.machine.rows.tuning_rows import AFTER_DEVICES, BASEBOARD, SYSINFO, TUNING
 from ovtasks.machine.rules import cpu_count_rules
 from ovtasks.machine.smbios import FW_CFG
-from ovtasks.machine.sockets import check_sockets
 from ovtasks.machine.table import LIBVIRT
-from ovtasks.machine.tree import items, mapping, value, words
+from ovtasks.machine.tree import Tree
 from ovtasks.machine.xml.computed import cpu, launch_security
 from ovtasks.machine.xml.devices import add_devices
 from ovtasks.machine.xml.merge import merge
 from ovtasks.machine.xml.names import QEMU_NAMESPACE
-from ovtasks.machine.xml.network import arguments
 from ovtasks.machine.xml.place import ensure, fill, put, sub
+from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.words import dotted
 
@@ -48,30 +55,30 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
     """
     done = _completed(machine, host)
     wanted = done.tree
-    devices = mapping(wanted, "devices")
-    extra = tuple(arguments(machine.nic, devices, host))
+    devices = wanted.block("devices")
+    extra = tuple(arguments(machine.nic, INTERFACE.found(devices), host))
     domain = ET.Element("domain", {"type": "kvm" if machine.accel == "kvm" else "qemu"})
     if extra:
         domain.set("xmlns:qemu", QEMU_NAMESPACE)
     _identity(domain, machine)
     memory = str(machine.ram // _KIB)
-    if more := [int(value(mapping(item, "target"), "size") or 0) for item in items(devices, "memory")]:
+    if more := [size_of(one) for one in MEMORY.found(devices)]:
         most = str(machine.ram // _KIB + sum(more))
         sub(domain, "maxMemory", {"slots": str(len(more)), "unit": "KiB"}, most)
     sub(domain, "memory", {"unit": "KiB"}, memory)
     sub(domain, "currentMemory", {"unit": "KiB"}, memory)
     sub(domain, "vcpu", {"placement": "static"}, str(machine.cpus))
     _blocks(domain, wanted, *TUNING)
-    _sysinfo(domain, machine, mapping(wanted, "sysinfo"))
+    _sysinfo(domain, machine, wanted.block("sysinfo"))
     _os(domain, machine, done)
     _blocks(domain, wanted, "features", "cpu", "clock")
-    cpu(ensure(domain, "cpu"), mapping(wanted, "cpu"))
+    cpu(ensure(domain, "cpu"), wanted.block("cpu"))
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         sub(domain, event, text=action)
-    add_devices(domain, machine, host, done)
+    add_devices(domain, Host(machine, host, done))
     _blocks(domain, wanted, *AFTER_DEVICES)
     if "launch_security" in wanted:
-        launch_security(ensure(domain, "launchSecurity"), mapping(wanted, "launch_security"))
+        launch_security(ensure(domain, "launchSecurity"), wanted.block("launch_security"))
     if extra:
         command = sub(domain, "qemu:commandline")
         for argument in extra:
@@ -87,30 +94,30 @@ def notes(machine: Machine) -> tuple[str, ...]:
 
     :raises InputError: as there, but for the host.
     """
-    return tuple(complete(machine, read_machine(machine)).notes)
+    return tuple(complete(machine, block_of(machine)).notes)
 
 
-def _completed(machine: Machine, host: HostFeatures) -> Completed:
-    wanted = read_machine(machine)
-    for fault in cpu_count_rules(machine.libvirt, machine.cpus):
+def _completed(machine: Machine, host: HostFeatures) -> Draft:
+    wanted = block_of(machine)
+    for fault in cpu_count_rules(wanted, machine.cpus):
         raise InputError(fault.message, hint=fault.hint, field=fault.path)
     check(wanted, host, machine.accel)
     check_sockets(wanted)
     done = complete(machine, wanted)
-    if done.spice_for is not None and "spice" not in host.graphics:
+    if done.spice_for is not None and "spice" not in host.known.get("devices/graphics/type", ()):
         message = f"{dotted(done.spice_for)} goes through SPICE, which QEMU here has not"
         raise InputError(message, hint=f"{package_hint('qemu-spice')}, or remove it", field=done.spice_for)
     return done
 
 
-def _blocks(domain: ET.Element, wanted: Read, *names: str) -> None:
+def _blocks(domain: ET.Element, wanted: Tree, *names: str) -> None:
     """Children of ``<domain>`` by the table."""
     for name in names:
         node = LIBVIRT.fields[name]
         if name in wanted and isinstance(node, Field):
-            put(domain, node, str(wanted[name]))
-        elif name in wanted and isinstance(node, Block) and not node.computed and (mapping(wanted, name) or node.bare):
-            fill(ensure(domain, node.at), node, mapping(wanted, name))
+            put(domain, node, wanted.text(name) or "")
+        elif name in wanted and isinstance(node, Block) and not node.computed and (wanted.block(name) or node.bare):
+            fill(ensure(domain, node.at), node, wanted.block(name))
 
 
 def _identity(domain: ET.Element, machine: Machine) -> None:
@@ -131,45 +138,45 @@ def _identity(domain: ET.Element, machine: Machine) -> None:
     sub(sub(domain, "metadata"), "ov:vm", attributes)
 
 
-def _sysinfo(domain: ET.Element, machine: Machine, wanted: Read) -> None:
+def _sysinfo(domain: ET.Element, machine: Machine, wanted: Tree) -> None:
     """The VM's own strings and files, then the spec's. libvirt doubles the commas of the strings itself, but not (9.0)
     those of a file's name."""
-    strings = [*machine.told, *words(wanted, "oem_strings")]
-    tables = {name: item for name, item in wanted.items() if name not in {"type", "oem_strings", "entries"}}
+    strings = [*machine.told, *wanted.texts("oem_strings")]
+    tables = wanted.put(type=None, oem_strings=None, entries=None)
     if strings or tables:
         smbios = sub(domain, "sysinfo", {"type": "smbios"})
         for name in ("bios", "system", "chassis"):
             block = SYSINFO.fields[name]
             assert isinstance(block, Block)
-            if mapping(tables, name):
-                fill(ensure(smbios, block.at), block, mapping(tables, name))
-        for board in items(tables, "baseboard"):
+            if tables.block(name):
+                fill(ensure(smbios, block.at), block, tables.block(name))
+        for board in tables.items("baseboard"):
             fill(sub(smbios, "baseBoard"), BASEBOARD, board)
         for text in strings:
             sub(ensure(smbios, "oemStrings"), "entry", text=text)
-    entries = items(wanted, "entries")
+    entries = wanted.items("entries")
     if machine.credentials or entries:
         files = sub(domain, "sysinfo", {"type": "fwcfg"})
         named = {f"{FW_CFG}{name}": str(path) for name, path in sorted(machine.credentials.items())}
         for name, path in named.items():
             sub(files, "entry", {"name": name, "file": path})
         for item in entries:
-            sub(files, "entry", {"name": value(item, "name"), "file": value(item, "file")}, value(item, "value") or "")
+            sub(files, "entry", {"name": item.text("name"), "file": item.text("file")}, item.text("value") or "")
         for entry in files:
             if "," in entry.get("file", ""):
                 message = f"libvirt cannot pass on {entry.get('file')}"
                 raise InputError(message, hint="choose a folder without a comma in its name")
 
 
-def _os(domain: ET.Element, machine: Machine, done: Completed) -> None:
-    boot, devices = machine.boot, mapping(done.tree, "devices")
+def _os(domain: ET.Element, machine: Machine, done: Draft) -> None:
+    boot, devices = machine.boot, done.tree.block("devices")
     os = sub(domain, "os", {"firmware": "efi" if boot.auto and boot.firmware is not Firmware.BIOS else None})
     sub(os, "type", {"arch": machine.arch, "machine": machine.machine}, "hvm")
     if boot.firmware is not Firmware.BIOS:
         _firmware(os, boot)
     if done.root_boot is None:
         sub(os, "boot", {"dev": "hd"})
-    if boot.firmware is Firmware.BIOS and machine.arch in X86 and not items(devices, "video"):
+    if boot.firmware is Firmware.BIOS and arch_of(machine.arch).bios and not VIDEO.found(devices):
         # else a BIOS, its "No bootable device" too, speaks to a screen that nobody has
         sub(os, "bios", {"useserial": "yes"})
     if domain.find("sysinfo[@type='smbios']") is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 from ovtasks.machine.field import Block, Field, Items, Words
-from ovtasks.machine.read import Read, Value
+from ovtasks.machine.tree import Tree, Value
 
 _STEP = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)(?:\[([a-z]+)=([^\]]+)\])?")
 
@@ -27,14 +27,13 @@ def ensure(parent: ET.Element, path: str) -> ET.Element:
     return parent
 
 
-def fill(element: ET.Element, block: Block, values: Read) -> None:
+def fill(element: ET.Element, block: Block, values: Tree) -> None:
     """Put all that ``values`` has of the block into ``element``; defaults, too. What is computed is left out."""
     for name, node in block.fields.items():
         value = values.get(name)
         if isinstance(node, Field):
             text = node.default if value is None else value
-            if text is not None and not node.computed:
-                assert isinstance(text, str)
+            if isinstance(text, str) and not node.computed:
                 put(element, node, text)
         elif value is not None and not (node.block.computed if isinstance(node, Items) else node.computed):
             _below(element, node, value)
@@ -56,28 +55,23 @@ def put(element: ET.Element, field: Field, text: str) -> None:
         target.text = text
 
 
+def make(element: ET.Element, items: Items) -> ET.Element:
+    """One more element of a list, still empty."""
+    parent, _, tag = items.block.at.rpartition("/")
+    return sub(ensure(element, parent), tag, items.block.fixed)
+
+
 def _below(element: ET.Element, node: Block | Items | Words, value: Value) -> None:
     if isinstance(node, Block):
-        assert isinstance(value, Mapping)
-        if value or node.bare:
+        if isinstance(value, Tree) and (value or node.bare):
             below = ensure(element, node.at)
             for key, fixed in node.fixed.items():
                 below.set(key, fixed)
             fill(below, node, value)
         return
-    assert isinstance(value, Sequence)
-    for item in value:
+    for item in () if isinstance(value, Tree) else value:
         if isinstance(node, Words):
             parent, _, tag = node.at.rpartition("/")
             sub(ensure(element, parent), tag, text=str(item))
-        else:
-            assert isinstance(item, Mapping)
-            make(element, node, item)
-
-
-def make(element: ET.Element, items: Items, values: Read) -> ET.Element:
-    """One more element of a list."""
-    parent, _, tag = items.block.at.rpartition("/")
-    made = sub(ensure(element, parent), tag, items.block.fixed)
-    fill(made, items.block, values)
-    return made
+        elif isinstance(item, Tree):
+            fill(make(element, node), node.block, item)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,23 +38,22 @@ def forgotten() -> Iterator[None]:
 
 def test_before_firmware_features() -> None:
     found = features.parse(OLD)
-    host = HostFeatures(
-        graphics=frozenset({"vnc"}),
-        video=frozenset({"vga", "virtio"}),
-        tpm_backends=frozenset({"passthrough"}),
-        sev=False,
-    )
-    assert found == features.Domcaps(host, insecure=True)
+    known = found.host.known
+    assert known["devices/graphics/type"] == frozenset({"vnc"})
+    assert known["devices/video/modelType"] == frozenset({"vga", "virtio"})
+    assert known["devices/tpm/backendModel"] == frozenset({"passthrough"})
+    assert "features/sev/supported" not in known
+    assert found == features.Domcaps(HostFeatures(known=known), insecure=True)
 
 
 def test_with_firmware_features() -> None:
     found = features.parse(NEW)
-    assert (found.host.tpm, found.host.passt, found.insecure, found.secure) == (True, True, False, True)
+    assert "emulator" in found.host.known["devices/tpm/backendModel"]
+    assert (found.host.passt, found.insecure, found.secure) == (True, False, True)
 
 
 def test_nothing() -> None:
-    nothing = features.parse("<domainCapabilities/>")
-    assert nothing == features.Domcaps(replace(features.Domcaps().host, sev=False))
+    assert features.parse("<domainCapabilities/>") == features.Domcaps(HostFeatures())
 
 
 DEVICES = """<domainCapabilities><cpu><mode name='host-model'><vendor>AMD</vendor></mode></cpu>
@@ -67,11 +65,12 @@ DEVICES = """<domainCapabilities><cpu><mode name='host-model'><vendor>AMD</vendo
 
 def test_devices() -> None:
     host = features.parse(DEVICES).host
-    assert (host.vendor, host.memory_sources, host.sev) == ("AMD", frozenset({"memfd"}), True)
-    assert host.hostdevs == frozenset({"usb", "mdev"})  # the host passes no PCI on
-    assert host.rng_backends == frozenset({"random"}) and host.rng_models is None
+    memory, sev = host.known["memoryBacking/sourceType"], host.known["features/sev/supported"]
+    assert (host.vendor, memory, sev) == ("AMD", frozenset({"memfd"}), frozenset({"yes"}))
+    assert host.known["devices/hostdev/subsysType"] == frozenset({"usb", "mdev"})  # the host passes no PCI on
+    assert host.known["devices/rng/backendModel"] == frozenset({"random"}) and "devices/rng/model" not in host.known
     passes = DEVICES.replace("<enum name='pciBackend'/>", "<enum name='pciBackend'><value>vfio</value></enum>")
-    assert "pci" in (features.parse(passes).host.hostdevs or ())
+    assert "pci" in features.parse(passes).host.known["devices/hostdev/subsysType"]
 
 
 def test_virtiofs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""Rows of a disk's ``source``: where it is, and who may read it."""
+
+from __future__ import annotations
+
+from ovtasks.machine.field import Block, Field, Items
+from ovtasks.machine.kinds import HOST_NAME, LINE, PATH, PORT, UUID, WORD, one_of, text
+
+FILE = {"type": ("file",)}
+
+
+BLOCK = {"type": ("block",)}
+
+
+VOLUME = {"type": ("volume",)}
+
+
+NETWORK = {"type": ("network",)}
+
+
+PROTOCOLS = ("nbd", "rbd", "iscsi", "gluster", "http", "https", "ftp", "ftps", "tftp", "nfs", "sheepdog", "ssh")
+
+
+HOSTS = Items(
+    Block(
+        "host",
+        "The servers.",
+        {
+            "name": Field(HOST_NAME, "@name", "Name or address.", only={"transport": ("tcp", "rdma")}),
+            "port": Field(PORT, "@port", "Port.", needs=("name",)),
+            "transport": Field(one_of("tcp", "rdma", "unix"), "@transport", "How it is reached.", assumed="tcp"),
+            "socket": Field(PATH, "@socket", "Unix socket.", only={"transport": ("unix",)}),
+        },
+        only=NETWORK,
+    )
+)
+
+
+NAME = text(
+    r"^[A-Za-z0-9_+-]+$", "letters, digits, _ + -", "has more than letters, digits, _ + -", ("vm_1",), ("a b", "")
+)
+
+
+AUTH = Block(
+    "auth",
+    "Whom the server knows.",
+    {
+        "username": Field(NAME, "@username", "Name.", required=True),
+        "type": Field(one_of("ceph", "iscsi"), "secret@type", "The kind of libvirt's secret.", required=True),
+        "secret": Field(UUID, "secret@uuid", "libvirt's secret with the key (virsh secret-list).", required=True),
+    },
+    only={"protocol": ("rbd", "iscsi")},
+    qemu="never",
+)
+
+
+SOURCE = Block(
+    "source",
+    "Where it is.",
+    {
+        "file": Field(PATH, "@file", "Path of an image.", only=FILE),
+        "dev": Field(PATH, "@dev", "Path of a block device.", only=BLOCK),
+        "pool": Field(WORD, "@pool", "libvirt's storage pool.", only=VOLUME, needs=("volume",), qemu="never"),
+        "volume": Field(LINE, "@volume", "The volume in it.", only=VOLUME, needs=("pool",), qemu="never"),
+        "protocol": Field(
+            one_of(*PROTOCOLS), "@protocol", "How the server is spoken to.", only=NETWORK, since_values={"ssh": (9, 8)}
+        ),
+        "name": Field(LINE, "@name", "The image's name there.", only=NETWORK),
+        "hosts": HOSTS,
+        "auth": AUTH,
+        "identity": Block(
+            "identity",
+            "As whom NFS is used.",
+            {
+                "user": Field(NAME, "@user", "User, by name or +NUMBER.", required=True),
+                "group": Field(NAME, "@group", "Group, by name or +NUMBER.", required=True),
+            },
+            only={"protocol": ("nfs",)},
+            qemu="never",
+        ),
+        "startup_policy": Field(
+            one_of("mandatory", "requisite", "optional"),
+            "@startupPolicy",
+            "What becomes of the start when it is not there.",
+            only={"device": ("cdrom", "floppy")},
+            qemu="never",
+        ),
+    },
+    bare=True,
+)
