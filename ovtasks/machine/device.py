@@ -16,7 +16,7 @@ from ovtasks.machine.tree import Faults, Place, Tree
 
 
 @dataclass(frozen=True)
-class Host:
+class Site:
     """Where a domain is rendered for: the machine, and what libvirt has there."""
 
     machine: Machine
@@ -86,9 +86,9 @@ class Device:
     complete: Callable[[Sequence[Tree], Draft], Sequence[Tree]] = _as_declared
     settle: Callable[[Sequence[Tree], Draft], Sequence[Tree]] = _as_declared
     lacks: Callable[[Sequence[Tree], HostFeatures], Iterable[InputError]] = _nothing
-    own: Callable[[ET.Element, Host], None] | None = None
+    own: Callable[[ET.Element, Site], None] | None = None
     first: bool = False
-    xml: Callable[[ET.Element, Sequence[Tree], Host], None] | None = None
+    xml: Callable[[ET.Element, Sequence[Tree], Site], None] | None = None
     finish: Callable[[ET.Element, Tree], None] | None = None
     qemu: Callable[[Sequence[Tree], Command], None] | None = None
     sockets: Callable[[Tree], Iterable[tuple[Place, str]]] = _no_sockets

@@ -23,7 +23,7 @@ from ovtasks.values.words import dotted, near
 
 
 @dataclass(frozen=True)
-class Reading:
+class BlockReading:
     """``tree`` has every value that can be. ``wrong`` are the keys and values that cannot, which the JSON Schema
     refuses, too; ``faults`` is what no JSON Schema can say."""
 
@@ -32,7 +32,7 @@ class Reading:
     faults: tuple[Fault, ...]
 
 
-def reading(libvirt: Mapping[str, Json]) -> Reading:
+def reading(libvirt: Mapping[str, Json]) -> BlockReading:
     """The block with every value as XML text, and all that is wrong with it. Never raises."""
     try:
         content = marshal.dumps(dict(libvirt))
@@ -42,15 +42,15 @@ def reading(libvirt: Mapping[str, Json]) -> Reading:
 
 
 @lru_cache(maxsize=64)
-def _read_content(content: bytes) -> Reading:
+def _read_content(content: bytes) -> BlockReading:
     return _read(marshal.loads(content))
 
 
-def _read(libvirt: Mapping[str, Json]) -> Reading:
+def _read(libvirt: Mapping[str, Json]) -> BlockReading:
     reader = _Reader()
     tree = reader.mapping(libvirt, LIBVIRT, ROOT)
     faults = (*reader.faults, *declared(tree, LIBVIRT), *block_rules(tree))
-    return Reading(tree, tuple(reader.wrong), faults)
+    return BlockReading(tree, tuple(reader.wrong), faults)
 
 
 def read(libvirt: Mapping[str, Json]) -> Tree:

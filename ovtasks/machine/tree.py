@@ -16,7 +16,7 @@ from ovtasks.values.yamlio import Key
 
 Place: TypeAlias = tuple[Key, ...]
 Value: TypeAlias = "str | Tree | Sequence[Tree] | Sequence[str]"
-Plain: TypeAlias = "str | Mapping[str, Plain] | Sequence[Plain] | Tree | Sequence[Tree] | Sequence[str]"
+TreeLike: TypeAlias = "str | Mapping[str, TreeLike] | Sequence[TreeLike] | Tree | Sequence[Tree] | Sequence[str]"
 """What a tree can be made of."""
 
 ROOT: Place = ("libvirt",)
@@ -120,18 +120,18 @@ class Tree:
             raise self.refuse(key, f"QEMU alone has no {word}, but {', '.join(names)}")
         return names[word]
 
-    def over(self, **defaults: Plain | None) -> Tree:
+    def over(self, **defaults: TreeLike | None) -> Tree:
         """A copy that has ``defaults`` where it has nothing; None is no default."""
         more = {key: self._wrap(key, one) for key, one in defaults.items() if one is not None and key not in self.value}
         return replace(self, value={**more, **self.value})
 
-    def put(self, **values: Plain | None) -> Tree:
+    def put(self, **values: TreeLike | None) -> Tree:
         """A copy with these ``values``; None takes one away."""
         kept = {key: one for key, one in self.value.items() if key not in values}
         more = {key: self._wrap(key, one) for key, one in values.items() if one is not None}
         return replace(self, value={**kept, **more})
 
-    def _wrap(self, key: str, one: Plain) -> Value:
+    def _wrap(self, key: str, one: TreeLike) -> Value:
         if isinstance(one, Mapping):
             return tree(one, (*self.place, key), self.taken)
         return list_of(one, (*self.place, key), self.taken) if not isinstance(one, str | Tree) else one
@@ -177,14 +177,14 @@ class Tree:
             self.taken.add((*self.place, key))
 
 
-def tree(plain: Mapping[str, Plain], place: Place = ROOT, taken: set[Place] | None = None) -> Tree:
+def tree(plain: Mapping[str, TreeLike], place: Place = ROOT, taken: set[Place] | None = None) -> Tree:
     """A tree of plain data."""
     root = Tree({}, place, taken=taken)
     return replace(root, value={key: root._wrap(key, one) for key, one in plain.items()})
 
 
 def list_of(
-    plain: Sequence[Plain] | Plain, place: Place, taken: set[Place] | None = None
+    plain: Sequence[TreeLike] | TreeLike, place: Place, taken: set[Place] | None = None
 ) -> Sequence[Tree] | Sequence[str]:
     """A list of texts, or of trees."""
     assert not isinstance(plain, str | Mapping | Tree)

@@ -13,7 +13,7 @@ import pytest
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.machine.machine import Boot, Machine, Nic
 from ovtasks.machine.qemu.argv import argv
-from ovtasks.machine.qemu.command import Daemon, QemuFeatures
+from ovtasks.machine.qemu.command import ForkingHelper, QemuFeatures
 from ovtasks.machine.qemu.families import command
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.values.firmware import Firmware
@@ -232,7 +232,7 @@ def test_what_is_added_is_said() -> None:
 def test_tpm() -> None:
     tpm: dict[str, Json] = {"model": "tpm-tis", "backend": {"type": "emulator", "version": 1.2}}
     (old,), (new,) = (command(with_devices(tpm=[one]), HOST).helpers for one in (tpm, {}))
-    assert isinstance(old, Daemon) and isinstance(new, Daemon)
+    assert isinstance(old, ForkingHelper) and isinstance(new, ForkingHelper)
     assert old.words[:2] == ("swtpm", "socket") and "--tpm2" not in old.words and new.words[2] == "--tpm2"
     assert command(machine(), HOST).helpers == []
     assert "tpm-crb,id=tpm0-device,tpmdev=tpm0" in values(argv(with_devices(tpm=[{}]), HOST), "-device")

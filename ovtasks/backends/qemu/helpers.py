@@ -17,7 +17,7 @@ from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, spawn, which
 from ovtasks.host.state import open_log
 from ovtasks.machine.devices.filesystem import Share
-from ovtasks.machine.qemu.command import Daemon, Helper
+from ovtasks.machine.qemu.command import ForkingHelper, Helper
 
 SHARE_LOG = "virtiofsd.log"
 GRACE = 20.0
@@ -32,7 +32,7 @@ def start(handle: Handle, helpers: Sequence[Helper]) -> None:
     :raises OvError: one is not installed or cannot start. Then :func:`end` ends the others.
     """
     for helper in helpers:
-        if isinstance(helper, Daemon):
+        if isinstance(helper, ForkingHelper):
             _start_daemon(handle, helper)
         elif isinstance(helper, Share):
             _start_share(handle, helper)
@@ -52,7 +52,7 @@ def _pid_files(handle: Handle) -> Iterator[Path]:
     yield from sorted(handle.sockets.glob(f"*{process.HELPER_SUFFIX}"))
 
 
-def _start_daemon(handle: Handle, helper: Daemon) -> None:
+def _start_daemon(handle: Handle, helper: ForkingHelper) -> None:
     """:raises OvError: a path has a comma in it, which the program has no way to write."""
     directory = handle.directory
     if "," in f"{directory}{helper.socket}":

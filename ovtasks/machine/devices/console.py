@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from ovtasks.machine.characters import host_end, numbered, port_rows, sockets
-from ovtasks.machine.device import Device, Host
+from ovtasks.machine.device import Device, Site
 from ovtasks.machine.draft import Draft
 from ovtasks.machine.field import Field
 from ovtasks.machine.kinds import POSITIVE, one_of
@@ -38,7 +38,7 @@ def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
     return numbered(found, 1)
 
 
-def _own(devices: ET.Element, _: Host) -> None:
+def _own(devices: ET.Element, _: Site) -> None:
     sub(sub(devices, "console", {"type": "pty"}), "target", {"type": "serial", "port": "0"})
 
 

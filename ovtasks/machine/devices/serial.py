@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from ovtasks.machine.characters import distinct_ports, host_end, numbered, port_rows, sockets
-from ovtasks.machine.device import Device, Host
+from ovtasks.machine.device import Device, Site
 from ovtasks.machine.draft import Draft
 from ovtasks.machine.field import Field
 from ovtasks.machine.kinds import POSITIVE, one_of
@@ -42,7 +42,7 @@ def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
     return numbered(found, 1)
 
 
-def _own(devices: ET.Element, host: Host) -> None:
+def _own(devices: ET.Element, host: Site) -> None:
     serial = sub(devices, "serial", {"type": "pty"})
     sub(serial, "log", {"file": str(host.machine.serial_log), "append": "on"})
     sub(serial, "target", {"port": "0"})

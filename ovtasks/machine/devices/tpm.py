@@ -12,7 +12,7 @@ from ovtasks.machine.draft import Draft
 from ovtasks.machine.field import Block, Field, Items
 from ovtasks.machine.host import HostFeatures, lacking, unknown_word
 from ovtasks.machine.kinds import PATH, UUID, YES_NO, one_of
-from ovtasks.machine.qemu.command import Command, Daemon
+from ovtasks.machine.qemu.command import Command, ForkingHelper
 from ovtasks.machine.tree import Faults, Tree
 from ovtasks.machine.xml.place import ensure
 from ovtasks.values.arch import arch_of
@@ -143,7 +143,7 @@ def _words(found: Sequence[Tree], to: Command) -> None:
     to.device(model if to.pc else "tpm-tis-device", id="tpm0-device", tpmdev="tpm0")
 
 
-def _emulator(to: Command, version: str) -> Daemon:
+def _emulator(to: Command, version: str) -> ForkingHelper:
     folder, socket = to.machine.disk.parent, to.machine.sockets / SOCKET
     state = folder / STATE
     words = [
@@ -151,7 +151,7 @@ def _emulator(to: Command, version: str) -> Daemon:
         *("--tpmstate", f"dir={state},mode=0600", "--ctrl", f"type=unixio,path={socket},mode=0600"),
         "--terminate",
     ]
-    return Daemon(
+    return ForkingHelper(
         LOG_AND_PID, tuple(words), socket, state, "an $XDG_DATA_HOME without commas, or no libvirt.devices.tpm"
     )
 

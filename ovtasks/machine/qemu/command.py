@@ -37,7 +37,7 @@ class Helper(Protocol):
 
 
 @dataclass(frozen=True)
-class Daemon:
+class ForkingHelper:
     """One that goes into the background by itself. ``words`` lack where it writes its process id and its log, which
     are called ``name``. ``state`` is its own folder; ``hint`` is what to do about a path with a comma,
     which it cannot take."""

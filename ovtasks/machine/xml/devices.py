@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from ovtasks.machine.device import Device, Host
+from ovtasks.machine.device import Device, Site
 from ovtasks.machine.devices import DEVICES
 from ovtasks.machine.field import Items
 from ovtasks.machine.xml.place import ensure, fill, make, sub
 
 
-def add_devices(domain: ET.Element, host: Host) -> None:
+def add_devices(domain: ET.Element, host: Site) -> None:
     """All devices.
 
     :raises InputError: the host lacks what a network card needs.

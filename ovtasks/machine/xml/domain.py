@@ -13,7 +13,7 @@ from ovtasks.host.packages import package_hint
 from ovtasks.machine.asked import check_sockets
 from ovtasks.machine.check import check
 from ovtasks.machine.complete import complete
-from ovtasks.machine.device import Host
+from ovtasks.machine.device import Site
 from ovtasks.machine.devices.interface import INTERFACE
 from ovtasks.machine.devices.interface.xml import arguments
 from ovtasks.machine.devices.memory import MEMORY, size_of
@@ -75,7 +75,7 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
     cpu(ensure(domain, "cpu"), wanted.block("cpu"))
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         sub(domain, event, text=action)
-    add_devices(domain, Host(machine, host, done))
+    add_devices(domain, Site(machine, host, done))
     _blocks(domain, wanted, *AFTER_DEVICES)
     if "launch_security" in wanted:
         launch_security(ensure(domain, "launchSecurity"), wanted.block("launch_security"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from ovtasks.machine.device import Device, Host
+from ovtasks.machine.device import Device, Site
 from ovtasks.machine.devices.disk.names import ROOT_DISK, SEED_DISK, bus_of, names_on
 from ovtasks.machine.devices.disk.qemu import words
 from ovtasks.machine.devices.disk.rows import ROWS
@@ -38,7 +38,7 @@ def _complete(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
     return done
 
 
-def _own(devices: ET.Element, host: Host) -> None:
+def _own(devices: ET.Element, host: Site) -> None:
     machine, boot = host.machine, host.draft.root_boot
     disk = sub(devices, "disk", {"type": "file", "device": "disk"})
     sub(disk, "driver", {"name": "qemu", "type": "qcow2", "discard": "unmap"})

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
-from ovtasks.machine.device import Host
+from ovtasks.machine.device import Site
 from ovtasks.machine.devices.interface.rows import ROWS
 from ovtasks.machine.host import HostFeatures
 from ovtasks.machine.machine import Nic
@@ -36,7 +36,7 @@ def model(name: str) -> str:
     return "virtio" if name in {"virtio", "virtio-net", "virtio-net-pci"} else name
 
 
-def add_cards(devices: ET.Element, found: Sequence[Tree], host: Host) -> None:
+def add_cards(devices: ET.Element, found: Sequence[Tree], host: Site) -> None:
     """The first card, then those of the ``libvirt:`` block.
 
     :raises InputError: passt is asked for and is not there.
