@@ -1,4 +1,4 @@
-"""Rules between the VMs of a project: ports and addresses that collide, clones of nothing."""
+"""Rules between the VMs of a project: colliding ports and addresses, clones of VMs that do not exist."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ANY = frozenset({"0.0.0.0", "::"})
 
 
 def across_rules(vms: Sequence[DeclaredVm]) -> list[InputError]:
-    """Every violation; of two that collide, the later one is blamed and the earlier one named."""
+    """Every violation. If two VMs collide, the error stands at the later one and names the earlier one."""
     return [*port_rules(vms), *mac_rules(vms), *clone_rules(vms)]
 
 
 def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
-    """The host ports that a VM takes: port, protocol, address, where it is written."""
+    """The host ports that a VM takes: port, protocol, address, and the path where it is written."""
     if vm.text("network", "mode") not in {None, "user"}:
         return
     port = vm.get("ssh", "port")
@@ -32,7 +32,7 @@ def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
             try:
                 host, _, protocol, address = parse_forward(item)
             except InputError:
-                continue  # reported by the VM's own rules
+                continue  # the VM's own rules report it
             yield host, protocol, address, ("network", "port_forwards", index)
 
 
@@ -43,7 +43,7 @@ def _card_ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]
 
 
 def port_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
-    """One host port leads to one place."""
+    """A host port leads to one VM only."""
     taken: dict[tuple[int, str], list[tuple[str, DeclaredVm, tuple[Key, ...]]]] = {}
     for vm in vms:
         for port, protocol, address, path in (*_ports(vm), *_card_ports(vm)):
@@ -61,7 +61,7 @@ def port_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
 
 
 def mac_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
-    """Two cards with one address confuse every bridge that they share."""
+    """No two cards have the same MAC address: that would confuse every bridge that they share."""
     taken: dict[str, tuple[DeclaredVm, tuple[Key, ...]]] = {}
     for vm in vms:
         further = [card for card in cards(reading(vm.mapping("libvirt")).tree) if card.has("mac")]
@@ -77,7 +77,7 @@ def mac_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
 
 
 def clone_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
-    """A clone comes from another VM that is declared, and not in the end from itself."""
+    """A clone comes from another declared VM, and not from itself in a circle."""
     parents = {vm.name: vm.text("source", "from_vm") for vm in vms if vm.get("source", "kind") == "clone"}
     names = [vm.name for vm in vms]
     reported: set[str] = set()
@@ -99,7 +99,7 @@ def clone_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
 
 
 def _circle(start: str, parents: dict[str, str | None]) -> list[str]:
-    """The chain of parents from ``start`` back to it; empty when it ends elsewhere."""
+    """The chain of parents from ``start`` back to ``start``; empty if it ends elsewhere."""
     chain = [start]
     step = parents.get(start)
     while step is not None and step not in chain:

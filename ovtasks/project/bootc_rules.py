@@ -13,27 +13,29 @@ from ovtasks.project.declared import DeclaredVm
 from ovtasks.values.arch import arch_of
 from ovtasks.values.sizes import MIN_DISK, MiB, format_size, parse_size
 
-_TABLE = 2 * MiB  # of partitions: at both ends, aligned
+_TABLE = 2 * MiB  # the partition tables at both ends, aligned
 _BIOS_BOOT = MiB  # for GRUB's core image, on x86 only
 _ESP, _ESP_COMPOSEFS = 512 * MiB, 1024 * MiB
 
 
 def wants_composefs(bootloader: str | None, composefs: bool | None) -> bool | None:
-    """What is sure from the spec alone; None: the image decides."""
+    """Whether the system will be composefs, by the spec alone; None if the image decides."""
     if composefs is not None:
         return composefs
     return True if bootloader == "systemd" else False if bootloader == "none" else None
 
 
 def before_root(composefs: bool | None) -> int:
-    """Bytes of a disk that the root file system cannot have; None: at least."""
+    """Bytes of the disk before the root file system. For ``composefs`` None the least that it can be."""
     bios = _BIOS_BOOT if arch_of(platform.machine()).bios else 0
     return _TABLE + bios + (_ESP_COMPOSEFS if composefs else _ESP)
 
 
 def misfit(disk: int, root: int | None, composefs: bool | None) -> tuple[str, str] | None:
-    """Why a root file system of ``root`` bytes (None: the rest) is not to be had on a disk of that size, and what would
-    be; None: it is."""
+    """Why a root file system of ``root`` bytes (None: the rest) does not fit on a disk of that size, and what would.
+
+    None if it fits.
+    """
     taken = before_root(composefs)
     most = (disk - taken) // MiB * MiB
     if most < MIN_DISK:
@@ -50,14 +52,14 @@ def misfit(disk: int, root: int | None, composefs: bool | None) -> tuple[str, st
 
 
 def bootc_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """What contradicts itself is said where it stands."""
+    """Every contradiction in the fields of a bootc VM, at its place."""
     if vm.text("source", "kind") != "bootc":
         return
     yield from _loader_rules(vm)
     composefs = vm.get("source", "composefs")
     wanted = wants_composefs(vm.text("source", "bootloader"), composefs if isinstance(composefs, bool) else None)
     disk, root = _bytes(vm, "disk_size"), _bytes(vm, "source", "root_size")
-    if disk is None or (root or 0) > disk:  # that one is said elsewhere
+    if disk is None or (root or 0) > disk:  # another rule reports that
         return
     if found := misfit(disk, root, wanted):
         path = ("source", "root_size") if root is not None else ("disk_size",)

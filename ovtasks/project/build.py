@@ -1,4 +1,4 @@
-"""One VM's checked mapping → :class:`VmSpec`: defaults filled in, sizes in bytes, paths absolute."""
+"""Turns a VM's checked mapping into a :class:`VmSpec`: defaults filled in, sizes in bytes, paths absolute."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ Data = Mapping[str, Any]
 
 
 def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[LayerXml, ...] = ()) -> VmSpec:
-    """The spec of VM ``name``; ``base`` is the folder of the declaring file, ``layers`` what deployments bring.
+    """The spec of VM ``name``. ``base`` is the folder of the declaring file; ``layers`` come from deployments.
 
-    :raises InputError: an environment variable that a path names is not set any more.
+    :raises InputError: an environment variable in a path is not set any more.
     """
     source = build_source(data["source"], base)
     chosen = {key: data[key] for key in ("cpus", "machine", "backend", "accel", "autostart") if key in data}
@@ -71,21 +71,21 @@ def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[Laye
 
 
 def _firmware(data: Data) -> str:
-    """The default: machines without a BIOS start by UEFI."""
+    """The default firmware: UEFI for machines without a BIOS."""
     source = data["source"]
     uefi = str(data.get("machine", "")).startswith("virt") or arch_of(source.get("bootstrap_arch", "")).uefi_only
-    uefi = uefi or source.get("bootloader") == "systemd"  # which there is for UEFI only
+    uefi = uefi or source.get("bootloader") == "systemd"  # systemd-boot is for UEFI only
     return "uefi-insecure" if uefi else "bios"
 
 
 def build_source(data: Data, base: Path) -> Source:
-    """The ``source:`` mapping as its kind's class; a plug-in's kind stays a plain :class:`Source`."""
+    """The ``source:`` mapping as the class of its kind. A plug-in's kind stays a plain :class:`Source`."""
     build = _SOURCES.get(data["kind"])
     return build(data, base) if build else Source(data["kind"], data)
 
 
 def _given(data: Data, *keys: str) -> dict[str, Any]:
-    """The plain values that were written, so that the dataclass's defaults hold for the rest."""
+    """The values that were written; the dataclass has defaults for the rest."""
     return {key: tuple(data[key]) if isinstance(data[key], list) else data[key] for key in keys if key in data}
 
 

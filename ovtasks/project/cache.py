@@ -1,4 +1,4 @@
-"""The checked documents of a project in one marshal file, so that a second load needs neither YAML nor schemas.
+"""Caches the checked documents of a project in one marshal file, so that a second load needs neither YAML nor schemas.
 
 Losing or damaging the file costs a fraction of a second. VMs are stored one by one: asking for one reads one.
 """
@@ -21,14 +21,14 @@ from ovtasks.host.state import StateError, read_state
 MAGIC = b"ovspec2\n"
 MAX_BYTES = 1 << 30
 SCHEMAS = ("vms", "libvirt", "image", "layer", "deploy")
-RACY_NS = 50_000_000  # a file changed less than this ago may change again within the same mtime
+RACY_NS = 50_000_000  # a file that changed less than this ago may change again with the same mtime
 
 Kinds = Callable[[str], Mapping[str, Any] | None]
 Stamp = tuple[int, int, int, int] | None
 
 
 class CacheEntry(NamedTuple):
-    """One VM or image: its mapping as marshal bytes, the place of its name, and what layers bring to the VM."""
+    """A VM or image: its mapping as marshal bytes, the place of its name, and what layers bring to the VM."""
 
     packed: bytes
     file: str
@@ -47,7 +47,7 @@ class CacheEntry(NamedTuple):
 
 
 class CacheContent(NamedTuple):
-    """What the cache knows about a project."""
+    """What the cache holds about a project."""
 
     files: tuple[str, ...]
     entries: Mapping[str, CacheEntry]
@@ -56,7 +56,7 @@ class CacheContent(NamedTuple):
 
 
 def stamp(path: str | Path) -> Stamp:
-    """What tells one version of a file from the next: mtime (ns), size, inode, ctime (ns); None without a file."""
+    """What tells versions of a file apart: mtime (ns), size, inode, ctime (ns). None if there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116 — Path objects cost more than the call itself
     except (OSError, ValueError):
@@ -65,7 +65,7 @@ def stamp(path: str | Path) -> Stamp:
 
 
 def _program() -> tuple[Any, ...]:
-    """What the verdict depends on besides the project: version, interpreter, and in a checkout the code's own files."""
+    """What the result depends on besides the project: version, interpreter, and in a checkout the code's files."""
     here = os.path.dirname(__file__)  # noqa: PTH120
     with os.scandir(here) as entries:
         newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
@@ -82,7 +82,7 @@ def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str 
 
 
 def load(store: Path, root: Path, kinds: Kinds | None) -> CacheContent | None:
-    """What was saved, if it still holds; None when anything differs or the file is damaged."""
+    """What was saved, if it still holds; None if anything changed or the file is damaged."""
     try:
         data = read_state(store, limit=MAX_BYTES, private=True) or b""
     except (StateError, UnsafeError):
@@ -107,7 +107,7 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> CacheContent | None:
 
 
 class Guard:
-    """Made before the files are read, so that a change meanwhile keeps the result out of the cache."""
+    """Saves the cache. It is made before files are read, so it notices a file that changes during the read."""
 
     def __init__(self) -> None:
         self._began = time.time_ns()
@@ -122,7 +122,7 @@ class Guard:
         variables: Iterable[str],
         plugin_schemas: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Write the cache, unless a file is too young to be told from its next version. Never fails."""
+        """Write the cache, unless a file is so young that a next version could look the same. Never fails."""
         from ovtasks.host.files import write_atomic
         from ovtasks.values.jsonvalue import digest
 
@@ -135,6 +135,6 @@ class Guard:
         payload = marshal.dumps((_program(), str(root), stamps, environment, schemas, *plain))
         crc = binascii.crc32(payload).to_bytes(4, "big")
         try:
-            write_atomic(store, MAGIC + crc + payload, mode=0o600)  # passwords of displays, too
+            write_atomic(store, MAGIC + crc + payload, mode=0o600)  # it holds passwords of displays
         except (OSError, UnsafeError):
-            return  # a read-only project works too
+            return  # a read-only project works without a cache

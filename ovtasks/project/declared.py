@@ -1,4 +1,4 @@
-"""A VM or an image as it was found in a file, before it is built: what the rules look at."""
+"""A VM or an image as it stands in a file, before its spec is built. The rules look at this."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from ovtasks.values.yamlio import Document, Key
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """``data`` is the mapping after the schema check; it stands at ``path`` of ``document`` in ``file``."""
+    """A declaration.
+
+    ``data`` is its mapping after the schema check; it stands at ``path`` of ``document`` in ``file``.
+    """
 
     name: str
     data: Any
@@ -25,7 +28,7 @@ class Declared:
         return self.document.where(*self.path, *path, key=key)
 
     def get(self, *path: Key) -> Any:
-        """The value at ``path``, or None when it or anything above it is not there."""
+        """The value at ``path``; None if it or anything above it is missing."""
         value = self.data
         for step in path:
             try:
@@ -35,22 +38,22 @@ class Declared:
         return value
 
     def text(self, *path: Key) -> str | None:
-        """The value at ``path`` if it is text."""
+        """The value at ``path`` if it is text, else None."""
         value = self.get(*path)
         return value if isinstance(value, str) else None
 
     def mapping(self, *path: Key) -> dict[str, Any]:
-        """The mapping at ``path``, empty when there is none."""
+        """The mapping at ``path``; empty if there is none."""
         value = self.get(*path)
         return value if isinstance(value, dict) else {}
 
     def list(self, *path: Key) -> list[Any]:
-        """The list at ``path``, empty when there is none."""
+        """The list at ``path``; empty if there is none."""
         value = self.get(*path)
         return value if isinstance(value, list) else []
 
     def error(self, message: str, *path: Key, hint: str | None = None, key: bool = False) -> InputError:
-        """An error that blames the value (or the key) at ``path``."""
+        """An error at the value (or the key) at ``path``."""
         return InputError(message, hint=hint, where=self.where(*path, key=key))
 
 

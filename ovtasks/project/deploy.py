@@ -1,4 +1,4 @@
-"""``deploy.yml``: of the deployments to VMs, this version reads which layers they apply."""
+"""``deploy.yml``. Of the deployments to VMs this version reads only which layers they apply."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FILE = "deploy.yml"
 PREFIX, SUFFIX = "vm:", "-vm"
 
 Layered = dict[str, tuple[LayerXml, ...]]
-"""By VM."""
+"""What layers bring, by VM."""
 
 
 class Deployments:
-    """Collects the deployments of a project, then what they bring to its VMs."""
+    """Collects the deployments of a project, and then what they bring to its VMs."""
 
     def __init__(self, checker: Checker, errors: list[InputError]) -> None:
         self.checker = checker
@@ -31,7 +31,7 @@ class Deployments:
         self.entries: list[tuple[str, Mapping[str, Any], Document]] = []
 
     def read(self, path: Path) -> None:
-        """One ``deploy.yml``."""
+        """Read one ``deploy.yml``."""
         try:
             documents = read_yaml(path, display(path))
         except InputError as e:
@@ -44,7 +44,7 @@ class Deployments:
                 self.add(data, document)
 
     def add(self, data: Mapping[str, Any], document: Document) -> None:
-        """The entries below ``deploy:`` of a file; those that do not go to VMs are left alone."""
+        """Take the entries below ``deploy:`` of a file. Those with other targets than VMs are left alone."""
         found = data.get("deploy")
         for name, value in found.items() if isinstance(found, dict) else ():
             if not isinstance(value, dict) or not (name.startswith(PREFIX) or value.get("target") == "vm"):
@@ -55,7 +55,7 @@ class Deployments:
                 self.entries.append((name, entry, document))
 
     def layered(self, vms: Iterable[str], layers: Layers) -> Layered:
-        """What the layers of all deployments bring to each VM, in the order in which they are applied."""
+        """What the layers of all deployments bring to each VM, in the order of their application."""
         names = list(vms)
         found: Layered = {}
         for name, entry, document in self.entries:
@@ -73,7 +73,7 @@ class Deployments:
     def _target(
         self, name: str, entry: Mapping[str, Any], document: Document, vms: list[str]
     ) -> tuple[str, str | None] | None:
-        """The VM and its instance (None: every one)."""
+        """The VM of a deployment, and its instance (None: every instance)."""
         place = ("deploy", name)
         written = entry.get("vm") or entry.get("vm_source")
         own, _, instance = name.removeprefix(PREFIX).partition("/")

@@ -1,4 +1,4 @@
-"""``~`` and ``${VAR}`` in the few fields that are paths of this machine."""
+"""Expands ``~`` and ``${VAR}`` in the few fields that are paths of this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError
 
-# The fields in which a value is expanded; everywhere else ~ and $ are ordinary characters.
+# The fields that are expanded; everywhere else ~ and $ are ordinary characters.
 EXPANDED = (
     ("source", "cache"),
     ("source", "checksum", "keyring"),
@@ -29,7 +29,7 @@ def variables(text: str) -> list[str]:
 def expand(text: str) -> str:
     """``text`` with a leading ``~`` and every ``${VAR}`` replaced.
 
-    :raises InputError: a variable is not set, or what stands in the braces is no variable's name.
+    :raises InputError: a variable is not set, or the braces do not hold the name of one.
     """
     if text.startswith("~") and not _has_home(text):
         raise InputError(f"{text.split('/')[0]} is not expanded", hint="only ~/ is; write the whole path")
@@ -43,7 +43,7 @@ def expand(text: str) -> str:
 
 
 def expand_path(text: str, base: Path) -> Path:
-    """The absolute path that ``text`` means in a file of folder ``base``; ``..`` is resolved by name only.
+    """The absolute path that ``text`` means in a file of folder ``base``. ``..`` is resolved by name, not by links.
 
     :raises InputError: as :func:`expand`.
     """

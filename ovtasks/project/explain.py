@@ -1,4 +1,4 @@
-"""Schema violations in human words, with the place in the file and the likely cure."""
+"""Explains schema violations in plain words, with the place in the file and a likely cure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TYPES = {
     "boolean": "true or false",
     "null": "nothing",
 }
-# Names from other programs and other versions → ours.
+# Names of other programs and other versions → our names.
 _OTHER_NAMES = {
     "memory": "ram",
     "mem": "ram",
@@ -61,17 +61,17 @@ _MOVED = {
     "uuid": "it is the VM's own: create chooses it, and it stays",
     "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
 }
-# Places whose values are not quoted.
+# Places whose values are secret: messages do not quote them.
 _SECRET = re.compile(r"(passw|secret|token|content|cloud_init\.(extra|network|runcmd|bootcmd))[^.]*(\.|$)")
-# Keys of image descriptions that another program builds from.
+# Keys of image descriptions for another program.
 _BUILT_ELSEWHERE = frozenset({"layers", "layer", "registry", "platforms", "defaults", "builder", "enabled"})
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Where keys belong: ``places`` a VM's key → its block, ``kinds`` a source's key → the kinds that have it.
+    """Where keys belong. ``places``: a VM's key → its block. ``kinds``: a source's key → the kinds that have it.
 
-    ``common`` are keys of several blocks: a word such as ``type`` says nothing about where it was meant to stand.
+    ``common`` are keys of several blocks; a word such as ``type`` does not tell where it was meant to stand.
     """
 
     places: Mapping[str, str]
@@ -80,7 +80,7 @@ class Vocabulary:
 
 
 def vocabulary(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> Vocabulary:
-    """The keys of the VM's schema and of every built-in kind's; a key in several blocks counts for the topmost."""
+    """The keys of the VM's schema and of every built-in kind's. A key of several blocks counts for the topmost one."""
     places: dict[str, str] = {}
     kinds: dict[str, tuple[str, ...]] = {}
     common: set[str] = set()
@@ -102,7 +102,7 @@ def vocabulary(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) 
 
 
 def explain(error: Any, document: Document, base: tuple[Key, ...], words: Vocabulary) -> Iterator[InputError]:
-    """The input errors that one violation of jsonschema's stands for; ``base`` is where its paths begin."""
+    """The input errors for one violation that jsonschema found. Its paths begin at ``base``."""
     path = (*base, *error.absolute_path)
     place = dotted(path)
     if error.validator in {"additionalProperties", "unevaluatedProperties"} and isinstance(error.instance, dict):
@@ -164,7 +164,7 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
 def _value(error: Any, place: str) -> tuple[str, str | None]:
     """Message and hint for a value that the schema does not allow."""
     value, wanted = error.instance, error.validator_value
-    if isinstance(value, str):  # errors end in logs
+    if isinstance(value, str):  # errors get into logs
         value = "…" if _SECRET.search(place) else public(value)
     match error.validator:
         case "type":
@@ -193,5 +193,5 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
             return f"{place} has {len(value)} items, but must have at least {wanted}", error.schema.get("description")
         case "minLength" | "minItems" | "minProperties":
             return f"{place} must not be empty", None
-        case _:  # a plug-in's schema may use all of JSON Schema
+        case _:  # a plug-in's schema may use anything of JSON Schema
             return f"{place}: {error.message}", None

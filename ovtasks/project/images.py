@@ -1,7 +1,7 @@
-"""``images:`` entries: their rules, :class:`ImageSpec`, and which image a bootc VM is made from.
+"""Entries of ``images:``: their rules, their :class:`ImageSpec`, and the image that a bootc VM is made from.
 
-References are those of podman and Docker (the grammar is in the reference package of the distribution project), with
-one limit: the registry is named. A short name means another image on every machine (registries.conf decides).
+References are those of podman and Docker (grammar: the reference package of the distribution project), but must name
+their registry: what a short name means differs between machines (registries.conf decides).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 
 
 def reference_error(text: str) -> tuple[str, str] | None:
-    """What is wrong with an image reference, and the cure; None for a good one."""
+    """Message and hint for a wrong image reference; None for a good one."""
     found = _REFERENCE.fullmatch(text)
     if found and ({".", ":", "["} & {*found["domain"]} or found["domain"] == "localhost"):
         return None
@@ -56,12 +56,12 @@ def reference_error(text: str) -> tuple[str, str] | None:
 
 
 def is_full(text: str) -> bool:
-    """Whether ``text`` cannot be the name of an ``images:`` entry, and so is meant as a reference."""
+    """Whether ``text`` is meant as a reference, because it cannot be the name of an ``images:`` entry."""
     return bool({"/", ":", "@"} & {*text})
 
 
 def normalized(reference: str) -> str:
-    """The reference with the tag that is meant when none is written; of a tag beside a digest the digest counts."""
+    """The reference with its default tag filled in. If it has a tag and a digest, the digest counts."""
     found = _REFERENCE.fullmatch(reference)
     if found is None:
         return reference
@@ -72,7 +72,7 @@ def normalized(reference: str) -> str:
 def build_image(name: str, data: Mapping[str, Any], base: Path, where: Where) -> ImageSpec:
     """The spec of image ``name``; ``base`` is the folder of the declaring file.
 
-    :raises InputError: an environment variable that a path names is not set any more.
+    :raises InputError: an environment variable in a path is not set any more.
     """
     built = "ref" not in data
     return ImageSpec(
@@ -90,9 +90,9 @@ def build_image(name: str, data: Mapping[str, Any], base: Path, where: Where) ->
 
 
 def image_of(vm: VmSpec, project: Project) -> ImageSpec:
-    """The image that a bootc VM is made from: a declared one, or the full reference that ``source.image`` is.
+    """The image that a bootc VM is made from: a declared one, or the full reference in ``source.image``.
 
-    :raises InputError: it is neither; the hint has the names that come near.
+    :raises InputError: it is neither; the hint lists similar names.
     """
     assert isinstance(vm.source, BootcSource)
     text = vm.source.image
@@ -108,7 +108,7 @@ def image_of(vm: VmSpec, project: Project) -> ImageSpec:
 
 
 def near_names(word: str, names: Mapping[str, object]) -> str | None:
-    """A hint with the names that come near ``word``, else with all of them; None when there are none."""
+    """A hint with the names that resemble ``word``, else with all names; None if there are no names."""
     guesses = difflib.get_close_matches(word, [*names], n=3, cutoff=0.5)
     if guesses:
         return "did you mean " + " or ".join(f"'{guess}'" for guess in guesses) + "?"
@@ -131,7 +131,7 @@ def image_rules(images: Sequence[DeclaredImage], vms: Sequence[DeclaredVm]) -> t
 
 
 def name_rule(image: DeclaredImage) -> Iterator[InputError]:
-    """A name becomes ``localhost/<name>`` and a task."""
+    """A name must suit ``localhost/<name>`` and a task."""
     name = image.name
     if _NAME.fullmatch(name) and len(name) <= MAX_NAME:
         return
@@ -143,7 +143,7 @@ def name_rule(image: DeclaredImage) -> Iterator[InputError]:
 
 
 def origin_rule(image: DeclaredImage) -> Iterator[InputError]:
-    """Either it exists under a reference, or it is built here; never both, never neither."""
+    """An image either exists under a reference or is built here: one of the two."""
     data = image.mapping()
     if "ref" in data:
         for key in BUILD_KEYS:
@@ -157,14 +157,14 @@ def origin_rule(image: DeclaredImage) -> Iterator[InputError]:
 
 
 def ref_rule(image: DeclaredImage) -> Iterator[InputError]:
-    """The reference is one, and names its registry."""
+    """The reference is well-formed and names its registry."""
     text = image.text("ref")
     if text is not None and (problem := reference_error(text)):
         yield image.error(f"ref {shown(text)}: {problem[0]}", "ref", hint=problem[1])
 
 
 def path_rule(image: DeclaredImage) -> Iterator[InputError]:
-    """``~`` and ``${VAR}`` can be expanded. Whether the files exist is seen when they are used."""
+    """``~`` and ``${VAR}`` can be expanded. Whether the files exist turns out when they are used."""
     for key in PATH_KEYS:
         try:
             expand(image.text(key) or "")
@@ -173,7 +173,7 @@ def path_rule(image: DeclaredImage) -> Iterator[InputError]:
 
 
 def argument_rule(image: DeclaredImage) -> Iterator[InputError]:
-    """Names of build arguments are such that podman takes them apart from their values."""
+    """Names of build arguments are such that podman can split them from their values."""
     for name in image.mapping("build_args"):
         if not _ARGUMENT.fullmatch(name):
             hint = "letters, digits and _, as in ARG"
@@ -190,10 +190,10 @@ RULES: tuple[Callable[[DeclaredImage], Iterator[InputError]], ...] = (
 
 
 def vm_rules(images: Mapping[str, DeclaredImage], vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
-    """A bootc VM is made from a bootc image; ``image:<name>`` means one thing."""
+    """A bootc VM is made from a bootc image, and ``image:<name>`` is not ambiguous."""
     for vm in vms:
         if vm.text("source", "kind") != "bootc" or (vm.text("source", "transport") or "registry") not in REFERENCES:
-            continue  # of the other transports, source.image is a path
+            continue  # for the other transports, source.image is a path
         named = images.get(vm.text("source", "image") or "")
         if named is not None and named.get("bootc") is False:
             hint = f"bootc: false stands at {named.where('bootc')}; name a bootc image"

@@ -1,4 +1,4 @@
-"""``layers/<name>/layer.yml``: of a layer, this version reads which others it needs and its XML for the domain."""
+"""``layers/<name>/layer.yml``. Of a layer this version reads which others it needs, and its XML for the domain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILE = "layer.yml"
 
 @dataclass(frozen=True)
 class Layer:
-    """``needs`` are the layers that come before it, with the places where they are named."""
+    """A layer. ``needs`` are the layers that come before it, with the places where they are named."""
 
     name: str
     needs: tuple[tuple[str, Where], ...]
@@ -32,7 +32,7 @@ class Layer:
 
 
 class Layers:
-    """The layers of the project in ``root``, each read when it is first asked for. ``note`` is told of every file."""
+    """The layers of the project in ``root``, each read on first use. Every file that is read is told to ``note``."""
 
     def __init__(self, root: Path, checker: Checker, note: Callable[[Path], None], errors: list[InputError]) -> None:
         self.folder = root / FOLDER
@@ -42,7 +42,7 @@ class Layers:
         self._read: dict[str, Layer | None] = {}
 
     def order(self, wanted: Sequence[tuple[str, Where]]) -> list[Layer]:
-        """The layers and all that they need, each once and after what it needs."""
+        """The layers and everything they need, each once and after its needs."""
         found: dict[str, Layer] = {}
         for name, where in wanted:
             self._visit(name, where, found, ())
@@ -65,7 +65,7 @@ class Layers:
     def _get(self, name: str, where: Where) -> Layer | None:
         if name not in self._read:
             path = self.folder / name / FILE
-            if "/" in name or name in {".", ".."} or not os.path.isfile(path):  # noqa: PTH113 — answers for every text
+            if "/" in name or name in {".", ".."} or not os.path.isfile(path):  # noqa: PTH113 — takes any text
                 self.note(self.folder)
                 if "/" not in name:
                     self.note(path)
@@ -126,7 +126,7 @@ class Layers:
 
 
 def snippets_of(vm: VmSpec, instance: str | None) -> tuple[Snippet, ...]:
-    """All that is written as XML for this instance: what layers bring, in their order, then the spec's own.
+    """The XML for this instance: from layers, in their order, then from the spec.
 
     :raises InputError: as :func:`~ovtasks.machine.xml.merge.own_snippets`.
     """

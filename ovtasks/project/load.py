@@ -1,4 +1,4 @@
-"""A project's files → :class:`Project`. All errors are collected, not only the first."""
+"""Reads a project's files into a :class:`Project`. All errors are collected, not only the first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Lazy(Mapping[str, T]):
-    """VMs or images by name in the order of the files; each spec is built when it is first asked for."""
+    """VMs or images by name, in the order of the files. A spec is built on first use."""
 
     def __init__(self, entries: Mapping[str, CacheEntry], build: Callable[[str, CacheEntry, Path, Where], T]) -> None:
         self._entries = entries
@@ -65,7 +65,7 @@ def _build_image(name: str, entry: CacheEntry, base: Path, where: Where) -> Imag
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a full check found: every error, and the VMs and images by name even if some of them are wrong."""
+    """The result of a full check: every error, and the names of all VMs and images, even of wrong ones."""
 
     errors: tuple[InputError, ...]
     names: tuple[str, ...]
@@ -113,7 +113,7 @@ def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | N
     layered = reader.layered(root) if root is not None else {}
     image_errors, image_variables = image_rules(images, vms)
     order = {display(file): index for index, file in enumerate(reader.files)}
-    blamed = {error.where for error in reader.errors}  # what is wrong in itself needs no rule that says so again
+    blamed = {error.where for error in reader.errors}  # rules need not repeat what the schema has found wrong
     rule_errors = [e for e in rule_errors if not (e.message.startswith("libvirt.") and e.where in blamed)]
     errors = sorted(
         {str(e): e for e in [*reader.errors, *rule_errors, *image_errors]}.values(), key=lambda e: _position(e, order)
@@ -140,12 +140,12 @@ def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, in
 def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) -> Project:
     """The project in folder ``root`` (see :func:`find_root`).
 
-    ``kinds`` gives the JSON Schema of the ``source:`` mapping of a kind that a plug-in brings, None for an unknown
-    kind. With ``cache``, what was checked once is taken from ``output/.ov/spec.cache`` as long as every file, and
-    every environment variable that was used, is as it was.
+    ``kinds`` gives the JSON Schema of the ``source:`` mapping for a plug-in's kind, None for an unknown kind. With
+    ``cache`` a project that was checked before comes from ``output/.ov/spec.cache``, as long as no file and no
+    environment variable that was used has changed.
 
-    :raises InputErrors: all that is wrong in all files, in the order of files and lines.
-    :raises UnsafeError: ``output`` is a link, and the folder that it leads to does not want it.
+    :raises InputErrors: everything that is wrong in all files, in the order of files and lines.
+    :raises UnsafeError: ``output`` is a link to a folder that has not consented.
     """
     root = root.resolve()
     beneath.guard(root / "output", project=root)
@@ -170,7 +170,7 @@ def _project(root: Path, found: Checked | spec_cache.CacheContent, files: Iterab
 
 
 def unknown_vm(name: str, project: Project) -> InputError:
-    """The error for a VM that the project does not declare, with the names that come near."""
+    """The error for a VM that the project does not declare, with similar names."""
     import difflib
 
     names = [*project.vms]

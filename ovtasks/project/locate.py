@@ -1,8 +1,8 @@
-"""Where in its file a VM's value stands, for errors that are found long after the file was read.
+"""Finds where a VM's value stands in its file, for errors that appear long after the file was read.
 
-A renderer knows no files: it raises ``InputError(…, field=("libvirt", "devices", "video", 0, "model"))``. Who has the
-:class:`VmSpec` says ``with located(vm): …`` around the call, and the error gets file, line and column. The file is read
-again for that, so only errors pay for it.
+A renderer knows no files: it raises ``InputError(…, field=("libvirt", "devices", "video", 0, "model"))``. A caller that
+has the :class:`VmSpec` writes ``with located(vm): …`` around the call, and the error gets file, line and column. For
+that the file is read again, so only errors pay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ovtasks.project.model import VmSpec
 
 @contextlib.contextmanager
 def located(vm: VmSpec) -> Iterator[None]:
-    """Input errors that name a field of ``vm`` leave the block with its place in the file."""
+    """Give input errors from the block that name a field of ``vm`` their place in the file."""
     try:
         yield
     except InputErrors as e:
@@ -30,8 +30,11 @@ def located(vm: VmSpec) -> Iterator[None]:
 
 
 def locate(vm: VmSpec, field: Sequence[str | int], at: tuple[int, int] | None = None) -> Where:
-    """The place of the value at ``field`` (of line and column ``at`` in its text), of the nearest thing around it if it
-    is not there, or of the VM's name if the file cannot be read any more."""
+    """The place of the value at ``field`` (or of line and column ``at`` in its text).
+
+    If there is no such value: the place of the nearest thing around it; if the file cannot be read any more: of the
+    VM's name.
+    """
     from ovtasks.host.yamlfile import read_yaml
 
     try:
@@ -39,7 +42,7 @@ def locate(vm: VmSpec, field: Sequence[str | int], at: tuple[int, int] | None = 
     except InputError:
         return vm.where
     for document in documents:
-        for path in (("vm",), ("vm", vm.name), ("vms", vm.name)):  # nothing else begins where a key does
+        for path in (("vm",), ("vm", vm.name), ("vms", vm.name)):  # only a key begins at this place
             if document.where(*path, key=True) == vm.where:
                 return document.where(*path, *field, at=at)
     return vm.where

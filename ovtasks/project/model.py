@@ -20,7 +20,7 @@ from ovtasks.values.sizes import GiB
 
 
 class Injection(StrEnum):
-    """Whether one channel carries the SSH key into the guest."""
+    """Whether a channel carries the SSH key into the guest."""
 
     AUTO = "auto"
     ENABLED = "enabled"
@@ -29,8 +29,10 @@ class Injection(StrEnum):
 
 @dataclass(frozen=True)
 class Checksum:
-    """``type`` is ``sha256``, ``sha512`` or ``none``; without ``value`` a checksum file is used: the one at ``url``
-    (which may be relative to the image's), else one beside the image.
+    """How to verify an image. ``type`` is ``sha256``, ``sha512`` or ``none``.
+
+    Without ``value`` a checksum file is used: the one at ``url`` (which may be relative to the image's), else one
+    beside the image.
     """
 
     type: str = "sha256"
@@ -60,8 +62,10 @@ class CloudImageSource(Source):
 
 @dataclass(frozen=True)
 class BootcSource(Source):
-    """``target_imgref``: the image that upgrades in the guest follow. ``bootloader`` None: what the image has;
-    ``composefs`` None: as the boot loader and the image want it."""
+    """A bootable container image. ``target_imgref`` is the image that upgrades in the guest follow.
+
+    ``bootloader`` None: the one in the image. ``composefs`` None: boot loader and image decide.
+    """
 
     image: str = ""
     transport: str = "registry"
@@ -101,7 +105,10 @@ class ImportedSource(Source):
 
 @dataclass(frozen=True)
 class BootstrapSource(Source):
-    """``architecture`` is Debian's name (amd64, arm64); None means the host's. ``suite`` None: the distro's stable."""
+    """A disk made from a distribution's packages. ``suite`` None: the distribution's stable release.
+
+    ``architecture`` is Debian's name (amd64, arm64); None: the host's.
+    """
 
     distro: str = "debian"
     suite: str | None = None
@@ -117,7 +124,9 @@ class BootstrapSource(Source):
 
 @dataclass(frozen=True)
 class Network:
-    """``bridge`` is for mode bridge, ``network`` (None: ``default``) for nat and network, ``dev`` for direct."""
+    """The first network card. ``bridge`` belongs to mode bridge, ``network`` (None: ``default``) to nat and network,
+    ``dev`` to direct.
+    """
 
     mode: str = "user"
     model: str = "virtio-net-pci"
@@ -129,17 +138,18 @@ class Network:
 
 
 class HostKeyTrust(StrEnum):
-    """Which SSH host key of a guest the first connection takes."""
+    """Which SSH host key the first connection to a guest accepts."""
 
-    PREPARED = "prepared"  # the one made here
-    FIRST_USE = "first_use"  # whichever it shows, for guests that cannot take ours
+    PREPARED = "prepared"  # the one that we made
+    FIRST_USE = "first_use"  # whichever the guest shows, if it cannot take ours
 
 
 @dataclass(frozen=True)
 class Ssh:
-    """``user`` is resolved: explicit, else ``source.base_user``, else root for bootc, else None (nobody).
+    """How SSH reaches the guest. ``user``: as written, else ``source.base_user``, else root for bootc, else None
+    (nobody).
 
-    ``port`` None: leased at create. ``key_source``: ``auto``, ``generate``, ``none`` or an absolute path.
+    ``port`` None: chosen by create. ``key_source``: ``auto``, ``generate``, ``none`` or an absolute path.
     """
 
     user: str | None = None
@@ -195,9 +205,10 @@ class OvInstall:
 
 @dataclass(frozen=True)
 class CloudInit:
-    """``network`` is cloud-init's network-config, as written. ``extra`` is a mapping merged into user-data last.
+    """What cloud-init does at first boot. ``extra`` is merged into the user-data last.
 
-    ``runcmd`` and ``bootcmd`` items are a shell line or an argument list.
+    ``network`` is cloud-init's network-config, as written. Items of ``runcmd`` and ``bootcmd`` are a shell line or a
+    list of arguments.
     """
 
     hostname: str | None = None
@@ -226,8 +237,11 @@ class Snapshot:
 
 
 class LayerXml(NamedTuple):
-    """XML for the domain from a layer. It stands at ``file:line:column``; its text begins at ``begins``, None when its
-    lines in the file are not its own. ``instance``: only for this one of the VM's instances; None: for all."""
+    """XML for the domain from a layer, which stands at ``file:line:column``.
+
+    Its text begins at ``begins``; None if the file does not hold it unchanged. ``instance``: it is for this instance of
+    the VM only; None: for all.
+    """
 
     layer: str
     text: str
@@ -240,10 +254,10 @@ class LayerXml(NamedTuple):
 
 @dataclass(frozen=True)
 class VmSpec:
-    """One VM as declared. ``declared`` is the mapping as written, for ``ov plan`` and for plug-ins. ``layers`` are what
-    the layers that deployments apply to it say about its domain.
+    """One VM as declared. ``declared`` is its mapping as written, for ``ov plan`` and for plug-ins.
 
-    ``compress``: how the built qcow2 is compressed (``zstd``, ``zlib``), None: it is not.
+    ``layers`` is the XML from layers that deployments apply to it. ``compress`` is how the built qcow2 is compressed
+    (``zstd``, ``zlib``); None: not at all.
     """
 
     name: str
@@ -270,12 +284,12 @@ class VmSpec:
 
     @property
     def domain(self) -> str:
-        """The name under which backends and the data directory know the VM's default instance."""
+        """The name of the VM's default instance for backends and in the data folder."""
         return f"ov-{self.name}"
 
 
 class Pull(StrEnum):
-    """When the registry is asked: if the image is not here; at every build; never; at every build, if it answers."""
+    """When to ask the registry: if the image is missing; at every build; never; at every build, if it answers."""
 
     MISSING = "missing"
     ALWAYS = "always"
@@ -285,9 +299,9 @@ class Pull(StrEnum):
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """One container image: ``ref`` names it, or podman builds it from ``context`` (then ``ref`` is None).
+    """A container image: ``ref`` names it, or podman builds it from ``context`` (then ``ref`` is None).
 
-    ``containerfile`` None: ``Containerfile``, else ``Dockerfile``, in ``context``. ``bootc`` None: nothing is said.
+    ``containerfile`` None: ``Containerfile``, else ``Dockerfile``, in ``context``. ``bootc`` None: not declared.
     """
 
     name: str
@@ -304,8 +318,10 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class Project:
-    """Everything declared in one project. ``files`` are all files read, and the places looked at in vain;
-    ``variables`` are those of the environment that paths in them name."""
+    """Everything declared in one project.
+
+    ``files`` are all files that were read or looked for. ``variables`` are the environment variables in their paths.
+    """
 
     root: Path
     vms: Mapping[str, VmSpec]
@@ -320,7 +336,7 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """What the tool itself remembers about this project; losing it costs time, never results."""
+        """What ov remembers about this project. Losing it costs time, never results."""
         return self.output / ".ov"
 
     @property
@@ -329,5 +345,5 @@ class Project:
         return self.root / "ovtasks.lock"
 
     def artifacts(self, vm: str, type: str) -> Path:
-        """``output/<vm>/<type>``: the disk, its seed."""
+        """``output/<vm>/<type>``: the folder of the disk and its seed."""
         return self.output / vm / type

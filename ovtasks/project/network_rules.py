@@ -10,7 +10,7 @@ from ovtasks.project.declared import DeclaredVm
 from ovtasks.values.ports import parse_forward
 
 LIBVIRT_MODES = ("nat", "network", "direct")
-# What else a mode may have; the old spelling of network was bridge.
+# What else a mode may have. network was once spelled bridge.
 _FIELDS = {
     "user": ("port_forwards",),
     "bridge": ("bridge",),
@@ -28,7 +28,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 
 
 def network_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """A mode has what it needs, and nothing that belongs to another."""
+    """A mode has what it needs, and nothing that belongs to another mode."""
     network = vm.mapping("network")
     mode = vm.text("network", "mode") or "user"
     yield from _mode_rules(vm, mode)

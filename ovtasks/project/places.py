@@ -9,11 +9,11 @@ PROJECT_FILE = "overthink.yml"
 VM_FILES = ("vms.yml", "vm.yml")
 IMAGE_FILES = ("images.yml", "image.yml")
 ROOT_FILES = (PROJECT_FILE, *VM_FILES)
-"""A folder that holds one of these is a project."""
+"""A folder with one of these files is a project."""
 
 
 def display(path: Path) -> str:
-    """How errors name a file: from the current directory if it lies below, else absolute."""
+    """How errors name a file: relative to the current folder if it lies below, else absolute."""
     try:
         return str(path.relative_to(os.getcwd()))  # noqa: PTH109 — Path.cwd() is ten times as slow
     except (ValueError, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The files of a project: which are read, in which order, and the VMs and images found in them."""
+"""Reads the files of a project: which ones, in which order, and the VMs and images in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ovtasks.project.schema import Checker
 from ovtasks.project.user_data import pass_on
 from ovtasks.values.yamlio import Document, Key
 
-# Declarations of other kinds, which other parts of the tool read; an include of one is noted and left alone.
+# Declarations of other kinds, for other parts of ov. An include of such a file is noted and otherwise left alone.
 OTHER_FILES = frozenset({"layer.yml", "layers.yml", "build.yml", "pod.yml"})
 
 EXAMPLE = "vms: {demo: {source: {kind: bootstrap}, disk_size: 2G}}"
@@ -28,7 +28,7 @@ IMAGE_EXAMPLE = "images: {desktop: {containerfile: Containerfile, bootc: true}}"
 
 
 class ProjectReader:
-    """Reads a project's files and collects VMs, images and errors; nothing here raises for what a user wrote."""
+    """Reads a project's files and collects VMs, images and errors. A mistake of the user never raises here."""
 
     def __init__(self, checker: Checker) -> None:
         self.checker = checker
@@ -36,12 +36,12 @@ class ProjectReader:
         self.vms: dict[str, DeclaredVm] = {}
         self.images: dict[str, DeclaredImage] = {}
         self.deployments = Deployments(checker, self.errors)
-        self.files: dict[Path, Stamp] = {}  # read, or looked for in vain, as they were just before
+        self.files: dict[Path, Stamp] = {}  # read or looked for; with the stamp from just before
         self._active: list[Path] = []
         self._done: set[Path] = set()
 
     def read_root(self, root: Path) -> None:
-        """``overthink.yml`` with what it includes, then ``vms.yml``, ``vm.yml``, ``images.yml``, ``image.yml``."""
+        """Read ``overthink.yml`` and what it includes, then ``vms.yml``, ``vm.yml``, ``images.yml``, ``image.yml``."""
         for name in (*ROOT_FILES, *IMAGE_FILES):
             path = root / name
             self._note(path)
@@ -50,10 +50,10 @@ class ProjectReader:
         self._deploy(root / DEPLOY_FILE)
 
     def _deploy(self, path: Path) -> None:
-        """A ``deploy.yml``, once; there need not be one."""
+        """Read a ``deploy.yml``, once, if there is one."""
         real = _real(path)
         self._note(path)
-        if real not in self._done and os.path.isfile(path):  # noqa: PTH113 — unlike Path.is_file, answers for every text
+        if real not in self._done and os.path.isfile(path):  # noqa: PTH113 — unlike Path.is_file, takes any text
             self._done.add(real)
             self.deployments.read(path)
 
@@ -65,7 +65,7 @@ class ProjectReader:
         self.files.setdefault(path, stamp(path))
 
     def read(self, path: Path) -> None:
-        """One file and what it includes; a file that was read before is not read again."""
+        """Read a file and what it includes, each file once."""
         real = _real(path)
         self._note(path)
         if real in self._done:
@@ -93,7 +93,7 @@ class ProjectReader:
             hint = f"a file begins like this: {_example(path)}"
             self.errors.append(InputError(message, hint=hint, where=document.where()))
             return
-        # The names of the other kinds are known in every file but those that are for VMs or for images alone.
+        # Other kinds are known in every file, except in files for VMs or images alone.
         schema = "vms" if path.name in VM_FILES else "image" if path.name in IMAGE_FILES else "overthink"
         self.errors += self.checker.check_root(data, document, schema)
         if schema != "image":
@@ -131,7 +131,7 @@ class ProjectReader:
             self.images[name] = DeclaredImage(name, data, document, path, file)
 
     def _is_new(self, what: str, before: Declared | None, value: Any, where: Where, example: str) -> bool:
-        """Whether a name is not taken, and there is something below it; else an error is noted."""
+        """Whether the name is new and has a value; otherwise an error is noted."""
         if before is not None:
             hint = f"also at {before.where(key=True)}; rename or remove one of the two"
             self.errors.append(InputError(f"{what} is defined twice", hint=hint, where=where))
@@ -153,7 +153,7 @@ class ProjectReader:
             if path.name in OTHER_FILES:
                 self._note(path)
                 continue
-            if os.path.isdir(path):  # noqa: PTH112 — unlike Path.is_dir, answers for every text
+            if os.path.isdir(path):  # noqa: PTH112 — unlike Path.is_dir, takes any text
                 hint = f"name a file: {pattern}/vms.yml"
                 self.errors.append(InputError(f"{pattern} is a folder", hint=hint, where=where))
             elif not _exists(path):
@@ -161,7 +161,7 @@ class ProjectReader:
                 hint = "paths start at this file's folder"
                 self.errors.append(InputError(f"included file {pattern} does not exist", hint=hint, where=where))
             elif (real := _real(path)) in self._active:
-                if magic:  # a pattern may well match the file that it stands in
+                if magic:  # a pattern may match the file that it stands in
                     continue
                 chain = [*self._active[self._active.index(real) :], real]
                 message = "includes go round in a circle: " + " → ".join(display(step) for step in chain)
@@ -170,7 +170,7 @@ class ProjectReader:
                 self.read(path)
 
     def _matches(self, base: Path, pattern: str) -> Iterator[Path]:
-        """The files that ``pattern`` names; folders that were searched are noted, since a file may appear there."""
+        """The files that ``pattern`` names. Searched folders are noted, since a new file may appear in them."""
         if not _is_pattern(pattern):
             yield base / pattern
             return
@@ -198,7 +198,7 @@ class ProjectReader:
 
 
 def _entries(data: dict[str, Any], key: str) -> Iterator[tuple[str, Any, tuple[Key, ...]]]:
-    """Name, value and place of everything under root key ``key``: ``vms``, ``vm``, ``images``, ``image``."""
+    """Name, value and place of each entry under a root key: ``vms``, ``vm``, ``images``, ``image``."""
     value = data.get(key)
     if not isinstance(value, dict):
         return
@@ -215,7 +215,7 @@ def _example(path: Path) -> str:
 
 
 def _exists(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110 — unlike Path.exists, answers for every text
+    return os.path.exists(path)  # noqa: PTH110 — unlike Path.exists, takes any text
 
 
 def _real(path: Path) -> Path:
@@ -224,7 +224,7 @@ def _real(path: Path) -> Path:
 
 def _listing(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 — names are all that is wanted
+        return sorted(os.listdir(folder))  # noqa: PTH208 — only names are wanted
     except (OSError, ValueError):
         return []
 
@@ -234,6 +234,6 @@ def _is_pattern(text: str) -> bool:
 
 
 def _expression(part: str) -> str:
-    """A file name pattern as a regular expression; hidden files match only what begins with a dot too."""
+    """A file name pattern as a regular expression. Only a pattern that begins with a dot matches hidden files."""
     body = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in part)
     return body if part.startswith(".") else f"(?![.]){body}"

@@ -1,6 +1,6 @@
-"""The rules that a schema cannot say: between the fields of one VM. Rules between VMs are in :mod:`.across`.
+"""Rules between the fields of one VM, which a schema cannot state. Rules between VMs are in :mod:`.across`.
 
-Each rule yields errors for what it finds and trusts nothing: the schema's own complaints come beside these.
+A rule yields an error for each violation. It runs even if the schema found errors, so it relies on nothing.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ovtasks.values.yamlio import Key
 MAX_NAME = 50
 RESERVED = "-eph-"  # names of ephemeral instances
 NAME_RULE = f"a VM's name begins with a-z or 0-9, then a-z, 0-9 or hyphens, at most {MAX_NAME} characters"
-# Under these a bare number was surely meant as gigabytes.
+# A bare number below these was surely meant as gigabytes.
 MIN_RAM = 32 * MiB
 
-_URL = re.compile("https?://[^/]+/|file://.|/", re.IGNORECASE)  # what the schema lets through
+_URL = re.compile("https?://[^/]+/|file://.|/", re.IGNORECASE)  # what the schema accepts
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 
 
@@ -43,7 +43,7 @@ def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, .
 
 
 def name_rule(vm: DeclaredVm) -> Iterator[InputError]:
-    """Names become folders, domains and host names: one safe alphabet."""
+    """A name is safe as a folder, a domain and a host name."""
     name = vm.name
     shown = name if len(name) <= MAX_NAME + 10 else name[:MAX_NAME] + "..."
     path = ("name",) if vm.path == ("vm",) else ()
@@ -71,7 +71,7 @@ def _dotted(path: Sequence[Key]) -> str:
 
 
 def size_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """Sizes parse, are plausible, and fit into each other."""
+    """Sizes can be parsed, are plausible, and fit into each other."""
     sizes: dict[str, int] = {}
     for path, least in ((("disk_size",), MIN_DISK), (("ram",), MIN_RAM), (("source", "root_size"), MIN_DISK)):
         size, error = _size(vm, *path)
@@ -116,7 +116,7 @@ def checksum_rules(vm: DeclaredVm) -> Iterator[InputError]:
 
 
 def _checksum_url_rules(vm: DeclaredVm, url: str) -> Iterator[InputError]:
-    """The checksum file's place is one, is not ignored, and is not less trustworthy than the image's."""
+    """The URL of the checksum file is valid, has an effect, and is as trustworthy as the image's."""
     at = ("source", "checksum", "url")
     checksum, image = vm.mapping("source", "checksum"), vm.text("source", "url") or ""
     if "value" in checksum and "keyring" not in checksum:
@@ -148,7 +148,7 @@ def _digest_rules(vm: DeclaredVm, kind: str, said: str | None, digits: str) -> I
 
 
 def url_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """What the schema takes for an image's URL is one."""
+    """The image's URL, which the schema accepts by its beginning, is valid as a whole."""
     url = vm.text("source", "url")
     if vm.text("source", "kind") == "cloud_image" and url and _URL.match(url):
         try:
@@ -158,7 +158,7 @@ def url_rules(vm: DeclaredVm) -> Iterator[InputError]:
 
 
 def path_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """``~`` and ``${VAR}`` can be expanded; a key file looks like a path; an imported disk's path is absolute."""
+    """``~`` and ``${VAR}`` can be expanded, a key file looks like a path, an imported disk's path is absolute."""
     for path in EXPANDED:
         text = vm.text(*path)
         if not text or (path[-1] == "key_source" and text in KEY_WORDS):
@@ -198,7 +198,7 @@ def firmware_rules(vm: DeclaredVm) -> Iterator[InputError]:
 
 
 def ssh_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """Either a port, or one that is leased."""
+    """A port is either given or chosen by create, not both."""
     port = vm.get("ssh", "port")
     if vm.get("ssh", "port_auto") is True and isinstance(port, int) and port > 0:
         hint = "remove one of the two: without port, one is leased"
@@ -206,7 +206,7 @@ def ssh_rules(vm: DeclaredVm) -> Iterator[InputError]:
 
 
 def cloud_init_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """Strategy url has its URL; a user is declared once."""
+    """Strategy url has its URL, and no user is declared twice."""
     install = vm.mapping("cloud_init", "ov_install")
     if install.get("strategy") == "url" and "url" not in install:
         path = ("cloud_init", "ov_install")
@@ -232,7 +232,7 @@ def _twice(vm: DeclaredVm, *path: Key, what: str) -> Iterator[InputError]:
 
 
 def injection_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """A channel that is asked for is there. Only an installer writes a key into the disk, and only root's."""
+    """A channel for the key that is asked for exists. Only an installer writes a key into the disk, and only root's."""
     path = ("ssh", "key_injection", "cloud_init")
     if vm.get(*path) == "enabled" and vm.text("source", "kind") == "bootc" and "cloud_init" not in vm.mapping():
         message = "ssh.key_injection.cloud_init is enabled, and a bootc VM without cloud_init has no seed"
@@ -252,7 +252,7 @@ def injection_rules(vm: DeclaredVm) -> Iterator[InputError]:
 
 
 def backend_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """Only libvirt starts a VM with the host."""
+    """Only libvirt can start a VM when the host boots."""
     if vm.get("autostart") is True and vm.get("backend") == "qemu":
         hint = "backend: libvirt (or auto), or remove autostart"
         yield vm.error("autostart does not work with backend qemu", "autostart", hint=hint, key=True)

@@ -1,4 +1,4 @@
-"""The JSON Schemas: their text, and the check of one mapping that reports every violation in human words."""
+"""The JSON Schemas: their text, and the check of a mapping that explains every violation in plain words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ovtasks.values.yamlio import Document, Key
 
 KINDS = ("cloud_image", "bootc", "clone", "imported", "bootstrap")
 
-# YAML 1.1's words for truth; taken where a bool is wanted, and nowhere else.
+# YAML 1.1's words for true and false; accepted where a bool is wanted, and nowhere else.
 _TRUTH = {"yes": True, "on": True, "no": False, "off": False}
 
 
@@ -37,7 +37,7 @@ def schema_text(name: str) -> str:
 
 @cache
 def inlined(name: str) -> JsonSchema:
-    """The schema with every ``$ref`` replaced by what it names: faster to check against, simpler to walk."""
+    """The schema with every ``$ref`` replaced by its target, which is faster to check and simpler to walk."""
     loaded: JsonSchema = json.loads(schema_text(name))
 
     def walk(value: Any) -> Any:
@@ -76,7 +76,7 @@ def libvirt_schema() -> JsonSchema:
 
 
 def source_schema(kind: str) -> JsonSchema:
-    """The schema of a built-in kind's ``source:``."""
+    """The schema of ``source:`` for a built-in kind."""
     found: JsonSchema = inlined("vms")["$defs"][f"source_{kind}"]
     return found
 
@@ -85,14 +85,14 @@ def source_schema(kind: str) -> JsonSchema:
 def _validator_class() -> Any:
     from jsonschema import Draft202012Validator, validators
 
-    # JSON Schema takes 2.0 for an integer; a dataclass's int must be one.
+    # To JSON Schema 2.0 is an integer; our dataclasses need an int.
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    extend: Any = validators.extend  # has no type hints
+    extend: Any = validators.extend  # it has no type hints
     return extend(Draft202012Validator, {"pattern": _pattern}, type_checker=types)
 
 
 def _pattern(validator: Any, pattern: str, value: object, schema: JsonSchema) -> Iterator[Any]:
-    """JSON Schema's ``$`` is the very end; Python's also matches before a last line break, which no name may hold."""
+    """Check a pattern. In JSON Schema ``$`` is the very end; Python's also matches before a final line break."""
     from jsonschema import ValidationError
 
     if isinstance(value, str) and not _compiled(pattern).search(value):
@@ -106,12 +106,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 class Checker:
-    """Checks VMs, images and roots; compiled once, used for every one of them."""
+    """Checks VMs, images and top levels of files. It is compiled once and used for all of them."""
 
     def __init__(self, kinds: Kinds | None = None) -> None:
         self._new = _validator_class()
         self._kinds = kinds or (lambda kind: None)
-        # The source is checked against its kind's schema alone, so that a message never speaks of the other kinds.
+        # Check the source against its kind's schema alone, so that no message mentions other kinds.
         rest = {**vm_schema(), "properties": {**vm_schema()["properties"], "source": {"type": "object"}}}
         self._vm = self._new(rest)
         self._image = self._new(image_schema())
@@ -119,14 +119,16 @@ class Checker:
         self.plugin_schemas: dict[str, Mapping[str, Any]] = {}
 
     def check_root(self, data: Mapping[str, Any], document: Document, name: str) -> list[InputError]:
-        """Errors of a file's top level ``data``; what is below ``vms:`` and ``images:`` comes later."""
+        """Errors at a file's top level. What is below ``vms:`` and ``images:`` is checked later."""
         top = inlined(name)
         shallow = {**top, "properties": {key: _shallow(value) for key, value in top["properties"].items()}}
-        data = {key: value for key, value in data.items() if value is not None}  # "vms:" with all below commented out
+        data = {
+            key: value for key, value in data.items() if value is not None
+        }  # "vms:" with everything below it commented out
         return self._explain(self._new(shallow).iter_errors(data), document, ())
 
     def check_image(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
-        """The image at ``path`` of ``document`` with its scalars as the schema wants them, and all violations."""
+        """The image at ``path`` of ``document``, with its scalars in the schema's types, and all violations."""
         errors = list(self._image.iter_errors(data))
         if errors and (mended := _mend(data, errors, document, path)) is not data:
             data = mended
@@ -137,8 +139,7 @@ class Checker:
     def check_file(
         self, data: Any, document: Document, name: str, part: str | None = None, *, path: tuple[Key, ...] = ()
     ) -> tuple[Any, list[InputError]]:
-        """What stands at ``path`` of ``document``, by schema ``name`` (by its definition ``part``), as
-        :meth:`check_vm`."""
+        """Like :meth:`check_vm`, for what stands at ``path``, by schema ``name`` (or its definition ``part``)."""
         schema = inlined(name)["$defs"][part] if part else inlined(name)
         validator = self._new(schema)
         errors = list(validator.iter_errors(data))
@@ -148,7 +149,7 @@ class Checker:
         return data, [found for error in errors for found in explain(error, document, path, Vocabulary({}, {}))]
 
     def check_vm(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
-        """The VM at ``path`` of ``document`` with its scalars as the schema wants them, and all violations."""
+        """The VM at ``path`` of ``document``, with its scalars in the schema's types, and all violations."""
         errors = list(self._errors(data))
         if errors and (mended := _mend(data, errors, document, path)) is not data:
             data = mended
@@ -203,7 +204,7 @@ class Checker:
 
 
 def _first(errors: Iterable[Any]) -> Iterator[Any]:
-    """Without what follows from a wrong type: a mapping is not one of the allowed words either."""
+    """Leave out errors that only follow from a wrong type: a mapping is not an allowed word either."""
     found = [*errors]
     mistyped = {tuple(error.absolute_path) for error in found if error.validator == "type"}
     yield from (e for e in found if e.validator != "enum" or tuple(e.absolute_path) not in mistyped)
@@ -215,23 +216,23 @@ def _words() -> Vocabulary:
 
 
 def _shallow(schema: Any) -> Any:
-    """``schema`` without what it says about the VMs below."""
+    """``schema`` without its rules for the VMs below."""
     return {key: value for key, value in schema.items() if key not in {"additionalProperties", "if", "then", "else"}}
 
 
 def _with_kind(schema: Mapping[str, Any]) -> JsonSchema:
-    """A plug-in's schema; ``kind`` need not be among the properties that it declares."""
+    """A plug-in's schema, with ``kind`` added if its properties do not declare it."""
     properties = {"kind": {"type": "string"}, **schema.get("properties", {})}
     return {"type": "object", **schema, "properties": properties}
 
 
 def _mend(data: Any, errors: list[Any], document: Document, path: tuple[Key, ...]) -> Any:
-    """``data`` with scalars as the schema wants them: text for an unquoted 1.10, a bool for yes; a null is dropped."""
+    """``data`` with scalars in the schema's types: text for an unquoted 1.10, a bool for yes. A null is dropped."""
     for error in errors:
         if error.validator not in {"type", "enum"} or not error.absolute_path:
             continue
         wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-        if error.validator == "enum":  # of words and truth: the others stay as they are
+        if error.validator == "enum":  # words and booleans; other values stay as they are
             wanted = ["boolean"] if any(isinstance(word, bool) for word in wanted) else []
         place = tuple(error.absolute_path)
         value, raw = error.instance, document.raw(*path, *place)
@@ -248,7 +249,7 @@ def _mend(data: Any, errors: list[Any], document: Document, path: tuple[Key, ...
 
 
 def _changed(data: Any, path: tuple[Key, ...], value: Any, *, remove: bool = False) -> Any:
-    """A copy along ``path`` only: what aliases share must not change in two places."""
+    """``data`` with a changed value, copied along ``path``: what aliases share must change in one place only."""
     copied: Any = dict(data) if isinstance(data, dict) else list(data)
     if len(path) > 1:
         copied[path[0]] = _changed(copied[path[0]], path[1:], value, remove=remove)

@@ -1,4 +1,4 @@
-"""What a VM hands to cloud-init: its own text read as cloud-init reads it, and nobody locked out by it unseen."""
+"""The rules of a VM's blocks for cloud-init: they are read as cloud-init reads them, and must not lock the user out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ovtasks.values.yamlio import Key, parse_yaml
 
 EXTRA = ("cloud_init", "extra")
 
-# What cloud-init tells kinds of user-data by, and where the same is written here.
+# How cloud-init recognises kinds of user-data, and where the same is written here.
 HEADERS = {
     "## template: jinja": "ov knows the values when it makes the seed: write them out",
     "#!": "put the script into cloud_init.write_files, and its path into cloud_init.runcmd",
@@ -30,12 +30,12 @@ HEADERS = {
 LISTS = frozenset({"runcmd", "bootcmd", "write_files", "packages"})
 MAPPINGS = frozenset({"apt", "yum_repos", "ssh_keys"})
 MODULES = ("users-groups", "ssh")
-"""cloud-init's modules that let the key's user in; by its defaults they are in ``cloud_init_modules``."""
+"""The modules of cloud-init that let the key's user in. By default they are in ``cloud_init_modules``."""
 _NO_SHELL = re.compile(r".*/(nologin|false|true)")
 
 
 def pass_on(vm: DeclaredVm) -> tuple[DeclaredVm, list[InputError]]:
-    """``vm`` with ``cloud_init``'s blocks for cloud-init as that reads them, and what is wrong with them."""
+    """``vm`` with its blocks for cloud-init as cloud-init reads them, and what is wrong with them."""
     block = vm.mapping("cloud_init")
     changed: dict[str, Json] = {}
     errors: list[InputError] = []
@@ -54,7 +54,7 @@ def pass_on(vm: DeclaredVm) -> tuple[DeclaredVm, list[InputError]]:
 
 
 def _block(vm: DeclaredVm, key: str) -> Json:
-    if not isinstance(vm.get("cloud_init", key), Mapping):  # the schema has said so
+    if not isinstance(vm.get("cloud_init", key), Mapping):  # the schema check has reported it
         return {}
     try:
         return vm.document.written.passed(*(str(step) for step in vm.path), "cloud_init", key)
@@ -64,7 +64,7 @@ def _block(vm: DeclaredVm, key: str) -> Json:
 
 
 def _extra(vm: DeclaredVm, key: str) -> Json:
-    """``extra`` may be YAML text: here it becomes the mapping that it spells."""
+    """``extra`` as a mapping; it may be written as YAML text."""
     text = vm.text(*EXTRA)
     if text is None:
         return _block(vm, key)
@@ -84,7 +84,7 @@ def _extra(vm: DeclaredVm, key: str) -> Json:
     except InputError as e:
         at = e.at or ((e.where.line, e.where.column) if e.where else (1, 1))
         lines = text.split("\n")
-        if at[0] > len(lines):  # the text ends too early
+        if at[0] > len(lines):  # the error is at the end of the text
             at = (len(lines), len(lines[-1]) + 1)
         where = vm.document.where(*vm.path, *EXTRA, at=at)
         message = f"cloud_init.extra, line {at[0]} of the text: {e.message}"
@@ -94,7 +94,7 @@ def _extra(vm: DeclaredVm, key: str) -> Json:
 
 
 def user_data_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """``cloud_init.extra`` goes together with what the seed says besides, and whoever has the key gets in."""
+    """``cloud_init.extra`` fits the rest of the seed, and the key's owner can log in."""
     extra = decode(vm.get(*EXTRA))
     extra = extra if isinstance(extra, dict) else {}
     yield from _shapes(vm, extra)
@@ -115,12 +115,12 @@ def user_data_rules(vm: DeclaredVm) -> Iterator[InputError]:
 
 
 def _brings_key(vm: DeclaredVm) -> bool:
-    """Whether somebody is to log in with a key that comes in the seed."""
+    """Whether somebody will log in with a key from the seed."""
     return vm.text("ssh", "key_source") != "none" and vm.get("ssh", "key_injection", "cloud_init") != "disabled"
 
 
 def _shapes(vm: DeclaredVm, extra: Mapping[Yaml, Yaml]) -> Iterator[InputError]:
-    """cloud-init takes nothing else there, and what ov has in that place would be lost."""
+    """Values of a type that cloud-init does not accept there; with them, what ov writes there would be lost."""
     for key, value in extra.items():
         if value is None:
             continue
@@ -161,7 +161,7 @@ def _module_rule(vm: DeclaredVm, extra: Mapping[Yaml, Yaml], login: str) -> Iter
 
 
 def _account(vm: DeclaredVm, user: Mapping[Yaml, Yaml], login: str, path: tuple[Key, ...]) -> Iterator[InputError]:
-    """Words about the key's own user that keep the user out."""
+    """Settings of the key's user that would lock that user out."""
     words = {str(key).replace("-", "_").strip(): key for key in user}
     tests: dict[str, Callable[[Yaml], bool]] = {
         "ssh_redirect_user": is_true,
@@ -180,7 +180,7 @@ def _who(login: str) -> str:
 
 
 def _error(vm: DeclaredVm, message: str, *path: Key, hint: str, key: bool = False) -> InputError:
-    """An error that blames what stands at ``path``, in ``extra``'s text, too."""
+    """An error at ``path``, which may lie inside the text of ``extra``."""
     text: Json = vm.document.data
     for step in (*vm.path, *EXTRA):
         text = text.get(str(step)) if isinstance(text, Mapping) else None

@@ -1,4 +1,4 @@
-"""The rules of ``libvirt.snippets`` and ``libvirt.xml_passthrough``: XML, of elements that libvirt has."""
+"""The rules of ``libvirt.snippets`` and ``libvirt.xml_passthrough``: XML of elements that libvirt has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIELDS = ("snippets", "xml_passthrough")
 
 
 def xml_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """Each text is XML whose elements have a place in a domain; how they fit to it is seen when it is rendered."""
+    """Each text is XML whose elements have a place in a domain. Whether they fit this domain turns out on rendering."""
     for path in xml_fields(vm.get("libvirt")):
         if (error := problem(vm.get("libvirt", *path))) is not None:
             message = f"{shown(path)}: {error.message}"
@@ -21,26 +21,26 @@ def xml_rules(vm: DeclaredVm) -> Iterator[InputError]:
 
 
 def xml_fields(libvirt: object) -> Iterator[tuple[Key, ...]]:
-    """The paths below ``libvirt`` of all texts that are XML."""
+    """The paths of all XML texts below ``libvirt``."""
     if not isinstance(libvirt, dict):
         return
     snippets = libvirt.get("snippets")
     for index, item in enumerate(snippets if isinstance(snippets, list) else ()):
-        if isinstance(item, str) and item:  # the schema speaks of empty ones
+        if isinstance(item, str) and item:  # the schema check reports empty ones
             yield "snippets", index
     if isinstance(libvirt.get("xml_passthrough"), str):
         yield ("xml_passthrough",)
 
 
 def shown(path: tuple[Key, ...]) -> str:
-    """``libvirt.snippets[0]``."""
+    """A path as messages write it: ``libvirt.snippets[0]``."""
     from ovtasks.values.words import dotted
 
     return dotted(("libvirt", *path))
 
 
 def problem(text: str) -> InputError | None:
-    """What is wrong with one text."""
+    """What is wrong with a text; None if nothing."""
     from ovtasks.machine.passwords import in_xml
     from ovtasks.machine.xml.text import parse_fragment, parts
 
