@@ -13,27 +13,30 @@ from ovtasks.project.model import Project
 
 GOAL_VERBS = frozenset({"build", "define", "create"})
 """What comes after all of a VM's steps."""
+OPTION = "option_"
+"""Before the names of build options among the parsed arguments: a plug-in's option is never taken for another word."""
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """The options that ``doit build:x`` takes too."""
     for option in build_options():
+        name, dest = f"--{option.name}", OPTION + option.dest
         text = option.help.replace("%", "%%")  # argparse fills in values
         try:
             if option.switch:
-                parser.add_argument(f"--{option.name}", action="store_true", help=text)
+                parser.add_argument(name, dest=dest, action="store_true", help=text)
             else:
-                parser.add_argument(f"--{option.name}", metavar=option.name.rpartition("-")[2].upper(), help=text)
+                parser.add_argument(name, dest=dest, metavar=option.name.rpartition("-")[2].upper(), help=text)
         except argparse.ArgumentError as e:  # of a plug-in's author
             hint = "the plug-in that declares it has to give it another name"
-            raise InputError(f"--{option.name} is an option of ov already", hint=hint) from e
+            raise InputError(f"{name} is an option of ov already", hint=hint) from e
 
 
 def build_words(args: argparse.Namespace) -> list[str]:
     """The options of ``args`` as they stand behind a goal of doit."""
     words = []
     for option in build_options():
-        if value := getattr(args, option.dest, None):
+        if value := getattr(args, OPTION + option.dest, None):
             words.append(f"--{option.name}" if option.switch else f"--{option.name}={value}")
     return words
 
@@ -41,7 +44,7 @@ def build_words(args: argparse.Namespace) -> list[str]:
 def open_graph(args: argparse.Namespace, project: Project) -> Graph:
     """The project's graph under the build options of ``args``."""
     options = OptionsByVm()
-    options.set(None, vars(args))
+    options.set(None, {option.dest: getattr(args, OPTION + option.dest, None) for option in build_options()})
     return Graph(project, options)
 
 

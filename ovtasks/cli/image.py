@@ -129,12 +129,12 @@ def _named(name: str, project: Project) -> ImageSpec:
 
 
 def _run(args: argparse.Namespace, project: Project, chosen: Mapping[str, ImageSpec]) -> int:
-    options = [f"--{name}" for name in ("refresh", "locked", "console") if getattr(args, name)]
-    goals = [word for goal in chosen for word in (goal, *options)]
+    given = {name: True for name in ("refresh", "locked", "console") if getattr(args, name)}
+    goals = [word for goal in chosen for word in (goal, *(f"--{name}" for name in given))]
     graph = Graph(project)
     for goal in chosen:
         name = goal.removeprefix(IMAGE)
-        graph.options.set(goal if name in project.images else name, vars(args))
+        graph.options.set(goal if name in project.images else name, given)
         graph.find(goal)  # what is wrong with it is said before anything runs
     code = run_goals(graph, goals, quiet=args.quiet)
     if code == EXIT_DONE:

@@ -1,0 +1,121 @@
+"""Options that sources declare: read by their parsers, shared by all sources, told apart from everything else."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ovtasks.cli import goals
+from ovtasks.errors import InputError
+from ovtasks.graph import options, plugins
+from ovtasks.graph.options import OptionsByVm
+from ovtasks.graph.step import BuildOptions
+from ovtasks.project.load import load_project
+from ovtasks.sources.bootc.options import CONSOLE, ROOT_SIZE, TRANSPORT
+from ovtasks.values.option import Option
+
+COUNT = Option("copy-count", int, 1, "strange: 100% of them")
+
+
+def strange(*declared: Option[object]) -> Sequence[plugins.SourcePlugin]:
+    """The built-in sources, and one more with these options."""
+
+    class Strange(plugins.SourcePlugin):
+        kind = "strange"
+        options = declared
+
+        def steps(self, vm: Any, project: Any, options: BuildOptions) -> Sequence[Any]:
+            return ()
+
+    return (*plugins.sources(), Strange())
+
+
+@pytest.fixture
+def count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """COUNT is declared, too."""
+    known = strange(COUNT)
+    monkeypatch.setattr(plugins, "sources", lambda: known)
+    uncached = options.build_options.__wrapped__
+    for module in (options, goals):
+        monkeypatch.setattr(module, "build_options", uncached)
+
+
+def test_values_come_from_the_declared_parser(count: None) -> None:
+    said = OptionsByVm()
+    said.set(None, {"copy_count": "3", "console": True, "root_size": "1G", "transport": "", "type": "raw"})
+    said.set("a", {"root_size": "2G"})
+    of_a, of_b = said.of("a"), said.of("b")
+    assert (of_a[COUNT], of_a[ROOT_SIZE], of_a[TRANSPORT], of_a[CONSOLE]) == (3, 2 << 30, None, True)
+    assert (of_b[COUNT], of_b[ROOT_SIZE], of_b.type) == (3, 1 << 30, "raw")
+    assert BuildOptions()[COUNT] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message", "hint"),
+    [
+        ({"copy_count": "x"}, "--copy-count: 'x' is not valid", "strange: 100% of them"),
+        ({"root_size": "1Q"}, "--root-size: '1Q' is not a size", None),
+        ({"size": "1Q"}, "--size: '1Q' is not a size", None),
+        ({"transport": "nfs"}, "--transport: unknown transport 'nfs'", "one of: registry, containers-storage, oci, "),
+        ({"type": "iso"}, "--type: unknown disk format 'iso'", "an ISO cannot be built; qcow2 and raw can"),
+    ],
+)
+def test_wrong_values_name_their_option(count: None, values: dict[str, str], message: str, hint: str | None) -> None:
+    with pytest.raises(InputError) as caught:
+        OptionsByVm().set(None, values)
+    assert caught.value.message.startswith(message)
+    assert (caught.value.hint or "").startswith(hint or "")
+
+
+@pytest.mark.parametrize("declared", [Option("console", bool, False, "again"), Option("size", int, 0, "how many")])
+def test_one_name_means_one_thing(monkeypatch: pytest.MonkeyPatch, declared: Option[object]) -> None:
+    known = strange(declared)
+    monkeypatch.setattr(plugins, "sources", lambda: known)
+    with pytest.raises(InputError, match=f"--{declared.name} of source.kind strange has another meaning"):
+        options.build_options.__wrapped__()
+
+
+def test_an_option_may_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = strange(CONSOLE)
+    monkeypatch.setattr(plugins, "sources", lambda: known)
+    assert options.build_options.__wrapped__() == options.build_options()
+
+
+def test_the_command_line_shows_it_and_hands_it_on(count: None, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("copy_count")
+    goals.add_build_options(parser)
+    args = parser.parse_args(["word", "--copy-count", "7", "--console"])
+    assert args.copy_count == "word"
+    assert sorted(goals.build_words(args)) == ["--console", "--copy-count=7"]
+    assert "--copy-count COUNT" in parser.format_help() and "strange: 100% of them" in parser.format_help()
+
+
+def test_an_option_of_ov_cannot_be_taken(count: None) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--copy-count")
+    with pytest.raises(InputError, match="--copy-count is an option of ov already"):
+        goals.add_build_options(parser)
+
+
+VMS: dict[str, dict[str, Any]] = {
+    "cloud_image": {"source": {"kind": "cloud_image", "url": "https://example.org/x.qcow2"}},
+    "bootc": {"source": {"kind": "bootc", "image": "quay.io/example/os:1"}, "disk_size": "20G", "cloud_init": {}},
+    "bootstrap": {"source": {"kind": "bootstrap"}, "disk_size": "4G"},
+}
+
+
+@pytest.mark.parametrize("kind", VMS)
+def test_the_declared_verbs_are_those_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    vm = {**VMS[kind], "ssh": {"key_source": "generate"}}
+    (tmp_path / "vms.yml").write_text(yaml.safe_dump({"vms": {"a": vm}}), encoding="utf-8")
+    project = load_project(tmp_path, cache=False)
+    source = plugins.source(kind)
+    made = {step.verb for type in options.TYPES for step in source.steps(project.vms["a"], project, BuildOptions(type))}
+    assert made == {*source.verbs} - ({"base"} if kind == "bootc" else set())  # of images that are built here
