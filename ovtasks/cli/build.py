@@ -31,7 +31,8 @@ def run_goals(
     display = Display(quiet=quiet)
     unseen = io.StringIO()
     loader = OvLoader(display, graph.project, out=unseen if quiet else sys.stderr)
-    code = Main(loader, config_filenames=()).run(["run", *options, *goals])
+    backend = {"BACKEND": {"ovtasks": "ovtasks.graph.database:WalDB"}}  # also where no entry point tells it
+    code = Main(loader, config_filenames=(), extra_config=backend).run(["run", *options, *goals])
     if quiet:
         _say_failures(display.failures, unseen.getvalue() if code else "")
     if display.failures:

@@ -51,7 +51,10 @@ def install(namespace: dict[str, object]) -> None:
     """Add our settings and one task creator to a ``dodo.py``'s namespace, for doit's own loader."""
     config = namespace.setdefault("DOIT_CONFIG", {})
     assert isinstance(config, dict)
-    for key, value in {**doit_config(), "default_tasks": default_tasks(namespace)}.items():
+    settings = {**doit_config(), "default_tasks": default_tasks(namespace)}
+    if not _is_installed():  # doit finds our database by its entry point; its own serves the user's tasks
+        del settings["backend"], settings["dep_file"]
+    for key, value in settings.items():
         config.setdefault(key, value)
     root = Path(str(namespace["__file__"])).resolve().parent
 
@@ -64,6 +67,17 @@ def install(namespace: dict[str, object]) -> None:
         yield from verb_tasks(graph, list(graph.project.vms), display)
 
     namespace[CREATOR] = create
+
+
+def _is_installed() -> bool:
+    """Whether this package is installed, and not only found on the path."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution("ovtasks")
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def default_tasks(namespace: Mapping[str, object]) -> list[str]:
