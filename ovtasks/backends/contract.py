@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -83,15 +82,6 @@ class Recalled:
     sockets: Path | None = None
     uri: str | None = None
     forwards: tuple[PortForward, ...] = ()
-
-
-_HOSTFWD = re.compile(r"\bhostfwd=(tcp|udp):([^:,]*):([0-9]+)-[^:,]*:([0-9]+)")
-
-
-def forwards_in(netdev: str) -> tuple[PortForward, ...]:
-    """The forwards of QEMU's option ``-netdev user,…``."""
-    found = _HOSTFWD.findall(netdev)
-    return tuple(PortForward(int(host), int(guest), protocol, address) for protocol, address, host, guest in found)
 
 
 @runtime_checkable

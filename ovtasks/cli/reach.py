@@ -144,18 +144,18 @@ def run_scp(args: argparse.Namespace) -> int:
 
 def run_ssh_config(args: argparse.Namespace) -> int:
     """Print, install or remove."""
-    from ovtasks.instance import sshconfig
+    from ovtasks.instance import ssh_include
     from ovtasks.instance.find import every
 
     if args.install and args.remove:
         raise InputError("--install and --remove contradict each other", hint="give one of the two")
     if args.install or args.remove:
-        changed = sshconfig.install() if args.install else sshconfig.remove()
+        changed = ssh_include.install() if args.install else ssh_include.remove()
         what = "includes the VMs" if args.install else "does not include the VMs"
-        note(args).note(f"{sshconfig.user_file()} {what}{' now' if changed else ' already'}")
+        note(args).note(f"{ssh_include.user_file()} {what}{' now' if changed else ' already'}")
         return EXIT_DONE
     records = [find_record(args)] if args.vm else list(every())
-    sys.stdout.write(sshconfig.text(records))
+    sys.stdout.write(ssh_include.text(records))
     return EXIT_DONE
 
 

@@ -192,7 +192,7 @@ def run_status(args: argparse.Namespace) -> int:
 
 def _host_key(record: Record) -> str:
     """Whether the guest has shown it, and which one it was where that is not the one prepared."""
-    from ovtasks.instance.hostkey import fingerprint
+    from ovtasks.instance.host_key import fingerprint
 
     prints = ", ".join(fingerprint(key) for key in record.accepted)
     return record.host_key.value + (f" {prints}, not the one prepared for it" if prints else "")

@@ -12,7 +12,7 @@ from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.chains import StepStatus
 from ovtasks.graph.freshness import show
-from ovtasks.values.hidden import veil_all
+from ovtasks.values.hidden import redact_all
 from ovtasks.values.jsonvalue import Json
 
 
@@ -42,14 +42,14 @@ def as_json(status: StepStatus) -> dict[str, Json]:
         "step": step.name,
         "state": status.state.value,
         "reasons": [reason.text for reason in status.reasons],
-        "inputs": veil_all(step.inputs),
+        "inputs": redact_all(step.inputs),
         "needs": list(step.needs),
         "targets": [str(target) for target in step.targets],
         "receipt": None
         if receipt is None
         else {
             "path": str(step.receipt),
-            "inputs": veil_all(receipt.inputs) if receipt.salt is not None else None,
+            "inputs": redact_all(receipt.inputs) if receipt.salt is not None else None,
             "needs": receipt.needs,
             "digest": receipt.digest,
             "facts": receipt.facts,
@@ -65,7 +65,7 @@ def as_text(status: StepStatus) -> str:
     step, receipt = status.step, status.receipt
     lines = [f"{step.name}: {step.title}", f"state: {status.state.value}"]
     lines += [f"  {reason.text}" for reason in status.reasons]
-    lines += ["inputs:", *(f"  {key}: {show(value, key)}" for key, value in sorted(veil_all(step.inputs).items()))]
+    lines += ["inputs:", *(f"  {key}: {show(value, key)}" for key, value in sorted(redact_all(step.inputs).items()))]
     if step.needs:
         lines += ["needs:", *(f"  {need}" for need in step.needs)]
     lines += ["targets:", *(f"  {target}" for target in step.targets)]

@@ -15,7 +15,7 @@ from ovtasks.graph.content import digest_of, has_digest
 from ovtasks.graph.receipt import Output, Receipt
 from ovtasks.graph.step import Step, Workspace
 from ovtasks.host.progress import Progress
-from ovtasks.values.hidden import SHOWN, hides, reveal_all, seal_all, veil
+from ovtasks.values.hidden import SHOWN, hides, redact, reveal_all, seal_all
 from ovtasks.values.jsonvalue import Json, canonical
 
 WRITABLE = 0o222
@@ -183,7 +183,7 @@ def _differ(path: str, key: str, before: Json, after: Json) -> list[Reason]:
     if isinstance(before, list) and isinstance(after, list):
         pairs = enumerate(zip_longest(before, after))
         return [reason for number, pair in pairs for reason in _differ(f"{path}[{number}]", key, *pair)]
-    before, after = veil(before), veil(after)
+    before, after = redact(before), redact(after)
     if canonical(before) == canonical(after):
         return [Reason(f"{path}: changed {SHOWN}", path, before, after)]
     return [Reason(f"{path}: {show(before, key)} → {show(after, key)}", path, before, after)]

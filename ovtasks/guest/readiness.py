@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ovtasks.errors import EXIT_DONE, OvError
-from ovtasks.guest.cloudinit import SCRIPT, CloudInitState, CloudInitStatus, parse
+from ovtasks.guest.cloud_init import SCRIPT, CloudInitState, CloudInitStatus, parse
 from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.diagnosis import clean, diagnose, stands_still
 from ovtasks.guest.notify import Listener

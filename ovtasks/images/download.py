@@ -16,8 +16,9 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import is_own, write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.host.state import try_load_state
-from ovtasks.images import http, watch
-from ovtasks.images.http import Attempts, StatusError, ask, innermost
+from ovtasks.images import http, http_deadline
+from ovtasks.images.diagnosis import innermost, printable
+from ovtasks.images.http import Attempts, StatusError, ask
 from ovtasks.images.intake import Intake
 from ovtasks.images.request import public
 from ovtasks.images.store import StoreFullError
@@ -90,7 +91,7 @@ def download(
                 intake.resumed = True
             else:
                 facts = _begin(url, response, intake, state)
-            with watch.watched(response, http.LIMITS.piece) as beat:
+            with http_deadline.watched(response, http.LIMITS.piece) as beat:
                 error = _read_body(response, intake, facts, attempts, progress, beat)
             if error is None:
                 return facts
@@ -105,7 +106,7 @@ def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _ENCODINGS:
         raise OvError(
-            f"{public(url)} is sent in the encoding {http.printable(encoding)}, which nobody asked for",
+            f"{public(url)} is sent in the encoding {printable(encoding)}, which nobody asked for",
             hint="the server, or a proxy before it, changes what it sends: use another mirror",
         )
     _check_room(intake.part, facts.total)

@@ -12,11 +12,12 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import ovtasks
 from ovtasks.errors import InputError, OvError
-from ovtasks.images import watch
+from ovtasks.images import http_deadline
+from ovtasks.images.diagnosis import diagnose, innermost, printable
 from ovtasks.images.request import public
 from ovtasks.values.urls import check_url, is_https, is_web
 
@@ -105,7 +106,7 @@ def open_session() -> requests.Session:
     session.headers["Accept-Encoding"] = "identity"  # the bytes of the file, not of an encoding
     session.headers["Accept"] = "*/*"
     session.hooks["response"].append(_check_hop)
-    watch.patient(session, lambda: LIMITS.answer)
+    http_deadline.patient(session, lambda: LIMITS.answer)
     return session
 
 
@@ -156,7 +157,7 @@ def ask(
                 timeout=(LIMITS.connect, LIMITS.idle),
             )
         except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as e:
-            error, transient = _connection_error(url, e)
+            error, transient = diagnose(url, e, f"{LIMITS.connect:g} s / {LIMITS.idle:g} s")
             if not transient:
                 raise error from e
             attempts.failed(error)
@@ -166,52 +167,6 @@ def ask(
         error = StatusError(url, response.status_code, response.reason or "")
         response.close()
         attempts.failed(error, retry_after=_retry_after(response.headers.get("Retry-After")))
-
-
-def _connection_error(url: str, e: Exception) -> tuple[OvError, bool]:
-    """The failure in words, and whether a retry may help."""
-    import requests
-
-    host, shown = urlsplit(url).hostname or "", public(url)
-    text = str(e)
-    if isinstance(e, requests.exceptions.SSLError):
-        return OvError(
-            f"{shown}: TLS failed: {innermost(e)}",
-            hint="check the clock and the URL; a company's own CA goes into REQUESTS_CA_BUNDLE",
-        ), False
-    if isinstance(e, requests.exceptions.ProxyError):
-        return OvError(f"{shown}: the proxy does not answer: {innermost(e)}", hint="check https_proxy, no_proxy"), True
-    if isinstance(e, requests.exceptions.TooManyRedirects):
-        return OvError(f"{shown}: more than 10 redirects", hint="check the URL in a browser"), False
-    if "NameResolution" in text or "Name or service not known" in text:
-        return OvError(f"{shown}: the name {host} cannot be resolved", hint="check the URL and the network"), True
-    if isinstance(e, requests.exceptions.Timeout):
-        return OvError(
-            f"{shown}: no answer within {LIMITS.connect:g} s / {LIMITS.idle:g} s", hint="try again later"
-        ), True
-    if "Connection refused" in text:
-        return OvError(f"{shown}: {host} refuses the connection", hint="check the URL and the port"), True
-    if isinstance(e, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return OvError(f"{shown}: the connection failed: {innermost(e)}", hint="check the network, try again"), True
-    if isinstance(e, OSError) and not isinstance(e, requests.RequestException):
-        return OvError(f"{shown}: {innermost(e)}", hint="check REQUESTS_CA_BUNDLE and the network"), False
-    if isinstance(e, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-        return InputError(f"{shown}: {innermost(e)}", hint="check the URL"), False
-    return OvError(f"{shown}: the server's answer makes no sense: {innermost(e)}", hint="try again later"), True
-
-
-def innermost(e: BaseException) -> str:
-    """The message of the exception at the bottom of a chain: libraries wrap the real cause."""
-    while True:
-        reason = getattr(e, "reason", None) or (e.args[0] if e.args else None)
-        if not isinstance(reason, BaseException):
-            return printable(str(e.args[-1] if e.args else e))
-        e = reason
-
-
-def printable(text: str) -> str:
-    """What a server said, fit for a terminal: shortened, without control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text[:500])
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -254,7 +209,7 @@ def get_small(session: requests.Session, url: str, limit: int) -> tuple[bytes, s
     attempts = Attempts()
     while True:
         try:
-            with ask(session, "GET", url, attempts) as response, watch.watched(response, LIMITS.answer):
+            with ask(session, "GET", url, attempts) as response, http_deadline.watched(response, LIMITS.answer):
                 if response.status_code != 200:
                     return f"{response.status_code} {printable(response.reason or '')}".rstrip()
                 data = response.raw.read(limit + 1, decode_content=False)

@@ -14,7 +14,7 @@ from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 from ovtasks.instance.address import address_of
 from ovtasks.instance.existing import existing
-from ovtasks.instance.hostkey import fingerprint, prepared, scan
+from ovtasks.instance.host_key import fingerprint, prepared, scan
 from ovtasks.instance.record import HostKey, Record
 
 CONTACT_SECONDS = 10.0

@@ -27,7 +27,7 @@ from ovtasks.instance.destroy import finish_removal, remove_folder
 from ovtasks.instance.disk import hold, lost_base, make_disk, stands_on
 from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_leftover
-from ovtasks.instance.hostkey import ensure_host_key, new_host_key
+from ovtasks.instance.host_key import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair
 from ovtasks.instance.owner import claim
 from ovtasks.instance.power import start_machine

@@ -12,7 +12,7 @@ from typing import Any
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.project.cache import Kinds
-from ovtasks.project.explain import Vocabulary, explain, vocabulary
+from ovtasks.project.diagnosis import Vocabulary, diagnose, vocabulary
 from ovtasks.values.jsonvalue import JsonSchema
 from ovtasks.values.words import choice, dotted
 from ovtasks.values.yamlio import Document, Key
@@ -125,7 +125,7 @@ class Checker:
         data = {
             key: value for key, value in data.items() if value is not None
         }  # "vms:" with everything below it commented out
-        return self._explain(self._new(shallow).iter_errors(data), document, ())
+        return self._diagnosed(self._new(shallow).iter_errors(data), document, ())
 
     def check_image(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
         """The image at ``path`` of ``document``, with its scalars in the schema's types, and all violations."""
@@ -134,7 +134,7 @@ class Checker:
             data = mended
             errors = list(self._image.iter_errors(data))
         words = Vocabulary({}, {})
-        return data, [found for error in errors for found in explain(error, document, path, words)]
+        return data, [found for error in errors for found in diagnose(error, document, path, words)]
 
     def check_file(
         self, data: Any, document: Document, name: str, part: str | None = None, *, path: tuple[Key, ...] = ()
@@ -146,7 +146,7 @@ class Checker:
         if errors and (mended := _mend(data, errors, document, path)) is not data:
             data = mended
             errors = list(validator.iter_errors(data))
-        return data, [found for error in errors for found in explain(error, document, path, Vocabulary({}, {}))]
+        return data, [found for error in errors for found in diagnose(error, document, path, Vocabulary({}, {}))]
 
     def check_vm(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
         """The VM at ``path`` of ``document``, with its scalars in the schema's types, and all violations."""
@@ -154,7 +154,7 @@ class Checker:
         if errors and (mended := _mend(data, errors, document, path)) is not data:
             data = mended
             errors = list(self._errors(data))
-        found = self._explain(iter(errors), document, path)
+        found = self._diagnosed(iter(errors), document, path)
         return data, [*found, *self._kind_errors(data, document, path)]
 
     def _source(self, kind: object) -> Any:
@@ -199,8 +199,8 @@ class Checker:
         message, hint = choice(f"{place}.kind", kind, KINDS)
         return [InputError(message, hint=hint, where=where)]
 
-    def _explain(self, errors: Iterator[Any], document: Document, path: tuple[Key, ...]) -> list[InputError]:
-        return [found for error in _first(errors) for found in explain(error, document, path, _words())]
+    def _diagnosed(self, errors: Iterator[Any], document: Document, path: tuple[Key, ...]) -> list[InputError]:
+        return [found for error in _first(errors) for found in diagnose(error, document, path, _words())]
 
 
 def _first(errors: Iterable[Any]) -> Iterator[Any]:

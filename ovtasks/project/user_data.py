@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ovtasks.errors import InputError, Where
 from ovtasks.project.declared import DeclaredVm
-from ovtasks.values.cloudinit import DEFAULT_USER, is_true
+from ovtasks.values.cloud_init import DEFAULT_USER, is_true
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.passed import Yaml, decode
 from ovtasks.values.yamlio import Key, parse_yaml

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ovtasks.project.model import User, VmSpec
 from ovtasks.seed.distro import Distro, attribute
 from ovtasks.seed.merge import deep_merge
-from ovtasks.values.cloudinit import DEFAULT_USER, is_true
+from ovtasks.values.cloud_init import DEFAULT_USER, is_true
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.passed import Yaml
 

@@ -12,7 +12,7 @@ from ovtasks.instance.owner import claim
 from ovtasks.project.model import CloudInit, Project, VmSpec
 from ovtasks.seed.distro import attribute, detect
 from ovtasks.seed.wanted import carries_keys, hostname
-from ovtasks.sources.hiding import cloud_init_inputs
+from ovtasks.sources.secret_inputs import cloud_init_inputs
 from ovtasks.values.hidden import Input
 
 KEY_RECIPE = 1

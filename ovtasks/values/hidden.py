@@ -73,22 +73,22 @@ def seal_all(values: Mapping[str, Input], salt: str) -> dict[str, Json]:
     return {key: seal(value, salt) for key, value in values.items()}
 
 
-def veil(value: Input) -> Json:
+def redact(value: Input) -> Json:
     """What may be shown: without secrets, and without digests of them."""
     if isinstance(value, Hidden):
         return value.shown(SHOWN)
     if is_sealed(value):
         return SHOWN
     if isinstance(value, Mapping):
-        return {key: veil(item) for key, item in value.items()}
+        return {key: redact(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [veil(item) for item in value]
+        return [redact(item) for item in value]
     return value
 
 
-def veil_all(values: Mapping[str, Input]) -> dict[str, Json]:
-    """:func:`veil` for a step's inputs."""
-    return {key: veil(value) for key, value in values.items()}
+def redact_all(values: Mapping[str, Input]) -> dict[str, Json]:
+    """:func:`redact` for a step's inputs."""
+    return {key: redact(value) for key, value in values.items()}
 
 
 def is_sealed(value: Input) -> bool:

@@ -8,8 +8,8 @@ import pytest
 
 from ovtasks.errors import InputError, Where
 from ovtasks.images.boot import Bootable
+from ovtasks.sources.bootc.boot_loader import choose, explained
 from ovtasks.sources.bootc.command import Flags, install_command, offered, values
-from ovtasks.sources.bootc.loader import choose, explained
 from ovtasks.sources.bootc.probe import Installer
 
 WHERE = Where("vms.yml", 2, 3)

@@ -17,8 +17,8 @@ from ovtasks.graph.step import Step
 from ovtasks.images.request import lock_name, public, shown_url
 from ovtasks.project.load import load_project
 from ovtasks.project.model import CloudInit, Mirrors, OvInstall, User, WriteFile
-from ovtasks.sources.hiding import cloud_init_inputs
-from ovtasks.values.hidden import SEALED, Hidden, Input, hides, reveal, seal, slow_digest, veil
+from ovtasks.sources.secret_inputs import cloud_init_inputs
+from ovtasks.values.hidden import SEALED, Hidden, Input, hides, redact, reveal, seal, slow_digest
 from ovtasks.values.jsonvalue import plain
 from tests.support.workbench import Workbench, cloud_vm, ran
 
@@ -162,7 +162,7 @@ def test_urls(url: str) -> None:
     assert shown == URLS[url] == public(shown)
     entered = shown_url(url)
     assert reveal(entered) == url and hides(entered) == (shown != url)
-    assert veil(entered) == (url if shown == url else {"public": shown, "secret": "(secret)"})
+    assert redact(entered) == (url if shown == url else {"public": shown, "secret": "(secret)"})
     assert reveal(shown_url("https://a:b@h/x")) != reveal(shown_url("https://a:c@h/x"))
 
 
@@ -178,7 +178,7 @@ def test_hidden_values() -> None:
     sealed = seal(value, "salt")
     assert sealed == {"a": [1, {"b": slow_digest('"pw"', "salt")}, "x"], "c": slow_digest('{"d":"pw"}', "salt")}
     assert hides(value) and hides(sealed) and not hides(reveal(value))
-    assert veil(value) == veil(sealed) == {"a": [1, {"b": "(secret)"}, "x"], "c": "(secret)"}
+    assert redact(value) == redact(sealed) == {"a": [1, {"b": "(secret)"}, "x"], "c": "(secret)"}
     assert "pw" not in repr(value) and "pw" not in json.dumps(sealed)
     assert seal(value, "other") != sealed
     assert slow_digest("x", "y").startswith(SEALED)
@@ -217,7 +217,7 @@ def test_what_is_harmless_is_shown() -> None:
     ],
 )
 def test_what_is_not_known_is_hidden(extra: Mapping[str, Any]) -> None:
-    found = veil(cloud_init_inputs(CloudInit(extra=extra)))
+    found = redact(cloud_init_inputs(CloudInit(extra=extra)))
     text = json.dumps(found)
     assert "(secret)" in text
     for value in ("p", "k", "q", 1234, "v7", "deb https://u:p@h/", "https://h/?t=1", "all"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.guest.cloudinit import CloudInitState
+from ovtasks.guest.cloud_init import CloudInitState
 from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.readiness import Level, NotReadyError, Ready, Stage, Wait
 from ovtasks.guest.target import WrongHostKeyError

@@ -101,7 +101,7 @@ class Libvirt:
         power_off(handle)
 
     def states(self, handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
-        from ovtasks.backends.libvirt.states import states
+        from ovtasks.backends.libvirt.status import states
 
         return states(handles)
 

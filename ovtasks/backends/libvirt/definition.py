@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from ovtasks.backends.contract import Handle, Recalled, forwards_in
+from ovtasks.backends.contract import Handle, Recalled
+from ovtasks.backends.hostfwd import forwards_in
 from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, sockets, uri_of
 from ovtasks.errors import OvError, RefusedError

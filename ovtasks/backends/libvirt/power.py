@@ -9,7 +9,7 @@ from ovtasks.backends.contract import Handle
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_own_session, load, uri_of
-from ovtasks.backends.libvirt.states import process
+from ovtasks.backends.libvirt.status import process
 from ovtasks.errors import OvError
 
 if TYPE_CHECKING:

@@ -234,7 +234,7 @@ def open_connection(uri: str) -> libvirt.virConnect:
     try:
         return libvirt.open(f"{uri}{'&' if '?' in uri else '?'}mode={mode}" if mode else uri)
     except libvirt.libvirtError as e:
-        raise _explain(uri, e) from e
+        raise _diagnose_connection(uri, e) from e
 
 
 def _mode(found: tuple[Socket, ...]) -> str | None:
@@ -248,7 +248,7 @@ def _mode(found: tuple[Socket, ...]) -> str | None:
     return None
 
 
-def _explain(uri: str, error: libvirt.libvirtError) -> OvError:
+def _diagnose_connection(uri: str, error: libvirt.libvirtError) -> OvError:
     libvirt = load()
     code, said = error.get_error_code(), str(error)
     denied = {libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_CANCELLED, libvirt.VIR_ERR_AUTH_UNAVAILABLE}

@@ -16,7 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Capabilities, Handle, Recalled, VmStatus, forwards_in
+from ovtasks.backends.contract import Capabilities, Handle, Recalled, VmStatus
+from ovtasks.backends.hostfwd import forwards_in
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process

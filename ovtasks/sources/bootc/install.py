@@ -29,10 +29,10 @@ from ovtasks.instance.keys import KeyChoice, fingerprint, read_public_keys, reso
 from ovtasks.project.bootc_rules import misfit, wants_composefs
 from ovtasks.project.model import BootcSource, Project, VmSpec
 from ovtasks.sources.bootc import preflight
+from ovtasks.sources.bootc.boot_loader import BootLoader, choose, explained
 from ovtasks.sources.bootc.command import Flags, install_command
 from ovtasks.sources.bootc.diagnosis import Sizes, diagnose, spoken
 from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, without_the_disk
-from ovtasks.sources.bootc.loader import Loader, choose, explained
 from ovtasks.sources.bootc.options import CONSOLE, ROOT_SIZE
 from ovtasks.sources.bootc.probe import Installer, ask
 from ovtasks.sources.seed import KEY_LABEL
@@ -89,7 +89,7 @@ class Plan:
         """The size of the root partition in bytes; None: it fills the disk."""
         return self.options[ROOT_SIZE] or self.source.root_size
 
-    def flags(self, keys: tuple[str, ...], target: str | None, loader: Loader | None = None) -> Flags:
+    def flags(self, keys: tuple[str, ...], target: str | None, loader: BootLoader | None = None) -> Flags:
         """As the spec has them; with the ``loader`` that fits the image."""
         source = self.source
         return Flags(
@@ -286,7 +286,7 @@ def _finish(
     plan: Plan,
     scratch: Scratch,
     installer: Installer,
-    loader: Loader,
+    loader: BootLoader,
     keys: tuple[str, ...],
     lines: list[str],
 ) -> None:

@@ -15,7 +15,7 @@ from ovtasks.sources.bootc.probe import Installer
 
 
 @dataclass(frozen=True)
-class Loader:
+class BootLoader:
     """``name`` is said to bootc, None: nothing is. ``note`` for people: why nobody was asked."""
 
     name: str | None
@@ -38,7 +38,7 @@ def explained(boot: Bootable, installed: str | None) -> Bootable:
     )
 
 
-def choose(name: str | None, composefs: bool | None, installer: Installer, where: Where) -> Loader:
+def choose(name: str | None, composefs: bool | None, installer: Installer, where: Where) -> BootLoader:
     """``name`` and ``composefs`` are the spec's, None: as the image wants it.
 
     :raises InputError: the bootc in the image cannot do that, and what it can.
@@ -52,12 +52,12 @@ def choose(name: str | None, composefs: bool | None, installer: Installer, where
         raise InputError("the image's kernel is a UKI, which bootc installs as composefs", hint=hint, where=where)
     sure = wants_composefs(name or installer.configured, composefs)
     if sure is not None:
-        return Loader(name, sure)
+        return BootLoader(name, sure)
     if "--composefs-backend" not in installer.options:
-        return Loader(name, composefs=False)
+        return BootLoader(name, composefs=False)
     if installer.uki:
-        return Loader(name, composefs=True, note="composefs, because the image's kernel is a UKI")
+        return BootLoader(name, composefs=True, note="composefs, because the image's kernel is a UKI")
     if name is None and installer.configured is None and installer.systemd_boot and not installer.bootupd:
         chosen = "systemd" if "systemd" in installer.loaders or not installer.loaders else None
-        return Loader(chosen, composefs=True, note="systemd-boot and composefs, because the image has no bootupd")
-    return Loader(name, composefs=False)
+        return BootLoader(chosen, composefs=True, note="systemd-boot and composefs, because the image has no bootupd")
+    return BootLoader(name, composefs=False)

@@ -101,7 +101,7 @@ def vocabulary(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) 
     return Vocabulary(places, kinds, frozenset(common))
 
 
-def explain(error: Any, document: Document, base: tuple[Key, ...], words: Vocabulary) -> Iterator[InputError]:
+def diagnose(error: Any, document: Document, base: tuple[Key, ...], words: Vocabulary) -> Iterator[InputError]:
     """The input errors for one violation that jsonschema found. Its paths begin at ``base``."""
     path = (*base, *error.absolute_path)
     place = dotted(path)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ovtasks.guest.cloudinit import CloudInitState, parse
+from ovtasks.guest.cloud_init import CloudInitState, parse
 
 DONE_22 = json.dumps(
     {
