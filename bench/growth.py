@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from bench._measure import PYTHON_PASS, SCRIPTS, compile_package, in_turns, table, verdict
 from bench.noop import PYTHON
+from tests.support.workbench import many_vms
 
 RUNS = 5
 LIMIT_SECONDS = 2.0
@@ -25,28 +25,10 @@ COMMANDS = {
 }
 
 
-def make_project(root: Path, count: int, *, shared: bool) -> None:
-    """``count`` VMs from one URL, or from one each."""
-    root.mkdir()
-    vms = {
-        f"vm{number}": {
-            "source": {
-                "kind": "cloud_image",
-                "url": f"http://127.0.0.1:1/{0 if shared else number}",
-                "checksum": {"type": "none"},
-            },
-            "ssh": {"key_source": "none"},
-        }
-        for number in range(count)
-    }
-    (root / "vms.yml").write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
-    os.utime(root / "vms.yml", (0, 0))  # old enough to be remembered when it was read once
-    (root / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n', encoding="utf-8")
-
-
 def measure(root: Path, count: int, *, shared: bool) -> dict[str, float]:
     """Processor seconds of each command, in the middle of its runs."""
-    make_project(root, count, shared=shared)
+    many_vms(root, count, shared=shared)
+    (root / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n', encoding="utf-8")
     figures = in_turns({PYTHON: PYTHON_PASS, **COMMANDS}, root, runs=RUNS)
     table(f"{count} VMs, {'one image' if shared else 'an image each'}", figures, PYTHON)
     return {name: statistics.median(figures[name].cpu) / 1000 for name in COMMANDS}

@@ -20,18 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovtasks.host.run import Result, require
+from tests.support.containers import CONTAINERS_CONF
 
 DEADLINE = 30.0  # seconds for what takes milliseconds
 COMMAND_DEADLINE = 600.0
-# Here crun cannot set limits, and systemd is not there to make cgroups.
-CONTAINERS_CONF = """[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-netns = "host"
-[engine]
-cgroup_manager = "cgroupfs"
-runtime = "runc"
-events_logger = "file"
-"""
 STORAGE_CONF = '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "{graphroot}"\n'
 GRAPHROOT = "/var/lib/containers/storage"
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'

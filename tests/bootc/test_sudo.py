@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,14 +134,20 @@ def temporary() -> set[str]:
     return {path.name for path in Path("/var/tmp").iterdir() if path.name.startswith(names)}
 
 
-def test_killed(sudoer: Sudoer, clean: Before) -> None:
-    """Root's container and its loop device outlive the user's process; the next build ends them by sudo."""
+def paused_build(sudoer: Sudoer, argument: str) -> subprocess.Popen[str]:
+    """A build that stands still while it copies; the kernel argument makes it another one than the last."""
     bench = sudoer.bench
-    bench.write({"web": bootc_vm(STANDIN, source={"kernel_args": ["debug"]})})
+    bench.write({"web": bootc_vm(STANDIN, source={"kernel_args": [argument]})})
     sudoer.user.owned(bench.root)
     control(sudoer.room, "pause copy")
     process = bench.start([*OV, "vm", "build", "web"])
     wait_paused(sudoer.room, process)
+    return process
+
+
+def test_killed(sudoer: Sudoer, clean: Before) -> None:
+    """Root's container and its loop device outlive the user's process; the next build ends them by sudo."""
+    process = paused_build(sudoer, "debug")
     os.kill(inner_pid(process), signal.SIGKILL)
     process.wait(60)
     assert list(clean.loops_left())
@@ -150,12 +157,7 @@ def test_killed(sudoer: Sudoer, clean: Before) -> None:
 
 def test_interrupted(sudoer: Sudoer, clean: Before) -> None:
     """sudo's children get no signal from us: the container is ended by podman."""
-    bench = sudoer.bench
-    bench.write({"web": bootc_vm(STANDIN, source={"kernel_args": ["nosmt"]})})
-    sudoer.user.owned(bench.root)
-    control(sudoer.room, "pause copy")
-    process = bench.start([*OV, "vm", "build", "web"])
-    wait_paused(sudoer.room, process)
+    process = paused_build(sudoer, "nosmt")
     os.kill(inner_pid(process), signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130

@@ -9,7 +9,7 @@ import pytest
 
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
-from tests.support.workbench import Workbench
+from tests.support.workbench import Workbench, new_bench
 
 
 @pytest.fixture
@@ -31,7 +31,4 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 @pytest.fixture
 def bench(tmp_path: Path, podman: Podman) -> Workbench:
     """An empty project that uses ``podman``."""
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "vms.yml").write_text("vms: {}\n")
-    return Workbench(root, env=dict(podman.env))
+    return new_bench(tmp_path / "project", podman.env, vms="vms: {}\n")

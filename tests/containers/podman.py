@@ -11,18 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.containers import CONTAINERS_CONF
 from tests.support.programs import attempt
 
-CONTAINERS = """[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-netns = "host"
-[engine]
-cgroup_manager = "cgroupfs"
-runtime = "runc"
-events_logger = "file"
-lock_type = "file"
-tmp_dir = "{run}/libpod"
-"""
+OWN_PLACES = 'lock_type = "file"\ntmp_dir = "{run}/libpod"\n'
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class Podman:
         """Write the configuration."""
         root.mkdir(parents=True, exist_ok=True)
         run = run or Path(tempfile.mkdtemp(prefix="podman-"))
-        (root / "containers.conf").write_text(CONTAINERS.format(run=run))
+        (root / "containers.conf").write_text(CONTAINERS_CONF + OWN_PLACES.format(run=run))
         storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{root / "graph"}"\nrunroot = "{run}"\n'
         (root / "storage.conf").write_text(storage)
         (root / "registries.conf").write_text("unqualified-search-registries = []\n")

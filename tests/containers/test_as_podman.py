@@ -354,26 +354,18 @@ def shell(tmp_path: Path, podman: Podman) -> str:
         "FROM scratch AS s\nCOPY files /\nFROM localhost/shell\nARG S=s\nRUN --mount=from=s,target=/m cp /m/a /x\n",
     ],
 )
-def test_what_is_mounted_arrives(text: str, shell: str, project: Workbench, podman: Podman, tmp_path: Path) -> None:
+def test_what_is_mounted_arrives(text: str, shell: str, bench: Workbench, podman: Podman, tmp_path: Path) -> None:
     """podman's cache of layers does not look at what RUN mounts: it would give the old image."""
-    (project.root / "image.yml").write_text("images: {x: {context: .}}\n")
-    (project.root / "Containerfile").write_text(text)
-    (project.root / "files").mkdir()
+    (bench.root / "image.yml").write_text("images: {x: {context: .}}\n")
+    (bench.root / "Containerfile").write_text(text)
+    (bench.root / "files").mkdir()
     seen = []
     for content in ("one", "two", "one"):
-        (project.root / "files" / "a").write_text(content)
-        assert "image:" in " ".join(ran(project.ov("image", "build").stderr))
-        assert not ran(project.ov("image", "build").stderr)
+        (bench.root / "files" / "a").write_text(content)
+        assert "image:" in " ".join(ran(bench.ov("image", "build").stderr))
+        assert not ran(bench.ov("image", "build").stderr)
         seen.append(file_of(podman, tmp_path))
     assert seen == ["one", "two", "one"]
-
-
-@pytest.fixture
-def project(tmp_path: Path, podman: Podman) -> Workbench:
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "vms.yml").write_text("vms: {}\n")
-    return Workbench(root, env=dict(podman.env))
 
 
 def file_of(podman: Podman, scratch: Path) -> str:

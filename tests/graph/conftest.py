@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workbench import DODO, Workbench, make_image
+from tests.support.workbench import DODO, Workbench, make_image, new_bench
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,4 @@ def small_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
     """An empty project with the two-line dodo.py."""
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "dodo.py").write_text(DODO, encoding="utf-8")
-    return Workbench(root)
+    return new_bench(tmp_path / "project", dodo=DODO)

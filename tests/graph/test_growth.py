@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,29 +17,12 @@ from ovtasks.errors import InputError
 from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.loader import OvLoader
 from ovtasks.project.load import load_project
+from tests.support.workbench import many_vms
 
 COUNTS = (15, 45, 75)
 """The first run also pays for what is constant; from each to the next there are 30 VMs more."""
 MORE = 1.1
 """Each 30 VMs may cost so many times what the 30 before them did; if steps ask all owners it is over 1.2."""
-
-
-def write(root: Path, count: int, *, shared: bool) -> None:
-    """A project of ``count`` VMs that nobody has built."""
-    vms = {
-        f"vm{number}": {
-            "source": {
-                "kind": "cloud_image",
-                "url": f"http://127.0.0.1:1/{0 if shared else number}",
-                "checksum": {"type": "none"},
-            },
-            "ssh": {"key_source": "none"},
-        }
-        for number in range(count)
-    }
-    root.mkdir()
-    (root / "vms.yml").write_text(json.dumps({"vms": vms}), encoding="utf-8")
-    os.utime(root / "vms.yml", (0, 0))  # old enough to be remembered when it was read once
 
 
 @contextlib.contextmanager
@@ -97,7 +79,7 @@ def test_the_next_vms_cost_what_the_first_did(
     costs: list[int] = []
     for count in COUNTS:
         root = tmp_path / str(count)
-        write(root, count, shared=shared)
+        many_vms(root, count, shared=shared)
         with inside(root):
             run(["validate"])
             if not costs:
@@ -108,7 +90,7 @@ def test_the_next_vms_cost_what_the_first_did(
 
 
 def test_every_owner_of_a_step_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "p", 40, shared=True)
+    many_vms(tmp_path / "p", 40, shared=True)
     graph = Graph(load_project(tmp_path / "p"))
     steps = [step for vm in graph.project.vms for step in graph.chain(vm)]
     asked: list[str] = []
@@ -134,14 +116,14 @@ def test_every_owner_of_a_step_is_asked_once(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_near_names_of_steps(tmp_path: Path, name: str, hint: str) -> None:
-    write(tmp_path / "p", 2, shared=True)
+    many_vms(tmp_path / "p", 2, shared=True)
     with pytest.raises(InputError) as error:
         Graph(load_project(tmp_path / "p")).find(name)
     assert error.value.hint is not None and error.value.hint.startswith(hint)
 
 
 def test_an_option_given_later_is_seen_in_a_step_that_was_found_before(tmp_path: Path) -> None:
-    write(tmp_path / "p", 2, shared=True)
+    many_vms(tmp_path / "p", 2, shared=True)
     graph = Graph(load_project(tmp_path / "p"))
     fetch = graph.chain("vm0").steps[0]
     assert graph.chain("vm1").steps[0].name == fetch.name

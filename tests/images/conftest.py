@@ -18,6 +18,7 @@ from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
 from tests.support.programs import qemu_img, qemu_io
 from tests.support.server import Site, serve
+from tests.support.workbench import Workbench, new_bench
 
 NAME = "disk.qcow2"
 
@@ -53,6 +54,12 @@ def sha256(image: bytes) -> str:
 def site(image: bytes) -> Iterator[Site]:
     with serve(Site({f"/{NAME}": image})) as running:
         yield running
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    """An empty project."""
+    return new_bench(tmp_path / "project")
 
 
 @pytest.fixture

@@ -19,13 +19,6 @@ from tests.support.workbench import Workbench, ran
 pytestmark = pytest.mark.slow  # many runs of whole programs
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    root = tmp_path / "project"
-    root.mkdir()
-    return Workbench(root)
-
-
 def vm(url: str, checksum: dict[str, str] | None = None, **source: str) -> dict[str, Any]:
     image = {"kind": "cloud_image", "url": url, "checksum": checksum or {"type": "none"}, **source}
     return {"source": image, "disk_size": "1G", "ssh": {"key_source": "none"}}

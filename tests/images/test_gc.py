@@ -22,13 +22,6 @@ from tests.support.workbench import Workbench, cloud_vm, make_image
 pytestmark = pytest.mark.slow  # many runs of whole programs
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    root = tmp_path / "project"
-    root.mkdir()
-    return Workbench(root)
-
-
 def old(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that the builds of this test were long ago."""
     monkeypatch.setattr(gc, "RECENT_SECONDS", -1.0)

@@ -16,7 +16,7 @@ from ovtasks.host.paths import image_store
 from ovtasks.images.gc import Item, RetentionLimits, limited
 from ovtasks.images.store import Store
 from tests.support.programs import attempt, call, qemu_io
-from tests.support.workbench import DODO, Workbench, cloud_vm, make_image
+from tests.support.workbench import DODO, EMULATED, Workbench, cloud_vm, make_image, new_bench
 
 DAY = 86400.0
 MiB = 1 << 20
@@ -52,10 +52,7 @@ def test_what_goes(limits: RetentionLimits, goes: set[str]) -> None:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "dodo.py").write_text(DODO)
-    return Workbench(root, {"OV_VM_BACKEND": "qemu", "OV_VM_ACCEL": "tcg"})
+    return new_bench(tmp_path / "project", EMULATED, dodo=DODO)
 
 
 def store_with(bench: Workbench, tmp_path: Path, days: dict[str, int]) -> dict[str, Path]:

@@ -58,13 +58,6 @@ def test_wrong_lock_files(tmp_path: Path, text: str, message: str, place: str) -
     assert place in str(caught.value.where) and "ov lock" in (caught.value.hint or "")
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    root = tmp_path / "project"
-    root.mkdir()
-    return Workbench(root)
-
-
 def vm(site: Site, name: str = NAME) -> dict[str, Any]:
     source = {"kind": "cloud_image", "url": f"{site.url}/{name}", "checksum": {"type": "none"}}
     return {"source": source, "disk_size": "1G", "ssh": {"key_source": "none"}}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workbench import DODO, Workbench, make_image
+from tests.support.workbench import DODO, EMULATED, Workbench, make_image, new_bench
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +25,7 @@ def empty_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Workbench]:
     """An empty project; whatever runs in it at the end is ended."""
-    root = tmp_path / "p"
-    root.mkdir()
-    (root / "dodo.py").write_text(DODO, encoding="utf-8")
-    bench = Workbench(root, {"OV_VM_BACKEND": "qemu", "OV_VM_ACCEL": "tcg"})
+    bench = new_bench(tmp_path / "p", EMULATED, dodo=DODO)
     yield bench
     bench.settle()  # a `create` under way would start its QEMU after we have looked
     for vm in json.loads(bench.ov("vm", "list", "-a", "--json", code=None).stdout or "[]"):

@@ -1,4 +1,4 @@
-"""An ordinary user of this machine, made for one test."""
+"""An ordinary user of this machine, made for one test (or for a whole module of them)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 from ovtasks.host.run import require, run, stop, which
 from tests.support import leftovers
@@ -18,70 +19,110 @@ from tests.support.accounts import add_account
 from tests.support.demo import ROOT
 
 SUBORDINATE = "2000000000-2000065535"  # far from what useradd gives, so that nobody else has them
-PYTHON = "/usr/bin/python3"  # the environment's own may lie in a folder that only its owner can enter
 
 
 @dataclass
 class User:
-    """``home`` holds a copy of the program; ``words`` before a command make it that user's."""
+    """``home`` holds a copy of the program; ``words`` before a command make it that user's, none: it is who tests."""
 
     name: str
     home: Path
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    path: ClassVar[str] = "/usr/bin:/bin"
+    copied: ClassVar[tuple[str, ...]] = ("ovtasks", "tests")
 
-    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Run a Python module as the user; stdout and stderr are one pipe."""
+    @property
+    def env(self) -> dict[str, str]:
+        """All that the user's programs get; nothing of ours goes to them but proxies."""
         proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-        environment = {
+        return {
+            **proxies,
             "HOME": str(self.home),
             "LC_ALL": "C.UTF-8",
-            "PATH": "/usr/bin:/bin",
+            "PATH": self.path,
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(self.home / "program"),
             "USER": self.name,
         }
+
+    @property
+    def python(self) -> str:
+        """The system's: the environment's own may lie in a folder that only its owner can enter."""
+        return "/usr/bin/python3"
+
+    def popen(self, *argv: str | Path, cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
+        """Start any program as the user; stdout and stderr are one pipe."""
         process = subprocess.Popen(
-            [*self.words, PYTHON, "-m", module, *arguments],
-            cwd=self.home,
-            env={**proxies, **environment},
+            [*self.words, *map(str, argv)],
+            cwd=cwd or self.home,
+            env={**self.env, **env},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
         self.processes.append(process)
         return process
 
+    def start(self, module: str, *arguments: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
+        """Run a Python module as the user, in the background."""
+        return self.popen(self.python, "-m", module, *arguments, cwd=cwd, **env)
+
+    def owned(self, *paths: Path) -> None:
+        """Give files that the test wrote to the user. Never for hard links: all their names would change hands."""
+        if self.words:
+            run(["chown", "-R", f"{self.name}:", *paths])
+
+    def end_all(self) -> None:
+        """End the processes that were started here."""
+        for process in self.processes:
+            stop(process)
+
+
+U = TypeVar("U", bound=User)
+
 
 @contextlib.contextmanager
-def new_user(*, subordinate: bool) -> Iterator[User]:
-    """A user with a home folder of its own, who is gone at the end; ``subordinate``: with an entry in subuid(5).
+def made(kind: type[U], prefix: str, *, account: bool = True) -> Iterator[U]:
+    """A user with a home folder of its own, who is gone at the end with all processes and files.
 
-    Only root can make one; for an ordinary user it is that user, in a folder that is gone at the end. And where nobody
-    but root can build, because the package uidmap is not there, who builds is root.
+    Only root can make an ``account``; else it is who runs the tests.
     """
-    home = Path(tempfile.mkdtemp(prefix="ov-test-", dir="/var/tmp"))
+    home = Path(tempfile.mkdtemp(prefix=prefix, dir="/var/tmp"))
     leftovers.note("folder", home)
-    user = User(pwd.getpwuid(os.geteuid()).pw_name, home, ())
-    if os.geteuid() == 0 and not (subordinate and which("newuidmap") is None):
+    user = kind(pwd.getpwuid(os.geteuid()).pw_name, home)
+    if account and os.geteuid() == 0:
         name = home.name.replace("_", "-").lower()
         add_account(name, home)
-        run(["usermod", "--del-subuids", "0-4294967294", "--del-subgids", "0-4294967294", name])
-        if subordinate:
-            run(["usermod", "--add-subuids", SUBORDINATE, "--add-subgids", SUBORDINATE, name])
         # setpriv, not runuser: the process itself becomes the user, so that a signal hits the program
         ids = pwd.getpwnam(name)
         words = (str(require("setpriv")), f"--reuid={ids.pw_uid}", f"--regid={ids.pw_gid}", "--clear-groups", "--")
-        user = User(name, home, words)
+        user = kind(name, home, words)
     try:
-        _copy_program(home / "program")
-        run(["chown", "-R", f"{user.name}:", home])
+        (home / "program").mkdir()
+        for name in kind.copied:
+            shutil.copytree(ROOT / name, home / "program" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        user.owned(home)
         yield user
     finally:
-        for process in user.processes:
-            stop(process)
+        user.end_all()
         if user.words:
             run(["userdel", user.name])
         shutil.rmtree(home)
+
+
+@contextlib.contextmanager
+def new_user(*, subordinate: bool) -> Iterator[User]:
+    """An ordinary user; ``subordinate``: with an entry in subuid(5).
+
+    Where nobody but root can build, because the package uidmap is not there, who builds is root.
+    """
+    with made(User, "ov-test-", account=not (subordinate and which("newuidmap") is None)) as user:
+        if user.words:
+            run(["usermod", "--del-subuids", "0-4294967294", "--del-subgids", "0-4294967294", user.name])
+        if user.words and subordinate:
+            run(["usermod", "--add-subuids", SUBORDINATE, "--add-subgids", SUBORDINATE, user.name])
+        yield user
 
 
 @contextlib.contextmanager
@@ -94,10 +135,3 @@ def may_sudo(user: User) -> Iterator[None]:
         yield
     finally:
         rule.unlink()
-
-
-def _copy_program(target: Path) -> None:
-    target.mkdir()
-    ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("ovtasks", "tests"):
-        shutil.copytree(ROOT / name, target / name, ignore=ignore)

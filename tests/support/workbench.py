@@ -122,6 +122,32 @@ class Workbench:
         return found
 
 
+def new_bench(root: Path, env: Mapping[str, str] | None = None, **files: str) -> Workbench:
+    """A project in a new folder, with these files: ``dodo="…"`` is dodo.py, ``vms="…"`` vms.yml."""
+    root.mkdir()
+    names = {"dodo": "dodo.py", "vms": "vms.yml"}
+    for name, text in files.items():
+        (root / names[name]).write_text(text, encoding="utf-8")
+    return Workbench(root, dict(env or {}))
+
+
+def many_vms(root: Path, count: int, *, shared: bool) -> Workbench:
+    """A project of so many VMs that nobody has built, from one URL or from one each."""
+
+    def source(number: int) -> dict[str, Any]:
+        url = f"http://127.0.0.1:1/{0 if shared else number}"
+        return {"kind": "cloud_image", "url": url, "checksum": {"type": "none"}}
+
+    bench = new_bench(root)
+    bench.write({f"vm{number}": {"source": source(number), "ssh": {"key_source": "none"}} for number in range(count)})
+    os.utime(root / "vms.yml", (0, 0))  # old enough to be remembered when it was read once
+    return bench
+
+
+EMULATED = {"OV_VM_BACKEND": "qemu", "OV_VM_ACCEL": "tcg"}
+"""Environment variables: VMs run by QEMU alone, without KVM."""
+
+
 def cloud_vm(image: Path, **fields: Any) -> dict[str, Any]:
     """A VM from a local image file, without keys."""
     source = {"kind": "cloud_image", "url": str(image), "checksum": {"type": "none"}}

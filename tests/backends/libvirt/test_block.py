@@ -17,26 +17,6 @@ __all__ = ["project"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("libvirt")]
 
-WRONG = """\
-vms:
-  web:
-    source: {kind: cloud_image, url: %s, checksum: {type: none}}
-    disk_size: 1G
-    backend: libvirt
-    accel: tcg
-    libvirt:
-      cpu:
-        mode: host-passthrough
-"""
-
-
-def test_what_the_machine_cannot_is_told_with_its_line(project: Project) -> None:
-    (project.root / "vms.yml").write_text(WRONG % project.image, encoding="utf-8")
-    for verb in ("xml", "create"):
-        error = project.ov("vm", verb, "web", code=2).stderr
-        assert "vms.yml:9:15: libvirt.cpu.mode host-passthrough needs KVM" in error
-    assert project.virsh("list", "--all", "--name").split() == []
-
 
 def test_needs_are_said_and_sockets_have_their_folders(project: Project) -> None:
     devices = {
