@@ -34,8 +34,6 @@ def source_rows(*types: str) -> Block:
 
 
 PROTOCOL = Field(one_of("raw", "telnet", "telnets", "tls"), "protocol@type", "What is spoken.", only={"type": ("tcp",)})
-
-
 _TYPES = ("pty", "tcp", "udp", "file", "unix", "dev", "null")
 
 

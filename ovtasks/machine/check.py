@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ovtasks.errors import InputError, InputErrors
+from ovtasks.machine.blocks import cpu, security, tuning
 from ovtasks.machine.devices import DEVICES
 from ovtasks.machine.field import Block, Field, Items, Node
-from ovtasks.machine.host import HostFeatures, lacking, unknown_word
+from ovtasks.machine.host import HostFeatures, unknown_word
 from ovtasks.machine.table import LIBVIRT
 from ovtasks.machine.tree import ROOT, Place, Tree, Value
 from ovtasks.values.words import dotted
@@ -15,16 +16,11 @@ from ovtasks.values.words import dotted
 
 def check(block: Tree, host: HostFeatures, accel: str) -> None:
     """:raises InputError: the spec asks for what this host lacks; the field and what helps are named."""
-    errors = [*_versions(block, LIBVIRT, ROOT, host), *_cpu(block, host, accel)]
-    if host.session:
-        errors += _cgroups(block)
+    devices = block.block("devices")
+    errors = [*_versions(block, LIBVIRT, ROOT, host), *cpu.lacks(block, host, accel), *tuning.lacks(block, host)]
     for device in DEVICES:
-        errors += device.lacks(device.found(block.block("devices")), host)
-    errors += _words(block, LIBVIRT, ROOT, host)
-    security = block.block("launch_security").text("type") or ""
-    if host.known.get("features/sev/supported") == frozenset({"no"}) and security.startswith("sev"):
-        hint = "a host with AMD SEV, turned on in its firmware and kernel (kvm_amd sev=1)"
-        errors.append(lacking((*ROOT, "launch_security", "type"), f"{security}: this host has no SEV", hint))
+        errors += device.lacks(device.found(devices), host)
+    errors += [*_words(block, LIBVIRT, ROOT, host), *security.lacks(block, host)]
     if errors:
         raise errors[0] if len(errors) == 1 else InputErrors(errors)
 
@@ -62,26 +58,3 @@ def _version(name: str, since: tuple[int, int] | None, path: Place, host: HostFe
         here = f"{host.version[0]}.{host.version[1]}"
         message = f"{name} needs libvirt {since[0]}.{since[1]}, this one is {here}"
         yield InputError(message, hint="remove it, or install a newer libvirt", field=path)
-
-
-def _cpu(block: Tree, host: HostFeatures, accel: str) -> Iterator[InputError]:
-    """Nested virtualisation is called vmx by Intel, svm by AMD."""
-    names = {"Intel": "vmx", "AMD": "svm"}
-    own = names.get(host.vendor or "")
-    if own is None or accel != "kvm":
-        return
-    for feature in block.block("cpu").items("features"):
-        name, policy = feature.text("name"), feature.text("policy")
-        if name in names.values() and name != own and policy not in {"disable", "forbid"}:
-            problem = f"{name}: this host's processor is {host.vendor}'s"
-            yield lacking((*feature.place, "name"), problem, f"name: {own}")
-
-
-def _cgroups(block: Tree) -> Iterator[InputError]:
-    """Limits are cgroups', which the daemon of the system has; pinning needs none."""
-    for name in ("cputune", "memtune"):
-        limits = block.block(name)
-        for key in limits.value:
-            if not key.endswith("pin"):
-                hint = "remove it, or OV_LIBVIRT_URI=qemu:///system"
-                yield lacking((*limits.place, key), "is a limit that a user's own libvirt session has not", hint)

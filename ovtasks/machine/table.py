@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ovtasks.machine.blocks import clock, cpu, features, memory, security, sysinfo, tuning
 from ovtasks.machine.devices import DEVICES as KINDS
 from ovtasks.machine.field import Block, Field, Words
 from ovtasks.machine.kinds import PATH, text
-from ovtasks.machine.rows import machine_rows, tuning_rows
 
 DEVICES = Block(
     "devices",
@@ -22,10 +22,19 @@ LIBVIRT = Block(
     "",
     "libvirt's own settings, read by create. Paths may hold ${vm.dir}, ${vm.name}, ${vm.sockets}, ${vm.project}.",
     {
-        **tuning_rows.TUNING,
-        **machine_rows.MACHINE,
+        "iothreads": tuning.IOTHREADS,
+        "cputune": tuning.CPUTUNE,
+        "memtune": tuning.MEMTUNE,
+        "numatune": memory.NUMATUNE,
+        "memory_backing": memory.MEMORY_BACKING,
+        "features": features.FEATURES,
+        "cpu": cpu.CPU,
+        "clock": clock.CLOCK,
         "devices": DEVICES,
-        **tuning_rows.AFTER_DEVICES,
+        "seclabel": security.SECLABEL,
+        "launch_security": security.LAUNCH_SECURITY,
+        "sysinfo": sysinfo.SYSINFO,
+        "resource": tuning.RESOURCE,
         "snippets": Words(
             _XML,
             "",

@@ -197,6 +197,17 @@ def list_of(
     ]
 
 
+def twice(items: Sequence[Tree], key: str, what: str) -> Faults:
+    """Two items with the same ``key``."""
+    seen: dict[str, Tree] = {}
+    for item in items:
+        value = item.text(key)
+        if value is not None and value in seen:
+            yield item.fault(f": {what} {value} is there twice", "remove or rename one of the two", key)
+        elif value is not None:
+            seen[value] = item
+
+
 def _list(found: Value | None) -> Sequence[Tree] | Sequence[str]:
     return [] if found is None or isinstance(found, str | Tree) else found
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ovtasks.errors import InputError
+from ovtasks.machine.blocks.cpu import count_rules
 from ovtasks.machine.read import reading
-from ovtasks.machine.rules import cpu_count_rules
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.project.model import VmSpec
 
@@ -23,6 +23,6 @@ def _rules(vm: DeclaredVm) -> Iterator[InputError]:
     cpus = vm.get("cpus")
     faults = list(found.faults)
     if cpus is None or (isinstance(cpus, int) and cpus > 0):
-        faults += cpu_count_rules(found.tree, _CPUS if cpus is None else cpus)
+        faults += count_rules(found.tree, _CPUS if cpus is None else cpus)
     for fault in faults:
         yield vm.error(fault.message, *fault.path, hint=fault.hint or None, key=fault.key)

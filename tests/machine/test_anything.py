@@ -6,9 +6,9 @@ from random import Random
 from typing import Any
 
 from ovtasks.errors import InputError
+from ovtasks.machine.blocks.cpu import count_rules
 from ovtasks.machine.qemu.argv import argv
 from ovtasks.machine.read import read, reading
-from ovtasks.machine.rules import cpu_count_rules
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.project.schema import libvirt_schema
 from tests.machine.hosts import EVERYTHING
@@ -44,7 +44,7 @@ def test_anything_is_read_or_refused() -> None:
         if not isinstance(block, dict):
             continue
         found = reading(block)
-        faults = [*found.faults, *cpu_count_rules(found.tree, 2)]
+        faults = [*found.faults, *count_rules(found.tree, 2)]
         assert all(fault.message and fault.path[0] == "libvirt" for fault in faults)
         try:
             read(block)

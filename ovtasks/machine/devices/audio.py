@@ -14,10 +14,7 @@ from ovtasks.machine.tree import Faults, Tree
 
 AUDIO_ID = number(1, 255)
 """The number of an audio backend, which sound cards and displays name."""
-
-
 AUDIO_TYPES = ("none", "spice", "oss", "pulseaudio", "alsa", "coreaudio", "file", "jack", "sdl", "dbus", "pipewire")
-
 
 _AUDIO = {
     "none": "none",
@@ -32,7 +29,6 @@ _AUDIO = {
     "sdl": "sdl",
     "coreaudio": "coreaudio",
 }
-
 
 ROWS = Items(
     Block(

@@ -20,10 +20,7 @@ from ovtasks.machine.tree import ROOT, Faults, Place, Tree
 AGENT = "org.qemu.guest_agent.0"
 SPICE_AGENT = "com.redhat.spice.0"
 _SPICE = frozenset({"spicevmc", "spiceport"})
-
-
 CHANNEL_TYPES = ("unix", "spicevmc", "pty", "spiceport", "qemu-vdagent")
-
 
 ROWS = Items(
     Block(

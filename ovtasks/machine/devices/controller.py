@@ -14,7 +14,6 @@ from ovtasks.machine.tree import ROOT, Faults, Tree
 
 _SCSI = {"type": ("scsi",)}
 
-
 ROWS = Items(
     Block(
         "controller",
@@ -62,7 +61,6 @@ ROWS = Items(
         },
     )
 )
-
 
 _QEMU = {"queues": "num_queues", "cmd_per_lun": "cmd_per_lun", "max_sectors": "max_sectors", "ioeventfd": "ioeventfd"}
 """libvirt's attributes of a SCSI controller's driver → QEMU's properties."""

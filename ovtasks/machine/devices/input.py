@@ -11,10 +11,7 @@ from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Faults, Tree
 
 _INPUTS = {"tablet": "tablet", "mouse": "mouse", "keyboard": "kbd"}
-
-
 _EVDEV: Only = {"type": ("evdev",)}
-
 
 ROWS = Items(
     Block(

@@ -27,5 +27,4 @@ ROWS = Items(
     )
 )
 
-
 LEASE = Device("leases", ROWS)

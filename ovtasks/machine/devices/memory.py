@@ -12,32 +12,17 @@ from ovtasks.machine.tree import Faults, Tree
 from ovtasks.values.sizes import format_size
 
 FLAG = switch("yes", "no")
-
-
 UNIT = {"unit": "KiB"}
-
-
 DIMMS = {"model": ("dimm", "nvdimm")}
-
-
 BACKED = {"model": ("nvdimm", "virtio-pmem")}
-
-
 PLAIN = {"model": ("dimm", "virtio-mem")}
-
-
 NVDIMM = {"model": ("nvdimm",)}
-
-
 VIRTIO_MEM = {"model": ("virtio-mem",)}
-
-
 _NEEDS = {
     "nvdimm": [("source", "path")],
     "virtio-pmem": [("source", "path")],
     "virtio-mem": [("target", "block"), ("target", "requested")],
 }
-
 
 ROWS = Items(
     Block(

@@ -17,7 +17,6 @@ from ovtasks.machine.xml.place import sub
 
 ISA_PORTS = 4
 
-
 ROWS = port_rows(
     "serial",
     "Serial ports besides the first one, which is the console.",

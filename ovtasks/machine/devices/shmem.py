@@ -12,10 +12,7 @@ from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Faults, Tree
 
 DEFAULT_SIZE = 4  # MiB, as libvirt has it
-
-
 DOORBELL = {"model.type": ("ivshmem-doorbell",)}
-
 
 ROWS = Items(
     Block(

@@ -15,7 +15,6 @@ from ovtasks.machine.tree import Faults, Tree
 
 PASSTHROUGH: Only = {"mode": ("passthrough",)}
 
-
 ROWS = Items(
     Block(
         "smartcard",

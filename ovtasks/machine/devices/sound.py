@@ -22,7 +22,6 @@ _SOUND = {
 }
 """QEMU's device, and whether codecs hang on it."""
 
-
 ROWS = Items(
     Block(
         "sound",

@@ -20,7 +20,6 @@ from ovtasks.values.arch import arch_of
 SOCKET, LOG_AND_PID, STATE = "tpm.sock", "swtpm", "tpm"
 """The folder ``STATE`` in the VM's own holds the TPM's memory: what the guest sealed is lost with it."""
 
-
 ROWS = Items(
     Block(
         "tpm",

@@ -24,7 +24,6 @@ _USB = {
     "pci-ohci": "pci-ohci",
 }
 
-
 ROWS = Items(
     Block(
         "controller",

@@ -14,10 +14,7 @@ from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Faults, Tree
 
 FRAMEBUFFER = one_of(*(str(1 << exponent) for exponent in range(10, 20)))  # QEMU wants a power of two, whole MiB
-
-
 QXL: Only = {"model": ("qxl",)}
-
 
 ROWS = Items(
     Block(
@@ -49,12 +46,8 @@ ROWS = Items(
     )
 )
 
-
 _VGA = {"virtio": "virtio-vga", "vga": "VGA", "cirrus": "cirrus-vga", "qxl": "qxl-vga", "bochs": "bochs-display"}
-
-
 _DISPLAYS = {**_VGA, "ramfb": "ramfb"}
-
 
 # libvirt's attribute (KiB, or a count) → the property of QEMU's device and the factor to its unit.
 _VIDEO_SIZES = {
@@ -68,7 +61,6 @@ _VIDEO_SIZES = {
     ("qxl", "vram64"): ("vram64_size_mb", 1, 1024),
     ("qxl", "vgamem"): ("vgamem_mb", 1, 1024),
 }
-
 
 _RESOLUTION = frozenset({"virtio", "vga", "bochs", "qxl"})
 

@@ -17,7 +17,6 @@ from ovtasks.machine.tree import ROOT, Faults, Tree
 
 HINT = "as root: modprobe vhost_vsock; or remove libvirt.devices.vsock"
 
-
 ROWS = Block(
     "vsock",
     "Sockets between guest and host.",

@@ -14,10 +14,7 @@ from ovtasks.machine.tree import Tree
 
 SEVERAL: Version = (9, 1)
 """The first libvirt that takes more than one."""
-
-
 _QEMU_ACTIONS = ("reset", "shutdown", "poweroff", "pause", "none", "inject-nmi")
-
 
 ROWS = Items(
     Block(

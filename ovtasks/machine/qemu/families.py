@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ovtasks.errors import InputError, InputErrors
+from ovtasks.machine.blocks import clock, cpu, features, memory, security, sysinfo, tuning
 from ovtasks.machine.devices import DEVICES, QEMU_ORDER
 from ovtasks.machine.machine import Machine
-from ovtasks.machine.qemu import memory, processor, tuning
 from ovtasks.machine.qemu.command import Command, QemuFeatures
 from ovtasks.machine.read import block_of
 from ovtasks.machine.tree import LIBVIRT_HINT, Place, Tree
@@ -28,20 +28,20 @@ def command(machine: Machine, host: QemuFeatures) -> Command:
     _refuse_xml(machine)
     root = block_of(machine).watched()
     to = Command(machine, host)
-    processor.cpu(cpu := root.block("cpu"), to)
-    processor.features(root.block("features"), to)
-    processor.clock(root.block("clock"), to)
+    cpu.words(processor := root.block("cpu"), to)
+    features.words(root.block("features"), to)
+    clock.words(root.block("clock"), to)
     iothreads = root.number("iothreads")
     tuning.iothreads(iothreads, to)
-    tuning.sysinfo(root.block("sysinfo"), to)
-    tuning.launch_security(root.block("launch_security"), to)
+    sysinfo.words(root.block("sysinfo"), to)
+    security.words(root.block("launch_security"), to)
     _devices(root.block("devices"), to)
     tuning.check_iothreads(iothreads, to)
     tuning.pinning(root.block("cputune"), to)
     for number in to.thread_pins:
         if number > (iothreads or 0):
             raise InputError(f"libvirt.cputune.iothreadpin: there is no I/O thread {number}", hint="iothreads: more")
-    memory.memory(root.block("memory_backing"), root.block("numatune"), cpu.items("numa"), to)
+    memory.words(root.block("memory_backing"), root.block("numatune"), processor.items("numa"), to)
     if to.orders:
         to.notes.append(f"boot order by devices: the VM's own disk is number {max(to.orders) + 1}")
     if errors := [_refused(place) for place in root.left()]:

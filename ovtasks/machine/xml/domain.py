@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
 from ovtasks.machine.asked import check_sockets
+from ovtasks.machine.blocks import cpu, security, sysinfo
 from ovtasks.machine.check import check
 from ovtasks.machine.complete import complete
 from ovtasks.machine.device import Site
@@ -23,12 +24,8 @@ from ovtasks.machine.field import Block, Field
 from ovtasks.machine.host import HostFeatures
 from ovtasks.machine.machine import Boot, Machine
 from ovtasks.machine.read import block_of
-from ovtasks.machine.rows.tuning_rows import AFTER_DEVICES, BASEBOARD, SYSINFO, TUNING
-from ovtasks.machine.rules import cpu_count_rules
-from ovtasks.machine.smbios import FW_CFG
 from ovtasks.machine.table import LIBVIRT
 from ovtasks.machine.tree import Tree
-from ovtasks.machine.xml.computed import cpu, launch_security
 from ovtasks.machine.xml.devices import add_devices
 from ovtasks.machine.xml.merge import merge
 from ovtasks.machine.xml.names import QEMU_NAMESPACE
@@ -42,6 +39,9 @@ __all__ = ["NAMESPACE", "QEMU_NAMESPACE", "HostFeatures", "domain_xml"]
 NAMESPACE = "https://ovtasks.invalid/ns/1"
 """Of our element in ``<metadata>``: whose domain it is."""
 
+_BEFORE = ("iothreads", "cputune", "memtune", "numatune", "memory_backing")
+_AFTER = ("seclabel", "launch_security", "sysinfo", "resource")
+"""Parts of the block, in libvirt's order."""
 _KIB = 1024
 # XML 1.0, "Characters": what no document can hold, not even as a reference
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -68,17 +68,17 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
     sub(domain, "memory", {"unit": "KiB"}, memory)
     sub(domain, "currentMemory", {"unit": "KiB"}, memory)
     sub(domain, "vcpu", {"placement": "static"}, str(machine.cpus))
-    _blocks(domain, wanted, *TUNING)
-    _sysinfo(domain, machine, wanted.block("sysinfo"))
+    _blocks(domain, wanted, *_BEFORE)
+    sysinfo.elements(domain, machine, wanted.block("sysinfo"))
     _os(domain, machine, done)
     _blocks(domain, wanted, "features", "cpu", "clock")
-    cpu(ensure(domain, "cpu"), wanted.block("cpu"))
+    cpu.finish(ensure(domain, "cpu"), wanted.block("cpu"))
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         sub(domain, event, text=action)
     add_devices(domain, Site(machine, host, done))
-    _blocks(domain, wanted, *AFTER_DEVICES)
+    _blocks(domain, wanted, *_AFTER)
     if "launch_security" in wanted:
-        launch_security(ensure(domain, "launchSecurity"), wanted.block("launch_security"))
+        security.finish(ensure(domain, "launchSecurity"), wanted.block("launch_security"))
     if extra:
         command = sub(domain, "qemu:commandline")
         for argument in extra:
@@ -99,7 +99,7 @@ def notes(machine: Machine) -> tuple[str, ...]:
 
 def _completed(machine: Machine, host: HostFeatures) -> Draft:
     wanted = block_of(machine)
-    for fault in cpu_count_rules(wanted, machine.cpus):
+    for fault in cpu.count_rules(wanted, machine.cpus):
         raise InputError(fault.message, hint=fault.hint, field=fault.path)
     check(wanted, host, machine.accel)
     check_sockets(wanted)
@@ -136,36 +136,6 @@ def _identity(domain: ET.Element, machine: Machine) -> None:
         "lifecycle": machine.lifecycle,
     }
     sub(sub(domain, "metadata"), "ov:vm", attributes)
-
-
-def _sysinfo(domain: ET.Element, machine: Machine, wanted: Tree) -> None:
-    """The VM's own strings and files, then the spec's. libvirt doubles the commas of the strings itself, but not (9.0)
-    those of a file's name."""
-    strings = [*machine.told, *wanted.texts("oem_strings")]
-    tables = wanted.put(type=None, oem_strings=None, entries=None)
-    if strings or tables:
-        smbios = sub(domain, "sysinfo", {"type": "smbios"})
-        for name in ("bios", "system", "chassis"):
-            block = SYSINFO.fields[name]
-            assert isinstance(block, Block)
-            if tables.block(name):
-                fill(ensure(smbios, block.at), block, tables.block(name))
-        for board in tables.items("baseboard"):
-            fill(sub(smbios, "baseBoard"), BASEBOARD, board)
-        for text in strings:
-            sub(ensure(smbios, "oemStrings"), "entry", text=text)
-    entries = wanted.items("entries")
-    if machine.credentials or entries:
-        files = sub(domain, "sysinfo", {"type": "fwcfg"})
-        named = {f"{FW_CFG}{name}": str(path) for name, path in sorted(machine.credentials.items())}
-        for name, path in named.items():
-            sub(files, "entry", {"name": name, "file": path})
-        for item in entries:
-            sub(files, "entry", {"name": item.text("name"), "file": item.text("file")}, item.text("value") or "")
-        for entry in files:
-            if "," in entry.get("file", ""):
-                message = f"libvirt cannot pass on {entry.get('file')}"
-                raise InputError(message, hint="choose a folder without a comma in its name")
 
 
 def _os(domain: ET.Element, machine: Machine, done: Draft) -> None:

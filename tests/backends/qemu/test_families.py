@@ -19,7 +19,7 @@ from ovtasks.backends.qemu.program import program
 from ovtasks.backends.qemu.qmp import connect, mapping
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.run import run
-from ovtasks.machine.qemu import processor
+from ovtasks.machine.blocks import features
 from ovtasks.machine.qemu.names import QMP_SOCKET
 from ovtasks.values.jsonvalue import Json
 from tests.backends.qemu.conftest import Vm, until
@@ -311,7 +311,7 @@ def test_names_of_the_processors_properties() -> None:
     """Those that this QEMU's processor has; what is newer than it is none of them."""
     said = run([program("x86_64"), "-device", "max-x86_64-cpu,help"]).stdout
     known = {line.split("=")[0].strip() for line in said.splitlines()}
-    names = {*processor.HYPERV.values(), *processor.KVM.values(), *processor.OTHERS}
+    names = {*features.HYPERV.values(), *features.KVM.values(), *features.OTHERS}
     assert names <= known, names - known
 
 

@@ -6,14 +6,8 @@ from collections.abc import Iterator
 from itertools import count, product
 
 ROOT_DISK, SEED_DISK = "vda", "vdb"
-
-
 _PREFIX = {"virtio": "vd", "sata": "sd", "scsi": "sd", "usb": "sd", "ide": "hd", "fdc": "fd"}
-
-
 BUSES = {"vd": "virtio", "sd": "scsi", "hd": "ide", "fd": "fdc", "nv": "nvme"}
-
-
 _BUS_OF_DEVICE = {"cdrom": "sata", "floppy": "fdc", "lun": "scsi"}
 
 

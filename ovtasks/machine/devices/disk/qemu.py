@@ -28,7 +28,6 @@ _DEVICES = {
     ("fdc", "floppy"): "floppy",
 }
 
-
 # libvirt's driver attribute → property of a virtio-blk-pci
 _VIRTIO = {
     "iothread": "iothread",
@@ -37,14 +36,8 @@ _VIRTIO = {
     "ioeventfd": "ioeventfd",
     "event_idx": "event_idx",
 }
-
-
 SATA_PORTS = 6
-
-
 IDE_PORTS = 4
-
-
 FLOPPIES = 2
 
 

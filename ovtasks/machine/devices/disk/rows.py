@@ -9,7 +9,6 @@ from ovtasks.machine.kinds import ON_OFF, POSITIVE, WORD, number, one_of, switch
 
 FLAG = switch("yes", "no")
 
-
 DRIVER = Block(
     "driver",
     "How the host opens it.",

@@ -9,8 +9,6 @@ from ovtasks.machine.tree import Faults, Tree
 
 # Protocols whose images have no name, or need none.
 NAMELESS = frozenset({"nbd"})
-
-
 _NEEDED = {"file": ("file",), "block": ("dev",), "volume": ("pool", "volume"), "network": ("protocol",)}
 
 

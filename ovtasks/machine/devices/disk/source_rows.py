@@ -6,19 +6,10 @@ from ovtasks.machine.field import Block, Field, Items
 from ovtasks.machine.kinds import HOST_NAME, LINE, PATH, PORT, UUID, WORD, one_of, text
 
 FILE = {"type": ("file",)}
-
-
 BLOCK = {"type": ("block",)}
-
-
 VOLUME = {"type": ("volume",)}
-
-
 NETWORK = {"type": ("network",)}
-
-
 PROTOCOLS = ("nbd", "rbd", "iscsi", "gluster", "http", "https", "ftp", "ftps", "tftp", "nfs", "sheepdog", "ssh")
-
 
 HOSTS = Items(
     Block(
@@ -34,11 +25,9 @@ HOSTS = Items(
     )
 )
 
-
 NAME = text(
     r"^[A-Za-z0-9_+-]+$", "letters, digits, _ + -", "has more than letters, digits, _ + -", ("vm_1",), ("a b", "")
 )
-
 
 AUTH = Block(
     "auth",
@@ -51,7 +40,6 @@ AUTH = Block(
     only={"protocol": ("rbd", "iscsi")},
     qemu="never",
 )
-
 
 SOURCE = Block(
     "source",

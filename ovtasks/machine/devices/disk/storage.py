@@ -13,11 +13,7 @@ from ovtasks.machine.qemu.option import option
 from ovtasks.machine.tree import Tree
 
 _PORTS = {"nbd": "10809", "iscsi": "3260"}
-
-
 _URLS = {"http": 80, "https": 443, "ftp": 21, "ftps": 990}
-
-
 # libvirt's documentation: what each mode of the cache means for the host's cache and for flushes
 _CACHES = {
     "none": ("on", "off"),
@@ -26,8 +22,6 @@ _CACHES = {
     "writethrough": ("off", "off"),
     "unsafe": ("off", "on"),
 }
-
-
 _LIMITS = ("total_bytes_sec", "read_bytes_sec", "write_bytes_sec", "total_iops_sec", "read_iops_sec", "write_iops_sec")
 
 

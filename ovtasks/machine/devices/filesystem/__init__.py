@@ -18,11 +18,7 @@ from ovtasks.machine.tree import Faults, Tree
 from ovtasks.machine.xml.place import ensure, sub
 
 _ABSOLUTE = ("/", "${vm.dir}", "${vm.sockets}", "${vm.project}", "{{.VmStateDir}}")
-
-
 _SECURITY = {"passthrough": "passthrough", "mapped": "mapped-xattr", "squash": "none"}
-
-
 QUEUE = 1024
 """Requests in a virtiofs queue, as libvirt has it."""
 

@@ -8,14 +8,8 @@ from ovtasks.machine.field import Block, Field, Items
 from ovtasks.machine.kinds import LINE, NUMBER, ON_OFF, PATH, POSITIVE, number, one_of, switch, text
 
 VIRTIOFS = {"driver": ("virtiofs",)}
-
-
 NINEP = {"driver": ("9p", "path")}
-
-
 _OCTAL = text(r"^0?[0-7]{3}$", "an octal mode", "is no octal mode such as 0644", ("0644",), ("rw", "9"))
-
-
 _SHARED = text(
     r"^[^\x00-\x1f]+$",
     "an absolute path, or one that begins with ${vm.dir} or ${vm.project}",
@@ -23,8 +17,6 @@ _SHARED = text(
     ("/srv/share", "${vm.project}/a b"),
     ("", []),
 )
-
-
 SHARED = replace(_SHARED, format="path", path=True)
 
 

@@ -11,14 +11,8 @@ from ovtasks.machine.qemu.option import option
 from ovtasks.machine.tree import Tree
 
 LOOPBACK = "127.0.0.1"
-
-
 FIRST_VNC_PORT = 5900
-
-
 LAST_VNC_DISPLAY = 199
-
-
 # libvirt's field → SPICE's option
 _SPICE_WORDS = {
     "image": "image-compression",

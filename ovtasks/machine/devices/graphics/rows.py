@@ -7,19 +7,10 @@ from ovtasks.machine.field import Block, Field, Items, Only
 from ovtasks.machine.kinds import HOST_NAME, LINE, ON_OFF, PATH, PORT, TEXT, YES_NO, one_of, text
 
 SPICE: Only = {"type": ("spice",)}
-
-
 VNC: Only = {"type": ("vnc",)}
-
-
 SERVERS: Only = {"type": ("spice", "vnc", "rdp")}
-
-
 BOTH: Only = {"type": ("spice", "vnc")}
-
-
 _KEYMAP = text(r"^[a-z0-9-]+$", "a keymap such as de", "is no keymap such as de", ("de", "en-us"), ("D E", ""))
-
 
 LISTEN = Items(
     Block(
@@ -37,7 +28,6 @@ LISTEN = Items(
     ),
     short="address",
 )
-
 
 ROWS = Items(
     Block(

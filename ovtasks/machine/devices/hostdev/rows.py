@@ -22,26 +22,12 @@ from ovtasks.machine.kinds import (
 )
 
 PCI = {"type": ("pci",)}
-
-
 USB = {"type": ("usb",)}
-
-
 SCSI = {"type": ("scsi",)}
-
-
 MDEV = {"type": ("mdev",)}
-
-
 _BYTE = "25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9]"
-
-
 BUS = address(2, 0xFF, "bus", _BYTE)
-
-
 DEVICE = replace(address(2, 0xFF, "device", _BYTE), samples=("0x1", "0xff", 1))
-
-
 USB_ID = text(
     r"^(0[xX])?[0-9a-fA-F]{1,4}$",
     "four hex digits",
@@ -49,7 +35,6 @@ USB_ID = text(
     ("0x046d", "c52b"),
     ("x", ""),
 )
-
 
 ROWS = Items(
     Block(

@@ -12,11 +12,7 @@ from ovtasks.machine.tree import Tree
 
 MOST_PORTS = 1000
 """Of one range: each is a word of its own on the command line."""
-
-
 MODELS = {"virtio": "virtio-net-pci"}
-
-
 # libvirt's driver attribute → property of a virtio-net-pci
 _VIRTIO = {
     "rx_queue_size": "rx_queue_size",
@@ -26,13 +22,9 @@ _VIRTIO = {
     "rss": "rss",
     "rss_hash_report": "hash",
 }
-
-
 _HOST = {name: f"host_{name}" for name in ("tso4", "tso6", "ecn", "ufo")} | {
     name: name for name in ("csum", "gso", "mrg_rxbuf")
 }
-
-
 _GUEST = {name: f"guest_{name}" for name in ("csum", "tso4", "tso6", "ecn", "ufo")}
 
 

@@ -7,13 +7,9 @@ from ovtasks.machine.field import Block, Field, Items, Node
 from ovtasks.machine.kinds import ADDRESS, MAC, ON_OFF, PATH, PORT, POSITIVE, YES_NO, number, one_of, text
 
 USER = {"type": ("user",)}
-
-
 DEVICE = text(
     r"^[A-Za-z0-9_.:-]{1,15}$", "a name of the host's, such as br0", "is no interface's name", ("br0",), ("a b", "")
 )
-
-
 _OFFLOADS = {
     "csum": "Checksums.",
     "gso": "Generic segmentation.",
@@ -48,7 +44,6 @@ DRIVER = Block(
     },
 )
 
-
 FORWARDS = Items(
     Block(
         "portForward",
@@ -72,7 +67,6 @@ FORWARDS = Items(
         only=USER,
     )
 )
-
 
 ROWS = Items(
     Block(

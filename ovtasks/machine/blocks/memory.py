@@ -5,10 +5,74 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ovtasks.errors import InputError
+from ovtasks.machine.field import Block, Field, Items
+from ovtasks.machine.kinds import CPUSET, KIB, NUMBER, one_of, switch
 from ovtasks.machine.qemu.command import Command, numbers
 from ovtasks.machine.qemu.option import option
-from ovtasks.machine.tree import Tree
+from ovtasks.machine.tree import Faults, Tree
 from ovtasks.values.sizes import MiB
+
+FLAG = switch("yes", "no")
+
+MEMORY_BACKING = Block(
+    "memoryBacking",
+    "What the guest's memory is made of.",
+    {
+        "hugepages": Block(
+            "hugepages",
+            "Huge pages of the host; {}: of its default size.",
+            {
+                "size": Field(KIB, "page@size", "Their size: 2M, 1G.", fixed={"unit": "KiB"}),
+                "nodeset": Field(
+                    CPUSET, "page@nodeset", "For these NUMA cells of the guest.", needs=("size",), qemu="never"
+                ),
+            },
+            bare=True,
+        ),
+        "nosharepages": Field(FLAG, "nosharepages?", "Never merge equal pages."),
+        "locked": Field(FLAG, "locked?", "Never swap them out."),
+        "source": Field(
+            one_of("file", "anonymous", "memfd"),
+            "source@type",
+            "What backs the pages; virtiofs needs memfd or file.",
+            known=("memoryBacking/sourceType", "memory source"),
+        ),
+        "access": Field(one_of("shared", "private"), "access@mode", "Who may map them; virtiofs needs shared."),
+        "allocation": Field(one_of("immediate", "ondemand"), "allocation@mode", "When they are allocated."),
+        "discard": Field(FLAG, "discard?", "Drop their content when the VM ends."),
+    },
+)
+
+_NUMA_MODE = one_of("strict", "preferred", "interleave", "restrictive")
+
+NUMATUNE = Block(
+    "numatune",
+    "The host's NUMA nodes that the memory comes from.",
+    {
+        "memory": Block(
+            "memory",
+            "For all of it.",
+            {
+                "mode": Field(_NUMA_MODE, "@mode", "How strictly."),
+                "nodeset": Field(CPUSET, "@nodeset", "The nodes.", only={"placement": ("static",)}),
+                "placement": Field(
+                    one_of("static", "auto"), "@placement", "auto: ask the host's numad.", assumed="static"
+                ),
+            },
+        ),
+        "memnodes": Items(
+            Block(
+                "memnode",
+                "For single cells of the guest.",
+                {
+                    "cellid": Field(NUMBER, "@cellid", "The guest's cell.", required=True),
+                    "mode": Field(_NUMA_MODE, "@mode", "How strictly.", required=True),
+                    "nodeset": Field(CPUSET, "@nodeset", "The host's nodes.", required=True),
+                },
+            )
+        ),
+    },
+)
 
 _POLICIES = {"strict": "bind", "preferred": "preferred", "interleave": "interleave"}
 _KINDS = {"file": "memory-backend-file", "memfd": "memory-backend-memfd", "anonymous": "memory-backend-ram"}
@@ -23,7 +87,17 @@ class _Backing:
     wanted: bool
 
 
-def memory(backing: Tree, tune: Tree, cells: list[Tree], to: Command) -> None:
+def rules(tree: Tree) -> Faults:
+    """Nodes that are named, cells that there are."""
+    tune = tree.block("numatune")
+    memory = tune.block("memory")
+    if memory.value and memory.text("placement") in {None, "static"} and not memory.has("nodeset"):
+        yield memory.fault("is missing", "nodeset: 0, or placement: auto", "nodeset")
+    if tune.items("memnodes") and not tree.block("cpu").items("numa"):
+        yield tune.fault("needs the cells of libvirt.cpu.numa", "add cpu.numa", "memnodes")
+
+
+def words(backing: Tree, tune: Tree, cells: list[Tree], to: Command) -> None:
     """After all else: a shared folder needs memory that another process can map."""
     found = _backing(backing, to)
     policy = _policy(tune.block("memory"))

@@ -1,0 +1,153 @@
+"""``libvirt.iothreads``, ``cputune``, ``memtune`` and ``resource``: shares, limits, and who runs where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ovtasks.errors import InputError
+from ovtasks.machine.field import Block, Field, Items, Node
+from ovtasks.machine.host import HostFeatures, lacking
+from ovtasks.machine.kinds import CPUSET, KIB, PATH, number, text
+from ovtasks.machine.qemu.command import Command, numbers
+from ovtasks.machine.qemu.option import option
+from ovtasks.machine.tree import Faults, Tree
+
+
+def _limit(name: str, doc: str) -> Field:
+    return Field(KIB, name, doc, fixed={"unit": "KiB"})
+
+
+MEMTUNE = Block(
+    "memtune",
+    "Limits of the host's memory (cgroups).",
+    {
+        "hard_limit": _limit("hard_limit", "The most memory."),
+        "soft_limit": _limit("soft_limit", "The most memory when the host is short of it."),
+        "swap_hard_limit": _limit("swap_hard_limit", "The most memory and swap together."),
+    },
+    qemu="never",
+)
+
+_PERIOD = number(1000, 1_000_000, "microseconds")
+_QUOTA = number(-1, 17_592_186_044_415, "microseconds; -1: no limit")
+
+
+def _quotas() -> dict[str, Node]:
+    found: dict[str, Node] = {}
+    for prefix, whose in (
+        ("", "each processor"),
+        ("global_", "the whole VM"),
+        ("emulator_", "the emulator"),
+        ("iothread_", "each I/O thread"),
+    ):
+        found[f"{prefix}period"] = Field(
+            _PERIOD, f"{prefix}period", f"Period of the quota of {whose}, in µs.", qemu="never"
+        )
+        found[f"{prefix}quota"] = Field(
+            _QUOTA, f"{prefix}quota", f"Time of {whose} in a period, in µs; -1: no limit.", qemu="never"
+        )
+    return found
+
+
+CPUTUNE = Block(
+    "cputune",
+    "Shares and pinning of the host's processors (cgroups).",
+    {
+        "shares": Field(number(2, 262_144), "shares", "Weight against other VMs.", qemu="never"),
+        **_quotas(),
+        "vcpupin": Items(
+            Block(
+                "vcpupin",
+                "Processors pinned to the host's.",
+                {
+                    "vcpu": Field(number(0, 4095), "@vcpu", "The guest's processor.", required=True),
+                    "cpuset": Field(CPUSET, "@cpuset", "The host's processors.", required=True),
+                },
+            )
+        ),
+        "emulatorpin": Block(
+            "emulatorpin",
+            "The emulator's threads pinned.",
+            {"cpuset": Field(CPUSET, "@cpuset", "The host's processors.", required=True)},
+            qemu="never",
+        ),
+        "iothreadpin": Items(
+            Block(
+                "iothreadpin",
+                "I/O threads pinned.",
+                {
+                    "iothread": Field(number(1), "@iothread", "The I/O thread, from 1.", required=True),
+                    "cpuset": Field(CPUSET, "@cpuset", "The host's processors.", required=True),
+                },
+            )
+        ),
+    },
+)
+
+IOTHREADS = Field(number(0, 1000), "iothreads", "Threads that disks and controllers can be given to.")
+
+RESOURCE = Block(
+    "resource",
+    "Where the host counts the VM's resources.",
+    {
+        "partition": Field(PATH, "partition", "cgroup partition, such as /machine/production."),
+        "fibrechannel": Block(
+            "fibrechannel",
+            "Fibre Channel.",
+            {
+                "appid": Field(
+                    text(r"^[ -~]{1,128}$", "up to 128 ASCII characters", "is no application identity", ("vm-1",)),
+                    "@appid",
+                    "Application identity.",
+                    required=True,
+                )
+            },
+        ),
+    },
+    qemu="never",
+)
+
+
+def rules(tree: Tree, users: Sequence[Tree]) -> Faults:
+    """I/O threads that there are; ``users`` are the blocks that may name one."""
+    threads = tree.number("iothreads") or 0
+    for user in (*tree.block("cputune").items("iothreadpin"), *users):
+        number = user.number("iothread")
+        if number is not None and number > threads:
+            many = f"there are {threads}" if threads else "there are none"
+            yield user.fault(f"is {number}, but {many}", f"iothreads: {number} in libvirt", "iothread")
+
+
+def lacks(block: Tree, host: HostFeatures) -> Iterator[InputError]:
+    """Limits are cgroups', which the daemon of the system has; pinning needs none."""
+    for name in ("cputune", "memtune") if host.session else ():
+        limits = block.block(name)
+        for key in limits.value:
+            if not key.endswith("pin"):
+                hint = "remove it, or OV_LIBVIRT_URI=qemu:///system"
+                yield lacking((*limits.place, key), "is a limit that a user's own libvirt session has not", hint)
+
+
+def iothreads(count: int | None, to: Command) -> None:
+    """:raises InputError: a disk names one that is not there."""
+    for index in range(1, (count or 0) + 1):
+        to.early += ("-object", option("iothread", id=f"iothread{index}"))
+
+
+def check_iothreads(count: int | None, to: Command) -> None:
+    for word in to.words:
+        for part in word.split(","):
+            if part.startswith("iothread=iothread") and int(part.removeprefix("iothread=iothread")) > (count or 0):
+                number = part.removeprefix("iothread=iothread")
+                raise InputError(f"libvirt.iothreads: there is no I/O thread {number}", hint=f"iothreads: {number}")
+
+
+def pinning(block: Tree, to: Command) -> None:
+    """Threads of QEMU that stay on CPUs of the host: the guest's CPUs, and I/O threads. The rest is of cgroups."""
+    for item in block.items("vcpupin"):
+        number = item.number("vcpu") or 0
+        if number >= to.machine.cpus:
+            raise item.refuse("vcpu", f"the VM has {to.machine.cpus} processors, from 0 on", hint="cpus: more")
+        to.pins[number] = frozenset(numbers(item.text("cpuset") or ""))
+    for item in block.items("iothreadpin"):
+        to.thread_pins[item.number("iothread") or 0] = frozenset(numbers(item.text("cpuset") or ""))
