@@ -71,9 +71,8 @@ def clear(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    words = (try_load_state(folder / "engine.json", private=True) or {}).get(
-        "root"
-    )  # private: these words are run as a command
+    # private, because these words are run as a command
+    words = (try_load_state(folder / "engine.json", private=True) or {}).get("root")
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         root = [str(word) for word in words] if isinstance(words, list) else []

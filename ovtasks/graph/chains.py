@@ -1,4 +1,4 @@
-"""All steps of a project: each VM's chain, the steps that chains share, and their present state."""
+"""All steps of a project: each VM's chain, the steps that chains share, and their current state."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ovtasks.host.progress import Progress
 from ovtasks.project.model import Project
 
 IMAGE = "image:"
-"""Before the name of an ``images:`` entry: the steps that bring it are a chain, too, without artifacts."""
+"""Stands before the name of an ``images:`` entry. Its steps are a chain, too, but one without artifacts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One VM's steps for one disk format, in the order of their needs; or those of an image."""
+    """The steps of a VM for one disk format, or of an image, in the order of their needs."""
 
     vm: str
     options: BuildOptions
@@ -34,7 +34,7 @@ class Chain:
 
 
 class StepState(StrEnum):
-    """What a run would do with a step. ``MAYBE``: a step before it runs, and may come out the same."""
+    """What a run would do with a step. ``MAYBE``: a step before it runs, and may make the same result."""
 
     FRESH = "fresh"
     MAYBE = "maybe"
@@ -43,7 +43,7 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepStatus:
-    """One step's state before a run."""
+    """The state of one step before a run."""
 
     step: Step
     state: StepState
@@ -52,7 +52,7 @@ class StepStatus:
 
 
 class Graph:
-    """The steps of a project's VMs, made when asked for."""
+    """The steps of a project's VMs. A chain is made on first use."""
 
     def __init__(self, project: Project, options: OptionsByVm | None = None) -> None:
         self.project = project
@@ -61,10 +61,9 @@ class Graph:
         self._owners: dict[str, dict[tuple[str, str], None]] = {}
         self._found: dict[str, Step] = {}
         self._found_under = self.options.changes
-        self.settled: set[str] = set()  # tasks that this run found fresh, or ran
+        self.settled: set[str] = set()  # tasks that this run has found fresh, or has run
         self.finished: Callable[[Mapping[str, str]], None] | None = None
-        """Called after a run without failures, with the titles of the steps by name, in the order that they were
-        done or found fresh."""
+        """Called after a run without failures, with the titles of the steps by name, in the order of the run."""
 
     @property
     def locks(self) -> Path:
@@ -72,9 +71,9 @@ class Graph:
         return self.project.state / "locks"
 
     def chain(self, vm: str, type: str | None = None) -> Chain:
-        """The chain of ``vm`` (or ``image:<name>``) under the options in force; ``type`` overrides the disk format.
+        """The chain of ``vm`` (or ``image:<name>``) with the current options. ``type`` overrides the disk format.
 
-        :raises InputError: no such VM or image, or its source cannot be built.
+        :raises InputError: there is no such VM or image, or its source cannot be built.
         """
         options = self.options.of(vm)
         if type is not None and type != options.type:
@@ -117,15 +116,15 @@ class Graph:
         return tuple(plugins.images().steps(image, self.project, options))
 
     def step(self, name: str) -> Step:
-        """The step called ``name``, of a chain that was made before; a refresh that any of its VMs asks for counts.
+        """The step called ``name`` of a chain that exists. It is refreshed if any of its VMs asks for that.
 
-        :raises KeyError: no chain made so far has it.
+        :raises KeyError: no chain so far has it.
         """
         if self._found_under != self.options.changes:
             self._found.clear()
             self._found_under = self.options.changes
         found = self._found.get(name)
-        if found is None:  # all owners are asked once: a step may have thousands
+        if found is None:  # ask all owners once: a step may have thousands
             for vm, type in tuple(self._owners[name]):
                 for step in self.chain(vm, type):
                     if step.name == name and (found is None or step.refresh):
@@ -136,7 +135,7 @@ class Graph:
         return found
 
     def find(self, name: str) -> Step:
-        """The step that a user calls ``name``: also ``fetch:arch`` for the shared step behind it.
+        """The step that a user calls ``name``. ``fetch:arch`` finds the shared step behind it.
 
         :raises InputError: there is no such step; the hint lists the VM's steps.
         """
@@ -150,12 +149,12 @@ class Graph:
         for candidate in names:
             for step in reversed(self.chain(candidate, type if type in TYPES else None).steps):
                 if name == step.name or (vm == candidate and verb == step.verb and step.shared):
-                    return step  # of several with one verb the last, which needs the others
+                    return step  # if several have this verb: the last one, which needs the others
                 known.insert(0, step.name)
         raise InputError(f"no step is called {name!r}", hint=self._near(name, list(dict.fromkeys(known))))
 
     def _near(self, name: str, known: list[str]) -> str:
-        """What may have been meant by ``name``; ``known`` are the steps that were looked at."""
+        """A hint what ``name`` may have meant. ``known`` are the steps that were searched."""
         import difflib
 
         vm = name.partition(":")[2].partition(":")[0]
@@ -166,7 +165,7 @@ class Graph:
         return f"steps: {', '.join(known)}" if vm in self.project.vms else "see: ov plan --all"
 
     def closure(self, steps: Iterable[Step]) -> list[Step]:
-        """The steps and all they need, needs first, each once."""
+        """The steps and everything they need, each once, needs first."""
         order: dict[str, Step] = {}
 
         def visit(step: Step) -> None:
@@ -187,9 +186,9 @@ class Graph:
         digests: dict[str, str | None] | None = None,
         progress: Progress | None = None,
     ) -> Freshness:
-        """Check one step against the receipts of the steps it needs, as they are now.
+        """Check a step against the current receipts of the steps it needs.
 
-        ``digests`` remembers those of needed steps by name, for who looks at many steps while none of them runs.
+        ``digests`` caches the digests of needed steps by name, for a caller that checks many steps while none runs.
         """
         digests = {} if digests is None else digests
         for name in step.needs:
@@ -204,7 +203,7 @@ class Graph:
         return {name: Receipt.load(self.step(name).receipt) for name in step.needs}
 
     def status(self, steps: Iterable[Step], visit: Callable[[Step], None] | None = None) -> list[StepStatus]:
-        """What a run would do with ``steps`` and all they need, in order."""
+        """What a run would do with ``steps`` and everything they need, in order."""
         states: dict[str, StepStatus] = {}
         digests: dict[str, str | None] = {}
         for step in self.closure(steps):
@@ -226,7 +225,7 @@ class Graph:
 
 
 def _refuse_options(plugin: plugins.SourcePlugin, vm: str, options: BuildOptions) -> None:
-    """What the command line says and this source has no use for."""
+    """Refuse options of the command line that this source does not have."""
     meant = {option.name for option in plugin.options}
     for name in options.more:
         if name not in meant:

@@ -1,4 +1,4 @@
-"""How doit sees whether a user's ``file_dep`` changed: by digest, taken from a receipt where one knows it."""
+"""Tells doit whether a user's ``file_dep`` changed: by digest, from a receipt if there is one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ovtasks.graph.receipt import Receipt
 
 
 class ReceiptChecker(FileChangedChecker):  # type: ignore[misc]
-    """State: modification time, size and digest. A gigabyte that a step of ours made is never read for it."""
+    """Remembers modification time, size and digest. What a step of ours made is never read for that."""
 
     def check_modified(self, file_path: str, file_stat: os.stat_result, state: tuple[int, int, str]) -> bool:
         """Whether the file differs from ``state``. doit asks only if the file exists."""
@@ -30,7 +30,7 @@ class ReceiptChecker(FileChangedChecker):  # type: ignore[misc]
 
 
 def file_digest(path: Path, stat: os.stat_result) -> str:
-    """A step's output digest when ``path`` is that step's unchanged target, else the content's."""
+    """The digest of ``path``: from the step's receipt if it is an unchanged target, else of its content."""
     receipt = Receipt.load(path.with_name(path.name + ".receipt.json"))
     if receipt and receipt.outputs and receipt.outputs[0].same_stat(stat):
         return receipt.digest

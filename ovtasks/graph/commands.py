@@ -1,4 +1,4 @@
-"""doit's commands, which must know about receipts, our database and what can go wrong with tasks of ours."""
+"""doit's commands, extended to know receipts, our database, and the errors of our tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ovtasks.graph.tasks import GoalTask, OvTask, StepTask
 from ovtasks.host import streams
 
 NO_DATABASE = ".doit.db"
-"""doit's default: nobody named another."""
+"""doit's default name: the user has named no other."""
 
 
 class Run(Guarded, DoitRun):  # type: ignore[misc]
@@ -61,7 +61,7 @@ class Ignore(Guarded, DoitIgnore):  # type: ignore[misc]
 
 
 class ResetDep(Guarded, DoitResetDep):  # type: ignore[misc]
-    """``doit reset-dep``: only for tasks that go by doit's database; what our steps made has receipts."""
+    """``doit reset-dep``: only for tasks that use doit's database; our steps have receipts."""
 
     name = "reset-dep"
 
@@ -77,7 +77,7 @@ class ResetDep(Guarded, DoitResetDep):  # type: ignore[misc]
 
 
 class Info(Guarded, DoitInfo):  # type: ignore[misc]
-    """``doit info``: says what ``ov why`` says of our steps."""
+    """``doit info``: for our steps it says what ``ov why`` says."""
 
     name = "info"
 
@@ -87,7 +87,7 @@ class Info(Guarded, DoitInfo):  # type: ignore[misc]
         return code
 
     def get_reasons(self, reasons: Any) -> str:
-        """Why the task would run, one reason a line."""
+        """Why the task would run, one reason per line."""
         if isinstance(self._shown, OvTask):
             return "\n".join(f" * {reason}" for reason in self._shown.reasons())
         text: str = super().get_reasons(reasons)
@@ -95,9 +95,10 @@ class Info(Guarded, DoitInfo):  # type: ignore[misc]
 
 
 class ForgetReceipts(Guarded, Forget):  # type: ignore[misc]
-    """``doit forget``: also removes the receipts of our steps, because those and not doit's database decide.
+    """``doit forget``: also removes the receipts of our steps, because they decide, not doit's database.
 
-    ``doit forget build:arch`` forgets that VM's own steps; a shared step is forgotten by its own name or with ``-s``.
+    ``doit forget build:arch`` forgets that VM's own steps. Shared steps are forgotten by their own names or with
+    ``-s``.
     """
 
     name = "forget"
@@ -126,14 +127,14 @@ class DumpDB(DoitDumpDB):  # type: ignore[misc]
     name = "dumpdb"
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int | None:
-        """Print what is remembered of each task."""
+        """Print what is remembered about each task."""
         import glob
 
         streams.open_closed()  # before any file is opened
         path = Path(str(opt_values["dep_file"]))
         if str(path) == NO_DATABASE and not any(Path().glob(f"{NO_DATABASE}*")):
             path = Path(DEP_FILE)
-        if not any(path.parent.glob(f"{glob.escape(path.name)}*")):  # dbm adds to the name
+        if not any(path.parent.glob(f"{glob.escape(path.name)}*")):  # dbm adds a suffix to the name
             hint = "one is made when a task of dodo.py runs; ov why shows receipts"
             raise InvalidCommand(f"there is no database {path}\n  hint: {hint}")
         if not _is_ours(path):
@@ -152,7 +153,7 @@ class DumpDB(DoitDumpDB):  # type: ignore[misc]
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it is our kind of database: doit's own may be SQLite, too (its sqlite3 backend; dbm of Python 3.13)."""
+    """Whether it is our kind of database. doit's own may be SQLite, too (its sqlite3 backend; dbm of Python 3.13)."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -164,7 +165,7 @@ def _is_ours(path: Path) -> bool:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
             tables = {name for (name,) in opened.execute("select name from sqlite_master where type = 'table'")}
     except sqlite3.Error:
-        return True  # damaged: ours says so and heals
+        return True  # damaged: our code reports and mends it
     return not tables or TABLE in tables
 
 

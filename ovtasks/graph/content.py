@@ -1,15 +1,16 @@
-"""A file's content as a digest that every copy of the file has, whatever copied it.
+"""Digests of file content. Every copy of a file has the same digest, whatever copied it.
 
-Three forms, told apart by their prefix. ``secret:scrypt:<hex>:<salt>`` is of files that hold secrets: sha256, made slow
-to guess (:mod:`ovtasks.values.hidden`). ``sha256:<hex>`` is what ``sha256sum`` says: of small files, and of what was
-hashed while it was downloaded. ``blocks-sha256:<hex>`` is of large ones, such as disks: sha256 over a head (form, block
-size, file size) and, for each block that is not all zeros, its number and its sha256. Zeros count like a hole: a sparse
-copy, a hole that ``tar`` or ``rsync`` filled and zeros that were punched out have the same digest, and holes cost
-nothing.
+There are three forms, told apart by their prefix:
 
-Why sha256: with the processor's SHA instructions it is the fastest of what Python has (on an EPYC, GB/s a core:
-sha256 1.8, blake2b 0.9, sha512 0.9, sha3 0.5), it lets other threads run meanwhile, and 256 KiB blocks from the page
-cache cost little beyond it (1.6 GB/s a core; 64 KiB to 4 MiB make no difference). Blocks make it parallel.
+* ``sha256:<hex>``, as ``sha256sum`` prints it: for small files, and for what was hashed while it was downloaded.
+* ``blocks-sha256:<hex>`` for large files such as disks: sha256 over a head (form, block size, file size) and, for each
+  block that is not all zeros, its number and its sha256. Zeros count like a hole, so a sparse copy, a hole that ``tar``
+  or ``rsync`` filled, and zeros that were punched out have the same digest. Holes cost nothing.
+* ``secret:scrypt:<hex>:<salt>`` for files that hold secrets: sha256, made slow to guess (:mod:`ovtasks.values.hidden`).
+
+Why sha256: with the processor's SHA instructions it is the fastest hash that Python has (on an EPYC, GB/s per core:
+sha256 1.8, blake2b 0.9, sha512 0.9, sha3 0.5), and it lets other threads run. Blocks of 256 KiB from the page cache
+cost little more (1.6 GB/s per core; 64 KiB to 4 MiB make no difference), and allow to use all cores.
 """
 
 from __future__ import annotations
@@ -28,28 +29,37 @@ from ovtasks.values.hidden import SEALED, is_sealed, slow_digest
 SMALL = 64 << 20
 """Files up to this many bytes get a plain sha256."""
 BLOCK = 256 << 10
-"""Bytes that are hashed or skipped as one. Part of the digest: never change it under the same prefix."""
+"""Bytes of one block. The digest depends on it: never change it under the same prefix."""
 BATCH = 128
-"""So many blocks one thread hashes at a time."""
+"""How many blocks a thread hashes at a time."""
 WORKERS = 4
 BLOCKS, PLAIN = "blocks-sha256", "sha256"
 
 _seen: dict[tuple[str | int, ...], str] = {}
-"""What this process found out, so that one run reads a file once."""
+"""What this process has found out, so that a run reads each file once."""
 
 
 def digest_of(path: Path, progress: Progress | None = None) -> str:
-    """The digest of ``path`` in the form for its size. :raises OSError: it cannot be read, or becomes shorter."""
+    """The digest of ``path``, in the form for its size.
+
+    :raises OSError: the file cannot be read, or becomes shorter meanwhile.
+    """
     return _digest(path, PLAIN if path.stat().st_size <= SMALL else BLOCKS, progress)
 
 
 def secret_digest_of(path: Path, salt: str) -> str:
-    """The digest of a file that holds secrets; the same for the same content and salt. :raises OSError: as above."""
+    """The digest of a file that holds secrets; equal for equal content and salt.
+
+    :raises OSError: the file cannot be read.
+    """
     return f"{slow_digest(sha256_of(path), salt)}:{salt}"
 
 
 def has_digest(path: Path, digest: str, progress: Progress | None = None) -> bool:
-    """Whether the content of ``path`` has ``digest``, of any form. :raises OSError: it cannot be read."""
+    """Whether the content of ``path`` has ``digest``, in any form.
+
+    :raises OSError: the file cannot be read.
+    """
     if is_sealed(digest):
         return secret_digest_of(path, digest.removeprefix(SEALED).partition(":")[2]) == digest
     form = digest.partition(":")[0]
@@ -71,7 +81,10 @@ def sha256_of(path: Path) -> str:
 
 
 def blocks_digest(path: Path, progress: Progress | None = None) -> str:
-    """``blocks-sha256:<hex>`` of a file's content. :raises OSError: it cannot be read, or becomes shorter."""
+    """``blocks-sha256:<hex>`` of a file's content.
+
+    :raises OSError: the file cannot be read, or becomes shorter meanwhile.
+    """
     progress = progress or SilentProgress()
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
@@ -91,7 +104,7 @@ def _blocks(fd: int, size: int) -> Iterator[int]:
 
 
 def _in_order(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Of each batch of blocks the last number and what :func:`_hash` says; by several threads where it is much."""
+    """For each batch of blocks its last number and the result of :func:`_hash`. Large files use several threads."""
     blocks = _blocks(fd, size)
     batches = list(iter(lambda: list(islice(blocks, BATCH)), []))
     if len(batches) < 2:

@@ -1,6 +1,7 @@
-"""doit's own memory (of the user's tasks: ours go by receipts) as SQLite: one commit a task, several runs at once.
+"""doit's database, as SQLite: one commit per task, several runs at once. It serves the user's tasks; ours have
+receipts.
 
-It never stops a run. A damaged file is made anew; where none can be, the run goes without a memory and says so once.
+It never stops a run. A damaged file is made anew. If no file can be made, the run goes without and says so once.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ if TYPE_CHECKING:
 
 DEP_FILE = "output/.ov/doit.db"
 TABLE = "task"
-"""Its only one."""
+"""The only table."""
 NOWHERE = ":memory:"
-"""As a name: nothing is kept. Runs of ``ov`` have no tasks of a user's."""
+"""The name that means: keep nothing. Runs of ``ov`` have no tasks of the user."""
 LAST_WRITE = ("deps:", "ignore:")
-"""The key that doit writes last when it saves a task: the moment to commit."""
+"""The keys that doit writes last when it saves a task, which is the moment to commit."""
 TIMEOUT = 60.0
 """Seconds to wait for other runs."""
 BULK = 64
-"""After so many single look-ups one scan of the whole table is cheaper."""
+"""After so many single look-ups, reading the whole table is cheaper."""
 BESIDE = ("", "-wal", "-shm", "-journal")
-"""SQLite's files, by what their names end in."""
+"""The endings of SQLite's files."""
 
 
 class WalDB:
-    """A back end for doit (``doit.dependency`` has the protocol): write-ahead log, so that SIGKILL loses nothing."""
+    """A back end for doit (protocol: ``doit.dependency``). Its write-ahead log survives SIGKILL without loss."""
 
     desc = "SQLite with a write-ahead log, one commit a task"
 
@@ -54,7 +55,7 @@ class WalDB:
         self._given_up = name == NOWHERE
 
     def _execute(self, sql: str, values: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-        """Rows; none when the database is of no use, which is said once."""
+        """Execute and return the rows; none if the database cannot be used, which is reported once."""
         import sqlite3
 
         for attempt in ("as it is", "made anew"):
@@ -71,7 +72,7 @@ class WalDB:
         return []
 
     def _remove(self, error: Exception) -> bool:
-        """Make way for a new database; False where the old one cannot be removed."""
+        """Remove a damaged database, for a new one; False if it cannot be removed."""
         try:
             for end in BESIDE:
                 Path(self.name + end).unlink(missing_ok=True)
@@ -134,7 +135,7 @@ class WalDB:
         self._stored.clear()
 
     def rows(self) -> Iterator[tuple[str, dict[str, object]]]:
-        """Everything that is kept, by the task's name."""
+        """Everything that is kept, by task name."""
         if os.path.lexists(self.name):
             for task, data in self._execute("select id, data from task order by id"):
                 yield str(task), _values(data)
@@ -153,7 +154,7 @@ class WalDB:
 
 
 def _values(text: object) -> dict[str, object]:
-    """What is kept of one task; nothing when it is damaged."""
+    """What is kept of one task; empty if it is damaged."""
     try:
         data = json.loads(text) if isinstance(text, str | bytes) else {}
     except (ValueError, RecursionError):
@@ -167,18 +168,18 @@ def _note(text: str) -> None:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether the file is no database of ours, rather than one that cannot be reached, read or written now."""
+    """Whether the file is not a database of ours, rather than one that cannot be read or written at the moment."""
     import sqlite3
 
     if isinstance(error, sqlite3.OperationalError):
         return "no such" in str(error) or "has no column" in str(error) or "columns but" in str(error)
-    return type(error) is sqlite3.DatabaseError  # what derives from it is about us, or about the system
+    return type(error) is sqlite3.DatabaseError  # subclasses are about our calls or the system
 
 
 def _check(name: str) -> None:
-    """Nothing is followed, waited for or believed that stands in the database's place.
+    """Check that the database is a file of ours, before SQLite follows or waits for anything.
 
-    :raises StateError, UnsafeError: it is no file of ours. :raises OSError: it cannot be written.
+    :raises StateError, UnsafeError: it is not a file of ours. :raises OSError: it cannot be written.
     """
     make_folder(Path(name).absolute().parent)
     for end in BESIDE:
@@ -198,10 +199,11 @@ def _check(name: str) -> None:
 
 
 def _connect(name: str) -> sqlite3.Connection:
-    """Open and prepare the database. SQLite does not wait when several at once turn the log on, or off as the last one
-    closes: so we do.
+    """Open and prepare the database.
 
-    :raises sqlite3.Error: it is no database, or stays locked. :raises OSError, OvError: see :func:`_check`.
+    If several processes switch the write-ahead log on, or off when the last one closes, SQLite does not wait. So we do.
+
+    :raises sqlite3.Error: it is not a database, or stays locked. :raises OSError, OvError: see :func:`_check`.
     """
     import sqlite3
 

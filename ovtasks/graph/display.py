@@ -1,4 +1,4 @@
-"""What a person sees of running steps: a live line each on a terminal, plain lines elsewhere, on stderr."""
+"""Shows running steps on stderr: a live line for each on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 PLAIN_SECONDS = 10.0
-"""Without a terminal: a line about progress at most this often."""
+"""Without a terminal: seconds between two lines about progress."""
 
 
 class Cancelled(BaseException):
@@ -25,7 +25,7 @@ class Cancelled(BaseException):
 
 
 class Display:
-    """Shows steps while they run; counts them, and keeps what went wrong in ``failures``, for the exit code."""
+    """Shows steps while they run, counts them, and collects errors in ``failures`` for the exit code."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self.quiet = quiet
@@ -45,7 +45,7 @@ class Display:
 
     @contextlib.contextmanager
     def work(self, title: str) -> Iterator[StepProgress]:
-        """Show something that takes time, for as long as it runs."""
+        """Show work that takes time, for as long as it runs."""
         self.started += 1
         bars = self._start() if self.stream.isatty() and not self.quiet else None
         progress = StepProgress(self, title, bars)
@@ -57,7 +57,7 @@ class Display:
                 self._stop()
 
     def print(self, text: str) -> None:
-        """One line, above the live ones."""
+        """Print one line, above the live ones."""
         if self.quiet:
             return
         with self._lock:
@@ -133,7 +133,7 @@ class StepProgress:
         self._display.print(f"   {text}")
 
     def update(self, done: int, total: int | None, unit: str = "B") -> None:
-        """Move the bar, or print a line now and then where there is none.
+        """Move the bar; without one, print a line now and then.
 
         :raises Cancelled: the program is ending."""
         if self._display.cancelled.is_set():

@@ -1,7 +1,7 @@
-"""Whether a ``dodo.py`` can make a difference to a build of ours, told from its text alone.
+"""Decides from the text of a ``dodo.py`` whether it can affect a build of ours.
 
-It is a program: loading it may do anything. Only one that plainly declares tasks, and so do the modules of the project
-that it imports, may be passed over when there is nothing to do. Whatever is not known to be plain is not.
+A ``dodo.py`` is a program, and loading it may do anything. The fast path may skip it only if it, and the project's
+modules that it imports, do nothing but declare tasks. What is not known to be plain counts as not plain.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CALLS = {"load_tasks": "ovtasks", "Path": "pathlib"}
-"""What may be called, and the module that it must come from."""
+"""Functions that may be called, and the modules they must come from."""
 BUILTINS = frozenset(
     {"globals", "str", "int", "bool", "tuple", "list", "dict", "set", "frozenset", "sorted", "len", "range"}
 )
 DECORATORS = frozenset({"contextlib.contextmanager", "functools.cache", "dataclasses.dataclass"})
 PACKAGES = frozenset({"ovtasks", "doit"})
 OUTSIDE = frozenset({"environ", "environb", "argv", "stdin", "getenv", "__builtins__", "__dict__"})
-"""Names of what differs from run to run."""
+"""Names of things that differ from run to run."""
 CONFIG = frozenset({"default_tasks"})
-"""The keys of ``DOIT_CONFIG`` that say nothing about a goal that is named."""
+"""Keys of ``DOIT_CONFIG`` that do not affect a goal that is named."""
 _PLAIN = (
     *(ast.Constant, ast.Name, ast.Attribute, ast.Load, ast.Store, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Starred),
     *(ast.JoinedStr, ast.FormattedValue, ast.BinOp, ast.operator, ast.UnaryOp, ast.unaryop, ast.keyword),
@@ -30,7 +30,7 @@ _PLAIN = (
 
 
 def plain_files(dodo: Path) -> list[Path] | None:
-    """``dodo`` and the project's modules that it imports, if all of them only declare; None: they may do more."""
+    """``dodo`` and the project's modules that it imports, if all of them only declare; None if they may do more."""
     found: dict[Path, bool] = {}
     return [*found] if _is_plain(dodo, dodo.parent, found) else None
 
@@ -50,7 +50,7 @@ def _is_plain(path: Path, root: Path, found: dict[Path, bool]) -> bool:
 
 
 def _bound(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Every name that the module binds anywhere, and the module it is imported from (empty: none)."""
+    """Every name that the module binds, and the module it is imported from (empty if it is not imported)."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from ((alias.asname or alias.name, node.module or "") for alias in node.names)
@@ -91,7 +91,7 @@ def _statement(node: ast.stmt, root: Path, found: dict[Path, bool]) -> bool:
 
 
 def _creates(node: ast.stmt) -> bool:
-    """Whether a statement of a function that makes tasks, which runs at every load, only makes them."""
+    """Whether a statement of a task function, which runs at every load, only makes tasks."""
     match node:
         case ast.Return(value=value) | ast.Expr(value=ast.Yield(value=value)):
             return value is None or _value(value)
@@ -122,7 +122,7 @@ def _value(node: ast.expr) -> bool:
 
 
 def _part(node: ast.AST) -> bool:
-    """Of an expression, what is none itself."""
+    """Whether a part of an expression that is not one itself is harmless."""
     return isinstance(node, _PLAIN) and all(
         _value(child) if isinstance(child, ast.expr) else _part(child) for child in ast.iter_child_nodes(node)
     )
@@ -133,7 +133,7 @@ def _config(value: ast.expr) -> bool:
 
 
 def _module(name: str, names: list[str], root: Path, found: dict[Path, bool]) -> bool:
-    """Whether importing a module does nothing that matters: Python's own, ours, or a plain one of the project."""
+    """Whether importing a module has no effect that matters: Python's own, ours, or a plain one of the project."""
     first, *rest = name.split(".")
     if first in PACKAGES:
         return True

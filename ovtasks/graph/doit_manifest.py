@@ -1,4 +1,4 @@
-"""After ``doitw build:x``: note what doit says when there is nothing to do, so that it need not be loaded for it."""
+"""After ``doitw build:x``: note what doit says if there is nothing to do, so that next time doit need not be loaded."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ovtasks.graph.save_manifest import save_manifest
 from ovtasks.graph.tasks import BUILD
 
 SETTINGS = ("pyproject.toml", "doit.cfg")
-"""Where doit looks for its own settings, in the current folder."""
+"""doit's own settings, in the current folder."""
 
 
 def save_doit_manifest(graph: Graph, words: Sequence[str], loaded_ns: int, titles: Mapping[str, str]) -> None:
-    """Write the manifest of ``doit WORDS``, if only builds were asked for and nothing else can make a difference.
+    """Write the manifest of ``doit WORDS``, if they ask for builds only and nothing else can matter.
 
     ``titles`` are those of the steps, in doit's order. ``loaded_ns`` is when loading began (ns since the epoch).
     """
@@ -39,7 +39,7 @@ def save_doit_manifest(graph: Graph, words: Sequence[str], loaded_ns: int, title
 
 
 def _chains(graph: Graph, words: Sequence[str]) -> list[Chain] | None:
-    """The chains of the goals ``build`` and ``build:<vm>``; None: the words ask for something else, too."""
+    """The chains of the goals ``build`` and ``build:<vm>``; None if the words ask for something else, too."""
     chains: list[Chain] = []
     rest = list(words)
     while rest:
@@ -55,7 +55,7 @@ def _chains(graph: Graph, words: Sequence[str]) -> list[Chain] | None:
 
 
 def watched(root: Path) -> list[Path] | None:
-    """The files that decide what doit would do beside ours; None: what they hold could make a difference."""
+    """The files beside ours that decide what doit does; None if their content could matter."""
     import tomllib
 
     dodo, (toml, ini) = root / "dodo.py", (root / name for name in SETTINGS)

@@ -1,4 +1,4 @@
-"""The graph as text for Graphviz or Mermaid, and as SVG."""
+"""Draws the graph: as text for Graphviz or Mermaid, or as SVG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = {StepState.FRESH: "#d8efd3", StepState.MAYBE: "#fdf0c4", StepState.RUN
 
 
 def edges(graph: Graph, chains: Sequence[Chain]) -> list[tuple[str, str]]:
-    """(needed, needing) pairs, in order; the goals ``build:<vm>`` need all their steps that nothing else needs."""
+    """Pairs of a needed and a needing step, in order. ``build:<vm>`` needs the steps that nothing else needs."""
     pairs: list[tuple[str, str]] = []
     for chain in chains:
         needed = {need for step in chain for need in step.needs}
@@ -23,12 +23,12 @@ def edges(graph: Graph, chains: Sequence[Chain]) -> list[tuple[str, str]]:
 
 
 def goals(chain: Chain) -> list[str]:
-    """What comes after all steps: the build is done, the VM is defined, and running."""
+    """The goals after all steps: the VM is built, defined, running."""
     return [f"{verb}:{chain.vm}" for verb in ("build", "define", "create")]
 
 
 def dot(graph: Graph, chains: Sequence[Chain], statuses: Sequence[StepStatus]) -> str:
-    """Graphviz' language."""
+    """The graph in Graphviz's language."""
     lines = ["digraph ovtasks {", "  rankdir=LR;", '  node [shape=box, style="rounded,filled", fontname="sans-serif"];']
     for status in statuses:
         label = _quote(f"{status.step.name}\n{status.step.title}")
@@ -44,7 +44,7 @@ def _quote(text: str) -> str:
 
 
 def mermaid(graph: Graph, chains: Sequence[Chain], statuses: Sequence[StepStatus]) -> str:
-    """Mermaid's flowchart language."""
+    """The graph in Mermaid's flowchart language."""
     names = [s.step.name for s in statuses] + [goal for chain in chains for goal in goals(chain)]
     ids = {name: f"n{i}" for i, name in enumerate(names)}
     lines = ["flowchart LR"]
@@ -55,7 +55,7 @@ def mermaid(graph: Graph, chains: Sequence[Chain], statuses: Sequence[StepStatus
 
 
 def svg(graph: Graph, chains: Sequence[Chain], statuses: Sequence[StepStatus]) -> str:
-    """A picture, by the program ``dot``.
+    """The graph as SVG, drawn by the program ``dot``.
 
     :raises MissingProgramError: Graphviz is not installed.
     """

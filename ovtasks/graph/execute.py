@@ -1,4 +1,4 @@
-"""Run one step so that it can be killed at any moment: lock, clear, run, receipt."""
+"""Runs a step such that it can be killed at any moment: lock, clear, run, write the receipt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 
 RUNS = "runs"
-"""A lock that every process shares that runs steps of the project."""
+"""The lock that all processes share which run steps of the project."""
 
 _shared: dict[Path, int] = {}
 
@@ -26,10 +26,10 @@ _shared: dict[Path, int] = {}
 def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Progress, *, force: bool = False) -> bool:
     """Run ``step`` unless another process just did; return whether it ran.
 
-    ``needs`` maps step names to the receipts of what the step needs; ``locks`` is the folder of lock files. The
-    step's receipt makes way for a marker first: whatever happens from there on, no half-made result counts as fresh.
+    ``needs`` maps the names of needed steps to their receipts; ``locks`` is the folder of lock files. First a marker
+    replaces the step's receipt, so whatever happens afterwards, no half-made result counts as fresh.
 
-    :raises OvError: the step failed; what it had half made is removed and the last good receipt is back.
+    :raises OvError: the step failed. Half-made files have been removed, and the last good receipt is back.
     """
     keys = need_keys(needs)
     by_verb = {keys[name]: receipt.digest for name, receipt in needs.items()}
@@ -46,7 +46,7 @@ def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Pro
 
 @contextlib.contextmanager
 def _joined(locks: Path) -> Iterator[None]:
-    """From here on, as long as this process lives, ``ov gc`` takes nothing away that its next step may need."""
+    """From here until this process ends, ``ov gc`` removes nothing that its next step may need."""
     path = locks / RUNS
     if path not in _shared:
         _shared[path] = open_own(path)
@@ -55,7 +55,7 @@ def _joined(locks: Path) -> Iterator[None]:
 
 
 def lock_file(locks: Path, step: Step) -> Path:
-    """What a process holds that changes the step's files."""
+    """The lock for changing the step's files."""
     return locks / step.name.replace("/", "%")
 
 
@@ -85,7 +85,7 @@ def _run(step: Step, needs: Mapping[str, Receipt], by_verb: Mapping[str, str], p
 
 
 def _begin(step: Step) -> Receipt | None:
-    """Put the marker in the receipt's place, clear what a killed run left, and return the last good receipt."""
+    """Replace the receipt by the marker, clear what a killed run left, and return the last good receipt."""
     if step.receipt.exists():
         step.receipt.replace(step.marker)
     elif not step.marker.exists():
@@ -100,7 +100,7 @@ def _clear_parts(step: Step) -> None:
 
 
 def _remove_obsolete(old: Receipt, outputs: tuple[Output, ...]) -> None:
-    """Files that the step made the last time and did not make now (a base image of another digest)."""
+    """Remove files that the step made last time but not now (a base image with another digest)."""
     kept = {output.path for output in outputs}
     for output in old.outputs:
         if output.path not in kept:

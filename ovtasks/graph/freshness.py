@@ -1,4 +1,4 @@
-"""Is a step's result still what it should be, and if not, why not: key by key."""
+"""Decides whether a step is fresh, and if not, why: key by key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DISKS = {".qcow2", ".raw"}
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a step would run. ``key`` names an input, a needed step, a target, or is empty; the values are as kept."""
+    """Why a step would run. ``key`` names an input, a needed step or a target, or is empty."""
 
     text: str
     key: str = ""
@@ -37,7 +37,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """No reasons means fresh. ``receipt`` is the last good one, of a fresh or a stale result."""
+    """The result of a check. No reasons means fresh. ``receipt`` is the last good one, even of a stale result."""
 
     reasons: tuple[Reason, ...]
     receipt: Receipt | None
@@ -53,10 +53,10 @@ def check(
 ) -> Freshness:
     """Compare ``step`` with its receipt and the files it made.
 
-    ``needs`` maps the verb of each needed step to its present output digest (None: not built). A target whose times
-    differ but whose content does not (a copy, a restored cache, ``touch``) counts as unchanged. With ``heal`` its
-    new times are noted in the receipt, so that it is read only once, and it loses the permissions that a copy added.
-    What runs anyway is not read; ``progress`` hears of what is.
+    ``needs`` maps the verb of each needed step to its current output digest (None: not built). A target with other
+    times but the same content (a copy, a restored cache, ``touch``) counts as unchanged. With ``heal`` the receipt
+    takes its new times, so that it is read only once, and permissions that a copy added are removed. If the step runs
+    anyway, nothing is read. Reading is reported to ``progress``.
     """
     receipt = Receipt.load(step.receipt)
     if receipt is None:
@@ -77,7 +77,7 @@ def check(
         healed = replace(receipt, outputs=tuple(_settled(output) for output in seen))
         if receipt.salt is None or (receipt.salt and not _has_known_tag(receipt, step)):
             healed = healed.sealed(step.inputs)
-        # nobody runs the step meanwhile (reading may have taken long); the marker: of a run killed at its very end
+        # Nobody runs the step now (reading may have taken long). The marker may be of a run killed at its very end.
         if (healed != receipt or step.marker.exists()) and Receipt.load(step.receipt) == receipt:
             if healed != receipt:
                 healed.save(step.receipt)
@@ -96,13 +96,15 @@ def _without_receipt(step: Step) -> Freshness:
 
 
 def same_outputs(receipt: Receipt) -> bool:
-    """Whether every file that a step made is still what it made."""
+    """Whether every file that the step made is unchanged."""
     return not any(_look(output, False, None)[1] for output in receipt.outputs)
 
 
 def _look(output: Output, unread: bool, progress: Progress | None) -> tuple[Output, Reason | None]:
-    """What is to be said about one file, and its state as it is now when that is as good; with ``unread`` nothing is
-    said of what would have to be read."""
+    """A reason to run, if the file changed; and the file's current state, if it is as good as the recorded one.
+
+    With ``unread`` the file is not read, and no reason is given that would need reading.
+    """
     name = output.path.name
     try:
         now = output.path.lstat()
@@ -127,16 +129,16 @@ def _same_content(output: Output, progress: Progress | None) -> bool:
 
 
 def _settled(output: Output) -> Output:
-    """A file that is as it was made, with what a receipt of format 1 did not know, and no more permissions than it had.
+    """Complete the record of an unchanged file (format 1 lacks fields), and remove permissions that were added.
 
-    A writable disk would be one command away from changing every VM that stands on it; a readable seed is no secret.
+    One command could change every VM that stands on a writable disk, and a readable seed gives its secrets away.
     """
     now = stat.S_IMODE(output.path.stat().st_mode)
     allowed = output.mode
     if allowed is None:
         allowed = now & ~WRITABLE if output.path.suffix in DISKS else now
     if now & ~allowed:
-        with contextlib.suppress(PermissionError):  # another user's file
+        with contextlib.suppress(PermissionError):  # it is another user's file
             output.path.chmod(now & allowed)
     return replace(output, mode=allowed, content=output.content or digest_of(output.path))
 
@@ -146,7 +148,7 @@ def _has_known_tag(receipt: Receipt, step: Step) -> bool:
 
 
 def _inputs_diff(receipt: Receipt, step: Step) -> list[Reason]:
-    if receipt.salt is None:  # format 1: what is secret in it is not known
+    if receipt.salt is None:  # format 1 does not mark secrets
         found = diff(receipt.inputs, reveal_all(step.inputs))
         return [reason if _is_number(reason) else Reason(f"{reason.key}: changed", reason.key) for reason in found]
     if receipt.salt and _has_known_tag(receipt, step):
@@ -160,12 +162,12 @@ def _labelled(reason: Reason, step: Step) -> Reason:
 
 
 def _is_number(reason: Reason) -> bool:
-    """Of a field of its own, such as ``disk_size``: no secret."""
+    """Whether the reason is about a plain field such as ``disk_size``, which is never secret."""
     return "." not in reason.key and all(isinstance(value, int | None) for value in (reason.old, reason.new))
 
 
 def diff(old: Mapping[str, Json], new: Mapping[str, Json], prefix: str = "") -> list[Reason]:
-    """The keys that differ, nested ones by their path: ``cloud_init.packages: [a] → [a, b]``."""
+    """The keys that differ. A nested key has its path: ``cloud_init.packages: [a] → [a, b]``."""
     reasons: list[Reason] = []
     for key in sorted(old.keys() | new.keys()):
         reasons += _differ(f"{prefix}{key}", key, old.get(key), new.get(key))
@@ -173,7 +175,7 @@ def diff(old: Mapping[str, Json], new: Mapping[str, Json], prefix: str = "") -> 
 
 
 def _differ(path: str, key: str, before: Json, after: Json) -> list[Reason]:
-    """What is to be said about one value; of digests of hidden values only that they differ."""
+    """The reasons for one value. Of digests of secrets they say only that they differ."""
     if canonical(before) == canonical(after):
         return []
     if isinstance(before, Mapping) and isinstance(after, Mapping):

@@ -1,4 +1,4 @@
-"""What lies in a project's ``output/`` that no declared VM needs: links to old images, leftovers of killed runs."""
+"""Finds what no declared VM needs in ``output/``: links to old images, leftovers of killed runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ BUILDING = "a build that is running in this project"
 
 
 def survey(graph: Graph) -> list[Item]:
-    """Every file that may go, and what is in nobody's way but not declared any more (held by a hint)."""
+    """Every file that may be removed, and artifacts of VMs that are not declared any more (those are held, with a
+    hint).
+    """
     project = graph.project
     if not project.output.is_dir():
         return []
@@ -40,13 +42,12 @@ def survey(graph: Graph) -> list[Item]:
 
 
 def is_building(graph: Graph) -> bool:
-    """Whether some process runs a step of this project."""
+    """Whether a process runs a step of this project."""
     return any(is_locked(path) for path in _files(graph.locks))
 
 
 def _allocated(path: Path) -> int:
-    """Bytes on disk that its removal frees: 0 for one that has other names, and for one that a running build took away
-    meanwhile."""
+    """Bytes on disk that removing the file frees: 0 if it has other names, or if a running build has removed it."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -60,7 +61,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _wanted(graph: Graph) -> tuple[set[Path], list[str]]:
-    """The files of all declared VMs' steps, and the VMs of which they are not known."""
+    """The files of all declared VMs' steps, and the VMs whose files are unknown."""
     wanted: set[Path] = set()
     broken: list[str] = []
     for vm in (*graph.project.vms, *(f"{IMAGE}{name}" for name in graph.project.images)):
@@ -80,12 +81,12 @@ def _wanted(graph: Graph) -> tuple[set[Path], list[str]]:
 
 
 def _outputs(step: Step) -> Iterator[Path]:
-    for receipt in (Receipt.load(step.receipt), Receipt.load(step.marker)):  # the marker is of a killed run
+    for receipt in (Receipt.load(step.receipt), Receipt.load(step.marker)):  # the marker is left by a killed run
         yield from (output.path for output in (receipt.outputs if receipt else ()))
 
 
 def _undeclared(graph: Graph) -> Iterator[Item]:
-    """Artifacts of VMs that are not declared any more are the user's to remove: a running VM may have them open."""
+    """Artifacts of VMs that are not declared any more. The user removes them, since a running VM may have them open."""
     for folder in sorted(graph.project.output.iterdir()):
         if folder.is_dir() and not folder.name.startswith(".") and folder.name not in graph.project.vms:
             size = sum(_allocated(path) for path in folder.rglob("*"))
@@ -93,7 +94,7 @@ def _undeclared(graph: Graph) -> Iterator[Item]:
 
 
 def remove(items: list[Item]) -> list[Item]:
-    """Remove what is removable; returns what went."""
+    """Remove what is removable; returns what was removed."""
     gone = [item for item in items if item.removable]
     for item in gone:
         item.path.unlink(missing_ok=True)

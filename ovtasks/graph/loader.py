@@ -1,4 +1,4 @@
-"""Where doit and the graph meet: the loader plug-in, and ``load_tasks(globals())`` for a plain ``dodo.py``."""
+"""Connects doit and the graph: doit's loader plug-in, and ``load_tasks(globals())`` for a plain ``dodo.py``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ovtasks.project.model import Project
 
 
 def doit_config() -> dict[str, object]:
-    """Settings that make doit safe for long builds; a ``DOIT_CONFIG`` of the user's wins key by key."""
+    """Settings that make doit safe for long builds. The user's ``DOIT_CONFIG`` wins, key by key."""
     return {
         "backend": "ovtasks",
         "dep_file": DEP_FILE,
@@ -81,10 +81,10 @@ def _is_installed() -> bool:
 
 
 def default_tasks(namespace: Mapping[str, object]) -> list[str]:
-    """What plain ``doit`` runs: every VM's build and the ``dodo.py``'s own tasks; never a verb such as ``destroy``.
+    """What plain ``doit`` runs: every VM's build and the tasks of ``dodo.py``, but no verb such as ``destroy``.
 
-    A task function that names its tasks itself (``basename``) is left out: ``default_tasks`` in ``DOIT_CONFIG`` says
-    it better.
+    A task function that names its tasks itself (``basename``) is left out. List such tasks in ``default_tasks`` of
+    ``DOIT_CONFIG``.
     """
     own = [
         name.removeprefix("task_")
@@ -101,7 +101,7 @@ def _names_itself(function: FunctionType) -> bool:
 
 
 def verb_tasks(graph: Graph, vms: Sequence[str], display: Display) -> Iterator[Task]:
-    """The tasks of what is done with a VM beyond building it; none for a VM that cannot be built."""
+    """The tasks for verbs beyond building a VM; none for a VM that cannot be built."""
     able: list[str] = []
     for vm in vms:
         try:
@@ -113,7 +113,7 @@ def verb_tasks(graph: Graph, vms: Sequence[str], display: Display) -> Iterator[T
 
 
 class OvLoader(DodoTaskLoader):  # type: ignore[misc]
-    """Loads a ``dodo.py`` if there is one, and of ``vms.yml`` only the VMs that the command line names."""
+    """Loads ``dodo.py`` if there is one, and from ``vms.yml`` only the VMs that the command line names."""
 
     def __init__(
         self, display: Display | None = None, project: Project | None = None, out: TextIO | None = None
@@ -147,7 +147,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
 
     def load_tasks(self, cmd: Any, pos_args: list[str]) -> list[Task]:
         """The tasks of ``dodo.py``, and ours for the goals that the command line names."""
-        if not isinstance(cmd, Guarded):  # of doit or of another plug-in
+        if not isinstance(cmd, Guarded):  # a command of doit or of another plug-in
             cmd._execute = guarded(cmd, cmd._execute, pos_args)
         with _no_collection():
             return self._load_tasks(cmd, pos_args)
@@ -174,7 +174,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Thousands of tasks are made and stay: to look for garbage among them takes longer than to make them."""
+    """Pause garbage collection: looking for garbage among thousands of tasks takes longer than making them."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -186,8 +186,11 @@ def _no_collection() -> Iterator[None]:
 
 
 def note_options(graph: Graph, words: Sequence[str]) -> None:
-    """Tell ``graph`` what a command line says with ``build`` and ``build:<vm>``: some options decide which steps there
-    are, and doit looks at them when its tasks are made already. What is wrong with them it says then."""
+    """Tell ``graph`` the options that a command line gives with ``build`` and ``build:<vm>``.
+
+    Some of them decide which steps there are, and doit parses them only after its tasks are made. It then reports what
+    is wrong with them.
+    """
     rest = list(words)
     while rest:
         verb, colon, vm = rest.pop(0).partition(":")
@@ -199,17 +202,17 @@ def note_options(graph: Graph, words: Sequence[str]) -> None:
 
 
 def owners(project: Project) -> list[str]:
-    """Whoever has a chain: VMs, and images as ``image:<name>``."""
+    """Everything that has a chain: VMs, and images as ``image:<name>``."""
     return [*project.vms, *(f"{IMAGE}{name}" for name in project.images)]
 
 
 def only_builds(words: Sequence[str]) -> bool:
-    """Whether a command line can need nothing but builds: then the verbs' modules are not loaded."""
+    """Whether a command line needs builds only; then the verbs' modules are not loaded."""
     return bool(words) and all(word.startswith((f"{BUILD}:", IMAGE, "-")) for word in words)
 
 
 def selected(words: Sequence[str], project: Project) -> list[str]:
-    """Whose chains a command line needs; empty when it may be any (a group, a pattern, an unknown word)."""
+    """Whose chains a command line needs; empty if it may be any (a group, a pattern, an unknown word)."""
     found: list[str] = []
     rest = list(words)
     while rest:
@@ -223,12 +226,12 @@ def selected(words: Sequence[str], project: Project) -> list[str]:
             try:
                 _, rest = TaskParse([CmdOption(option) for option in params]).parse(rest)
             except CmdParseError:
-                return []  # doit will say what is wrong with it
+                return []  # doit reports what is wrong with it
     return list(dict.fromkeys(found))
 
 
 def _owner_of(word: str, project: Project) -> str | None:
-    """``arch`` of ``disk:arch``, ``seed:arch:raw`` or ``output/arch/qcow2/disk.qcow2``; ``image:desktop`` of itself."""
+    """``arch`` of ``disk:arch``, ``seed:arch:raw`` or ``output/arch/qcow2/disk.qcow2``; ``image:desktop`` as it is."""
     verb, colon, rest = word.partition(":")
     if word.startswith(IMAGE) and rest in project.images:
         return word

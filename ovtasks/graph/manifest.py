@@ -1,7 +1,8 @@
 """The fast path: "nothing to do", answered from ``stat`` alone.
 
-A run that found everything fresh leaves a manifest: every file that the answer depended on, with what ``stat`` said.
-While all of them are the same, the answer is the same. Nothing is imported here but what Python itself starts with.
+A run that found everything fresh leaves a manifest: every file that the answer depends on, with the result of
+``stat``. As long as all of them are the same, so is the answer. Only modules are imported here that Python itself loads
+at its start.
 """
 
 import gc
@@ -14,21 +15,22 @@ from ovtasks import __version__
 FOLDER = "output/.ov/manifest"
 """Below the project's root."""
 ROOT_FILES = ("vms.yml", "vm.yml", "overthink.yml")
-"""As in :mod:`ovtasks.project.places`, which costs too much here."""
+"""As in :mod:`ovtasks.project.places`, which takes too long to import here."""
 ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_VM_BACKEND", "PYTHONPATH")
 ABSENT = (-1, 0, 0, 0)
 CHUNK = 1500
-"""So many files are worth another process: looking at them takes as long as a fork and a bit."""
+"""Files per process: looking at so many takes a little longer than a fork."""
 launched: list[str] | None = None
-"""The words that ``doitw`` was given, when doit runs for it: only it reads the manifests of doit's goals."""
+"""The words given to ``doitw``, if doit runs for it. Only ``doitw`` reads the manifests of doit's goals."""
 OV, DOIT = "ov ", "doit "
-"""Before the words of a command line, in the manifest's name: what ``ov vm build`` prints is not what doit does."""
+"""Stand before the words of a command line in the manifest's name: ``ov vm build`` and doit print different things."""
 USELESS = (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError)
-"""What reading a manifest raises that is absent or damaged."""
+"""What reading a missing or damaged manifest raises."""
 
 ManifestEntry = tuple[str, int, int, int, int]
-"""Path, relative to the root if below it; size in bytes, mtime in ns, inode, ctime in ns. The last also tells that a
-file's mode or owner is another one, and that its times were set back after a change."""
+"""Path, relative to the root if below it; size in bytes, mtime in ns, inode, ctime in ns.
+
+ctime also reveals another mode or owner, and times that were set back after a change."""
 
 
 class Asked:
@@ -41,7 +43,7 @@ class Asked:
 
 
 def asked(words: list[str]) -> Asked | None:
-    """What the words after ``ov`` ask for; None: something else than a build, or said in a way that is not for us."""
+    """What the words after ``ov`` ask for; None if that is not a build, or in a form that is not for the fast path."""
     folder, quiet, at = os.environ.get("OV_PROJECT_DIR", "."), False, 0
     while words[at : at + 1] and words[at].startswith("-"):
         word = words[at]
@@ -59,19 +61,19 @@ def asked(words: list[str]) -> Asked | None:
 
 
 def answer(wanted: Asked) -> str | None:
-    """The paths that ``ov vm build`` would print when it had nothing to do; None: it has to be looked into."""
+    """The paths that ``ov vm build`` prints if there is nothing to do; None if that is not certain."""
     try:
         root = find_root(wanted.folder)
         if root is None or root == "/":
             return None
         found = _hold(root, OV, wanted.words)
         return None if found is None else shown(found, root, os.getcwd())
-    except USELESS:  # nothing is there, or it is damaged, or the folder is gone
+    except USELESS:  # the manifest is missing or damaged, or the folder is gone
         return None
 
 
 def doit_answer(words: list[str]) -> str | None:
-    """What ``doit WORDS`` would print in this folder when it had nothing to do; None: it has to be looked into."""
+    """What ``doit WORDS`` prints in this folder if there is nothing to do; None if that is not certain."""
     try:
         found = _hold(os.getcwd(), DOIT, words)
         return None if found is None else "".join(f"{line}\n" for line in found)
@@ -80,9 +82,9 @@ def doit_answer(words: list[str]) -> str | None:
 
 
 def find_root(start: str) -> str | None:
-    """The nearest folder from ``start`` upwards that holds a project; None: there is none.
+    """The nearest folder from ``start`` upwards that holds a project; None if there is none.
 
-    :raises OSError: a folder on the way cannot be looked into.
+    :raises OSError: a folder on the way cannot be read.
     """
     folder = os.path.realpath(start)
     while True:
@@ -111,17 +113,17 @@ def shown(names: list[str], root: str, here: str) -> str:
 
 
 def file_name(kind: str, words: list[str]) -> str | None:
-    """The manifest's file for one command line; None when the words make no sensible file name."""
+    """The manifest's file for a command line; None if the words make no sensible file name."""
     name = kind + "+".join(word.replace("%", "%25").replace("/", "%2F").replace("+", "%2B") for word in words)
     return name if len(os.fsencode(name)) < 200 and "\0" not in name else None
 
 
 def _hold(root: str, kind: str, words: list[str]) -> list[str] | None:
-    """The lines that were noted for a command line, when all that they depended on is as it was."""
+    """The lines noted for a command line, if nothing changed that they depend on; else None."""
     name = file_name(kind, words)
     if name is None:
         return None
-    gc.disable()  # thousands of small tuples and no cycle: collecting costs as much as loading
+    gc.disable()  # thousands of small tuples without a cycle: collecting takes as long as loading
     try:
         identity, variables, chunks, lines = _content(f"{root}/{FOLDER}/{name}")
         if identity == _identity(root) and variables == _values(variables) and _unchanged(root, chunks):
@@ -132,10 +134,10 @@ def _hold(root: str, kind: str, words: list[str]) -> list[str] | None:
 
 
 def _content(path: str) -> tuple[tuple[object, ...], dict[str, str | None], list[bytes], list[str]]:
-    """What a manifest holds. Only a file of our own, that nobody else can write, is believed: marshal's format is not
-    made for any other.
+    """The content of a manifest. It must be our own file that nobody else can write: marshal is unsafe for others'
+    data.
 
-    :raises OSError, ValueError, EOFError, TypeError: it is no such file, or damaged; see :data:`USELESS`.
+    :raises OSError, ValueError, EOFError, TypeError: it is not such a file, or damaged; see :data:`USELESS`.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb") as file:
@@ -147,9 +149,9 @@ def _content(path: str) -> tuple[tuple[object, ...], dict[str, str | None], list
 
 
 def noted(path: str) -> list[ManifestEntry] | None:
-    """The files that a manifest depends on; None: it is of another version, another user's, or damaged.
+    """The files that a manifest depends on; None if it is of another version or user, or damaged.
 
-    :raises FileNotFoundError: it went meanwhile.
+    :raises FileNotFoundError: it has just been removed.
     """
     try:
         return [entry for chunk in _content(path)[2] for entry in marshal.loads(chunk)]
@@ -160,12 +162,15 @@ def noted(path: str) -> list[ManifestEntry] | None:
 
 
 def _unchanged(root: str, chunks: list[bytes]) -> bool:
-    """Compare, with the help of child processes when there is much to compare and more than one processor."""
+    """Whether all files are unchanged.
+
+    Many files are compared in child processes, if there is more than one processor.
+    """
     folder = None if root == os.getcwd() else os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     workers = max(1, min(len(os.sched_getaffinity(0)), len(chunks)))
     children = []
     for number in range(1, workers):
-        child = os.fork()  # nothing but this thread runs yet
+        child = os.fork()  # no other thread runs yet
         if child == 0:
             code = 1
             try:
@@ -206,7 +211,7 @@ def _values(names: tuple[str, ...] | dict[str, str | None]) -> dict[str, str | N
 
 
 def look(path: str) -> ManifestEntry:
-    """``path`` as it is now; a file that is not there must stay away for the manifest to hold."""
+    """``path`` as it is now. A manifest holds only as long as missing files stay missing."""
     try:
         now = os.stat(path)
     except OSError:
@@ -215,8 +220,7 @@ def look(path: str) -> ManifestEntry:
 
 
 def dump(root: str, entries: list[ManifestEntry], lines: list[str], variables: tuple[str, ...] = ()) -> bytes:
-    """A manifest's content; ``variables`` are those of the environment that the project's files name, or a
-    source looks at."""
+    """A manifest's content. ``variables`` are environment variables that the project's files or a source use."""
     chunks = [marshal.dumps(entries[start : start + CHUNK]) for start in range(0, len(entries), CHUNK)]
     content: tuple[object, ...] = (_identity(root), _values(variables), chunks, lines)
     return marshal.dumps(content)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Build options of the command line, the same for ``doit build:x`` and ``ov vm build x``.
 
-Those that every source understands stand here; the others are declared by the sources.
+Options that every source understands are here. Sources declare the others.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ TYPES = ("qcow2", "raw")
 
 
 def disk_size(text: str) -> int:
-    """Bytes; a number without a unit counts in MiB, as in ``vms.yml``.
+    """A disk size in bytes. A number without a unit counts in MiB, as in ``vms.yml``.
 
-    :raises InputError: it is no size.
+    :raises InputError: ``text`` is not a size.
     """
     return parse_size(text, bare=MiB)
 
@@ -46,7 +46,7 @@ COMMON: tuple[Option[object], ...] = (SIZE, TYPE, REFRESH, LOCKED)
 def build_options() -> tuple[Option[object], ...]:
     """All options of the goals ``build`` and ``build:<vm>``: the common ones, then those of the sources.
 
-    :raises InputError: two sources mean two things by one name.
+    :raises InputError: two sources declare different options with one name.
     """
     found = {option.name: option for option in COMMON}
     for plugin in plugins.sources():
@@ -82,16 +82,16 @@ def _params(options: Iterable[Option[object]]) -> list[dict[str, object]]:
             "long": option.name,
             "type": bool if option.switch else str,
             "default": False if option.switch else "",
-            "help": option.help.replace("%", "%%"),  # doit fills in values
+            "help": option.help.replace("%", "%%"),  # doit formats the text
         }
         for option in options
     ]
 
 
 class OptionsByVm:
-    """What was said on the command line, for one VM or (``None``) for all.
+    """The options of the command line, for one VM or (``None``) for all.
 
-    ``changes`` counts: what was computed under another number may be out of date.
+    ``changes`` counts changes: what was computed with another count may be out of date.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class OptionsByVm:
         self.changes = 0
 
     def set(self, vm: str | None, values: Mapping[str, object]) -> None:
-        """Note the options given with one goal; empty values change nothing.
+        """Take the options given with a goal. Empty values change nothing.
 
         :raises InputError: an option cannot have that value.
         """
@@ -108,7 +108,7 @@ class OptionsByVm:
         self.changes += self._of[vm] != before
 
     def of(self, vm: str) -> BuildOptions:
-        """The options for ``vm``: its own over the general ones."""
+        """The options for ``vm``: its own win over the general ones."""
         general, own = self._of.get(None), self._of.get(vm)
         if general is None or own is None:
             return own or general or BuildOptions()

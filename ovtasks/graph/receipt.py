@@ -1,4 +1,4 @@
-"""What a step leaves behind when all its targets are in place: from what, what came out, and when."""
+"""Receipts: what a step was made from, what came out, and when. Written when all targets are in place."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ __all__ = ["Output", "Receipt", "output_digest", "sha256_of"]
 FORMAT = 2
 MAX_BYTES = 256 << 20
 READABLE = (1, 2)
-"""Format 1 had no digest of large outputs, no modes, and its inputs as they were: mended when it is found fresh."""
+"""Formats that we can read. Format 1 lacks digests of large outputs and modes, and shows its inputs; it is completed
+when its step is found fresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file that a step made: what ``stat`` said, and its content's digest (:mod:`ovtasks.graph.content`).
+    """A file that a step made: the result of ``stat``, and its content's digest (:mod:`ovtasks.graph.content`).
 
-    ``mode`` holds the permissions it may have at most. Of a receipt in format 1 it is None, and ``content`` may be.
+    ``mode`` is the most permissions it may have. In a receipt of format 1 it is None, and ``content`` may be None.
     """
 
     path: Path
@@ -44,22 +45,26 @@ class Output:
 
     @classmethod
     def of(cls, path: Path, content: str | None = None, progress: Progress | None = None) -> Output:
-        """Look at ``path`` now. :raises OSError: it is not there."""
+        """Look at ``path`` now.
+
+        :raises OSError: it does not exist.
+        """
         now = path.stat()
         content = content or digest_of(path, progress)
         return cls(path, now.st_size, now.st_mtime_ns, now.st_ino, content, stat.S_IMODE(now.st_mode))
 
     def same_stat(self, now: os.stat_result) -> bool:
-        """Size, time and inode; not the time of change, which each hard link that comes or goes sets anew."""
+        """Whether size, mtime and inode are equal. ctime does not count: every new or removed hard link changes it."""
         return (now.st_size, now.st_mtime_ns, now.st_ino) == (self.size, self.mtime_ns, self.inode)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """``needs`` maps the verb of each needed step to its output digest; ``digest`` is this step's own.
+    """A step's receipt. ``needs`` maps the verb of each needed step to its output digest; ``digest`` is this step's
+    own.
 
-    Hidden values of ``inputs`` are digests under ``salt``, which is None in a receipt of format 1: there they stand
-    as they were, and are not to be shown. ``tag`` is that of :mod:`ovtasks.graph.receipt_tag`. ``facts`` do not decide
+    Secrets in ``inputs`` are digests with ``salt``. In a receipt of format 1 ``salt`` is None: there they stand in
+    plain text and must not be shown. ``tag`` is that of :mod:`ovtasks.graph.receipt_tag`. ``facts`` do not decide
     freshness. ``started`` is in seconds since the epoch, ``duration`` in seconds.
     """
 
@@ -76,7 +81,7 @@ class Receipt:
     tag: str = ""
 
     def sealed(self, inputs: Mapping[str, Input]) -> Receipt:
-        """The same with ``inputs``, whose hidden values become digests."""
+        """A copy with ``inputs``, in which secrets are replaced by digests."""
         if not hides(inputs):
             return replace(self, inputs=seal_all(inputs, ""), salt="", tag="")
         salt = self.salt or own_salt()
@@ -85,9 +90,9 @@ class Receipt:
         )
 
     def save(self, path: Path) -> None:
-        """Write the receipt as a whole; output paths are kept relative to it, so that the folder can be moved.
+        """Write the receipt as a whole. Paths of outputs are relative to it, so that the folder can be moved.
 
-        What is about secrets is for its owner alone.
+        A receipt that concerns secrets is readable by its owner alone.
         """
         outputs: list[Json] = [
             {
@@ -119,7 +124,7 @@ class Receipt:
 
     @classmethod
     def load(cls, path: Path) -> Receipt | None:
-        """The receipt at ``path``; None when there is none, or none that this version can read."""
+        """The receipt at ``path``; None if there is none that this version can read."""
         data = try_load_state(path, limit=MAX_BYTES)
         if data is None or data.get("format") not in READABLE:
             return None
@@ -143,8 +148,11 @@ class Receipt:
 
 
 def _output(data: Mapping[str, Json], receipt: Path, ours: str) -> Output:
-    """:raises ValueError, KeyError, TypeError: no output; or one elsewhere than a step's files may be, which a receipt
-    that came with a cloned repository could name to have it removed."""
+    """Read an output of a receipt.
+
+    :raises ValueError, KeyError, TypeError: it is not one, or lies where no step's file may be: the receipt of a cloned
+        repository could name a file of the user's to have it removed.
+    """
     path = os.path.normpath(receipt.parent / need(data["path"], str))
     if "\0" in path or not path.startswith(ours):
         raise ValueError("not a file of ours")
@@ -155,11 +163,11 @@ def _output(data: Mapping[str, Json], receipt: Path, ours: str) -> Output:
 
 @cache
 def own_salt() -> str:
-    """One for all receipts that this process begins, so that a secret that many VMs share is digested once."""
+    """The salt of all new receipts of this process, so that a secret of many VMs is digested once."""
     return os.urandom(16).hex()
 
 
 def output_digest(outputs: Iterable[Output]) -> str:
-    """What later steps go by: the outputs' content."""
+    """The digest of the outputs' content, by which later steps decide."""
     contents = [output.content or "" for output in outputs]
     return contents[0] if len(contents) == 1 else "outputs:" + digest(sorted(contents))

@@ -1,7 +1,7 @@
-"""Whether a receipt's inputs are the present ones, at a glance: also the hidden ones, whose digests are slow.
+"""Compares a receipt's inputs with the current ones quickly, even secrets, whose digests are slow.
 
-A receipt carries a tag: an HMAC under a key that stays on this machine, the user's own. It tells nothing to whoever has
-the receipt alone, and saves the slow comparison where the receipt was made or found fresh before.
+A receipt has a tag: an HMAC with the user's key, which stays on this machine. It reveals nothing to others who have the
+receipt, and saves the slow comparison on the machine where the receipt was made or found fresh.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ KEY_BYTES = 32
 
 
 def tag(step: str, inputs: Mapping[str, Input], *, make_key: bool = False) -> str:
-    """What a receipt of ``step`` with these inputs carries on this machine; empty: there is no key."""
+    """The tag of a receipt of ``step`` with these inputs on this machine; empty if there is no key."""
     key = _key(data_home() / "receipts.key", make_key)
     return hmac.new(key, canonical([step, reveal(inputs)]).encode(), hashlib.sha256).hexdigest() if key else ""
 
 
 @cache
 def _key(path: Path, make: bool) -> bytes | None:
-    """The user's key. Losing it costs one slow comparison a receipt: so a damaged one is replaced, and without a place
-    to write it there is none."""
+    """The user's key; None if there is none and none can be written.
+
+    Losing it costs one slow comparison per receipt, so a damaged key is simply replaced.
+    """
     try:
         key = read_state(path, private=True)
     except OvError:

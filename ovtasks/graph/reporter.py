@@ -1,4 +1,4 @@
-"""doit's console reporter in our words: no line for groups, no traceback for what the user can mend."""
+"""doit's console reporter, without lines for groups and without tracebacks for errors that the user can mend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ovtasks.graph.tasks import OvTask
 
 
 class OvReporter(ConsoleReporter):  # type: ignore[misc]
-    """``.  step`` runs, ``-- step`` is fresh, as doit users know it."""
+    """Prints ``.  step`` for one that runs and ``-- step`` for a fresh one, as doit users know it."""
 
     desc = "console output of ovtasks"
 
@@ -23,7 +23,7 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         self._sound = True
 
     def get_status(self, task: Any) -> None:
-        """Called for every task, before it is known whether it runs."""
+        """doit calls this for every task, before it knows whether the task runs."""
         super().get_status(task)
         if not isinstance(task, OvTask):
             self._sound = False

@@ -1,4 +1,4 @@
-"""Leave a manifest for the fast path, when every step of a goal is fresh."""
+"""Writes a manifest for the fast path, when every step of a goal is fresh."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ovtasks.graph.receipt import Output
 from ovtasks.host.files import write_atomic
 
 RACY_NS = 20_000_000
-"""A file changed within so many nanoseconds of being read could change again without a trace (as git knows): the
-kernel's clock for files ticks every 10 ms or faster."""
+"""Nanoseconds: a file that changed so shortly before it was read could change again without a trace (git has the same
+problem), because the kernel's clock for files ticks every 10 ms or faster."""
 COARSE_NS = 2_000_000_000
-"""The same, on a file system that keeps whole seconds."""
+"""The same for file systems that keep whole seconds."""
 ATTEMPTS = 3
 
 
@@ -33,9 +33,9 @@ def save_manifest(
 ) -> bool:
     """Write the manifest of a command line if all steps of ``chains`` are fresh; return whether it was written.
 
-    ``command`` is the kind of command and its words, ``lines`` what it has to say. ``loaded_ns`` is the time
-    (nanoseconds since the epoch) before the project's files were read: what changed after it is not trusted. ``more``
-    are files that the answer depends on beside those of the project, the steps and the program.
+    ``command`` is the kind of command and its words; ``lines`` is what it prints. ``loaded_ns`` is the time before the
+    project's files were read (nanoseconds since the epoch): files that changed later are not trusted. ``more`` are
+    files that the answer depends on beside those of the project, the steps and the program.
     """
     name = file_name(*command)
     steps = graph.closure(step for chain in chains for step in chain)
@@ -47,12 +47,12 @@ def save_manifest(
         return False
     entries += (folders := _settled(step.receipt.parent for step in steps))
     outputs: list[Output] = []
-    for step in steps:  # after the folders were looked at: what changes from here on changes a folder's time
+    for step in steps:  # after the look at the folders, so that a later change shows in a folder's time
         now = graph.freshness(step, heal=True)
         if not now.fresh or now.receipt is None:
             return False
         outputs += now.receipt.outputs
-    # of several hard links of a file one is looked at (they change together), the others' folders tell if one goes
+    # Of several hard links to a file one is enough (they change together); the others' folders tell if one is removed.
     chosen = {output.inode: output for output in outputs}
     others = {output.path.parent for output in outputs if chosen[output.inode] is not output}
     entries += (more_folders := _settled(others))
@@ -68,20 +68,20 @@ def save_manifest(
     try:
         write_atomic(root / FOLDER / name, content, mode=0o600)
     except (OSError, OvError):
-        return False  # a project that may not be written works too, only slower
+        return False  # a read-only project works, too, only slower
     return True
 
 
 def relative(path: Path | str, root: Path) -> str:
-    """Below the project's root as from there, else as it is."""
+    """``path`` relative to the project's root if it lies below, else unchanged."""
     return str(path).removeprefix(f"{root}{os.sep}")
 
 
 def _settled(paths: Iterable[Path]) -> list[ManifestEntry]:
-    """Look at files and folders at a moment when none of them is young; nothing when there is no such moment soon.
+    """Look at files and folders when none of them is young; empty if there is no such moment soon.
 
-    A folder's time tells whether a file in it came, went or was replaced: that is half as many calls as looking at
-    each receipt and each link.
+    A folder's time tells whether a file in it was added, removed or replaced. That takes half as many calls as looking
+    at each receipt and each link.
     """
     names = list(dict.fromkeys(str(path) for path in paths))
     for _ in range(ATTEMPTS):
@@ -94,14 +94,14 @@ def _settled(paths: Iterable[Path]) -> list[ManifestEntry]:
 
 
 def _young(entry: ManifestEntry, now_ns: int) -> bool:
-    """Whether a file may change once more without a trace, or is from the future: then clocks cannot tell."""
+    """Whether a file may change again without a trace, or has a time in the future, so that clocks cannot tell."""
     _, size, mtime_ns, _, ctime_ns = entry
     coarse = size != -1 and mtime_ns % 1_000_000_000 == 0 and ctime_ns % 1_000_000_000 == 0
     return ctime_ns > now_ns - (COARSE_NS if coarse else RACY_NS)
 
 
 def _program(graph: Graph, chains: Sequence[Chain]) -> list[Path]:
-    """The files of this package and of plug-ins: another version of a step may make something else."""
+    """The files of this package and of plug-ins, because another version of a step may make something else."""
     kinds = {graph.project.vms[chain.vm].source.kind for chain in chains if chain.vm in graph.project.vms}
     packages = {type(plugins.source(kind)).__module__.partition(".")[0] for kind in kinds} - {"ovtasks"}
     loaded = [
@@ -113,6 +113,6 @@ def _program(graph: Graph, chains: Sequence[Chain]) -> list[Path]:
 
 
 def _once(entries: Iterable[ManifestEntry], root: Path) -> list[ManifestEntry]:
-    """The first look at each path, by its short name."""
+    """The first entry of each path, with its short name."""
     first = {entry[0]: entry for entry in reversed(list(entries))}
     return [(relative(path, root), *stat) for path, *stat in first.values()]  # type: ignore[misc]

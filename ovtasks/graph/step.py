@@ -1,4 +1,7 @@
-"""A build step is a value: what decides its result, what it needs, what it makes; and what it may use while it runs."""
+"""Build steps.
+
+A step is a value: what decides its result, what it needs, what it makes. A workspace is one run of it.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,18 @@ T = TypeVar("T")
 class Step:
     """One step of a chain.
 
-    ``inputs`` hold everything that decides the result and nothing else: the slice of the spec that the step reads,
-    the versions of the tools that matter, a hand-bumped ``recipe`` number. A :class:`~.hidden.Hidden` value is
-    compared and never shown; no path of the project is among them, so that it can be moved. The output digests of the
-    steps named in ``needs`` join them when the step is checked or run. ``reads`` are files that were looked at to
-    compute the inputs (a public key, a tool's program file): the fast path watches them.
+    ``inputs`` hold everything that decides the result, and nothing else: the part of the spec that the step reads, the
+    versions of tools that matter, a ``recipe`` number that is raised by hand. A :class:`~.hidden.Hidden` value is
+    compared and never shown. No path of the project is among them, so that the project can be moved. When the step is
+    checked or run, the output digests of the steps in ``needs`` join them. ``reads`` are files that were read to
+    compute the inputs (a public key, a tool's program file); the fast path watches them.
 
-    ``name`` is ``<verb>:<vm>``, or ``<verb>:@<content>`` for a step that several VMs share; ``makes`` says in the
-    user's words what comes out ("base image"). ``shared`` steps make something that outlives one VM's artifacts (a
-    base image, a key pair): ``doit clean`` leaves it alone. ``refresh`` makes the step run once although it is
-    fresh, with that text as the reason. ``tidy`` removes what the step keeps beside its targets (half-made disks), when
-    its results are cleaned. ``labels`` are the words for inputs (by their path, ``checksum.url``) and for
-    needed steps (by their verb) in reasons to run, where the key itself says little.
+    ``name`` is ``<verb>:<vm>``, or ``<verb>:@<content>`` for a step that several VMs share. ``makes`` names the result
+    in the user's words ("base image"). The results of ``shared`` steps outlive one VM's artifacts (a base image, a key
+    pair), so ``doit clean`` leaves them alone. ``refresh`` makes a fresh step run once, with that text as the reason.
+    ``tidy`` removes what the step keeps beside its targets (half-made disks) when its results are cleaned. ``labels``
+    are words for inputs (by their path, ``checksum.url``) and needed steps (by their verb) in reasons to run, for keys
+    that say little.
     """
 
     name: str
@@ -58,13 +61,13 @@ class Step:
 
     @property
     def receipt(self) -> Path:
-        """The step's receipt lies beside its first target."""
+        """The file of the step's receipt, beside its first target."""
         first = self.targets[0]
         return first.with_name(first.name + ".receipt.json")
 
     @property
     def marker(self) -> Path:
-        """Stands in for the receipt while the step runs: what is left of a killed run."""
+        """The file that replaces the receipt while the step runs. A killed run leaves it."""
         first = self.targets[0]
         return first.with_name(f".{first.name}.running")
 
@@ -72,8 +75,8 @@ class Step:
 class Workspace:
     """One run of one step.
 
-    A target appears under its final name by :meth:`commit` only; what stands under :meth:`part` is removed when the
-    step ends, and by the next run when this one is killed.
+    A target gets its final name only by :meth:`commit`. What is left under the name :meth:`part` is removed when the
+    step ends; if this run is killed, the next one does that.
     """
 
     def __init__(self, step: Step, needs: Mapping[str, Receipt], progress: Progress) -> None:
@@ -87,19 +90,19 @@ class Workspace:
 
     @staticmethod
     def part(target: Path) -> Path:
-        """The name under which ``target`` is made: same directory, so that the rename is atomic."""
+        """The name under which ``target`` is made: in the same folder, so that the rename is atomic."""
         return target.with_name(part_name(target.name))
 
     def write(self, target: Path, content: bytes | str, *, secret: bool = False) -> None:
-        """Make ``part(target)`` of what is at hand; a ``secret`` file is its owner's alone."""
+        """Write ``content`` to ``part(target)``. A ``secret`` file is readable by its owner alone."""
         with create(self.part(target), mode=0o600 if secret else 0o666) as file:
             file.write(content.encode() if isinstance(content, str) else content)
 
     def commit(self, target: Path, *, digest: str | None = None, secret: bool = False) -> None:
-        """Give the finished ``part(target)`` its final name, durably, and read-only: VMs stand on it by hard links.
+        """Give the finished ``part(target)`` its final name, durably and read-only, since VMs use it by hard links.
 
-        ``digest`` is what later steps go by (early cut-off): by default it is taken from the outputs' content. A
-        ``secret`` file is its owner's alone, and its digest slow to guess.
+        Later steps decide by ``digest`` whether to run; by default it is that of the outputs' content. A ``secret``
+        file is readable by its owner alone, and its digest is slow to guess.
         """
         part = self.part(target)
         with part.open("rb") as file:
@@ -114,24 +117,24 @@ class Workspace:
             self.identity = digest
 
     def also(self, path: Path, *, digest: str | None = None) -> None:
-        """Another output, whose name was not known before; ``digest`` is its content's ``sha256:<hex>``."""
+        """Add an output whose name was not known before. ``digest`` is its content's ``sha256:<hex>``."""
         if path not in self.outputs:
             self.outputs.append(path)
         if digest is not None:
             self.contents[path] = digest
 
     def fact(self, key: str, value: Json) -> None:
-        """Something later steps or ``ov why`` want to know; it does not decide whether anything is fresh."""
+        """Note something for later steps or ``ov why``. It does not decide whether anything is fresh."""
         self.facts[key] = value
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What the command line says about one VM's build; it wins over ``vms.yml`` and enters the inputs.
+    """The options of one VM's build on the command line. They win over ``vms.yml`` and enter the inputs.
 
-    ``size`` is in bytes; ``type`` is ``qcow2`` or ``raw``; ``refresh`` revalidates "latest" URLs; ``locked`` demands
-    that every URL is pinned in ``ovtasks.lock``. ``more`` are the values of options that sources declare, by name, as
-    far as they were given; a source asks for its own with ``options[OPTION]``.
+    ``size`` is in bytes; ``type`` is ``qcow2`` or ``raw``; ``refresh`` asks again what URLs stand for; ``locked``
+    requires that ``ovtasks.lock`` pins every URL. ``more`` holds the given values of options that sources declare, by
+    name; a source reads its own with ``options[OPTION]``.
     """
 
     type: str = "qcow2"
@@ -145,7 +148,7 @@ class BuildOptions:
 
 
 def need_keys(names: Iterable[str]) -> dict[str, str]:
-    """Under which key each needed step stands in inputs and reasons: its verb, where that is clear without the rest."""
+    """The key of each needed step in inputs and reasons: its verb if that is unique, else its name."""
     names = list(names)
     verbs = [name.partition(":")[0] for name in names]
     return {name: verb if verbs.count(verb) == 1 else name for name, verb in zip(names, verbs, strict=True)}

@@ -1,4 +1,6 @@
-"""What every command of doit does around our tasks: an orderly end, one message instead of a traceback, near names."""
+"""What every command of doit does around our tasks: end in order, print one message in place of a traceback, suggest
+names.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,25 @@ from ovtasks.host import streams
 from ovtasks.host.oserrors import explained
 
 CREATOR = "task_ovtasks"
-"""In a ``dodo.py``'s namespace: it has VMs."""
+"""The name in a ``dodo.py``'s namespace that says: this project has VMs."""
 INTERRUPTED = 130
 LAST_SECONDS = 120
-"""After a signal and the end of our children, steps have so many seconds to clear up; then the kernel ends us, whatever
-a thread or a library still waits for."""
+"""Seconds that steps get to clear up after a signal.
+
+Then the kernel ends us, whatever a thread or a library waits for.
+"""
 WAKE_SECONDS = 0.2
-"""A signal that comes just before Python waits in the kernel is not handled until the wait is over. While others work,
-doit's main thread waits for nothing but them: it is woken so often, to handle what came."""
+"""Seconds between two wake-ups of doit's main thread while other threads work.
+
+A signal that comes just before Python waits in the kernel is handled only after the wait."""
 NEAR = 0.6
 
 
 class Guarded:
-    """Mixed into a command of doit, before doit's own class. Projects without VMs see no difference but for
-    wrong options, which are named in one line."""
+    """A mix-in for doit's commands; it stands before doit's own class.
+
+    Projects without VMs see one difference only: a wrong option is reported in one line.
+    """
 
     execute_tasks: bool
     loader: Any
@@ -43,7 +50,7 @@ class Guarded:
     outstream: Any
 
     def parse_execute(self, words: list[str]) -> int | None:
-        """doit calls this first; what it says of a wrong option holds a list of its objects."""
+        """doit calls this first. Its message for a wrong option would show a list of objects."""
         try:
             code: int | None = super().parse_execute(words)  # type: ignore[misc]
             return code
@@ -87,7 +94,7 @@ def guarded(command: Any, work: Callable[..., int | None], words: list[str]) -> 
             if getattr(e, "not_found", None) is None:
                 raise
             raise unknown(e.not_found, tasks) from None
-        except CmdParseError as e:  # of a task's options; doit adds a list of objects
+        except CmdParseError as e:  # a task's option is wrong; doit would add a list of objects
             hint = next((f"doit help {word}" for word in words if word in tasks), "doit help run")
             raise InvalidCommand(_without_objects(e, hint)) from None
 
@@ -99,13 +106,13 @@ def _without_objects(error: CmdParseError, hint: str) -> str:
 
 
 def said(work: Callable[..., int | None], **params: Any) -> int | None:
-    """The exit code of ``work``, all that it prints written; what the system refuses is one message."""
+    """Run ``work``, flush what it prints, and return its exit code. An error of the system becomes one message."""
     try:
         code = work(**params)
         streams.flush()
         return code
     except BrokenPipeError:
-        streams.abandon(sys.stdout)  # nobody reads on
+        streams.abandon(sys.stdout)  # nobody reads any more
         return EXIT_FAILED
     except (OSError, UnicodeError, RecursionError) as e:
         doing = "" if streams.stdout_works() else "the output cannot be written"
@@ -123,9 +130,9 @@ def _end(message: str, code: int) -> int:
 
 
 def _refuse_unknown(words: Sequence[str], tasks: Mapping[str, Any], *, all_are_names: bool) -> None:
-    """doit ends in a KeyError, or does nothing and is content.
+    """Refuse words that name no task: doit would end in a KeyError, or do nothing without complaint.
 
-    Where tasks are run, other words may be options' values or a task's arguments: those are doit's affair.
+    Where tasks are run, other words may be values of options or arguments of a task. doit handles those.
     """
     free = any(tasks[word].pos_arg for word in words if word in tasks)
     for word in words:
@@ -136,9 +143,9 @@ def _refuse_unknown(words: Sequence[str], tasks: Mapping[str, Any], *, all_are_n
 
 
 def unknown(word: str, tasks: Mapping[str, Any]) -> InvalidCommand:
-    """The error for what is no task and no target, with the names that come near.
+    """The error for a word that is neither a task nor a target, with similar names.
 
-    ``biuld:demo`` is mended on both sides of the colon: a near verb that the VM has, or a near VM that has the verb.
+    ``biuld:demo`` is corrected on both sides of the colon: a similar verb of that VM, or a similar VM with that verb.
     """
     import difflib
 
@@ -150,7 +157,7 @@ def unknown(word: str, tasks: Mapping[str, Any]) -> InvalidCommand:
         close = [verb] if verb in verbs else difflib.get_close_matches(verb, verbs, n=2, cutoff=NEAR)
         like = [rest] if rest in names else difflib.get_close_matches(rest, names, n=3, cutoff=0.5)
         near = [name for v in close for n in like if (name := f"{v}:{n}") in tasks] or near
-    else:  # a VM's name alone
+    else:  # the name of a VM alone
         near = [name for name in (f"build:{word}",) if name in tasks] or near
     if word.startswith("-"):
         hint = "options stand before the names of tasks"
@@ -163,7 +170,10 @@ def unknown(word: str, tasks: Mapping[str, Any]) -> InvalidCommand:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt inside, and ends the process silently outside; one that nobody caught is told."""
+    """Ctrl-C raises KeyboardInterrupt in the block and ends the process silently outside.
+
+    An uncaught one is reported.
+    """
     if signal.getsignal(signal.SIGINT) != signal.SIG_DFL:  # ignored
         yield
         return
@@ -178,8 +188,10 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Iterator[None]:
-    """Inside, Ctrl-C and a CI's SIGTERM end the run in order: children ended, receipts and database kept. What the
-    signals did before, they do again afterwards. ``parallel``: this thread waits for others, which do the work."""
+    """In the block, Ctrl-C and a CI's SIGTERM end the run in order: children are ended, receipts and database kept.
+
+    Afterwards the signals do again what they did before. ``parallel``: this thread only waits for others.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -207,7 +219,7 @@ def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Itera
     try:
         yield
     finally:
-        if signal.SIGALRM in before and signal.getitimer(signal.ITIMER_REAL)[1]:  # not the last alarm
+        if signal.SIGALRM in before and signal.getitimer(signal.ITIMER_REAL)[1]:  # not our last alarm
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

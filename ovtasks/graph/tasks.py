@@ -28,7 +28,7 @@ _GROUPS = {BUILD: "every VM's artifacts", "image": "every container image"}
 
 
 class Fresh:
-    """doit's ``uptodate`` for one step. doit asks for the signature each time: it is here once and for all."""
+    """doit's ``uptodate`` for one step. doit inspects its signature each time, so it is kept ready here."""
 
     __signature__: ClassVar[inspect.Signature] = inspect.Signature(
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")]
@@ -46,44 +46,44 @@ class Fresh:
 
 
 class Members(Fresh):
-    """doit's ``uptodate`` for a task that has no work of its own: whether all that it stands for is fresh."""
+    """doit's ``uptodate`` for a task without work of its own: whether everything it stands for is fresh."""
 
     def __call__(self, task: OvTask, values: object) -> bool:
         return task.is_fresh()
 
 
 def _heal(graph: Graph, name: str, progress: Progress | None = None) -> bool:
-    """Whether a step is fresh. What the system refuses to tell, running it will tell."""
+    """Whether a step is fresh. If the system refuses to tell, it is not: running it shows the error."""
     with contextlib.suppress(OSError):
         return graph.freshness(graph.step(name), heal=True, progress=progress).fresh
-    with contextlib.suppress(OSError):  # a folder that may not be written: new times are not noted
+    with contextlib.suppress(OSError):  # a read-only folder: new times are not noted
         return graph.freshness(graph.step(name)).fresh
     return False
 
 
 class OvTask(Task):  # type: ignore[misc]
-    """What our tasks have in common; ``graph`` does not go to worker processes (they fork and have it)."""
+    """What all our tasks have in common. ``graph`` is not sent to worker processes: they are forks and have it."""
 
     def __init__(self, graph: Graph, name: str, actions: list[Any] | None, **attributes: Any) -> None:
         self.graph = graph
         super().__init__(name, actions, **attributes)
 
     def is_fresh(self) -> bool:
-        """Whether nothing would be done; asked after all that it needs was done."""
+        """Whether there is nothing to do. Asked after everything it needs is done."""
         return all(self.graph.settled.issuperset({name}) or _heal(self.graph, name) for name in self.task_dep)
 
     def reasons(self) -> list[str]:
-        """Why something would be done, for people."""
+        """Why there is something to do, in words for people."""
         return [f"{name} would run" for name in self.task_dep if not _heal(self.graph, name)]
 
     def take_options(self) -> None:
-        """What the command line said of this task is in ``options`` now.
+        """Use ``options``, which now hold what the command line says for this task.
 
-        :raises OvError: it says something wrong.
+        :raises OvError: an option is wrong.
         """
 
     def init_options(self, args: Any = None) -> Any:
-        """doit calls this, and more than once."""
+        """doit calls this, more than once."""
         first = self.options is None
         rest = super().init_options(args)
         if first:
@@ -103,18 +103,21 @@ class OvTask(Task):  # type: ignore[misc]
 
 
 class WorkTask(OvTask):
-    """One with work of its own, not only that of the tasks it needs."""
+    """A task with work of its own, not only that of the tasks it needs."""
 
     def __init__(self, graph: Graph, name: str, display: Display, **attributes: Any) -> None:
         self.display = display
         super().__init__(graph, name, [_nothing], **attributes)
 
     def work(self) -> None:
-        """Do it. :raises OvError: it cannot be done."""
+        """Do the work.
+
+        :raises OvError: it failed.
+        """
         raise NotImplementedError
 
     def execute(self, stream: object) -> TaskFailed | None:
-        """doit calls this; a user error becomes its failure, without a traceback."""
+        """doit calls this. A user error becomes doit's failure, without a traceback."""
         self.executed = True
         try:
             self.work()
@@ -126,7 +129,7 @@ class WorkTask(OvTask):
 
 
 class StepTask(WorkTask):
-    """One step. Its receipt decides; doit's database is not asked."""
+    """The task of a step. The receipt decides whether it runs, not doit's database."""
 
     def __init__(self, graph: Graph, step: Step, display: Display) -> None:
         self.was_fresh = False
@@ -161,7 +164,7 @@ class StepTask(WorkTask):
             execute(step, receipts, self.graph.locks, progress, force=self.was_fresh)
 
     def clean(self, outstream: Any, dryrun: bool) -> None:
-        """Remove the step's files, if they are this VM's own."""
+        """Remove the step's files, if no other VM shares them."""
         step = self.graph.step(self.name)
         if not step.shared:
             clean_steps([step], self.graph.locks, outstream, self.name, dryrun)
@@ -184,35 +187,35 @@ class GoalTask(OvTask):
 
     @property
     def task_dep(self) -> list[str]:
-        """Computed when asked, because options are parsed after the task was made."""
+        """The needed steps; computed on use, because options are parsed after the task is made."""
         return [step.name for step in self.graph.chain(self.vm)]
 
     @task_dep.setter
     def task_dep(self, value: list[str]) -> None:
-        """doit's constructor sets an empty list; there is nothing to keep."""
+        """Ignore the empty list that doit's constructor sets."""
 
     def take_options(self) -> None:
         """Apply the build options to this VM."""
         _override(self.graph, self.vm, self.options)
 
     def clean(self, outstream: Any, dryrun: bool) -> None:
-        """``doit clean build:<vm>``: that VM's artifacts of every format, never what others share."""
+        """``doit clean build:<vm>``: remove that VM's artifacts of every format, but nothing shared."""
         steps = [step for type in TYPES for step in self.graph.chain(self.vm, type) if not step.shared]
         clean_steps(steps, self.graph.locks, outstream, self.name, dryrun)
 
 
 class ImageGoal(GoalTask):
-    """``image:<name>``: that declared container image is on this machine."""
+    """``image:<name>``: brings a declared container image to this machine."""
 
     def __init__(self, graph: Graph, name: str) -> None:
-        self.vm = name  # its chain goes by the same name
+        self.vm = name  # its chain has the same name
         verb, _, image = name.partition(":")
         doc = f"container image {image}"
         OvTask.__init__(self, graph, name, None, uptodate=[Members()], params=image_params(), doc=doc, subtask_of=verb)
 
 
 class BrokenGoal(WorkTask):
-    """A goal whose chain cannot be made: listed like the others, fails with the reason when run."""
+    """A goal whose chain cannot be made. It is listed like others, and fails with the reason when it runs."""
 
     def __init__(self, graph: Graph, name: str, error: OvError, display: Display) -> None:
         self.error = error
@@ -231,12 +234,12 @@ class BrokenGoal(WorkTask):
 
 
 class GroupTask(OvTask):
-    """``build``, ``disk``, ``seed`` …: all tasks of that verb. ``build`` takes the options for all VMs."""
+    """``build``, ``disk``, ``seed`` …: all tasks of a verb. Options of ``build`` are for all VMs."""
 
     def __init__(
         self, graph: Graph, verb: str, members: Iterable[OvTask], counted: Sequence[OvTask] | None = None
     ) -> None:
-        """``counted`` are the members that a run without further words would run; None: all."""
+        """``counted`` are the members that a run without further words runs; None: all."""
         everything = list(members)
         self.members = everything if counted is None else list(counted)
         super().__init__(
@@ -287,8 +290,10 @@ class AliasTask(OvTask):
 def tasks(
     graph: Graph, vms: Iterable[str], display: Display, types: Sequence[str] = TYPES, usual: Sequence[str] = TYPES
 ) -> Iterator[Task]:
-    """The doit tasks of the given VMs and images (``image:<name>``), for the given disk formats: groups first, then
-    goals, then steps. ``usual`` are the formats that count in the state of a group."""
+    """The doit tasks of the given VMs and images (``image:<name>``), for the given disk formats.
+
+    Groups come first, then goals, then steps. ``usual`` are the formats that count for the state of a group.
+    """
     unusual = tuple(f":{type}" for type in types if type not in usual)
     groups: dict[str, list[OvTask]] = {BUILD: []}
     made: dict[str, OvTask] = {}
@@ -329,13 +334,15 @@ def _vm_tasks(
 
 
 def relative(path: Path) -> str:
-    """As a user writes it in a ``file_dep``: relative to the current folder (doit's is the project) if below it."""
+    """``path`` as a user writes it in a ``file_dep``: relative to the current folder if it lies below."""
     return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def clean_steps(steps: Sequence[Step], locks: Path, outstream: Any, name: str, dryrun: bool) -> None:
-    """Remove everything that the steps made, and their receipts; then the folders that became empty. A build that is
-    at one of them comes to its end first."""
+    """Remove everything that the steps made, their receipts, and folders that are empty then.
+
+    If a build works on one of them, wait for its end first.
+    """
     with contextlib.ExitStack() as held:
         for path in dict.fromkeys(lock_file(locks, step) for step in steps) if not dryrun else ():
             held.enter_context(flock(path, waiting=lambda who: outstream.write(f"{name} - waiting for {who}\n")))
@@ -363,8 +370,8 @@ def _remove(steps: Sequence[Step], outstream: Any, name: str, dryrun: bool) -> N
 def _override(graph: Graph, vm: str | None, options: dict[str, object]) -> None:
     graph.options.set(vm, options)
     if vm is not None:
-        graph.chain(vm)  # now: doit asks for it where an error would be a traceback
+        graph.chain(vm)  # make it now: where doit asks for it, an error would be a traceback
 
 
 def _nothing() -> None:
-    """doit shows and runs tasks that have an action; ours have ``work``."""
+    """The action of our tasks: doit shows and runs only tasks with an action, but ours have ``work``."""

@@ -1,4 +1,4 @@
-"""The doit tasks that act on VMs beyond building them: made upstairs, found by name."""
+"""Finds the doit tasks that act on VMs beyond building them. A higher room makes them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from ovtasks.graph.display import Display
 
 VerbTasks = Callable[["Graph", Iterable[str], "Display"], Iterator["Task"]]
-"""Makes doit tasks that act on a VM beyond building it (``create:arch``), for the VMs named."""
+"""Makes the doit tasks that act on the named VMs beyond building them (``create:arch``)."""
 
 
 def verbs() -> VerbTasks:
-    """Who makes the verbs' tasks."""
+    """The function that makes the verbs' tasks."""
     return cast(VerbTasks, registry.load(registry.VERBS))

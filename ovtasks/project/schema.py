@@ -122,9 +122,8 @@ class Checker:
         """Errors at a file's top level. What is below ``vms:`` and ``images:`` is checked later."""
         top = inlined(name)
         shallow = {**top, "properties": {key: _shallow(value) for key, value in top["properties"].items()}}
-        data = {
-            key: value for key, value in data.items() if value is not None
-        }  # "vms:" with everything below it commented out
+        # None: "vms:" with everything below it commented out
+        data = {key: value for key, value in data.items() if value is not None}
         return self._diagnosed(self._new(shallow).iter_errors(data), document, ())
 
     def check_image(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
