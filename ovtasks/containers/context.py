@@ -49,7 +49,7 @@ class ContextEntry(NamedTuple):
     named: bool = False
 
 
-MEMORY_LIMIT = 256 << 20
+MEMO_LIMIT = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bo
         raise InputError(f"image '{image.name}': {folder} is no folder", hint=hint, where=image.where)
     path = _containerfile(image, folder)
     apart = output.relative_to(folder).as_posix() if output.is_relative_to(folder) else None
-    memory = state / "contexts" / f"{digest([str(folder), image.name])[:16]}.json"
+    memo = state / "contexts" / f"{digest([str(folder), image.name])[:16]}.json"
     try:
         text = path.read_bytes().decode(errors="replace")
         taken = containerfile.taken(text, path, image.build_args, image.target, machine)
@@ -101,7 +101,7 @@ def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bo
         rules = ignore.read(found) if found is not None and (taken.sources or whole) else ignore.IgnoreFile()
         walk = _Walk(folder, rules, apart)
         sources, modeless = ((containerfile.WHOLE,), ()) if whole else (taken.sources, taken.modeless)
-        files = _digests(walk, sources, modeless, memory)
+        files = _digests(walk, sources, modeless, memo)
     except OSError as e:
         hint = "make it readable, or leave it out in .containerignore"
         problem = f"{e.filename or folder}: {os.strerror(e.errno or 0).lower()}"
@@ -181,12 +181,12 @@ class _Walk:
                 yield from self._below(path, called)
 
 
-def _digests(walk: _Walk, sources: tuple[str, ...], modeless: tuple[str, ...], memory: Path) -> dict[str, str]:
+def _digests(walk: _Walk, sources: tuple[str, ...], modeless: tuple[str, ...], memo: Path) -> dict[str, str]:
     """What stands at each path, as a short text.
 
     :raises OSError: a file cannot be read.
     """
-    known = _remembered(memory)
+    known = _remembered(memo)
     now: KnownDigests = {}
     made: dict[str, str] = {}
     for entry in walk.files(modeless):
@@ -195,7 +195,7 @@ def _digests(walk: _Walk, sources: tuple[str, ...], modeless: tuple[str, ...], m
         made[_printable(entry.path)] = _describe(walk.folder / entry.real, entry, known, now)
     if now != known:
         with contextlib.suppress(OSError):  # losing it only costs time
-            write_atomic(memory, state_text(now))
+            write_atomic(memo, state_text(now))
     return made
 
 
@@ -246,8 +246,8 @@ def _attributes(fd: int) -> str:
     return f" attributes {digest(values)[:16]}" if values else ""
 
 
-def _remembered(memory: Path) -> KnownDigests:
-    known = try_load_state(memory, limit=MEMORY_LIMIT) or {}
+def _remembered(memo: Path) -> KnownDigests:
+    known = try_load_state(memo, limit=MEMO_LIMIT) or {}
     return {
         name: [item for item in times if isinstance(item, int | str)]
         for name, times in known.items()

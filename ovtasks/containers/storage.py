@@ -59,13 +59,13 @@ def storage(engine: Engine, state: Path) -> Storage:
 
     :raises OvError: podman cannot answer.
     """
-    memory = state / "containers.json"
+    memo = state / "containers.json"
     key = json.dumps([engine.words, os.geteuid(), [os.environ.get(name) for name in VARIABLES], _configured()])
-    known = _remembered(memory)
+    known = _remembered(memo)
     place = known.get(key)
     if place is None or not Path(place[0]).is_dir():
         place = _ask(engine)
-        write_atomic(memory, state_text({**known, key: place}), mode=0o600)
+        write_atomic(memo, state_text({**known, key: place}), mode=0o600)
     return Storage(engine, Path(place[0]), place[1])
 
 
@@ -88,8 +88,8 @@ def _configured() -> list[tuple[str, int, int]]:
     return found
 
 
-def _remembered(memory: Path) -> dict[str, list[str]]:
-    known = try_load_state(memory, private=True) or {}
+def _remembered(memo: Path) -> dict[str, list[str]]:
+    known = try_load_state(memo, private=True) or {}
     return {key: list(map(str, place)) for key, place in known.items() if isinstance(place, list) and len(place) == 2}
 
 

@@ -86,7 +86,7 @@ def _take(
         intake.close()
     if facts.packed and digests.compression is not None:
         digests = _unwrapped(store, request, facts, digests, wanted_digests(request, expected.digest))
-    return _record(request, facts, digests, expected)
+    return _provenance(request, facts, digests, expected)
 
 
 def _unwrapped(store: Store, request: ImageRequest, facts: Facts, digests: Digests, wanted: list[str]) -> Digests:
@@ -102,7 +102,7 @@ def _unwrapped(store: Store, request: ImageRequest, facts: Facts, digests: Diges
         compression=None,
     )
     if wanted:
-        is_file = all(_record(request, facts, digests, None).matches(digest) for digest in wanted)
+        is_file = all(_provenance(request, facts, digests, None).matches(digest) for digest in wanted)
     else:
         is_file = base_name(request.url).endswith(f".{digests.compression}")
     if is_file:
@@ -139,7 +139,7 @@ def _conditions(before: Fetched | None) -> dict[str, str] | None:
     return {name: value for name, value in headers.items() if value} or None
 
 
-def _record(request: ImageRequest, facts: Facts, digests: Digests, expected: Expected | None) -> Fetched:
+def _provenance(request: ImageRequest, facts: Facts, digests: Digests, expected: Expected | None) -> Fetched:
     return Fetched(
         url=public(request.url),
         final_url=public(facts.final_url),
@@ -160,5 +160,5 @@ def _record(request: ImageRequest, facts: Facts, digests: Digests, expected: Exp
 
 
 def now() -> str:
-    """The current time, in the format of our records."""
+    """The current time, as provenance has it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -123,9 +123,9 @@ def _keep(state: Path, facts: Facts) -> None:
 
 def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> Facts | None:
     """The facts about an earlier run's partial file, if it can be resumed."""
-    record = try_load_state(state)
+    noted = try_load_state(state)
     try:
-        facts = restore(Facts, record) if record else None
+        facts = restore(Facts, noted) if noted else None
     except (TypeError, ValueError):
         return None
     if facts is None or facts.url != url or not facts.validator or not is_own(intake.part):

@@ -95,11 +95,11 @@ def findings(store: Store, request: ImageRequest, fetched: Fetched) -> Verified 
 
     :raises InputError: the keyring cannot be read.
     """
-    record = try_load_state(store.verified_index(request.key))
-    if record is None:
+    noted = try_load_state(store.verified_index(request.key))
+    if noted is None:
         return None
     try:
-        verified = Verified.from_json(record)
+        verified = Verified.from_json(noted)
     except (ValueError, TypeError, KeyError):
         return None
     keyring = request.checksum.keyring

@@ -52,11 +52,11 @@ def hold(request: ImageRequest, progress: Progress) -> Iterator[None]:
 
 def load_fetched(store: Store, key: str) -> Fetched | None:
     """What the index says about a request; None if the bytes are gone."""
-    record = try_load_state(store.index(key))
-    if record is None:
+    noted = try_load_state(store.index(key))
+    if noted is None:
         return None
     try:
-        fetched = Fetched.from_json(record)
+        fetched = Fetched.from_json(noted)
     except (ValueError, TypeError):
         return None
     return fetched if has_bytes(store, key, fetched) else None
@@ -74,7 +74,7 @@ def has_bytes(store: Store, key: str, fetched: Fetched) -> bool:
 
 
 def drop(store: Store, key: str) -> None:
-    """Forget the bytes of a request, and the records that lead to them."""
+    """Forget the bytes of a request, and the provenance that leads to them."""
     store.index(key).unlink(missing_ok=True)
     store.verified_index(key).unlink(missing_ok=True)
     store.drop_parts(key)
@@ -111,7 +111,7 @@ def _here(store: Store, request: ImageRequest, expected: Expected, known: Fetche
 
 
 def _settle(store: Store, request: ImageRequest, fetched: Fetched, proof: Expected | Evidence) -> Fetched:
-    """Examine the bytes and record the result. Refused bytes are removed, with every record of them.
+    """Examine the bytes and note the result. Refused bytes are removed, with all that was noted of them.
 
     If no verdict is possible yet (a program is missing, the keyring or the signature is wrong), the bytes stay for the
     next run.
@@ -150,8 +150,8 @@ def read_evidence(store: Store, key: str) -> tuple[bytes | None, bytes | None]:
 def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> Fetched:
     """Ask what the URL stands for now: the checksum file first, then a conditional request.
 
-    Unchanged content gives a record with the same ``sha256``; changed content is fetched like new. If this fails, what
-    was fetched before stays.
+    Unchanged content has the same ``sha256``; changed content is fetched like new. If this fails, what was fetched
+    before stays.
 
     :raises InputError: as :func:`fetch`. :raises OvError: as :func:`fetch`.
     """
@@ -212,12 +212,12 @@ def _find_here(store: Store, request: ImageRequest, expected: Expected) -> Fetch
 
 
 def indexed(store: Store) -> list[Fetched]:
-    """All records of the index, the newest first."""
+    """All provenance in the index, the newest first."""
     found = []
     for path in (store.root / "by-url").glob("*.json"):
-        if not path.name.endswith(".verified.json") and (record := try_load_state(path)) is not None:
+        if not path.name.endswith(".verified.json") and (noted := try_load_state(path)) is not None:
             with contextlib.suppress(ValueError, TypeError):
-                found.append(Fetched.from_json(record))
+                found.append(Fetched.from_json(noted))
     return sorted(found, key=lambda fetched: fetched.fetched_at, reverse=True)
 
 

@@ -125,10 +125,10 @@ def _recently_verified(store: Store) -> dict[str, float]:
     """When content was verified, in seconds since the epoch; recent content only."""
     recent: dict[str, float] = {}
     for path in (store.root / "by-url").glob("*.verified.json"):
-        record = try_load_state(path)
-        if record is not None and time.time() - (when := path.stat().st_mtime) < RECENT_SECONDS:
+        noted = try_load_state(path)
+        if noted is not None and time.time() - (when := path.stat().st_mtime) < RECENT_SECONDS:
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                sha256 = Verified.from_json(record).sha256
+                sha256 = Verified.from_json(noted).sha256
                 recent[sha256] = max(when, recent.get(sha256, 0.0))
     return recent
 

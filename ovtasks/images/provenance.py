@@ -1,4 +1,4 @@
-"""Records about an image: how it was fetched, and what it was found to be."""
+"""Where an image came from, and what it was found to be: kept beside the store and in steps' targets."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Fetched:
         return None if own is None else own == value
 
     def to_json(self) -> dict[str, Json]:
-        """The record as JSON, for :meth:`from_json`."""
+        """This as JSON, for :meth:`from_json`."""
         return fields_of(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Fetched:
         """Read what :meth:`to_json` wrote.
 
-        :raises ValueError: it is not a record of this version.
+        :raises ValueError: it was not written by this version.
         """
         return _from_json(cls, value)
 
@@ -79,25 +79,25 @@ class Verified:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
-        """The record as JSON, for :meth:`from_json`."""
+        """This as JSON, for :meth:`from_json`."""
         return fields_of(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Verified:
         """Read what :meth:`to_json` wrote.
 
-        :raises ValueError: it is not a record of this version.
+        :raises ValueError: it was not written by this version.
         """
         return _from_json(cls, value)
 
 
 def _from_json(cls: type[T], value: Mapping[str, Json]) -> T:
     try:
-        record = restore(cls, value)
+        made = restore(cls, value)
     except TypeError as e:
         raise ValueError(f"not a {cls.__name__} record: {e}") from e
-    for field in fields(record):
-        number = getattr(record, field.name)
+    for field in fields(made):
+        number = getattr(made, field.name)
         if isinstance(number, int) and not 0 <= number <= LARGEST:
             raise ValueError(f"not a {cls.__name__} record: {field.name} is no size")
-    return record
+    return made

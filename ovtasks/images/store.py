@@ -75,11 +75,11 @@ class Store:
         return self.root / "incoming" / f"{key}.json"
 
     def index(self, key: str) -> Path:
-        """The record of what a request brought."""
+        """The file with the provenance of what a request brought."""
         return self.root / "by-url" / f"{key}.json"
 
     def verified_index(self, key: str) -> Path:
-        """The record of what those bytes were found to be."""
+        """The file with what those bytes were found to be."""
         return self.root / "by-url" / f"{key}.verified.json"
 
     def evidence(self, key: str) -> tuple[Path, Path]:
@@ -286,8 +286,8 @@ def _look(path: Path) -> Look | None:
 
 
 def _read_seen(path: Path) -> dict[str, Look]:
-    record = try_load_state(path) or {}
-    return {name: (look[0], look[1], look[2]) for name, look in record.items() if _is_look(look)}  # type: ignore
+    noted = try_load_state(path) or {}
+    return {name: (look[0], look[1], look[2]) for name, look in noted.items() if _is_look(look)}  # type: ignore
 
 
 def _is_look(value: Json) -> bool:

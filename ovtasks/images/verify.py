@@ -29,7 +29,7 @@ def verify(
     settled: bool = True,
     copies: Iterable[Path] = (),
 ) -> Verified:
-    """Put what was fetched into the store. Called again, it answers from its record.
+    """Put what was fetched into the store. Called again, it answers from what it noted.
 
     If the bytes are gone or damaged, they are taken from ``copies`` (files that may hold the same content; each is read
     and compared), else fetched again. ``settled``: the caller has built from exactly these bytes, so no others will do.
@@ -66,7 +66,7 @@ def verify(
 def _examined(store: Store, request: ImageRequest, fetched: Fetched) -> Verified:
     """Examine the bytes and put them into the store.
 
-    :raises UnfitError: the bytes cannot be used; they and all records of them are removed.
+    :raises UnfitError: the bytes cannot be used; they and their provenance are removed.
     """
     try:
         evidence = Evidence(*read_evidence(store, request.key))

@@ -24,7 +24,7 @@ SCHEMAS = ("vms", "libvirt", "image", "layer", "deploy")
 RACY_NS = 50_000_000  # a file that changed less than this ago may change again with the same mtime
 
 Kinds = Callable[[str], Mapping[str, Any] | None]
-Stamp = tuple[int, int, int, int] | None
+FileStat = tuple[int, int, int, int] | None
 
 
 class CacheEntry(NamedTuple):
@@ -55,7 +55,7 @@ class CacheContent(NamedTuple):
     variables: tuple[str, ...]
 
 
-def stamp(path: str | Path) -> Stamp:
+def file_stat(path: str | Path) -> FileStat:
     """What tells versions of a file apart: mtime (ns), size, inode, ctime (ns). None if there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116 — Path objects cost more than the call itself
@@ -71,7 +71,7 @@ def _program() -> tuple[Any, ...]:
         newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
     folders = [os.path.join(here, *up, "schemas") for up in (("..",), ("..", ".."))]  # noqa: PTH118
     schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in SCHEMAS]
-    return (__version__, sys.hexversion, newest, *(stamp(path) for path in schemas))
+    return (__version__, sys.hexversion, newest, *(file_stat(path) for path in schemas))
 
 
 def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str | None]:
@@ -96,7 +96,7 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> CacheContent | None:
         return None
     if program != _program() or saved_root != str(root):
         return None
-    if any(stamp(path) != before for path, before in stamps):
+    if any(file_stat(path) != before for path, before in stamps):
         return None
     if any(os.environ.get(name) != value for name, value in environment):
         return None
@@ -116,7 +116,7 @@ class Guard:
         self,
         store: Path,
         root: Path,
-        files: Mapping[Path, Stamp],
+        files: Mapping[Path, FileStat],
         entries: Mapping[str, CacheEntry],
         images: Mapping[str, CacheEntry],
         variables: Iterable[str],

@@ -12,7 +12,7 @@ from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.host import beneath
 from ovtasks.project import cache as spec_cache
 from ovtasks.project.build import build_vm
-from ovtasks.project.cache import CacheEntry, Kinds, Stamp
+from ovtasks.project.cache import CacheEntry, FileStat, Kinds
 from ovtasks.project.model import ImageSpec, LayerXml, Project, VmSpec
 from ovtasks.project.places import ROOT_FILES, display
 
@@ -70,7 +70,7 @@ class Checked:
     errors: tuple[InputError, ...]
     names: tuple[str, ...]
     image_names: tuple[str, ...]
-    files: Mapping[Path, Stamp]
+    files: Mapping[Path, FileStat]
     entries: Mapping[str, CacheEntry]
     images: Mapping[str, CacheEntry]
     variables: tuple[str, ...]

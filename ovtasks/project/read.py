@@ -10,7 +10,7 @@ from typing import Any
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.yamlfile import read_yaml
-from ovtasks.project.cache import Stamp, stamp
+from ovtasks.project.cache import FileStat, file_stat
 from ovtasks.project.declared import Declared, DeclaredImage, DeclaredVm
 from ovtasks.project.deploy import FILE as DEPLOY_FILE
 from ovtasks.project.deploy import Deployments, Layered
@@ -36,7 +36,7 @@ class ProjectReader:
         self.vms: dict[str, DeclaredVm] = {}
         self.images: dict[str, DeclaredImage] = {}
         self.deployments = Deployments(checker, self.errors)
-        self.files: dict[Path, Stamp] = {}  # read or looked for; with the stamp from just before
+        self.files: dict[Path, FileStat] = {}  # read or looked for; with its stat from just before
         self._active: list[Path] = []
         self._done: set[Path] = set()
 
@@ -62,7 +62,7 @@ class ProjectReader:
         return self.deployments.layered(self.vms, Layers(root, self.checker, self._note, self.errors))
 
     def _note(self, path: Path) -> None:
-        self.files.setdefault(path, stamp(path))
+        self.files.setdefault(path, file_stat(path))
 
     def read(self, path: Path) -> None:
         """Read a file and what it includes, each file once."""

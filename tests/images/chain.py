@@ -15,7 +15,7 @@ from ovtasks.host.state import try_load_state
 from ovtasks.images.provenance import Verified
 from ovtasks.images.store import Store
 from ovtasks.project.load import load_project
-from tests.images.conftest import Notes, rests
+from tests.images.conftest import Notes, leftovers
 
 
 @dataclass
@@ -65,5 +65,5 @@ class Chain:
         """What was built from is ``data``, nothing lies about, and a further build does nothing."""
         assert self.link().read_bytes() == data
         assert self.store.path(self.verified().sha256).read_bytes() == data
-        assert rests(self.store) == []
+        assert leftovers(self.store) == []
         assert self.build() == []

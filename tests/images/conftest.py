@@ -87,7 +87,7 @@ def ask(site: Site, store: Store, checksum: Checksum | None = None, name: str = 
     return ImageRequest(f"{site.url}/{name}", checksum or Checksum("none"), store.root)
 
 
-def rests(store: Store) -> list[str]:
+def leftovers(store: Store) -> list[str]:
     """What of downloads is left beside the store."""
     folder = store.root / "incoming"
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

@@ -18,7 +18,7 @@ from ovtasks.errors import OvError
 from ovtasks.images.fetch import fetch
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
 from tests.support.programs import qemu_img
 from tests.support.server import Site
 
@@ -50,7 +50,7 @@ def test_unpacked_while_streaming(
     assert fetched.compression == name and fetched.sha256 == hashlib.sha256(packed).hexdigest()
     verified = obtain(ask(site, store, Checksum(), name=f"disk.{name}"), notes)
     assert verified.sha256 == sha256 and verified.path.read_bytes() == image
-    assert rests(store) == []
+    assert leftovers(store) == []
 
 
 def test_magic_and_not_the_name_decides(site: Site, store: Store, notes: Notes, image: bytes, sha256: str) -> None:
@@ -99,7 +99,7 @@ def test_damaged_compressed_data(site: Site, store: Store, notes: Notes, image: 
     with pytest.raises(OvError) as caught:
         obtain(ask(site, store, name="disk"), notes)
     assert "Traceback" not in str(caught.value) and name in caught.value.message
-    assert rests(store) == [] and store.entries() == []
+    assert leftovers(store) == [] and store.entries() == []
 
 
 def qcow2_with(path: Path, *options: str) -> bytes:
@@ -151,7 +151,7 @@ def test_hostile_or_wrong_content_is_refused(
     with pytest.raises(OvError) as caught:
         obtain(ask(site, store), notes)
     assert words in caught.value.message and caught.value.hint
-    assert rests(store) == [] and store.entries() == [], "nothing unverified has a final name"
+    assert leftovers(store) == [] and store.entries() == [], "nothing unverified has a final name"
 
 
 def test_record_of_a_verified_image_is_json(site: Site, store: Store, notes: Notes) -> None:

@@ -14,7 +14,7 @@ from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
 from tests.support.programs import call
 from tests.support.server import Site, serve
 
@@ -26,7 +26,7 @@ def test_plain_download(site: Site, store: Store, notes: Notes, image: bytes, sh
     assert verified.sha256 == sha256 and verified.format == "qcow2" and verified.virtual_size == 16 << 20
     assert verified.path.read_bytes() == image
     assert verified.path.stat().st_mode & 0o777 == 0o444
-    assert rests(store) == []
+    assert leftovers(store) == []
 
 
 def test_never_asked_again(site: Site, store: Store, notes: Notes) -> None:
@@ -145,7 +145,7 @@ def test_redirect_from_https_to_http(
     with serve(Site(faults={PATH: [to_http, to_http]}), certificate=pem) as secure:
         with pytest.raises(OvError, match="redirected from https to http") as caught:
             fetch(ask(secure, store), notes)
-        assert "sha256" in (caught.value.hint or "") and rests(store) == []
+        assert "sha256" in (caught.value.hint or "") and leftovers(store) == []
         with pytest.raises(OvError, match="redirected from https to http"):
             fetch(ask(secure, store, Checksum("sha256", sha256)), notes)
     assert site.requests == [], "the http server is not even asked"
@@ -219,7 +219,7 @@ def test_empty_and_changing_files(site: Site, store: Store, notes: Notes) -> Non
     site.files["/empty"] = b""
     with pytest.raises(OvError, match="is empty"):
         fetch(ask(site, store, name="empty"), notes)
-    assert rests(store) == []
+    assert leftovers(store) == []
 
 
 def test_credentials_stay_out_of_messages_and_records(site: Site, store: Store, notes: Notes) -> None:

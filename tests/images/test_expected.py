@@ -13,7 +13,7 @@ from ovtasks.images.fetch import fetch
 from ovtasks.images.request import ImageRequest, Pin
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
 from tests.support.server import Site
 
 A, B = "a" * 64, "b" * 64
@@ -133,7 +133,7 @@ def test_wrong_digest_shows_both_and_removes(site: Site, store: Store, notes: No
         obtain(request, notes)
     message = caught.value.message
     assert A in message and sha256 in message and "vms.yml" in message and "the bad file was removed" in message
-    assert rests(store) == [] and store.entries() == []
+    assert leftovers(store) == [] and store.entries() == []
     good = ask(site, store, Checksum("sha256", sha256.upper()))
     assert obtain(good, notes).sha256 == sha256
 

@@ -22,7 +22,7 @@ from ovtasks.images.fetch import fetch, revalidate
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
 from tests.support.programs import mount, umount
 from tests.support.server import Site, serve
 
@@ -81,7 +81,7 @@ def test_two_processes_download_once(store: Store, big: bytes) -> None:
         said = [process.communicate(timeout=60) for process in (first, second)]
     assert said[0][0] == said[1][0] and len(said[0][0]) == 65
     assert f"waiting for process {first.pid}, which works on {site.url}{PATH}" in said[1][1]
-    assert len(site.gets(PATH)) == 1 and rests(store) == []
+    assert len(site.gets(PATH)) == 1 and leftovers(store) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -96,7 +96,7 @@ def test_killed_then_resumed(store: Store, notes: Notes, big: bytes, number: sig
         assert obtain(ask(site, store), notes).path.read_bytes() == big
     asked = site.gets(PATH)[-1]
     assert int(asked["Range"].removeprefix("bytes=").removesuffix("-")) >= seen and asked["If-Range"]
-    assert rests(store) == []
+    assert leftovers(store) == []
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def test_full_cache_is_known_before_the_download(site: Site, tmp_path: Path, ima
         store = Store(small / "store")
         with pytest.raises(OvError, match=f"not enough room for the image: {len(image)} bytes needed") as caught:
             fetch(ask(site, store), notes)
-        assert "ov gc" in (caught.value.hint or "") and rests(store) == []
+        assert "ov gc" in (caught.value.hint or "") and leftovers(store) == []
 
 
 @pytest.mark.root
@@ -127,7 +127,7 @@ def test_disk_fills_up_under_a_download_of_unknown_length(site: Site, tmp_path: 
         store = Store(small / "store")
         with pytest.raises(OvError, match="the disk is full") as caught:
             fetch(ask(site, store), notes)
-        assert "XDG_CACHE_HOME" in (caught.value.hint or "") and rests(store) == []
+        assert "XDG_CACHE_HOME" in (caught.value.hint or "") and leftovers(store) == []
 
 
 @pytest.mark.root
@@ -137,7 +137,7 @@ def test_disk_fills_up_while_unpacking(site: Site, tmp_path: Path, notes: Notes)
         store = Store(small / "store")
         with pytest.raises(OvError, match="the disk is full"):
             fetch(ask(site, store, name="disk.gz"), notes)
-        assert rests(store) == [] and store.entries() == []
+        assert leftovers(store) == [] and store.entries() == []
 
 
 @pytest.mark.root
@@ -198,7 +198,7 @@ def test_file_of_the_store_that_was_cut_off(site: Site, store: Store, notes: Not
     path.chmod(0o644)
     os.truncate(path, 200_000)
     assert obtain(ask(site, store), notes).path.read_bytes() == image
-    assert rests(store) == [] and [entry.sha256 for entry in store.entries()] == [sha256]
+    assert leftovers(store) == [] and [entry.sha256 for entry in store.entries()] == [sha256]
 
 
 def test_refresh_from_a_server_without_validators(site: Site, store: Store, notes: Notes) -> None:
@@ -208,7 +208,7 @@ def test_refresh_from_a_server_without_validators(site: Site, store: Store, note
     first = fetch(request, notes)
     verify(request, first, notes)
     assert revalidate(request, first, notes).sha256 == first.sha256
-    assert len(site.gets(PATH)) == 2 and rests(store) == []
+    assert len(site.gets(PATH)) == 2 and leftovers(store) == []
 
 
 def test_refresh_while_the_mirror_is_updated(site: Site, store: Store, notes: Notes, image: bytes, sha256: str) -> None:

@@ -19,7 +19,7 @@ from ovtasks.images.lockfile import write_lock
 from ovtasks.images.request import ImageRequest, Pin
 from ovtasks.project.model import Checksum
 from tests.images.chain import Chain
-from tests.images.conftest import NAME, rests
+from tests.images.conftest import NAME, leftovers
 from tests.images.test_content import COMPRESSORS
 from tests.support.programs import qemu_img
 from tests.support.server import Site
@@ -80,7 +80,7 @@ def test_wrong_bytes_then_right_ones(
     for _ in range(2):
         with pytest.raises(OvError) as caught:
             chain.build()
-        assert chain.store.entries() == [] and rests(chain.store) == []
+        assert chain.store.entries() == [] and leftovers(chain.store) == []
         assert place == "http" or "was removed" not in caught.value.message, "a user's own file is never removed"
     put(image)
     assert chain.build() == ["fetch", "verify"]
@@ -96,7 +96,7 @@ def test_compressed(site: Site, chain: Chain, image: bytes, name: str, wrong: st
     site.files[f"/disk.{name}"] = other[wrong]
     with pytest.raises(OvError):
         chain.build()
-    assert rests(chain.store) == []
+    assert leftovers(chain.store) == []
     site.files[f"/disk.{name}"] = packed
     chain.build()
     chain.is_right(image)
@@ -220,7 +220,7 @@ def test_bytes_gone_and_the_server_has_others_by_now(site: Site, chain: Chain, i
     chain.link().unlink()
     with pytest.raises(OvError, match="brings other bytes") as caught:
         chain.build()
-    assert "--refresh" in (caught.value.hint or "") and rests(chain.store) == []
+    assert "--refresh" in (caught.value.hint or "") and leftovers(chain.store) == []
 
 
 def overwrite(path: Path) -> None:

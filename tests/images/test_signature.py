@@ -11,7 +11,7 @@ import pytest
 from ovtasks.errors import InputError, OvError
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, obtain, rests
+from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
 from tests.support.programs import attempt, call
 from tests.support.server import Site
 
@@ -129,7 +129,7 @@ def test_signed_but_wrong_digest(site: Site, store: Store, notes: Notes, good: S
     site.files["/SHA256SUMS.gpg"] = good.gpg("--detach-sign", data=sums("0" * 64))
     with pytest.raises(OvError, match="wrong digest"):
         obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
-    assert rests(store) == [] and store.entries() == []
+    assert leftovers(store) == [] and store.entries() == []
 
 
 def test_value_counts_beside_a_signed_file_of_the_other_kind(
@@ -141,7 +141,7 @@ def test_value_counts_beside_a_signed_file_of_the_other_kind(
     with pytest.raises(OvError, match="wrong digest") as caught:
         obtain(ask(site, store, Checksum("sha256", "0" * 64, good.keyring)), notes)
     assert f"expected sha256:{'0' * 64} (from vms.yml)" in caught.value.message
-    assert store.entries() == [] and rests(store) == []
+    assert store.entries() == [] and leftovers(store) == []
     assert obtain(ask(site, store, Checksum("sha256", sha256, good.keyring)), notes).signer
 
 

@@ -76,14 +76,14 @@ def _gone(target: Path, name: str, project: Project) -> tuple[str | None, tuple[
     return (None if same else f"the image {GONE}"), (place.index,)
 
 
-def _content(archive: Archive, memory: Path) -> Json:
+def _content(archive: Archive, memo: Path) -> Json:
     """What is in the files; an archive of gigabytes is read once, and again when ``stat`` says that it may differ."""
     if archive.watched != archive.path:
         return archive.signature()
     try:
         now = archive.path.stat()
         times: list[Json] = [now.st_size, now.st_mtime_ns, now.st_ino, now.st_ctime_ns]
-        known = try_load_state(memory)
+        known = try_load_state(memo)
         if known is not None and known.get("stat") == times:
             return known.get("digest")
         began = time.time_ns()
@@ -92,7 +92,7 @@ def _content(archive: Archive, memory: Path) -> Json:
         return None
     if began - now.st_ctime_ns > RACY_NS:
         with contextlib.suppress(OSError, OvError):  # only costs time
-            write_atomic(memory, canonical({"stat": times, "digest": digest}))
+            write_atomic(memo, canonical({"stat": times, "digest": digest}))
     return digest
 
 

@@ -6,7 +6,7 @@ from ovtasks.errors import OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.state import try_load_state
 from ovtasks.project.model import Project, VmSpec
-from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
+from ovtasks.sources.bootc.install import same_disk, scratch_of, stamp_file
 from ovtasks.sources.disk import convert
 
 RECIPE = 1
@@ -23,8 +23,8 @@ def convert_step(vm: VmSpec, project: Project, options: BuildOptions, install: s
     target = project.artifacts(vm.name, options.type) / f"disk.{options.type}"
 
     def run(ws: Workspace) -> None:
-        record = try_load_state(record_file(vm, project)) or {}
-        raw = same_disk(record, scratch.disk)
+        stamp = try_load_state(stamp_file(vm, project)) or {}
+        raw = same_disk(stamp, scratch.disk)
         if not raw and not target.exists():
             raise OvError(f"the raw disk of {vm.name} is gone", hint="run it again: it is installed anew")
         given, format = (scratch.disk, "raw") if raw else (target, "qcow2")

@@ -65,12 +65,12 @@ def podman_name(image: ImageSpec) -> str:
     return image.ref or local_name(image)
 
 
-def record_file(image: ImageSpec, project: Project) -> Path:
+def stamp_file(image: ImageSpec, project: Project) -> Path:
     """What was last found out about the image."""
-    return _record(project, "image", _key(image))
+    return _stamp_file(project, "image", _key(image))
 
 
-def _record(project: Project, verb: str, key: str) -> Path:
+def _stamp_file(project: Project, verb: str, key: str) -> Path:
     return project.output / IMAGES / f"container-{verb}-{key}.json"
 
 
@@ -102,8 +102,8 @@ def _base_steps(
 
 
 def _has_onbuild(step: Step) -> bool:
-    record = try_load_state(step.targets[0])
-    return record is not None and record.get("onbuild") is True
+    stamp = try_load_state(step.targets[0])
+    return stamp is not None and stamp.get("onbuild") is True
 
 
 def _ref_step(image: ImageSpec, reference: str, project: Project, options: BuildOptions, verb: str) -> Step:
@@ -114,7 +114,7 @@ def _ref_step(image: ImageSpec, reference: str, project: Project, options: Build
             where=image.where,
         )
     asks = _asks(image, reference, options)
-    target = _record(project, verb, _key(image))
+    target = _stamp_file(project, verb, _key(image))
     reason, reads = _moved(target, reference, project)
     return Step(
         name=f"{verb}:@{_key(image)}",
@@ -150,7 +150,7 @@ def _demands(image: ImageSpec) -> dict[str, Json]:
 def _build_step(
     image: ImageSpec, looked: context.Context, project: Project, options: BuildOptions, bases: tuple[str, ...]
 ) -> Step:
-    target = record_file(image, project)
+    target = stamp_file(image, project)
     name = local_name(image)
     reason, reads = _moved(target, name, project)
     return Step(
@@ -170,8 +170,8 @@ def _build_step(
 
 def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple[Path, ...]]:
     """Why the image must be brought again although nothing changed, and the files that tell."""
-    record = try_load_state(target)
-    if record is None:
+    stamp = try_load_state(target)
+    if stamp is None:
         return None, ()
     try:
         place = storage(own(), project.state)
@@ -181,7 +181,7 @@ def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple
     now = place.image_id(name)
     if now is None:
         return f"{name} {GONE}", reads
-    return (f"{name} is another image now" if now != record.get("id") else None), reads
+    return (f"{name} is another image now" if now != stamp.get("id") else None), reads
 
 
 def workplace(project: Project) -> Path:
@@ -265,7 +265,7 @@ def _remove_nameless(engine: Engine, image_id: str) -> None:
 def _finish(
     ws: Workspace, image: ImageSpec, found: Found, name: str, target: str | None, mounted: str | None = None
 ) -> None:
-    """Check what came and write the record. ``target`` is where later upgrades can look for it, None: nowhere.
+    """Check what came and write the stamp file. ``target`` is where later upgrades can look for it, None: nowhere.
 
     :raises InputError: it says of itself that it is no bootc image, where one is wanted.
     """

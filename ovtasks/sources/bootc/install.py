@@ -1,6 +1,6 @@
 """``install``: a container that is root writes its own image to a raw disk, which is the next step's input.
 
-The raw disk of a qcow2 build is a temporary of the chain: this step's target is the record of it, and the disk lies in
+The raw disk of a qcow2 build is a temporary of the chain: this step's target stands for it, and the disk lies in
 the scratch folder until ``convert`` has read it. With ``--type raw`` it is the target itself.
 """
 
@@ -56,7 +56,7 @@ def scratch_of(vm: VmSpec, project: Project, type: str) -> Scratch:
     return Scratch(project.artifacts(vm.name, type) / ".install")
 
 
-def record_file(vm: VmSpec, project: Project) -> Path:
+def stamp_file(vm: VmSpec, project: Project) -> Path:
     """What is known of the raw disk of a qcow2 build; it outlives that disk."""
     return project.output / vm.name / "install.json"
 
@@ -139,7 +139,7 @@ def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str
     flags = plan.flags((), None).to_json()
     flags["keys"] = ("generated" if choice.generated else list(choice.keys)) if baked else []
     raw = options.type == "raw"
-    target = project.artifacts(vm.name, "raw") / "disk.raw" if raw else record_file(vm, project)
+    target = project.artifacts(vm.name, "raw") / "disk.raw" if raw else stamp_file(vm, project)
     scratch = scratch_of(vm, project, options.type)
     return Step(
         name=install_name(vm, options.type),
@@ -158,32 +158,32 @@ def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str
 
 def _lost(vm: VmSpec, project: Project, scratch: Scratch) -> str | None:
     """A reason to install again although nothing changed: the raw disk was cleaned, and what was made of it is gone."""
-    record = try_load_state(record_file(vm, project))
-    if record is None or same_disk(record, scratch.disk):
+    stamp = try_load_state(stamp_file(vm, project))
+    if stamp is None or same_disk(stamp, scratch.disk):
         return None
     disk = project.artifacts(vm.name, "qcow2") / "disk.qcow2"
     receipt = Receipt.load(disk.with_name(disk.name + ".receipt.json"))
-    made = receipt is not None and receipt.needs.get("install") == _digest(record) and same_outputs(receipt)
+    made = receipt is not None and receipt.needs.get("install") == _digest(stamp) and same_outputs(receipt)
     return None if made else GONE
 
 
-def disk_stamp(disk: Path) -> dict[str, Json]:
+def disk_stat(disk: Path) -> dict[str, Json]:
     """By what a raw disk is known again; after a crash of the machine it may have lost what was not yet written."""
     stat = disk.stat()
     boot = _BOOT_ID.read_text(encoding="ascii").strip()
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino, "boot": boot}
 
 
-def same_disk(record: Mapping[str, Json], disk: Path) -> bool:
-    """Whether ``disk`` is the one that ``record`` speaks of."""
+def same_disk(stamp: Mapping[str, Json], disk: Path) -> bool:
+    """Whether ``disk`` is the one that ``stamp`` speaks of."""
     try:
-        return record.get("disk") == disk_stamp(disk)
+        return stamp.get("disk") == disk_stat(disk)
     except OSError:
         return False
 
 
-def _digest(record: Mapping[str, Json]) -> str:
-    return f"install:{record.get('run')}"
+def _digest(stamp: Mapping[str, Json]) -> str:
+    return f"install:{stamp.get('run')}"
 
 
 def _run(ws: Workspace, plan: Plan, scratch: Scratch) -> None:
@@ -294,7 +294,7 @@ def _finish(
     boot = bootable(scratch.disk)
     said = {key: value for key, colon, value in (line.partition(": ") for line in reversed(lines)) if colon}
     installed = said.get("Bootloader", loader.name)
-    record: dict[str, Json] = {
+    stamp: dict[str, Json] = {
         "run": uuid.uuid4().hex,
         "bootc": installer.version,
         "image_digest": said.get("Digest"),
@@ -304,16 +304,16 @@ def _finish(
         "boot": explained(boot, installed).to_json() if boot else None,
         "baked_keys": [fingerprint(key) for key in keys],
     }
-    for key, value in record.items():
+    for key, value in stamp.items():
         ws.fact(key, value)
     target = ws.step.targets[0]
-    ws.identity = _digest(record)
+    ws.identity = _digest(stamp)
     if plan.options.type == "raw":
         scratch.disk.replace(ws.part(target))
         scratch.forget()
     else:
-        record["disk"] = disk_stamp(scratch.disk)
-        ws.write(target, state_text(record))
+        stamp["disk"] = disk_stat(scratch.disk)
+        ws.write(target, state_text(stamp))
     ws.commit(target)
 
 

@@ -15,7 +15,7 @@ from ovtasks.host.state import try_load_state
 from ovtasks.images.gc import Item
 from ovtasks.project.model import BootcSource, Project
 from ovtasks.sources.bootc.image import workplace
-from ovtasks.sources.bootc.install import record_file, same_disk, scratch_of
+from ovtasks.sources.bootc.install import same_disk, scratch_of, stamp_file
 
 OF_A_BUILD = "rest of a killed pull or build of an image"
 
@@ -52,7 +52,7 @@ def survey(project: Project, busy: tuple[str, ...] = ()) -> Leftovers:
         scratch_of(vm, project, "qcow2").folder: vm.name
         for vm in project.vms.values()
         if isinstance(vm.source, BootcSource)
-        and same_disk(try_load_state(record_file(vm, project)) or {}, scratch_of(vm, project, "qcow2").disk)
+        and same_disk(try_load_state(stamp_file(vm, project)) or {}, scratch_of(vm, project, "qcow2").disk)
     }
     items = []
     for folder in sorted(found):

@@ -54,8 +54,8 @@ def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) ->
 
     :raises InputError: it has no bootc. :raises OvError: containers do not run here.
     """
-    memory = state / "bootc" / f"{image_id[:32]}.json"
-    if (known := _remembered(memory)) is not None:
+    memo = state / "bootc" / f"{image_id[:32]}.json"
+    if (known := _remembered(memo)) is not None:
         return known
     label = ["--label", f"{LABEL}=probe"]
     try:
@@ -73,7 +73,7 @@ def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) ->
     found = _read(done.stdout)
     if "--via-loopback" not in found.options:
         raise OvError(f"{found.version} cannot install to a file", hint="build the image from a newer base")
-    write_atomic(memory, state_text({"recipe": RECIPE, **fields_of(found)}))
+    write_atomic(memo, state_text({"recipe": RECIPE, **fields_of(found)}))
     return found
 
 
@@ -93,8 +93,8 @@ def _read(text: str) -> Installer:
     )
 
 
-def _remembered(memory: Path) -> Installer | None:
-    known = try_load_state(memory) or {}
+def _remembered(memo: Path) -> Installer | None:
+    known = try_load_state(memo) or {}
     try:
         return restore(Installer, known) if known.pop("recipe", None) == RECIPE else None
     except (TypeError, ValueError):

@@ -83,10 +83,10 @@ def _run(recipe: Recipe, project: Project, where: Where, ws: Workspace) -> None:
     path = project.output / IMAGES / f"{built.sha256}.{FORMAT}"
     store.link(built.sha256, path)
     base_facts(ws, built.sha256, FORMAT, built.virtual_size, path.relative_to(project.root))
-    record = {**ws.facts, "recipe": recipe.inputs, "packages": built.packages}
+    stamp = {**ws.facts, "recipe": recipe.inputs, "packages": built.packages}
     ws.fact("packages", digest(built.packages))
     (target,) = ws.step.targets
-    ws.write(target, canonical(record) + "\n")
+    ws.write(target, canonical(stamp) + "\n")
     ws.commit(target, digest=f"sha256:{built.sha256}")
     ws.also(path, digest=f"sha256:{built.sha256}")
 

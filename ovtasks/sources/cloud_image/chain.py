@@ -155,11 +155,11 @@ def _verify(workspace: Workspace, request: object, fetch: Step, project: Project
     base_facts(workspace, verified.sha256, verified.format, verified.virtual_size, link.relative_to(project.root))
 
 
-def _built_from(record: Path) -> Json:
+def _built_from(provenance: Path) -> Json:
     """The digest of the download that this project's image was made of; None: there is none yet."""
     from ovtasks.host.state import try_load_state
 
-    return (try_load_state(record) or {}).get("source_sha256")
+    return (try_load_state(provenance) or {}).get("source_sha256")
 
 
 def _copies(project: Project, sha256: str) -> list[Path]:
