@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.streams import output_json
@@ -26,6 +26,20 @@ def open_project(args: argparse.Namespace) -> Project:
     from ovtasks.graph import plugins
 
     return load_project(root, kinds=plugins.schema)
+
+
+def project_around(args: argparse.Namespace) -> Project | None:
+    """The same; None: there is none.
+
+    :raises InputError: its files are wrong: they decide what is in use.
+    """
+    from ovtasks.project.load import find_root
+
+    try:
+        find_root(args.directory.absolute())
+    except InputError:
+        return None
+    return open_project(args)
 
 
 class Notes:
@@ -52,6 +66,17 @@ def add_instance(parser: argparse.ArgumentParser) -> None:
     """``NAME`` and ``-i``."""
     parser.add_argument("vm", metavar="NAME")
     parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME, with a disk of its own")
+
+
+def number(most: int, what: str) -> Callable[[str], int]:
+    """What takes ``what``, a whole number from 1 to ``most``, from the command line."""
+
+    def checked(text: str) -> int:
+        if not (text.isdecimal() and 1 <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+        return int(text)
+
+    return checked
 
 
 def seconds(text: str) -> float:
@@ -86,4 +111,14 @@ def find_record(args: argparse.Namespace) -> Record:
     return look(args.vm, args.instance) or find(args.vm, args.instance, declared=declared(args))
 
 
-__all__ = ["add_instance", "declared", "find_record", "note", "open_project", "output_json", "seconds"]
+__all__ = [
+    "add_instance",
+    "declared",
+    "find_record",
+    "note",
+    "number",
+    "open_project",
+    "output_json",
+    "project_around",
+    "seconds",
+]

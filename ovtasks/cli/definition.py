@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import add_instance, note, open_project, output_json
+from ovtasks.cli.common import add_instance, note, output_json, project_around
 from ovtasks.errors import EXIT_DONE, EXIT_STALE, InputError, OvError
 
 if TYPE_CHECKING:
@@ -164,8 +164,4 @@ def _project(args: argparse.Namespace, record: Record | None) -> Project | None:
         except InputError:
             return None
         return load_project(root, kinds=plugins.schema)
-    try:
-        find_root(args.directory.absolute())
-    except InputError:
-        return None
-    return open_project(args)
+    return project_around(args)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ovtasks.cli.common import note, open_project
+from ovtasks.cli.common import note, project_around
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, InputError
 from ovtasks.graph import leftovers
@@ -20,7 +20,6 @@ from ovtasks.images import gc
 from ovtasks.images.gc import Item
 from ovtasks.images.lockfile import read_lock
 from ovtasks.images.store import Store
-from ovtasks.project.load import find_root
 from ovtasks.project.model import CloudImageSource, Project
 from ovtasks.sources.bootc import leftovers as bootc_leftovers
 
@@ -66,7 +65,7 @@ def _told(parse: Callable[[str], int], text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Survey, remove, report. What VMs and the project left goes first: its links may be all that held an image."""
-    project = _project(args)
+    project = project_around(args)
     kept, gone = _tidy_instances(dry_run=args.dry_run)
     if project is not None:
         some_kept, some_gone = _tidy_project(project, dry_run=args.dry_run)
@@ -147,15 +146,6 @@ def _stale_manifests(project: Project) -> Iterator[Item]:
         )
         if not fresh:
             yield Item(path, size, "outdated note that there is nothing to do")
-
-
-def _project(args: argparse.Namespace) -> Project | None:
-    """The project around, if there is one; wrong files in it are an error, because they decide what is in use."""
-    try:
-        find_root(args.directory.absolute())
-    except InputError:
-        return None
-    return open_project(args)
 
 
 def _stores(project: Project | None) -> list[Store]:

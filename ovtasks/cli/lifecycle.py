@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import add_instance, declared, find_record, note, open_project, output_json, seconds
+from ovtasks.cli.common import add_instance, declared, find_record, note, number, open_project, output_json, seconds
 from ovtasks.errors import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "--ram, --cpus and --ssh-key are remembered until --reset or destroy --disk."
     add_instance(parser)
     parser.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
-    parser.add_argument("--cpus", type=_count, metavar="N", help="processors, wins over cpus in vms.yml")
+    parser.add_argument(
+        "--cpus", type=number(4096, "number of processors"), metavar="N", help="processors, wins over cpus in vms.yml"
+    )
     parser.add_argument("--ssh-key", metavar="KEY", help="auto, generate, none, or a public key's file")
     parser.add_argument("--reset", action="store_true", help="forget what earlier creates were told")
     parser.add_argument("--no-start", dest="start", action="store_false", help="define it only")
@@ -73,12 +75,6 @@ def destroy_arguments(parser: argparse.ArgumentParser) -> None:
     add_instance(parser)
     parser.add_argument("--disk", action="store_true", help="remove its disk, seed, NVRAM, keys and logs too")
     parser.set_defaults(run=run_destroy)
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 4096):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processors")
-    return int(text)
 
 
 def run_create(args: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -58,7 +57,7 @@ def run(words: Sequence[str]) -> int:
             streams.flush()
             return code
     except KeyboardInterrupt:
-        return _end("\nov: interrupted; finished steps are kept", EXIT_INTERRUPTED)
+        return streams.last_words("\nov: interrupted; finished steps are kept", EXIT_INTERRUPTED)
     except BrokenPipeError:
         streams.abandon(sys.stdout, sys.stderr)  # nobody reads on
         return EXIT_FAILED
@@ -66,7 +65,7 @@ def run(words: Sequence[str]) -> int:
         from ovtasks.host.oserrors import explained
 
         doing = "" if streams.stdout_works() else "the output cannot be written"
-        return _end(f"ov: {explained(e, doing)}", EXIT_FAILED)
+        return streams.last_words(f"ov: {explained(e, doing)}", EXIT_FAILED)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -85,13 +84,6 @@ def _run(words: Sequence[str]) -> int:
     except OvError as e:
         print(f"ov: {e}", file=sys.stderr)
         return e.exit_code
-
-
-def _end(message: str, code: int) -> int:
-    """Say the last words, if there is still somebody to say them to."""
-    with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
-    return code
 
 
 __all__ = ["EXIT_INPUT", "parser", "run"]

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import add_instance, find_record, note, output_json, seconds
+from ovtasks.cli.common import add_instance, find_record, note, number, output_json, seconds
 from ovtasks.errors import EXIT_DONE, InputError, OvError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def ssh_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.usage = "ov vm ssh [-h] [-i INSTANCE] [-p PORT] [-l USER] NAME [-- COMMAND …]"
     add_instance(parser)
-    parser.add_argument("-p", "--port", type=_port, help="another port")
+    parser.add_argument("-p", "--port", type=number(65535, "port"), help="another port")
     parser.add_argument("-l", "--user", help="another user")
     _add_accept(parser)
     parser.set_defaults(run=run_ssh)
@@ -91,12 +91,6 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let the host key in that the guest shows now, record it and hold to it",
     )
-
-
-def _port(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port")
-    return int(text)
 
 
 def need_running(record: Record) -> None:

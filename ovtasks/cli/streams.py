@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import sys
 
-from ovtasks.host.streams import abandon, flush, prepare, stdout_works
+from ovtasks.host.streams import abandon, flush, last_words, prepare, stdout_works
 
 
 def output_json(data: object) -> None:
@@ -23,4 +23,4 @@ def _takes_unicode() -> bool:
         return False
 
 
-__all__ = ["abandon", "flush", "output_json", "prepare", "stdout_works"]
+__all__ = ["abandon", "flush", "last_words", "output_json", "prepare", "stdout_works"]

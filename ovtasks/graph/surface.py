@@ -71,7 +71,7 @@ class Guarded:
         except KeyboardInterrupt:
             if not _has_vms(self.loader):
                 raise
-            return _end("interrupted", INTERRUPTED)
+            return streams.last_words("interrupted", INTERRUPTED)
 
 
 def guarded(command: Any, work: Callable[..., int | None], words: list[str]) -> Callable[..., int | None]:
@@ -116,17 +116,11 @@ def said(work: Callable[..., int | None], **params: Any) -> int | None:
         return EXIT_FAILED
     except (OSError, UnicodeError, RecursionError) as e:
         doing = "" if streams.stdout_works() else "the output cannot be written"
-        return _end(f"ERROR: {explained(e, doing)}", EXIT_FAILED)
+        return streams.last_words(f"ERROR: {explained(e, doing)}", EXIT_FAILED)
 
 
 def _has_vms(loader: object) -> bool:
     return type(loader).__module__.startswith("ovtasks.") or CREATOR in (getattr(loader, "namespace", None) or {})
-
-
-def _end(message: str, code: int) -> int:
-    with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
-    return code
 
 
 def _refuse_unknown(words: Sequence[str], tasks: Mapping[str, Any], *, all_are_names: bool) -> None:
@@ -181,7 +175,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit(_end("interrupted", INTERRUPTED))
+        sys.exit(streams.last_words("interrupted", INTERRUPTED))
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

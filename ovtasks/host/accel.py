@@ -9,11 +9,11 @@ from __future__ import annotations
 import grp
 import os
 import platform
-import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import InputError, OvError
+from ovtasks.host.users import user_name
 from ovtasks.values.arch import arch_of, slow_features
 
 KVM = Path("/dev/kvm")
@@ -109,7 +109,7 @@ def kvm_state(device: Path = KVM, cpuinfo: Path = CPUINFO) -> KvmState:
         module = {"vmx": "kvm_intel", "svm": "kvm_amd"}.get(flag or "", "kvm")
         return KvmState(False, flag, f"{device} does not exist", f"load the kernel module: modprobe {module}")
     except PermissionError:
-        return KvmState(False, flag, f"{device} may not be opened by {_user()}", _permission_hint(device))
+        return KvmState(False, flag, f"{device} may not be opened by {user_name()}", _permission_hint(device))
     except OSError as e:  # ENXIO, ENODEV: a device node without a device, as in a container
         return KvmState(False, flag, f"{device} cannot be opened: {e.strerror}", "load the kernel module: modprobe kvm")
     if x86 and flag is None:
@@ -130,13 +130,6 @@ def _cpu_flag(cpuinfo: Path) -> str | None:
     return None
 
 
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return f"user {os.geteuid()}"
-
-
 def _permission_hint(device: Path) -> str:
     status = device.stat()
     if status.st_gid == 0 or status.st_mode & 0o060 != 0o060:
@@ -145,4 +138,4 @@ def _permission_hint(device: Path) -> str:
         group = grp.getgrgid(status.st_gid).gr_name
     except KeyError:
         group = str(status.st_gid)
-    return f"join its group, as root: usermod -aG {group} {_user()}; then log in again"
+    return f"join its group, as root: usermod -aG {group} {user_name()}; then log in again"

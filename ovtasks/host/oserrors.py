@@ -19,6 +19,7 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.host.command_error import CommandError
 from ovtasks.host.paths import cache_home, data_home
+from ovtasks.host.users import user_name
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 LITTLE = 16 << 20
@@ -127,17 +128,8 @@ def _owner(path: Path) -> str:
             return f"{place} is yours and read-only: chmod u+w {place}"
         if status.st_uid == os.geteuid():
             return f"{place} is yours, with mode {stat.S_IMODE(status.st_mode):04o}: ls -ld {place}"
-        return f"{place} belongs to {_name(status.st_uid)}: as that user, or chown -R {_name(os.geteuid())} {place}"
+        return f"{place} belongs to {user_name(status.st_uid)}: as that user, or chown -R {user_name()} {place}"
     return f"ls -ld {path}"
-
-
-def _name(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.users import user_name
 
 _TCP_LISTEN = 0x0A
 _UDP_UNCONNECTED = 0x07
@@ -82,7 +83,7 @@ def owner(port: int, protocol: str = "tcp", address: str | None = None) -> str |
             pid = min(processes[one.inode])  # the parent, if several processes share it
             return f"{_name(pid)} (pid {pid})"
     if found[0].uid != os.geteuid():
-        return f"another user's process ({_user(found[0].uid)})"
+        return f"another user's process ({user_name(found[0].uid)})"
     return "a process that cannot be seen from here"
 
 
@@ -137,12 +138,3 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return "a process"
-
-
-def _user(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
 import sys
@@ -47,6 +48,13 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     if "\udc80" <= character <= "\udcff":  # PEP 383: a byte of a file name
         return bytes([ord(character) - 0xDC00]), error.start + 1
     return _PLAIN.get(character, "?"), error.start + 1
+
+
+def last_words(message: str, code: int) -> int:
+    """Say why it ends, if there is still somebody to say it to; returns the exit code."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+    return code
 
 
 def flush() -> None:

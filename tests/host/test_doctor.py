@@ -33,6 +33,7 @@ from ovtasks.host.doctor.verdict import ok
 from ovtasks.host.modules import can_mount
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import require, run, which
+from ovtasks.host.users import user_name
 from tests.support import leftovers
 from tests.support.checkout import ROOT
 from tests.support.checkout import run as start
@@ -304,7 +305,7 @@ def test_subordinate_numbers(bin: Path) -> None:
 def test_numbers_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "subuid"
     assert account._count(path) == 0
-    path.write_text(f"else:1:70000\n{account.user()}:100000:65000\n{os.geteuid()}:200000:536\n\nbad:line\n:::\n")
+    path.write_text(f"else:1:70000\n{user_name()}:100000:65000\n{os.geteuid()}:200000:536\n\nbad:line\n:::\n")
     assert account._count(path) == 65536
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,20 +13,13 @@ from ovtasks.host.doctor.verdict import TRY, Verdict, broken, missing, note, ok
 from ovtasks.host.modules import can_mount
 from ovtasks.host.packages import package_hint
 from ovtasks.host.run import require, run, which
+from ovtasks.host.users import user_name
 
 LOOP = Path("/dev/loop-control")
 UDEV = Path("/run/udev")
 SUBORDINATE = 65536  # how many user numbers a distribution's files need
 LITTLE = 1 << 30  # bytes: a build fails
 SCARCE = 10 << 30
-
-
-def user() -> str:
-    """Says who runs this."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def sudo(scratch: Path) -> Verdict:
@@ -106,15 +98,15 @@ def subordinate(scratch: Path) -> Verdict:
     for name in ("subuid", "subgid"):
         if _count(Path("/etc") / name) < SUBORDINATE:
             return missing(
-                f"/etc/{name} gives {user()} fewer than {SUBORDINATE}; for bootstrap builds and rootless podman",
-                f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user()}",
+                f"/etc/{name} gives {user_name()} fewer than {SUBORDINATE}; for bootstrap builds and rootless podman",
+                f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user_name()}",
             )
     return broken(" ".join(done.stderr.split()), "user namespaces may be switched off: sysctl user.max_user_namespaces")
 
 
 def _count(path: Path) -> int:
     """How many ids the file gives this user; subuid(5)."""
-    names = {user(), str(os.geteuid())}
+    names = {user_name(), str(os.geteuid())}
     try:
         rows = [line.split(":") for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 from ovtasks.machine.machine import Machine
 from ovtasks.machine.qemu.names import SECRET_SUFFIX
 from ovtasks.machine.qemu.option import device, option
+from ovtasks.values.arch import arch_of
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Command:
     @property
     def pc(self) -> bool:
         """A machine as PCs are, with their old devices."""
-        return self.machine.arch in {"x86_64", "i686"}
+        return arch_of(self.machine.arch).bios
 
     @property
     def q35(self) -> bool:

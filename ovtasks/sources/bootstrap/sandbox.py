@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ovtasks.errors import OvError
 from ovtasks.host.run import CommandError, Result, require, run, which
+from ovtasks.host.users import user_name
 
 # What may reach the packages' scripts; everything else of the environment could make a difference in the image.
 KEPT = frozenset(
@@ -118,9 +119,7 @@ def _refused(said: str) -> OvError:
 
 
 def _check_subordinate() -> None:
-    import pwd
-
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    user = user_name()
     for path in (Path("/etc/subuid"), Path("/etc/subgid")):
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         if not any(line.split(":")[0] in {user, str(os.geteuid())} for line in lines):
