@@ -32,6 +32,13 @@ class Figure:
         """Median of the ratios run by run: both were measured in turns, so slow moments cancel out."""
         return statistics.median(a / b for a, b in zip(self.wall, other.wall, strict=True))
 
+    def alone(self, idle: Figure) -> float:
+        """Median wall time, had nobody else used the machine: ``idle`` waits for nothing but its turn on a processor,
+        and shows in the same slow moments by how much all wall times are longer."""
+        waits = (max(1.0, wall / cpu) for wall, cpu in zip(idle.wall, idle.cpu, strict=True))
+        turns = zip(self.wall, self.cpu, waits, strict=True)
+        return statistics.median(max(cpu, wall / wait) for wall, cpu, wait in turns)
+
 
 def once(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float, float, float]:
     """Run one process to its end; wall and processor milliseconds, and peak MiB."""

@@ -34,7 +34,7 @@ def main() -> int:
         plan = subprocess.run([SCRIPTS / "ov", "plan", "vm0"], cwd=root, check=True, capture_output=True, text=True)
         assert "nothing to do" in plan.stdout
     table("cloud_init edited in a file of 10 VMs", figures, PYTHON)
-    return verdict({"edit to new seed in s": (figures["edit, new seed"].median / 1000, 0.5)})
+    return verdict({"edit to new seed in s": (figures["edit, new seed"].alone(figures[PYTHON]) / 1000, 0.5)})
 
 
 if __name__ == "__main__":

@@ -201,7 +201,9 @@ began = time.process_time()
 from pathlib import Path
 from ovtasks.project.load import load_project
 vm = load_project(Path(sys.argv[1])).vms["vm500"]
-print(json.dumps([time.process_time() - began, sorted({"yaml", "jsonschema", "difflib"} & {*sys.modules})]))
+took, modules = time.process_time() - began, sorted({"yaml", "jsonschema", "difflib"} & {*sys.modules})
+from tests.support.pace import pace
+print(json.dumps([took / pace(), modules]))
 """
 
 
@@ -210,11 +212,11 @@ def test_a_thousand_vms_load_quickly(tmp_path: Path) -> None:
     write(tmp_path, text)
 
     def timed() -> tuple[float, list[str]]:
-        seconds, modules = json.loads(python("-c", TIMED, tmp_path).stdout)
-        return seconds, modules
+        paces, modules = json.loads(python("-c", TIMED, tmp_path, cwd=Path(__file__).parents[2]).stdout)
+        return paces, modules
 
-    # Of processor time. A few times the measured 0.5 s and 8 ms: the tests share the machine.
-    assert timed()[0] < 3
+    # Processor time, a few times what was measured: 0.5 s and 8 ms on a quiet machine.
+    assert timed()[0] < 200
     warm = [timed() for _ in range(3)]
-    assert min(seconds for seconds, _ in warm) < 0.03
+    assert min(paces for paces, _ in warm) < 3.3
     assert {tuple(modules) for _, modules in warm} == {()}
