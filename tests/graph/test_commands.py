@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dbm
 import os
 import shlex
 import signal
@@ -168,8 +169,11 @@ def test_a_project_of_doits_own_is_left_alone(
     assert doit() == 0
     assert doit("b") == 3
     assert 'Invalid parameter: "b"' in capsys.readouterr().err
-    assert not doit("dumpdb")
-    assert "'a' -> " in capsys.readouterr().out
+    code, said = doit("dumpdb"), capsys.readouterr()
+    if dbm.whichdb(".doit.db") == "dbm.ndbm":  # Debian 12 without python3-gdbm: doit itself cannot
+        assert code == 3 and "ndbm does not support iteration" in said.err
+    else:
+        assert not code and "'a' -> " in said.out
 
 
 @pytest.mark.parametrize(
