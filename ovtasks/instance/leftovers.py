@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ovtasks.backends.qemu import helpers, process
 from ovtasks.host.beneath import check
 from ovtasks.host.files import is_locked, is_part
 from ovtasks.host.oserrors import explaining
@@ -20,11 +21,14 @@ REMOVED = "rest of a VM whose removal was killed"
 NEVER_MADE = "rest of a VM whose creation was killed"
 HALF = "half-written file of a VM"
 SOCKETS = "sockets of a VM that is gone"
+HELPER = "process beside a VM whose start was killed"
 
 
 def survey() -> list[Item]:
-    """Folders that no VM is in any more, or yet, half-written files, sockets without a VM."""
+    """Folders that no VM is in any more, or yet, half-written files, sockets without a VM, processes that a VM would
+    need which does not run."""
     place = data_home() / "vm"
+    lines = list(process.lines())
     found: list[Item] = []
     for path in _entries(place):
         if path.name.startswith(".") and path.name.endswith(".removed"):
@@ -35,6 +39,7 @@ def survey() -> list[Item]:
         elif not path.name.startswith(".") and path.is_dir():
             halves = [one for one in _entries(path) if is_part(one.name)]
             found += [Item(one, _allocated(one), HALF, _busy(path)) for one in halves]
+            found += [Item(one, 0, HELPER, _busy(path)) for one in _helpers(path, lines)]
     known = {Folder(path).sockets_name for path in _entries(place)}
     found += [
         Item(path, 0, SOCKETS)
@@ -65,6 +70,8 @@ def _remove(item: Item) -> bool:
         return True
     if item.what == REMOVED:
         path = path.with_name(path.name.removeprefix(".").removesuffix(".removed"))
+    if item.what == HELPER:
+        return _end_helpers(path)
     with Folder(path.parent if item.what == HALF else path).lock():
         if item.what == HALF:
             path.unlink(missing_ok=True)
@@ -75,6 +82,30 @@ def _remove(item: Item) -> bool:
         else:
             return False
     return True
+
+
+def _helpers(folder: Path, lines: Iterable[list[str]] | None = None) -> list[Path]:
+    """The files with the process ids of what waits for a QEMU that was never started."""
+    found = helpers.living(folder, _places(folder), lines)
+    return [] if found and process.seek(folder / process.PID_FILE) is not None else found
+
+
+def _end_helpers(pid_file: Path) -> bool:
+    place = data_home() / "vm"
+    folder = next((path for path in _entries(place) if pid_file.parent in (path, *_places(path))), None)
+    if folder is None:
+        return False
+    with Folder(folder).lock():
+        if pid_file not in _helpers(folder):
+            return False
+        helpers.end_in(folder, _places(folder), grace=0.0)
+    return True
+
+
+def _places(folder: Path) -> list[Path]:
+    """Where this VM's sockets may be."""
+    name = Folder(folder).sockets_name
+    return [folder / "run", *(above / name for above in socket_places())]
 
 
 def _busy(path: Path) -> tuple[str, ...]:

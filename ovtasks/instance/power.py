@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from ovtasks.backends.contract import backend
+from ovtasks.backends.contract import VmState, backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.firmware import Files, make_nvram
 from ovtasks.host.oserrors import explaining
@@ -95,7 +95,10 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         record = again(record)
         driver = backend(record.backend)
-        if not known(record).active:
+        found = known(record)
+        if not found.active:
+            if found.state is VmState.STOPPED:
+                driver.power_off(record.handle)  # ends what a start that was killed left
             return "was stopped"
         if force:
             driver.power_off(record.handle)

@@ -129,9 +129,10 @@ class Qemu:
 
         # SIGTERM is QMP's "quit" by a way that no other client can be in: QEMU flushes its disks and ends.
         pid_file = handle.directory / PID_FILE
+        ran = process.find(pid_file) is not None
         if not process.end(pid_file, signal.SIGTERM, GRACE):
             process.kill(pid_file)
-        helpers.end(handle)
+        helpers.end(handle, helpers.GRACE if ran else helpers.SHORT)
         sweep(handle)
 
     def states(self, handles: Iterable[Handle]) -> Mapping[str, VmStatus]:

@@ -6,7 +6,8 @@ Each has a file with its process id in the VM's folder of sockets or its directo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from ovtasks.backends.contract import Handle
@@ -20,10 +21,13 @@ from ovtasks.machine.devices.filesystem import Share
 from ovtasks.machine.qemu.command import ForkingHelper, Helper
 
 SHARE_LOG = "virtiofsd.log"
-GRACE = 20.0
+GRACE, SHORT = 20.0, 1.0
+"""Seconds that they get to put their memory away: when their QEMU ends now, and when it ended before."""
 READY = 20.0
 """Seconds that virtiofsd gets until it listens."""
 TAIL = 2000
+SOCKET_OPTION = "--socket-path="
+"""Of virtiofsd."""
 
 
 def start(handle: Handle, helpers: Sequence[Helper]) -> None:
@@ -40,16 +44,31 @@ def start(handle: Handle, helpers: Sequence[Helper]) -> None:
 
 def end(handle: Handle, grace: float = GRACE) -> None:
     """Wait up to ``grace`` seconds until they have ended with their QEMU, then kill them. None there: nothing to do."""
+    end_in(handle.directory, [handle.sockets], grace)
+
+
+def end_in(directory: Path, sockets: Collection[Path], grace: float) -> None:
+    """As :func:`end`, for the VM whose files are in ``directory`` and whose sockets are in one of ``sockets``."""
     until = time.monotonic() + grace
-    for pid_file in _pid_files(handle):
-        if not process.end(pid_file, None, max(until - time.monotonic(), 0.0)):
+    noted = sorted(path for path in directory.glob("*.pid") if path.name != process.PID_FILE)
+    noted += [path for folder in sockets for path in sorted(folder.glob(f"*{process.HELPER_SUFFIX}"))]
+    for pid_file in dict.fromkeys((*noted, *living(directory, sockets))):
+        if process.search(pid_file) is not None and not process.end(pid_file, None, max(until - time.monotonic(), 0.0)):
             process.kill(pid_file)
         pid_file.unlink(missing_ok=True)
 
 
-def _pid_files(handle: Handle) -> Iterator[Path]:
-    yield from sorted(path for path in handle.directory.glob("*.pid") if path.name != process.PID_FILE)
-    yield from sorted(handle.sockets.glob(f"*{process.HELPER_SUFFIX}"))
+def living(directory: Path, sockets: Collection[Path], lines: Iterable[list[str]] | None = None) -> list[Path]:
+    """The files with the process ids of those that live, by the command lines of all processes (``lines``: as they were
+    a moment ago): a start that was killed at once left one without its file."""
+    found = []
+    for line in process.lines() if lines is None else lines:
+        for name, value in pairwise(line):
+            if name == "--pid" and (path := Path(value.removeprefix("file="))).parent == directory:
+                found.append(path)
+            if value.startswith(SOCKET_OPTION) and (path := Path(value.removeprefix(SOCKET_OPTION))).parent in sockets:
+                found.append(path.with_name(path.name + process.HELPER_SUFFIX))
+    return list(dict.fromkeys(found))
 
 
 def _start_daemon(handle: Handle, helper: ForkingHelper) -> None:
@@ -98,7 +117,7 @@ def _is_old(program: str) -> bool:
 
 
 def _words(share: Share, *, old: bool) -> list[str]:
-    words = [f"--socket-path={share.socket}"]
+    words = [f"{SOCKET_OPTION}{share.socket}"]
     if share.threads is not None:
         words.append(f"--thread-pool-size={share.threads}")
     if not old:

@@ -50,17 +50,27 @@ def find(pid_file: Path) -> Process | None:
     return _verified(pid, pid_file) if pid > 0 else None
 
 
-def search(pid_file: Path) -> Process | None:
-    """As :func:`find`; where the file was lost, all processes are looked through, and it is written anew."""
+def seek(pid_file: Path) -> Process | None:
+    """As :func:`find`; where the file was lost, all processes are looked through."""
     found = find(pid_file)
-    if found is not None:
-        return found
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()] if found is None else []
+    return found or next((one for pid in pids if (one := _verified(pid, pid_file)) is not None), None)
+
+
+def search(pid_file: Path) -> Process | None:
+    """As :func:`seek`; a file that was lost is written anew."""
+    found = seek(pid_file)
+    if found is not None and find(pid_file) is None:
+        with contextlib.suppress(OSError):
+            write_atomic(pid_file, f"{found.pid}\n", mode=0o600)
+    return found
+
+
+def lines() -> Iterator[list[str]]:
+    """Every living process's command line."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (found := _verified(int(entry.name), pid_file)) is not None:
-            with contextlib.suppress(OSError):
-                write_atomic(pid_file, f"{found.pid}\n", mode=0o600)
-            return found
-    return None
+        if entry.name.isdigit() and (line := words(int(entry.name))):
+            yield line
 
 
 def words(pid: int) -> list[str]:
