@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.programs import python
 
 SCRIPTS = Path(sys.executable).parent
 PYTHON_PASS = [sys.executable, "-c", "pass"]
@@ -97,7 +98,7 @@ def table(title: str, figures: Mapping[str, Figure], base: str) -> None:
 def compile_package() -> None:
     """As an installed package is: an editable checkout under PYTHONDONTWRITEBYTECODE is compiled at each start."""
     package = Path(__file__).parent.parent / "ovtasks"
-    subprocess.run([sys.executable, "-m", "compileall", "-q", package], check=True)
+    python("-m", "compileall", "-q", package)
 
 
 def verdict(limits: Mapping[str, tuple[float, float]]) -> int:

@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from bench._measure import SCRIPTS, compile_package, in_turns, table, verdict
+from tests.support.programs import qemu_img
 
 
 class SendFile(http.server.SimpleHTTPRequestHandler):
@@ -71,7 +71,7 @@ def main() -> int:
         with raw.open("wb") as random:
             for _ in range(size):
                 random.write(os.urandom(1 << 20))
-        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image], check=True)
+        qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, image)
         raw.unlink()
         with image.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

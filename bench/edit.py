@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from bench._measure import PYTHON_PASS, SCRIPTS, compile_package, in_turns, table, verdict
 from bench.noop import PYTHON, make_project
+from tests.support.programs import call
 
 
 def main() -> int:
@@ -31,8 +31,7 @@ def main() -> int:
 
         build = [str(SCRIPTS / "ov"), "vm", "build", "vm0"]
         figures = in_turns({PYTHON: PYTHON_PASS, "edit, new seed": build}, root, runs=11, before=edit)
-        plan = subprocess.run([SCRIPTS / "ov", "plan", "vm0"], cwd=root, check=True, capture_output=True, text=True)
-        assert "nothing to do" in plan.stdout
+        assert "nothing to do" in call(SCRIPTS / "ov", "plan", "vm0", cwd=root).stdout
     table("cloud_init edited in a file of 10 VMs", figures, PYTHON)
     return verdict({"edit to new seed in s": (figures["edit, new seed"].alone(figures[PYTHON]) / 1000, 0.5)})
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from bench._measure import PYTHON_PASS, SCRIPTS, compile_package, in_turns, table, verdict
 from bench.noop import PYTHON, make_project
+from tests.support.programs import program
 
 COUNT = 50
 LIMIT_SECONDS = 0.4
@@ -24,10 +24,10 @@ def main() -> int:
         data = root / "data"
         os.environ.update(XDG_CACHE_HOME=str(root / "cache"), XDG_DATA_HOME=str(data), OV_VM_BACKEND="qemu")
         make_project(root, COUNT)
-        subprocess.run([SCRIPTS / "ov", "-q", "vm", "build"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+        ov = program(SCRIPTS / "ov", "-q", "vm")
+        ov("build", cwd=root)
         for number in range(COUNT):
-            create = [str(SCRIPTS / "ov"), "-q", "vm", "create", "--no-start", "--no-build", f"vm{number}"]
-            subprocess.run(create, cwd=root, check=True)
+            ov("create", "--no-start", "--no-build", f"vm{number}", cwd=root)
         figures = in_turns(
             {PYTHON: PYTHON_PASS, "ov vm list -a": [str(SCRIPTS / "ov"), "vm", "list", "-a"]}, root, runs=11
         )

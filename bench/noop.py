@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from bench._measure import PYTHON_PASS, SCRIPTS, compile_package, in_turns, table, verdict
+from tests.support.programs import call, python, qemu_img
 
 PYTHON = "python -c pass"
 
@@ -23,7 +23,7 @@ def make_project(root: Path, count: int) -> None:
     images = root / "images"
     images.mkdir()
     first = images / "0.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", first, "16M"], check=True)
+    qemu_img("create", "-q", "-f", "qcow2", first, "16M")
     vms = {}
     for number in range(count):
         image = images / f"{number}.qcow2"
@@ -41,7 +41,7 @@ def make_project(root: Path, count: int) -> None:
     (root / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n', encoding="utf-8")
     for words in (["vm", "build"], ["vm", "build", "vm0"]):
         for _ in range(2):
-            subprocess.run([SCRIPTS / "ov", *words], cwd=root, check=True, capture_output=True)
+            call(SCRIPTS / "ov", *words, cwd=root, timeout=None)
 
 
 def make_peers(root: Path, count: int) -> None:
@@ -70,7 +70,7 @@ def make_peers(root: Path, count: int) -> None:
     (files / "build.ninja").write_text("\n".join(ninja), encoding="utf-8")
     (files / "Makefile").write_text("\n".join(make) + "\n", encoding="utf-8")
     for tool in ("ninja", "make"):
-        subprocess.run([tool, "-C", files], check=True, capture_output=True)
+        call(tool, "-C", files)
 
 
 def make_launcher(root: Path) -> None:
@@ -79,9 +79,8 @@ def make_launcher(root: Path) -> None:
     (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
     (root / "ovtasks").symlink_to(Path(__file__).parent.parent / "ovtasks")
     shutil.copy2(Path(__file__).parent.parent / "doitw", root)
-    build = [sys.executable, "-c", "from ovtasks.cli import doit; raise SystemExit(doit())", "build:vm0"]
     for _ in range(2):
-        subprocess.run(build, cwd=root, check=True, capture_output=True)
+        python("-c", "from ovtasks.cli import doit; raise SystemExit(doit())", "build:vm0", cwd=root)
 
 
 def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:

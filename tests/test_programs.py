@@ -21,6 +21,8 @@ def test_a_program_that_fails_is_an_error_with_all_that_it_said() -> None:
         call("sh", "-c", "echo out; echo err >&2; exit 3")
     assert caught.value.done == done
     assert attempt("sh", "-c", "kill -9 $$").returncode == -signal.SIGKILL
+    with pytest.raises(FileNotFoundError, match="no such program: 'none-such'"):
+        attempt("none-such")
 
 
 def test_streams_are_no_terminals_and_bytes_stay_as_they_are(tmp_path: Path) -> None:
@@ -40,6 +42,7 @@ def test_the_environment_is_the_whole_one(tmp_path: Path) -> None:
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "A": "a"}
     assert call("mine", env=env, cwd=tmp_path).stdout == f"a {tmp_path}\n"
     assert "HOME" not in call("env", env=env).stdout
+    assert call("./mine", env={**env, "PATH": ""}, cwd=tmp_path).stdout == f"a {tmp_path}\n"
 
 
 def test_signals_are_as_they_were() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from tests.bootc.storage import standin_room
+from tests.support.programs import on_terminal
 
 if __name__ == "__main__":
     words = sys.argv[1:] or [os.environ.get("SHELL", "/bin/sh")]
     with standin_room() as room:
-        sys.exit(subprocess.call(room.argv(*words, cwd=Path.cwd())))
+        sys.exit(on_terminal(*room.argv(*words, cwd=Path.cwd())))

@@ -31,15 +31,16 @@ class Bench(Workbench):
     words: tuple[str, ...] = ()
     python: str = sys.executable
 
-    def start(self, argv: list[str], **options: Any) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    def argv(self, argv: list[str]) -> list[str]:
         words = [self.python if word == sys.executable else word for word in argv]
-        return subprocess.Popen(
-            self.room.argv(*self.words, *words, cwd=self.root),
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **self.env},
-            **{**pipes, **options},
-        )
+        return self.room.argv(*self.words, *words, cwd=self.root)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "LC_ALL": "C.UTF-8", **self.env}
+
+    def start(self, argv: list[str], **options: Any) -> subprocess.Popen[str]:
+        return super().start(argv, **{"stdin": subprocess.DEVNULL, **options})
 
     def write_image(self, name: str, *lines: str, base: str = STANDIN) -> Path:
         """Declare an image that is built; returns its containerfile."""

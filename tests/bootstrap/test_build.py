@@ -24,6 +24,7 @@ from ovtasks.sources.bootstrap.sandbox import prefix
 from ovtasks.sources.bootstrap.tree import RootTree, sweep
 from tests.bootstrap.workspace import WHERE, run_base
 from tests.support.demo import BUILD, ENVIRONMENT, ROOT, Demo, make_project
+from tests.support.programs import attempt
 from tests.support.user import User, may_sudo
 
 WITH_DEMO = pytest.mark.xdist_group("boot")  # on the worker that has the demo's image
@@ -330,13 +331,7 @@ def test_root_of_a_container_that_may_not_mount_is_told_at_once(tmp_path: Path) 
     """As docker's and podman's containers are by default: user number 0, without the right to namespaces."""
     bare = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
     start = time.monotonic()
-    done = subprocess.run(
-        [*bare, sys.executable, "-m", "tests.bootstrap.workspace", tmp_path / "project"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = attempt(*bare, sys.executable, "-m", "tests.bootstrap.workspace", tmp_path / "project", cwd=ROOT)
     assert done.returncode == 1
     assert "does not permit what a bootstrap build needs: unshare: " in done.stderr
     assert "podman run --privileged" in done.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.cli import interrupts
+from tests.support.programs import attempt
 from tests.support.workbench import OV
 
 COMMANDS = [["vm", "list"], ["--help"], ["validate"], ["settings", "list"], ["plan"]]
@@ -25,7 +26,7 @@ READY = "import os, sys; sys.argv[0] = 'ov'; from ovtasks.cli import main; os.wr
 def test_no_traceback_whenever_it_comes(words: list[str], tmp_path: Path) -> None:
     (tmp_path / "vms.yml").write_text("vms: {}\n", encoding="utf-8")
     seconds = time.monotonic()
-    subprocess.run([*OV, *words], cwd=tmp_path, capture_output=True, check=False)
+    attempt(*OV, *words, cwd=tmp_path)
     seconds = time.monotonic() - seconds
     statuses = set()
     for _ in range(25):

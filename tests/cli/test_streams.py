@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import Ended, attempt
 from tests.support.workbench import DODO, OV, Workbench, cloud_vm, make_image
 
 READS = ["plan a", "why disk:a", "validate", "gc --dry-run", "graph a", "settings list", "plan a --json"]
@@ -34,19 +34,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     bench.settle()
 
 
-def shell(bench: Workbench, words: str, redirection: str, **env: str) -> subprocess.CompletedProcess[str]:
+def shell(bench: Workbench, words: str, redirection: str, **env: str) -> Ended:
     """``ov WORDS`` with a shell's redirection."""
     script = f'exec "$@" {words} {redirection}'
-    return subprocess.run(
-        ["sh", "-c", script, "sh", *OV],
-        cwd=bench.root,
-        env={**os.environ, **bench.env, **env},
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        check=False,
-        timeout=60,
-    )
+    return attempt("sh", "-c", script, "sh", *OV, cwd=bench.root, env={**bench.environment, **env}, timeout=60)
 
 
 @pytest.mark.slow

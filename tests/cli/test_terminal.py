@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -199,6 +200,10 @@ def test_interrupted_without_a_terminal(folder: Path) -> None:
         assert process.wait(60) == 130
 
 
+def logged(folder: Path, text: str) -> bool:
+    return text.encode() in (folder / "serial.log").read_bytes()
+
+
 def test_a_real_vm(folder: Path) -> None:
     with qemu(folder, echo(b"Hello from COM1\r\n")) as vm, terminal(folder) as screen:
         assert wait_for(lambda: b"COM1" in (folder / "serial.log").read_bytes())
@@ -208,6 +213,7 @@ def test_a_real_vm(folder: Path) -> None:
             screen.expect("Hello from COM1")
             screen.line(f"{turn} turn")
             screen.expect(f"{turn} turn")
+            assert wait_for(functools.partial(logged, folder, f"{turn} turn\r"))
             if turn == "first":
                 screen.type("C-]")
                 screen.expect("left demo")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ovtasks.host.run import run
 from tests.backends.test_bridged import Project
 from tests.images.test_faults import small_disk
 from tests.support.bridges import allowed, bridge, dhcp
+from tests.support.programs import call
 from tests.support.session import session_user
 from tests.support.user import new_user
 from tests.support.workbench import cloud_vm, make_image
@@ -55,8 +55,8 @@ def test_mounts(tmp_path: Path) -> None:
     with new_user(subordinate=True), small_disk(tmp_path / "small"):
         device = run(["losetup", "--find", "--show", image]).stdout.strip()
         try:
-            subprocess.run(["mktemp"], check=True, capture_output=True)
-            subprocess.run(["setsid", "--fork", "sleep", "300"], check=True)
+            call("mktemp")
+            call("sh", "-c", "setsid --fork sleep 300 >/dev/null 2>&1")  # that nobody waits for its streams
             Path(os.environ["OV_HOLDING"], "mounts").touch()
             run(["unshare", "--fork", "--pid", "--mount", "sh", "-c", "trap '' TERM; sleep 300; true"])
         finally:

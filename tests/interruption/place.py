@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.host import bridge as rules
+from tests.support.programs import call, mount, umount
 
 ROOT = Path(__file__).parents[2]
 HOLDING = Path("/run/holding")
@@ -37,18 +38,14 @@ def separate() -> None:
             inner.mkdir(parents=True)
             mount("--bind", ROOT, inner)
         mount("--rbind", scratch, folder)
-        subprocess.run(["umount", "--lazy", scratch], check=True)
+        umount("--lazy", scratch)
     mount("-t", "tmpfs", "tmpfs", "/mnt")
-    subprocess.run(["cp", "-a", "/etc/.", "/mnt"], check=True)
+    call("cp", "-a", "/etc/.", "/mnt")
     mount("--bind", "/mnt", "/etc")
     mount("-t", "tmpfs", "tmpfs", "/var/lib/misc")
     mount("-t", "sysfs", "sysfs", "/sys")  # of our network
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    call("ip", "link", "set", "lo", "up")
     HOLDING.mkdir()
-
-
-def mount(*words: str | Path) -> None:
-    subprocess.run(["mount", *words], check=True)
 
 
 def present() -> Iterator[str]:
@@ -119,7 +116,7 @@ def main(number: int, to: str, names: list[str], words: list[str]) -> int:
     status = run.wait(END_SECONDS)
     if number == signal.SIGKILL:
         until(lambda: not any("pytest" in line for line in present() if line.startswith("process ")), END_SECONDS)
-        subprocess.run(pytest("-k", "quick"), cwd=ROOT, check=True, stdout=sys.stderr)
+        print(call(*pytest("-k", "quick"), cwd=ROOT).stdout, file=sys.stderr)
     elif status == 0:
         print("the run ended well")
     time.sleep(0.5)

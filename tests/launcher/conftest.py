@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pytest
 
 from ovtasks.host.run import require
 from tests.support.checkout import ROOT, environment, run
+from tests.support.programs import Ended, call
 
 TOOLS = ("sh", "cat", "cksum", "env", "find", "id", "mkdir", "mv", "readlink", "rm", "sed", "sort", "tr", "true")
 
@@ -37,16 +37,14 @@ class Bare:
     def env(self, **changes: str) -> dict[str, str]:
         return environment(PATH=str(self.bin), **changes)
 
-    def doitw(self, *words: str, user: Sequence[str] = (), **env: str) -> subprocess.CompletedProcess[str]:
+    def doitw(self, *words: str, user: Sequence[str] = (), **env: str) -> Ended:
         """``user`` is a command prefix, see :func:`root` and :func:`ordinary_user`."""
         return run(*user, self.directory / "doitw", *words, cwd=self.directory, env=self.env(**env))
 
 
 def stamp(directory: Path, *, extras: str = "dev") -> None:
     """What doitw leaves behind when it has installed (see ``install_package`` there)."""
-    sum_ = subprocess.run(
-        ["cksum"], input=(directory / "pyproject.toml").read_bytes(), capture_output=True, check=True
-    ).stdout.decode()
+    sum_ = call("cksum", stdin=(directory / "pyproject.toml").read_bytes()).stdout
     recipe = next(line for line in (ROOT / "doitw").read_text().splitlines() if line.startswith("RECIPE=")).split()[0]
     (directory / ".venv" / "ov-stamp").write_text(f"{recipe[7:]} {directory}\n{sum_}{extras}\n")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import clone, environment, run
+from tests.support.programs import Ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("checkout")]
 
@@ -30,7 +31,7 @@ def fresh(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def listed(fresh: Path) -> subprocess.CompletedProcess[str]:
+def listed(fresh: Path) -> Ended:
     """The newcomer's first command."""
     return run("./doitw", "list", cwd=fresh, env=environment(OV_PYTHON=sys.executable))
 
@@ -40,7 +41,7 @@ def is_made(checkout: Path) -> bool:
     return (venv / "ov-stamp").exists() and not (venv / "ov-installing").exists()
 
 
-def test_first_command_works(fresh: Path, listed: subprocess.CompletedProcess[str]) -> None:
+def test_first_command_works(fresh: Path, listed: Ended) -> None:
     assert listed.returncode == 0, listed.stderr
     assert is_made(fresh)
     names = [line.split()[0] for line in listed.stdout.splitlines() if line.strip()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from ovtasks.graph.dodo import plain_files
 from ovtasks.graph.manifest import doit_answer
 from tests.launcher.conftest import stamp
 from tests.support.checkout import ROOT
+from tests.support.programs import Ended
 from tests.support.workbench import Workbench, cloud_vm, make_image
 
 DODO = """from ovtasks import load_tasks
@@ -68,7 +68,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
     return bench
 
 
-def doitw(at: Workbench, *words: str) -> subprocess.CompletedProcess[str]:
+def doitw(at: Workbench, *words: str) -> Ended:
     return at.run(["./doitw", *words])
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from ovtasks.host.run import run
+from tests.support.programs import attempt
 
 INCLUDE = "ca-certificates,git,python3,sudo"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -64,13 +64,8 @@ class Machine:
         words = [*become, "env", "-i", *(f"{name}={value}" for name, value in values.items()), *argv]
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--"]
         with log.open("ab") as file:
-            return subprocess.run(
-                [*namespaces, "bash", "-c", ENTER, "bash", self.root, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                check=False,
-            ).returncode
+            inside = [*namespaces, "bash", "-c", ENTER, "bash", str(self.root), *words]
+            return attempt(*inside, output=file, timeout=None).returncode
 
 
 def make(folder: Path, suite: str) -> Machine:

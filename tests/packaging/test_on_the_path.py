@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT, environment, run
+from tests.support.programs import Ended
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_sources_images_verbs_and_backends_are_found(site: Path, project: Path) -> None:
-    def python(*words: str) -> subprocess.CompletedProcess[str]:
+    def python(*words: str) -> Ended:
         homes = {name: str(project.parent / name) for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME")}
         env = environment(PYTHONPATH=f"{site}{os.pathsep}{ROOT}", **homes)
         return run(sys.executable, "-S", *words, cwd=project, env=env)

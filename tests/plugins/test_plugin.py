@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import Ended, attempt, qemu_img
+
 ROOT = Path(__file__).parents[2]
 DISK_BYTES = 16 << 20
 
@@ -88,17 +90,14 @@ class Stranger:
     def vms(self) -> Path:
         return self.project / "vms.yml"
 
-    def python(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def python(self, *words: str, **env: str) -> Ended:
         env = {"PYTHONPATH": f"{self.site}:{ROOT}", "XDG_DATA_HOME": str(self.project.parent / "data"), **env}
-        argv = [sys.executable, *words]
-        return subprocess.run(
-            argv, cwd=self.project, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False
-        )
+        return attempt(sys.executable, *words, cwd=self.project, env={**os.environ, **env}, timeout=120)
 
-    def ov(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def ov(self, *words: str) -> Ended:
         return self.python("-c", "import sys; from ovtasks.cli import main; sys.exit(main())", *words)
 
-    def doit(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def doit(self, *words: str) -> Ended:
         return self.python("-c", "import sys; from ovtasks.cli import doit; sys.exit(doit())", *words)
 
 
@@ -119,11 +118,7 @@ def test_third_party_source_builds_and_is_incremental(stranger: Stranger, nbd_se
     built = ov("vm", "build", "box")
     assert built.returncode == 0, built.stderr
     assert built.stdout.splitlines() == ["output/box/qcow2/disk.qcow2", "output/box/qcow2/seed.iso"]
-    info = json.loads(
-        subprocess.check_output(
-            ["qemu-img", "info", "--output=json", project / "output/box/qcow2/disk.qcow2"], text=True
-        )
-    )
+    info = json.loads(qemu_img("info", "--output=json", project / "output/box/qcow2/disk.qcow2").stdout)
     assert info["virtual-size"] == 1 << 30
     assert info["backing-filename"].startswith("../base-")
     again = ov("vm", "build", "box")

@@ -17,11 +17,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tests.support.programs import FailedError, attempt, call
 
 VARIABLE = "OV_TEST_RUN"
 """Environment variable: the run's folder. Programs that tests start inherit it."""
@@ -115,7 +116,7 @@ def undo(run: Path) -> list[str]:
     places = [str(run), *(entry["name"] for entry in entries if entry["kind"] in {"folder", "place"})]
     done = [*_end_processes(places), *_unmount(places), *_detach(places)]
     for entry in reversed(entries):
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
+        with contextlib.suppress(OSError, FailedError):
             if _undo_one(entry):
                 done.append(f"{entry['kind']} {entry['name']}")
     done += [f"file {path}" for path in (run / "t").glob("*")] if (run / "t").is_dir() else []
@@ -150,7 +151,7 @@ def _undo_one(entry: dict[str, str]) -> bool:
         case "mode" if path.exists() and path.stat().st_mode & 0o7777 != int(entry["mode"]):
             path.chmod(int(entry["mode"]))
         case "link" if Path("/sys/class/net", entry["name"]).exists():
-            subprocess.run(["ip", "link", "del", entry["name"]], check=True)
+            call("ip", "link", "del", entry["name"])
         case "user" if _has_user(entry["name"]):
             _end_user(entry["name"])
         case _:
@@ -168,7 +169,7 @@ def _end_user(name: str) -> None:
 
     uid = pwd.getpwnam(name).pw_uid
     _until_none(lambda: [pid for pid in _pids() if _uid(pid) == uid])
-    subprocess.run(["userdel", name], check=True, capture_output=True)
+    call("userdel", name)
 
 
 def _uid(pid: int) -> int | None:
@@ -235,7 +236,7 @@ def _unmount(places: list[str]) -> list[str]:
 
 
 def _does(*argv: str) -> bool:
-    return subprocess.run(argv, check=False, capture_output=True).returncode == 0
+    return attempt(*argv).returncode == 0
 
 
 def _detach(places: list[str]) -> list[str]:

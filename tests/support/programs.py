@@ -10,6 +10,7 @@ such modules is in tests/test_architecture.py.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import signal
@@ -56,16 +57,17 @@ def attempt(
     stdin: str | bytes = b"",
     output: IO[bytes] | None = None,
     timeout: float | None = SECONDS,
+    new_session: bool = True,
 ) -> Ended:
     """Run a program to its end, whatever its status. ``env`` is its whole environment, where it is looked for, too.
-    stdout and stderr go to the file ``output`` when one is given. It leads a session of its own; the session's process
-    group is killed after ``timeout`` seconds, and when an exception (Ctrl-C too) passes through here.
+    stdout and stderr go to the file ``output`` when one is given. Unless ``new_session`` is false (sudo remembers a
+    password for a terminal) the program leads a session, which a terminal's Ctrl-C does not reach. It is killed with
+    its process group after ``timeout`` seconds, and when an exception passes through here.
 
-    :raises TimeoutError: it took longer. :raises sh.CommandNotFound: there is no such program.
+    :raises TimeoutError: it took longer. :raises FileNotFoundError: there is no such program.
     """
     words = [str(word) for word in argv]
-    path = env["PATH"].split(os.pathsep) if env is not None and "PATH" in env else None
-    command = _baked(words[0], path)
+    command = _baked(words[0], env)
     late = threading.Event()
     running: sh.RunningCommand | None = None
     try:
@@ -78,6 +80,7 @@ def attempt(
                 _cwd=str(cwd) if cwd else None,
                 _env=dict(env) if env is not None else None,
                 _preexec_fn=at_home,
+                _new_session=new_session,
             )
         with _alarm(running, timeout, late):
             status = running.process.wait()
@@ -108,6 +111,15 @@ def call(
     return done
 
 
+def on_terminal(*argv: Word) -> int:
+    """Run a program on our own terminal; returns its exit status."""
+    try:
+        sh.Command(str(argv[0]))([str(word) for word in argv[1:]], _fg=True)
+    except sh.ErrorReturnCode as e:
+        return e.exit_code
+    return 0
+
+
 def program(*words: Word) -> Callable[..., Ended]:
     """A program as a function, with its first arguments: what :func:`call` does with it."""
     return partial(call, *words)
@@ -120,13 +132,18 @@ qemu_io = program("qemu-io")
 umount = program("umount")
 
 
-def _baked(name: str, path: list[str] | None) -> sh.Command[sh.RunningCommand]:
+def _baked(name: str, env: Mapping[str, str] | None) -> sh.Command[sh.RunningCommand]:
     """Without a terminal, in large pieces. In the background, so that its number is known before it ends: it is our
-    own thread that waits."""
-    return sh.Command(name, path).bake(
+    own thread that waits. A relative path is the child's, which env(1) looks up; sh would look from our folder."""
+    path = env["PATH"].split(os.pathsep) if env is not None and "PATH" in env else None
+    relative = "/" in name and not name.startswith("/")
+    try:
+        command = sh.Command("env").bake(name) if relative else sh.Command(name, path)
+    except sh.CommandNotFound:  # an AttributeError
+        raise FileNotFoundError(errno.ENOENT, "no such program", name) from None
+    return command.bake(
         _bg=True,
         _bg_exc=False,
-        _new_session=True,
         _tty_out=False,
         _encoding="utf-8",
         _out_bufsize=_CHUNK,
@@ -137,7 +154,8 @@ def _baked(name: str, path: list[str] | None) -> sh.Command[sh.RunningCommand]:
 
 def _kill(running: sh.RunningCommand) -> None:
     with contextlib.suppress(ProcessLookupError):
-        running.process.kill_group()
+        leads = running.process.pgid == running.process.pid
+        running.process.kill_group() if leads else running.process.kill()
 
 
 @contextlib.contextmanager
@@ -153,8 +171,9 @@ def _alarm(running: sh.RunningCommand, timeout: float | None, late: threading.Ev
         _kill(running)
 
     timer = threading.Timer(timeout, over)
-    timer.start()
+    timer.daemon = True
     try:
+        timer.start()
         yield
     finally:
         timer.cancel()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.programs import attempt, qemu_io
 from tests.support.session import SessionUser
 from tests.support.workbench import OV, Workbench, cloud_vm, make_image
 
@@ -47,10 +48,9 @@ class Room:
 
     def ov(self, *words: str, code: int | None = 0) -> str:
         """What it said on both channels."""
-        with self.start(*words) as process:
-            out, err = process.communicate(timeout=SECONDS)
-        said = out + err
-        assert code is None or process.returncode == code, f"ov {' '.join(words)}: {process.returncode}\n{said}"
+        done = attempt(*self.words, *words, cwd=self.project, env=self.env, timeout=SECONDS)
+        said = done.stdout + done.stderr
+        assert code is None or done.returncode == code, f"ov {' '.join(words)}: {done.returncode}\n{said}"
         assert "Traceback" not in said, said
         return said
 
@@ -64,19 +64,18 @@ class Room:
 
     def vm(self) -> dict[str, Any]:
         """As ``ov vm status`` has it."""
-        with self.start("vm", "status", "web", "--json") as process:
-            found: dict[str, Any] = json.loads(process.communicate(timeout=SECONDS)[0])
+        done = attempt(*self.words, "vm", "status", "web", "--json", cwd=self.project, env=self.env, timeout=SECONDS)
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
     def mark(self) -> None:
         """Something that only this disk has."""
-        subprocess.run(
-            ["qemu-io", "-f", "qcow2", "-c", MARK, self.folder / "disk.qcow2"], check=True, capture_output=True
-        )
+        qemu_io("-f", "qcow2", "-c", MARK, self.folder / "disk.qcow2")
 
     def marked(self) -> bool:
-        words = ["qemu-io", "-U", "-r", "-f", "qcow2", "-c", MARK.replace("write", "read"), f"{self.folder}/disk.qcow2"]
-        said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        said = qemu_io(
+            "-U", "-r", "-f", "qcow2", "-c", MARK.replace("write", "read"), self.folder / "disk.qcow2"
+        ).stdout
         return "read 65536/65536" in said and "failed" not in said
 
     def qemus(self) -> list[int]:

@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import sys
 import sysconfig
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from ovtasks.host.files import link_or_copy
 from ovtasks.host.run import Result
+from tests.support.programs import attempt
 from tests.support.user import User, made
 
 SITE = Path(sysconfig.get_path("purelib"))
@@ -46,16 +46,7 @@ class SessionUser(User):
 
     def run(self, *argv: str | Path, cwd: Path | None = None, timeout: float = 600.0, **env: str) -> Result:
         """Run any program as the user to its end."""
-        done = subprocess.run(
-            [*self.words, *map(str, argv)],
-            cwd=cwd or self.home,
-            env={**self.env, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = attempt(*self.words, *argv, cwd=cwd or self.home, env={**self.env, **env}, timeout=timeout)
         return Result(done.returncode, done.stdout, done.stderr)
 
     def ov(

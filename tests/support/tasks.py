@@ -50,7 +50,9 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
     try:
         process.send_signal(signal.SIGINT)
     except PermissionError:  # sudo's; it hands the signal on
-        subprocess.run(["sudo", "-n", "kill", "-s", "INT", str(process.pid)], check=False)
+        from tests.support.programs import attempt
+
+        attempt("sudo", "-n", "kill", "-s", "INT", str(process.pid), new_session=False)
 
 
 def _module(name: str, *arguments: str) -> list[str]:
@@ -99,11 +101,13 @@ def _sudo() -> list[str] | None:
     """Words before a command that make it root's, the password asked for once where it can be typed; None: no way."""
     if shutil.which("sudo") is None:
         return None
-    if subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode != 0:
+    from tests.support.programs import attempt, on_terminal
+
+    if attempt("sudo", "-n", "true", new_session=False).returncode != 0:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return None
         print("some tests take root's rights; sudo asks for your password", flush=True)
-        if subprocess.run(["sudo", "-v"], check=False).returncode != 0:
+        if on_terminal("sudo", "-v") != 0:
             return None
     kept = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(KEPT)]
     return ["sudo", "-n", "env", "PYTHONDONTWRITEBYTECODE=1", *kept]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.programs import call
 
 DEADLINE = 60.0
 
@@ -30,8 +31,7 @@ class Tmux:
 
     def do(self, *words: str) -> str:
         """A command of tmux."""
-        argv = ["tmux", "-S", str(self.socket), "-f", "/dev/null", *words]
-        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=DEADLINE).stdout
+        return call("tmux", "-S", self.socket, "-f", "/dev/null", *words, timeout=DEADLINE).stdout
 
     def type(self, *keys: str) -> None:
         """Send keys by tmux's names (``C-c``, ``Enter``), others as they are."""
@@ -58,7 +58,7 @@ def terminal(folder: Path) -> Iterator[Tmux]:
     tmux = Tmux(folder / "tmux")
     environment = {**os.environ, "ENV": "", "LC_ALL": "C.UTF-8"}
     argv = ["tmux", "-S", str(tmux.socket), "-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", "sh"]
-    subprocess.run(argv, check=True, cwd=folder, env=environment, timeout=DEADLINE)
+    call(*argv, cwd=folder, env=environment, timeout=DEADLINE)
     try:
         assert wait_for(lambda: tmux.screen.strip() != ""), "no prompt"
         yield tmux

@@ -14,6 +14,7 @@ from typing import Any
 
 from ovtasks.graph.receipt import Receipt, sha256_of
 from ovtasks.graph.step import Step
+from tests.support.programs import Ended, attempt, qemu_img, qemu_io
 
 ROOT = Path(__file__).parents[2]
 OV = [sys.executable, "-c", "import sys; sys.argv[0] = 'ov'; from ovtasks.cli import main; sys.exit(main())"]
@@ -24,10 +25,8 @@ TIMEOUT = 120.0
 
 def make_image(path: Path, size: str = "16M", *, mark: bytes = b"") -> str:
     """A small qcow2 image with some content; returns its sha256 in hexadecimal."""
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, size], check=True)
-    subprocess.run(
-        ["qemu-io", "-f", "qcow2", "-c", f"write -P {len(mark) + 1} 0 64k", path], check=True, capture_output=True
-    )
+    qemu_img("create", "-q", "-f", "qcow2", path, size)
+    qemu_io("-f", "qcow2", "-c", f"write -P {len(mark) + 1} 0 64k", path)
     return sha256_of(path).removeprefix("sha256:")
 
 
@@ -43,10 +42,19 @@ class Workbench:
         """Declare VMs (JSON is YAML)."""
         (self.root / name).write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
 
+    def argv(self, argv: list[str]) -> list[str]:
+        """The command line for it in the project's folder."""
+        return argv
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All of it."""
+        return {**os.environ, **self.env}
+
     def start(self, argv: list[str], **options: Any) -> subprocess.Popen[str]:
-        """A program in the project's folder, in a session of its own."""
+        """A program in the project's folder, in a session of its own: for what is signalled while it runs."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        process = subprocess.Popen(argv, cwd=self.root, env={**os.environ, **self.env}, **{**pipes, **options})
+        process = subprocess.Popen(self.argv(argv), cwd=self.root, env=self.environment, **{**pipes, **options})
         self.started.append(process)
         return process
 
@@ -59,19 +67,17 @@ class Workbench:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def run(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, argv: list[str]) -> Ended:
         """Run to the end."""
-        with self.start(argv) as process:
-            out, err = process.communicate(timeout=TIMEOUT)
-        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+        return attempt(*self.argv(argv), cwd=self.root, env=self.environment, timeout=TIMEOUT)
 
-    def ov(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def ov(self, *words: str, code: int | None = 0) -> Ended:
         """Run ``ov`` and expect an exit code (None: any)."""
         done = self.run([*OV, *words])
         assert code is None or done.returncode == code, f"ov {' '.join(words)}: {done}"
         return done
 
-    def doit(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def doit(self, *words: str, code: int | None = 0) -> Ended:
         """Run ``doit`` and expect an exit code (None: any)."""
         done = self.run([*DOIT, *words])
         assert code is None or done.returncode == code, f"doit {' '.join(words)}: {done}"
