@@ -56,6 +56,10 @@ def _no_cards(_: Tree) -> Iterator[Attached]:
     return iter(())
 
 
+def _no_arguments(*_: object) -> Iterator[str]:
+    return iter(())
+
+
 def _no_spice(_: Tree) -> str | None:
     return None
 
@@ -74,9 +78,11 @@ class Device:
     * ``own(devices, host)``: elements that every VM has; ``first``: before all other devices.
     * ``xml(devices, found, host)``: the whole way into the XML, where the rows alone do not lead
       there; ``finish(element, one)``: what a finished element lacks.
+    * ``arguments(found, host)``: words for QEMU about what libvirt has no element for.
     * ``qemu(found, to)``: QEMU's words; None: QEMU alone has no such device.
     * ``sockets(one)``: Unix sockets that QEMU makes, and where the spec says so. ``attached(one)``: the networks
       that it joins. ``spice(one)``: the word by which it goes through SPICE.
+    * ``same``: what two elements of it that are written as XML have in common when they are one: ``target@name``.
     * ``display``: people see the VM by it. ``leaves``: patterns of the sockets that a killed QEMU leaves in its folder.
     """
 
@@ -90,12 +96,24 @@ class Device:
     first: bool = False
     xml: Callable[[ET.Element, Sequence[Tree], Site], None] | None = None
     finish: Callable[[ET.Element, Tree], None] | None = None
+    arguments: Callable[[Sequence[Tree], Site], Iterable[str]] = _no_arguments
     qemu: Callable[[Sequence[Tree], Command], None] | None = None
     sockets: Callable[[Tree], Iterable[tuple[Place, str]]] = _no_sockets
     attached: Callable[[Tree], Iterable[Attached]] = _no_cards
     spice: Callable[[Tree], str | None] = _no_spice
+    same: tuple[str, ...] = ()
     display: bool = False
     leaves: tuple[str, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """Its element in the XML."""
+        return self.block.at
+
+    @property
+    def block(self) -> Block:
+        """The rows of one of it."""
+        return self.rows.block if isinstance(self.rows, Items) else self.rows
 
     def found(self, devices: Tree) -> list[Tree]:
         """All that a spec's ``devices`` have of it."""

@@ -262,6 +262,8 @@ WORD = text(r"^[A-Za-z0-9_.+-]+$", "letters, digits, . _ + -", "has more than le
 NUMBER = number()
 POSITIVE = number(1)
 UINT8 = number(0, 255)
+AUDIO_ID = number(1, 255)
+"""The number of an audio backend, which sound cards and displays name."""
 PORT = number(1, 65535, "port")
 KIB = size("K")
 MIB = size("M", ("1G", 64, "4 MiB"))

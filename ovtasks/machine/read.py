@@ -35,7 +35,7 @@ class BlockReading:
 def reading(libvirt: Mapping[str, Json]) -> BlockReading:
     """The block with every value as XML text, and all that is wrong with it. Never raises."""
     try:
-        content = marshal.dumps(dict(libvirt))
+        content = marshal.dumps(dict(libvirt), 2)  # newer versions tell of shared parts, too
     except ValueError:  # too deep, or of a type that no file holds
         return _read(libvirt)
     return _read_content(content)

@@ -9,6 +9,8 @@ from ovtasks.machine.tree import Tree
 MODELS = ("virtio", "virtio-transitional", "virtio-non-transitional")
 SUFFIXES = {"virtio": "", "virtio-transitional": "-transitional", "virtio-non-transitional": "-non-transitional"}
 """libvirt's models of a virtio device → what QEMU appends to its name."""
+NET_MODELS = {"virtio": "virtio-net-pci"}
+"""libvirt's name of a network card of virtio → QEMU's; others have one name."""
 _OPTIONS = {
     "iommu": ("Behind the guest's IOMMU.", "iommu_platform"),
     "ats": ("Address translation service.", "ats"),

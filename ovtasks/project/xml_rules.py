@@ -41,7 +41,7 @@ def shown(path: tuple[Key, ...]) -> str:
 
 def problem(text: str) -> InputError | None:
     """What is wrong with a text; None if nothing."""
-    from ovtasks.machine.passwords import in_xml
+    from ovtasks.machine.devices.graphics.passwords import in_xml
     from ovtasks.machine.xml.text import parse_fragment, parts
 
     try:

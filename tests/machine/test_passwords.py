@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import InputError, InputErrors
-from ovtasks.machine.passwords import too_long
+from ovtasks.machine.devices.graphics.passwords import too_long
 from ovtasks.project.load import load_project
 
 VM = """\

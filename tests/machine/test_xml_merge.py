@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.host.run import run
 from ovtasks.instance.saved_machine import load_machine, save_machine
+from ovtasks.machine.devices import ELEMENTS as DEVICE_ELEMENTS
 from ovtasks.machine.machine import Nic, Snippet
 from ovtasks.machine.qemu.argv import argv
 from ovtasks.machine.qemu.command import QemuFeatures
 from ovtasks.machine.xml.domain import QEMU_NAMESPACE, domain_xml
 from ovtasks.machine.xml.merge import LISTS, ONE_DEVICE, distinct, own_snippets
-from ovtasks.machine.xml.names import DEVICE_ELEMENTS, DOMAIN_ELEMENTS
+from ovtasks.machine.xml.names import DOMAIN_ELEMENTS
 from tests.support.machines import FORWARDS, HOST, MAC, SNIPPETS, machine
 
 QEMU = {"qemu": QEMU_NAMESPACE}

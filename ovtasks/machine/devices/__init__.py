@@ -66,6 +66,9 @@ DEVICES: tuple[Device, ...] = (
 )
 """In the order of their elements in the XML."""
 
+ELEMENTS = frozenset({*(device.tag for device in DEVICES), "emulator", "nvram", "pstore", "redirfilter"})
+"""All children of ``<devices>`` that libvirt documents (up to 11)."""
+
 QEMU_ORDER: tuple[Device, ...] = (
     IOMMU,
     VSOCK,

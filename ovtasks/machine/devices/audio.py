@@ -8,12 +8,10 @@ from itertools import count
 from ovtasks.machine.device import Device
 from ovtasks.machine.draft import Draft
 from ovtasks.machine.field import Block, Field, Items
-from ovtasks.machine.kinds import PATH, POSITIVE, TEXT, number, one_of
+from ovtasks.machine.kinds import AUDIO_ID, PATH, POSITIVE, TEXT, one_of
 from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Faults, Tree
 
-AUDIO_ID = number(1, 255)
-"""The number of an audio backend, which sound cards and displays name."""
 AUDIO_TYPES = ("none", "spice", "oss", "pulseaudio", "alsa", "coreaudio", "file", "jack", "sdl", "dbus", "pipewire")
 
 _AUDIO = {
@@ -111,4 +109,4 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
         to.add("audiodev", driver, id=to.sounds[ident], **more)
 
 
-AUDIO = Device("audio", ROWS, _rules, _complete, qemu=_words, spice=_through_spice)
+AUDIO = Device("audio", ROWS, _rules, _complete, qemu=_words, spice=_through_spice, same=("@id",))

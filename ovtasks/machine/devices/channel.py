@@ -182,4 +182,5 @@ CHANNEL = Device(
     sockets=_sockets,
     spice=_through_spice,
     leaves=(f"{CHANNEL_PREFIX}*.sock",),
+    same=("target@name",),
 )

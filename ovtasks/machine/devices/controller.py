@@ -113,4 +113,4 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
         )
 
 
-CONTROLLER = Device("controllers", ROWS, _rules, settle=_settle, qemu=_words)
+CONTROLLER = Device("controllers", ROWS, _rules, settle=_settle, qemu=_words, same=("@type", "@index"))

@@ -75,4 +75,4 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
             raise target.refuse("type", f"{to.machine.arch} has no {model}")
 
 
-SERIAL = Device("serial", ROWS, _rules, _complete, own=_own, qemu=_words, sockets=sockets)
+SERIAL = Device("serial", ROWS, _rules, _complete, own=_own, qemu=_words, sockets=sockets, same=("target@port",))

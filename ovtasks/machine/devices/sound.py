@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovtasks.machine.device import Device
-from ovtasks.machine.devices.audio import AUDIO_ID
 from ovtasks.machine.field import Block, Field, Items
-from ovtasks.machine.kinds import one_of
+from ovtasks.machine.kinds import AUDIO_ID, one_of
 from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Tree
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
+from ovtasks.machine import virtio
 from ovtasks.machine.asked import attached
 from ovtasks.machine.devices.channel import AGENT
-from ovtasks.machine.devices.interface.qemu import MODELS
 from ovtasks.machine.machine import Machine
 from ovtasks.machine.qemu.command import Command, QemuFeatures
 from ovtasks.machine.qemu.families import command
@@ -136,7 +136,7 @@ def _network(machine: Machine, host: QemuFeatures) -> Iterator[str]:
             field=("network", "mode"),
         )
     # No romfile: a VM without a bootable disk shall say so instead of asking the network for minutes.
-    model = MODELS.get(nic.model, nic.model)
+    model = virtio.NET_MODELS.get(nic.model, nic.model)
     yield from device(model, id="nic0", netdev="net0", mac=nic.mac, romfile="", addr="0x2")
 
 

@@ -15,8 +15,7 @@ from ovtasks.machine.blocks import cpu, security, sysinfo
 from ovtasks.machine.check import check
 from ovtasks.machine.complete import complete
 from ovtasks.machine.device import Site
-from ovtasks.machine.devices.interface import INTERFACE
-from ovtasks.machine.devices.interface.xml import arguments
+from ovtasks.machine.devices import DEVICES
 from ovtasks.machine.devices.memory import MEMORY, size_of
 from ovtasks.machine.devices.video import VIDEO
 from ovtasks.machine.draft import Draft
@@ -56,7 +55,8 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
     done = _completed(machine, host)
     wanted = done.tree
     devices = wanted.block("devices")
-    extra = tuple(arguments(machine.nic, INTERFACE.found(devices), host))
+    site = Site(machine, host, done)
+    extra = tuple(word for device in DEVICES for word in device.arguments(device.found(devices), site))
     domain = ET.Element("domain", {"type": "kvm" if machine.accel == "kvm" else "qemu"})
     if extra:
         domain.set("xmlns:qemu", QEMU_NAMESPACE)
@@ -75,7 +75,7 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
     cpu.finish(ensure(domain, "cpu"), wanted.block("cpu"))
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         sub(domain, event, text=action)
-    add_devices(domain, Site(machine, host, done))
+    add_devices(domain, site)
     _blocks(domain, wanted, *_AFTER)
     if "launch_security" in wanted:
         security.finish(ensure(domain, "launchSecurity"), wanted.block("launch_security"))

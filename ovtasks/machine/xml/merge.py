@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError, InputErrors, Where
+from ovtasks.machine.devices import DEVICES
+from ovtasks.machine.field import Block
 from ovtasks.machine.machine import Snippet
 from ovtasks.machine.xml.names import DOMAIN_ORDER, QEMU_NAMESPACE
 from ovtasks.machine.xml.text import Fragment, Part, parse_fragment, parts
@@ -61,16 +63,10 @@ LISTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("qemu:override", "qemu:device"): ("@alias",),
     ("qemu:frontend", "qemu:property"): ("@name",),
     # devices: those that libvirt refuses to have twice are one
-    ("devices", "channel"): ("target@name",),
-    ("devices", "serial"): ("target@port",),
-    ("devices", "disk"): ("target@dev",),
-    ("devices", "interface"): ("mac@address",),
-    ("devices", "filesystem"): ("target@dir",),
-    ("devices", "controller"): ("@type", "@index"),
-    ("devices", "graphics"): ("@type",),
-    ("devices", "audio"): ("@id",),
+    **{("devices", device.tag): device.same for device in DEVICES if device.same},
 }
-ONE_DEVICE = frozenset({"emulator", "iommu", "memballoon", "nvram", "vsock"})
+_SINGLE = {device.tag: device.name for device in DEVICES if isinstance(device.rows, Block)}
+ONE_DEVICE = frozenset({"emulator", "nvram", *_SINGLE})
 """Of all other devices there may be many."""
 
 # The words of a command line: each counts, however often it is there.
@@ -90,7 +86,7 @@ _FIELDS = {
     "os/firmware": "firmware",
     "os@firmware": "firmware",
     "devices/interface": "network",
-    "devices/memballoon": "libvirt.devices.memballoon",
+    **{f"devices/{tag}": f"libvirt.devices.{name}" for tag, name in _SINGLE.items()},
     "features": "libvirt.features",
     "cpu": "libvirt.cpu",
     "clock": "libvirt.clock",

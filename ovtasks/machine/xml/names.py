@@ -1,4 +1,4 @@
-"""The elements that libvirt documents: children of ``<domain>`` and devices.
+"""The elements that libvirt documents: children of ``<domain>``. Devices have a list of their own.
 
 Source: libvirt's documentation, "Domain XML format", and its schema ``domaincommon.rng`` (up to libvirt 11).
 """
@@ -19,12 +19,3 @@ DOMAIN_ORDER = (
 )
 """As libvirt writes them: its schema would take any order, but libxml2 then refuses some."""
 DOMAIN_ELEMENTS = frozenset(DOMAIN_ORDER)
-
-DEVICE_ELEMENTS = frozenset(
-    {
-        *("audio", "channel", "console", "controller", "crypto", "disk", "emulator", "filesystem", "graphics"),
-        *("hostdev", "hub", "input", "interface", "iommu", "lease", "memballoon", "memory", "nvram", "panic"),
-        *("parallel", "pstore", "redirdev", "redirfilter", "rng", "serial", "shmem", "smartcard", "sound", "tpm"),
-        *("video", "vsock", "watchdog"),
-    }
-)

@@ -13,7 +13,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError
-from ovtasks.machine.xml.names import DEVICE_ELEMENTS, DOMAIN_ELEMENTS, QEMU_ELEMENTS, QEMU_NAMESPACE
+from ovtasks.machine.devices import ELEMENTS as DEVICE_ELEMENTS
+from ovtasks.machine.xml.names import DOMAIN_ELEMENTS, QEMU_ELEMENTS, QEMU_NAMESPACE
 from ovtasks.values.words import near
 from ovtasks.values.yamlio import Position
 

@@ -55,4 +55,4 @@ def _own(devices: ET.Element, host: Site) -> None:
         sub(seed, "readonly")
 
 
-DISK = Device("disks", ROWS, rules, _complete, own=_own, first=True, qemu=words)
+DISK = Device("disks", ROWS, rules, _complete, own=_own, first=True, qemu=words, same=("target@dev",))

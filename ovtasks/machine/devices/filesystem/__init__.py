@@ -130,5 +130,13 @@ def _virtiofs(block: Tree, index: int, source: Path, tag: str | None, to: Comman
 
 
 FILESYSTEM = Device(
-    "filesystems", ROWS, _rules, _complete, lacks=_lacks, finish=_finish, qemu=_words, leaves=("fs*.sock", "fs*.sock.*")
+    "filesystems",
+    ROWS,
+    _rules,
+    _complete,
+    lacks=_lacks,
+    finish=_finish,
+    qemu=_words,
+    leaves=("fs*.sock", "fs*.sock.*"),
+    same=("target@dir",),
 )

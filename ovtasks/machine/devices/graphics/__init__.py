@@ -8,11 +8,11 @@ from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
 from ovtasks.machine.characters import portable
 from ovtasks.machine.device import Device
+from ovtasks.machine.devices.graphics.passwords import too_long
 from ovtasks.machine.devices.graphics.qemu import words
 from ovtasks.machine.devices.graphics.rows import ROWS
 from ovtasks.machine.draft import Draft
 from ovtasks.machine.host import HostFeatures, lacking
-from ovtasks.machine.passwords import too_long
 from ovtasks.machine.qemu.names import SPICE_SOCKET, VNC_SOCKET
 from ovtasks.machine.tree import ROOT, Faults, Place, Tree
 
@@ -136,4 +136,5 @@ GRAPHICS = Device(
     sockets=_sockets,
     display=True,
     leaves=(SPICE_SOCKET, VNC_SOCKET),
+    same=("@type",),
 )

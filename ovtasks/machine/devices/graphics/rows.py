@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ovtasks.machine.devices.audio import AUDIO_ID
 from ovtasks.machine.field import Block, Field, Items, Only
-from ovtasks.machine.kinds import HOST_NAME, LINE, ON_OFF, PATH, PORT, TEXT, YES_NO, one_of, text
+from ovtasks.machine.kinds import AUDIO_ID, HOST_NAME, LINE, ON_OFF, PATH, PORT, TEXT, YES_NO, one_of, text
 
 SPICE: Only = {"type": ("spice",)}
 VNC: Only = {"type": ("vnc",)}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ovtasks.machine.device import Attached, Device
 from ovtasks.machine.devices.interface.qemu import words
 from ovtasks.machine.devices.interface.rows import ROWS
-from ovtasks.machine.devices.interface.xml import add_cards
+from ovtasks.machine.devices.interface.xml import add_cards, arguments
 from ovtasks.machine.draft import Draft
 from ovtasks.machine.tree import Faults, Place, Tree
 from ovtasks.values.ports import PortForward
@@ -64,4 +64,14 @@ def card_forwards(block: Tree) -> Iterator[tuple[PortForward, Place]]:
                 yield PortForward(port, guest + port - first, protocol, address), one.place
 
 
-INTERFACE = Device("interfaces", ROWS, _rules, _complete, xml=add_cards, qemu=words, attached=_attached)
+INTERFACE = Device(
+    "interfaces",
+    ROWS,
+    _rules,
+    _complete,
+    xml=add_cards,
+    arguments=arguments,
+    qemu=words,
+    attached=_attached,
+    same=("mac@address",),
+)

@@ -12,7 +12,6 @@ from ovtasks.machine.tree import Tree
 
 MOST_PORTS = 1000
 """Of one range: each is a word of its own on the command line."""
-MODELS = {"virtio": "virtio-net-pci"}
 # libvirt's driver attribute → property of a virtio-net-pci
 _VIRTIO = {
     "rx_queue_size": "rx_queue_size",
@@ -69,7 +68,7 @@ def _forwards(item: Tree) -> Iterator[str]:
 def _card(block: Tree, index: int, to: Command) -> None:
     driver, rom = block.block("driver"), block.block("rom")
     model = block.text("model") or "virtio"
-    model = MODELS.get(model, model)
+    model = virtio.NET_MODELS.get(model, model)
     if driver.text("name") == "vhost":
         raise driver.refuse("name", "this card is served by QEMU", hint="name: qemu, or backend: libvirt")
     enabled, file = rom.text("enabled"), rom.text("file")

@@ -97,12 +97,12 @@ def _further(devices: ET.Element, card: Tree, host: HostFeatures) -> None:
     fill(interface, ROWS.block, card.put(model=model(card.text("model") or "virtio")))
 
 
-def arguments(nic: Nic, found: Sequence[Tree], host: HostFeatures) -> Iterator[str]:
+def arguments(found: Sequence[Tree], site: Site) -> Iterator[str]:
     """QEMU's arguments for all cards that libvirt cannot say.
 
     :raises InputError: a forward is beyond what slirp can.
     """
-    cards = []
+    nic, host, cards = site.machine.nic, site.features, []
     if nic.mode == "user" and nic.forwards and nic.stack != "passt":
         cards.append(Arguments(model(nic.model), nic.mac, nic.forwards, ("network", "port_forwards")))
     cards += [_slirp(one) for one in found if _by_arguments(one, host)]
