@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ovtasks.machine.machine import Machine
 
 
+LONGEST_SOCKET = "channel-com.example.some-agent.0.sock"
+"""No socket that a backend makes in :attr:`Handle.sockets` has a longer name, but what the spec names itself."""
+
+
 class VmState(StrEnum):
     """Of a VM, as ``ov vm list`` shows it."""
 

@@ -9,7 +9,7 @@ from ovtasks.host.run import CommandError
 
 RUNC = 'in containers.conf below [engine]: runtime = "runc", below [containers]: default_ulimits = ["nofile=1024:1024"]'
 
-KNOWN: tuple[tuple[str, str, str], ...] = (
+SIGNS: tuple[tuple[str, str, str], ...] = (
     (r"newuidmap.*not found", "rootless podman lacks newuidmap", "install the package uidmap or shadow-utils"),
     (
         r"insufficient UIDs or GIDs|lchown .*: invalid argument",
@@ -77,7 +77,7 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
 
 def diagnose(error: CommandError, what: str = "") -> OvError:
     """podman's error, with what to do about it. An unknown error stays as it is."""
-    for pattern, message, hint in KNOWN:
+    for pattern, message, hint in SIGNS:
         if found := re.search(pattern, error.stderr):
             start = error.stderr.rfind("\n", 0, found.start()) + 1
             said = f"\n  | {error.stderr[start:].splitlines()[0].strip()}"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 DOMAIN_PREFIX = "ov-"
 """The beginning of every instance's name, and so of its folder and its domain."""
+SUN_PATH = 108
+"""unix(7): a socket's path with its ending zero byte."""
 
 
 def _xdg(variable: str, default: str) -> Path:

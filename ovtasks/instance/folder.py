@@ -10,14 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovtasks.backends.contract import LONGEST_SOCKET
 from ovtasks.errors import OvError
 from ovtasks.host.files import flock, is_part
 from ovtasks.host.oserrors import explaining
-from ovtasks.host.paths import data_home
-
-SUN_PATH = 108
-"""unix(7): a socket's path with its ending zero byte."""
-LONGEST_SOCKET = "channel-com.example.some-agent.0.sock"
+from ovtasks.host.paths import SUN_PATH, data_home
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
+from ovtasks import registry
 from ovtasks.backends.contract import Recalled, Recalls, backend
 from ovtasks.errors import OvError
 from ovtasks.host.state import StateError, open_log, read_text
@@ -23,8 +24,8 @@ from ovtasks.machine.machine import Machine
 from ovtasks.values.jsonvalue import restore
 from ovtasks.values.ports import PortForward
 
-KINDS = ("qemu", "libvirt")
-"""The backends that are asked whether they know the instance, in this order."""
+FIRST = ("qemu", "libvirt")
+"""The backends that are asked first whether they know the instance, in this order; then those of other packages."""
 SSH = 22
 NO_PROJECT = "project-unknown"
 _INSTANCE_ID = re.compile(rb"instance-id: *[\"']?(ov-[0-9a-f-]{36})")
@@ -94,11 +95,11 @@ def _recall(folder: Folder, kind: str | None, uri: str | None) -> tuple[str, Rec
 
     :raises OvError: a backend that may well have it cannot be asked.
     """
-    for name in dict.fromkeys([*([kind] if kind else []), *KINDS]):
+    for name in dict.fromkeys([*([kind] if kind else []), *FIRST, *registry.names(registry.BACKENDS)]):
         driver = backend(name)
         if isinstance(driver, Recalls) and (found := driver.recall(folder.path.name, folder.path, uri)):
             return name, found
-    return kind or KINDS[0], None
+    return kind or FIRST[0], None
 
 
 def _instance_id(folder: Folder) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.errors import InputError
+from ovtasks.host.paths import SUN_PATH
 from ovtasks.machine.device import Attached
 from ovtasks.machine.devices import DEVICES
 from ovtasks.machine.machine import Machine
-from ovtasks.machine.qemu.option import SUN_PATH
 from ovtasks.machine.read import block_of
 from ovtasks.machine.tree import Place, Tree
 from ovtasks.values.words import dotted

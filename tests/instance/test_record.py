@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.host.paths import instance_directory
-from ovtasks.instance.folder import SUN_PATH, Folder, make_sockets
+from ovtasks.host.paths import SUN_PATH, instance_directory
+from ovtasks.instance.folder import Folder, make_sockets
 from ovtasks.instance.record import HostKey, Overrides, Record, domain_of, load, new_record, stable_mac
 from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.machine.machine import Boot, Machine, Nic

@@ -27,7 +27,7 @@ SCHEMA_HINT = 'libvirt\'s documentation, "Domain XML format", says which element
 
 # The first that is found in the message counts. In both texts, ``{1}`` is the pattern's first group and ``{name}`` the
 # domain; ``package:X`` becomes how to install X here.
-_KNOWN = (
+_SIGNS = (
     (
         r"(?:rule '(?:tcp|udp):|[Ff]ailed to bind .* for (?:option )?'-\w )([\w.:/\[\]]*)",
         "the port {1} of this host is taken (or below 1024)",
@@ -131,7 +131,7 @@ def diagnose(error: libvirt.libvirtError, doing: str, name: str) -> OvError:
     said = str(error)
     complaint = _complaint(said)
     plain = _QEMU.sub(r"\1", _NOISE.sub("", complaint)).strip()
-    for pattern, message, hint in _KNOWN:
+    for pattern, message, hint in _SIGNS:
         if found := re.search(pattern, complaint):
             first = next((group for group in found.groups() if group), "").rstrip(":-")
             fact, step = (text.replace("{1}", first).replace("{name}", name) for text in (message, hint))

@@ -33,7 +33,7 @@ def missing_file(machine: Machine) -> OvError | None:
 
 def diagnose(said: str, machine: Machine, status: int | None, log: Path) -> OvError:
     """The error for what QEMU said before it ended with ``status``."""
-    for pattern, make in _KNOWN:
+    for pattern, make in _SIGNS:
         if found := re.search(pattern, said):
             return make(found, machine)
     end = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
@@ -118,7 +118,7 @@ def _no_folder(found: re.Match[str], machine: Machine) -> OvError:
     return InputError(f"libvirt.devices.filesystems: {path} cannot be opened", hint=f"mkdir -p '{path}'")
 
 
-_KNOWN: tuple[tuple[str, Callable[[re.Match[str], Machine], OvError]], ...] = (
+_SIGNS: tuple[tuple[str, Callable[[re.Match[str], Machine], OvError]], ...] = (
     (r"Could not set up host forwarding rule '(?P<protocol>tcp|udp):(?P<address>[\d.]+):(?P<port>\d+)-", _port),
     (r"Failed to get (?:shared )?\"[\w ]+\" lock", _locked),
     (r"Cannot lock pid file", _twice),

@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 
 from ovtasks.errors import InputError
-
-SUN_PATH = 108
-"""unix(7): a socket's path with its ending zero byte."""
+from ovtasks.host.paths import SUN_PATH
 
 
 def option(head: str | None, /, **values: object) -> str:

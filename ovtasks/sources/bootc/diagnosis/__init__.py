@@ -1,4 +1,4 @@
-"""A failed installation becomes an error with a next step. The messages are in :mod:`.messages`."""
+"""A failed installation becomes an error with a next step. The messages are in :mod:`.signs`."""
 
 from __future__ import annotations
 
