@@ -48,10 +48,10 @@ def build_options() -> tuple[Option[object], ...]:
 
     :raises InputError: two sources declare different options with one name.
     """
-    found = {option.name: option for option in COMMON}
+    found = {option.dest: option for option in COMMON}
     for plugin in plugins.sources():
         for option in plugin.options:
-            if found.setdefault(option.name, option) != option:
+            if found.setdefault(option.dest, option) != option:
                 hint = f"uninstall the package that brings source.kind {plugin.kind}, or have it renamed there"
                 raise InputError(f"--{option.name} of source.kind {plugin.kind} has another meaning", hint=hint)
     return tuple(found.values())
@@ -65,8 +65,16 @@ def image_options() -> tuple[Option[object], ...]:
 
 @cache
 def build_params() -> list[dict[str, object]]:
-    """:func:`build_options` in doit's own form (``doit.cmdparse.CmdOption``)."""
-    return _params(build_options())
+    """:func:`build_options` in doit's own form (``doit.cmdparse.CmdOption``).
+
+    :raises InvalidDodoFile: doit's error for what :func:`build_options` refuses.
+    """
+    try:
+        return _params(build_options())
+    except InputError as e:
+        from doit.exceptions import InvalidDodoFile
+
+        raise InvalidDodoFile(str(e)) from None
 
 
 @cache

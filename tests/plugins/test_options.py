@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from doit.exceptions import InvalidDodoFile
 
 from ovtasks.cli import goals
 from ovtasks.errors import InputError
@@ -76,8 +77,10 @@ def test_wrong_values_name_their_option(count: None, values: dict[str, str], mes
 def test_one_name_means_one_thing(monkeypatch: pytest.MonkeyPatch, declared: Option[object]) -> None:
     known = strange(declared)
     monkeypatch.setattr(plugins, "sources", lambda: known)
-    with pytest.raises(InputError, match=f"--{declared.name} of source.kind strange has another meaning"):
-        options.build_options.__wrapped__()
+    monkeypatch.setattr(options, "build_options", options.build_options.__wrapped__)
+    for find, error in ((options.build_options, InputError), (options.build_params.__wrapped__, InvalidDodoFile)):
+        with pytest.raises(error, match=f"--{declared.name} of source.kind strange has another meaning"):
+            find()
 
 
 def test_an_option_may_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
