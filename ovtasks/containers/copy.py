@@ -14,8 +14,9 @@ from ovtasks.containers.diagnosis import diagnose
 from ovtasks.containers.engine import Engine, Mode
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
-from ovtasks.host.run import CommandError, run, transfer
+from ovtasks.host.run import CommandError, run
 from ovtasks.host.state import try_load_state
+from ovtasks.host.transfer import transfer
 from ovtasks.values.jsonvalue import state_text
 
 PREFIX = "copy-"

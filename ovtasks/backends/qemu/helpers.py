@@ -15,7 +15,8 @@ from ovtasks.backends.qemu import process
 from ovtasks.errors import OvError
 from ovtasks.host.files import create, discard
 from ovtasks.host.packages import package_hint
-from ovtasks.host.run import MissingProgramError, run, spawn, which
+from ovtasks.host.run import MissingProgramError, run, which
+from ovtasks.host.spawn import spawn
 from ovtasks.host.state import open_log
 from ovtasks.machine.devices.filesystem import Share
 from ovtasks.machine.qemu.command import ForkingHelper, Helper

@@ -14,7 +14,7 @@ from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError
 from ovtasks.host.files import create, write_atomic
-from ovtasks.host.run import spawn
+from ovtasks.host.spawn import spawn
 from ovtasks.host.state import open_log
 from ovtasks.machine.devices import DEVICES
 from ovtasks.machine.qemu.argv import argv_of
