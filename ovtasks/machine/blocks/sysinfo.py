@@ -112,9 +112,9 @@ def rules(tree: Tree) -> Faults:
             yield entry.fault("needs either file or value", "value: …, or file: /path")
 
 
-def elements(domain: ET.Element, machine: Machine, wanted: Tree) -> None:
+def elements(domain: ET.Element, machine: Machine, wanted: Tree) -> bool:
     """The VM's own strings and files, then the spec's. libvirt doubles the commas of the strings itself, but not (9.0)
-    those of a file's name."""
+    those of a file's name. Whether there are tables of SMBIOS."""
     strings = [*machine.told, *wanted.texts("oem_strings")]
     tables = wanted.put(type=None, oem_strings=None, entries=None)
     if strings or tables:
@@ -140,6 +140,7 @@ def elements(domain: ET.Element, machine: Machine, wanted: Tree) -> None:
             if "," in entry.get("file", ""):
                 message = f"libvirt cannot pass on {entry.get('file')}"
                 raise InputError(message, hint="choose a folder without a comma in its name")
+    return bool(strings or tables)
 
 
 def words(block: Tree, to: Command) -> None:

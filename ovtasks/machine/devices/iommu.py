@@ -9,7 +9,6 @@ from ovtasks.machine.draft import Draft
 from ovtasks.machine.field import Block, Field
 from ovtasks.machine.kinds import ON_OFF, one_of
 from ovtasks.machine.qemu.command import Command
-from ovtasks.machine.qemu.option import device
 from ovtasks.machine.tree import Tree
 
 ROWS = Block(
@@ -59,7 +58,7 @@ def _iommu(block: Tree, to: Command) -> None:
             raise driver.refuse("eim", "it needs KVM, and this VM is emulated", hint="remove it")
         if to.kvm and "on" in {values["intremap"], values["eim"]}:
             to.properties["kernel-irqchip"] = "split"
-        to.early += device("intel-iommu", id="iommu0", **values, **{"aw-bits": driver.text("aw_bits")})
+        to.early += to.one("intel-iommu", id="iommu0", **values, **{"aw-bits": driver.text("aw_bits")})
 
 
 def _words(found: Sequence[Tree], to: Command) -> None:

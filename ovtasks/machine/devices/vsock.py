@@ -12,7 +12,6 @@ from ovtasks.machine.field import Block, Field
 from ovtasks.machine.host import HostFeatures, lacking
 from ovtasks.machine.kinds import YES_NO, number, one_of
 from ovtasks.machine.qemu.command import Command
-from ovtasks.machine.qemu.option import device
 from ovtasks.machine.tree import ROOT, Faults, Tree
 
 HINT = "as root: modprobe vhost_vsock; or remove libvirt.devices.vsock"
@@ -73,7 +72,7 @@ def _words(found: Sequence[Tree], to: Command) -> None:
     if to.machine.cid is not None:
         number = address if address is not None and auto != "yes" else to.machine.cid
         values = {"id": "vsock0", "addr": "0x7", "guest-cid": number}
-        to.words += device(f"vhost-vsock-pci{suffix}", **values, **more)
+        to.words += to.one(f"vhost-vsock-pci{suffix}", **values, **more)
     elif found:
         raise block.error("this host's guests cannot have vsock now", HINT)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 from ovtasks.errors import InputError
@@ -19,7 +18,7 @@ from ovtasks.machine.machine import Machine
 from ovtasks.machine.qemu.command import Command, QemuFeatures
 from ovtasks.machine.qemu.families import command
 from ovtasks.machine.qemu.names import AGENT_CHANNEL, AGENT_SOCKET, QMP_SOCKET, SERIAL, SERIAL_SOCKET, STATUS_SOCKET
-from ovtasks.machine.qemu.option import device, listener, option
+from ovtasks.machine.qemu.option import listener, option
 from ovtasks.machine.tree import LIBVIRT_HINT
 from ovtasks.values.arch import slow_features
 from ovtasks.values.firmware import Firmware
@@ -46,14 +45,14 @@ def argv_of(extra: Command) -> list[str]:
         *_processor(machine, extra),
         *_firmware(machine),
         *extra.early,
-        *_network(machine, host),
+        *_network(extra),
         *_disks(extra),
-        *_channels(machine),
+        *_channels(extra),
         *extra.words,
         *("-display", "none"),
         *_told(machine),
     ]
-    _check_devices(words, host)
+    _check_devices(extra)
     return words
 
 
@@ -112,8 +111,8 @@ def _file(node: str, driver: str, path: Path, **values: object) -> tuple[str, st
 
 
 # PCI addresses are fixed, so that a network card keeps its name in the guest whatever else comes and goes.
-def _network(machine: Machine, host: QemuFeatures) -> Iterator[str]:
-    nic = machine.nic
+def _network(extra: Command) -> Iterator[str]:
+    host, nic = extra.host, extra.machine.nic
     if nic.mode == "user":
         if not host.user_network or nic.stack != "slirp":
             raise InputError(
@@ -137,7 +136,7 @@ def _network(machine: Machine, host: QemuFeatures) -> Iterator[str]:
         )
     # No romfile: a VM without a bootable disk shall say so instead of asking the network for minutes.
     model = virtio.NET_MODELS.get(nic.model, nic.model)
-    yield from device(model, id="nic0", netdev="net0", mac=nic.mac, romfile="", addr="0x2")
+    yield from extra.one(model, id="nic0", netdev="net0", mac=nic.mac, romfile="", addr="0x2")
 
 
 def _forward(forward: PortForward) -> str:
@@ -156,20 +155,21 @@ def _disks(extra: Command) -> Iterator[str]:
     machine = extra.machine
     order = max(extra.orders, default=0) + 1
     yield from _file("disk", "qcow2", machine.disk, discard="unmap", **{"detect-zeroes": "unmap"})
-    yield from device("virtio-blk-pci", id="disk0", drive="disk", bootindex=order, addr="0x3")
+    yield from extra.one("virtio-blk-pci", id="disk0", drive="disk", bootindex=order, addr="0x3")
     if machine.seed is not None:
         yield from _file("seed", "raw", machine.seed, **{"read-only": "on"})
-        yield from device("virtio-blk-pci", id="seed0", drive="seed", addr="0x4")
+        yield from extra.one("virtio-blk-pci", id="seed0", drive="seed", addr="0x4")
 
 
-def _channels(machine: Machine) -> Iterator[str]:
+def _channels(extra: Command) -> Iterator[str]:
     """The serial port, the guest agent's channel, QEMU's own control."""
+    machine = extra.machine
     log = {"logfile": machine.serial_log, "logappend": "on"}
     yield from ("-chardev", listener(SERIAL, machine.sockets / SERIAL_SOCKET, **log))
     yield from ("-serial", f"chardev:{SERIAL}")
-    yield from device("virtio-serial-pci", id="channels", addr="0x5")
+    yield from extra.one("virtio-serial-pci", id="channels", addr="0x5")
     yield from ("-chardev", listener(AGENT_CHANNEL, machine.sockets / AGENT_SOCKET))
-    yield from device("virtserialport", id="agent", chardev=AGENT_CHANNEL, name=AGENT)
+    yield from extra.one("virtserialport", id="agent", chardev=AGENT_CHANNEL, name=AGENT)
     for name, socket in (("qmp", QMP_SOCKET), ("status", STATUS_SOCKET)):
         yield from ("-chardev", listener(name, machine.sockets / socket))
         yield from ("-mon", option(None, chardev=name, mode="control"))
@@ -194,10 +194,10 @@ _PACKAGES = {
 """Devices that some distributions package separately, by how their names begin."""
 
 
-def _check_devices(words: list[str], host: QemuFeatures) -> None:
-    for name, value in pairwise(words):
-        model = value.partition(",")[0]
-        if name == "-device" and model not in host.devices:
+def _check_devices(extra: Command) -> None:
+    host = extra.host
+    for model in extra.models:
+        if model not in host.devices:
             package = next((name for begin, name in _PACKAGES.items() if model.startswith(begin)), None)
             listed = f"{host.binary} -device help lists those it has"
             raise InputError(f"this QEMU has no device {model}", hint=package_hint(package) if package else listed)

@@ -53,14 +53,15 @@ class ForkingHelper:
 @dataclass
 class Command:
     """``properties``, ``accel`` and ``cpu`` are more properties of these options; ``model`` is the CPU's, None: the
-    accelerator's own. ``early`` words come before all devices, ``words`` after those that every VM has.
+    accelerator's own. ``early`` words come before all devices, ``words`` after those that every VM has; ``models`` are
+    those of all devices.
 
     ``secrets`` are passwords by the names of files in the folder of the sockets. ``helpers`` run as long as QEMU does.
-    ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU
-    and of the I/O thread. ``shared``: another process must see the guest's memory. ``orders`` are boot orders in use,
-    ``groups`` the limits of disks by their names, ``scsi`` the ids of controllers. ``notes`` say what was added because
-    other fields need it. ``sounds`` are QEMU's ids of audio backends by libvirt's. ``spice``: there is a SPICE server;
-    ``spice_wanted``: some device goes through one. ``display``: somebody looks at the VM.
+    ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU and of the I/O thread. ``shared``: another
+    process must see the guest's memory. ``orders`` are boot orders in use, ``groups`` the limits of disks by their
+    names, ``scsi`` the ids of controllers. ``notes`` say what was added because other fields need it. ``sounds`` are
+    QEMU's ids of audio backends by libvirt's. ``spice``: there is a SPICE server; ``spice_wanted``: some device goes
+    through one. ``display``: somebody looks at the VM.
     """
 
     machine: Machine
@@ -73,6 +74,7 @@ class Command:
     model: str | None = None
     early: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
     helpers: list[Helper] = field(default_factory=list)
     pins: dict[int, frozenset[int]] = field(default_factory=dict)
@@ -106,7 +108,13 @@ class Command:
         self.words += (f"-{name}", option(head, **values))
 
     def device(self, model: str, /, **values: object) -> None:
-        self.words += device(model, **values)
+        """An option ``-device``, after those that every VM has."""
+        self.words += self.one(model, **values)
+
+    def one(self, model: str, /, **values: object) -> tuple[str, ...]:
+        """The words of ``-device``, for whoever puts them in place."""
+        self.models.append(model)
+        return tuple(device(model, **values))
 
     def secret(self, name: str, text: str) -> str:
         """The id of a secret whose text stands in a file that only the VM's owner can read."""

@@ -31,16 +31,11 @@ def command(machine: Machine, host: QemuFeatures) -> Command:
     cpu.words(processor := root.block("cpu"), to)
     features.words(root.block("features"), to)
     clock.words(root.block("clock"), to)
-    iothreads = root.number("iothreads")
-    tuning.iothreads(iothreads, to)
+    tuning.iothreads(root.number("iothreads"), to)
     sysinfo.words(root.block("sysinfo"), to)
     security.words(root.block("launch_security"), to)
     _devices(root.block("devices"), to)
-    tuning.check_iothreads(iothreads, to)
     tuning.pinning(root.block("cputune"), to)
-    for number in to.thread_pins:
-        if number > (iothreads or 0):
-            raise InputError(f"libvirt.cputune.iothreadpin: there is no I/O thread {number}", hint="iothreads: more")
     memory.words(root.block("memory_backing"), root.block("numatune"), processor.items("numa"), to)
     if to.orders:
         to.notes.append(f"boot order by devices: the VM's own disk is number {max(to.orders) + 1}")

@@ -69,8 +69,8 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
     sub(domain, "currentMemory", {"unit": "KiB"}, memory)
     sub(domain, "vcpu", {"placement": "static"}, str(machine.cpus))
     _blocks(domain, wanted, *_BEFORE)
-    sysinfo.elements(domain, machine, wanted.block("sysinfo"))
-    _os(domain, machine, done)
+    tables = sysinfo.elements(domain, machine, wanted.block("sysinfo"))
+    _os(domain, machine, done, tables)
     _blocks(domain, wanted, "features", "cpu", "clock")
     cpu.finish(ensure(domain, "cpu"), wanted.block("cpu"))
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
@@ -138,7 +138,7 @@ def _identity(domain: ET.Element, machine: Machine) -> None:
     sub(sub(domain, "metadata"), "ov:vm", attributes)
 
 
-def _os(domain: ET.Element, machine: Machine, done: Draft) -> None:
+def _os(domain: ET.Element, machine: Machine, done: Draft, tables: bool) -> None:
     boot, devices = machine.boot, done.tree.block("devices")
     os = sub(domain, "os", {"firmware": "efi" if boot.auto and boot.firmware is not Firmware.BIOS else None})
     sub(os, "type", {"arch": machine.arch, "machine": machine.machine}, "hvm")
@@ -149,7 +149,7 @@ def _os(domain: ET.Element, machine: Machine, done: Draft) -> None:
     if boot.firmware is Firmware.BIOS and arch_of(machine.arch).bios and not VIDEO.found(devices):
         # else a BIOS, its "No bootable device" too, speaks to a screen that nobody has
         sub(os, "bios", {"useserial": "yes"})
-    if domain.find("sysinfo[@type='smbios']") is not None:
+    if tables:
         sub(os, "smbios", {"mode": "sysinfo"})  # without it the strings never reach the guest
 
 
