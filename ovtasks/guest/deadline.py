@@ -64,11 +64,6 @@ class Deadline:
         """Whether no time remains."""
         return self.remaining == 0.0
 
-    def within(self, seconds: float) -> Deadline:
-        """One that begins now and ends after ``seconds`` times the factor, but not after this one."""
-        now = self.clock.monotonic()
-        return Deadline(now, min(self.end, now + seconds * self.factor), self.factor, self.clock)
-
     def pause(self, seconds: float) -> None:
         """Sleep, but not beyond the end."""
         self.clock.sleep(min(seconds, self.remaining))

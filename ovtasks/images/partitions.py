@@ -15,7 +15,6 @@ from typing import BinaryIO
 
 SECTOR = 512
 EFI_SYSTEM = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-PROTECTIVE = 0xEE
 EXTENDED = frozenset({0x05, 0x0F, 0x85})
 _MBR_ESP = 0xEF
 _SIGNATURE = b"EFI PART"

@@ -8,8 +8,6 @@ from ovtasks.errors import InputError
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.values.yamlio import Key
 
-FIELDS = ("snippets", "xml_passthrough")
-
 
 def xml_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """Each text is XML whose elements have a place in a domain. Whether they fit this domain turns out on rendering."""

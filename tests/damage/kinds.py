@@ -36,12 +36,6 @@ def _full_folder(path: Path) -> None:
     (path / "somebody's notes").write_text("keep me")
 
 
-def _elsewhere(path: Path) -> None:
-    """A link to a file of the same content outside of the world's folders."""
-    twin = path.parents[len(path.parts) - 2] / "nothing"
-    path.symlink_to(twin)
-
-
 def _unreadable(path: Path, content: bytes) -> None:
     path.unlink()
     path.write_bytes(content)
@@ -119,7 +113,6 @@ JSON: dict[str, Damage] = {
     "newer": _json(lambda value: _text(_newer(value))),
     "a key less": _json(lambda value: _text(dict(list(value.items())[1:]))),
 }
-FOLDERS = ("full folder",)
 
 
 def is_json(content: bytes) -> bool:

@@ -197,10 +197,9 @@ class Clock:
 def test_deadlines_are_longer_where_guests_are_slow() -> None:
     clock = Clock()
     deadline = Deadline.after(6.0, factor=10.0, clock=clock)
-    inner = deadline.within(2.0)
-    assert (deadline.remaining, inner.remaining) == (60.0, 20.0)
+    assert deadline.remaining == 60.0
     deadline.pause(1000.0)
-    assert deadline.expired and deadline.elapsed == 60.0 and inner.expired
+    assert deadline.expired and deadline.elapsed == 60.0
 
 
 CONSOLES = {

@@ -326,7 +326,7 @@ def _machine(spec: dict[str, Any], leaf: Leaf) -> None:
     for item in spec.get("devices", {}).get("memory", ()):
         numa: list[Any] = spec.setdefault("cpu", {}).setdefault("numa", [])
         wanted = int(item["target"].get("node", 0)) + 1
-        numa += [{"memory": 2048} for _ in range(wanted)]
+        numa.extend({"memory": 2048} for _ in range(wanted))
         if item["model"] in {"nvdimm", "virtio-pmem"}:
             _fill(item.setdefault("source", {}), {"path": "/x"})
         if item["model"] == "virtio-mem":

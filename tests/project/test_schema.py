@@ -163,7 +163,6 @@ def test_vm_errors(tmp_path: Path, fields: str, message: str, hint: str | None, 
     assert error.exit_code == EXIT_INPUT
 
 
-CLONE = "{kind: clone, from_vm: b, from_snapshot: s}"
 # the source of a VM (from line 3, column 13), message, hint, column
 SOURCE_ERRORS = [
     ("{}", "'kind' is missing in vms.a.source", "cloud_image, bootc", 5),

@@ -66,13 +66,6 @@ class Guest:
         """Wait until an SSH server answers; returns its version line."""
         return self.until("SSH server answers", lambda: _banner(self.ssh_port))
 
-    def wait_off(self) -> None:
-        """Wait until the guest has switched itself off."""
-        end = time.monotonic() + BOOT_DEADLINE
-        while self.process.poll() is None:
-            assert time.monotonic() < end, f"still running; the console ends with\n{self.console()[-3000:]}"
-            time.sleep(0.2)
-
 
 @contextlib.contextmanager
 def boot(disk: Path, seed: Path | None, folder: Path, *, firmware: str = "bios", memory: int = 1024) -> Iterator[Guest]:

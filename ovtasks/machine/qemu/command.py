@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from ovtasks.machine.machine import Machine
 from ovtasks.machine.qemu.names import SECRET_SUFFIX
@@ -135,9 +134,6 @@ class Command:
         if number is not None:
             self.orders.add(number)
         return number
-
-
-Pins: TypeAlias = Mapping[int, frozenset[int]]
 
 
 def numbers(text: str) -> tuple[int, ...]:
