@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -11,15 +12,15 @@ from pathlib import Path
 from ovtasks import __version__
 from ovtasks.cli import interrupts, streams
 from ovtasks.cli.commands import COMMANDS
-from ovtasks.cli.parser import Parser
+from ovtasks.cli.parser import add_commands
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
 EXIT_INTERRUPTED = 130
 
 
-def parser() -> Parser:
+def parser() -> argparse.ArgumentParser:
     """The whole command line; see :mod:`ovtasks.cli.commands`."""
-    top = Parser(
+    top = argparse.ArgumentParser(
         prog="ov",
         description="Build the VMs of vms.yml and the images of image.yml; only what is stale runs.",
         epilog="exit codes: 0 done, 1 failed, 2 wrong input, 3 refused, 4 something would run (plan --exit-code) "
@@ -35,7 +36,7 @@ def parser() -> Parser:
         help="the project's folder (default: this one or one above it; $OV_PROJECT_DIR)",
     )
     top.add_argument("-q", "--quiet", action="store_true", help="print errors and results only")
-    top.add_commands(COMMANDS, "COMMAND")
+    add_commands(top, COMMANDS, "COMMAND")
     return top
 
 

@@ -1,12 +1,16 @@
-"""A parser that declares its arguments when it is first used: a command loads and declares its own ones only."""
+"""Parsers of commands that are made when a command is asked for: it loads and declares its own arguments only."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    _Action = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    _Action = argparse._SubParsersAction  # takes no parameters when it runs
 
 
 class CliCommand(NamedTuple):
@@ -23,42 +27,43 @@ class CliCommand(NamedTuple):
     verbs: tuple[CliCommand, ...] = ()
 
 
-class Parser(argparse.ArgumentParser):
-    """Calls ``declare`` with itself before it parses or prints anything."""
+class CommandAction(_Action):
+    """argparse's subparsers, but for the time when they are made: it knows every name and its line of help before."""
 
-    def __init__(self, *, declare: Callable[[Parser], None] | None = None, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._declare = declare
+    _commands: dict[str, CliCommand]
 
-    def add_commands(self, commands: Sequence[CliCommand], metavar: str) -> None:
-        """One of ``commands`` has to follow."""
-        words = self.add_subparsers(required=True, metavar=metavar)
+    def offer(self, commands: Sequence[CliCommand]) -> None:
+        """These may follow."""
+        self._commands = {command.name: command for command in commands}
         for command in commands:
-            words.add_parser(
-                command.name, help=command.help, description=command.description, declare=partial(_declare, command)
-            )
+            self._choices_actions.append(self._ChoicesPseudoAction(command.name, (), command.help))
+            self._name_parser_map[command.name] = None  # type: ignore[assignment]  # a choice; made by parser_of
 
-    def complete(self) -> Parser:
-        """Itself, with all its arguments; those of its verbs are still to come."""
-        declare, self._declare = self._declare, None
-        if declare is not None:
-            declare(self)
-        return self
+    def parser_of(self, name: str) -> argparse.ArgumentParser:
+        """The parser of one of them, with its arguments."""
+        if (made := self._name_parser_map[name]) is None:
+            command = self._commands[name]
+            made = argparse.ArgumentParser(prog=f"{self._prog_prefix} {name}", description=command.description)
+            self._name_parser_map[name] = made
+            _declare(made, command)
+        return made
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # as argparse's, for every overload
-        """argparse calls this of the command that was asked for, and of no other."""
-        self.complete()
-        return super().parse_known_args(args, namespace)
-
-    def format_help(self) -> str:
-        """The whole help text."""
-        self.complete()
-        return super().format_help()
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """The first of ``values`` is the command's name, which argparse has compared with the choices."""
+        self.parser_of(values[0])
+        super().__call__(parser, namespace, values, option_string)
 
 
-def _declare(command: CliCommand, parser: Parser) -> None:
+def add_commands(parser: argparse.ArgumentParser, commands: Sequence[CliCommand], metavar: str) -> None:
+    """Let one of ``commands`` follow."""
+    action = parser.add_subparsers(required=True, metavar=metavar, action=CommandAction)
+    assert isinstance(action, CommandAction)
+    action.offer(commands)
+
+
+def _declare(parser: argparse.ArgumentParser, command: CliCommand) -> None:
     if command.verbs:
-        parser.add_commands(command.verbs, "VERB")
+        add_commands(parser, command.verbs, "VERB")
         return
     module, _, function = command.arguments.partition(":")
     getattr(import_module(f"ovtasks.cli.{module}"), function)(parser)

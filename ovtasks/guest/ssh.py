@@ -10,11 +10,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ovtasks.errors import OvError
 from ovtasks.guest.target import Target
-from ovtasks.host.run import Result, require, run
+from ovtasks.host.which import require
+
+if TYPE_CHECKING:
+    from ovtasks.host.run import Result
 
 CONNECTION_FAILED = 255  # ssh's own exit status; any other is the remote command's
 _ALIVE_SECONDS = 15
@@ -128,5 +131,7 @@ def run_ssh(
     :raises CommandError: it took longer than ``timeout``.
     :raises MissingProgramError: there is no ssh.
     """
+    from ovtasks.host.run import run
+
     argv = ssh_argv(target, command, tty=False, batch=True)
     return run(argv, check=False, stdin=stdin, timeout=timeout, watch=watch)

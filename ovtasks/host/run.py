@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -18,20 +17,13 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from ovtasks.errors import OvError
 from ovtasks.host.command_error import CommandError as CommandError
 from ovtasks.host.family import GRACE, Family
 from ovtasks.host.family import end as end_together
-from ovtasks.host.packages import package_hint
 from ovtasks.host.pipes import Conversation
-
-
-class MissingProgramError(OvError):
-    """A program is not installed; the hint names this distribution's package."""
-
-    def __init__(self, program: str) -> None:
-        self.program = program
-        super().__init__(f"{program} is not installed", hint=package_hint(program))
+from ovtasks.host.which import MissingProgramError as MissingProgramError
+from ovtasks.host.which import require as require
+from ovtasks.host.which import which as which
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +33,6 @@ class Result:
     returncode: int
     stdout: str
     stderr: str
-
-
-def require(program: str) -> Path:
-    """The program's path.
-
-    :raises MissingProgramError: it is neither in PATH nor in ``/usr/sbin`` or ``/sbin``.
-    """
-    found = which(program)
-    if found is None:
-        raise MissingProgramError(program)
-    return found
-
-
-def which(program: str) -> Path | None:
-    """The program's path, or None. Also looks in system folders that an ordinary user's PATH leaves out."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    found = shutil.which(program, path=path)
-    return Path(found) if found else None
 
 
 @cache

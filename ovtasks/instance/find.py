@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -21,6 +20,8 @@ def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()
     record = look(vm, instance)
     if record is not None:
         return record
+    import difflib
+
     words = f"{vm} -i {instance}" if instance else vm
     if vm in declared:
         raise InputError(f"{words} is not created yet", hint=f"ov vm create {words}")

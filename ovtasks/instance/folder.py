@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -113,6 +112,8 @@ class Folder:
     @property
     def sockets_name(self) -> str:
         """Of a folder for sockets that lies outside."""
+        import hashlib
+
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
 
 

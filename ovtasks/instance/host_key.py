@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from pathlib import Path
 
@@ -90,6 +88,9 @@ def prepared(folder: Folder) -> str:
 
 def fingerprint(key: str) -> str:
     """``SHA256:…`` as ssh prints it."""
+    import base64
+    import hashlib
+
     words = key.split()
     if len(words) < 2:
         raise OvError("no SSH host key")

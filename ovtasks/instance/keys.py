@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 import shlex
 from dataclasses import dataclass
@@ -137,6 +136,8 @@ def fingerprint(line: str) -> str:
         blob = base64.b64decode(found[2], validate=True) if found else line.encode()
     except binascii.Error:
         blob = line.encode()
+    import hashlib
+
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 

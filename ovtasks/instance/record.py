@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,7 +19,7 @@ from ovtasks.values.jsonvalue import plain, restore, state_text
 from ovtasks.values.ports import PortForward
 
 VERSION = 1
-NAMESPACE = uuid.UUID("6f0a3c1e-6d0c-5a55-9d2e-7f6f0c2b9a11")
+NAMESPACE = "6f0a3c1e-6d0c-5a55-9d2e-7f6f0c2b9a11"
 """For UUIDs of version 5 (RFC 9562): the same instance in the same place is always the same machine."""
 
 _INSTANCE = re.compile(r"[a-z0-9][a-z0-9-]{0,29}", re.ASCII)
@@ -162,13 +159,16 @@ def domain_of(vm: str, instance: str | None) -> str:
 
 def new_record(vm: str, instance: str | None, project: Path, backend: str, uri: str | None, mac: str | None) -> Record:
     """The identity of an instance that does not exist yet; ``mac`` is the spec's, None: made from the name."""
+    import uuid
+    from datetime import UTC, datetime
+
     folder = Folder(instance_directory(domain_of(vm, instance)))
     place = f"{folder.path}\0{project}"
     return Record(
         vm=vm,
         instance=instance,
         project=project,
-        uuid=str(uuid.uuid5(NAMESPACE, place)),
+        uuid=str(uuid.uuid5(uuid.UUID(NAMESPACE), place)),
         mac=mac or stable_mac(place),
         backend=backend,
         uri=uri,
@@ -179,6 +179,8 @@ def new_record(vm: str, instance: str | None, project: Path, backend: str, uri: 
 
 def stable_mac(text: str) -> str:
     """A locally administered unicast address: always the same for the same text."""
+    import hashlib
+
     digits = hashlib.sha256(text.encode()).digest()[:5]
     return ":".join(f"{byte:02x}" for byte in (0x52, *digits))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 
 from ovtasks.backends.contract import Handle, VmState, VmStatus, backend
 from ovtasks.errors import OvError
+from ovtasks.host.state import try_load_state
 from ovtasks.instance.record import Record
 
 TCG_FACTOR = 10.0
@@ -45,9 +45,5 @@ def known(record: Record) -> VmStatus:
 
 def slowness(record: Record) -> float:
     """How much longer than with KVM everything may take."""
-    from ovtasks.instance.saved_machine import load_machine
-
-    with contextlib.suppress(OvError):  # a damaged definition: then it is not known
-        machine = load_machine(record.folder.machine)
-        return 1.0 if machine is not None and machine.accel == "kvm" else TCG_FACTOR
-    return TCG_FACTOR
+    machine = try_load_state(record.folder.machine)  # a damaged one: it is not known
+    return 1.0 if machine is not None and machine.get("accel") == "kvm" else TCG_FACTOR

@@ -9,7 +9,7 @@ import pytest
 
 from ovtasks.cli.commands import COMMANDS
 from ovtasks.cli.main import parser
-from ovtasks.cli.parser import CliCommand, Parser
+from ovtasks.cli.parser import CliCommand, CommandAction
 
 
 def leaves(commands: tuple[CliCommand, ...] = COMMANDS, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -22,12 +22,11 @@ def leaves(commands: tuple[CliCommand, ...] = COMMANDS, before: tuple[str, ...] 
             yield words
 
 
-def find(words: tuple[str, ...]) -> Parser:
+def find(words: tuple[str, ...]) -> argparse.ArgumentParser:
     """The parser of a command, with its arguments."""
-    found = parser().complete()
+    found = parser()
     for word in words:
-        actions = [one for one in found._actions if isinstance(one, argparse._SubParsersAction)]
-        found = actions[0].choices[word].complete()
+        found = next(one for one in found._actions if isinstance(one, CommandAction)).parser_of(word)
     return found
 
 
@@ -40,7 +39,7 @@ def test_every_command_runs_something_and_has_its_own_name(words: tuple[str, ...
     assert found.format_help().startswith(f"usage: ov {' '.join(words)}")
 
 
-def test_a_parser_declares_its_arguments_once() -> None:
-    found = find(("vm", "ip"))
-    assert found.complete().format_help() == found.format_help()
-    assert found.format_help().count("--json") == 2  # usage and list
+def test_a_command_is_declared_once() -> None:
+    found = next(one for one in parser()._actions if isinstance(one, CommandAction))
+    assert found.parser_of("doctor") is found.parser_of("doctor")
+    assert found.parser_of("doctor").format_help().count("--json") == 2  # usage and list

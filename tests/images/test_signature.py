@@ -187,12 +187,12 @@ def test_expired_key(site: Site, store: Store, notes: Notes, sha256: str, tmp_pa
 def test_gpgv_is_named_when_it_is_missing(
     site: Site, store: Store, notes: Notes, sha256: str, good: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ovtasks.host import run
+    from ovtasks.host import which
 
     site.files["/SHA256SUMS"] = sums(sha256)
     site.files["/SHA256SUMS.gpg"] = good.gpg("--detach-sign", data=sums(sha256))
-    found = run.which
-    monkeypatch.setattr(run, "which", lambda program: None if program == "gpgv" else found(program))
+    found = which.which
+    monkeypatch.setattr(which, "which", lambda program: None if program == "gpgv" else found(program))
     with pytest.raises(OvError, match="gpgv is not installed") as caught:
         obtain(ask(site, store, Checksum("sha256", None, good.keyring)), notes)
     assert "gpgv" in (caught.value.hint or "")
