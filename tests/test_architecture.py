@@ -31,7 +31,7 @@ ROOMS = (
     "cli",
 )
 """From the ground up: a room imports from itself and from those before it."""
-GATEWAY = {Path("host", f"{name}.py") for name in ("run", "pipes", "family", "spawn", "transfer")}
+GATEWAY = {Path("host", f"{name}.py") for name in ("run", "pipes", "process_tree", "spawn", "transfer")}
 HEAVY = {"requests", "paramiko", "libvirt", "pycdlib", "jsonschema", "sh", "yaml", "rich", "cryptography", "zstandard"}
 OLD_WORDS = {
     **dict.fromkeys(("trouble", "refusals", "messages", "faults", "yaml_faults", "blame", "complaints"), "diagnosis"),

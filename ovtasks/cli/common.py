@@ -106,9 +106,9 @@ def find_record(args: argparse.Namespace) -> Record:
 
     :raises InputError: it does not exist.
     """
-    from ovtasks.instance.find import find, look
+    from ovtasks.instance.find import find, find_or_none
 
-    return look(args.vm, args.instance) or find(args.vm, args.instance, declared=declared(args))
+    return find_or_none(args.vm, args.instance) or find(args.vm, args.instance, declared=declared(args))
 
 
 __all__ = [

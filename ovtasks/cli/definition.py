@@ -91,9 +91,9 @@ def _argv(args: argparse.Namespace) -> list[str]:
 
 def _with_other_verb(error: OvError, args: argparse.Namespace, kind: str, verb: str) -> OvError:
     """The error, with the verb that prints what a VM of backend ``kind`` really uses, if this is one."""
-    from ovtasks.instance.find import look
+    from ovtasks.instance.find import find_or_none
 
-    record = look(args.vm, args.instance)
+    record = find_or_none(args.vm, args.instance)
     if record is not None and record.backend == kind:
         other = f"ov vm {verb} {record.words} prints what {kind} uses"
         error.hint = f"{error.hint}; {other}" if error.hint else other
@@ -103,12 +103,12 @@ def _with_other_verb(error: OvError, args: argparse.Namespace, kind: str, verb: 
 def run_diff(args: argparse.Namespace) -> int:
     """Print the difference."""
     from ovtasks.backends.contract import VmState, backend
-    from ovtasks.instance.find import look
+    from ovtasks.instance.find import find_or_none
     from ovtasks.instance.pending import difference
     from ovtasks.instance.status import known
 
     found = _preview(args, None)
-    record = look(args.vm, args.instance)
+    record = find_or_none(args.vm, args.instance)
     old = backend(record.backend).defined(record.handle) if record is not None else None
     if old is not None:
         state = "same" if old == found.text else "differs"
@@ -133,11 +133,11 @@ def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
 
     :raises InputError: there is neither.
     """
-    from ovtasks.instance.find import find, look
+    from ovtasks.instance.find import find, find_or_none
     from ovtasks.instance.preview import preview, saved_preview
     from ovtasks.project.load import unknown_vm
 
-    record = look(args.vm, args.instance)
+    record = find_or_none(args.vm, args.instance)
     project = _project(args, record)
     if project is not None and args.vm in project.vms:
         found = preview(project.vms[args.vm], args.instance, project.root, kind=kind)

@@ -14,7 +14,7 @@ from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, InputError
 from ovtasks.graph import leftovers
 from ovtasks.graph.chains import Graph
-from ovtasks.graph.manifest import FOLDER, look, noted
+from ovtasks.graph.manifest import FOLDER, entry_of, noted
 from ovtasks.host.paths import image_store
 from ovtasks.images import gc
 from ovtasks.images.gc import Item
@@ -142,7 +142,7 @@ def _stale_manifests(project: Project) -> Iterator[Item]:
         except FileNotFoundError:
             continue
         fresh = entries is not None and all(
-            look(str(project.root / name))[1:] == tuple(stat) for name, *stat in entries
+            entry_of(str(project.root / name))[1:] == tuple(stat) for name, *stat in entries
         )
         if not fresh:
             yield Item(path, size, "outdated note that there is nothing to do")

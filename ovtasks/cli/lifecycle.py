@@ -157,12 +157,12 @@ def run_restart(args: argparse.Namespace) -> int:
 
 def run_destroy(args: argparse.Namespace) -> int:
     """Destroy; what does not exist needs nothing."""
-    from ovtasks.instance.destroy import destroy, remove_rests
-    from ovtasks.instance.find import look
+    from ovtasks.instance.destroy import destroy, remove_leftovers
+    from ovtasks.instance.find import find_or_none
 
-    if look(args.vm, args.instance) is None:
+    if find_or_none(args.vm, args.instance) is None:
         words = f"{args.vm} -i {args.instance}" if args.instance else args.vm
-        if args.disk and remove_rests(args.vm, args.instance) is not None:
+        if args.disk and remove_leftovers(args.vm, args.instance) is not None:
             note(args).note(f"{words}: what was left of it is removed")
             return EXIT_DONE
         find_declared(args)

@@ -16,7 +16,7 @@ from ovtasks.containers.lines import Instruction, mounts, parse, split, unquoted
 from ovtasks.containers.variables import Unknown, Values, fill
 from ovtasks.errors import InputError, Where
 
-__all__ = ["WHOLE", "Taken", "parse", "taken"]
+__all__ = ["WHOLE", "BuildInputs", "parse", "build_inputs"]
 
 WHOLE = "."
 """The source that stands for the whole context."""
@@ -27,7 +27,7 @@ _SPECIAL = re.compile(r"([*?\[\]\\])")
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class BuildInputs:
     """What one build takes.
 
     ``bases`` are image references as written, with their variables filled in. ``sources`` are patterns of paths below
@@ -64,7 +64,7 @@ class _BuildStage:
     steps: list[_Reads] = field(default_factory=list)
 
 
-def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | None, machine: str) -> Taken:
+def build_inputs(text: str, path: Path, build_args: Mapping[str, str], target: str | None, machine: str) -> BuildInputs:
     """What the build of stage ``target`` (None: the last one) takes. ``machine`` is Docker's architecture (amd64,
     arm64).
 
@@ -89,7 +89,7 @@ def taken(text: str, path: Path, build_args: Mapping[str, str], target: str | No
     said = tuple(f"{one.verb} {one.rest}\n{one.body}".strip() for one in read)
     listed = (WHOLE,) if WHOLE in sources - modeless else tuple(sorted(sources))
     mounted = any(step.mounted for step in steps)
-    return Taken(tuple(sorted(bases)), listed, said, tuple(sorted({*listed} & modeless)), mounted)
+    return BuildInputs(tuple(sorted(bases)), listed, said, tuple(sorted({*listed} & modeless)), mounted)
 
 
 def _platform(given: Mapping[str, str], machine: str) -> dict[str, str]:

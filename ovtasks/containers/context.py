@@ -96,25 +96,25 @@ def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bo
     memo = state / "contexts" / f"{digest([str(folder), image.name])[:16]}.json"
     try:
         text = path.read_bytes().decode(errors="replace")
-        taken = containerfile.taken(text, path, image.build_args, image.target, machine)
+        needed = containerfile.build_inputs(text, path, image.build_args, image.target, machine)
         found = ignore.find(folder, path)
-        rules = ignore.read(found) if found is not None and (taken.sources or whole) else ignore.IgnoreFile()
+        rules = ignore.read(found) if found is not None and (needed.sources or whole) else ignore.IgnoreFile()
         walk = _Walk(folder, rules, apart)
-        sources, modeless = ((containerfile.WHOLE,), ()) if whole else (taken.sources, taken.modeless)
+        sources, modeless = ((containerfile.WHOLE,), ()) if whole else (needed.sources, needed.modeless)
         files = _digests(walk, sources, modeless, memo)
     except OSError as e:
         hint = "make it readable, or leave it out in .containerignore"
         problem = f"{e.filename or folder}: {os.strerror(e.errno or 0).lower()}"
         raise OvError(problem, hint=hint, where=image.where) from e
     inputs: dict[str, Json] = {
-        "containerfile": digest(taken.text),
+        "containerfile": digest(needed.text),
         "build_args": dict(image.build_args),
         "target": image.target,
         "context": dict(files) if len(files) <= SINGLE else {"files": len(files), "digest": digest(files)},
     }
     looked = [path, *(folder / name for name in NAMES), *ignore.candidates(folder, path), *walk.seen]
-    mounted = digest(inputs["context"]) if taken.mounted else None
-    return Context(path, folder, taken.bases, inputs, tuple(dict.fromkeys(looked)), apart, mounted)
+    mounted = digest(inputs["context"]) if needed.mounted else None
+    return Context(path, folder, needed.bases, inputs, tuple(dict.fromkeys(looked)), apart, mounted)
 
 
 def _containerfile(image: ImageSpec, folder: Path) -> Path:

@@ -210,7 +210,7 @@ def _values(names: tuple[str, ...] | dict[str, str | None]) -> dict[str, str | N
     return {name: os.environ.get(name) for name in names}
 
 
-def look(path: str) -> ManifestEntry:
+def entry_of(path: str) -> ManifestEntry:
     """``path`` as it is now. A manifest holds only as long as missing files stay missing."""
     try:
         now = os.stat(path)

@@ -13,7 +13,7 @@ from types import NoneType
 from ovtasks import __version__
 from ovtasks.graph import receipt_tag
 from ovtasks.graph.content import digest_of, sha256_of
-from ovtasks.host.beneath import ground
+from ovtasks.host.beneath import guarded_folder
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.host.state import try_load_state
@@ -128,7 +128,7 @@ class Receipt:
         data = try_load_state(path, limit=MAX_BYTES)
         if data is None or data.get("format") not in READABLE:
             return None
-        ours = ground(path.parent) + os.sep
+        ours = guarded_folder(path.parent) + os.sep
         try:
             return cls(
                 need(data["step"], str),

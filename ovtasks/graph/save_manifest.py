@@ -11,7 +11,7 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.graph import plugins
 from ovtasks.graph.chains import Chain, Graph
-from ovtasks.graph.manifest import FOLDER, ManifestEntry, dump, file_name, look
+from ovtasks.graph.manifest import FOLDER, ManifestEntry, dump, entry_of, file_name
 from ovtasks.graph.receipt import Output
 from ovtasks.host.files import write_atomic
 
@@ -42,7 +42,7 @@ def save_manifest(
     if name is None or any(step.refresh for step in steps):
         return False
     sources = {*graph.project.files, graph.project.lock_file, *(path for step in steps for path in step.reads), *more}
-    entries = [look(str(path)) for path in sorted({*sources, *_program(graph, chains)})]
+    entries = [entry_of(str(path)) for path in sorted({*sources, *_program(graph, chains)})]
     if any(_young(entry, loaded_ns) for entry in entries):
         return False
     entries += (folders := _settled(step.receipt.parent for step in steps))
@@ -86,7 +86,7 @@ def _settled(paths: Iterable[Path]) -> list[ManifestEntry]:
     names = list(dict.fromkeys(str(path) for path in paths))
     for _ in range(ATTEMPTS):
         now = time.time_ns()
-        found = [look(name) for name in names]
+        found = [entry_of(name) for name in names]
         if not any(_young(entry, now) for entry in found):
             return found
         time.sleep(RACY_NS / 1e9)

@@ -55,7 +55,7 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
     os.close(_open(os.path.abspath(folder), mode))
 
 
-def ground(folder: Path) -> str:
+def guarded_folder(folder: Path) -> str:
     """The guarded folder that ``folder`` lies in; ``folder`` itself if there is none."""
     return _anchor(os.path.abspath(folder))[1]
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO
 
 from ovtasks.host.command_error import CommandError as CommandError
-from ovtasks.host.family import GRACE, Family
-from ovtasks.host.family import end as end_together
 from ovtasks.host.pipes import Conversation
+from ovtasks.host.process_tree import GRACE, ProcessTree
+from ovtasks.host.process_tree import end as end_together
 from ovtasks.host.which import MissingProgramError as MissingProgramError
 from ovtasks.host.which import require as require
 from ovtasks.host.which import which as which
@@ -141,12 +141,12 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def stop_all() -> None:
     """End every child that :func:`run` waits for in any thread, because the program is ending."""
-    families: list[Family] = []
+    trees: list[ProcessTree] = []
     with contextlib.ExitStack() as last:
-        last.callback(end_together, families)  # also if a call that comes first fails
+        last.callback(end_together, trees)  # also if a call that comes first fails
         while _running:
             process, ending = _running.popitem()
-            families.append(Family(process, ending.grace))
+            trees.append(ProcessTree(process, ending.grace))
             if ending.first is not None:
                 last.callback(ending.first)
 
@@ -163,4 +163,4 @@ def end_child(process: subprocess.Popen[bytes]) -> None:
 
 def stop(process: subprocess.Popen[bytes], *, grace: float = GRACE) -> None:
     """End a child that leads a process group, and all that it started: SIGTERM, after ``grace`` seconds SIGKILL."""
-    end_together([Family(process, grace)])
+    end_together([ProcessTree(process, grace)])

@@ -55,7 +55,7 @@ def _undefine(record: Record) -> None:
         shutil.rmtree(record.sockets, ignore_errors=True)
 
 
-def rests_of(vm: str, instance: str | None) -> Path | None:
+def leftovers_of(vm: str, instance: str | None) -> Path | None:
     """What is left of an instance that does not exist: its folder; None: nothing, or somebody else's."""
     path = instance_directory(domain_of(vm, instance))
     if removed(path).exists():
@@ -66,16 +66,16 @@ def rests_of(vm: str, instance: str | None) -> Path | None:
     return path if owner is None or (owner.get("vm"), owner.get("instance")) == (vm, instance) else None
 
 
-def remove_rests(vm: str, instance: str | None) -> Path | None:
+def remove_leftovers(vm: str, instance: str | None) -> Path | None:
     """Remove what is left of an instance that does not exist; returns its folder, None: nothing was left.
 
     :raises OvError: a file cannot be removed.
     """
-    if (path := rests_of(vm, instance)) is None:
+    if (path := leftovers_of(vm, instance)) is None:
         return None
     with explaining(f"cannot remove {path}", path), Folder(path).lock():
         finish_removal(path)
-        if rests_of(vm, instance) is not None:
+        if leftovers_of(vm, instance) is not None:
             remove_folder(path)
     return path
 

@@ -17,7 +17,7 @@ def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()
 
     :raises InputError: it does not exist; near names are told.
     """
-    record = look(vm, instance)
+    record = find_or_none(vm, instance)
     if record is not None:
         return record
     import difflib
@@ -35,7 +35,7 @@ def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()
     raise InputError(f"there is no VM {words}", hint=hint)
 
 
-def look(vm: str, instance: str | None = None) -> Record | None:
+def find_or_none(vm: str, instance: str | None = None) -> Record | None:
     """The instance's record, or None.
 
     A lost or damaged one is made anew, and not written.

@@ -87,7 +87,7 @@ def _remove(item: Item) -> bool:
 def _helpers(folder: Path, lines: Iterable[list[str]] | None = None) -> list[Path]:
     """The files with the process ids of what waits for a QEMU that was never started."""
     found = helpers.living(folder, _places(folder), lines)
-    return [] if found and process.seek(folder / process.PID_FILE) is not None else found
+    return [] if found and process.find_anywhere(folder / process.PID_FILE) is not None else found
 
 
 def _end_helpers(pid_file: Path) -> bool:

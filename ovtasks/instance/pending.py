@@ -11,7 +11,7 @@ from ovtasks.host.files import has_content
 from ovtasks.host.state import StateError, read_text
 from ovtasks.instance.assemble import assemble, wanted_ports
 from ovtasks.instance.create import key_choice, seed_image, written_mac
-from ovtasks.instance.find import look
+from ovtasks.instance.find import find_or_none
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Overrides, Record
 from ovtasks.instance.redact import redacted
@@ -39,7 +39,7 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
 
     :raises OvError: the backend cannot be asked, or the spec asks for what this host lacks.
     """
-    record = look(vm.name, instance)
+    record = find_or_none(vm.name, instance)
     if record is None:
         return Pending(("new instance: disk, seed, definition",))
     if overrides is not None:

@@ -34,7 +34,7 @@ def start(record: Record, progress: Progress) -> bool:
     """
     failing = explaining(f"cannot start {record.words}", record.folder.path, record.sockets)
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
-        record = again(record)
+        record = reread(record)
         driver = backend(record.backend)
         driver.probe(record.uri, start=True)
         machine = load_machine(record.folder.machine)
@@ -46,7 +46,7 @@ def start(record: Record, progress: Progress) -> bool:
         return True
 
 
-def again(record: Record) -> Record:
+def reread(record: Record) -> Record:
     """The record as it is now that we hold the lock.
 
     :raises InputError: it was destroyed meanwhile.
@@ -93,7 +93,7 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
     """
     failing = explaining(f"cannot stop {record.words}", record.folder.path)
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
-        record = again(record)
+        record = reread(record)
         driver = backend(record.backend)
         found = known(record)
         if not found.active:

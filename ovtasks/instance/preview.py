@@ -12,7 +12,7 @@ from ovtasks.instance.assemble import assemble, wanted_ports
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.create import key_choice, written_mac
-from ovtasks.instance.find import look
+from ovtasks.instance.find import find_or_none
 from ovtasks.instance.pending import satisfied
 from ovtasks.instance.record import Record, new_record
 from ovtasks.instance.saved_machine import load_machine
@@ -39,7 +39,7 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
 
     :raises OvError: the backend cannot be asked, or the spec asks for what it or this host lacks.
     """
-    record = look(vm.name, instance)
+    record = find_or_none(vm.name, instance)
     running = record is not None and status(record).active
     mac = written_mac(vm, instance)
     notes: list[str] = []

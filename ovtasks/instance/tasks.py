@@ -70,11 +70,11 @@ class VerbTask(WorkTask):
         """The instance that ``-i`` names; None: the VM's first."""
         return (self.options or {}).get("instance") or None
 
-    def look(self) -> Record | None:
+    def find_record(self) -> Record | None:
         """The instance, if it exists."""
-        from ovtasks.instance.find import look
+        from ovtasks.instance.find import find_or_none
 
-        return look(self.vm, self.instance)
+        return find_or_none(self.vm, self.instance)
 
     def fresh(self) -> bool:
         """Whether there is nothing to do."""
@@ -170,7 +170,7 @@ class StartTask(VerbTask):
     doc = "start {vm}, as it was created"
 
     def fresh(self) -> bool:
-        record = self.look()
+        record = self.find_record()
         return record is not None and _is_active(record)
 
     def act(self, progress: Progress) -> None:
@@ -188,14 +188,14 @@ class StopTask(VerbTask):
     params: ClassVar[Params] = [*INSTANCE, *STOP]
 
     def fresh(self) -> bool:
-        record = self.look()
+        record = self.find_record()
         return record is None or not _is_active(record)
 
     def act(self, progress: Progress) -> None:
         from ovtasks.instance.power import stop
 
         given = self.options or {}
-        record = self.look()
+        record = self.find_record()
         if record is not None:
             timeout = float(given["timeout"]) if given.get("timeout") else None
             how = stop(record, progress, force=bool(given.get("force")), timeout=timeout)
@@ -210,21 +210,21 @@ class DestroyTask(VerbTask):
     params: ClassVar[Params] = [*INSTANCE, *DESTROY]
 
     def fresh(self) -> bool:
-        from ovtasks.instance.destroy import rests_of
+        from ovtasks.instance.destroy import leftovers_of
 
-        record = self.look()
+        record = self.find_record()
         if (self.options or {}).get("disk"):
-            return record is None and rests_of(self.vm, self.instance) is None
+            return record is None and leftovers_of(self.vm, self.instance) is None
         return record is None or not record.folder.machine.exists()
 
     def act(self, progress: Progress) -> None:
-        from ovtasks.instance.destroy import destroy, remove_rests
+        from ovtasks.instance.destroy import destroy, remove_leftovers
 
-        record = self.look()
+        record = self.find_record()
         if record is not None:
             destroy(record, progress, disk=bool((self.options or {}).get("disk")))
         else:
-            remove_rests(self.vm, self.instance)
+            remove_leftovers(self.vm, self.instance)
 
 
 VERBS: tuple[type[VerbTask], ...] = (DefineTask, CreateTask, StartTask, StopTask, DestroyTask)

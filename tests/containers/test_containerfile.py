@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.containers.containerfile import Taken, parse, taken
+from ovtasks.containers.containerfile import BuildInputs, build_inputs, parse
 from ovtasks.errors import InputError
 
 FILE = Path("/x/Containerfile")
 
 
-def look(text: str, target: str | None = None, **arguments: str) -> Taken:
-    return taken(text, FILE, arguments, target, "amd64")
+def look(text: str, target: str | None = None, **arguments: str) -> BuildInputs:
+    return build_inputs(text, FILE, arguments, target, "amd64")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_permissions_and_mounts() -> None:
 
 
 def test_a_preprocessed_file_may_include_anything() -> None:
-    made = taken("FROM scratch\n", Path("/x/Containerfile.in"), {}, None, "amd64")
+    made = build_inputs("FROM scratch\n", Path("/x/Containerfile.in"), {}, None, "amd64")
     assert made.sources == (".",)
 
 

@@ -39,7 +39,7 @@ class Strike:
 
     @staticmethod
     def _is_verb(frame: FrameType) -> bool:
-        return frame.f_code.co_name in {"create", "destroy", "remove_rests", "start"}
+        return frame.f_code.co_name in {"create", "destroy", "remove_leftovers", "start"}
 
 
 def main() -> int:

@@ -96,7 +96,7 @@ class Qemu:
         from ovtasks.backends.qemu.start import sweep
 
         (handle.directory / DEFINITION).unlink(missing_ok=True)
-        if process.search(handle.directory / PID_FILE) is None:
+        if process.find_and_restore(handle.directory / PID_FILE) is None:
             helpers.end(handle, grace=0.0)  # of a start that was killed
             sweep(handle)
 
@@ -108,7 +108,7 @@ class Qemu:
 
         # A lock of its own, because what a second start sweeps away is what the first one is known by.
         with flock(handle.directory / LOCK):
-            if process.search(handle.directory / PID_FILE) is None:
+            if process.find_and_restore(handle.directory / PID_FILE) is None:
                 wanted = command_of(machine)
                 make_private(socket_folders(machine))
                 write_atomic(handle.directory / DEFINITION, text_of(wanted), mode=0o600)
@@ -159,7 +159,7 @@ class Qemu:
         return connection
 
     def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
-        running = process.search(directory / PID_FILE)
+        running = process.find_and_restore(directory / PID_FILE)
         words = process.words(running.pid) if running is not None else _defined_words(directory)
         text = dict(pairwise(words))
         if "-uuid" not in text:

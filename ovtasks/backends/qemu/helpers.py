@@ -54,7 +54,8 @@ def end_in(directory: Path, sockets: Collection[Path], grace: float) -> None:
     noted = sorted(path for path in directory.glob("*.pid") if path.name != process.PID_FILE)
     noted += [path for folder in sockets for path in sorted(folder.glob(f"*{process.HELPER_SUFFIX}"))]
     for pid_file in dict.fromkeys((*noted, *living(directory, sockets))):
-        if process.search(pid_file) is not None and not process.end(pid_file, None, max(until - time.monotonic(), 0.0)):
+        left = max(until - time.monotonic(), 0.0)
+        if process.find_and_restore(pid_file) is not None and not process.end(pid_file, None, left):
             process.kill(pid_file)
         pid_file.unlink(missing_ok=True)
 

@@ -50,16 +50,16 @@ def find(pid_file: Path) -> Process | None:
     return _verified(pid, pid_file) if pid > 0 else None
 
 
-def seek(pid_file: Path) -> Process | None:
+def find_anywhere(pid_file: Path) -> Process | None:
     """As :func:`find`; where the file was lost, all processes are looked through."""
     found = find(pid_file)
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()] if found is None else []
     return found or next((one for pid in pids if (one := _verified(pid, pid_file)) is not None), None)
 
 
-def search(pid_file: Path) -> Process | None:
-    """As :func:`seek`; a file that was lost is written anew."""
-    found = seek(pid_file)
+def find_and_restore(pid_file: Path) -> Process | None:
+    """As :func:`find_anywhere`; a file that was lost is written anew."""
+    found = find_anywhere(pid_file)
     if found is not None and find(pid_file) is None:
         with contextlib.suppress(OSError):
             write_atomic(pid_file, f"{found.pid}\n", mode=0o600)

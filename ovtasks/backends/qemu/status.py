@@ -49,7 +49,7 @@ def find(handle: Handle) -> Process | None:
     are looked through."""
     pid_file = handle.directory / PID_FILE
     lost = not pid_file.exists() and (handle.sockets / QMP_SOCKET).exists()
-    return process.search(pid_file) if lost else process.find(pid_file)
+    return process.find_and_restore(pid_file) if lost else process.find(pid_file)
 
 
 def _stopped(handle: Handle) -> VmStatus:

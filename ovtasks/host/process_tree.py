@@ -19,7 +19,7 @@ LOOK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ProcessIdentity:
     """A process, identified by its id and the time of its start, because the kernel reuses ids."""
 
     pid: int
@@ -33,7 +33,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    member: Member
+    member: ProcessIdentity
     parent: int
     group: int
     state: str
@@ -48,7 +48,7 @@ def _look(pid: int) -> _Seen | None:
     except OSError:
         return None
     words = text[text.rindex(b")") + 2 :].split()
-    return _Seen(Member(pid, int(words[19])), int(words[1]), int(words[2]), words[0].decode())
+    return _Seen(ProcessIdentity(pid, int(words[19])), int(words[1]), int(words[2]), words[0].decode())
 
 
 def _all_processes() -> Iterator[_Seen]:
@@ -57,7 +57,7 @@ def _all_processes() -> Iterator[_Seen]:
             yield seen
 
 
-def relatives(pid: int) -> set[Member]:
+def processes_of(pid: int) -> set[ProcessIdentity]:
     """The process, the others of its group, and all their descendants."""
     seen = list(_all_processes())
     found = {one.member.pid: one.member for one in seen if pid in (one.member.pid, one.group)}
@@ -67,7 +67,7 @@ def relatives(pid: int) -> set[Member]:
 
 
 @dataclass
-class Family:
+class ProcessTree:
     """A child that leads a process group, and everything that it started.
 
     ``grace``: seconds that it gets to end by itself; 0 for a program that has nothing to tidy up.
@@ -75,11 +75,11 @@ class Family:
 
     process: subprocess.Popen[bytes]
     grace: float = GRACE
-    members: set[Member] = field(default_factory=set)
+    members: set[ProcessIdentity] = field(default_factory=set)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all of them. Processes that appear later get the next one."""
-        self.members |= relatives(self.process.pid)
+        self.members |= processes_of(self.process.pid)
         refused = []
         for member in self.members:
             if member.lives():
@@ -112,25 +112,25 @@ def _by_sudo(argv: object, number: signal.Signals, pids: Sequence[int]) -> None:
         )
 
 
-def end(families: Sequence[Family]) -> None:
+def end(trees: Sequence[ProcessTree]) -> None:
     """End all of them at once: SIGTERM, then SIGKILL after each one's grace. Children are reaped.
 
     This never blocks in the kernel waiting for a child, because a signal handler may call it while the program itself
     is about to wait.
     """
-    living = [family for family in families if family.process.poll() is None]
+    living = [tree for tree in trees if tree.process.poll() is None]
     start = time.monotonic()
     killed = []
-    for family in living:
-        family.signal(signal.SIGTERM if family.grace > 0 else signal.SIGKILL)
+    for tree in living:
+        tree.signal(signal.SIGTERM if tree.grace > 0 else signal.SIGKILL)
     while living:
         passed = time.monotonic() - start
-        for family in living:
-            if passed >= family.grace and family not in killed:
-                family.signal(signal.SIGKILL)
-                killed.append(family)
-        living = [family for family in living if not family.gone() and passed < family.grace + LAST]
+        for tree in living:
+            if passed >= tree.grace and tree not in killed:
+                tree.signal(signal.SIGKILL)
+                killed.append(tree)
+        living = [tree for tree in living if not tree.gone() and passed < tree.grace + LAST]
         if living:
             time.sleep(LOOK)
-    for family in families:
-        family.process.poll()
+    for tree in trees:
+        tree.process.poll()
