@@ -12,7 +12,7 @@ from pathlib import Path
 from ovtasks import __version__
 from ovtasks.cli import interrupts, streams
 from ovtasks.cli.commands import COMMANDS
-from ovtasks.cli.parser import add_commands
+from ovtasks.cli.parser import Parser, add_commands
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
 EXIT_INTERRUPTED = 130
@@ -20,7 +20,7 @@ EXIT_INTERRUPTED = 130
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; see :mod:`ovtasks.cli.commands`."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="ov",
         description="Build the VMs of vms.yml and the images of image.yml; only what is stale runs.",
         epilog="exit codes: 0 done, 1 failed, 2 wrong input, 3 refused, 4 something would run (plan --exit-code) "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +28,17 @@ class CliCommand(NamedTuple):
     verbs: tuple[CliCommand, ...] = ()
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse's own parser forgets that a full disk does not take the help text."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """:raises OSError: stdout does not take it."""
+        if file is not None and file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
+
+
 class CommandAction(_Action):
     """argparse's subparsers, but for the time when they are made: it knows every name and its line of help before."""
 
@@ -43,7 +55,7 @@ class CommandAction(_Action):
         """The parser of one of them, with its arguments."""
         if (made := self._name_parser_map[name]) is None:
             command = self._commands[name]
-            made = argparse.ArgumentParser(prog=f"{self._prog_prefix} {name}", description=command.description)
+            made = Parser(prog=f"{self._prog_prefix} {name}", description=command.description)
             self._name_parser_map[name] = made
             _declare(made, command)
         return made

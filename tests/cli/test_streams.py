@@ -13,6 +13,7 @@ import pytest
 from tests.support.programs import Ended, attempt
 from tests.support.workbench import DODO, OV, Workbench, cloud_vm, make_image
 
+HELPS = ["--help", "vm --help", "vm build --help", "--version"]
 READS = ["plan a", "why disk:a", "validate", "gc --dry-run", "graph a", "settings list", "plan a --json"]
 PLAIN = {"PYTHONIOENCODING": "latin-1"}
 NO_LOCALE = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -60,7 +61,7 @@ def test_a_closed_stream_does_not_send_messages_into_a_file(bench: Workbench, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", READS)
+@pytest.mark.parametrize("words", [*READS, *HELPS])
 def test_a_full_stdout_is_one_message(bench: Workbench, words: str) -> None:
     for buffered in ("", "1"):
         done = shell(bench, words, ">/dev/full", PYTHONUNBUFFERED=buffered)
@@ -78,7 +79,7 @@ def test_a_full_stdout_fails_a_build_with_nothing_to_do(bench: Workbench) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", READS)
+@pytest.mark.parametrize("words", [*READS, *HELPS])
 def test_a_reader_that_ends_early_is_no_error_to_talk_about(bench: Workbench, words: str) -> None:
     done = shell(bench, words, "| true")
     assert done.stderr == "" or "Traceback" not in done.stderr
