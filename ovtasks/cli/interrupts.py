@@ -18,9 +18,11 @@ def raised() -> Iterator[None]:
     """SIGINT raises KeyboardInterrupt inside, whatever becomes of it on its way out.
 
     Python swallows one in a callback, and makes another error of one while a class is made: an import that is
-    interrupted looks like damage then. Outside, SIGINT ends the process without a word.
+    interrupted looks like damage then. Outside, SIGINT does what it did before: for ``ov`` itself, which has told
+    Python so, it ends the process without a word.
     """
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    handler = signal.getsignal(signal.SIGINT)
+    if handler in (signal.SIG_IGN, None):  # None: not one of Python's
         yield
         return
     came = False
@@ -39,7 +41,7 @@ def raised() -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, handler)
         sys.unraisablehook = before
 
 

@@ -205,12 +205,15 @@ def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Itera
 
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) not in {signal.SIG_IGN, None}:  # nohup; None: not one of Python's
-            before[number] = signal.signal(number, end)
-    if parallel and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
-        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda number, frame: None)
-        signal.setitimer(signal.ITIMER_REAL, WAKE_SECONDS, WAKE_SECONDS)
-    try:
+        handler = signal.getsignal(number)
+        if handler is not None and handler != signal.SIG_IGN:  # nohup; None: not one of Python's
+            before[number] = handler
+    try:  # a signal may come between two of them
+        for number in before:
+            signal.signal(number, end)
+        if parallel and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+            before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda number, frame: None)
+            signal.setitimer(signal.ITIMER_REAL, WAKE_SECONDS, WAKE_SECONDS)
         yield
     finally:
         if signal.SIGALRM in before and signal.getitimer(signal.ITIMER_REAL)[1]:  # not our last alarm

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.cli import interrupts
+from ovtasks.cli.main import run
 from tests.support.programs import attempt
 from tests.support.workbench import OV
 
@@ -60,6 +61,18 @@ def test_an_error_that_an_interrupt_was_made_into_is_the_interrupt() -> None:
                 raise ImportError("cannot import name 'x' from partially initialized module 'y'") from None
         with pytest.raises(ImportError), interrupts.raised():
             raise ImportError("a real one")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_command_puts_the_handler_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one that fails: who calls us in its own process keeps its Ctrl-C."""
+    own = lambda number, frame: None  # noqa: E731
+    before = signal.signal(signal.SIGINT, own)
+    try:
+        for words, code in ((["--version"], 0), (["-C", str(tmp_path), "validate"], 2), (["nonsense"], 2)):
+            assert run(words) == code
+            assert signal.getsignal(signal.SIGINT) is own
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -213,6 +213,81 @@ def test_signals_are_as_they_were(project: Workbench) -> None:
     assert any("orderly_end" in line for line in seen), seen
 
 
+LOOKING = """
+import signal
+
+def handlers(where):
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM")
+    found = [signal.getsignal(getattr(signal, name)) for name in names]
+    print(where, *[getattr(one, "__qualname__", str(one)) for one in found])
+    return False
+
+handlers("before")
+load_tasks(globals())
+handlers("loaded")
+
+def task_look():
+    handlers("made")
+    return {"actions": [(handlers, ["run"])], "uptodate": [(handlers, ["asked"])]}
+"""
+
+
+def _handlers(said: str) -> dict[str, set[str]]:
+    lines = [line.partition(" ")[::2] for line in said.splitlines()]
+    wheres = ("before", "loaded", "made", "asked", "run")
+    return {where: {rest for first, rest in lines if first == where} for where in wheres}
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--all", "--status"], ["info", "look"], ["help", "look"]])
+def test_loading_and_listing_change_no_handler(
+    project: Workbench, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a dodo.py nor what it is asked while tasks are listed sees another handler than that of its process."""
+    dodo = DODO.replace("load_tasks(globals())", LOOKING)
+    (project.root / "dodo.py").write_text(dodo, encoding="utf-8")
+
+    def own(number: int, frame: object) -> None:
+        pass
+
+    before = {number: signal.signal(number, own) for number in SIGNALS}
+    try:
+        doit(*words)
+        assert all(signal.getsignal(number) is own for number in SIGNALS)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    inside = _handlers(capsys.readouterr().out)
+    outside = _handlers(project.doit(*words, code=None).stdout)
+    for seen, expected in ((inside, {" ".join([own.__qualname__] * 4)}), (outside, outside["before"])):
+        assert seen["before"] == seen["loaded"] == seen["made"] == expected
+        assert seen["asked"] <= expected and not seen["run"]
+    assert outside["before"] == {"default_int_handler 0 0 0"}
+
+
+def test_a_run_puts_handlers_back_however_it_ends(project: Workbench, capsys: pytest.CaptureFixture[str]) -> None:
+    dodo = DODO.replace("load_tasks(globals())", LOOKING) + (
+        "import os\n\ndef task_fail():\n    return {'actions': ['false']}\n\n"
+        "def task_end():\n    return {'actions': [lambda: os.kill(os.getpid(), signal.SIGTERM)]}\n"
+    )
+    (project.root / "dodo.py").write_text(dodo, encoding="utf-8")
+
+    def own(number: int, frame: object) -> None:
+        pass
+
+    before = {number: signal.signal(number, own) for number in SIGNALS}
+    try:
+        for words in (["look"], ["fail"], ["end"]):
+            with pytest.raises(SystemExit) if words == ["end"] else contextlib.nullcontext():
+                doit(*words)
+            signal.alarm(0)  # what the signal has set to end the process, should it hang
+            assert all(signal.getsignal(number) is own for number in SIGNALS[:3]), words
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    (ran,) = _handlers(capsys.readouterr().out)["run"]
+    assert ran.split()[:3] == ["orderly_end.<locals>.end"] * 3, "a run has handlers of its own"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["list", "--all"], ["list", "-s"], ["build:demo"], ["clean", "-n"], ["dumpdb"]])
 def test_whatever_the_streams_are(project: Workbench, words: list[str]) -> None:
