@@ -212,7 +212,8 @@ def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Itera
         for number in before:
             signal.signal(number, end)
         if parallel and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
-            before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda number, frame: None)
+            before[signal.SIGALRM] = signal.SIG_DFL
+            signal.signal(signal.SIGALRM, lambda number, frame: None)
             signal.setitimer(signal.ITIMER_REAL, WAKE_SECONDS, WAKE_SECONDS)
         yield
     finally:
