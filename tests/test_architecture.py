@@ -43,6 +43,7 @@ OLD_WORDS = {
 }
 """Names that no module has any more, and the house's word for each (docs/architecture.md, "Words")."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted(path for room in ("tests", "bench", "docs") for path in (PACKAGE.parent / room).rglob("*.py"))
 # The package's own entry point names the loader when a dodo.py calls it, not when it is imported.
 UPWARD_ON_CALL = {("__init__", "graph")}
 
@@ -161,6 +162,12 @@ def test_one_idea_a_file_and_a_function(path: Path) -> None:
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 50, f"{path.name}:{node.lineno} {node.name}"
+
+
+def test_tests_and_benches_have_one_idea_a_file() -> None:
+    """Tables of cases too: a table that grows over this is several."""
+    sizes = {str(path.relative_to(PACKAGE.parent)): len(path.read_bytes().splitlines()) for path in SCRIPTS}
+    assert not {name: size for name, size in sizes.items() if size > 400}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=names(MODULES))

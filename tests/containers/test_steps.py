@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 
-from ovtasks.containers.builder import Workshop, percent
-from ovtasks.containers.engine import own
-from ovtasks.containers.storage import storage
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
@@ -320,56 +317,6 @@ def test_a_build_that_is_killed_leaves_nothing(built: Workbench, podman: Podman,
     assert not any((built.root / "output" / ".ov" / "podman").iterdir())
 
 
-@pytest.mark.parametrize(
-    ("line", "done"),
-    [
-        ("STEP 1/4: FROM a", 0),
-        ("STEP 3/4: RUN x", 50),
-        ("[1/2] STEP 2/2: RUN x", 25),
-        ("[2/2] STEP 3/4: COPY x /", 75),
-        ("--> Using cache", None),
-        ("echo STEP 1/2:", None),
-    ],
-)
-def test_how_far_a_build_is(line: str, done: int | None) -> None:
-    assert percent(line) == done
-
-
-class Meter:
-    """Keeps what a worker says."""
-
-    def __init__(self) -> None:
-        self.counts: list[int] = []
-
-    def note(self, text: str) -> None:
-        """Nothing is asked of it here."""
-
-    def update(self, done: int, total: int | None, unit: str = "B") -> None:
-        self.counts.append(done)
-
-
-def test_a_pull_counts_bytes(
-    podman: Podman, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable, value in podman.env.items():
-        monkeypatch.setenv(variable, value)
-    size = 1 << 20
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files" / "noise").write_bytes(os.urandom(size))
-    (tmp_path / "files" / "Containerfile").write_text("FROM scratch\nCOPY noise /\n")
-    podman("build", "--quiet", "--tag", "localhost/base", tmp_path / "files")
-    registry.push(podman, "localhost/base", "a/b:1")
-    podman("rmi", "localhost/base")
-    registry.pace = 0.25
-    meter = Meter()
-    folder = tmp_path / "state" / "work"
-    shop = Workshop(own(), storage(own(), tmp_path / "state"), folder, tmp_path / "log", meter)
-    shop.pull(f"{registry.host}/a/b:1", tls_verify=False)
-    assert any(size // 10 < count for count in meter.counts)
-    shop.done()
-    assert not folder.exists()
-
-
 def sleeping(seconds: str) -> list[int]:
     """Processes that sleep for so long."""
     found = []
@@ -389,37 +336,3 @@ def test_garbage_collection_keeps_what_declared_images_need(built: Workbench) ->
     declare(built, y={"ref": "localhost/y"})
     built.ov("gc")
     assert not [name for name in built.files() if "container-" in name]
-
-
-FIELDS: list[tuple[dict[str, Any], list[str]]] = [
-    ({}, []),
-    ({"pull": "never"}, ["base"]),  # its image comes out the same
-    ({"tls_verify": False}, ["base"]),
-    ({"build_args": {"V": "2"}}, ["image"]),
-    ({"target": "first"}, ["image"]),
-    ({"bootc": True}, ["image"]),
-    ({"bootc": False}, []),
-    ({"containerfile": "files/Other"}, ["image"]),
-    ({"containerfile": "files/Same"}, []),
-    ({"context": "copy"}, []),  # the same files elsewhere
-]
-
-
-def test_each_field_runs_what_it_decides(bench: Workbench, podman: Podman) -> None:
-    """One field of image ``x`` after another is changed and changed back."""
-    a_base(podman, "1")
-    first = {"context": "files", "build_args": {"V": "1"}}
-    text = f"FROM localhost/base AS first\n{BOOTC}FROM first\nARG V\nCOPY a /\nLABEL v=$V\n"
-    for name in ("Containerfile", "Same"):
-        write(bench, f"files/{name}", text)
-    write(bench, "files/Other", f"{text}LABEL other=1\n")
-    write(bench, "files/a", "1")
-    shutil.copytree(bench.root / "files", bench.root / "copy")
-    declare(bench, x=first)
-    assert steps(bench, "build") == ["base", "image"]
-    for fields, expected in FIELDS:
-        declare(bench, x={**first, **fields})
-        assert steps(bench, "build") == expected, fields
-        declare(bench, x=first)
-        back = [verb for verb in expected if verb == "image"]  # the record of the other base is still good
-        assert steps(bench, "build") == back, fields

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,90 +12,7 @@ from ovtasks.host.firmware import Files, default_folders, descriptors, find, mak
 from ovtasks.host.run import run, which
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
-
-INSECURE, SECURE = Firmware.UEFI_INSECURE, Firmware.UEFI_SECURE
-SECURE_FEATURES = ["enrolled-keys", "requires-smm", "secure-boot"]
-
-
-class Host:
-    """A host of files: three folders of descriptors, and a root for the tables."""
-
-    def __init__(self, base: Path) -> None:
-        self.root = base / "root"
-        self.folders = [base / "user", base / "etc", base / "usr"]
-        self.images = base / "images"
-        for folder in (self.root, self.images, *self.folders):
-            folder.mkdir()
-
-    def pair(self, name: str) -> tuple[str, str]:
-        """A code and a template that exist."""
-        files = [self.images / f"{name}_{part}.fd" for part in ("CODE", "VARS")]
-        for file in files:
-            file.write_text(file.name)
-        return str(files[0]), str(files[1])
-
-    def files(self, name: str) -> Files:
-        code, template = self.pair(name)
-        return Files(Path(code), Path(template))
-
-    def describe(
-        self,
-        name: str,
-        *,
-        folder: int = 2,
-        arch: str = "x86_64",
-        machines: tuple[str, ...] = ("pc-q35-*",),
-        features: tuple[str, ...] | list[str] = (),
-        image: str | None = None,
-        change: Mapping[str, Json] | None = None,
-        **mapping: Json,
-    ) -> Path:
-        """Write a descriptor; ``change`` replaces top-level members, ``mapping`` those of the mapping."""
-        code, template = self.pair(image or name)
-        data: dict[str, Json] = {
-            "description": name,
-            "interface-types": ["uefi"],
-            "mapping": {
-                "device": "flash",
-                "executable": {"filename": code, "format": "raw"},
-                "nvram-template": {"filename": template, "format": "raw"},
-                **{key.replace("_", "-"): value for key, value in mapping.items()},
-            },
-            "targets": [{"architecture": arch, "machines": list(machines)}],
-            "features": list(features),
-            "tags": [],
-            **(change or {}),
-        }
-        path = self.folders[folder] / f"{name}.json"
-        path.write_text(json.dumps(data))
-        return path
-
-    def install(self, *names: str) -> None:
-        """Files below /usr/share."""
-        for name in names:
-            path = self.root / "usr/share" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(name)
-
-    def found(self, firmware: Firmware = INSECURE, arch: str = "x86_64", machine: str = "q35", **more: str) -> Files:
-        files = find(firmware, arch, machine, self.folders, root=self.root, family=more.get("family", "debian"))
-        assert files is not None
-        return files
-
-    def name(self, firmware: Firmware = INSECURE, arch: str = "x86_64", machine: str = "q35") -> str:
-        """The name of the descriptor that was chosen."""
-        descriptor = self.found(firmware, arch, machine).descriptor
-        assert descriptor is not None
-        return descriptor.stem
-
-    def nothing(self, firmware: Firmware = INSECURE, arch: str = "x86_64", machine: str = "q35") -> None:
-        with pytest.raises(OvError, match=f"no {firmware} firmware for {arch} machines is installed"):
-            self.found(firmware, arch, machine)
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+from tests.host.conftest import INSECURE, SECURE, SECURE_FEATURES, Host
 
 
 def test_bios_needs_no_file(host: Host) -> None:
@@ -349,71 +263,6 @@ def test_nothing_installed_names_the_package(host: Host, family: str, firmware: 
     with pytest.raises(OvError) as caught:
         host.found(firmware, arch, "q35" if arch == "x86_64" else "virt", family=family)
     assert caught.value.hint == hint
-
-
-def test_nvram_is_named_after_the_templates_content(host: Host) -> None:
-    one = host.files("a")
-    name = nvram_name(one)
-    assert name.startswith("nvram-")
-    assert name.endswith(".fd")
-    assert len(name) == len("nvram-.fd") + 12
-    copy = host.images / "again"
-    copy.write_bytes(one.template.read_bytes())
-    assert nvram_name(Files(one.code, copy)) == name, "the same package installed again"
-    copy.write_bytes(b"other keys")
-    assert nvram_name(Files(one.code, copy)) != name
-    copy.unlink()
-    with pytest.raises(OvError, match="cannot be read: No such file"):
-        nvram_name(Files(one.code, copy))
-
-
-def test_nvram_is_made_once(host: Host, tmp_path: Path) -> None:
-    files = host.files("a")
-    files.template.chmod(0o444)
-    path = tmp_path / "instance" / "nvram.fd"
-    make_nvram(files, path)
-    assert path.read_bytes() == files.template.read_bytes()
-    assert path.stat().st_mode & 0o7777 == 0o600
-    assert path.stat().st_nlink == 1
-    path.write_text("the guest's own")
-    make_nvram(files, path)
-    assert path.read_text() == "the guest's own"
-    assert os.listdir(path.parent) == ["nvram.fd"]  # noqa: PTH208 - names only
-
-
-def test_nvram_after_a_killed_run(host: Host, tmp_path: Path) -> None:
-    files = host.files("a")
-    path = tmp_path / "nvram.fd"
-    for left in (".nvram.fd.new", "..nvram.fd.new.part"):
-        (tmp_path / left).write_text("half")
-    make_nvram(files, path)
-    assert path.read_bytes() == files.template.read_bytes()
-    assert [name.name for name in tmp_path.glob("*nvram*")] == ["nvram.fd"]
-    with pytest.raises(OvError, match="cannot be read: No such file"):
-        make_nvram(Files(files.code, tmp_path / "none"), tmp_path / "other.fd")
-
-
-def test_nvram_made_by_many_at_once(host: Host, tmp_path: Path) -> None:
-    files = host.files("a")
-    path = tmp_path / "nvram.fd"
-    errors: list[OSError] = []
-
-    def make() -> None:
-        try:
-            make_nvram(files, path)
-            with path.open("ab") as file:
-                file.write(b"+")
-        except OSError as e:
-            errors.append(e)
-
-    threads = [threading.Thread(target=make) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert path.read_bytes() == files.template.read_bytes() + b"+" * 16, "nobody's copy replaced another one's"
-    assert [name.name for name in tmp_path.glob("*nvram*")] == ["nvram.fd"]
 
 
 @pytest.mark.parametrize("firmware", [INSECURE, SECURE])

@@ -15,7 +15,7 @@ from ovtasks.host.state import try_load_state
 from ovtasks.images.provenance import Verified
 from ovtasks.images.store import Store
 from ovtasks.project.load import load_project
-from tests.images.conftest import Notes, leftovers
+from tests.images.notes import Notes, leftovers
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,24 +16,15 @@ from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
+from tests.images.chain import Chain
+from tests.images.notes import Notes
+from tests.images.parts import DISK, IMAGE, SHA256, SUMS
+from tests.images.stage import Stage, perform
 from tests.support.programs import qemu_img, qemu_io
 from tests.support.server import Site, serve
 from tests.support.workbench import Workbench, new_bench
 
 NAME = "disk.qcow2"
-
-
-@dataclass
-class Notes:
-    """A progress that remembers."""
-
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def update(self, done: int, total: int | None, unit: str = "B") -> None:
-        pass
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +69,28 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "LIMITS", replace(http.LIMITS, pause=0.005, connect=5.0, idle=5.0))
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short waits for servers that say nothing."""
+    limits = replace(
+        http.LIMITS, pause=0.001, longest_pause=0.05, connect=5.0, idle=0.8, answer=1.2, piece=1.2, retries=2
+    )
+    monkeypatch.setattr(http, "LIMITS", limits)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A server that has a disk and its digest, until it is given another part."""
+    with perform(Stage({DISK: IMAGE, SUMS: f"{SHA256}  disk.raw\n".encode()})) as running:
+        yield running
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Chain:
+    """A project with one VM."""
+    return Chain(tmp_path / "project", tmp_path / "store")
+
+
 def obtain(request: ImageRequest, notes: Notes) -> Verified:
     """Fetch and verify, as the two steps do."""
     return verify(request, fetch(request, notes), notes)
@@ -85,9 +98,3 @@ def obtain(request: ImageRequest, notes: Notes) -> Verified:
 
 def ask(site: Site, store: Store, checksum: Checksum | None = None, name: str = NAME) -> ImageRequest:
     return ImageRequest(f"{site.url}/{name}", checksum or Checksum("none"), store.root)
-
-
-def leftovers(store: Store) -> list[str]:
-    """What of downloads is left beside the store."""
-    folder = store.root / "incoming"
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

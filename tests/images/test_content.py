@@ -18,7 +18,8 @@ from ovtasks.errors import OvError
 from ovtasks.images.fetch import fetch
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
+from tests.images.conftest import NAME, ask, obtain
+from tests.images.notes import Notes, leftovers
 from tests.support.programs import qemu_img
 from tests.support.server import Site
 

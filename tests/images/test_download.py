@@ -14,7 +14,8 @@ from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
+from tests.images.conftest import NAME, ask, obtain
+from tests.images.notes import Notes, leftovers
 from tests.support.programs import call
 from tests.support.server import Site, serve
 

@@ -13,7 +13,8 @@ from ovtasks.images.fetch import fetch
 from ovtasks.images.request import ImageRequest, Pin
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
+from tests.images.conftest import NAME, ask, obtain
+from tests.images.notes import Notes, leftovers
 from tests.support.server import Site
 
 A, B = "a" * 64, "b" * 64

@@ -14,7 +14,8 @@ import pytest
 from ovtasks.host.paths import image_store
 from ovtasks.images import gc
 from ovtasks.images.store import Store
-from tests.images.conftest import Notes, ask, obtain
+from tests.images.conftest import ask, obtain
+from tests.images.notes import Notes
 from tests.support.programs import qemu_img
 from tests.support.server import Site
 from tests.support.workbench import Workbench, cloud_vm, make_image

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import re
 import shutil
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ovtasks.errors import InputError, OvError
+from ovtasks.errors import OvError
 from ovtasks.images.fetch import fetch
 from ovtasks.images.lockfile import write_lock
 from ovtasks.images.request import ImageRequest, Pin
 from ovtasks.project.model import Checksum
 from tests.images.chain import Chain
-from tests.images.conftest import NAME, leftovers
+from tests.images.conftest import NAME
+from tests.images.notes import leftovers
 from tests.images.test_content import COMPRESSORS
-from tests.support.programs import qemu_img
 from tests.support.server import Site
 
 pytestmark = pytest.mark.slow  # as a whole
 
 PATH = f"/{NAME}"
 HTML = b"<html><body>Please log in</body></html>"
-
-
-@pytest.fixture
-def chain(tmp_path: Path) -> Chain:
-    return Chain(tmp_path / "project", tmp_path / "store")
 
 
 def damaged(image: bytes) -> bytes:
@@ -315,199 +309,3 @@ def test_known_stat_is_not_read_again(
     other.write(f"{site.url}{PATH}", {"value": sha256})
     other.build()
     assert other.link().samefile(chain.link())
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bytes]]:
-    """Images by the words that made them, of a disk with data at its end."""
-    folder = tmp_path_factory.mktemp("whole")
-    raw, made = folder / "disk.raw", folder / "disk.qcow2"
-    raw.write_bytes(bytes(510) + b"\x55\xaa" + os.urandom(500_000) + bytes(200_000) + os.urandom(65536 * 12 - 700_512))
-    found = {}
-    for words in MADE:
-        qemu_img("convert", "-f", "raw", "-O", "qcow2", *words.split(), raw, made)
-        found[words] = made.read_bytes()
-    yield found
-
-
-MADE = [
-    "",
-    "-c",
-    "-c -o compression_type=zstd",
-    "-c -o cluster_size=4k",
-    "-o compat=0.10",
-    "-o cluster_size=512",
-    "-o extended_l2=on",
-    "-o preallocation=metadata",
-    "-o preallocation=full",
-    "-o lazy_refcounts=on",
-]
-
-
-@pytest.mark.parametrize("words", MADE)
-def test_cut_images_are_refused_and_whole_ones_are_not(
-    tmp_path: Path, chain: Chain, whole: dict[str, bytes], words: str
-) -> None:
-    """Wherever the cut is: in the last cluster too, which qemu-img check does not see."""
-    image, own = whole[words], tmp_path / "image"
-    chain.write(str(own))
-    for size in (len(image) - 5000, len(image) * 2 // 3, len(image) // 3, 200_000, 70_000, 300):
-        own.write_bytes(image[:size])
-        with pytest.raises(OvError, match=r"cut off|damaged|cannot be read") as caught:
-            chain.build()
-        assert caught.value.hint and chain.store.entries() == []
-    own.write_bytes(image)
-    chain.build()
-    chain.is_right(image)
-
-
-def gpt(sectors: int, last: int, *, size: int = 512) -> bytes:
-    """A disk with one partition that ends with sector ``last``."""
-    entry = bytes(range(1, 17)) + bytes(range(16, 32)) + struct.pack("<QQ", 40, last) + bytes(80)
-    header = b"EFI PART" + bytes(24) + struct.pack("<Q", sectors - 1) + bytes(32) + struct.pack("<QII", 2, 4, 128)
-    protective = bytes(446) + struct.pack("<BBBBBBBBII", 0, 0, 2, 0, 0xEE, 255, 255, 255, 1, sectors - 1)
-    boot = protective + bytes(48) + b"\x55\xaa"
-    table = boot.ljust(size, b"\0") + header.ljust(size, b"\0") + entry.ljust(size, b"\0")
-    return table.ljust(sectors * size, b"\0")
-
-
-def mbr(sectors: int, *partitions: tuple[int, int, int]) -> bytes:
-    """A disk with these partitions: type, first sector, length."""
-    entries = b"".join(struct.pack("<B3xB3xII", 0, *one) for one in partitions)
-    return (bytes(446) + entries.ljust(64, b"\0") + b"\x55\xaa").ljust(sectors * 512, b"\0")
-
-
-RAW = [
-    (gpt(200, 166), None),
-    (gpt(200, 166)[: 150 * 512], "partition 1 ends at byte 85504"),
-    (gpt(200, 166)[:-512], "the partition table's copy ends at byte 102400"),
-    (gpt(100, 80, size=4096), None),
-    (gpt(100, 80, size=4096)[: 70 * 4096], "partition 1 ends at byte 331776"),
-    (mbr(200, (0x83, 1, 100), (0x82, 101, 99)), None),
-    (mbr(200, (0x83, 1, 100), (0x82, 101, 100)), "partition 2 ends at byte 102912"),
-    (mbr(200, (0x83, 1, 100), (5, 101, 99))[:-1], "partition 2 ends at byte 102400"),
-    (b"\xeb\x3c\x90MSDOS5.0".ljust(446, b"\x33") + b"\x90" * 64 + b"\x55\xaa" + bytes(9000), None),
-    (mbr(200), None),
-]
-
-
-@pytest.mark.parametrize(("data", "said"), RAW, ids=range(len(RAW)))
-def test_raw_disks_hold_their_partitions(tmp_path: Path, chain: Chain, data: bytes, said: str | None) -> None:
-    (tmp_path / "disk.raw").write_bytes(data)
-    chain.write(str(tmp_path / "disk.raw"))
-    if said is None:
-        chain.build()
-        chain.is_right(data)
-        return
-    with pytest.raises(OvError, match=f"is cut off: the file has {len(data)} bytes, and {said}"):
-        chain.build()
-
-
-ODD_NAMES = [
-    "my image.qcow2",
-    "100%.qcow2",
-    "a#b.qcow2",
-    "what?.qcow2",
-    "%41.qcow2",
-    "bär-日本.qcow2",
-    "a&b=c;d.qcow2",
-    "[x].qcow2",
-    "~.qcow2",
-    "a@b:c.qcow2",
-    "\\.qcow2",
-    "'q\"uote.qcow2",
-    " blank",
-]
-
-
-@pytest.mark.parametrize("name", ODD_NAMES)
-def test_names_of_any_character(tmp_path: Path, site: Site, image: bytes, sha256: str, name: str) -> None:
-    """As a path, taken literally; as a file URL and as a web address, percent-encoded; with digests beside them."""
-    from urllib.parse import quote
-
-    own = tmp_path / "My Images" / name
-    own.parent.mkdir()
-    own.write_bytes(image)
-    line = f"{sha256.upper()} *{name}\n"
-    if "\\" in name:  # as coreutils writes it
-        line = "\\" + line.replace("\\", "\\\\")
-    (own.parent / "SHA256SUMS").write_text(line, encoding="utf-8")
-    site.files[f"/{quote(name)}"] = image
-    site.files["/SHA256SUMS"] = (own.parent / "SHA256SUMS").read_bytes()
-    for number, url in enumerate((str(own), own.as_uri(), f"{site.url}/{quote(name)}")):
-        chain = Chain(tmp_path / f"p{number}", tmp_path / f"s{number}")
-        chain.write(url, {"type": "sha256"})
-        chain.build()
-        chain.is_right(image)
-
-
-def test_blanks_in_a_web_address(site: Site, chain: Chain, image: bytes) -> None:
-    site.files["/my%20images/disk%201.qcow2"] = image
-    chain.write(f"{site.url}/my images/disk 1.qcow2")
-    chain.build()
-    chain.is_right(image)
-
-
-def test_missing_image_is_that(site: Site, chain: Chain, tmp_path: Path) -> None:
-    for url, said, kind in (
-        (f"{site.url}/none.qcow2", "the server answered 404", OvError),
-        (str(tmp_path / "none.qcow2"), "cannot read the image .*No such file", InputError),
-        ((tmp_path / "none.qcow2").as_uri(), "cannot read the image .*No such file", InputError),
-        (str(tmp_path), "is a directory, not an image", InputError),
-    ):
-        chain.write(url, {"type": "sha256"})
-        with pytest.raises(kind, match=said) as caught:
-            chain.build()
-        assert "checksum" not in caught.value.message and caught.value.hint
-
-
-def test_places_that_are_no_checksum_files(chain: Chain, tmp_path: Path, image: bytes) -> None:
-    """Each is named, and none is waited for."""
-    own = tmp_path / NAME
-    own.write_bytes(image)
-    os.mkfifo(f"{own}.SHA256")
-    (tmp_path / f"{NAME}.sha256").mkdir()
-    (tmp_path / "SHA256SUMS").symlink_to("nowhere")
-    (tmp_path / "SHA512SUMS").write_bytes(bytes(2 << 20))
-    chain.write(str(own), {"type": "sha256"})
-    with pytest.raises(InputError, match="no checksum found") as caught:
-        chain.build()
-    for said in (".SHA256 is not a regular file", ".sha256 is a directory", "SHA256SUMS: no such file", "larger than"):
-        assert said in caught.value.message
-
-
-def test_checksum_at_its_own_place(site: Site, chain: Chain, tmp_path: Path, image: bytes, sha256: str) -> None:
-    site.files["/sums/all.txt"] = f"{'b' * 64}  other\n{sha256}  {NAME}\n".encode()
-    (tmp_path / "own sums").write_text(f"{sha256}\n", encoding="utf-8")
-    for place in ("sums/all.txt", "/sums/all.txt", f"{site.url}/sums/all.txt", (tmp_path / "own sums").as_uri()):
-        chain.write(f"{site.url}{PATH}", {"url": place})
-        chain.build()
-        chain.is_right(image)
-    assert "integrity only" not in chain.verified().notes[0], "a file of this machine is no stranger's word"
-    chain.write(f"{site.url}{PATH}", {"url": "none.txt"})
-    with pytest.raises(InputError, match=r"no checksum found.*\n.*none.txt: 404"):
-        chain.build()
-    own = tmp_path / NAME
-    own.write_bytes(image)
-    chain.write(str(own), {"url": "own sums"})
-    chain.build()
-    chain.is_right(image)
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_holes_of_local_images_are_kept(tmp_path: Path, chain: Chain, packed: bool) -> None:
-    own, sectors = tmp_path / "disk.raw", 100_000
-    with own.open("wb") as file:
-        file.write(mbr(1, (0x83, 1, sectors - 1)))
-        file.seek(20 << 20)
-        file.write(b"in the middle")
-        file.seek(sectors * 512 - 3)
-        file.write(b"end")
-    digest = hashlib.sha256(own.read_bytes()).hexdigest()
-    data = own.read_bytes()
-    if packed:
-        own.write_bytes(gzip.compress(data, compresslevel=1))
-    chain.write(str(own), None if packed else {"value": digest})
-    chain.build()
-    found = chain.store.path(digest)
-    assert found.stat().st_blocks * 512 < 2 << 20 and found.read_bytes() == data

@@ -11,7 +11,8 @@ from ovtasks.images.fetch import fetch
 from ovtasks.images.request import ImageRequest
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes
+from tests.images.conftest import NAME
+from tests.images.notes import Notes
 from tests.support.server import Site
 
 

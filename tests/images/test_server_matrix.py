@@ -7,137 +7,45 @@ and the next plain build is, too, with nothing left of the first.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import re
-import struct
-import time
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, OvError
-from ovtasks.images import http
+from ovtasks.errors import OvError
 from tests.images.chain import Chain
-from tests.images.stage import Asked, Part, Stage, perform
-from tests.images.test_download import self_signed
+from tests.images.parts import (
+    BROKEN,
+    DIGEST,
+    DISK,
+    HTML,
+    IMAGE,
+    LINE,
+    NONE,
+    RIGHT,
+    SHA256,
+    SUMS,
+    N,
+    answers,
+    body,
+    breaks,
+    chunked,
+    drips,
+    drips_headers,
+    head,
+    is_silent,
+    meets,
+    onwards,
+    recovers,
+    redirects,
+    stalls,
+    to_itself,
+)
+from tests.images.stage import Asked, Part, Stage
+from tests.images.test_server_tls import SECURE, TLS
 
-pytestmark = pytest.mark.slow  # as a whole
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("impatient")]  # slow as a whole
 
-ENTRY = struct.pack("<BBBBBBBBII", 0x80, 0, 0, 0, 0x83, 0, 0, 0, 1, 100)
-IMAGE = bytes(446) + ENTRY + bytes(48) + b"\x55\xaa" + bytes(i * 7 % 251 for i in range(100 * 512))
-SHA256 = hashlib.sha256(IMAGE).hexdigest()
-SHA512 = hashlib.sha512(IMAGE).hexdigest()
-DISK = "/disk.raw"
-SUMS = f"{DISK}.sha256"
-HTML = b"<!DOCTYPE html><html><body>Please log in to the hotel's network</body></html>"
-RIGHT = None
-N = len(IMAGE)
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = replace(
-        http.LIMITS, pause=0.001, longest_pause=0.05, connect=5.0, idle=0.8, answer=1.2, piece=1.2, retries=2
-    )
-    monkeypatch.setattr(http, "LIMITS", limits)
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with perform(Stage({DISK: IMAGE, SUMS: f"{SHA256}  disk.raw\n".encode()})) as running:
-        yield running
-
-
-@pytest.fixture
-def chain(tmp_path: Path) -> Chain:
-    return Chain(tmp_path / "project", tmp_path / "store")
-
-
-def meets(chain: Chain, said: str | None) -> None:
-    """A build that meets the behaviour: right, or an error that matches ``said``."""
-    if said is RIGHT:
-        chain.build()
-        chain.is_right(IMAGE)
-        return
-    with pytest.raises(OvError) as caught:
-        chain.build()
-    error = caught.value
-    assert re.search(said, error.message), error.message
-    assert error.hint and error.exit_code in {EXIT_FAILED, EXIT_INPUT}
-    assert "\x1b" not in str(error) and len(str(error)) < 6000
-    assert chain.store.entries() == [], "nothing unverified has a name"
-
-
-def recovers(stage: Stage, chain: Chain) -> None:
-    stage.part = None
-    chain.build()
-    chain.is_right(IMAGE)
-
-
-def head(*lines: str, status: str = "HTTP/1.1 200 OK") -> str:
-    return "\r\n".join([status, *lines, "", ""])
-
-
-def body(*lines: str, data: bytes = IMAGE, status: str = "HTTP/1.1 200 OK") -> Part:
-    """These header lines and no others, then the data."""
-    return lambda asked: asked.say(head(*lines, status=status), data)
-
-
-def answers(data: bytes = IMAGE, *headers: str, status: str = "200 OK", length: int | None = None) -> Part:
-    return lambda asked: asked.answer(data, *headers, status=status, length=length)
-
-
-def chunked(*chunks: bytes | str, more: str = "") -> Part:
-    raw = [chunk.encode() if isinstance(chunk, str) else b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]
-    return lambda asked: asked.say(head("Transfer-Encoding: chunked", *([more] if more else [])), *raw)
-
-
-def redirects(to: str | bytes, status: str = "302 Found") -> Part:
-    line = to.encode() if isinstance(to, str) else to
-    return lambda asked: asked.say(f"HTTP/1.1 {status}\r\nLocation: ", line, "\r\nContent-Length: 0\r\n\r\n")
-
-
-def to_itself(asked: Asked) -> None:
-    asked.answer(b"", f"Location: {asked.path}", status="302 Found")
-
-
-def onwards(asked: Asked) -> None:
-    asked.answer(b"", f"Location: {asked.path}x", status="302 Found")
-
-
-def breaks(asked: Asked) -> None:
-    asked.say(head(f"Content-Length: {N}"), IMAGE[:9000])
-    asked.reset()
-    asked.conn.close()
-
-
-def drips(asked: Asked) -> None:
-    asked.say(head(f"Content-Length: {N}"))
-    for byte in IMAGE[:30]:
-        asked.say(bytes([byte]))
-        time.sleep(0.1)
-
-
-def drips_headers(asked: Asked) -> None:
-    for byte in head(f"Content-Length: {N}", *(f"X-{n}: y" for n in range(9))).encode()[:30]:
-        asked.say(bytes([byte]))
-        time.sleep(0.1)
-
-
-def is_silent(asked: Asked) -> None:
-    time.sleep(1.1)
-
-
-def stalls(asked: Asked) -> None:
-    asked.say(head(f"Content-Length: {N}"), IMAGE[:9000])
-    time.sleep(1.1)
-
-
-BROKEN = r"connection (failed|broke)|makes no sense|of \d+ bytes"
-DIGEST = "wrong digest"
 
 BEHAVIOURS: dict[str, tuple[Part, str | None]] = {
     # lengths
@@ -300,8 +208,6 @@ def line(text: str | bytes, *headers: str) -> Part:
     return answers(text if isinstance(text, bytes) else text.encode(), *headers)
 
 
-LINE = f"{SHA256}  disk.raw\n"
-NONE = "no checksum found"
 FILES: dict[str, tuple[Part, str | None]] = {
     "right": (line(LINE), RIGHT),
     "of another time": (line(f"{'a' * 64}  disk.raw\n"), DIGEST),
@@ -432,111 +338,6 @@ def test_going_on_with_a_download(stage: Stage, chain: Chain, name: str) -> None
     except OvError as e:
         assert e.hint
     recovers(stage, chain)
-
-
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed(tmp_path_factory.mktemp("tls") / "own.pem")
-
-
-LEAVES = "redirected from https to http"
-SECURE: dict[str, tuple[str, str, str, str | None]] = {
-    # paths, methods, where to ("http": a plain server that has everything), what is said
-    "image": (DISK, "GET|HEAD", "http", LEAVES),
-    "image, after HEAD was right": (DISK, "GET", "http", LEAVES),
-    "checksum file": (re.escape(SUMS), "GET", "http", NONE),
-    "everything": (".*", "GET|HEAD", "http", LEAVES),
-    "image, by https": (DISK, "GET|HEAD", "/real.raw", RIGHT),
-    "checksum file, by https": (re.escape(SUMS), "GET", "/sums", RIGHT),
-}
-
-
-@pytest.mark.parametrize("name", SECURE)
-def test_https_stays_https(stage: Stage, chain: Chain, pem: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{pem}.crt")
-    paths, methods, place, said = SECURE[name]
-    files = {**stage.files, "/real.raw": IMAGE, "/sums": LINE.encode()}
-    with perform(Stage(files), pem) as secure:
-
-        def elsewhere(asked: Asked) -> None:
-            to = f"{stage.url}{asked.path}" if place == "http" else place
-            asked.answer(b"", f"Location: {to}", status="302 Found")
-
-        secure.play(paths, elsewhere, methods=methods)
-        chain.write(f"{secure.url}{DISK}", {"type": "sha256"})
-        meets(chain, said)
-        assert stage.asked == [], "the plain server is not even asked"
-        recovers(secure, chain)
-
-
-TLS: dict[str, tuple[Callable[[Asked], None], str]] = {
-    "cut in the body": (breaks, BROKEN),
-    "ends without goodbye": (lambda asked: asked.say(head(f"Content-Length: {N}"), IMAGE[:5000]), BROKEN),
-    "portal": (answers(HTML), DIGEST),
-    "drips": (drips, BROKEN),
-    "503": (answers(b"", status="503 Busy"), "503"),
-}
-
-
-@pytest.mark.parametrize("name", TLS)
-def test_by_tls(chain: Chain, pem: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{pem}.crt")
-    part, said = TLS[name]
-    with perform(Stage({DISK: IMAGE}), pem) as secure:
-        secure.play(DISK, part)
-        chain.write(f"{secure.url}{DISK}", {"value": SHA256})
-        meets(chain, said)
-        recovers(secure, chain)
-
-
-def test_certificates(stage: Stage, chain: Chain, pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that nobody vouches for, one for another host, none at all, and a bundle that is not there."""
-    with perform(Stage({DISK: IMAGE}), pem) as secure:
-        chain.write(f"{secure.url}{DISK}", {"value": SHA256})
-        meets(chain, "TLS failed")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
-        meets(chain, "bundle")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{pem}.crt")
-        chain.write(f"{secure.url.replace('127.0.0.1', 'localhost')}{DISK}", {"value": SHA256})
-        meets(chain, "TLS failed")
-        chain.write(f"{stage.url.replace('http:', 'https:')}{DISK}", {"value": SHA256})
-        meets(chain, "TLS failed|connection failed|no answer within")
-        chain.write(f"{secure.url}{DISK}", {"value": SHA256})
-        recovers(secure, chain)
-
-
-def test_a_plain_redirect_to_another_server_says_nothing_of_the_checksum(stage: Stage, chain: Chain) -> None:
-    """The image may come from there; its digest is asked for where the user said."""
-    with perform(Stage(dict(stage.files))) as other:
-        del stage.files[SUMS]
-        stage.play(DISK, lambda asked: asked.answer(b"", f"Location: {other.url}{DISK}", status="302 Found"))
-        chain.write(f"{stage.url}{DISK}", {"type": "sha256"})
-        with pytest.raises(OvError, match=NONE):
-            chain.build()
-        assert not [path for _, path in other.asked if path != DISK]
-        stage.files[SUMS] = LINE.encode()
-        chain.build()
-        chain.is_right(IMAGE)
-        assert "integrity only" in chain.verified().notes[0]
-
-
-DATED = f"{SHA256}  disk-20250105.raw\n{'b' * 64}  disk-20240101.raw\n".encode()
-
-
-@pytest.mark.parametrize("sums", ["/latest/SHA256SUMS", "/20250105/SHA256SUMS"])
-@pytest.mark.parametrize("secure", [False, True])
-def test_latest_leads_to_a_dated_name(
-    chain: Chain, pem: Path, sums: str, secure: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file speaks of the dated name only, beside the address that was written or beside that where it led."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{pem}.crt")
-    with perform(Stage({"/20250105/disk-20250105.raw": IMAGE, sums: DATED}), pem if secure else None) as stage:
-        stage.play("/latest/disk.raw", redirects("../20250105/disk-20250105.raw"))
-        chain.write(f"{stage.url}/latest/disk.raw", {"type": "sha256"})
-        chain.build()
-        chain.is_right(IMAGE)
-        assert chain.verified().expected_from == f"{stage.url}{sums}"
-        assert ("integrity only" in chain.verified().notes[0]) is not secure
 
 
 def test_matrix_is_one() -> None:

@@ -11,7 +11,8 @@ import pytest
 from ovtasks.errors import InputError, OvError
 from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
-from tests.images.conftest import NAME, Notes, ask, leftovers, obtain
+from tests.images.conftest import NAME, ask, obtain
+from tests.images.notes import Notes, leftovers
 from tests.support.programs import attempt, call
 from tests.support.server import Site
 
