@@ -113,12 +113,25 @@ VMS: dict[str, dict[str, Any]] = {
 }
 
 
+LABELS = {
+    "cloud_image": {"verify": "downloaded file", "disk": "base image", "seed": "ssh key"},
+    "bootc": {"install": "ssh key", "seed": "ssh key"},
+    "bootstrap": {"disk": "base image", "seed": "ssh key"},
+}
+"""What reasons call the step that a step needs, by the verb of the latter."""
+
+
 @pytest.mark.parametrize("kind", VMS)
-def test_the_declared_verbs_are_those_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_the_declared_verbs_and_labels_are_those_of_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     vm = {**VMS[kind], "ssh": {"key_source": "generate"}}
     (tmp_path / "vms.yml").write_text(yaml.safe_dump({"vms": {"a": vm}}), encoding="utf-8")
     project = load_project(tmp_path, cache=False)
     source = plugins.source(kind)
-    made = {step.verb for type in options.TYPES for step in source.steps(project.vms["a"], project, BuildOptions(type))}
-    assert made == {*source.verbs} - ({"base"} if kind == "bootc" else set())  # of images that are built here
+    steps = [s for t in options.TYPES for s in source.steps(project.vms["a"], project, BuildOptions(t))]
+    verbs = {step.verb for step in steps}
+    assert verbs == {*source.verbs} - ({"base"} if kind == "bootc" else set())  # of images that are built here
+    assert {step.verb: label for step in steps for label in step.labels.values()} == LABELS[kind]
+    assert {key for step in steps for key in step.labels} <= verbs
