@@ -151,6 +151,15 @@ def test_old_words_are_gone() -> None:
         assert "diagnos" not in module.name or module.name == "diagnosis", path
 
 
+def test_the_house_s_words_have_rooms() -> None:
+    """The table of docs/architecture.md: in order, each word once, and of a room that there is."""
+    page = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    _, _, *rows = (line for line in page.partition("\n## Words\n")[2].splitlines() if line.startswith("|"))
+    words, _, rooms = zip(*([cell.strip(" `") for cell in row.strip("|").split(" | ")] for row in rows), strict=True)
+    assert [*words] == sorted({*words}, key=str.lower) and len(words) > 30
+    assert {*rooms} <= {*ROOMS, "all"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=names(MODULES))
 def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     assert not {module.split(".")[0] for module in imports(top_level(parsed(path)))} & HEAVY
