@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from tests.support.checkout import ROOT, environment, run
 from tests.support.pages import BLOCK, copy_checkout, follow
 
 PAGE = ROOT / "CONTRIBUTING.md"
-EXAMPLES = ("verb",)
+EXAMPLES = ("field", "device", "verb")
+WALKS = ("tests/machine/test_table.py", "tests/machine/test_table_argv.py")
+"""The tests that visit every field of the ``libvirt:`` block."""
 
 
 def python(checkout: Path, *words: str) -> str:
@@ -44,12 +47,27 @@ def test_example_works(example: str, tmp_path: Path) -> None:
     python(checkout, "-m", "docs.generate")
     tests = [name for name in written if Path(name).name.startswith("test_")]
     assert tests, "an example has a test"
-    python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, *(WALKS if example != "verb" else ()))
     code = sorted({name for name in written if name.endswith(".py")})
     python(checkout, "-m", "ruff", "check", "--no-cache", *code)
     python(checkout, "-m", "ruff", "format", "--no-cache", "--check", *code)
     architecture = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_architecture.py", "-k")
     python(checkout, *architecture, " or ".join(name.removeprefix("ovtasks/") for name in code if "ovtasks" in name))
+
+
+@pytest.mark.parametrize(("example", "field"), [("field", "iommu: driver.dma_translation"), ("device", "pstore: size")])
+def test_new_field_arrives(example: str, field: str, tmp_path: Path) -> None:
+    """In the page and in the schema, by ``python -m docs.generate`` alone."""
+    checkout = copy_checkout(tmp_path / "checkout")
+    follow(PAGE, example, checkout)
+    python(checkout, "-m", "docs.generate")
+    device, _, path = field.partition(": ")
+    page = (checkout / "docs" / "libvirt.md").read_text(encoding="utf-8")
+    assert f"\n| `{path}` |" in page.partition(f"\n## libvirt.devices.{device}\n")[2].partition("\n## ")[0]
+    schema = json.loads((checkout / "schemas" / "libvirt.schema.json").read_text(encoding="utf-8"))
+    for name in ("devices", device, *path.split(".")):
+        schema = schema["properties"][name]
+    assert schema["description"]
 
 
 def test_new_verb_stands_in_the_help(tmp_path: Path) -> None:
