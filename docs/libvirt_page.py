@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ovtasks.machine.field import Block, Field, Items, Node, Only, Version, Words, beside, without_libvirt
-from ovtasks.machine.paths import OLD_PLACEHOLDERS, PLACEHOLDERS
+from ovtasks.machine.placeholders import OLD_PLACEHOLDERS, PLACEHOLDERS
 from ovtasks.machine.table import DEVICES, LIBVIRT
 
 HEAD = """# The `libvirt:` block, field by field

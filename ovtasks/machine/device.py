@@ -75,10 +75,10 @@ class Device:
       declared. ``settle`` comes when all others are complete.
     * ``lacks(found, host)``: errors about what this host does not have. Words of ``domcapabilities`` need none: a row
       names its enum.
-    * ``own(devices, host)``: elements that every VM has; ``first``: before all other devices.
-    * ``xml(devices, found, host)``: the whole way into the XML, where the rows alone do not lead
+    * ``own(devices, site)``: elements that every VM has; ``first``: before all other devices.
+    * ``xml(devices, found, site)``: the whole way into the XML, where the rows alone do not lead
       there; ``finish(element, one)``: what a finished element lacks.
-    * ``arguments(found, host)``: words for QEMU about what libvirt has no element for.
+    * ``arguments(found, site)``: words for QEMU about what libvirt has no element for.
     * ``qemu(found, to)``: QEMU's words; None: QEMU alone has no such device.
     * ``sockets(one)``: Unix sockets that QEMU makes, and where the spec says so. ``attached(one)``: the networks
       that it joins. ``spice(one)``: the word by which it goes through SPICE.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 from ovtasks.errors import InputError
-from ovtasks.machine.paths import unknown
+from ovtasks.machine.placeholders import unknown
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.sizes import UNITS, parse_size
 

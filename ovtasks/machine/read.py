@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ovtasks.errors import InputError, InputErrors
-from ovtasks.machine.declared import declared
 from ovtasks.machine.field import Block, Field, Items, Node, Words
 from ovtasks.machine.machine import Machine
-from ovtasks.machine.paths import expand
+from ovtasks.machine.placeholders import expand
+from ovtasks.machine.row_rules import row_faults
 from ovtasks.machine.rules import block_rules
 from ovtasks.machine.table import LIBVIRT
 from ovtasks.machine.tree import ROOT, Fault, Place, Tree, Value
@@ -49,7 +49,7 @@ def _read_content(content: bytes) -> BlockReading:
 def _read(libvirt: Mapping[str, Json]) -> BlockReading:
     reader = _Reader()
     tree = reader.mapping(libvirt, LIBVIRT, ROOT)
-    faults = (*reader.faults, *declared(tree, LIBVIRT), *block_rules(tree))
+    faults = (*reader.faults, *row_faults(tree, LIBVIRT), *block_rules(tree))
     return BlockReading(tree, tuple(reader.wrong), faults)
 
 

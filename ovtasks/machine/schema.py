@@ -1,6 +1,6 @@
 """The table → JSON Schema, for editors and for the check of the spec.
 
-``x-only``, ``x-needs`` and ``x-default`` are ours: :mod:`ovtasks.machine.declared` checks the same.
+``x-only``, ``x-needs`` and ``x-default`` are ours: :mod:`ovtasks.machine.row_rules` checks the same.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ovtasks.errors import InputError, InputErrors
-from ovtasks.machine.asked import socket_folders
 from ovtasks.machine.host import HostFeatures
 from ovtasks.machine.machine import Machine
+from ovtasks.machine.outside import socket_folders
 from ovtasks.machine.xml.domain import QEMU_NAMESPACE, domain_xml, notes
 from ovtasks.values.jsonvalue import Json
 from tests.machine.hosts import EVERYTHING, knowing

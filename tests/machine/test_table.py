@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from ovtasks.errors import InputError
 from ovtasks.host.run import run
 from ovtasks.machine.field import Field, Items, Words
-from ovtasks.machine.paths import expand
+from ovtasks.machine.placeholders import expand
 from ovtasks.machine.schema import schema
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.project.load import check

@@ -84,7 +84,7 @@ class Libvirt:
         from ovtasks.backends.libvirt.power import start
         from ovtasks.backends.libvirt.session import is_local, uri_of
         from ovtasks.host.folders import make_private
-        from ovtasks.machine.asked import socket_folders
+        from ovtasks.machine.outside import socket_folders
 
         if is_local(uri_of(handle.uri)):
             make_private(socket_folders(machine))

@@ -10,9 +10,9 @@ from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_local, load, uri_of
 from ovtasks.errors import InputError
 from ovtasks.host.bridge import NETWORK, check_bridge
-from ovtasks.machine.asked import attached
 from ovtasks.machine.device import Attached
 from ovtasks.machine.machine import Machine
+from ovtasks.machine.outside import attached
 from ovtasks.values.words import dotted
 
 SYSTEM = "OV_LIBVIRT_URI=qemu:///system"

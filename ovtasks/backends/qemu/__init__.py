@@ -84,7 +84,7 @@ class Qemu:
 
     def define(self, handle: Handle, machine: Machine) -> None:
         from ovtasks.host.bridge import check_bridge
-        from ovtasks.machine.asked import attached
+        from ovtasks.machine.outside import attached
 
         for card in attached(machine):
             if card.kind == "bridge":
@@ -104,7 +104,7 @@ class Qemu:
         from ovtasks.backends.qemu.definition import command_of, text_of
         from ovtasks.backends.qemu.start import launch
         from ovtasks.host.folders import make_private
-        from ovtasks.machine.asked import socket_folders
+        from ovtasks.machine.outside import socket_folders
 
         # A lock of its own, because what a second start sweeps away is what the first one is known by.
         with flock(handle.directory / LOCK):

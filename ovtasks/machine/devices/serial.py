@@ -41,9 +41,9 @@ def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
     return numbered(found, 1)
 
 
-def _own(devices: ET.Element, host: Site) -> None:
+def _own(devices: ET.Element, site: Site) -> None:
     serial = sub(devices, "serial", {"type": "pty"})
-    sub(serial, "log", {"file": str(host.machine.serial_log), "append": "on"})
+    sub(serial, "log", {"file": str(site.machine.serial_log), "append": "on"})
     sub(serial, "target", {"port": "0"})
 
 

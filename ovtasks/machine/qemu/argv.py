@@ -12,9 +12,9 @@ from pathlib import Path
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
 from ovtasks.machine import virtio
-from ovtasks.machine.asked import attached
 from ovtasks.machine.devices.channel import AGENT
 from ovtasks.machine.machine import Machine
+from ovtasks.machine.outside import attached
 from ovtasks.machine.qemu.command import Command, QemuFeatures
 from ovtasks.machine.qemu.families import command
 from ovtasks.machine.qemu.names import AGENT_CHANNEL, AGENT_SOCKET, QMP_SOCKET, SERIAL, SERIAL_SOCKET, STATUS_SOCKET

@@ -10,26 +10,26 @@ from ovtasks.machine.field import Items
 from ovtasks.machine.xml.place import ensure, fill, make, sub
 
 
-def add_devices(domain: ET.Element, host: Site) -> None:
+def add_devices(domain: ET.Element, site: Site) -> None:
     """All devices.
 
     :raises InputError: the host lacks what a network card needs.
     """
-    devices, wanted = sub(domain, "devices"), host.draft.tree.block("devices")
+    devices, wanted = sub(domain, "devices"), site.draft.tree.block("devices")
     emulator = wanted.text("emulator")
-    if host.features.emulator and emulator is None:
-        sub(devices, "emulator", text=host.features.emulator)
+    if site.features.emulator and emulator is None:
+        sub(devices, "emulator", text=site.features.emulator)
     for device in DEVICES:
         if device.own is not None and device.first:
-            device.own(devices, host)
+            device.own(devices, site)
     if emulator is not None:
         sub(devices, "emulator", text=emulator)
     for device in DEVICES:
         if device.own is not None and not device.first:
-            device.own(devices, host)
+            device.own(devices, site)
         found = device.found(wanted)
         if device.xml is not None:
-            device.xml(devices, found, host)
+            device.xml(devices, found, site)
             continue
         for one in found:
             element = _element(devices, device)

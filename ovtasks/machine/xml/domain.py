@@ -10,9 +10,7 @@ from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
-from ovtasks.machine.asked import check_sockets
 from ovtasks.machine.blocks import cpu, security, sysinfo
-from ovtasks.machine.check import check
 from ovtasks.machine.complete import complete
 from ovtasks.machine.device import Site
 from ovtasks.machine.devices import DEVICES
@@ -21,7 +19,9 @@ from ovtasks.machine.devices.video import VIDEO
 from ovtasks.machine.draft import Draft
 from ovtasks.machine.field import Block, Field
 from ovtasks.machine.host import HostFeatures
+from ovtasks.machine.host_check import check
 from ovtasks.machine.machine import Boot, Machine
+from ovtasks.machine.outside import check_sockets
 from ovtasks.machine.read import block_of
 from ovtasks.machine.table import LIBVIRT
 from ovtasks.machine.tree import Tree

@@ -38,8 +38,8 @@ def _complete(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
     return done
 
 
-def _own(devices: ET.Element, host: Site) -> None:
-    machine, boot = host.machine, host.draft.root_boot
+def _own(devices: ET.Element, site: Site) -> None:
+    machine, boot = site.machine, site.draft.root_boot
     disk = sub(devices, "disk", {"type": "file", "device": "disk"})
     sub(disk, "driver", {"name": "qemu", "type": "qcow2", "discard": "unmap"})
     sub(disk, "source", {"file": str(machine.disk)})

@@ -36,15 +36,15 @@ def model(name: str) -> str:
     return "virtio" if name in {"virtio", "virtio-net", "virtio-net-pci"} else name
 
 
-def add_cards(devices: ET.Element, found: Sequence[Tree], host: Site) -> None:
+def add_cards(devices: ET.Element, found: Sequence[Tree], site: Site) -> None:
     """The first card, then those of the ``libvirt:`` block.
 
     :raises InputError: passt is asked for and is not there.
     """
-    _first(devices, host.machine.nic, host.features)
+    _first(devices, site.machine.nic, site.features)
     for one in found:
-        if not _by_arguments(one, host.features):
-            _further(devices, one, host.features)
+        if not _by_arguments(one, site.features):
+            _further(devices, one, site.features)
 
 
 def _first(devices: ET.Element, nic: Nic, host: HostFeatures) -> None:

@@ -14,7 +14,7 @@ from ovtasks.values.words import dotted
 Around = tuple[tuple[Tree, Mapping[str, Node]], ...]
 
 
-def declared(tree: Tree, block: Block, around: Around = ()) -> Faults:
+def row_faults(tree: Tree, block: Block, around: Around = ()) -> Faults:
     """Every violation in ``tree``; ``around`` are the blocks that it stands in, the nearest last."""
     here = (*around, (tree, block.fields))
     for name in [*tree.value, *sorted(tree.wrong)]:
@@ -22,11 +22,11 @@ def declared(tree: Tree, block: Block, around: Around = ()) -> Faults:
         yield from _beside(name, node, (*tree.place, name), here)
         value = tree.value.get(name)
         if isinstance(value, Tree) and isinstance(node, Block):
-            yield from declared(value, node, here)
+            yield from row_faults(value, node, here)
         elif isinstance(node, Items) and isinstance(value, Sequence):
             for one in value:
                 if isinstance(one, Tree):
-                    yield from declared(one, node.block, here)
+                    yield from row_faults(one, node.block, here)
 
 
 def _beside(name: str, node: Node, path: Place, around: Around) -> Faults:
