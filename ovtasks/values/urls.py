@@ -18,11 +18,15 @@ _FILE = re.compile(r"file://(?P<host>[^/]*)(?P<path>/.*)", re.IGNORECASE | re.DO
 _TYPED = re.compile(r"(?:(?P<type>[A-Za-z0-9-]+)[:=] ?)?(?P<hex>[0-9A-Fa-f]+)", re.ASCII)
 # Query parameters that grant access to whoever knows the URL: signed URLs of object stores, tokens.
 _SECRET = re.compile(
-    r"((?:^|[&;])(?:[^=&;]*(?:token|sig|secret|key|passw|pwd|auth|credential|session|jwt|code|policy|hmac|hdnt)[^=&;]*"
+    r"((?:^|[&;])(?:[^=&;]*(?:tok|ticket|nonce|access|grant|hash|md5|sig|secret|key|passw|pwd|auth|credential|session|jwt|code|policy|hmac|hdnt)[^=&;]*"
     r"|x-[a-z]+-[^=&;]*|user|pass|expires|s[epvrt]|ske|skt|sks))=[^&;#]*",  # last names: beside a signature
     re.IGNORECASE,
 )
 _HIDDEN = r"\1=…"
+# What looks drawn at random, whatever its name is: a long run of letters and digits.
+_RANDOM = re.compile(
+    r"((?:^|[&;])[^=&;]*)=(?=[^&;#]*(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{20})[^&;#]*"
+)
 _PLACES = "use http://…, https://…, file:///… or an absolute path"
 
 
@@ -132,4 +136,5 @@ def public(url: str) -> str:
         return url
     authority, slash, path = rest.partition("/")
     path, question, query = path.partition("?")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{question}{_SECRET.sub(_HIDDEN, query)}"
+    shown = _RANDOM.sub(_HIDDEN, _SECRET.sub(_HIDDEN, query))
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{question}{shown}"

@@ -151,6 +151,10 @@ URLS = {
     "https://h/a?X-Amz-Date=1&X-Amz-Signature=f&X-Amz-Expires=9": "https://h/a?X-Amz-Date=…&X-Amz-Signature=…"
     "&X-Amz-Expires=…",
     "https://h/a?Expires=1&Signature=f&Key-Pair-Id=K": "https://h/a?Expires=…&Signature=…&Key-Pair-Id=…",
+    "https://h/a?md5=f&e=7&tok=x&Ticket=1": "https://h/a?md5=…&e=7&tok=…&Ticket=…",
+    "https://h/a?v=4f9QkZ81bLrT0s7Xc2Yp&f=debian-12-generic-amd64.qcow2": "https://h/a?v=…&f=debian-12-generic-amd64.qcow2",
+    "https://h/a?x=1&dl=eyJhbGciOiJIUzI1NiIsInR5cCI6.e30.Zm9v": "https://h/a?x=1&dl=…",
+    "https://h/a?rel=20240512&img=Fedora-Cloud-Base-40.x86_64": "https://h/a?rel=20240512&img=Fedora-Cloud-Base-40.x86_64",
     "https://h/a?api_key=k&ACCESS_TOKEN=t&password=p": "https://h/a?api_key=…&ACCESS_TOKEN=…&password=…",
     "/srv/a@b?token=x.img": "/srv/a@b?token=x.img",
 }
