@@ -32,6 +32,14 @@ ROOMS = (
 )
 """From the ground up: a room imports from itself and from those before it."""
 GATEWAY = {Path("host", f"{name}.py") for name in ("run", "pipes", "process_tree", "spawn", "transfer")}
+PROCESSES = {
+    "tests/support/processes.py": "processes that tests talk to, signal and kill",
+    "tests/support/tasks.py": "pytest on the user's terminal: Ctrl-C is handed on, then all that it started is ended",
+    "tests/support/user.py": "another user's processes: both streams on one pipe, in our own session",
+    "tests/cli/test_terminal.py": "terminals and full files as streams, a controlling terminal",
+    "tests/cli/test_interrupts.py": "a signal at a moment that a byte on a pipe gives",
+}
+"""Files beside the package that import subprocess, and why."""
 HEAVY = {"requests", "paramiko", "libvirt", "pycdlib", "jsonschema", "sh", "yaml", "rich", "cryptography", "zstandard"}
 OLD_WORDS = {
     **dict.fromkeys(("trouble", "refusals", "messages", "faults", "yaml_faults", "blame", "complaints"), "diagnosis"),
@@ -185,6 +193,14 @@ def test_subprocesses_go_through_the_gateway(path: Path) -> None:
         return
     assert "subprocess" not in set(imports(parsed(path)))
     assert "os.system" not in path.read_text(encoding="utf-8")
+
+
+def test_tests_call_programs_by_sh() -> None:
+    """By ``tests/support/programs.py``; these start processes themselves."""
+    root = PACKAGE.parent
+    files = [path for name in ("tests", "bench", "docs") for path in (root / name).rglob("*.py")] + [root / "dodo.py"]
+    using = {str(path.relative_to(root)) for path in files if "subprocess" in set(imports(parsed(path)))}
+    assert using == set(PROCESSES)
 
 
 def test_the_graph_knows_no_source() -> None:

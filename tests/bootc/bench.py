@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,9 +37,6 @@ class Bench(Workbench):
     @property
     def environment(self) -> dict[str, str]:
         return {**os.environ, "LC_ALL": "C.UTF-8", **self.env}
-
-    def start(self, argv: list[str], **options: Any) -> subprocess.Popen[str]:
-        return super().start(argv, **{"stdin": subprocess.DEVNULL, **options})
 
     def write_image(self, name: str, *lines: str, base: str = STANDIN) -> Path:
         """Declare an image that is built; returns its containerfile."""

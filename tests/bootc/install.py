@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ovtasks.host.run import Result
 from tests.bootc.room import DEADLINE, Room
+from tests.support.processes import Process
 
 STANDIN = "localhost/standin"
 LOOPBACK = ("--via-loopback", "--generic-image", "--filesystem", "ext4")
@@ -88,12 +88,12 @@ def control(room: Room, wish: str) -> None:
         file.unlink(missing_ok=True)
 
 
-def wait_paused(room: Room, process: subprocess.Popen[str]) -> None:
+def wait_paused(room: Room, process: Process) -> None:
     """Wait until the installer is where ``pause`` stops it; ``process`` started it."""
     wait_for(lambda: (room.containers / "standin.paused").exists(), process, seconds=BUILD_DEADLINE)
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = DEADLINE) -> None:
+def wait_for(what: Callable[[], bool], process: Process | None = None, seconds: float = DEADLINE) -> None:
     """Wait until ``what()`` is true; fail when ``process`` ends before."""
     end = time.monotonic() + seconds
     while not what():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.host.run import require, stop
 from tests.bootc.room import DEADLINE, Room
+from tests.support.processes import Server, serve
 from tests.support.qemu import free_port
 
 CONFIG = """version: 0.1
@@ -28,13 +28,7 @@ def registry(room: Room, folder: Path) -> Iterator[str]:
     (folder / "config.yml").write_text(CONFIG.format(folder=folder / "data", address=address), encoding="utf-8")
     guard = [str(require("setpriv")), "--pdeathsig", "KILL", "--"]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*guard, str(require(PROGRAM)), "serve", str(folder / "config.yml")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        process = serve(*guard, require(PROGRAM), "serve", folder / "config.yml", log=log)
     try:
         _wait(address, process, folder / "log")
         trust(room, address)
@@ -49,7 +43,7 @@ def trust(room: Room, address: str) -> None:
         file.write(f'[[registry]]\nlocation = "{address}"\ninsecure = true\n')
 
 
-def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(address: str, process: Server, log: Path) -> None:
     import requests
 
     end = time.monotonic() + DEADLINE

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from ovtasks.host.run import Result, require
 from tests.support.containers import CONTAINERS_CONF
+from tests.support.processes import Process, start, talk
 
 DEADLINE = 30.0  # seconds for what takes milliseconds
 COMMAND_DEADLINE = 600.0
@@ -71,18 +71,9 @@ class Room:
         *argv: str | Path,
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
-    ) -> subprocess.Popen[str]:
+    ) -> Process:
         """Start a command in the room, in a session of its own; see :func:`inner_pid` for signals."""
-        return subprocess.Popen(
-            self.argv(*argv, cwd=cwd),
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        return start(*self.argv(*argv, cwd=cwd), env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})})
 
     def run(
         self,
@@ -129,7 +120,7 @@ class Room:
         return {line.split()[1] for line in lines}
 
 
-def inner_pid(process: subprocess.Popen[str]) -> int:
+def inner_pid(process: Process) -> int:
     """The pid, seen from outside, of what :meth:`Room.popen` started: nsenter passes no signals on to it."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     end = time.monotonic() + DEADLINE
@@ -147,13 +138,8 @@ def open_room(folder: Path) -> Iterator[Room]:
     (folder / "containers").mkdir(parents=True, exist_ok=True)
     _write_settings(folder / "etc")
     words = ["unshare", "--fork", "--pid", "--mount", "--mount-proc", "--propagation=slave", "--kill-child=KILL"]
-    with subprocess.Popen(
-        [str(require("setpriv")), "--pdeathsig", "KILL", "--", *words, "sh", "-c", INIT, "sh", str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    guard = (require("setpriv"), "--pdeathsig", "KILL", "--")
+    with talk(*guard, *words, "sh", "-c", INIT, "sh", folder) as process:
         assert process.stdin is not None and process.stdout is not None
         seen: set[str] = set()
         try:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tests.bootc.bench import Bench, bootc_vm, make_bench
 from tests.bootc.install import BUILD_DEADLINE, control, derive, wait_for, wait_paused
 from tests.bootc.leftovers import Before, before
 from tests.bootc.room import Room, inner_pid
+from tests.support.processes import Process
 from tests.support.workbench import DOIT, OV, ran
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def bench(room: Room, clean: Before, tmp_path: Path) -> Bench:
     return bench
 
 
-def paused_build(bench: Bench, stage: str = "copy") -> subprocess.Popen[str]:
+def paused_build(bench: Bench, stage: str = "copy") -> Process:
     """A build whose installer stands still."""
     control(bench.room, f"pause {stage}")
     process = bench.start(BUILD)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.bootc.install import LOOPBACK, STANDIN, Lab, control, wait_for, wait_
 from tests.bootc.leftovers import Before, before
 from tests.bootc.room import Room, inner_pid
 from tests.bootc.storage import standin_room
+from tests.support.processes import Process
 from tests.support.session import SessionUser, session_user
 from tests.support.workbench import OV, ran
 
@@ -134,7 +134,7 @@ def temporary() -> set[str]:
     return {path.name for path in Path("/var/tmp").iterdir() if path.name.startswith(names)}
 
 
-def paused_build(sudoer: Sudoer, argument: str) -> subprocess.Popen[str]:
+def paused_build(sudoer: Sudoer, argument: str) -> Process:
     """A build that stands still while it copies; the kernel argument makes it another one than the last."""
     bench = sudoer.bench
     bench.write({"web": bootc_vm(STANDIN, source={"kernel_args": [argument]})})

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -24,6 +23,7 @@ from ovtasks.sources.bootstrap.sandbox import prefix
 from ovtasks.sources.bootstrap.tree import RootTree, sweep
 from tests.bootstrap.workspace import WHERE, run_base
 from tests.support.demo import BUILD, ENVIRONMENT, ROOT, Demo, make_project
+from tests.support.processes import Server, serve
 from tests.support.programs import attempt
 from tests.support.user import User, may_sudo
 
@@ -55,10 +55,10 @@ def wait_gone(folder: Path) -> None:
     assert str(folder) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
 
 
-def start_build(project: Path) -> subprocess.Popen[bytes]:
+def start_build(project: Path) -> Server:
     """Begin to build the demo by its command and return when the packages' own programs run in the tree."""
     make_project(project)
-    process = subprocess.Popen(BUILD, cwd=project, env={**os.environ, **ENVIRONMENT}, start_new_session=True)
+    process = serve(*BUILD, cwd=project, env={**os.environ, **ENVIRONMENT})
     end = time.monotonic() + 300
     while not list(project.glob("output/.ov/work/*/root/usr/bin/dpkg")):
         assert process.poll() is None and time.monotonic() < end, "the build does not get that far"

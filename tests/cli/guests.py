@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.processes import Server, serve
 from tests.support.tmux import wait_for
 
 # Real mode at 0x7c00; COM1 is at 0x3f8, its line status at 0x3fd: bit 0 a byte is there, bit 5 one can be sent.
@@ -54,22 +54,21 @@ def number(line: bytes) -> int:
 
 
 @contextmanager
-def qemu(folder: Path, sector: bytes) -> Iterator[subprocess.Popen[bytes]]:
+def qemu(folder: Path, sector: bytes) -> Iterator[Server]:
     """A VM that runs ``sector``; its serial port is ``folder/serial.sock`` and ``folder/serial.log``."""
     disk = folder / "sector.img"
     disk.write_bytes(sector)
     serial = f"socket,id=serial,path={folder}/serial.sock,server=on,wait=off,logfile={folder}/serial.log,logappend=on"
-    process = subprocess.Popen(
-        [
-            *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg", "-m", "16"),
-            *("-chardev", serial, "-serial", "chardev:serial"),
-            *("-drive", f"file={disk},format=raw,if=ide"),
-        ],
-        stdin=subprocess.DEVNULL,
-    )
+    argv = [
+        *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg", "-m", "16"),
+        *("-chardev", serial, "-serial", "chardev:serial"),
+        *("-drive", f"file={disk},format=raw,if=ide"),
+    ]
+    with (folder / "qemu.log").open("wb") as said:
+        process = serve(*argv, log=said)
     try:
         log = folder / "serial.log"
-        assert wait_for(lambda: log.exists() and log.stat().st_size > 0), f"QEMU: {process.poll()}"
+        assert wait_for(lambda: log.exists() and log.stat().st_size > 0), (folder / "qemu.log").read_text()
         yield process
     finally:
         process.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
+import subprocess  # a byte on a pipe says that the time for a signal has come
 import sys
 import time
 from pathlib import Path

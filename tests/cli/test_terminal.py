@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import socket
-import subprocess
+import subprocess  # terminals and full files as streams
 import sys
 import tempfile
 import termios

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import talk
 from tests.support.server import Site
 from tests.support.workbench import DODO
 
@@ -68,9 +68,7 @@ class World:
         # root's right to read everything would hide what an ordinary user meets
         words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
         words += [sys.executable, "-m", "tests.damage.zygote"]
-        self._zygote = subprocess.Popen(
-            words, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._zygote = talk(*words, cwd=Path(__file__).parents[2])
 
     @property
     def project(self) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import CommandError, Result, run
+from tests.support.processes import serve
 from tests.support.user import may_sudo, new_user
 
 AT_ONCE = 5.0
@@ -202,7 +202,7 @@ step(4)
 
 @pytest.mark.slow
 def test_five_stubborn_children_end_together(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ENDS], cwd=tmp_path) as process:
+    with serve(sys.executable, "-c", ENDS, cwd=tmp_path) as process:
         while len([path for path in tmp_path.glob("pid*") if path.read_text()]) < 5:
             assert process.poll() is None
             time.sleep(0.02)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import CommandError, run
+from tests.support.processes import start
 
 LARGE = b"y" * 300_000  # more than a pipe holds
 
@@ -69,7 +69,7 @@ run(["sh", "-c", "echo ready; exec sleep 300"], on_line=lambda line: print(line,
 
 
 def test_a_signal_ends_a_child_that_is_listened_to_at_once() -> None:
-    with subprocess.Popen([sys.executable, "-c", ENDS_CHILDREN], stdout=subprocess.PIPE, text=True) as process:
+    with start(sys.executable, "-c", ENDS_CHILDREN) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         time.sleep(0.2)
         started = time.monotonic()

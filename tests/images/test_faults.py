@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +23,8 @@ from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, ask, obtain
 from tests.images.notes import Notes, leftovers
+from tests.support import processes
+from tests.support.processes import Process
 from tests.support.programs import mount, umount
 from tests.support.server import Site, serve
 
@@ -49,14 +50,13 @@ print(verify(request, fetch(request, Said()), Said()).sha256)
 """
 
 
-def start(url: str, store: Store) -> subprocess.Popen[str]:
+def start(url: str, store: Store) -> Process:
     """Fetch and verify in a process of its own; it prints the digest, and its notes on stderr."""
-    argv = [sys.executable, "-c", FETCH, url, str(store.root)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    return processes.start(sys.executable, "-c", FETCH, url, store.root, env=env)
 
 
-def await_part(store: Store, process: subprocess.Popen[str]) -> int:
+def await_part(store: Store, process: Process) -> int:
     """Wait until a download is well under way; returns how many bytes are there."""
     deadline = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < deadline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from ovtasks.images import gc
 from ovtasks.images.store import Store
 from tests.images.conftest import ask, obtain
 from tests.images.notes import Notes
+from tests.support.processes import talk
 from tests.support.programs import qemu_img
 from tests.support.server import Site
 from tests.support.workbench import Workbench, cloud_vm, make_image
@@ -107,8 +107,7 @@ def test_running_build_is_left_alone(bench: Workbench, tmp_path: Path) -> None:
         "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
     )
     lock = bench.root / "output/.ov/locks/disk:a"
-    argv = [sys.executable, "-c", hold, str(lock)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+    with talk(sys.executable, "-c", hold, lock) as holder:
         assert holder.stdout and holder.stdin
         holder.stdout.readline()
         assert "a build that is running in this project" in bench.ov("gc").stdout

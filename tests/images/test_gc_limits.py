@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from ovtasks.host.paths import image_store
 from ovtasks.images.gc import Item, RetentionLimits, limited
 from ovtasks.images.store import Store
+from tests.support.processes import start
 from tests.support.programs import attempt, call, qemu_io
 from tests.support.workbench import DODO, EMULATED, Workbench, cloud_vm, make_image, new_bench
 
@@ -166,7 +166,7 @@ def test_gc_while_steps_run_takes_nothing(bench: Workbench, tmp_path: Path) -> N
     bench.ov("vm", "build", "x")
     bench.doit("clean", "build:x")
     lock = bench.root / "output" / ".ov" / "locks" / "runs"
-    with subprocess.Popen(["flock", "--shared", lock, "sleep", "60"]) as run:
+    with start("flock", "--shared", lock, "sleep", "60") as run:
         deadline = time.monotonic() + 10
         while attempt("flock", "--nonblock", lock, "true").returncode == 0:
             assert time.monotonic() < deadline

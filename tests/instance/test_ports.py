@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from ovtasks.errors import OvError, RefusedError, Where
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.instance.ports import LEASES, Want, lease, preview, recheck, registered, release
 from ovtasks.values.ports import PortForward
+from tests.support.processes import talk
 from tests.support.workbench import ROOT
 
 SSH = Want(22)
@@ -256,16 +256,7 @@ for n in range(first, first + 6):
 def test_processes_never_share() -> None:
     for n in range(24):
         make(f"ov-{n}")
-    crowd = [
-        subprocess.Popen(
-            [sys.executable, "-c", CROWD, str(first)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for first in range(0, 24, 6)
-    ]
+    crowd = [talk(sys.executable, "-c", CROWD, str(first), cwd=ROOT) for first in range(0, 24, 6)]
     for process in crowd:
         assert process.stdin is not None
         process.stdin.write("\n")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.processes import DEVNULL, PIPE
 from tests.support.programs import qemu_img
 from tests.support.workbench import OV, Workbench, cloud_vm
 
@@ -55,7 +55,7 @@ def test_a_console_that_nobody_reads(bench: Workbench, empty_image: Path) -> Non
     """Its reader goes away: that ends the console, not the VM."""
     bench.write({"web": cloud_vm(empty_image, ram="128M", cpus=1)})
     bench.ov("vm", "create", "web")
-    for stdin in (subprocess.DEVNULL, subprocess.PIPE):
+    for stdin in (DEVNULL, PIPE):
         with bench.start([*OV, "vm", "console", "web"], stdin=stdin) as console:
             assert console.stdout is not None and console.stderr is not None
             assert console.stderr.readline() == "connected to web\n"

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.host import bridge as rules
+from tests.support.processes import serve
 from tests.support.programs import call, mount, umount
 
 ROOT = Path(__file__).parents[2]
@@ -98,15 +98,7 @@ def main(number: int, to: str, names: list[str], words: list[str]) -> int:
     if to == "doit":
         argv = [sys.executable, "-m", "doit", "test", "--", TESTS, *chosen, *words]
     with log.open("wb") as file:
-        run = subprocess.Popen(
-            argv,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-            env={**os.environ, "OV_HOLDING": str(HOLDING)},
-        )
+        run = serve(*argv, cwd=ROOT, log=file, env={**os.environ, "OV_HOLDING": str(HOLDING)})
     stands = until(lambda: run.poll() is not None or all((HOLDING / n).exists() for n in names), READY_SECONDS)
     if not stands or run.poll() is not None:
         print(f"it does not come to stand: {log.read_text(errors='replace')}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support import leftovers
+from tests.support.processes import serve
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def test_files_are_as_before(run: Path, tmp_path: Path) -> None:
 
 def test_processes_and_folders_go(run: Path, tmp_path: Path) -> None:
     with leftovers.folder("held-", tmp_path) as held:
-        named = subprocess.Popen(["sh", "-c", "sleep 300; :", held])
-        heir = subprocess.Popen(["sleep", "300"])
-        stranger = subprocess.Popen(["sleep", "300"], env={})
+        named = serve("sh", "-c", "sleep 300; :", held)
+        heir = serve("sleep", "300")
+        stranger = serve("sleep", "300", env={})
         try:
             said = leftovers.undo(run)
             assert {"process", "folder"} == {line.split()[0] for line in said}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import clone, environment, run
+from tests.support.processes import serve, start
 from tests.support.programs import Ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("checkout")]
@@ -66,18 +66,7 @@ def test_second_command_installs_nothing_and_is_quick(fresh: Path, listed: objec
 def test_changed_pyproject_installs_again_once_for_two(fresh: Path, listed: object) -> None:
     with (fresh / "pyproject.toml").open("a") as file:
         file.write("# changed\n")
-    both = [
-        subprocess.Popen(
-            ["./doitw", "list"],
-            cwd=fresh,
-            env=environment(OV_PYTHON=sys.executable),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    both = [start("./doitw", "list", cwd=fresh, env=environment(OV_PYTHON=sys.executable)) for _ in range(2)]
     said = [process.communicate(timeout=600)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert "".join(said).count("doitw: installing into .venv") == 1
@@ -89,15 +78,7 @@ def test_killed_install_in_a_moved_checkout_is_made_anew(fresh: Path, listed: ob
     """Moved: programs in .venv carry the old path, so everything is made anew. Killed: made anew once more."""
     moved = fresh.with_name("moved here")
     fresh.rename(moved)
-    process = subprocess.Popen(
-        ["./doitw", "list"],
-        cwd=moved,
-        env=environment(OV_PYTHON=sys.executable),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = serve("./doitw", "list", cwd=moved, env=environment(OV_PYTHON=sys.executable))
     try:
         deadline = time.monotonic() + 120
         while not (moved / ".venv" / "bin" / "pip").exists() or not (moved / ".venv" / "ov-installing").exists():

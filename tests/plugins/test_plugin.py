@@ -6,7 +6,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import serve
 from tests.support.programs import Ended, attempt, qemu_img
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def nbd_server(tmp_path: Path) -> Iterator[str]:
         "disk",
         str(disk),
     ]
-    server = subprocess.Popen(argv)
+    server = serve(*argv)
     try:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from types import TracebackType
 
 from ovtasks.host.run import require
+from tests.support.processes import talk
 
 # Reads one JSON string (user-data) a line, answers with the list of its faults. Runs under cloud-init's interpreter.
 _JUDGE = """\
@@ -33,9 +33,7 @@ class Judge:
 
     def __enter__(self) -> Judge:
         interpreter = require("cloud-init").read_text(encoding="utf-8").splitlines()[0].removeprefix("#!").split()
-        self._process = subprocess.Popen(
-            [*interpreter, "-c", _JUDGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        )
+        self._process = talk(*interpreter, "-c", _JUDGE)
         return self
 
     def faults(self, user_data: bytes) -> list[str]:

@@ -6,11 +6,11 @@ Nothing of this machine is changed: programs and writes outside of a folder of i
 from __future__ import annotations
 
 import json
-import subprocess
 from types import TracebackType
 from typing import Any
 
 from ovtasks.host.run import require
+from tests.support.processes import talk
 
 # Reads one JSON object a line: {"network": text} is answered with every file that each renderer writes,
 # {"users": text} with the commands and the keys of each account that user-data makes.
@@ -105,14 +105,7 @@ class Reads:
 
     def __enter__(self) -> Reads:
         interpreter = require("cloud-init").read_text(encoding="utf-8").splitlines()[0].removeprefix("#!").split()
-        self._process = subprocess.Popen(
-            [*interpreter, "-c", _READS],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # its warnings
-            text=True,
-            encoding="utf-8",
-        )
+        self._process = talk(*interpreter, "-c", _READS, quiet=True)  # it warns of much
         return self
 
     def network(self, text: str | bytes) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from ovtasks.host import bridge as rules
 from ovtasks.host.run import require, run, stop
 from tests.support import leftovers
+from tests.support.processes import serve
 
 NETWORK = "192.168.231"
 """The first three numbers; the host has 1, DHCP gives 50 to 99."""
@@ -96,7 +96,7 @@ def dhcp(name: str, log: Path) -> Iterator[None]:
     ]
     leftovers.note_file(LEASES)
     with log.open("wb") as file:
-        server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+        server = serve(*argv, log=file)
     try:
         yield
     finally:

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ovtasks.host.run import require, run, stop
+from tests.support.processes import Server, serve
 
 SLOWNESS = 10  # how much longer everything may take without KVM, on a busy machine
 BOOT_DEADLINE = 60.0 * SLOWNESS  # seconds from power-on to whatever is waited for
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class Guest:
     """A running virtual machine; ``started`` is in :func:`time.monotonic`'s seconds."""
 
-    process: subprocess.Popen[bytes]
+    process: Server
     serial: Path
     ssh_port: int
     started: float
@@ -90,7 +90,7 @@ def boot(disk: Path, seed: Path | None, folder: Path, *, firmware: str = "bios",
         *("-device", "virtio-rng-pci", "-display", "none", "-monitor", "none", "-serial", f"file:{_option(serial)}"),
     ]
     with (folder / "qemu.log").open("wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = serve(*argv, log=log)
     try:
         yield Guest(process, serial, port, time.monotonic())
     finally:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import Process, start
 from tests.support.programs import attempt, qemu_io
 from tests.support.session import SessionUser
 from tests.support.workbench import OV, Workbench, cloud_vm, make_image
@@ -33,18 +33,8 @@ class Room:
     words: list[str]
     env: dict[str, str]
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            [*self.words, *words],
-            cwd=self.project,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            start_new_session=True,
-        )
+    def start(self, *words: str) -> Process:
+        return start(*self.words, *words, cwd=self.project, env=self.env)
 
     def ov(self, *words: str, code: int | None = 0) -> str:
         """What it said on both channels."""

@@ -6,7 +6,6 @@ import contextlib
 import os
 import pwd
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ovtasks.guest.ssh_config import known_hosts_line
 from ovtasks.guest.target import Target
 from ovtasks.host.run import require, run, stop
 from ovtasks.instance.keys import generate_key_pair
+from tests.support.processes import Server, serve
 from tests.support.qemu import free_port
 
 DEADLINE = 30.0
@@ -27,7 +27,7 @@ class Sshd:
 
     folder: Path
     port: int
-    process: subprocess.Popen[bytes] | None = None
+    process: Server | None = None
 
     @property
     def programs(self) -> Path:
@@ -54,9 +54,7 @@ class Sshd:
     def start(self) -> None:
         argv = [str(require("sshd")), "-D", "-e", "-f", str(self.folder / "sshd_config")]
         with (self.folder / "sshd.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            self.process = serve(*argv, log=log)
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end and self.process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):

@@ -1,4 +1,8 @@
-"""The checkout's own doit tasks: ``test`` and ``bench``."""
+"""The checkout's own doit tasks: ``test`` and ``bench``.
+
+The tools that they run are on the user's terminal and are ended with all that they started, which needs subprocess.
+``sh`` for the rest is imported where it is used: every ``doit`` in the checkout loads this file.
+"""
 
 from __future__ import annotations
 

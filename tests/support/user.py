@@ -6,7 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
-import subprocess
+import subprocess  # both streams on one pipe, in our own session
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +12,8 @@ from typing import Any
 
 from ovtasks.graph.receipt import Receipt, sha256_of
 from ovtasks.graph.step import Step
+from tests.support import processes
+from tests.support.processes import DEVNULL, Process
 from tests.support.programs import Ended, attempt, qemu_img, qemu_io
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ class Workbench:
 
     root: Path
     env: dict[str, str] = field(default_factory=dict)
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    started: list[Process] = field(default_factory=list)
 
     def write(self, vms: Mapping[str, Any], name: str = "vms.yml") -> None:
         """Declare VMs (JSON is YAML)."""
@@ -51,21 +51,16 @@ class Workbench:
         """All of it."""
         return {**os.environ, **self.env}
 
-    def start(self, argv: list[str], **options: Any) -> subprocess.Popen[str]:
-        """A program in the project's folder, in a session of its own: for what is signalled while it runs."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        process = subprocess.Popen(self.argv(argv), cwd=self.root, env=self.environment, **{**pipes, **options})
+    def start(self, argv: list[str], *, stdin: int = DEVNULL) -> Process:
+        """A program in the project's folder that is signalled, or meets others, while it runs."""
+        process = processes.start(*self.argv(argv), cwd=self.root, env=self.environment, stdin=stdin)
         self.started.append(process)
         return process
 
     def settle(self) -> None:
         """Wait for what a failed test left running; kill what takes too long."""
         for process in self.started:
-            try:
-                process.wait(TIMEOUT)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            processes.settle(process, TIMEOUT)
 
     def run(self, argv: list[str]) -> Ended:
         """Run to the end."""

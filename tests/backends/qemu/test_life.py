@@ -6,7 +6,6 @@ import os
 import pty
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from ovtasks.errors import OvError, RefusedError
 from ovtasks.machine.qemu.names import QMP_SOCKET, STATUS_SOCKET
 from tests.backends.qemu.conftest import HELLO, Vm, left, make_vm, until
 from tests.support.demo import ROOT
+from tests.support.processes import serve
 
 TPM = {"devices": {"tpm": [{"model": "tpm-crb", "backend": {"type": "emulator", "version": "2.0"}}]}}
 START = """
@@ -137,7 +137,7 @@ def test_killed(vm: Vm) -> None:
 def test_a_stranger_with_the_number_is_left_alone(vm: Vm) -> None:
     """As after a reboot of the host: the file is there, and somebody else has the number."""
     vm.backend.define(vm.handle, vm.machine)
-    stranger = subprocess.Popen(["sleep", "600"])
+    stranger = serve("sleep", "600")
     try:
         (vm.handle.directory / PID_FILE).write_text(f"{stranger.pid}\n", encoding="ascii")
         assert vm.status().state is VmState.STOPPED
@@ -195,7 +195,7 @@ def test_a_qemu_that_hangs(vm: Vm) -> None:
 
 
 def test_two_starts_at_once(vm: Vm) -> None:
-    others = [subprocess.Popen(start_elsewhere(vm), cwd=ROOT) for _ in range(2)]
+    others = [serve(*start_elsewhere(vm), cwd=ROOT) for _ in range(2)]
     threads = [threading.Thread(target=vm.backend.start, args=(vm.handle, vm.machine)) for _ in range(2)]
     for thread in threads:
         thread.start()
