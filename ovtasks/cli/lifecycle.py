@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import add_instance, declared, find_record, note, number, open_project, output_json, seconds
@@ -79,17 +80,20 @@ def destroy_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_create(args: argparse.Namespace) -> int:
     """Build, then create."""
-    from ovtasks.cli.build import run_goals
+    from ovtasks.cli.build import note_built, run_goals
     from ovtasks.cli.goals import open_graph
     from ovtasks.instance.built import built_disk
     from ovtasks.instance.create import CreateOptions, create
 
+    loaded_ns = time.time_ns()
     project = open_project(args)
     graph = open_graph(args, project)
     graph.chain(args.vm)
     options = CreateOptions(overrides_of(args), args.reset, args.start, args.uri)
-    if args.build and (code := run_goals(graph, [f"build:{args.vm}"], quiet=args.quiet, idle="")) != EXIT_DONE:
-        return code
+    if args.build:
+        if (code := run_goals(graph, [f"build:{args.vm}"], quiet=args.quiet, idle="")) != EXIT_DONE:
+            return code
+        note_built(graph, [graph.chain(args.vm)], [args.vm], loaded_ns)  # the lists of VMs go by it, too
     made = create(project.vms[args.vm], args.instance, project, built_disk(graph, args.vm), options, note(args))
     if args.json:
         output_json({"changes": list(made.changes), **_facts(made.record)})

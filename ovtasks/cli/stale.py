@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.errors import OvError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ovtasks.graph.chains import Graph
     from ovtasks.instance.record import Record
 
@@ -19,11 +18,38 @@ def stale(records: Iterable[Record]) -> dict[str, list[str]]:
     graphs: dict[Path, Graph | str] = {}
     found: dict[str, list[str]] = {}
     for record in records:
+        if (noted := _noted(record)) is not None:
+            found[record.domain] = noted
+            continue
         if record.project not in graphs:
             graphs[record.project] = _open(record.project)
         graph = graphs[record.project]
         found[record.domain] = [graph] if isinstance(graph, str) else _reasons(record, graph)
     return found
+
+
+def _noted(record: Record) -> list[str] | None:
+    """The reasons where the last build's answer still holds, as ``ov vm build`` has it; None: it has to be looked into.
+
+    No project is read for it, and no step asked.
+    """
+    from ovtasks.graph.manifest import built
+    from ovtasks.host.state import try_load_state
+
+    answer = built(str(record.project), [record.vm])
+    if answer is None:
+        return None
+    root, artifacts = answer
+    disks = [name for name in artifacts if name.endswith("/qcow2/disk.qcow2")]
+    receipt = try_load_state(Path(root, f"{disks[0]}.receipt.json")) if disks else None  # as it was when it was checked
+    return _compare(record, str(receipt["digest"])) if receipt and "digest" in receipt else None
+
+
+def _compare(record: Record, digest: str) -> list[str]:
+    """Of a fresh build, whose disk has this digest."""
+    if record.built is None:
+        return ["no disk"]
+    return [] if digest == record.built else ["built anew since"]
 
 
 def _open(project: Path) -> Graph | str:
@@ -50,8 +76,6 @@ def _reasons(record: Record, graph: Graph) -> list[str]:
         todo = [status.step.name for status in graph.status(chain) if status.state is not StepState.FRESH]
         if todo:
             return [f"to build: {', '.join(todo)}"]
-        if record.built is None:
-            return ["no disk"]
-        return [] if last_build(graph, record.vm)[1].digest == record.built else ["built anew since"]
+        return ["no disk"] if record.built is None else _compare(record, last_build(graph, record.vm)[1].digest)
     except OvError as e:
         return [e.message.splitlines()[0]]

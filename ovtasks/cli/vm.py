@@ -7,12 +7,11 @@ import os
 import sys
 import time
 
-from ovtasks.cli.build import run_goals
+from ovtasks.cli.build import note_built, run_goals
 from ovtasks.cli.common import open_project
 from ovtasks.cli.goals import add_build_options, build_words, chains_of, open_graph
 from ovtasks.errors import EXIT_DONE
-from ovtasks.graph.manifest import OV, asked
-from ovtasks.graph.save_manifest import relative, save_manifest
+from ovtasks.graph.manifest import asked
 
 
 def build_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +39,7 @@ def run_build(args: argparse.Namespace) -> int:
         return code
     artifacts = [path for chain in chains for path in chain.artifacts]
     if (wanted := asked(args.words)) is not None:
-        lines = [relative(path, project.root) for path in artifacts]
-        save_manifest(graph, chains, (OV, wanted.words), lines, loaded_ns)
+        note_built(graph, chains, wanted.words, loaded_ns)
     sys.stdout.writelines(f"{_short(path)}\n" for path in artifacts)
     return EXIT_DONE
 

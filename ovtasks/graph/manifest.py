@@ -63,12 +63,22 @@ def asked(words: list[str]) -> Asked | None:
 def answer(wanted: Asked) -> str | None:
     """The paths that ``ov vm build`` prints if there is nothing to do; None if that is not certain."""
     try:
-        root = find_root(wanted.folder)
-        if root is None or root == "/":
-            return None
-        found = _hold(root, OV, wanted.words)
-        return None if found is None else shown(found, root, os.getcwd())
-    except USELESS:  # the manifest is missing or damaged, or the folder is gone
+        found = built(wanted.folder, wanted.words)
+        return None if found is None else shown(found[1], found[0], os.getcwd())
+    except USELESS:  # the folder is gone
+        return None
+
+
+def built(folder: str, words: list[str]) -> tuple[str, list[str]] | None:
+    """The root of the project around ``folder``, and the artifacts of ``ov vm build WORDS``, if there is nothing to do.
+
+    Their paths are relative to the root, if they are below it. None: that is not certain.
+    """
+    try:
+        root = find_root(folder)
+        found = _hold(root, OV, words) if root not in (None, "/") else None
+        return None if root is None or found is None else (root, found)
+    except USELESS:  # nothing is there, or it is damaged
         return None
 
 
