@@ -100,6 +100,7 @@ _SIGNS = (
         "a line 'allow BRIDGE' in /etc/qemu/bridge.conf lets ordinary users use it",
     ),
     (r"virtlogd", "libvirt's log daemon virtlogd cannot be used", "package:virtlogd"),
+    (r"swtpm_setup.*[Cc]heck error log '([^']*)'", "swtpm_setup cannot make the emulated TPM", "{1} says why"),
     (r"swtpm_setup", "the emulated TPM needs swtpm_setup", "package:swtpm_setup"),
     (r"swtpm", "the emulated TPM does not start", "package:swtpm"),
     (

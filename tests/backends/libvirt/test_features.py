@@ -174,6 +174,14 @@ def test_the_line_that_complains_is_diagnosed(said: str, fact: str, line: str) -
     assert "starting up" not in message and "hyperthreading" not in message and "swtpm" not in message
 
 
+def test_a_log_that_says_why_is_the_next_step() -> None:
+    said = "internal error: Could not run 'swtpm_setup'. exitstatus: 1; Check error log '/x/x.log' for details."
+        "internal error: Could not run '/usr/bin/swtpm_setup'. exitstatus: 1; Check error log '/x/x.log' for details."
+    )
+    error = diagnose(Said(said), "start x", "x")
+    assert "swtpm_setup cannot make the emulated TPM" in error.message and error.hint == "/x/x.log says why"
+
+
 def test_addresses_of_the_guest_only() -> None:
     """As libvirt's interfaceAddresses gives them; the bridge inside of the guest comes last."""
     said = {
