@@ -78,7 +78,7 @@ class Context:
         return "\n".join(lines) + "\n" if lines else None
 
 
-def look(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bool = False) -> Context:
+def read_context(image: ImageSpec, output: Path, state: Path, machine: str, *, whole: bool = False) -> Context:
     """The build context of ``image``, without ``output``. ``state`` is the folder in which digests are remembered.
 
     Only what COPY, ADD and RUN name counts; with ``whole`` everything does (a base image's ONBUILD may name anything).

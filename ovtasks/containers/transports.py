@@ -37,14 +37,14 @@ class Archive:
         return f"{self.transport}:{path}" + (f":{self.tag}" if self.tag else "")
 
     @property
-    def watched(self) -> Path:
+    def index_file(self) -> Path:
         """The file that changes when the image changes."""
         return self.path / FILES[self.transport] if FILES[self.transport] else self.path
 
     def signature(self) -> Json:
         """The content of the file that names all others; None if it is missing."""
         try:
-            return "sha256:" + hashlib.sha256(self.watched.read_bytes()).hexdigest()
+            return "sha256:" + hashlib.sha256(self.index_file.read_bytes()).hexdigest()
         except OSError:
             return None
 
@@ -60,7 +60,7 @@ def archive(transport: str, image: str, base: Path, where: Where) -> Archive:
         candidates.append((path, tag))
     for text, name in candidates:
         found = Archive(transport, expand_path(text, base), name)
-        if found.watched.is_file():
+        if found.index_file.is_file():
             return found
     first = expand_path(image, base)
     kind = "folder" if FILES[transport] else "file"

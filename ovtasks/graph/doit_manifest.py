@@ -28,7 +28,7 @@ def save_doit_manifest(graph: Graph, words: Sequence[str], loaded_ns: int, title
     root = graph.project.root
     with contextlib.suppress(OvError, OSError):
         chains = _chains(graph, words)
-        files = watched(root)
+        files = doit_files(root)
         if chains is None or files is None or root != Path.cwd():
             return
         if {step.name for step in graph.closure(step for chain in chains for step in chain)} != titles.keys():
@@ -54,7 +54,7 @@ def _chains(graph: Graph, words: Sequence[str]) -> list[Chain] | None:
     return chains or None
 
 
-def watched(root: Path) -> list[Path] | None:
+def doit_files(root: Path) -> list[Path] | None:
     """The files beside ours that decide what doit does; None if their content could matter."""
     import tomllib
 

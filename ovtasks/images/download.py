@@ -91,7 +91,7 @@ def download(
                 intake.resumed = True
             else:
                 facts = _begin(url, response, intake, state)
-            with http_deadline.watched(response, http.LIMITS.piece) as beat:
+            with http_deadline.body_deadline(response, http.LIMITS.piece) as beat:
                 error = _read_body(response, intake, facts, attempts, progress, beat)
             if error is None:
                 return facts

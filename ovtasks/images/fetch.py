@@ -22,7 +22,7 @@ from ovtasks.images.signature import SignatureError
 from ovtasks.images.store import Store
 from ovtasks.values.jsonvalue import state_text
 
-__all__ = ["Fetched", "fetch", "fetch_locked", "hold", "revalidate"]
+__all__ = ["Fetched", "fetch", "fetch_locked", "lock_request", "revalidate"]
 
 
 def fetch(request: ImageRequest, progress: Progress) -> Fetched:
@@ -35,12 +35,12 @@ def fetch(request: ImageRequest, progress: Progress) -> Fetched:
     :raises UnfitError: what came cannot be used (wrong digest, not a usable image); nothing of it is kept.
     :raises OvError: the network, the server or the disk failed; a partial download is kept for the next run.
     """
-    with hold(request, progress):
+    with lock_request(request, progress):
         return fetch_locked(request, progress)
 
 
 @contextlib.contextmanager
-def hold(request: ImageRequest, progress: Progress) -> Iterator[None]:
+def lock_request(request: ImageRequest, progress: Progress) -> Iterator[None]:
     """Hold the lock of one request. If we must wait, a line says for whom."""
 
     def waiting(holder: str) -> None:
@@ -156,7 +156,7 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
     :raises InputError: as :func:`fetch`. :raises OvError: as :func:`fetch`.
     """
     store = Store(request.store)
-    with hold(request, progress):
+    with lock_request(request, progress):
         here = has_bytes(store, request.key, fetched)
         if request.known_digest() is not None and request.checksum.keyring is None:
             return fetched if here else fetch_locked(request, progress)

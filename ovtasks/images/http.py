@@ -106,7 +106,7 @@ def open_session() -> requests.Session:
     session.headers["Accept-Encoding"] = "identity"  # the bytes of the file, not of an encoding
     session.headers["Accept"] = "*/*"
     session.hooks["response"].append(_check_hop)
-    http_deadline.patient(session, lambda: LIMITS.answer)
+    http_deadline.limit_headers(session, lambda: LIMITS.answer)
     return session
 
 
@@ -209,7 +209,7 @@ def get_small(session: requests.Session, url: str, limit: int) -> tuple[bytes, s
     attempts = Attempts()
     while True:
         try:
-            with ask(session, "GET", url, attempts) as response, http_deadline.watched(response, LIMITS.answer):
+            with ask(session, "GET", url, attempts) as response, http_deadline.body_deadline(response, LIMITS.answer):
                 if response.status_code != 200:
                     return f"{response.status_code} {printable(response.reason or '')}".rstrip()
                 data = response.raw.read(limit + 1, decode_content=False)

@@ -48,14 +48,14 @@ def _deadline(sock: object, seconds: float) -> Iterator[Beat]:
 
 
 @contextlib.contextmanager
-def watched(response: requests.Response, seconds: float) -> Iterator[Beat]:
+def body_deadline(response: requests.Response, seconds: float) -> Iterator[Beat]:
     """Give each piece of a body a deadline of ``seconds``."""
     reader = getattr(getattr(response.raw, "_fp", None), "fp", None)
     with _deadline(getattr(getattr(reader, "raw", None), "_sock", None), seconds) as beat:
         yield beat
 
 
-def patient(session: requests.Session, seconds: Callable[[], float]) -> None:
+def limit_headers(session: requests.Session, seconds: Callable[[], float]) -> None:
     """Require all headers of an answer within so many seconds."""
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection

@@ -11,7 +11,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.progress import Progress
 from ovtasks.images.examine import Evidence, content_of, examine, findings
-from ovtasks.images.fetch import drop, fetch_locked, has_bytes, hold, read_evidence
+from ovtasks.images.fetch import drop, fetch_locked, has_bytes, lock_request, read_evidence
 from ovtasks.images.inspection import UnfitError
 from ovtasks.images.provenance import Fetched, Verified
 from ovtasks.images.request import ImageRequest, public
@@ -39,7 +39,7 @@ def verify(
         signature is bad. :raises OvError: the server has other bytes now, or the store cannot be written.
     """
     store = Store(request.store)
-    with hold(request, progress):
+    with lock_request(request, progress):
         known = findings(store, request, fetched)
         if known is not None and store.sound(known.sha256, fetched.content_size):
             with contextlib.suppress(OSError):  # the store may be another user's

@@ -24,7 +24,7 @@ from ovtasks.instance.built import Built
 from ovtasks.instance.choice import choose
 from ovtasks.instance.cid import choose_cid
 from ovtasks.instance.destroy import finish_removal, remove_folder
-from ovtasks.instance.disk import hold, lost_base, make_disk, stands_on
+from ovtasks.instance.disk import link_artifact, lost_base, make_disk, stands_on
 from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_leftover
 from ovtasks.instance.host_key import ensure_host_key, new_host_key
@@ -194,7 +194,7 @@ def _disk(record: Record, built: Built, running: bool, changes: list[str], progr
         if record.built is None and stands_on(folder, built.disk):
             record = replace(record, built=built.digest)
         if not running and record.built == built.digest and lost_base(folder) is not None:
-            hold(folder, built.disk)
+            link_artifact(folder, built.disk)
             changes.append("what its disk stands on linked again")
         if record.built != built.digest:
             hint = f"ov vm destroy --disk {record.words} && ov vm create {record.words}"

@@ -30,7 +30,7 @@ def make_disk(folder: Folder, artifact: Path) -> None:
         shutil.rmtree(folder.built)
     for half in (*folder.path.glob(part_name("base-*")), *folder.path.glob("base-*")):  # of an earlier disk
         half.unlink()
-    built, format = hold(folder, artifact)
+    built, format = link_artifact(folder, artifact)
     part = folder.disk.with_name(part_name(folder.disk.name))
     words = ["-q", "-f", "qcow2", "-F", format, "-b", os.path.relpath(built, folder.path), part.name]
     run(["qemu-img", "create", *words], cwd=folder.path)
@@ -41,7 +41,7 @@ def make_disk(folder: Folder, artifact: Path) -> None:
     fsync_directory(folder.path)
 
 
-def hold(folder: Folder, artifact: Path) -> tuple[Path, str]:
+def link_artifact(folder: Folder, artifact: Path) -> tuple[Path, str]:
     """Link ``artifact`` and what it stands on below ``folder``, what is not there yet; the link and its format.
 
     :raises OvError: it stands on a file outside its VM's folder.
@@ -51,7 +51,7 @@ def hold(folder: Folder, artifact: Path) -> tuple[Path, str]:
     folder.built.mkdir(exist_ok=True)
     format, backing = _look(artifact)
     if backing is not None:
-        _hold(folder, artifact, backing)
+        _link_backing(folder, artifact, backing)
     built = folder.built / artifact.name
     if not built.exists():
         built.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def _look(artifact: Path) -> tuple[str, str | None]:
     return str(info["format"]), info.get("backing-filename")
 
 
-def _hold(folder: Folder, artifact: Path, backing: str) -> None:
+def _link_backing(folder: Folder, artifact: Path, backing: str) -> None:
     """Link the artifact's backing file to the same relative place below ``folder``."""
     source = artifact.parent / backing
     place = Path(os.path.normpath(folder.built / backing))

@@ -58,7 +58,7 @@ class Bench:
     def look(self, arguments: dict[str, str]) -> Json:
         """All that decides whether we build anew."""
         image = ImageSpec("x", Where("image.yml", 1, 1), context=self.folder, build_args=arguments)
-        looked = context.look(image, self.folder.parent / "output", self.folder.parent / "state", "amd64")
+        looked = context.read_context(image, self.folder.parent / "output", self.folder.parent / "state", "amd64")
         bases: dict[str, Json] = {
             name: self.podman("image", "inspect", "--format", "{{.Id}}", name, code=None) for name in looked.bases
         }

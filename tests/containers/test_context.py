@@ -38,7 +38,9 @@ class Bench:
         return path
 
     def look(self, *, output: Path | None = None, whole: bool = False) -> context.Context:
-        return context.look(self.image, output or self.root / "output", self.root / "state", "amd64", whole=whole)
+        return context.read_context(
+            self.image, output or self.root / "output", self.root / "state", "amd64", whole=whole
+        )
 
     def names(self) -> list[str]:
         found = self.look().inputs["context"]

@@ -52,7 +52,7 @@ def archive_step(archive: Archive, project: Project, options: BuildOptions) -> S
         targets=(target,),
         run=run,
         title=f"container image {archive.path.name}",
-        reads=(archive.watched, *reads),
+        reads=(archive.index_file, *reads),
         makes="container image",
         shared=True,
         refresh=reason,
@@ -78,7 +78,7 @@ def _gone(target: Path, name: str, project: Project) -> tuple[str | None, tuple[
 
 def _content(archive: Archive, memo: Path) -> Json:
     """What is in the files; an archive of gigabytes is read once, and again when ``stat`` says that it may differ."""
-    if archive.watched != archive.path:
+    if archive.index_file != archive.path:
         return archive.signature()
     try:
         now = archive.path.stat()

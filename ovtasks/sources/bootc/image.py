@@ -83,7 +83,7 @@ def _key(image: ImageSpec) -> str:
 def _look(image: ImageSpec, project: Project, *, whole: bool) -> context.Context:
     machine = arch_of(platform.machine()).oci
     try:
-        return context.look(image, project.output, project.state, machine, whole=whole)
+        return context.read_context(image, project.output, project.state, machine, whole=whole)
     except InputError as e:
         e.where = e.where or image.where  # of a stage that is not there
         raise

@@ -176,8 +176,6 @@ def test_the_line_that_complains_is_diagnosed(said: str, fact: str, line: str) -
 
 def test_a_log_that_says_why_is_the_next_step() -> None:
     said = "internal error: Could not run 'swtpm_setup'. exitstatus: 1; Check error log '/x/x.log' for details."
-        "internal error: Could not run '/usr/bin/swtpm_setup'. exitstatus: 1; Check error log '/x/x.log' for details."
-    )
     error = diagnose(Said(said), "start x", "x")
     assert "swtpm_setup cannot make the emulated TPM" in error.message and error.hint == "/x/x.log says why"
 
