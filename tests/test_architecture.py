@@ -181,6 +181,14 @@ def test_one_idea_a_file_and_a_function(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno < 50, f"{path.name}:{node.lineno} {node.name}"
 
 
+def test_tests_of_a_room_need_no_other_rooms() -> None:
+    """What tests of several rooms need is in tests/support."""
+    for path in (PACKAGE.parent / "tests").rglob("*.py"):
+        own = path.relative_to(PACKAGE.parent / "tests").parts[0]
+        others = [module.split(".") for module in imports(parsed(path)) if module.startswith("tests.")]
+        assert not {parts[1] for parts in others if len(parts) > 2} - {own, "support"}, path
+
+
 def test_tests_and_benches_have_one_idea_a_file() -> None:
     """Tables of cases too: a table that grows over this is several."""
     sizes = {str(path.relative_to(PACKAGE.parent)): len(path.read_bytes().splitlines()) for path in SCRIPTS}

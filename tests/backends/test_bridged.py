@@ -5,40 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from ovtasks.host.run import Result, run
+from ovtasks.host.run import run
+from tests.support.bridged import MAC, Project
 from tests.support.bridges import NETWORK, allowed, bridge
 from tests.support.session import SessionUser, session_user
-from tests.support.workbench import cloud_vm, make_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.xdist_group("bridge")]
-MAC = "52:54:00:0b:21:da"
-
-
-class Project:
-    """Of an ordinary user: one VM without an operating system."""
-
-    def __init__(self, user: SessionUser, backend: str) -> None:
-        self.user = user
-        self.backend = backend
-        self.root = user.home / "bridged"
-        self.root.mkdir()
-        make_image(self.root / "empty.qcow2")
-        self.declare()
-
-    def declare(self, **more: Any) -> None:
-        network = {"mode": "bridge", "bridge": "ovtest0", "mac": MAC}
-        fields: dict[str, Any] = {"ram": "128M", "cpus": 1, "backend": self.backend, "network": network, **more}
-        ssh = {"user": "tester", "key_source": "generate"}
-        vms = {"web": cloud_vm(self.root / "empty.qcow2", **fields, ssh=ssh)}
-        (self.root / "vms.yml").write_text(json.dumps({"vms": vms}, indent=1), encoding="utf-8")
-        self.user.owned(self.root)
-
-    def ov(self, *words: str, code: int = 0) -> Result:
-        return self.user.ov(*words, cwd=self.root, code=code)
 
 
 @pytest.fixture(scope="module")

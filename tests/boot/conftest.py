@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.support.demo import demo
 
-from tests.support.demo import Demo, build_demo
-
-
-@pytest.fixture(scope="session")
-def demo(session_directories: None, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    return build_demo(tmp_path_factory.getbasetemp() / "demo")
+__all__ = ["demo"]

@@ -20,8 +20,8 @@ from ovtasks.backends.contract import backend
 from ovtasks.host.run import run
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import load
-from tests.backends.qemu.conftest import left
 from tests.support.demo import Demo
+from tests.support.processes import left
 from tests.support.qemu import BOOT_DEADLINE, free_port
 from tests.support.workbench import OV, Workbench
 

@@ -20,7 +20,7 @@ from ovtasks.project.model import Project
 from ovtasks.seed.cloud_init import SeedInput, render
 from ovtasks.sources.bootc import Bootc
 from ovtasks.sources.cloud_image import CloudImage
-from tests.project.test_build import MODES, VALUES, put
+from tests.support.fields import MODES, VALUES, put
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPUKNVhYYDLU14NQxYBZrLcAz2dRRzQ8RSYVHxS1fsL3 me"
 CLOUD: dict[str, Any] = {"kind": "cloud_image", "url": "https://example.org/a.qcow2", "base_user": "core"}

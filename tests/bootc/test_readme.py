@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bootc.room import Room
-from tests.readme.test_readme import blocks
+from tests.support.readme import blocks
 
 SCRIPTS = Path(sys.executable).parent
 BASE = "quay.io/fedora/fedora-bootc:42"

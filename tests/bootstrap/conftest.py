@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.boot.conftest import demo
+from tests.support.demo import demo
 from tests.support.user import User, new_user
 
 __all__ = ["demo", "nobody_special", "someone"]

@@ -12,8 +12,8 @@ import pytest
 from tests.containers.podman import Podman
 from tests.containers.registry import Registry
 from tests.containers.test_steps import a_command
-from tests.readme.test_readme import blocks
 from tests.support.checkout import run
+from tests.support.readme import blocks
 from tests.support.workbench import Workbench
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.graph.paused import install
-from tests.support.programs import mount, umount
+from tests.support.disks import small_disk
+from tests.support.programs import mount
 from tests.support.workbench import DOIT, OV, ROOT, Workbench, cloud_vm, make_image, ran
 
 VERBS = ("fetch", "verify", "disk", "key", "seed")
@@ -182,36 +183,31 @@ def test_doit_and_ov_at_once_keep_doits_database(bench: Workbench, small_image: 
 
 
 @pytest.fixture
-def small_disk(bench: Workbench) -> Iterator[Path]:
+def small_output(bench: Workbench) -> Iterator[Path]:
     """``output/`` on a file system of its own, with room for less than a disk and a seed."""
-    output = bench.root / "output"
-    output.mkdir()
-    mount("-t", "tmpfs", "-o", "size=480k", "tmpfs", output)
-    try:
+    with small_disk(bench.root / "output", "480k") as output:
         yield output
-    finally:
-        umount(output)
 
 
 @pytest.mark.root
-def test_full_disk_then_room_again(bench: Workbench, small_image: Path, small_disk: Path) -> None:
+def test_full_disk_then_room_again(bench: Workbench, small_image: Path, small_output: Path) -> None:
     bench.write({"a": cloud_vm(small_image)})
     failed = bench.ov("vm", "build", "a", code=1).stderr
     assert re.search(r"no space left|disk is full|No space left", failed), failed
     assert "Traceback" not in failed and "hint:" in failed
     assert bench.leftovers() == []
-    mount("-o", "remount,size=64m", small_disk)
+    mount("-o", "remount,size=64m", small_output)
     bench.ov("vm", "build", "a")
     assert bench.leftovers() == []
 
 
 @pytest.mark.root
-def test_output_on_another_file_system_than_the_cache(bench: Workbench, small_image: Path, small_disk: Path) -> None:
+def test_output_on_another_file_system_than_the_cache(bench: Workbench, small_image: Path, small_output: Path) -> None:
     """Hard links are impossible: copies stand in, one for the project."""
-    mount("-o", "remount,size=64m", small_disk)
+    mount("-o", "remount,size=64m", small_output)
     bench.write({"a": cloud_vm(small_image), "b": cloud_vm(small_image)})
     bench.ov("vm", "build")
-    image = next((small_disk / ".images").glob("*.qcow2"))
+    image = next((small_output / ".images").glob("*.qcow2"))
     assert image.stat().st_nlink == 3
     assert bench.ov("vm", "build").stderr == "nothing to do\n"
 

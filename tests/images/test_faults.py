@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +22,9 @@ from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, ask, obtain
 from tests.images.notes import Notes, leftovers
 from tests.support import processes
+from tests.support.disks import small_disk
 from tests.support.processes import Process
-from tests.support.programs import mount, umount
+from tests.support.programs import mount
 from tests.support.server import Site, serve
 
 ROOT = Path(__file__).parents[2]
@@ -98,17 +97,6 @@ def test_killed_then_resumed(store: Store, notes: Notes, big: bytes, number: sig
     asked = site.gets(PATH)[-1]
     assert int(asked["Range"].removeprefix("bytes=").removesuffix("-")) >= seen and asked["If-Range"]
     assert leftovers(store) == []
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 128 KiB."""
-    folder.mkdir()
-    mount("-t", "tmpfs", "-o", "size=128k", "tmpfs", folder)
-    try:
-        yield folder
-    finally:
-        umount(folder)
 
 
 @pytest.mark.root

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from ovtasks.host.run import run
-from tests.backends.test_bridged import Project
-from tests.images.test_faults import small_disk
+from tests.support.bridged import Project
 from tests.support.bridges import allowed, bridge, dhcp
+from tests.support.disks import small_disk
 from tests.support.programs import call
 from tests.support.session import session_user
 from tests.support.user import new_user

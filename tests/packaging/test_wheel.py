@@ -13,23 +13,10 @@ import pytest
 
 import ovtasks
 from tests.support.checkout import ROOT, environment, run
+from tests.support.readme import SHIP
+from tests.support.workbench import DODO
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
-
-DODO = "from ovtasks import load_tasks\nload_tasks(globals())\n"
-SHIP = """from ovtasks import load_tasks
-
-
-def task_ship():
-    return {
-        "file_dep": ["output/web/qcow2/disk.qcow2"],
-        "targets": ["shipped"],
-        "actions": ["echo shipped >> %(targets)s"],
-    }
-
-
-load_tasks(globals())
-"""
 
 
 @pytest.fixture(scope="module")

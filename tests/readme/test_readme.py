@@ -9,18 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.test_wheel import DODO, SHIP
 from tests.support.checkout import ROOT, clone, environment, run
+from tests.support.readme import BLOCK, PAGES, SHIP, TEXT, blocks
+from tests.support.workbench import DODO
 
-PAGES = ("README.md", "docs/building.md", "docs/running.md", "docs/bootc.md", "CONTRIBUTING.md")
-"""In the order in which one reads them."""
-TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
-BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = {"ci", "bootc", "images"}  # .ci/run, tests/bootc/test_readme.py, tests/containers/test_readme.py
-
-
-def blocks(language: str, tag: str) -> list[str]:
-    return [text for found, name, text in BLOCK.findall(TEXT) if (found, name) == (language, tag)]
 
 
 def test_every_command_is_run_by_a_test() -> None:

@@ -21,7 +21,7 @@ from ovtasks.host.run import run
 from ovtasks.instance.keys import resolve_keys
 from ovtasks.project.model import CloudInit, Injection, Network, Project, Ssh, User, VmSpec
 from ovtasks.sources.seed import key_step, seed_inputs, seed_step
-from tests.machine.test_schema import FULL, changes
+from tests.seed.test_schema import FULL, changes
 from tests.support.programs import python
 from tests.support.specs import KEY, KEY2, bootc, bootstrap, cloud_image, vm
 

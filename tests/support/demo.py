@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.run import run
 
@@ -70,3 +72,9 @@ def make_project(project: Path) -> Path:
     shutil.copy(ROOT / "vms.yml", project)
     (project / "dodo.py").write_text(DODO, encoding="utf-8")
     return project
+
+
+@pytest.fixture(scope="session")
+def demo(session_directories: None, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo VM's artifacts, for all boot tests of the session; a room's conftest imports it."""
+    return build_demo(tmp_path_factory.getbasetemp() / "demo")

@@ -71,3 +71,18 @@ def settle(process: Process, seconds: float) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def left(folder: Path) -> list[str]:
+    """Command lines of living processes that name something in ``folder``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        if path.parent.name == str(os.getpid()):
+            continue
+        try:
+            words = path.read_bytes().replace(b",,", b",").split(b"\0")
+        except OSError:
+            continue
+        if any(os.fsencode(folder) in word for word in words):
+            found.append(os.fsdecode(b" ".join(words)))
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from ovtasks.host.run import run
 from ovtasks.machine.machine import Machine, Nic
 from tests.support import leftovers
 from tests.support.machines import MAC, machine
+from tests.support.processes import left
 
 PATIENCE = 60.0  # seconds: other machines may be booting
 HELLO = b"boot sector\r\n"
@@ -85,18 +85,3 @@ def vm(tmp_path: Path) -> Iterator[Vm]:
     made.backend.undefine(made.handle)
     made.handle.sockets.rmdir()  # it is empty
     assert left(tmp_path) == []
-
-
-def left(folder: Path) -> list[str]:
-    """Command lines of living processes that name something in ``folder``."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        if path.parent.name == str(os.getpid()):
-            continue
-        try:
-            words = path.read_bytes().replace(b",,", b",").split(b"\0")
-        except OSError:
-            continue
-        if any(os.fsencode(folder) in word for word in words):
-            found.append(os.fsdecode(b" ".join(words)))
-    return found

@@ -19,8 +19,9 @@ from ovtasks.host.run import run
 from ovtasks.machine.machine import Boot, Nic
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.ports import PortForward
-from tests.backends.qemu.conftest import Vm, left
+from tests.backends.qemu.conftest import Vm
 from tests.support.machines import MAC, OVMF, machine
+from tests.support.processes import left
 
 
 def failing(vm: Vm, **more: Any) -> OvError:
