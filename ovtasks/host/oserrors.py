@@ -19,7 +19,6 @@ from pathlib import Path
 from ovtasks.errors import OvError
 from ovtasks.host.command_error import CommandError
 from ovtasks.host.paths import cache_home, data_home
-from ovtasks.host.users import user_name
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 LITTLE = 16 << 20
@@ -128,6 +127,8 @@ def _owner(path: Path) -> str:
             return f"{place} is yours and read-only: chmod u+w {place}"
         if status.st_uid == os.geteuid():
             return f"{place} is yours, with mode {stat.S_IMODE(status.st_mode):04o}: ls -ld {place}"
+        from ovtasks.host.users import user_name
+
         return f"{place} belongs to {user_name(status.st_uid)}: as that user, or chown -R {user_name()} {place}"
     return f"ls -ld {path}"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovtasks.host import packages
-from ovtasks.host.run import MissingProgramError, which
+from ovtasks.host.which import MissingProgramError, which
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ovtasks.backends.contract import VmState, backend
 from ovtasks.errors import InputError, OvError
-from ovtasks.host.firmware import Files, make_nvram
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
-from ovtasks.instance import ports
-from ovtasks.instance.access import write_access
-from ovtasks.instance.cid import choose_cid
-from ovtasks.instance.disk import check_disk
 from ovtasks.instance.existing import existing
-from ovtasks.instance.folder import make_sockets
 from ovtasks.instance.record import Record
-from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.instance.status import known, slowness
-from ovtasks.machine.machine import Machine
+
+if TYPE_CHECKING:
+    from ovtasks.machine.machine import Machine
 
 STOP_SECONDS = 60.0
 ASK_AGAIN = 10.0
@@ -32,6 +28,8 @@ def start(record: Record, progress: Progress) -> bool:
     :raises InputError: it is not defined.
     :raises OvError: disk or seed are missing, a port is taken, …
     """
+    from ovtasks.instance.saved_machine import load_machine
+
     failing = explaining(f"cannot start {record.words}", record.folder.path, record.sockets)
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         record = reread(record)
@@ -60,6 +58,14 @@ def reread(record: Record) -> Record:
 def start_machine(record: Record, machine: Machine, progress: Progress) -> Record:
     """Start ``machine``, whose definition is in place; the caller holds the lock. A leased port or a CID that someone
     took meanwhile is exchanged."""
+    from ovtasks.host.firmware import Files, make_nvram
+    from ovtasks.instance import ports
+    from ovtasks.instance.access import write_access
+    from ovtasks.instance.cid import choose_cid
+    from ovtasks.instance.disk import check_disk
+    from ovtasks.instance.folder import make_sockets
+    from ovtasks.instance.saved_machine import save_machine
+
     check_disk(record.folder, record.words)
     if machine.seed is not None and not machine.seed.exists():
         raise OvError(f"the seed of {record.words} is missing: {machine.seed}", hint=f"ov vm create {record.words}")

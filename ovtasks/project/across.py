@@ -1,4 +1,7 @@
-"""Rules between the VMs of a project: colliding ports and addresses, clones of VMs that do not exist."""
+"""Rules between the VMs of a project: colliding ports and addresses, clones of VMs that do not exist.
+
+Few VMs have a ``libvirt:`` block: what reads one is imported for those.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import difflib
 from collections.abc import Iterator, Sequence
 
 from ovtasks.errors import InputError
-from ovtasks.machine.devices.interface import card_forwards, cards
-from ovtasks.machine.read import reading
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.values.ports import parse_forward
 from ovtasks.values.yamlio import Key
@@ -38,6 +39,11 @@ def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
 
 def _card_ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
     """Those of further cards."""
+    if not vm.mapping("libvirt"):
+        return
+    from ovtasks.machine.devices.interface import card_forwards
+    from ovtasks.machine.read import reading
+
     for forward, place in card_forwards(reading(vm.mapping("libvirt")).tree):
         yield forward.host, forward.protocol, forward.address, place
 
@@ -60,12 +66,21 @@ def port_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
             others.append((address, vm, path))
 
 
+def _card_macs(vm: DeclaredVm) -> Iterator[tuple[Key, ...]]:
+    """Where the MAC addresses of further cards stand."""
+    if not vm.mapping("libvirt"):
+        return
+    from ovtasks.machine.devices.interface import cards
+    from ovtasks.machine.read import reading
+
+    yield from ((*card.place, "mac") for card in cards(reading(vm.mapping("libvirt")).tree) if card.has("mac"))
+
+
 def mac_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
     """No two cards have the same MAC address: that would confuse every bridge that they share."""
     taken: dict[str, tuple[DeclaredVm, tuple[Key, ...]]] = {}
     for vm in vms:
-        further = [card for card in cards(reading(vm.mapping("libvirt")).tree) if card.has("mac")]
-        for place in [("network", "mac"), *((*card.place, "mac") for card in further)]:
+        for place in (("network", "mac"), *_card_macs(vm)):
             mac = str(vm.get(*place) or "").lower()
             if mac and mac in taken:
                 other, other_place = taken[mac]

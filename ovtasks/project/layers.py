@@ -6,17 +6,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.yamlfile import read_yaml
-from ovtasks.machine.machine import Snippet
-from ovtasks.machine.xml.merge import distinct, own_snippets
 from ovtasks.project.model import LayerXml, VmSpec
 from ovtasks.project.places import display
 from ovtasks.project.schema import Checker
 from ovtasks.project.xml_rules import problem
 from ovtasks.values.yamlio import Document, Key
+
+if TYPE_CHECKING:
+    from ovtasks.machine.machine import Snippet
 
 FOLDER = "layers"
 FILE = "layer.yml"
@@ -130,6 +131,9 @@ def snippets_of(vm: VmSpec, instance: str | None) -> tuple[Snippet, ...]:
 
     :raises InputError: as :func:`~ovtasks.machine.xml.merge.own_snippets`.
     """
+    from ovtasks.machine.machine import Snippet
+    from ovtasks.machine.xml.merge import distinct, own_snippets
+
     layers = [
         Snippet(xml.text, f"layer {xml.layer}", where=Where(xml.file, xml.line, xml.column), begins=xml.begins)
         for xml in vm.layers

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ovtasks.errors import InputError
-from ovtasks.machine.blocks.cpu import count_rules
-from ovtasks.machine.read import reading
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.project.model import VmSpec
 
@@ -19,6 +17,9 @@ def libvirt_rules(vms: Sequence[DeclaredVm]) -> list[InputError]:
 
 
 def _rules(vm: DeclaredVm) -> Iterator[InputError]:
+    from ovtasks.machine.blocks.cpu import count_rules
+    from ovtasks.machine.read import reading
+
     found = reading(vm.mapping("libvirt"))
     cpus = vm.get("cpus")
     faults = list(found.faults)

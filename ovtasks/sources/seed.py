@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from ovtasks.graph.step import Step, Workspace
 from ovtasks.host.paths import instance_directory
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair, read_public_keys, resolve_keys
-from ovtasks.instance.owner import claim
 from ovtasks.project.model import CloudInit, Project, VmSpec
 from ovtasks.seed.distro import attribute, detect
 from ovtasks.seed.wanted import carries_keys, hostname
@@ -43,6 +42,8 @@ def key_step(vm: VmSpec) -> Step | None:
     public = choice.public
 
     def run(ws: Workspace) -> None:
+        from ovtasks.instance.owner import claim
+
         claim(public.parent, vm.name)
         made = ensure_key_pair(public.parent, vm.domain)
         ws.identity = "sha256:" + _sha256("\n".join(made.keys).encode())

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.backends.contract import Capabilities, Handle, Recalled, VmStatus
-from ovtasks.backends.hostfwd import forwards_in
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
@@ -93,7 +92,7 @@ class Qemu:
 
     def undefine(self, handle: Handle) -> None:
         from ovtasks.backends.qemu import helpers
-        from ovtasks.backends.qemu.start import sweep
+        from ovtasks.backends.qemu.sweep import sweep
 
         (handle.directory / DEFINITION).unlink(missing_ok=True)
         if process.find_and_restore(handle.directory / PID_FILE) is None:
@@ -125,7 +124,7 @@ class Qemu:
 
     def power_off(self, handle: Handle) -> None:
         from ovtasks.backends.qemu import helpers
-        from ovtasks.backends.qemu.start import sweep
+        from ovtasks.backends.qemu.sweep import sweep
 
         # SIGTERM is QMP's "quit" by a way that no other client can be in: QEMU flushes its disks and ends.
         pid_file = handle.directory / PID_FILE
@@ -159,6 +158,8 @@ class Qemu:
         return connection
 
     def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
+        from ovtasks.backends.hostfwd import forwards_in
+
         running = process.find_and_restore(directory / PID_FILE)
         words = process.words(running.pid) if running is not None else _defined_words(directory)
         text = dict(pairwise(words))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovtasks.backends.contract import Handle
 from ovtasks.backends.qemu import process
@@ -18,8 +19,10 @@ from ovtasks.host.packages import package_hint
 from ovtasks.host.run import MissingProgramError, run, which
 from ovtasks.host.spawn import spawn
 from ovtasks.host.state import open_log
-from ovtasks.machine.devices.filesystem import Share
-from ovtasks.machine.qemu.command import ForkingHelper, Helper
+
+if TYPE_CHECKING:
+    from ovtasks.machine.devices.filesystem import Share
+    from ovtasks.machine.qemu.command import ForkingHelper, Helper
 
 SHARE_LOG = "virtiofsd.log"
 GRACE, SHORT = 20.0, 1.0
@@ -36,6 +39,9 @@ def start(handle: Handle, helpers: Sequence[Helper]) -> None:
 
     :raises OvError: one is not installed or cannot start. Then :func:`end` ends the others.
     """
+    from ovtasks.machine.devices.filesystem import Share
+    from ovtasks.machine.qemu.command import ForkingHelper
+
     for helper in helpers:
         if isinstance(helper, ForkingHelper):
             _start_daemon(handle, helper)

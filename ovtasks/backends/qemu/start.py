@@ -12,22 +12,20 @@ from ovtasks.backends.qemu.affinity import pin
 from ovtasks.backends.qemu.diagnosis import diagnose, missing_file
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
+from ovtasks.backends.qemu.sweep import sweep
 from ovtasks.errors import OvError
 from ovtasks.host.files import create, write_atomic
 from ovtasks.host.spawn import spawn
 from ovtasks.host.state import open_log
-from ovtasks.machine.devices import DEVICES
 from ovtasks.machine.qemu.argv import argv_of
 from ovtasks.machine.qemu.command import Command
-from ovtasks.machine.qemu.names import AGENT_SOCKET, QMP_SOCKET, SECRET_SUFFIX, SERIAL_SOCKET, STATUS_SOCKET
+from ovtasks.machine.qemu.names import QMP_SOCKET
 
 LOG = "qemu.log"
 DEADLINE = 120.0
 """Seconds until QEMU has made its machine and answers: for a busy host, and much memory."""
 SETTLE = 10.0
 """Seconds that a QEMU that was just started gets to write its process id down."""
-_SOCKETS = (AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET)
-_PATTERNS = (*_SOCKETS, f"*{SECRET_SUFFIX}", *(pattern for device in DEVICES for pattern in device.leaves))
 
 
 def launch(handle: Handle, command: Command) -> None:
@@ -59,13 +57,6 @@ def launch(handle: Handle, command: Command) -> None:
     if ended is not None:
         _abandon(handle, status)
         raise diagnose(_since(log, before), machine, ended, log)
-
-
-def sweep(handle: Handle) -> None:
-    """Remove sockets that a QEMU which was killed left. Only for a VM that does not run."""
-    (handle.directory / PID_FILE).unlink(missing_ok=True)
-    for path in (path for pattern in _PATTERNS for path in handle.sockets.glob(pattern)):
-        path.unlink(missing_ok=True)
 
 
 def _abandon(handle: Handle, status: Callable[[], int | None]) -> None:

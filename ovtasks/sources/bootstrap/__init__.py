@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ovtasks.graph.plugins import SourcePlugin
-from ovtasks.sources.bootstrap.programs import needed
 from ovtasks.values.jsonvalue import Json
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ class Bootstrap(SourcePlugin):
     verbs = ("base", "disk", "key", "seed")
 
     def programs(self, source: Mapping[str, Json]) -> Iterable[str | Program]:
+        from ovtasks.sources.bootstrap.programs import needed
+
         return needed(source)
 
     def steps(self, vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
