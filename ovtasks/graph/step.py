@@ -27,11 +27,12 @@ T = TypeVar("T")
 class Step:
     """One step of a chain.
 
-    ``inputs`` hold everything that decides the result, and nothing else: the part of the spec that the step reads, the
-    versions of tools that matter, a ``recipe`` number that is raised by hand. A :class:`~.hidden.Hidden` value is
-    compared and never shown. No path of the project is among them, so that the project can be moved. When the step is
-    checked or run, the output digests of the steps in ``needs`` join them. ``reads`` are files that were read to
-    compute the inputs (a public key, a tool's program file); the fast path watches them.
+    ``inputs`` hold everything that decides the result, and nothing else: the part of the spec that the step reads,
+    the versions of tools that matter, a ``recipe`` number that is raised by hand. A
+    :class:`~ovtasks.values.hidden.Hidden` value is compared and never shown. No path of the project is among them,
+    so that the project can be moved. When the step is checked or run, the output digests of the steps in ``needs``
+    join them. ``reads`` are files that were read to compute the inputs (a public key, a tool's program file); the
+    fast path watches them.
 
     ``name`` is ``<verb>:<vm>``, or ``<verb>:@<content>`` for a step that several VMs share. ``makes`` names the result
     in the user's words ("base image"). The results of ``shared`` steps outlive one VM's artifacts (a base image, a key

@@ -99,8 +99,8 @@ class Listener:
 
 @contextlib.contextmanager
 def listening(cid: int | None) -> Iterator[Listener | None]:
-    """A listener for the guest with that CID, on the port of the same number: see :func:`~.smbios.notify_credential`.
-    None: it has none, or somebody listens already, who alone will hear."""
+    """A listener for the guest with that CID, on the port of the same number: the guest is told that number by
+    ``notify_credential`` of :mod:`ovtasks.machine.smbios`. None: it has no CID, or somebody else listens there."""
     server = vsock.listen(cid) if cid is not None else None
     if server is None:
         yield None

@@ -1,6 +1,6 @@
 """One VM as a backend shall run it: the spec with everything decided that depends on the host and on the instance.
 
-The renderers (:mod:`.domain`, :mod:`.argv`) turn a :class:`Machine` into text and look at nothing else.
+The renderers (:mod:`.xml.domain`, :mod:`.qemu.argv`) turn a :class:`Machine` into text and look at nothing else.
 """
 
 from __future__ import annotations

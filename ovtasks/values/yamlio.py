@@ -92,9 +92,9 @@ class Document:
 
 
 def parse_yaml(data: bytes, name: str, passed: IsPassed = is_passed) -> list[Document]:
-    """The documents of a YAML stream; see :func:`read_yaml`. ``passed`` says which paths are another program's.
+    """The documents of a YAML stream. ``passed`` says which paths are another program's.
 
-    :raises InputError: as there, with line and column.
+    :raises InputError: over 16 MiB, not UTF-8, not YAML, or YAML beyond what a spec may use; with line and column.
     """
     if len(data) > MAX_BYTES:
         raise InputError(
