@@ -109,6 +109,9 @@ def rules(tree: Tree) -> Faults:
 
 
 def words(block: Tree, to: Command) -> None:
+    """Say the clock in QEMU's words.
+
+    :raises InputError: plain QEMU, or this host, lacks what a field asks for."""
     offset = block.text("offset") or "utc"
     if offset == "absolute":
         seconds = block.number("start")

@@ -153,6 +153,9 @@ def count_rules(tree: Tree, cpus: int) -> Faults:
 
 
 def complete(machine: Machine, wanted: Tree) -> Tree:
+    """The processor with its default mode and the features that the machine needs.
+
+    :raises InputError: the mode needs KVM, and the VM is emulated."""
     path = ("libvirt", "cpu", "mode")
     kvm = machine.accel == "kvm"
     mode = wanted.text("mode") or ("custom" if wanted.text("model") else "host-passthrough" if kvm else "maximum")
@@ -188,6 +191,9 @@ def finish(element: ET.Element, wanted: Tree) -> None:
 
 
 def words(block: Tree, to: Command) -> None:
+    """Say the processor in QEMU's words.
+
+    :raises InputError: plain QEMU, or this host, lacks what a field asks for."""
     mode, model = block.text("mode"), block.text("model")
     if mode == "custom" and model is None:
         raise block.refuse("mode", "custom needs a model (qemu-system-x86_64 -cpu help)")

@@ -160,6 +160,9 @@ def rules(tree: Tree) -> Faults:
 
 
 def complete(wanted: Tree, draft: Draft) -> Tree:
+    """The features with the defaults that firmware and machine ask for.
+
+    :raises InputError: a feature contradicts the firmware."""
     machine = draft.machine
     if machine.boot.smm and wanted.text("smm") == "off":
         hint = "remove libvirt.features.smm, or choose uefi-insecure"
@@ -172,6 +175,9 @@ def complete(wanted: Tree, draft: Draft) -> Tree:
 
 
 def words(block: Tree, to: Command) -> None:
+    """Say the features in QEMU's words.
+
+    :raises InputError: plain QEMU, or this host, lacks what a field asks for."""
     if (acpi := block.text("acpi")) == "off":
         to.properties["acpi"] = acpi
     if block.text("apic") == "off":

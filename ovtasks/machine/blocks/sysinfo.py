@@ -144,6 +144,9 @@ def elements(domain: ET.Element, machine: Machine, wanted: Tree) -> bool:
 
 
 def words(block: Tree, to: Command) -> None:
+    """Say the SMBIOS tables in QEMU's words.
+
+    :raises InputError: plain QEMU, or this host, lacks what a field asks for."""
     block.text("type")
     for name, (number, keys) in _TABLES.items():
         tables = block.items(name) if name == "baseboard" else [block.block(name)] if name in block else []

@@ -33,7 +33,8 @@ class Helper(Protocol):
     """A program that runs as long as QEMU does, and serves it at ``socket``."""
 
     @property
-    def socket(self) -> Path: ...
+    def socket(self) -> Path:
+        """The Unix socket that QEMU connects to."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,12 @@ class Command:
 
     @property
     def q35(self) -> bool:
+        """Whether the machine is a q35."""
         return "q35" in self.machine.machine
 
     @property
     def kvm(self) -> bool:
+        """Whether KVM runs it."""
         return self.machine.accel == "kvm"
 
     def add(self, name: str, head: str | None = None, /, **values: object) -> None:
