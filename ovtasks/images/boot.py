@@ -23,7 +23,7 @@ FALLBACK = "EFI/BOOT"
 PROGRAMS: Mapping[str, tuple[str, int]] = {arch.name: (arch.removable, arch.coff) for arch in ARCHES if arch.removable}
 """By the kernel's name of an architecture: the program that UEFI starts, and the machine number in it."""
 _CODE = 440  # bytes of the first sector before the disk's identifier
-_CORE = 0x5C  # where GRUB's boot code holds the sector of its core image
+CORE = 0x5C  # where GRUB's boot code holds the sector of its core image
 _HEAD = 4096  # bytes of a program in which its headers lie
 _CERTIFICATES = 4  # index of a PE file's data directories
 
@@ -78,7 +78,7 @@ def _bios(file: BinaryIO, table: tuple[Partition, ...]) -> tuple[bool | None, st
         return False, "there is no boot code in its first sector"
     if b"GRUB" not in first[:_CODE]:
         return (True, "") if any(part.active and _filled(file, part.start) for part in table) else (None, "")
-    (core,) = struct.unpack_from("<Q", first, _CORE)
+    (core,) = struct.unpack_from("<Q", first, CORE)
     if core and _filled(file, core * SECTOR):
         return True, ""
     return False, "GRUB's boot code is there, and what it loads is not"

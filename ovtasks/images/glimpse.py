@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ovtasks.host.run import run
+from ovtasks.images.boot import CORE
 from ovtasks.images.partitions import SECTOR, partitions
 
 HEAD = 1 << 20  # bytes: the partition table, and GRUB if it has no partition
-_CORE = 0x5C  # as in ovtasks.images.boot
 SECONDS = 60.0
 
 
@@ -36,7 +36,7 @@ def glimpse(disk: Path) -> Iterator[Path]:
         _copy(disk, kind, raw, 0, min(HEAD, size))
         with raw.open("rb") as file:
             wanted = [(part.start, part.size) for part in partitions(file) or () if part.esp]
-            file.seek(_CORE)
+            file.seek(CORE)
             core = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0] * SECTOR
         for start, length in [(core, SECTOR), *wanted]:
             if start >= HEAD and start + length <= size:
