@@ -1,4 +1,4 @@
-"""Time limits: one clock for a whole wait, longer where the guest is slow, and pauses that grow."""
+"""Time limits of a wait: one clock, more time for slow guests, growing pauses."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Deadline:
 
 
 def growing(first: float = 0.2, longest: float = 2.0, growth: float = 1.5) -> Iterator[float]:
-    """Pauses in seconds for polling, without end: always the same ones, so that a wait can be reasoned about."""
+    """Endless pauses for polling, in seconds. They are always the same, so that a wait is predictable."""
     pause = first
     while True:
         yield pause

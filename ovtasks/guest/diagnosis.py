@@ -1,4 +1,4 @@
-"""Why a guest does not get ready: what its serial console and ssh say, classified, with one next step each."""
+"""Finds out why a guest does not get ready, from its serial console and from ssh, with a next step for each reason."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ESCAPES = re.compile(
 
 
 SILENT_SECONDS = 5.0
-"""A kernel that says nothing for so long behind its panic has said all."""
+"""Seconds: if a kernel is silent for so long after its panic, it has said everything."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """``kind`` is for programs, ``message`` is a fact, ``hint`` the next step."""
+    """A reason. ``kind`` is for programs, ``message`` states a fact, ``hint`` is the next step."""
 
     kind: str
     message: str
@@ -25,8 +25,10 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class GuestSign:
-    """``pattern`` is looked for in the text; in ``message``, ``{0}`` is what its group matched; ``{vm}`` in ``hint``
-    stands for what the user calls the VM."""
+    """A pattern in the text and what it means.
+
+    ``{0}`` in ``message`` is what the pattern's group matched; ``{vm}`` in ``hint`` is the user's name of the VM.
+    """
 
     kind: str
     pattern: str
@@ -56,7 +58,7 @@ SSH = (
         "ov vm status {vm} names the file; ssh-add unlocks a key with a passphrase",
     ),
 )
-# The last words count first: a guest that was rebooted after a panic is not in it any more.
+# The last sign counts: a guest that has rebooted after a panic is not in it any more.
 SERIAL = (
     GuestSign(
         "panic",
@@ -116,7 +118,7 @@ SERIAL = (
 )
 
 
-# Where a guest stands still until a person comes. A guest that goes on says one of _GOES_ON afterwards.
+# Where a guest stops until a person helps. A guest that continues prints one of _GOES_ON afterwards.
 _STANDS_STILL = re.compile(
     r"end Kernel panic - not syncing"
     r"|You are in (?:emergency|rescue) mode|Give root password for maintenance|the root account is locked"
@@ -136,23 +138,22 @@ _GOES_ON = re.compile(
 
 
 def stands_still(serial: str, *, reached: bool, silent: float) -> bool:
-    """Whether the guest will not come any further by itself: its kernel panicked, or a firmware, boot loader or rescue
-    shell waits for a person. One that reboots by itself after a panic may do better the second time, not the third.
+    """Whether the guest is stuck: its kernel panicked, or a firmware, boot loader or rescue shell waits for a person.
 
-    ``reached``: its SSH server has answered, so that only a panic counts. ``silent``: for so many seconds it has said
-    nothing.
+    A guest that reboots by itself after a panic may do better the second time, but not the third. ``reached``: its SSH
+    server has answered, so only a panic counts. ``silent``: how many seconds it has said nothing.
     """
     text = clean(serial)
     if len(_PANICKED.findall(text)) > 1:
         return True
     found = _last_match(_ENDED if reached else _STANDS_STILL, text)
     if found is None and silent >= SILENT_SECONDS and not _REBOOTS.search(text):
-        found = _last_match(_PANIC, text)  # a console that died with its kernel
+        found = _last_match(_PANIC, text)  # the console died with the kernel
     return found is not None and not _GOES_ON.search(text, found)
 
 
 def _last_match(pattern: re.Pattern[str], text: str) -> int | None:
-    """Where the last one ends."""
+    """Where the last match ends; None if there is none."""
     ends = [match.end() for match in pattern.finditer(text)]
     return ends[-1] if ends else None
 
@@ -163,8 +164,11 @@ def clean(text: str) -> str:
 
 
 def diagnose(serial: str, ssh_error: str, vm: str, *, reached: bool) -> Diagnosis:
-    """The reason, as far as it can be seen. ``ssh_error`` is what ssh said last; ``reached``: the guest's SSH server
-    has answered, so that early trouble on the console is over."""
+    """The reason, as far as it can be seen.
+
+    ``ssh_error`` is what ssh said last. ``reached``: the guest's SSH server has answered, so early trouble on the
+    console is over.
+    """
     text = clean(serial)
     found = _last(SSH, ssh_error) or (None if reached else _last(SERIAL, text))
     if found is None and reached:
@@ -184,7 +188,7 @@ def diagnose(serial: str, ssh_error: str, vm: str, *, reached: bool) -> Diagnosi
 
 
 def _last(signs: tuple[GuestSign, ...] | list[GuestSign], text: str) -> tuple[GuestSign, re.Match[str]] | None:
-    """The sign that stands last in the text; of several in one place the first of the table."""
+    """The sign that stands last in the text. If several stand there, the first one of the table."""
     best: tuple[GuestSign, re.Match[str]] | None = None
     for sign in signs:
         for match in re.finditer(sign.pattern, text, re.MULTILINE):

@@ -1,7 +1,7 @@
-"""What the guest's systemd says of its boot, as it happens: messages of sd_notify(3) over vsock(7).
+"""Listens to the guest's systemd during its boot: messages of sd_notify(3) over vsock(7).
 
 Each message is a connection of its own, which its sender ends (systemd(1), "READINESS PROTOCOL"; since systemd 254, and
-with the states of units since 256). What comes is a guest's word: it is short, or it is not heard.
+with the states of units since 256). A guest is not trusted: messages that are too long are dropped.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ovtasks.host import vsock
 LONGEST = 16 << 10
 """Bytes of one message."""
 SENDERS = 16
-"""Messages under way at once."""
+"""How many messages may arrive at the same time."""
 READY = "READY=1"
 EMERGENCY = frozenset({"X_SYSTEMD_UNIT_ACTIVE=emergency.target", "X_SYSTEMD_UNIT_ACTIVE=rescue.target"})
-"""With these, too, systemd has finished its start; but not as anybody wants it."""
+"""After these systemd has finished its start, too, but in emergency mode."""
 
 
 class Listener:
-    """Hears what comes to ``server``, a listening stream socket, which becomes its own.
+    """Receives messages on ``server``, a listening stream socket that it takes over.
 
-    ``believed`` tells by a peer's address whether it is our guest. ``booted``: it has said so.
+    ``believed`` tells by a peer's address whether it is our guest. ``booted``: the guest has reported its boot.
     """
 
     def __init__(self, server: socket.socket, believed: Callable[[object], bool]) -> None:
@@ -46,7 +46,7 @@ class Listener:
         self._selector.close()
 
     def pause(self, seconds: float) -> None:
-        """Sleep, but only until the guest has said something."""
+        """Sleep, but stop when the guest says something."""
         end = time.monotonic() + seconds
         heard = False
         while not heard:
@@ -63,7 +63,7 @@ class Listener:
     def _accept(self) -> None:
         try:
             connection, peer = self._server.accept()
-        except OSError:  # it is gone already
+        except OSError:  # it has gone already
             return
         if not self._believed(peer) or len(self._messages) >= SENDERS:
             connection.close()
@@ -73,7 +73,7 @@ class Listener:
         self._selector.register(connection, selectors.EVENT_READ)
 
     def _receive(self, connection: socket.socket) -> bool:
-        """Whether a message is whole now."""
+        """Read from a connection; returns whether its message is complete."""
         try:
             chunk = connection.recv(LONGEST)
         except BlockingIOError:

@@ -1,8 +1,8 @@
-"""Waiting for a guest, rung by rung: it runs, it has booted, its SSH server answers, it lets us in, cloud-init is done,
+"""Waits for a guest, step by step: it runs, it has booted, its SSH server answers, it lets us in, cloud-init is done,
 the user's own probe succeeds.
 
-What can be seen as it happens is watched (what its systemd announces, the serial console, the end of the VM) while the
-SSH server is asked with growing pauses. Whatever is waited for, the end of the VM ends the wait.
+Events are watched as they happen (messages of systemd, the serial console, the end of the VM), while the SSH server is
+polled with growing pauses. The end of the VM always ends the wait.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ovtasks.host.run import CommandError
 from ovtasks.host.state import StateError, open_log
 
 LOGIN = re.compile(r"^\S+ login:|Reached target .*(?:Multi-User|Graphical)|multi-user\.target", re.MULTILINE)
-"""What a getty or systemd says on the console when the guest has booted."""
+"""What a getty or systemd prints on the console after the boot."""
 BANNER_SECONDS = 5.0
 REFUSALS_SECONDS = 20.0
-"""A key may be refused for so long, times the deadline's factor, before it counts: it may still be on its way in."""
+"""Seconds, times the deadline's factor, for which a key may be refused: it may still be on its way into the guest."""
 WRONG_KEY_SECONDS = 5.0
-"""As long, an SSH server that shows another key may be the image's own, which cloud-init is about to start anew."""
+"""The same for another host key: it may be the image's own SSH server, which cloud-init is about to restart."""
 LOOK_SECONDS = 2.0
-"""So often, at least, the console and the VM are looked at."""
+"""Seconds between two looks at the console and the VM, at most."""
 TAIL_BYTES = 64 << 10
 TAIL_LINES = 15
 EXIT_DEGRADED = 2
@@ -70,7 +70,7 @@ class NotReadyError(OvError):
 
 @dataclass(frozen=True)
 class Ready:
-    """How far it came, after how many seconds, and what the user should hear."""
+    """The result: how far the guest came, after how many seconds, and notes for the user."""
 
     stage: Stage
     seconds: float
@@ -79,7 +79,7 @@ class Ready:
 
     @property
     def exit_code(self) -> int:
-        """2 when cloud-init finished degraded, as its own status has it."""
+        """2 if cloud-init finished degraded, as its own status does; else 0."""
         return EXIT_DEGRADED if self.cloud_init is CloudInitState.DEGRADED else EXIT_DONE
 
     def facts(self) -> dict[str, object]:
@@ -90,9 +90,11 @@ class Ready:
 
 @dataclass
 class Wait:
-    """One wait. ``alive`` returns None while the VM runs, else why it ended. ``contact`` is called when the SSH server
-    answers first, and prepares ``known_hosts``. ``log_start`` is where this boot's part of ``serial`` begins (bytes).
-    ``listener`` hears the guest's systemd: None, where it cannot speak to us.
+    """One wait. ``alive`` returns None while the VM runs, else why it ended.
+
+    ``contact`` is called at the SSH server's first answer, and prepares ``known_hosts``. ``log_start`` is where this
+    boot's part of ``serial`` begins, in bytes. ``listener`` receives messages of the guest's systemd; None if it cannot
+    send any.
     """
 
     target: Target
@@ -110,9 +112,9 @@ class Wait:
     _wrong_since: float | None = None
 
     def until(self, level: Level, probe: str | None = None) -> Ready:
-        """Climb to ``level``, then to the success of ``probe``, a command for the guest's shell.
+        """Wait for ``level``, then for the success of ``probe``, a command for the guest's shell.
 
-        :raises NotReadyError: the VM ended, the time is up, or what is waited for cannot come any more.
+        :raises NotReadyError: the VM ended, the time is up, or the guest cannot get there any more.
         """
         cloud_init: CloudInitState | None = None
         self._boot(level)
@@ -125,8 +127,10 @@ class Wait:
         return Ready(self.stage, self.deadline.elapsed, cloud_init, tuple(self.notes))
 
     def _boot(self, level: Level) -> None:
-        """Until systemd announces it, the console shows a login prompt, or the SSH server answers: only the last is
-        enough for more."""
+        """Wait until systemd reports the boot, the console shows a login prompt, or the SSH server answers.
+
+        For higher levels only the SSH server counts.
+        """
         for pause in growing():
             if banner(self.target.host, self.target.port):
                 self._reach(Stage.ANSWERS)
@@ -138,8 +142,10 @@ class Wait:
             self._go_on(pause)
 
     def _log_in(self) -> None:
-        """Until ``true`` has run in the guest twice: while it boots, its SSH server may be started once more (by
-        cloud-init). A changed host key never gets better; a refused key rarely does."""
+        """Wait until ``true`` has run in the guest twice, since cloud-init may restart its SSH server during the boot.
+
+        A wrong host key never gets better, and a refused key rarely does.
+        """
         refused_since: float | None = None
         contacted = again = False
         for pause in growing():
@@ -181,7 +187,7 @@ class Wait:
     def _cloud_init(self) -> CloudInitState:
         for pause in growing(1.0, 5.0):
             code, output = self._ask_cloud_init()
-            if code != CONNECTION_FAILED:  # a guest may be rebooted by its cloud-init
+            if code != CONNECTION_FAILED:  # cloud-init may reboot the guest
                 found = parse(output, code)
                 if found.state is CloudInitState.ERROR:
                     raise self._cloud_init_failed(found)
@@ -232,7 +238,7 @@ class Wait:
         self.on_stage(stage, self.deadline.elapsed)
 
     def _go_on(self, pause: float) -> None:
-        """Pause, if there is time left and a VM to wait for."""
+        """Pause, if time is left and the VM still runs."""
         self._check()
         if self.deadline.expired:
             raise self._failed(f"not ready after {self.deadline.elapsed:.0f} s")
@@ -248,7 +254,7 @@ class Wait:
         return self.listener.booted
 
     def _check(self) -> None:
-        """The VM runs, and does not stand still; asked at most once a second."""
+        """Check that the VM runs and is not stuck, at most once a second."""
         now = self.deadline.elapsed
         if now - self._asked < 1.0 and self._asked >= 0:
             return
@@ -260,17 +266,17 @@ class Wait:
             raise self._failed(f"it stands still after {now:.0f} s")
 
     def _silent(self) -> float:
-        """For how many seconds it has said nothing."""
+        """How many seconds the guest has said nothing."""
         with contextlib.suppress(OSError):
             return max(0.0, time.time() - self.serial.stat().st_mtime)
         return 0.0
 
     def _said(self) -> str:
-        """The end of what the guest has said since it was started."""
+        """The end of what the guest has said since its start."""
         try:
             with open_log(self.serial) as file:
                 size = file.seek(0, 2)
-                start = self.log_start if self.log_start <= size else 0  # a long log is moved away and begun anew
+                start = self.log_start if self.log_start <= size else 0  # a long log is moved away and starts again
                 file.seek(max(start, size - TAIL_BYTES))
                 return file.read().decode(errors="replace")
         except (FileNotFoundError, StateError):
@@ -287,8 +293,10 @@ class Wait:
 
 
 def banner(host: str, port: int) -> str | None:
-    """The first line of an SSH server; None: it does not say it in a few seconds. That somebody accepts means little:
-    QEMU's user network does so before the guest listens."""
+    """The first line of an SSH server; None if it says nothing within a few seconds.
+
+    An accepted connection proves little: QEMU's user network accepts before the guest listens.
+    """
     try:
         with socket.create_connection((host, port), timeout=BANNER_SECONDS) as connection:
             connection.settimeout(BANNER_SECONDS)

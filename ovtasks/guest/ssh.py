@@ -1,7 +1,7 @@
-"""The system's ssh and scp, told everything on the command line.
+"""Runs the system's ssh and scp with everything on the command line.
 
-``-F none`` and explicit options (ssh_config(5)): a user's own configuration, with its agents, proxies, control sockets
-and host key habits, neither helps nor breaks a connection to a guest.
+With ``-F none`` and explicit options (ssh_config(5)) the user's own configuration (agents, proxies, control sockets,
+host key settings) neither helps nor breaks a connection to a guest.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ovtasks.host.which import require
 if TYPE_CHECKING:
     from ovtasks.host.run import Result
 
-CONNECTION_FAILED = 255  # ssh's own exit status; any other is the remote command's
+CONNECTION_FAILED = 255  # ssh's own exit status; others are the remote command's
 _ALIVE_SECONDS = 15
 _ALIVE_COUNT = 8  # a busy guest under plain emulation may be silent for a minute
 
 
 def ssh_options(target: Target, *, batch: bool = False) -> list[str]:
-    """``-F none -o …``: what ssh, scp and sftp share. ``batch``: never ask anything (passwords, passphrases).
+    """``-F none -o …``: the options for ssh, scp and sftp. ``batch``: never ask for passwords or passphrases.
 
-    :raises OvError: a path cannot be written in an ssh option.
+    :raises OvError: a path cannot be written as an ssh option.
     """
     options = {
         "User": target.user,
@@ -52,9 +52,9 @@ def ssh_options(target: Target, *, batch: bool = False) -> list[str]:
 
 
 def quoted(path: Path) -> str:
-    """A path as ssh_config(5) takes it: in double quotes, ``%`` doubled because it begins a token.
+    """A path in the syntax of ssh_config(5): in double quotes, with ``%`` doubled because it begins a token.
 
-    :raises OvError: it has ``${``, which ssh expands and has no way to escape.
+    :raises OvError: the path has ``${``, which ssh expands and cannot escape.
     """
     text = str(path)
     if "${" in text:
@@ -71,11 +71,11 @@ def ssh_argv(
     batch: bool = False,
     extra: Sequence[str] = (),
 ) -> list[str]:
-    """The command line of ssh. As with ssh itself, the words of ``command`` are joined by blanks and given to the
-    remote user's shell: who wants a word kept whole quotes it for that shell.
+    """The command line of ssh. As with ssh itself, the words of ``command`` are joined by blanks for the remote user's
+    shell; to keep a word whole, quote it for that shell.
 
-    ``tty``: True asks for a terminal (``-t``), False for none (``-T``), None leaves it to ssh. ``extra`` are options
-    as the user gave them (``-L …``); ssh takes the first value it hears, so they stand in front of ours.
+    ``tty``: True asks for a terminal (``-t``), False for none (``-T``), None leaves it to ssh. ``extra`` are the user's
+    options (``-L …``). They stand before ours, because ssh takes the first value of an option.
     """
     terminal = [] if tty is None else ["-t" if tty else "-T"]
     options = ssh_options(target, batch=batch)
@@ -84,13 +84,13 @@ def ssh_argv(
 
 
 def scp_argv(target: Target, sources: Sequence[str], destination: str, *, extra: Sequence[str] = ()) -> list[str]:
-    """The command line of scp; a path that begins with ``:`` is the guest's, the others are this machine's."""
+    """The command line of scp. A path that begins with ``:`` is in the guest, others are on this machine."""
     host = f"[{target.host}]" if ":" in target.host else target.host
 
     def place(path: str) -> str:
         if path.startswith(":"):
             return f"{host}{path}"
-        return path if path.startswith("/") else f"./{path}"  # a file called a:b is no host
+        return path if path.startswith("/") else f"./{path}"  # a file called a:b would look like a host
 
     options = ssh_options(target)
     return ["scp", *extra, *options, "-P", str(target.port), "--", *map(place, sources), place(destination)]
@@ -99,9 +99,9 @@ def scp_argv(target: Target, sources: Sequence[str], destination: str, *, extra:
 def exec_ssh(
     target: Target, command: Sequence[str] = (), *, tty: bool | None = None, extra: Sequence[str] = ()
 ) -> NoReturn:
-    """Become ssh: its terminal, its signals and its exit status are ours.
+    """Replace this process by ssh, so that terminal, signals and exit status are its own.
 
-    :raises MissingProgramError: there is no ssh.
+    :raises MissingProgramError: ssh is not installed.
     """
     become(ssh_argv(target, command, tty=tty, extra=extra))
 
@@ -125,11 +125,12 @@ def run_ssh(
     *,
     watch: Callable[[], None] | None = None,
 ) -> Result:
-    """Run a command in the guest without asking anybody anything; ``timeout`` in seconds. ``watch`` as in
-    :func:`ovtasks.host.run.run`. The status :data:`CONNECTION_FAILED` means that ssh itself failed.
+    """Run a command in the guest without asking the user anything. ``timeout`` is in seconds.
 
-    :raises CommandError: it took longer than ``timeout``.
-    :raises MissingProgramError: there is no ssh.
+    ``watch`` is as in :func:`ovtasks.host.run.run`. The status :data:`CONNECTION_FAILED` means that ssh itself failed.
+
+    :raises CommandError: the command took longer than ``timeout``.
+    :raises MissingProgramError: ssh is not installed.
     """
     from ovtasks.host.run import run
 

@@ -11,15 +11,15 @@ PREFIX = "ov-"
 
 
 class WrongHostKeyError(RefusedError):
-    """The guest shows another SSH host key than the one it must have."""
+    """The guest shows a wrong SSH host key."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """All that ssh needs to reach one guest; nothing of it comes from the user's ``~/.ssh/config``.
+    """Everything that ssh needs to reach a guest, without the user's ``~/.ssh/config``.
 
-    ``alias`` is the ``Host`` of ssh_config(5) and the name under which ``known_hosts`` has the host key, so that the
-    port may change. ``strict``: the key must be there already; else the first one seen is kept (accept-new).
+    ``alias`` is the ``Host`` of ssh_config(5) and the key's name in ``known_hosts``, so that the port may change.
+    ``strict``: the key must be there already; else the first one is accepted and kept (accept-new).
     ``identity`` is the private key; None: whatever the agent and ssh's default files offer. ``patience`` is ssh's
     ConnectTimeout in seconds, until the server's first line too; 10 times that under plain emulation.
     """
@@ -37,5 +37,5 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What stands behind ``ov vm console``: ``title``, or the alias without its prefix."""
+        """The name for messages: ``title``, or the alias without its prefix."""
         return self.title or self.alias.removeprefix(PREFIX)

@@ -21,9 +21,9 @@ CONTACT_SECONDS = 10.0
 
 
 def target_of(record: Record, user: str | None = None, port: int | None = None, *, factor: float = 1.0) -> Target:
-    """What ssh needs to know to reach the guest; ``factor`` is how much slower than with KVM it runs.
+    """What ssh needs to reach the guest. ``factor`` is how much slower the guest runs than with KVM.
 
-    :raises OvError: no address can be found, or nobody said who logs in.
+    :raises OvError: no address is found, or no user is known.
     """
     address, found = address_of(record)
     return Target(
@@ -49,7 +49,7 @@ def write_access(record: Record) -> None:
 
 
 def ssh_host(record: Record) -> Host:
-    """The stanza's content; a VM with an address of its own is looked up when ssh connects, if it can be now."""
+    """The stanza's content. The address of a VM with its own address is the current one, if it is known."""
     try:
         address, port = address_of(record)
     except OvError:
@@ -69,12 +69,14 @@ def ssh_host(record: Record) -> Host:
 def first_contact(
     record: Record, progress: Progress, *, seconds: float = 10.0, accept: bool = False, port: int | None = None
 ) -> Record:
-    """Look at the guest's host key once: it must be the one prepared for it. Another one is let in when the user says
-    so: for this VM in the spec (``ssh.host_key: first_use``), or now (``accept``); then it is recorded, said, and held
-    to. Nothing to do where the key has been seen before. ``port`` is another one to look at.
+    """Check the guest's host key at the first connection: it must be the one that we prepared.
 
-    :raises WrongHostKeyError: the guest shows another key, and nobody said that it may.
-    :raises OvError: the guest shows no key in ``seconds``.
+    The user may allow another key, in the spec (``ssh.host_key: first_use``) or now (``accept``). It is then recorded,
+    reported, and required from then on. If the key was seen before, there is nothing to do. ``port``: look there
+    instead.
+
+    :raises WrongHostKeyError: the guest shows another key, and the user has not allowed it.
+    :raises OvError: the guest shows no key within ``seconds``.
     """
     if record.ssh_port is None:
         _refresh(record)
@@ -121,9 +123,9 @@ def _refresh(record: Record) -> None:
 
 
 def need_user(record: Record, given: str | None) -> str:
-    """Whom to log in as.
+    """The user to log in as.
 
-    :raises InputError: nobody said.
+    :raises InputError: none is known.
     """
     user = given or record.user
     if user is None:

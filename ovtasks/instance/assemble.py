@@ -1,4 +1,4 @@
-"""Spec, instance and host → the :class:`Machine` that a backend gets. Writes nothing."""
+"""Makes the :class:`Machine` for a backend from spec, instance and host. Writes nothing."""
 
 from __future__ import annotations
 
@@ -29,25 +29,28 @@ SSH = 22
 
 
 def architecture(vm: VmSpec) -> str:
-    """The guest's, by the kernel's name: a bootstrap's own, else this host's."""
+    """The guest's architecture, in the kernel's names: a bootstrap's own, else this host's."""
     written = attribute(vm.source, "architecture") or attribute(vm.source, "bootstrap_arch")
     return arch_of(str(written)).name if written else accel.host_arch()
 
 
 def machine_type(vm: VmSpec, arch: str) -> str:
-    """As declared, else the usual one of the architecture."""
+    """The declared machine type, else the usual one of the architecture."""
     return vm.machine or arch_of(arch).machine
 
 
 def guest_hostname(vm: VmSpec, instance: str | None) -> str:
-    """As declared; else the VM's name, with the instance's behind it."""
+    """The declared host name, else the VM's name with that of the instance."""
     declared = vm.cloud_init.hostname if vm.cloud_init else None
     return hostname(vm) if declared or instance is None else f"{vm.name}-{instance}"
 
 
 def wanted_ports(vm: VmSpec, instance: str | None) -> tuple[Want, ...]:
-    """The forwards to lease; the one to SSH comes first. Written numbers are the default instance's: a second VM
-    cannot listen on them, so a named instance gets leased ones."""
+    """The forwards to lease, the one to SSH first.
+
+    Written ports belong to the default instance. A second one could not listen on them, so named instances get leased
+    ports.
+    """
     if vm.network.mode != "user":
         return ()
     wants = [
@@ -62,15 +65,18 @@ def wanted_ports(vm: VmSpec, instance: str | None) -> tuple[Want, ...]:
 
 
 def further_ports(vm: VmSpec) -> tuple[Want, ...]:
-    """The forwards of the ``libvirt:`` block's cards. Their numbers are written, so one VM of all can have them."""
+    """The forwards of network cards in the ``libvirt:`` block.
+
+    Their ports are written, so only one VM can have them.
+    """
     found = card_forwards(reading(vm.libvirt).tree)
     return tuple(Want(f.guest, f.protocol, f.address, f.host, vm.where, dotted(place)) for f, place in found)
 
 
 def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -> Boot:
-    """The firmware, found by the backend itself where it can.
+    """The firmware. If the backend can find it itself, that is left to it.
 
-    :raises OvError: no such firmware is installed; the package is named.
+    :raises OvError: no such firmware is installed; the hint names the package.
     """
     if vm.firmware is Firmware.BIOS:
         return Boot()
@@ -93,9 +99,9 @@ def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -
 
 
 def check_firmware(vm: VmSpec, boot: Bootable | None) -> None:
-    """Before minutes of waiting for a disk that this firmware cannot start.
+    """Check that the firmware can start the disk, which saves minutes of waiting.
 
-    :raises InputError: it cannot; the hint names the firmware that can.
+    :raises InputError: it cannot; the hint names a firmware that can.
     """
     if boot is None:
         return
@@ -117,7 +123,7 @@ def check_firmware(vm: VmSpec, boot: Bootable | None) -> None:
 def accelerator(vm: VmSpec, arch: str, capabilities: Capabilities) -> str:
     """``kvm`` or ``tcg``: the VM's ``accel:``, else the setting ``vm.accel``, else the best that works.
 
-    :raises OvError: kvm is asked for and cannot be had.
+    :raises OvError: kvm is asked for and does not work here.
     """
     wanted = vm.accel if vm.accel != "auto" else settings.get("vm.accel").value
     if wanted == "auto":

@@ -15,7 +15,7 @@ AUTO = ("libvirt", "qemu")
 
 @dataclass(frozen=True)
 class Choice:
-    """``why`` is for people."""
+    """The chosen backend; ``why`` gives the reason in words."""
 
     backend: Backend
     why: str

@@ -55,7 +55,7 @@ class CreateOptions:
 
 @dataclass(frozen=True)
 class Created:
-    """``changes`` are for people, in the order they were made; empty: everything was as it should be."""
+    """What create did. ``changes`` are in words and in order; empty if everything was right already."""
 
     record: Record
     changes: tuple[str, ...]
@@ -110,7 +110,7 @@ def create(
 
 @contextlib.contextmanager
 def _nothing_left(folder: Folder) -> Iterator[None]:
-    """A create that fails before it made anything of worth leaves no folder: that would keep the name from others."""
+    """Leave no folder if create fails before it has made anything of worth: the folder would block the name."""
     try:
         yield
     except BaseException:
@@ -185,7 +185,7 @@ def _same_project(record: Record, project: Project) -> Record:
 
 
 def _disk(record: Record, built: Built, running: bool, changes: list[str], progress: Progress) -> Record:
-    """An existing disk is left alone, whatever is known of it."""
+    """Make the disk if there is none. An existing disk is always left alone."""
     folder = record.folder
     if folder.disk.exists():
         if not folder.disk.is_file():
@@ -224,7 +224,7 @@ def key_choice(vm: VmSpec, record: Record) -> KeyChoice:
 
 
 def _seed(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str], changes: list[str]) -> None:
-    """Render the seed anew; a file that is the same is not touched. A running VM keeps the one it has open."""
+    """Render the seed again. An equal file is not touched, and a running VM keeps the one it has open."""
     target = record.folder.seed
     image = seed_image(vm, record, keys, host_key)
     if image is None:

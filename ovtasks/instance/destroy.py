@@ -1,4 +1,4 @@
-"""Destroy an instance; finish what a killed destroy left."""
+"""Destroys instances, and finishes what a killed destroy left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from ovtasks.instance.status import known
 def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:
     """Power off and remove the definition; with ``disk`` everything that is this instance's own.
 
-    Without, its folder stays: disk, keys, identity; ``create`` defines it again. It may be done already, all or half.
+    Without ``disk`` its folder stays (disk, keys, identity), and ``create`` defines it again. An earlier destroy may
+    have done all or half of it.
 
     :raises OvError: the backend cannot be asked, or a file cannot be removed.
     """

@@ -1,4 +1,4 @@
-"""SSH keys: which public keys a VM gets, and pairs made for it.
+"""SSH keys: which public keys a VM gets, and key pairs that we make for it.
 
 Formats: sshd(8) "AUTHORIZED_KEYS FILE FORMAT"; RFC 4253 6.6 for the key blob; OpenSSH's own private key format.
 """

@@ -1,4 +1,4 @@
-"""Whose an instance directory is: a VM ``a-b`` and an instance ``b`` of ``a`` would share the name ``ov-a-b``.
+"""Records who owns an instance's folder: VM ``a-b`` and instance ``b`` of ``a`` would share the name ``ov-a-b``.
 
 ``owner.json`` also repeats what never changes in the record, so that a lost one can be made anew.
 """

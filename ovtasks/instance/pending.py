@@ -1,4 +1,4 @@
-"""What ``create`` would change, without changing it: for ``ov plan``, and for doit's "up to date"."""
+"""Finds out what ``create`` would change, for ``ov plan`` and for doit's "up to date". Changes nothing."""
 
 from __future__ import annotations
 

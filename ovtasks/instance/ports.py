@@ -1,7 +1,7 @@
 """Which host ports an instance has: written ones, and leased ones that nobody else gets.
 
-Every instance's ports stand in its own directory (``ports.json``); all of these together are the registry, changed
-under one lock. So what is gone with its directory is free, and one damaged file costs one instance's entry.
+Each instance's ports stand in its own folder (``ports.json``). Together these files are the registry, which changes
+under one lock. So removing a folder frees its ports, and a damaged file costs one instance's entry.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILE = "ports.json"
 _AWAY = "mv {0} {0}.old, then `ov vm create` leases ports anew"
 VERSION = 1
 LEASES = range(20000, 30000)
-"""Below what Linux gives to outgoing connections (``ip_local_port_range``: from 32768 on)."""
+"""Below the ports of outgoing connections on Linux (``ip_local_port_range``: from 32768)."""
 
 _ANY = frozenset({"0.0.0.0", "::"})
 _ADVICE = {

@@ -1,4 +1,4 @@
-"""Start and stop an instance."""
+"""Starts and stops instances."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 60.0
 ASK_AGAIN = 10.0
-"""Seconds until the guest is asked once more to power off: a guest that is booting does not hear it."""
+"""Seconds until the guest is asked again to power off; a booting guest misses the first request."""
 
 
 def start(record: Record, progress: Progress) -> bool:

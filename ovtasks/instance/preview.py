@@ -1,4 +1,4 @@
-"""What an instance would be defined as, by its spec and as it is now: nothing is started and nothing is written."""
+"""Renders the definition that an instance would get now. Starts nothing and writes nothing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An instance whose record was lost or damaged: made anew from what lies beside it, and from what its backend knows.
+"""Rebuilds the lost or damaged record of an instance, from the files beside it and from what its backend knows.
 
-Nothing is written here. Who holds the instance's lock and has a reason saves the record.
+Nothing is written here. A caller that holds the instance's lock may save the record.
 """
 
 from __future__ import annotations
