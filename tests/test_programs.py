@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import FailedError, attempt, call, program, python
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_program_that_fails_is_an_error_with_all_that_it_said() -> None:
@@ -34,6 +37,11 @@ def test_streams_are_no_terminals_and_bytes_stay_as_they_are(tmp_path: Path) -> 
     with (tmp_path / "both").open("wb") as file:
         assert attempt("sh", "-c", "echo one; echo two >&2; echo three", output=file).stdout == ""
     assert (tmp_path / "both").read_text() == "one\ntwo\nthree\n"
+
+
+def test_a_program_on_our_own_terminal_has_our_streams() -> None:
+    script = "from tests.support.programs import on_terminal; print(on_terminal('sh', '-c', 'cat; exit 3'))"
+    assert call(sys.executable, "-c", script, cwd=ROOT, stdin="typed\n").stdout == "typed\n3\n"
 
 
 def test_the_environment_is_the_whole_one(tmp_path: Path) -> None:
@@ -101,4 +109,4 @@ print(programs.attempt("true").returncode)
 
 def test_an_interrupt_between_fork_and_exec_is_not_ours() -> None:
     """The child dies of it; our handlers and ``finally`` do not run there a second time."""
-    assert python("-c", CTRL_C, cwd=Path(__file__).parents[1]).stdout == f"{-signal.SIGINT}\n"
+    assert python("-c", CTRL_C, cwd=ROOT).stdout == f"{-signal.SIGINT}\n"

@@ -3,8 +3,8 @@
     qemu_img("create", "-q", "-f", "qcow2", disk, "16M")            # fails the test when the program fails
     done = attempt("flock", "--nonblock", lock, "true", cwd=root)   # any status: done.returncode, .stdout, .stderr
 
-A program that a test signals, kills at some moment or talks to while it runs is started with subprocess; the list of
-such modules is in tests/test_architecture.py.
+A program that a test signals, kills at some moment or talks to while it runs is started by tests/support/processes.py.
+A call costs 4 ms of processor time more than with subprocess, and 10 ms in a process of 120 MB: sh forks.
 """
 
 from __future__ import annotations
