@@ -169,7 +169,7 @@ def test_user_who_may_not_build_learns_what_to_do(nobody_special: User) -> None:
 
 
 def test_ordinary_user_needs_newuidmap(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ovtasks.host.run as gateway
+    import ovtasks.host.which as gateway
 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(gateway, "which", lambda name: None)
@@ -227,7 +227,7 @@ def test_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_missing_program_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ovtasks.host.run as gateway
+    import ovtasks.host.which as gateway
 
     real = gateway.which
     monkeypatch.setattr(gateway, "which", lambda name: None if name == "mkfs.fat" else real(name))
@@ -309,7 +309,7 @@ def test_where_user_namespaces_are_refused_sudo_is_the_way(someone: User) -> Non
 def test_keys_of_another_distribution(
     there: tuple[str, ...], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ovtasks.host import run as gateway
+    from ovtasks.host import which as gateway
     from ovtasks.sources.bootstrap import tree
 
     real = gateway.which

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,11 @@ def test_root_needs_no_detour() -> None:
     assert own().mode is Mode.NATIVE
 
 
-def test_the_setting_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever runs the tests may have to type a password for the real sudo."""
+    (tmp_path / "sudo").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("OV_ENGINE_ROOTFUL", "sudo")
     engine = rootful()
     assert (engine.mode, engine.words) == (Mode.SUDO, ("sudo", "-n", "podman"))
