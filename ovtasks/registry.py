@@ -1,7 +1,7 @@
-"""Which class stands behind a name: a source, a backend, what makes the tasks of the verbs.
+"""Finds the class behind a name: a source, a backend, the maker of the verbs' tasks.
 
-Those of this package stand here by name only: who asks for one loads that one, and the rooms below need not know the
-rooms above. Those of other packages are found by their entry points.
+Those of this package stand here by name only. So only the one that is asked for is loaded, and lower rooms need not
+know the rooms above them. Those of other packages are found by their entry points.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
 }
 """Name → ``module:class``, by group. A group's name is also that of the entry points of other packages."""
 IMAGES = "ovtasks.sources.bootc:ContainerImages"
-"""What brings the container images of ``images:``."""
+"""Brings the container images of ``images:``."""
 VERBS = "ovtasks.instance.tasks:tasks"
-"""What makes the doit tasks that act on a VM beyond building it."""
+"""Makes the doit tasks that act on a VM beyond building it."""
 
 
 def names(group: str) -> tuple[str, ...]:
@@ -42,9 +42,9 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def find(group: str, name: str) -> object | None:
-    """What is called ``name`` in ``group``, loaded; ours wins. None: nobody brings it.
+    """Load what is called ``name`` in ``group``; ours wins. None if no package brings it.
 
-    :raises OvError: a package brings it, and it cannot be loaded.
+    :raises OvError: a package brings it, but it cannot be loaded.
     """
     if place := BUILT_IN[group].get(name):
         return load(place)
@@ -55,7 +55,7 @@ def find(group: str, name: str) -> object | None:
 
 
 def load(place: str) -> object:
-    """What stands at ``module:name``."""
+    """Load the object at ``module:name``."""
     from importlib import import_module
 
     module, _, name = place.partition(":")

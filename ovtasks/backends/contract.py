@@ -24,7 +24,7 @@ LONGEST_SOCKET = "channel-com.example.some-agent.0.sock"
 
 
 class VmState(StrEnum):
-    """Of a VM, as ``ov vm list`` shows it."""
+    """The state of a VM, as ``ov vm list`` shows it."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -127,26 +127,28 @@ class Backend(Protocol):
         """What :meth:`render` adds because other fields of the spec need it, in words for people."""
 
     def defined(self, handle: Handle) -> str | None:
-        """The definition in place, as :meth:`render` made it (None: there is none, or someone else changed it)."""
+        """The current definition, as :meth:`render` made it; None if there is none or someone else changed it."""
 
     def define(self, handle: Handle, machine: Machine) -> None:
         """Put the definition in place; a running VM gets it at its next start."""
 
     def undefine(self, handle: Handle) -> None:
         """Remove the definition and what the backend keeps with it (managed save, snapshots' records, its NVRAM).
-        The VM is stopped. Nothing defined: no error."""
+
+        The VM is stopped. There may be no definition.
+        """
 
     def start(self, handle: Handle, machine: Machine) -> None:
-        """Start it; returns when its process is up. Already running: no error."""
+        """Start the VM, and return when its process is up. It may run already."""
 
     def shutdown(self, handle: Handle) -> None:
         """Ask the guest to power off, without waiting."""
 
     def power_off(self, handle: Handle) -> None:
-        """Pull the plug; returns when nothing holds the disk any more. Not running: no error."""
+        """Power the VM off hard, and return when nothing holds its disk. It may be off already."""
 
     def states(self, handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
-        """By domain. Does not raise: what cannot be asked is UNKNOWN with a note."""
+        """The status of each VM, by domain. Never raises: if the backend cannot be asked, it is UNKNOWN with a note."""
 
     def console(self, handle: Handle) -> socket.socket:
         """The first serial port: a connected stream socket. Its end of file means that the VM ended.

@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def doit_known() -> int:
-    """What ``doitw`` asks first: print what doit would, if that is known and nothing is to do; else end with 1."""
+    """What ``doitw`` calls first: if there is certainly nothing to do, print what doit would print; else return 1."""
     _before_any_import()
     from ovtasks.graph.manifest import doit_answer
 
@@ -36,7 +36,7 @@ def doit_known() -> int:
 
 
 def doit() -> int:
-    """What ``doitw`` runs in place of doit's own script: Ctrl-C is silent while modules are loaded."""
+    """What ``doitw`` runs instead of doit's own script, so that Ctrl-C is silent while modules are loaded."""
     _before_any_import()
     sys.argv[0] = "doit"
     sys.path[:] = filter(None, sys.path)  # not the current folder, whichever that will be
@@ -51,9 +51,9 @@ def doit() -> int:
 
 
 def _before_any_import() -> None:
-    """Ctrl-C ends us at once and silently while there is nothing to tidy up, and the three standard streams are there.
+    """Let Ctrl-C end us silently as long as there is nothing to tidy up, and open closed standard streams.
 
-    A closed one would give its number to the next file that is opened, and that file would get our messages.
+    Otherwise the next file that is opened would get the number of a closed stream, and our messages with it.
     """
     if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:  # ignored in the background of a script
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
@@ -64,7 +64,7 @@ def _before_any_import() -> None:
 
 
 def _say_nothing_to_do(text: str, note: str) -> None:
-    """Answer and end. Does nothing where the answer cannot be written: the long way says why."""
+    """Print the answer and end the process. Return if it cannot be written; the slow path then says why."""
     try:
         data = text.encode(sys.stdout.encoding or "utf-8", "surrogateescape")
         while data:

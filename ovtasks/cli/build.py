@@ -1,4 +1,4 @@
-"""Building through doit, for every command that needs artifacts."""
+"""Builds through doit, for every command that needs artifacts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def note_built(graph: Graph, chains: Sequence[Chain], words: list[str], loaded_n
 
 
 def _say_failures(failures: Sequence[OvError], said: str) -> None:
-    """With ``-q`` doit's report is not shown. Why something failed is: as our errors, else as doit ``said`` it."""
+    """Print why something failed, since ``-q`` hides doit's report: our errors, else what doit ``said``."""
     for error in failures:
         print(f"ov: {error}", file=sys.stderr)
     if said and not failures:

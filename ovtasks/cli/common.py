@@ -29,9 +29,9 @@ def open_project(args: argparse.Namespace) -> Project:
 
 
 def project_around(args: argparse.Namespace) -> Project | None:
-    """The same; None: there is none.
+    """Like :func:`open_project`, but None if there is no project.
 
-    :raises InputError: its files are wrong: they decide what is in use.
+    :raises InputError: its files are wrong, and they decide what is in use.
     """
     from ovtasks.project.load import find_root
 
@@ -43,7 +43,7 @@ def project_around(args: argparse.Namespace) -> Project | None:
 
 
 class Notes:
-    """Lines for people, on stderr; the :class:`ovtasks.host.progress.Progress` of verbs that are quick."""
+    """The :class:`ovtasks.host.progress.Progress` of quick verbs: it prints notes on stderr."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -54,22 +54,22 @@ class Notes:
             print(text, file=sys.stderr, flush=True)
 
     def update(self, done: int, total: int | None, unit: str = "B") -> None:
-        """Nothing here takes long enough to be counted."""
+        """Show nothing: these verbs are too quick for a bar."""
 
 
 def note(args: argparse.Namespace) -> Notes:
-    """Where a verb says what it does; silent with ``-q``."""
+    """The notes of a verb; silent with ``-q``."""
     return Notes(args.quiet)
 
 
 def add_instance(parser: argparse.ArgumentParser) -> None:
-    """``NAME`` and ``-i``."""
+    """Add the arguments ``NAME`` and ``-i``."""
     parser.add_argument("vm", metavar="NAME")
     parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME, with a disk of its own")
 
 
 def number(most: int, what: str) -> Callable[[str], int]:
-    """What takes ``what``, a whole number from 1 to ``most``, from the command line."""
+    """A parser for ``what``: a whole number from 1 to ``most`` on the command line."""
 
     def checked(text: str) -> int:
         if not (text.isdecimal() and 1 <= int(text) <= most):
@@ -82,7 +82,7 @@ def number(most: int, what: str) -> Callable[[str], int]:
 def seconds(text: str) -> float:
     """A duration on the command line.
 
-    :raises argparse.ArgumentTypeError: it is none.
+    :raises argparse.ArgumentTypeError: ``text`` is not a duration.
     """
     try:
         value = float(text)
@@ -94,7 +94,7 @@ def seconds(text: str) -> float:
 
 
 def declared(args: argparse.Namespace) -> Collection[str]:
-    """The VMs of the project at hand, if there is one."""
+    """The VMs of the current project; empty if there is none."""
     try:
         return open_project(args).vms
     except InputError:

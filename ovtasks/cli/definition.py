@@ -1,4 +1,4 @@
-"""``ov vm xml | argv | diff``: what a VM is, or would be, defined as."""
+"""``ov vm xml | argv | diff``: the definition that a VM has or would get."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_xml(args: argparse.Namespace) -> int:
-    """Print XML."""
+    """Print the domain XML."""
     try:
         found = _preview(args, "libvirt")
     except OvError as e:
@@ -58,7 +58,7 @@ def run_xml(args: argparse.Namespace) -> int:
 
 
 def run_argv(args: argparse.Namespace) -> int:
-    """Print words, an option a line."""
+    """Print QEMU's command line, one option per line."""
     words = _argv(args)
     if args.json:
         output_json(words)
@@ -90,7 +90,7 @@ def _argv(args: argparse.Namespace) -> list[str]:
 
 
 def _with_other_verb(error: OvError, args: argparse.Namespace, kind: str, verb: str) -> OvError:
-    """The error, with the verb that prints what a VM of backend ``kind`` really uses, if this is one."""
+    """The error, with a hint to the verb for backend ``kind``, if the VM has that backend."""
     from ovtasks.instance.find import find_or_none
 
     record = find_or_none(args.vm, args.instance)
@@ -129,7 +129,7 @@ def run_diff(args: argparse.Namespace) -> int:
 
 
 def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
-    """Of the instance, by the project that it belongs to, or of a VM of the project at hand.
+    """The definition of an instance, by its own project, or of a VM of the current project.
 
     :raises InputError: there is neither.
     """
@@ -151,7 +151,7 @@ def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
 
 
 def _project(args: argparse.Namespace, record: Record | None) -> Project | None:
-    """The instance's own, if it is still there; else the one at hand, if there is one.
+    """The instance's own project if it still exists, else the current one, else None.
 
     :raises InputError: its files are wrong.
     """

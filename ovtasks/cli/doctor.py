@@ -1,4 +1,4 @@
-"""``ov doctor``: what VMs need of this host, each thing really tried."""
+"""``ov doctor``: tries everything that VMs need on this host."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Try, print; 0 when VMs can run here, else 1."""
+    """Run the checks and print them; returns 0 if VMs can run here, else 1."""
     from ovtasks.host.doctor import Check, checks, examine, healthy
 
     session = Check("libvirt session", _session)
@@ -63,7 +63,7 @@ def _session(scratch: Path) -> Verdict:
 
 
 def source_checks() -> list[Check]:
-    """For every kind of source, also those of plug-ins: whether the programs are here that its VMs need."""
+    """A check for each kind of source, plug-ins included: whether the programs it needs are installed."""
     from ovtasks import registry
     from ovtasks.host.doctor import Check
 
@@ -87,7 +87,7 @@ def _source(kind: str, scratch: Path) -> Verdict:
 
 
 def as_text(findings: Sequence[Finding], *, quiet: bool = False) -> str:
-    """A line for each, its hint below; ``quiet``: only what is missing or broken."""
+    """A line for each finding, with its hint below. ``quiet``: only what is missing or broken."""
     shown = [finding for finding in findings if not (quiet and finding.well)]
     width = max((len(finding.name) for finding in shown), default=0)
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""``ov gc``: remove base images and leftovers that nobody holds; say what holds the others."""
+"""``ov gc``: removes base images and leftovers that nobody needs, and says who needs the others."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _told(parse: Callable[[str], int], text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Survey, remove, report. What VMs and the project left goes first: its links may be all that held an image."""
+    """Survey, remove, report. Leftovers of VMs and the project come first: only their links may hold an image."""
     project = project_around(args)
     kept, gone = _tidy_instances(dry_run=args.dry_run)
     if project is not None:
@@ -87,7 +87,7 @@ def _below(path: Path) -> Iterator[Path]:
 
 
 def _tidy_instances(*, dry_run: bool) -> tuple[list[Item], list[Item]]:
-    """What was kept and what went of what VMs left: files, and libvirt's domains."""
+    """Remove leftovers of VMs: files, and domains of libvirt. Returns what was kept and what was removed."""
     from ovtasks.backends.libvirt import leftovers as libvirt_leftovers
     from ovtasks.instance import leftovers as instance_leftovers
 
@@ -101,7 +101,7 @@ def _tidy_instances(*, dry_run: bool) -> tuple[list[Item], list[Item]]:
 def _tidy_stores(
     args: argparse.Namespace, project: Project | None, going: Collection[Path]
 ) -> tuple[list[Item], list[Item]]:
-    """What was kept and what went of images; ``going`` went from elsewhere, or would go."""
+    """Remove images; returns what was kept and what was removed. ``going`` was, or would be, removed elsewhere."""
     pinned = {pin.sha256 for pin in read_lock(project.lock_file).values()} if project is not None else set()
     limits = gc.RetentionLimits(args.older_than, args.max_size)
     found = [(store, item) for store in _stores(project) for item in gc.survey(store, pinned, going)]
@@ -118,7 +118,7 @@ def _tidy_stores(
 
 
 def _tidy_project(project: Project, *, dry_run: bool) -> tuple[list[Item], list[Item]]:
-    """What was kept and what went. No step can start while something is removed."""
+    """Remove leftovers of the project while no step can start. Returns what was kept and what was removed."""
     graph = Graph(project)
     items = leftovers.survey(graph)
     of_bootc = bootc_leftovers.survey(project, (leftovers.BUILDING,) if leftovers.is_building(graph) else ())
@@ -134,7 +134,7 @@ def _tidy_project(project: Project, *, dry_run: bool) -> tuple[list[Item], list[
 
 
 def _stale_manifests(project: Project) -> Iterator[Item]:
-    """Answers of the fast path that hold no more: a file they depend on is another one now."""
+    """Manifests of the fast path that are out of date, because a file they depend on changed."""
     for path in gc.files_in(project.root / FOLDER):
         try:
             entries = noted(str(path))

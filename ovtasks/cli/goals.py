@@ -12,16 +12,16 @@ from ovtasks.graph.step import Step
 from ovtasks.project.model import Project
 
 GOAL_VERBS = frozenset({"build", "define", "create"})
-"""What comes after all of a VM's steps."""
+"""Goals that come after all of a VM's steps."""
 OPTION = "option_"
-"""Before the names of build options among the parsed arguments: a plug-in's option is never taken for another word."""
+"""Stands before the names of build options among the parsed arguments, so that a plug-in's option hides no other."""
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
-    """The options that ``doit build:x`` takes too."""
+    """Add the options that ``doit build:x`` takes, too."""
     for option in build_options():
         name, dest = f"--{option.name}", OPTION + option.dest
-        text = option.help.replace("%", "%%")  # argparse fills in values
+        text = option.help.replace("%", "%%")  # argparse formats the text
         try:
             if option.switch:
                 parser.add_argument(name, dest=dest, action="store_true", help=text)
@@ -33,7 +33,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
 
 
 def build_words(args: argparse.Namespace) -> list[str]:
-    """The options of ``args`` as they stand behind a goal of doit."""
+    """The options of ``args`` as words after a goal of doit."""
     words = []
     for option in build_options():
         if value := getattr(args, OPTION + option.dest, None):
@@ -42,7 +42,7 @@ def build_words(args: argparse.Namespace) -> list[str]:
 
 
 def open_graph(args: argparse.Namespace, project: Project) -> Graph:
-    """The project's graph under the build options of ``args``."""
+    """The project's graph with the build options of ``args``."""
     options = OptionsByVm()
     options.set(None, {option.dest: getattr(args, OPTION + option.dest, None) for option in build_options()})
     return Graph(project, options)

@@ -105,7 +105,7 @@ def run_create(args: argparse.Namespace) -> int:
 def overrides_of(args: argparse.Namespace) -> Overrides:
     """``--ram``, ``--cpus``, ``--ssh-key``.
 
-    :raises InputError: a size that is none.
+    :raises InputError: a value is not a size.
     """
     from ovtasks.instance.record import Overrides
 
@@ -121,7 +121,7 @@ def _facts(record: Record) -> dict[str, object]:
 
 
 def run_start(args: argparse.Namespace) -> int:
-    """Start; already running is fine."""
+    """Start a VM; it may run already."""
     from ovtasks.instance.power import start
 
     record = find_record(args)
@@ -133,7 +133,7 @@ def run_start(args: argparse.Namespace) -> int:
 
 
 def run_stop(args: argparse.Namespace) -> int:
-    """Stop; already stopped is fine."""
+    """Stop a VM; it may be stopped already."""
     record = find_record(args)
     note(args).note(f"{record.words}: {_stop(args, record)}")
     return EXIT_DONE
@@ -160,7 +160,7 @@ def run_restart(args: argparse.Namespace) -> int:
 
 
 def run_destroy(args: argparse.Namespace) -> int:
-    """Destroy; what does not exist needs nothing."""
+    """Destroy an instance; it may not exist."""
     from ovtasks.instance.destroy import destroy, remove_leftovers
     from ovtasks.instance.find import find_or_none
 
@@ -180,9 +180,9 @@ def run_destroy(args: argparse.Namespace) -> int:
 
 
 def find_declared(args: argparse.Namespace) -> None:
-    """An instance that does not exist is fine only if the project declares the VM.
+    """Accept an instance that does not exist only if the project declares the VM.
 
-    :raises InputError: it does not: a typo.
+    :raises InputError: it does not; this is probably a typo.
     """
     from ovtasks.instance.find import find
 

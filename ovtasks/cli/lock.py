@@ -72,7 +72,7 @@ def _check(project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> int:
 
 
 def _sources(project: Project) -> list[tuple[str, str, CloudImageSource]]:
-    """VM, what the lock file calls its URL, source."""
+    """VM, name of its URL in the lock file, source."""
     from ovtasks.images.request import lock_name
 
     found = [(vm.name, vm.source) for vm in project.vms.values() if isinstance(vm.source, CloudImageSource)]
@@ -80,7 +80,7 @@ def _sources(project: Project) -> list[tuple[str, str, CloudImageSource]]:
 
 
 def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> dict[str, Pin]:
-    """The pins as they should be; fetches what has to be known for it."""
+    """The new pins. Images are fetched as far as that is necessary."""
     from ovtasks.graph.display import Display
 
     display = Display(quiet=args.quiet)
@@ -97,7 +97,7 @@ def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin]
 
 
 def _pin(source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
-    """What the URL stands for: as it was fetched last, or (``ask``) as it is now. Only verified bytes are pinned."""
+    """The pin for a URL, by the last fetch or (``ask``) as it is now. Only verified bytes are pinned."""
     from ovtasks.graph.display import StepProgress
     from ovtasks.host.paths import image_store
     from ovtasks.images.fetch import fetch, revalidate

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def split_rest(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands behind ``ov vm ssh … --`` is the guest's command: argparse would look for options in it."""
+    """Split off the guest's command after ``ov vm ssh … --``, in which argparse would look for options."""
     words = list(words)
     at = words.index("--") if "--" in words else len(words)
     if ("vm", "ssh") not in pairwise(words[:at]):
@@ -60,7 +60,7 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return streams.last_words("\nov: interrupted; finished steps are kept", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        streams.abandon(sys.stdout, sys.stderr)  # nobody reads on
+        streams.abandon(sys.stdout, sys.stderr)  # nobody reads any more
         return EXIT_FAILED
     except (OSError, UnicodeError, RecursionError) as e:
         from ovtasks.host.oserrors import explained
@@ -74,7 +74,7 @@ def _run(words: Sequence[str]) -> int:
     try:
         try:
             args = parser().parse_args(before)
-        except SystemExit as e:  # --help, --version, or words that it does not know
+        except SystemExit as e:  # --help, --version, or unknown words
             return int(e.code or EXIT_DONE)
         args.words, args.rest = list(words), rest
         return int(args.run(args))

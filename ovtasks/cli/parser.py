@@ -1,4 +1,4 @@
-"""Parsers of commands that are made when a command is asked for: it loads and declares its own arguments only."""
+"""Makes the parser of a command on demand, so that a command loads and declares its own arguments only."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ class CliCommand(NamedTuple):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's own parser forgets that a full disk does not take the help text."""
+    """A parser that reports when the help text cannot be written; argparse's own ignores that."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """:raises OSError: stdout does not take it."""
+        """Print and flush.
+
+        :raises OSError: stdout cannot be written.
+        """
         if file is not None and file is sys.stdout:
             file.write(message)
         else:
@@ -40,12 +43,12 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandAction(_Action):
-    """argparse's subparsers, but for the time when they are made: it knows every name and its line of help before."""
+    """argparse's subparsers, made on demand: names and help lines are known before."""
 
     _commands: dict[str, CliCommand]
 
     def offer(self, commands: Sequence[CliCommand]) -> None:
-        """These may follow."""
+        """Let these commands follow."""
         self._commands = {command.name: command for command in commands}
         for command in commands:
             self._choices_actions.append(self._ChoicesPseudoAction(command.name, (), command.help))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ovtasks.instance.record import Record
 
 WAIT_SECONDS = 120.0
-"""For ``wait``, times ten under plain emulation."""
+"""The default time limit of ``wait``; ten times that under plain emulation."""
 
 
 def ssh_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,10 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
 
 
 def need_running(record: Record) -> None:
-    """:raises OvError: it is not running; one whose backend cannot be asked is tried all the same."""
+    """Check that the VM runs. If its backend cannot be asked, try anyway.
+
+    :raises OvError: it is not running.
+    """
     from ovtasks.backends.contract import VmState
     from ovtasks.instance.status import status
 
@@ -104,7 +107,7 @@ def need_running(record: Record) -> None:
 
 
 def run_ssh(args: argparse.Namespace) -> int:
-    """Become ssh."""
+    """Replace this process by ssh."""
     record = find_record(args)
     need_running(record)
     from ovtasks.guest.ssh import exec_ssh
@@ -118,7 +121,7 @@ def run_ssh(args: argparse.Namespace) -> int:
 
 
 def run_scp(args: argparse.Namespace) -> int:
-    """Become scp."""
+    """Replace this process by scp."""
     from ovtasks.guest.ssh import become, scp_argv
     from ovtasks.instance.access import first_contact, target_of
     from ovtasks.instance.status import slowness
@@ -154,7 +157,7 @@ def run_ssh_config(args: argparse.Namespace) -> int:
 
 
 def run_console(args: argparse.Namespace) -> int:
-    """Connect, or only look on."""
+    """Connect to the console, or only show it."""
     from ovtasks.backends.contract import backend
     from ovtasks.cli.serial_log import follow
     from ovtasks.cli.terminal import console
@@ -176,7 +179,7 @@ def _running(record: Record) -> bool:
 
 
 def run_wait(args: argparse.Namespace) -> int:
-    """Climb the ladder."""
+    """Wait, and report how far the guest came."""
     from ovtasks.instance.ready import wait
     from ovtasks.instance.status import slowness
 

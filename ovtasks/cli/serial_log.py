@@ -1,4 +1,4 @@
-"""The kept log of a VM's serial console: its end, and what comes; made harmless for a terminal."""
+"""Shows the log of a VM's serial console, made harmless for a terminal."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ BROKEN = re.compile(rb"\x1b(?=[\x80-\xff])")
 
 
 def inert(data: bytes) -> bytes:
-    """``data`` without the questions to a terminal: an old one's answer would be typed into the guest or the shell."""
+    """``data`` without queries to the terminal, whose answers would be typed into the guest or the shell."""
     return _QUERIES.sub(b"", BROKEN.sub(b"", data))
 
 
 def tail(log: Path, lines: int) -> bytes:
-    """The last ``lines`` lines of the log; no log: nothing."""
+    """The last ``lines`` lines of the log; empty if there is no log."""
     try:
         file = open_log(log)
     except FileNotFoundError:

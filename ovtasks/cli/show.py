@@ -57,7 +57,7 @@ def logs_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """One line a VM; what is damaged is told on stderr, and the others are listed all the same."""
+    """Print one line per VM. Damaged records are reported on stderr; the others are listed anyway."""
     from ovtasks.cli.stale import stale
     from ovtasks.instance.address import reached
     from ovtasks.instance.find import every
@@ -108,7 +108,7 @@ def ssh_place(record: Record, place: Endpoint | None) -> str | None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be."""
+    """Rows as text, with columns as wide as necessary."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
     return "".join(f"{line.rstrip()}\n" for line in lines)
@@ -149,7 +149,7 @@ def facts(record: Record, status: VmStatus, reasons: Sequence[str], place: Endpo
 
 
 def run_status(args: argparse.Namespace) -> int:
-    """One VM, a fact a line; ends with 0 whether it runs or not."""
+    """Print one VM, one fact per line; returns 0 whether it runs or not."""
     from ovtasks.cli.stale import stale
     from ovtasks.instance.address import reached
     from ovtasks.instance.status import status

@@ -1,4 +1,4 @@
-"""Whether instances are older than what ``vms.yml`` says now."""
+"""Finds instances that are older than what ``vms.yml`` says now."""
 
 from __future__ import annotations
 

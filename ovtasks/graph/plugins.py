@@ -1,4 +1,4 @@
-"""What a source is to the graph, and which one a VM has: looked up by its kind."""
+"""The contract of sources, and the source of a kind."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class SourcePlugin(Protocol):
-    """Where a disk comes from: turns one VM into steps. A plug-in's class derives from this one, is made without
-    arguments, and says what the rest of the program has to know of it; all but :meth:`steps` is asked often, and must
-    be cheap to import.
+    """Where a disk comes from: it turns one VM into steps.
+
+    A plug-in's class derives from this one, takes no arguments, and says what the rest of ovtasks has to know about it.
+    Everything but :meth:`steps` is used often, so the module must be cheap to import.
 
     ``kind`` is the value of ``source.kind``. ``schema`` is the JSON Schema (2020-12) of the ``source:`` mapping,
-    ``kind`` included; None for the kinds that the shipped schema already describes. ``options`` are those of the
-    command line that it takes beside the common ones. ``verbs`` are those of its steps: what stands before the colon of
-    their names. ``variables`` of the environment decide, too, whether a step is fresh.
+    ``kind`` included; None for kinds that the shipped schema describes. ``options`` are options of the command line,
+    beside the common ones. ``verbs`` are what stands before the colon in the names of its steps. ``variables`` are
+    environment variables that also decide whether a step is fresh.
     """
 
     kind: str
@@ -36,18 +37,19 @@ class SourcePlugin(Protocol):
     variables: Sequence[str] = ()
 
     def programs(self, source: Mapping[str, Json]) -> Iterable[str | Program]:
-        """What a VM with this ``source:`` mapping needs of the host; a name alone is a program of the package of that
-        name, or one that :mod:`ovtasks.host.packages` knows.
+        """The programs that a VM with this ``source:`` mapping needs on the host.
 
-        The mapping comes as it stands in the file, unchecked; an empty one asks what every VM of the kind needs.
+        A plain name is a program that :mod:`ovtasks.host.packages` knows, or whose package has the same name. The
+        mapping is unchecked, as it stands in the file; an empty one asks what every VM of the kind needs.
         """
         return ()
 
     def steps(self, vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
-        """The chain of ``vm`` in the order of its needs. It reads only what it names in ``Step.reads``, and does
-        nothing that takes time: it is called on every run.
+        """The steps that make the VM's artifacts, in the order of their needs.
 
-        :raises InputError: the VM cannot be made so.
+        This is called on every run, so it must be quick, and read only files that it names in ``Step.reads``.
+
+        :raises InputError: the VM's spec asks for what this source cannot do.
         """
         ...
 

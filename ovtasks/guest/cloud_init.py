@@ -1,4 +1,4 @@
-"""What cloud-init says of itself: the output and exit codes of ``cloud-init status`` (22.x to 25.x)."""
+"""Reads what ``cloud-init status`` (22.x to 25.x) prints, and its exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class CloudInitState(StrEnum):
-    """``DEGRADED``: finished, with errors it could go on after (exit status 2 since 23.4)."""
+    """The state of cloud-init. ``DEGRADED``: finished, after recoverable errors (exit status 2 since 23.4)."""
 
     DONE = "done"
     DEGRADED = "degraded"
@@ -21,7 +21,7 @@ class CloudInitState(StrEnum):
 
 @dataclass(frozen=True)
 class CloudInitStatus:
-    """``errors`` are cloud-init's own words."""
+    """The status of cloud-init. ``errors`` are in its own words."""
 
     state: CloudInitState
     errors: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ printf '%s\\n' "$out"; exit $r
 
 
 def parse(output: str, returncode: int) -> CloudInitStatus:
-    """The status from what :data:`SCRIPT` printed and its exit status."""
+    """The status, from the output and exit status of :data:`SCRIPT`."""
     text = output.strip()
     if text == "absent":
         return CloudInitStatus(CloudInitState.ABSENT)

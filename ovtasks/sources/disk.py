@@ -1,4 +1,4 @@
-"""From a base image to a VM's disk: an overlay of the wanted size, or a raw disk."""
+"""Makes a VM's disk from a base image: an overlay of the wanted size, or a raw disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ovtasks.values.sizes import format_size
 
 RECIPE = 1
 IMAGES = ".images"
-"""Folder below ``output/``: this project's hard links to the base images it is built from."""
+"""The folder below ``output/`` with this project's hard links to its base images."""
 
 
 def disk_name(vm: VmSpec, type: str) -> str:
@@ -29,8 +29,8 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
     """The disk of ``vm`` from the base image that the step ``base`` provides.
 
     That step's receipt has the facts ``sha256``, ``format``, ``virtual_size`` (bytes) and ``path`` (of the content,
-    relative to the project). The overlay's backing file is a hard link of it inside ``output/<vm>/``, by a relative
-    path: the folder can be moved, and emptying the cache breaks nothing.
+    relative to the project). The overlay's backing file is a hard link to the content inside ``output/<vm>/``, by a
+    relative path. So the folder can be moved, and emptying the cache breaks nothing.
     """
     size = options.size or vm.disk_size
     folder = project.artifacts(vm.name, options.type)
@@ -69,7 +69,7 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
 def _base_of(facts: Mapping[str, Json], step: str, project: Project) -> tuple[Path, str, str, int]:
     """Content, format, sha256 and virtual size (bytes) of the base image.
 
-    :raises OvError: its receipt does not say, or names a file that is none of this project's.
+    :raises OvError: its receipt does not tell, or names a file outside of this project.
     """
     try:
         path, format, sha256 = (need(facts[key], str) for key in ("path", "format", "sha256"))
@@ -82,14 +82,14 @@ def _base_of(facts: Mapping[str, Json], step: str, project: Project) -> tuple[Pa
 
 
 def _remove_bases(folder: Path) -> None:
-    """The overlays' backing files, also those that no receipt knows any more (``doit forget``)."""
+    """Remove the overlays' backing files, even those that no receipt names any more (``doit forget``)."""
     for path in folder.glob("base-*"):
         if path.is_file() or path.is_symlink():
             path.unlink(missing_ok=True)
 
 
 def base_facts(workspace: Workspace, sha256: str, format: str, virtual_size: int, path: Path) -> None:
-    """What :func:`disk_step` wants to know of a base image; ``path`` relative to the project."""
+    """Note the facts about a base image that :func:`disk_step` needs. ``path`` is relative to the project."""
     workspace.fact("sha256", sha256)
     workspace.fact("format", format)
     workspace.fact("virtual_size", virtual_size)
@@ -112,7 +112,7 @@ def _overlay(workspace: Workspace, source: Path, format: str, sha256: str, size:
 
 
 def _alone(workspace: Workspace, source: Path, format: str, size: int | None, compress: str) -> None:
-    """A compressed qcow2 without a backing file."""
+    """Make a compressed qcow2 without a backing file."""
     from ovtasks.host.run import run
 
     target = workspace.step.targets[0]
@@ -134,10 +134,10 @@ def _raw(workspace: Workspace, source: Path, format: str, size: int | None) -> N
 
 
 def convert(source: Path, format: str, target: Path, to: str, progress: Progress, compress: str | None = None) -> None:
-    """One disk format into another, holes kept; ``compress`` is ``zstd`` or ``zlib``, for a qcow2.
+    """Convert a disk to another format and keep its holes. ``compress`` (``zstd``, ``zlib``) is for a qcow2.
 
-    The same disk makes the same bytes. Out-of-order writes (``-W``) would give the clusters of a qcow2 other places in
-    each run; in a raw file every place is given.
+    The same disk gives the same bytes. Out-of-order writes (``-W``) would place the clusters of a qcow2 differently in
+    each run, so they are used for raw files only.
     """
     from ovtasks.host.run import run
 

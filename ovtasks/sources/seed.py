@@ -1,4 +1,4 @@
-"""Steps of every source that has a seed: the key pair of ``key_source: generate``, and the NoCloud image."""
+"""The steps of every source with a seed: the key pair of ``key_source: generate``, and the NoCloud image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY_RECIPE = 1
 SEED_RECIPE = 3  # raise it when rendering changes what it makes from the same spec
 SEED_FILE = "seed.iso"
 KEY_LABEL = "ssh key"
-"""What reasons call the step of :func:`key_step`."""
+"""The name of the step of :func:`key_step` in reasons."""
 
 
 def key_name(vm: VmSpec) -> str:
@@ -32,9 +32,9 @@ def seed_name(vm: VmSpec, type: str = "qcow2") -> str:
 
 
 def key_step(vm: VmSpec) -> Step | None:
-    """Make the VM's own SSH key pair; None when its key is the user's, or when it gets none.
+    """The step that makes the VM's own SSH key pair; None if the VM gets the user's key or no key.
 
-    The pair outlives builds and ``doit clean``: an existing VM is reached with it.
+    The pair outlives builds and ``doit clean``, because it opens existing VMs.
     """
     choice = _choice(vm)
     if not choice.generated or choice.public is None:
@@ -62,10 +62,10 @@ def key_step(vm: VmSpec) -> Step | None:
 
 
 def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
-    """Render the seed for the disk made by the step named ``disk``.
+    """The step that renders the seed for the disk of the step named ``disk``.
 
-    The instance-id follows that disk's digest: it stays as long as the disk does, so an edit of ``cloud_init`` does
-    not make cloud-init start over on an existing disk, and a fresh disk is always a new instance.
+    The instance-id follows from the disk's digest. So an edit of ``cloud_init`` does not make cloud-init start over on
+    an existing disk, and a fresh disk is always a new instance.
     """
     choice = _choice(vm)
     target = project.artifacts(vm.name, type) / SEED_FILE
@@ -98,7 +98,10 @@ def seed_step(vm: VmSpec, project: Project, type: str, disk: str) -> Step:
 
 
 def seed_inputs(vm: VmSpec, choice: KeyChoice) -> Mapping[str, Input]:
-    """What rendering reads of the spec; a generated key enters by its step's digest. Called on every no-op: cheap."""
+    """The inputs of rendering.
+
+    A generated key enters by its step's digest. This runs on every no-op, so it is cheap.
+    """
     inputs: dict[str, Input] = {
         "recipe": SEED_RECIPE,
         "kind": vm.source.kind,
