@@ -1,4 +1,4 @@
-"""What a kind of device is to the rest of the program: one value, made in one file of :mod:`.devices`."""
+"""What a kind of device is: one value, made in one file of :mod:`.devices`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ovtasks.machine.tree import Faults, Place, Tree
 
 @dataclass(frozen=True)
 class Site:
-    """Where a domain is rendered for: the machine, and what libvirt has there."""
+    """What a domain is rendered for: the machine, and the host's libvirt."""
 
     machine: Machine
     features: HostFeatures
@@ -26,10 +26,11 @@ class Site:
 
 @dataclass(frozen=True)
 class Attached:
-    """What a network card hangs on, outside of the machine.
+    """What a network card is connected to, outside of the machine.
 
-    ``kind`` is ``user``, ``bridge``, ``network`` (libvirt's) or ``direct``; ``name`` that of the bridge, network or
-    card of the host. ``field`` is where the spec says so."""
+    ``kind`` is ``user``, ``bridge``, ``network`` (libvirt's) or ``direct``; ``name`` is that of the bridge, the network
+    or the host's card. ``field`` is where the spec says so.
+    """
 
     kind: str
     name: str
@@ -66,9 +67,9 @@ def _no_spice(_: Tree) -> str | None:
 
 @dataclass(frozen=True)
 class Device:
-    """One key of ``libvirt.devices``. ``found`` is always all that the spec has of it, none, one or several.
+    """One key of ``libvirt.devices``. In every function, ``found`` is all devices of this kind in the spec.
 
-    ``name`` is the key, ``rows`` its fields. The rest is what cannot be declared with them:
+    ``name`` is the key, ``rows`` its fields. The rest is what rows cannot say:
 
     * ``rules(found, block)``: faults between fields; ``block`` is the whole ``libvirt:`` block.
     * ``complete(found, draft)``: the same with what depends on the machine filled in, and devices that nobody
@@ -122,5 +123,5 @@ class Device:
         return [devices.block(self.name)] if self.name in devices else []
 
     def put(self, devices: Tree, found: Sequence[Tree]) -> Tree:
-        """``devices`` with these instead."""
+        """``devices`` with ``found`` in place of the devices of this kind."""
         return devices.put(**{self.name: found if isinstance(self.rows, Items) else found[0] if found else None})

@@ -1,4 +1,4 @@
-"""What a field of the ``libvirt:`` block is: its values, its place in the XML, what it goes with.
+"""What a field of the ``libvirt:`` block is: its values, its place in the XML, the fields it belongs to.
 
 Places are relative to the element of the block that the field stands in: ``driver@type`` is an attribute,
 ``iotune/group_name`` an element's text, ``readonly?`` an empty element that is there when the value is yes;
@@ -22,7 +22,7 @@ Version: TypeAlias = tuple[int, int]
 class Field:
     """One value.
 
-    ``default`` is written when the field is not there, ``assumed`` is what libvirt then takes. ``fixed`` are attributes
+    ``default`` is written when the field is missing; ``assumed`` is what libvirt takes then. ``fixed`` are attributes
     that come with the value, on the same element. ``since`` is the first libvirt that knows it, where that is newer
     than 9.0. ``computed``: code beside the declaration puts it into the XML; ``at`` is where. ``known`` is the enum of
     libvirt's ``domcapabilities`` that tells which values this host has, and what such a value is called. ``qemu``: with
