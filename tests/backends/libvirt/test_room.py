@@ -75,6 +75,7 @@ def on_terminal(room: Room, *, keys: bytes = b"", number: int = 0) -> tuple[int,
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(room.project)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have started the tests
         os.execvpe(room.words[0], [*room.words, "vm", "console", "web"], room.env)
     said = b""
     sent = False
