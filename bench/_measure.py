@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from tests.support.processes import Process, talk
 from tests.support.programs import python
 
 SCRIPTS = Path(sys.executable).parent
@@ -43,23 +45,20 @@ class Figure:
 
 def once(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[float, float, float]:
     """Run one process to its end; wall and processor milliseconds, and peak MiB."""
-    # A child's peak memory starts at its parent's (Linux keeps the maximum over exec): figures are upper bounds.
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-    ]
-    here = Path.cwd()
-    os.chdir(cwd)
-    try:
-        start = time.perf_counter()
-        pid = os.posix_spawn(argv[0], list(argv), dict(env), file_actions=actions)
-        _, status, usage = os.wait4(pid, 0)
-        wall = (time.perf_counter() - start) * 1000
-    finally:
-        os.chdir(here)
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise SystemExit(f"{' '.join(argv)} ended with {os.waitstatus_to_exitcode(status)}")
-    return wall, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / 1024
+    starter = _starter()
+    assert starter.stdin is not None and starter.stdout is not None
+    starter.stdin.write(json.dumps([list(argv), str(cwd), dict(env)]) + "\n")
+    starter.stdin.flush()
+    status, wall, cpu, peak = json.loads(starter.stdout.readline())
+    if status != 0:
+        raise SystemExit(f"{' '.join(argv)} ended with {status}")
+    return wall, cpu, peak
+
+
+@cache
+def _starter() -> Process:
+    """It ends when we do, with its input."""
+    return talk(sys.executable, "-I", "-S", Path(__file__).with_name("_starter.py"))
 
 
 def in_turns(
