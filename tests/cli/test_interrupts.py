@@ -18,8 +18,15 @@ from tests.support.programs import attempt
 from tests.support.workbench import OV
 
 COMMANDS = [["vm", "list"], ["--help"], ["validate"], ["settings", "list"], ["plan"]]
-# Until its first line of ours runs, Python itself answers Ctrl-C; this program says when that is over.
-READY = "import os, sys; sys.argv[0] = 'ov'; from ovtasks.cli import main; os.write(1, b'!'); sys.exit(main())"
+# Until our first line has run, Python itself answers Ctrl-C; this program says when that is over.
+READY = """
+import os, sys
+sys.argv[0] = "ov"
+from ovtasks import cli
+first = cli._before_any_import
+cli._before_any_import = lambda: (first(), os.write(1, b"!"))
+sys.exit(cli.main())
+"""
 
 
 @pytest.mark.slow
