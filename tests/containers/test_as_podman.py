@@ -108,7 +108,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     root = tmp_path_factory.mktemp("as-podman")
     podman = Podman.make(root / "podman")
     yield Bench(podman, root / "context")
@@ -252,16 +252,16 @@ def test_there_are_enough() -> None:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_stale_is_what_podman_builds_anew(part: int, bench: Bench) -> None:
+def test_stale_is_what_podman_builds_anew(part: int, compared: Bench) -> None:
     wrong = []
     for text, more, change, _, rebuilds in CASES[part::PARTS]:
         if "tools" in text:
-            bench.tools("one")
-        bench.reset({**more, "Containerfile": text})
-        before, built = bench.look({}), bench.build({})
+            compared.tools("one")
+        compared.reset({**more, "Containerfile": text})
+        before, built = compared.look({}), compared.build({})
         assert built is not None, text
-        bench.change(change)
-        after, again = bench.look({}), bench.build({})
+        compared.change(change)
+        after, again = compared.look({}), compared.build({})
         if not (before != after) == (built != again) == rebuilds:
             wrong.append(
                 f"{text!r} {more} {change}: we say {before != after}, podman {built != again}, table {rebuilds}"
@@ -286,15 +286,15 @@ def test_stale_is_what_podman_builds_anew(part: int, bench: Bench) -> None:
         (S + "ARG R=localhost V=1\nCOPY --from=$R/tools:${V:-2} /f /", {}, "image tools", "write a"),
     ],
 )
-def test_build_arguments(text: str, arguments: dict[str, str], stale: str, fresh: str, bench: Bench) -> None:
+def test_build_arguments(text: str, arguments: dict[str, str], stale: str, fresh: str, compared: Bench) -> None:
     for change, rebuilds in ((stale, True), (fresh, False)):
-        bench.tools("one")
-        bench.reset({"Containerfile": text})
-        before, built = bench.look(arguments), bench.build(arguments)
+        compared.tools("one")
+        compared.reset({"Containerfile": text})
+        before, built = compared.look(arguments), compared.build(arguments)
         assert built is not None
-        bench.change(change)
-        assert (bench.look(arguments) != before) is rebuilds
-        assert (bench.build(arguments) != built) is rebuilds
+        compared.change(change)
+        assert (compared.look(arguments) != before) is rebuilds
+        assert (compared.build(arguments) != built) is rebuilds
 
 
 @pytest.mark.parametrize(
@@ -308,15 +308,15 @@ def test_build_arguments(text: str, arguments: dict[str, str], stale: str, fresh
         (S + "COPY **/e /x/", "write z/d/e"),  # podman 4 takes ** for *, later ones for any number of folders
     ],
 )
-def test_where_we_look_at_more(text: str, change: str, bench: Bench) -> None:
+def test_where_we_look_at_more(text: str, change: str, compared: Bench) -> None:
     """Exceptions: we say stale, and podman may find the same image again."""
-    bench.reset({"Containerfile": text})
-    before, built = bench.look({}), bench.build({})
+    compared.reset({"Containerfile": text})
+    before, built = compared.look({}), compared.build({})
     assert built is not None
-    bench.change(change)
-    assert bench.look({}) != before
+    compared.change(change)
+    assert compared.look({}) != before
     if "**" not in text:
-        assert bench.build({}) == built
+        assert compared.build({}) == built
 
 
 SHELL = r"""

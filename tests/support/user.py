@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+import sh
+
 from ovtasks.host.run import require, run, stop, which
 from tests.support import leftovers
 from tests.support.accounts import add_account
@@ -102,6 +104,8 @@ def made(kind: type[U], prefix: str, *, account: bool = True) -> Iterator[U]:
         (home / "program").mkdir()
         for name in kind.copied:
             shutil.copytree(ROOT / name, home / "program" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        # what the tests' own modules import; the user's Python is the system's
+        shutil.copytree(Path(sh.__file__).parent, home / "program" / "sh")
         user.owned(home)
         yield user
     finally:

@@ -32,10 +32,21 @@ def start(handle: Handle) -> None:
             _wake(domain)
             return
         try:
-            domain.create()
+            _create(domain)
         except libvirt.libvirtError:
             if not domain.isActive():  # else somebody else was faster
                 raise
+
+
+def _create(domain: libvirt.virDomain) -> None:
+    """Start it. A QEMU that ended before libvirt had asked it why is started once more, for its reason."""
+    libvirt = load()
+    try:
+        domain.create()
+    except libvirt.libvirtError as e:
+        if "connect to monitor socket" not in str(e) or domain.isActive():
+            raise
+        domain.create()
 
 
 def _runs(domain: libvirt.virDomain, handle: Handle) -> bool:
