@@ -69,11 +69,11 @@ def _pytest_arguments(fast: bool, arguments: Sequence[str]) -> list[str]:
     """One pytest run, so that one closing line tells all.
 
     Boots are slow and use a whole core: they are one group (tests/conftest.py) on one worker, and the others go through
-    the rest meanwhile. All of them wait now and then, for servers and deadlines, so there is a worker more than cores;
-    the fast tests wait most.
+    the rest meanwhile. The slow tests keep all cores busy: more workers would only make each other late. The fast ones
+    also wait, for servers and deadlines.
     """
     cores = os.cpu_count() or 1
-    workers = min(2 * cores if fast else cores + 1, 4) if cores > 1 else 1
+    workers = min(2 * cores if fast else cores, 4) if cores > 1 else 1
     spread = ["-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
     return [*spread, *(["-m", FAST] if fast else []), *arguments]
 
