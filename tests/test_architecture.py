@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ovtasks"
 ROOMS = (
@@ -100,11 +98,23 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def names(paths: list[Path]) -> list[str]:
-    return [str(path.relative_to(PACKAGE)) for path in paths]
+def for_every_module(check: Callable[[Path], None]) -> Callable[[], None]:
+    """A test that makes the check for each module, and names all that fail it."""
+
+    def test() -> None:
+        failed = []
+        for path in MODULES:
+            try:
+                check(path)
+            except AssertionError as e:
+                failed.append(f"{path.relative_to(PACKAGE)}: {e}")
+        assert not failed, "\n".join(failed)
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    return test
 
 
-@pytest.mark.parametrize("path", MODULES, ids=names(MODULES))
+@for_every_module
 def test_imports_run_down_the_floors(path: Path) -> None:
     own = room(module_name(path))
     for module in imports(parsed(path)):
@@ -168,12 +178,12 @@ def test_the_house_s_words_have_rooms() -> None:
     assert {*rooms} <= {*ROOMS, "all"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=names(MODULES))
+@for_every_module
 def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     assert not {module.split(".")[0] for module in imports(top_level(parsed(path)))} & HEAVY
 
 
-@pytest.mark.parametrize("path", MODULES, ids=names(MODULES))
+@for_every_module
 def test_one_idea_a_file_and_a_function(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
     for node in ast.walk(parsed(path)):
@@ -195,7 +205,7 @@ def test_tests_and_benches_have_one_idea_a_file() -> None:
     assert not {name: size for name, size in sizes.items() if size > 400}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=names(MODULES))
+@for_every_module
 def test_subprocesses_go_through_the_gateway(path: Path) -> None:
     if path.relative_to(PACKAGE) in GATEWAY:
         return
@@ -265,6 +275,6 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
                     yield f"{method.lineno} {node.name}.{name}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=names(MODULES))
+@for_every_module
 def test_public_names_say_what_they_mean(path: Path) -> None:
     assert not list(undocumented(parsed(path))), path
