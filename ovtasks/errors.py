@@ -14,7 +14,7 @@ EXIT_STALE = 4  # `ov plan --exit-code`: something would run; `ov vm diff`: some
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A place in a text file; line and column count from 1, 0 means unknown."""
+    """A place in a text file. Lines and columns count from 1; 0 means unknown."""
 
     file: str
     line: int = 0
@@ -27,9 +27,9 @@ class Where:
 
 
 class OvError(Exception):
-    """Something failed that the user can understand and act on; printed without a traceback.
+    """A failure that the user can understand and act on. It is printed without a traceback.
 
-    ``message`` is a fact in lower case, ``hint`` the next step, ``where`` the place in a file that is to blame.
+    ``message`` states the fact in lower case, ``hint`` the next step, ``where`` the place in the file at fault.
     """
 
     exit_code = EXIT_FAILED
@@ -48,8 +48,8 @@ class OvError(Exception):
 class InputError(OvError):
     """What the user wrote (a file, an option) is wrong.
 
-    ``field`` is the path of the VM's value that is to blame, for who knows the spec but not its file; with the VM,
-    :mod:`ovtasks.project.locate` makes it ``where``. ``at`` is line and column (from 1) inside of a value that is text.
+    ``field`` is the path of the wrong value in the VM's spec, for code that does not know the file. From it and the VM,
+    :mod:`ovtasks.project.locate` finds ``where``. ``at`` is the line and column (from 1) inside a value that is text.
     """
 
     exit_code = EXIT_INPUT
@@ -69,7 +69,7 @@ class InputError(OvError):
 
 
 class RefusedError(OvError):
-    """What was asked for would hurt something that is in use or not disposable."""
+    """The request would harm something that is in use or must be kept."""
 
     exit_code = EXIT_REFUSED
 

@@ -1,6 +1,6 @@
-"""The public face for plug-ins: all that another package's source or backend imports, wherever it moves behind.
+"""The public API for plug-ins. A source or backend in another package imports from here only.
 
-docs/plugins.md shows how to use it.
+The names stay here when their modules move. docs/plugins.md shows how to use them.
 """
 
 from ovtasks.backends.contract import Backend, Capabilities, Handle, Recalled, Recalls, VmState, VmStatus

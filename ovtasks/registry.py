@@ -1,7 +1,7 @@
-"""Finds the class behind a name: a source, a backend, the maker of the verbs' tasks.
+"""Finds the object behind a name: a source, a backend, or the function that makes the verbs' tasks.
 
-Those of this package stand here by name only. So only the one that is asked for is loaded, and lower rooms need not
-know the rooms above them. Those of other packages are found by their entry points.
+This package's own are listed here as text. So only the one that is asked for is imported, and lower rooms need not
+import the rooms above them. Those of other packages are found by their entry points.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "qemu": "ovtasks.backends.qemu:Qemu",
     },
 }
-"""Name → ``module:class``, by group. A group's name is also that of the entry points of other packages."""
+"""Name → ``module:class``, by group. Other packages use the group's name for their entry points."""
 IMAGES = "ovtasks.sources.bootc:ContainerImages"
-"""Brings the container images of ``images:``."""
+"""The class that provides the container images of ``images:``."""
 VERBS = "ovtasks.instance.tasks:tasks"
-"""Makes the doit tasks that act on a VM beyond building it."""
+"""The function that makes the doit tasks for everything but building: start, stop and the other verbs."""
 
 
 def names(group: str) -> tuple[str, ...]:
-    """Every name in ``group``: ours in the order of the table, then those of other packages, sorted."""
+    """Every name in ``group``: our own in the order of the table, then those of other packages, sorted."""
     ours = BUILT_IN[group]
     return (*ours, *sorted({point.name for point in _points(group)} - ours.keys()))
 
 
 def find(group: str, name: str) -> object | None:
-    """Load what is called ``name`` in ``group``; ours wins. None if no package brings it.
+    """Load what is called ``name`` in ``group``. Our own comes before another package's. None if nobody provides it.
 
-    :raises OvError: a package brings it, but it cannot be loaded.
+    :raises OvError: a package provides it, but it cannot be loaded.
     """
     if place := BUILT_IN[group].get(name):
         return load(place)
@@ -64,7 +64,7 @@ def load(place: str) -> object:
 
 
 def _points(group: str) -> tuple[EntryPoint, ...]:
-    """Of other packages. Every installed package is looked at: only who asks for a stranger waits for it."""
+    """The entry points of other packages. Slow, because it reads every installed package: call it only when needed."""
     from importlib.metadata import entry_points
 
     return tuple(point for point in entry_points(group=group) if not point.value.startswith("ovtasks."))

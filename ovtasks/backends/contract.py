@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_SOCKET = "channel-com.example.some-agent.0.sock"
-"""No socket that a backend makes in :attr:`Handle.sockets` has a longer name, but what the spec names itself."""
+"""The longest name of a socket that a backend makes in :attr:`Handle.sockets`; a name from the spec may be longer."""
 
 
 class VmState(StrEnum):
@@ -48,7 +48,7 @@ class Handle:
 
 @dataclass(frozen=True)
 class VmStatus:
-    """``memory`` in bytes and ``uptime`` in seconds, of a running VM, None where not known; ``note`` is for people."""
+    """``memory`` is in bytes and ``uptime`` in seconds; both are None if unknown. ``note`` is for people."""
 
     state: VmState
     memory: int | None = None
@@ -64,10 +64,10 @@ class VmStatus:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What this backend can do here. ``accels`` are those that really work, best first.
+    """What a backend can do on this host. ``accels`` lists the accelerators that really work, best first.
 
-    ``firmware``: the backend finds firmware files itself (libvirt's selection), for these of the spec's values.
-    ``vsock``: guests can have it, and what they say there arrives here.
+    ``firmware`` lists the spec's values for which the backend finds the firmware files itself (libvirt's selection).
+    ``vsock`` says that guests can have a vsock device, and that what they send over it reaches this host.
     """
 
     accels: tuple[str, ...]
@@ -78,8 +78,10 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What a backend knows of a VM by itself; ``mac`` and ``sockets`` None: not these. ``forwards`` are those that its
-    first card has."""
+    """What a backend knows about a VM without its record. ``mac`` and ``sockets`` are None if unknown.
+
+    ``forwards`` are the port forwards of the VM's first network card.
+    """
 
     uuid: str
     mac: str | None = None
@@ -90,81 +92,81 @@ class Recalled:
 
 @runtime_checkable
 class Recalls(Protocol):
-    """What a :class:`Backend` may have, too: by it, an instance whose record was lost gets it back."""
+    """An optional part of a :class:`Backend`: it restores the record of an instance that lost it."""
 
     def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
-        """The VM of this name whose files are in ``directory``, running or defined; None: it has none."""
+        """Find the running or defined VM of this name whose files are in ``directory``. None if there is none."""
 
 
 class Backend(Protocol):
-    """Runs VMs. Every method may raise OvError when the backend cannot be asked; none is called without the lock of
-    the instance except :meth:`states`, :meth:`console`, :meth:`addresses`.
+    """Runs VMs. Every method may raise OvError when the backend cannot be asked.
 
-    A definition is text: what :meth:`render` makes from a machine is what :meth:`define` puts in place.
+    The caller holds the instance's lock, except for :meth:`states`, :meth:`console` and :meth:`addresses`.
+    A definition is text: :meth:`render` makes it from a machine, and :meth:`define` puts it in place.
     """
 
     kind: str
 
     def probe(self, uri: str | None = None, *, start: bool = False) -> str:
-        """Whether it can be used here: returns what was found, in words; ``start`` may start a daemon.
+        """Check that the backend can be used here, and describe what was found. ``start`` allows starting a daemon.
 
-        :raises OvError: it cannot, with the reason and the next step.
+        :raises OvError: it cannot be used; the error gives the reason and the next step.
         """
 
     def place(self, uri: str | None = None) -> str | None:
-        """What an instance remembers as its connection, so that later verbs ask nobody else; None: there is none."""
+        """The connection that an instance remembers, so that later verbs use the same one. None if there is none."""
 
     def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
-        """What this backend can do here for guests of ``arch`` on QEMU's ``machine``, over the connection ``uri``."""
+        """What the backend can do for guests of ``arch`` and machine type ``machine``, on the host behind ``uri``."""
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
         """The definition, for the host behind ``uri``.
 
-        :raises InputError: the spec asks for what this backend or this host lacks; the field is named.
+        :raises InputError: the spec asks for something that this backend or host lacks; the error names the field.
         """
 
     def notes(self, machine: Machine) -> tuple[str, ...]:
-        """What :meth:`render` adds because other fields of the spec need it, in words for people."""
+        """Say, for people, what :meth:`render` adds because other fields of the spec need it."""
 
     def defined(self, handle: Handle) -> str | None:
-        """The current definition, as :meth:`render` made it; None if there is none or someone else changed it."""
+        """The current definition, as :meth:`render` made it. None if there is none, or if someone else changed it."""
 
     def define(self, handle: Handle, machine: Machine) -> None:
-        """Put the definition in place; a running VM gets it at its next start."""
+        """Put the definition in place. A running VM uses it from its next start."""
 
     def undefine(self, handle: Handle) -> None:
-        """Remove the definition and what the backend keeps with it (managed save, snapshots' records, its NVRAM).
+        """Remove the definition and what the backend keeps with it (managed save, snapshot metadata, NVRAM).
 
-        The VM is stopped. There may be no definition.
+        The VM must be stopped. Having no definition is no error.
         """
 
     def start(self, handle: Handle, machine: Machine) -> None:
-        """Start the VM, and return when its process is up. It may run already."""
+        """Start the VM and return when its process is up. A VM that runs already is no error."""
 
     def shutdown(self, handle: Handle) -> None:
         """Ask the guest to power off, without waiting."""
 
     def power_off(self, handle: Handle) -> None:
-        """Power the VM off hard, and return when nothing holds its disk. It may be off already."""
+        """Cut the VM's power, and return when no process holds its disk. A VM that is off already is no error."""
 
     def states(self, handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
-        """The status of each VM, by domain. Never raises: if the backend cannot be asked, it is UNKNOWN with a note."""
+        """The status of each VM, by domain. Never raises: a VM that cannot be asked about is UNKNOWN, with a note."""
 
     def console(self, handle: Handle) -> socket.socket:
-        """The first serial port: a connected stream socket. Its end of file means that the VM ended.
+        """Connect to the first serial port and return a stream socket. End of file means that the VM ended.
 
-        :raises OvError: not running, or another console is connected.
+        :raises OvError: the VM does not run, or another console is connected.
         """
 
     def addresses(self, handle: Handle) -> tuple[str, ...]:
-        """The guest's own IP addresses, as far as they can be found from outside (agent, lease, neighbour table)."""
+        """The guest's IP addresses, as far as they can be found from outside (agent, leases, neighbour table)."""
 
 
 @cache
 def backend(kind: str) -> Backend:
     """The backend plug-in called ``kind``.
 
-    :raises InputError: no installed package brings it.
+    :raises InputError: no installed package provides it.
     """
     found = registry.find(registry.BACKENDS, kind)
     if found is None:

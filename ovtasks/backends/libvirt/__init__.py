@@ -1,7 +1,7 @@
 """VMs run by libvirt, in the user's own session unless another connection is asked for.
 
-The connection is :attr:`Handle.uri`, else ``OV_LIBVIRT_URI``, else ``qemu:///session``. libvirt's domains are named as
-ours; the uuid says whether one of that name is ours.
+The connection is :attr:`Handle.uri`, else ``OV_LIBVIRT_URI``, else ``qemu:///session``. A VM has the same name in
+libvirt as here; the uuid tells whether the domain of that name is really ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ovtasks.machine.machine import Machine
 
 
 class Libvirt:
-    """The backend ``libvirt``; see :class:`ovtasks.backends.contract.Backend`. It has no state of its own."""
+    """The backend ``libvirt``; see :class:`ovtasks.backends.contract.Backend`. The class holds no state."""
 
     kind = "libvirt"
 
@@ -80,7 +80,7 @@ class Libvirt:
         undefine(handle)
 
     def start(self, handle: Handle, machine: Machine) -> None:
-        """What runs is the definition in place, so ``machine`` must be what was defined."""
+        """Start the definition that is in place. ``machine`` must be the one that was defined."""
         from ovtasks.backends.libvirt.power import start
         from ovtasks.backends.libvirt.session import is_local, uri_of
         from ovtasks.host.folders import make_private

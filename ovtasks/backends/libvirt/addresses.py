@@ -1,4 +1,4 @@
-"""The guest's addresses, as libvirt and this host can know them."""
+"""The guest's addresses, as far as libvirt and this host know them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ovtasks.host import lan
 
 
 def addresses(handle: Handle) -> tuple[str, ...]:
-    """From the guest's agent, else the network's leases, else the host's neighbour table; () when nobody knows."""
+    """Ask the guest's agent, then the network's leases, then the host's neighbour table. () if none of them knows."""
     libvirt = load()
     with diagnosed(f"ask for the addresses of {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
@@ -30,12 +30,12 @@ def addresses(handle: Handle) -> tuple[str, ...]:
             with contextlib.suppress(libvirt.libvirtError):
                 if found := best(domain.interfaceAddresses(source), macs):
                     return found
-    # libvirt knows its own networks' leases; a bridge's are the host's
+    # libvirt knows the leases of its own networks only; for a bridge, ask the host
     return tuple(address for mac in macs for address in lan.addresses(mac)) if is_local(uri_of(handle.uri)) else ()
 
 
 def best(interfaces: Mapping[str, Any], macs: list[str]) -> tuple[str, ...]:
-    """Of what libvirt knows: the VM's own cards first (the others are bridges and tunnels inside of it), IPv4 first."""
+    """Sort what libvirt found: the VM's own cards before bridges and tunnels inside the guest, IPv4 before IPv6."""
     found = [
         ((card.get("hwaddr") or "").lower() not in macs, ":" in one["addr"], one["addr"])
         for card in interfaces.values()

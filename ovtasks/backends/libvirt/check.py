@@ -1,4 +1,4 @@
-"""For ``ov doctor``: does libvirt really take a domain?"""
+"""For ``ov doctor``: checks that libvirt really accepts a domain."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ovtasks.backends.libvirt.session import connection, load, uri_of
 
 
 def session(uri: str | None = None) -> str:
-    """Connect, define a throw-away domain, undefine it; returns what answered.
+    """Connect, define a throw-away domain and undefine it. Returns a description of what answered.
 
-    :raises OvError: it does not work, with the next step.
+    :raises OvError: one of these fails; the hint gives the next step.
     """
     libvirt = load()
     name = f"ov-doctor-{os.getpid()}-{os.urandom(4).hex()}"
@@ -29,7 +29,7 @@ def session(uri: str | None = None) -> str:
 
 
 def version(number: int) -> str:
-    """libvirt's way to count: 1,000,000 × major + 1,000 × minor + release."""
+    """Decode libvirt's version number: 1,000,000 × major + 1,000 × minor + release."""
     return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
 
 

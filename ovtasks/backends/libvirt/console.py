@@ -1,4 +1,4 @@
-"""The serial console: libvirt's stream, made a socket by two threads."""
+"""The serial console: two threads copy between libvirt's stream and a socket."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 CHUNK = 65536
 PATIENCE = 3.0
-"""Seconds for the stream to end, when the program does."""
+"""Seconds to wait for the stream to end when the program exits."""
 
 
 def console(handle: Handle) -> socket.socket:
-    """The first serial port. Closing the socket frees the console; its end of file means that the VM ended.
+    """Connect to the first serial port. Closing the socket frees the console; end of file means that the VM ended.
 
-    It has a connection of its own: a process that ends lets the console go, however it ends.
+    The console has its own connection to libvirt. So it becomes free when this process ends, even by a signal.
 
-    :raises OvError: not running, or another console is connected; that one is never thrown out.
+    :raises OvError: the VM does not run, or another console is connected. That console is never disconnected.
     """
     libvirt = load()
     with diagnosed(f"connect to the console of {handle.domain}", handle.domain):
@@ -58,7 +58,7 @@ def console(handle: Handle) -> socket.socket:
 
 
 def _finish(pumps: list[threading.Thread], theirs: socket.socket) -> None:
-    """Let both pumps end before the interpreter does, and with them the connection."""
+    """End both pumps, and with them the connection, before the interpreter exits."""
     theirs.close()
     end = time.monotonic() + PATIENCE
     while pumps:
@@ -66,16 +66,16 @@ def _finish(pumps: list[threading.Thread], theirs: socket.socket) -> None:
 
 
 def _to_socket(daemon: libvirt.virConnect, stream: libvirt.virStream, ours: socket.socket) -> None:
-    """What the guest says. Both pumps hold ``daemon``: the connection lives as long as one of them."""
+    """Copy the guest's output. Both pumps hold ``daemon``, so the connection lives as long as one of them runs."""
     with contextlib.suppress(load().libvirtError, OSError):
         while data := stream.recv(CHUNK):
             ours.sendall(data)
     with contextlib.suppress(OSError):
-        ours.shutdown(socket.SHUT_RDWR)  # the other pump then ends too
+        ours.shutdown(socket.SHUT_RDWR)  # this ends the other pump, too
 
 
 def _from_socket(daemon: libvirt.virConnect, stream: libvirt.virStream, ours: socket.socket) -> None:
-    """What is typed; at its end the console is free for others."""
+    """Copy what the user types. At the end, free the console for others."""
     with contextlib.suppress(load().libvirtError, OSError):
         while data := ours.recv(CHUNK):
             while data:

@@ -1,7 +1,7 @@
-"""Definitions: put in place, remembered, found again, removed.
+"""Puts definitions in place, remembers them, finds them again and removes them.
 
-libvirt rewrites what it is given (addresses, defaults). So beside the instance stands our own text, with the digest of
-libvirt's version of it: while that digest is the same, nobody else has changed the definition.
+libvirt rewrites a definition (it adds addresses and defaults). So the instance's folder keeps our own text and the
+digest of libvirt's version of it. As long as that digest matches, nobody else has changed the definition.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _MAC = re.compile(r"\bmac=([0-9a-f:]{17})")
 
 
 def find(daemon: libvirt.virConnect, handle: Handle) -> libvirt.virDomain | None:
-    """Our domain; None: there is none. Its uuid, written once into the instance, says that it is ours.
+    """Find our domain, which has the uuid that the instance recorded. None if there is none.
 
-    :raises RefusedError: a domain of that name is somebody else's, or ours has been renamed.
+    :raises RefusedError: the domain of that name is not ours, or somebody renamed ours.
     """
     libvirt = load()
     try:
@@ -56,7 +56,7 @@ def find(daemon: libvirt.virConnect, handle: Handle) -> libvirt.virDomain | None
         if e.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
         return None
-    if renamed.name() == handle.domain:  # it was defined between the two questions
+    if renamed.name() == handle.domain:  # defined between the two lookups
         return renamed
     raise RefusedError(
         f"somebody renamed the domain {handle.domain} to {renamed.name()}",
@@ -67,11 +67,11 @@ def find(daemon: libvirt.virConnect, handle: Handle) -> libvirt.virDomain | None
 @dataclass(frozen=True)
 class _Remembered:
     text: str
-    dump: str  # digest of libvirt's version
+    dump: str  # the digest of libvirt's version
 
 
 def defined(handle: Handle) -> str | None:
-    """Our text, if it is still what libvirt has."""
+    """Our text, if libvirt still has that definition; else None."""
     with diagnosed(f"look at {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
         known = _remembered(handle.directory)
@@ -81,9 +81,9 @@ def defined(handle: Handle) -> str | None:
 
 
 def define(handle: Handle, text: str, *, autostart: bool) -> None:
-    """Put ``text`` in place. A VM that was saved to disk starts afresh when its definition changed.
+    """Put ``text`` in place. If it changes the definition, a state that was saved to disk is dropped.
 
-    :raises OvError: libvirt does not take it.
+    :raises OvError: libvirt rejects it.
     """
     libvirt = load()
     with diagnosed(f"define {handle.domain}", handle.domain):
@@ -95,7 +95,7 @@ def define(handle: Handle, text: str, *, autostart: bool) -> None:
                 old.managedSaveRemove()
             if not old.isActive():
                 _drop_stale_nvram(_dump(old), text, handle)
-        (handle.directory / DIGESTS).unlink(missing_ok=True)  # from here on, until it is written anew, nobody knows
+        (handle.directory / DIGESTS).unlink(missing_ok=True)  # until it is rewritten, the definition counts as unknown
         domain = daemon.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         if bool(domain.autostart()) != autostart:
             domain.setAutostart(int(autostart))
@@ -103,10 +103,12 @@ def define(handle: Handle, text: str, *, autostart: bool) -> None:
 
 
 def recall(name: str, directory: Path, uri: str | None) -> Recalled | None:
-    """The domain of this name, if its disk is in ``directory``. Where no definition of ours lies, no daemon is started
-    to ask, and one that cannot be asked has none.
+    """Find the domain of this name, if its disk is in ``directory``.
 
-    :raises OvError: it cannot be asked.
+    If our definition's files are missing from ``directory``, no daemon is started just to ask, and a daemon that cannot
+    be asked counts as having no such domain.
+
+    :raises OvError: the files are there, but the daemon cannot be asked.
     """
     ours = any((directory / file).exists() for file in (TEXT, DIGESTS))
     place = uri_of(uri or _place(directory))
@@ -138,7 +140,7 @@ def _recalled(name: str, directory: Path, place: str) -> Recalled | None:
 
 
 def _first_card(root: ET.Element) -> tuple[str | None, tuple[PortForward, ...]]:
-    """Its address, and what it forwards: an element's, or QEMU's arguments where libvirt cannot say it."""
+    """The first card's MAC address and forwards, from its element or from QEMU arguments that stand in for one."""
     words = [word.get("value", "") for word in root.iter(f"{{{QEMU}}}arg")]
     netdev = next((word for word in words if word.startswith("user,id=ovnet0")), None)
     if netdev is not None:
@@ -160,13 +162,13 @@ def _first_card(root: ET.Element) -> tuple[str | None, tuple[PortForward, ...]]:
 
 
 def _place(directory: Path) -> str | None:
-    """The connection by which it was defined."""
+    """The connection through which the VM was defined; None if unknown."""
     uri = (try_load_state(directory / DIGESTS) or {}).get("uri")
     return uri if isinstance(uri, str) else None
 
 
 def undefine(handle: Handle) -> None:
-    """Remove it with all that libvirt keeps with it; nothing defined: no error."""
+    """Remove the definition and all that libvirt keeps with it. Having no definition is no error."""
     libvirt = load()
     flags = (
         libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -194,8 +196,8 @@ def _dump(domain: libvirt.virDomain) -> str:
 
 
 def fingerprint(dump: str) -> str:
-    """The digest of what a dump says. Devices are put in order: libvirt has some in another one once it has started
-    the VM or read the definition from its file."""
+    """The digest of a dump's meaning. Devices are sorted first, because libvirt reorders some of them when it starts
+    the VM or reads the definition back from its file."""
     domain = ET.fromstring(dump)
     devices = [ET.canonicalize(ET.tostring(device), strip_text=True) for device in domain.iterfind("devices/*")]
     for parent in domain.findall("devices"):
@@ -214,7 +216,7 @@ def _remember(handle: Handle, text: str, dump: str) -> None:
 
 
 def _remembered(directory: Path) -> _Remembered | None:
-    """None also for half of it, or damaged files: the definition is then put in place anew."""
+    """What :func:`_remember` wrote. None if a file is missing or damaged; then the definition is put in place anew."""
     digests = try_load_state(directory / DIGESTS) or {}
     try:
         text = read_text(directory / TEXT)
@@ -226,7 +228,7 @@ def _remembered(directory: Path) -> _Remembered | None:
 
 
 def _drop_stale_nvram(old: str, new: str, handle: Handle) -> None:
-    """Variables that another firmware wrote make a VM unbootable; libvirt makes new ones when the file is gone."""
+    """Delete the variables if the firmware changed: the VM could not boot with them. libvirt makes new ones."""
     before, after = _firmware(old), _firmware(new)
     nvram = ET.fromstring(new).findtext("os/nvram")
     if before != after and nvram and nvram == ET.fromstring(old).findtext("os/nvram") and is_local(uri_of(handle.uri)):
@@ -234,7 +236,7 @@ def _drop_stale_nvram(old: str, new: str, handle: Handle) -> None:
 
 
 def _firmware(text: str) -> tuple[str, ...]:
-    """Which firmware a definition chooses, as far as its variables must fit to it."""
+    """The parts of a definition's firmware choice that its variables file must fit."""
     os = ET.fromstring(text).find("os")
     if os is None:
         return ()

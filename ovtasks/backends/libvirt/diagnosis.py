@@ -1,7 +1,7 @@
-"""What libvirt and QEMU say → what happened, and the next step.
+"""Turns messages of libvirt and QEMU into errors that say what happened and what to do next.
 
-Of a domain that its schema does not take, libvirt only says that the whole is not valid: :func:`diagnose_snippets`
-tries each text of the user's alone, in the domain without the others.
+If a domain does not match libvirt's schema, libvirt rejects it as a whole without saying where. So
+:func:`diagnose_snippets` tries each of the user's XML snippets alone, in the domain without the others.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ PROGRAM = "virt-xml-validate"
 _INVALID = "against schema"
 SCHEMA_HINT = 'libvirt\'s documentation, "Domain XML format", says which elements and attributes there are'
 
-# The first that is found in the message counts. In both texts, ``{1}`` is the pattern's first group and ``{name}`` the
-# domain; ``package:X`` becomes how to install X here.
+# Pattern, fact, hint. The first pattern that matches wins. In both texts, ``{1}`` stands for the pattern's first group
+# that matched and ``{name}`` for the domain. The hint ``package:X`` becomes the command that installs X here.
 _SIGNS = (
     (
         r"(?:rule '(?:tcp|udp):|[Ff]ailed to bind .* for (?:option )?'-\w )([\w.:/\[\]]*)",
@@ -104,7 +104,7 @@ _SIGNS = (
     (r"swtpm_setup", "the emulated TPM needs swtpm_setup", "package:swtpm_setup"),
     (r"swtpm", "the emulated TPM does not start", "package:swtpm"),
     (
-        r"\bpasst\b",  # not: host-passthrough
+        r"\bpasst\b",  # the word alone, so that "host-passthrough" does not match
         "passt, which forwards the ports, does not start",
         "without the program passt, QEMU's own network is used",
     ),
@@ -121,14 +121,14 @@ _SIGNS = (
 )
 _NOISE = re.compile(r"^(?:internal error|unsupported configuration|operation failed|invalid argument): ")
 _QEMU = re.compile(r"(?:(?i:qemu unexpectedly closed)|process exited while connecting)[^\n]*?: \S+Z (qemu-\S+: )?")
-# libvirt quotes the end of QEMU's log. What it wrote there itself, above all the command line, names every program and
-# file of the VM: nothing of it is a complaint. Warnings are none either, as long as something else is said.
+# libvirt quotes the end of QEMU's log. Lines that libvirt itself wrote there are no complaints. Above all, the command
+# line must go: it names every program and file of the VM. Warnings are dropped, too, unless there is nothing else.
 _ECHO = re.compile(r"^(?:.*\\|-\w.*|.*: starting up libvirt version.*|.*: shutting down, reason=.*)$", re.MULTILINE)
 _WARNING = re.compile(r"^\S+Z qemu-\S+: warning: .*$", re.MULTILINE)
 
 
 def diagnose(error: libvirt.libvirtError, doing: str, name: str) -> OvError:
-    """The error as one of ours; ``doing`` says what did not work ("start ov-web"), ``name`` is the domain."""
+    """Turn ``error`` into an OvError. ``doing`` says what failed ("start ov-web"); ``name`` is the domain."""
     said = str(error)
     complaint = _complaint(said)
     plain = _QEMU.sub(r"\1", _NOISE.sub("", complaint)).strip()
@@ -143,7 +143,7 @@ def diagnose(error: libvirt.libvirtError, doing: str, name: str) -> OvError:
 
 
 def _complaint(said: str) -> str:
-    """What libvirt and QEMU complain about, without what only stands beside it in the log."""
+    """The complaints of libvirt and QEMU, without the other lines of the log."""
     text = _ECHO.sub("", said)
     text = _WARNING.sub("", text) if _WARNING.sub("", text).strip() else text
     return "\n".join(line for line in text.splitlines() if line.strip()) or said
@@ -151,7 +151,7 @@ def _complaint(said: str) -> str:
 
 @contextlib.contextmanager
 def diagnosed(doing: str, name: str) -> Iterator[None]:
-    """libvirt's errors inside leave as ours."""
+    """Turn libvirt's errors inside the ``with`` block into OvError; see :func:`diagnose`."""
     try:
         yield
     except load().libvirtError as e:
@@ -159,7 +159,7 @@ def diagnosed(doing: str, name: str) -> Iterator[None]:
 
 
 def diagnose_snippets(error: OvError, machine: Machine, render: Callable[[Machine], str]) -> OvError:
-    """The error of a define that failed, at the text that is to blame, if one is."""
+    """Point the error of a failed define at the snippet that causes it. Other errors are returned as they are."""
     if _INVALID not in error.message or not machine.snippets:
         return error
     if which(PROGRAM) is None:

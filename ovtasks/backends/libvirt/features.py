@@ -1,4 +1,4 @@
-"""What a libvirt daemon and its QEMU can do: ``domcapabilities`` → the renderer's features and the backend's.
+"""What a libvirt daemon and its QEMU can do: reads ``domcapabilities`` for the renderer and for the backend.
 
 Format: libvirt's documentation, "Domain capabilities XML format".
 """
@@ -25,11 +25,11 @@ from ovtasks.machine.xml.domain import HostFeatures
 from ovtasks.values.firmware import Firmware
 
 ACCELS = {"kvm": "kvm", "tcg": "qemu"}
-"""Ours → libvirt's domain types, best first."""
+"""Our accelerators → libvirt's domain types, best first."""
 VHOST_USER = ("/usr/share/qemu/vhost-user", "/etc/qemu/vhost-user")
-"""Where programs that serve devices describe themselves (QEMU's ``docs/interop/vhost-user.json``)."""
+"""Folders of the files that describe vhost-user programs (QEMU's ``docs/interop/vhost-user.json``)."""
 VIRTIOFS_IN_SESSIONS = (10, 0)
-PASST_SINCE = "20240101"  # older ones die on the first connection under newer kernels, or are not attached in time
+PASST_SINCE = "20240101"  # under newer kernels, older ones die on the first connection or attach too late
 
 
 NOTHING = HostFeatures()
@@ -37,7 +37,7 @@ NOTHING = HostFeatures()
 
 @dataclass(frozen=True)
 class Domcaps:
-    """``host`` is for the renderer. ``insecure`` and ``secure`` are of the firmware that libvirt finds itself."""
+    """``host`` is for the renderer. ``insecure`` and ``secure``: libvirt itself finds UEFI firmware of that kind."""
 
     host: HostFeatures = NOTHING
     insecure: bool = False
@@ -45,8 +45,11 @@ class Domcaps:
 
 
 def parse(text: str) -> Domcaps:
-    """Read what ``getDomainCapabilities`` returned. Since 12.1 libvirt lists the features of its firmware; before, the
-    kinds of loader files are what there is ("secure": one has System Management Mode)."""
+    """Read what ``getDomainCapabilities`` returned.
+
+    Since 12.1, libvirt lists the features of its firmware. Older versions only list the kinds of loader files, where
+    "secure" means that one uses System Management Mode.
+    """
     root = ET.fromstring(text)
     features = root.find("os/firmwareFeatures")
     efi = "efi" in _values(root, "os", "firmware")
@@ -62,7 +65,7 @@ def parse(text: str) -> Domcaps:
 def _host(root: ET.Element) -> HostFeatures:
     known = _enums(root)
     hostdevs = "devices/hostdev/subsysType"
-    if hostdevs in known:  # mediated devices are never listed; PCI is, also where the host cannot pass it on
+    if hostdevs in known:  # libvirt never lists mdev; it lists PCI even if the host cannot pass it through
         passes = known.get("devices/hostdev/pciBackend") != frozenset()
         known[hostdevs] = known[hostdevs] - (frozenset() if passes else {"pci"}) | {"mdev"}
     return HostFeatures(
@@ -73,7 +76,7 @@ def _host(root: ET.Element) -> HostFeatures:
 
 
 def _enums(root: ET.Element) -> dict[str, frozenset[str]]:
-    """All words that it tells, by the place of their enum; ``features/sev/supported`` is one of yes and no."""
+    """All values by the path of their enum. An attribute ``supported`` has a path, too: ``features/sev/supported``."""
     found: dict[str, frozenset[str]] = {}
     for element, place in _below(root, ""):
         if element.tag == "enum":
@@ -100,9 +103,9 @@ _lock = threading.Lock()
 
 
 def domcaps(arch: str, machine: str, accel: str, uri: str | None = None) -> Domcaps | None:
-    """Of one kind of machine; None: not with this accelerator. Asked once per process.
+    """The capabilities for one machine type. None if the accelerator does not work. Asked once per process.
 
-    :raises OvError: the daemon cannot be asked, or knows no such architecture or machine at all.
+    :raises OvError: the daemon cannot be asked, or does not know the architecture or the machine type.
     """
     name = uri_of(uri)
     key = (os.getpid(), name, arch, machine, accel)
@@ -128,9 +131,9 @@ def _ask(uri: str, arch: str, machine: str, accel: str) -> Domcaps | None:
 
 
 def host_features(arch: str, machine: str, accel: str, uri: str | None = None) -> HostFeatures:
-    """For the renderer. The emulator stays libvirt's choice: so the definition's bytes do not depend on the host.
+    """The features for the renderer. The emulator is left to libvirt, so the definition does not depend on this host.
 
-    :raises OvError: KVM is asked for and libvirt's QEMU does not have it here.
+    :raises OvError: KVM is asked for, and libvirt's QEMU cannot use it here.
     """
     found = domcaps(arch, machine, accel, uri)
     if found is None:
@@ -153,7 +156,7 @@ def host_features(arch: str, machine: str, accel: str, uri: str | None = None) -
 
 
 def virtiofs_problem(uri: str, version: tuple[int, int]) -> str | None:
-    """Why virtiofs cannot be had there, though libvirt's QEMU knows it; None: nothing is known against it."""
+    """Why virtiofs cannot work there, even if libvirt's QEMU supports it. None if no reason is known."""
     if is_own_session(uri) and version < VIRTIOFS_IN_SESSIONS:
         return "libvirt serves virtiofs in a user's session from 10.0 on"
     described = [path for folder in VHOST_USER for path in Path(folder).glob("*virtiofsd*.json")]
@@ -163,7 +166,7 @@ def virtiofs_problem(uri: str, version: tuple[int, int]) -> str | None:
 
 
 def capabilities(arch: str, machine: str, uri: str | None = None) -> Capabilities:
-    """What this backend can do here; of an accelerator, libvirt and (on this host) we ourselves must think so.
+    """What this backend can do here. An accelerator counts if libvirt has it and, on this host, our own check agrees.
 
     :raises OvError: the daemon cannot be asked.
     """
@@ -182,13 +185,13 @@ def capabilities(arch: str, machine: str, uri: str | None = None) -> Capabilitie
 
 
 def _passt(uri: str | None) -> bool:
-    """Whether the program works. On another host, libvirt's word must do."""
+    """Whether passt works. On another host, trust libvirt's answer."""
     return passt_works() if is_local(uri_of(uri)) else True
 
 
 @cache
 def passt_works() -> bool:
-    """It refuses root, and older ones than :data:`PASST_SINCE` do not serve. An unknown version is taken as new."""
+    """Whether passt works here: not as root, nor older than :data:`PASST_SINCE`. An unknown version counts as new."""
     program = which("passt")
     if program is None or os.geteuid() == 0:
         return False

@@ -1,4 +1,4 @@
-"""Domains of ours whose files are gone: for ``ov gc``."""
+"""Finds and removes our domains whose folder is gone, for ``ov gc``."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ WHAT = "libvirt's definition of a VM whose folder is gone"
 
 
 def survey() -> list[Item]:
-    """In the user's own session, if a daemon runs there: none is started to ask. One that runs is the user's to end."""
+    """Look in the user's own session, if its daemon runs; none is started for this. A running VM is listed as held."""
     try:
         if all(one.problem is not None for one in sockets()):
             return []
         return [_item(domain) for domain in _lost()]
-    except OvError:  # not permitted, no module: then it has none of ours
+    except OvError:  # not permitted, or no Python module: then libvirt has no domain of ours
         return []
 
 
 def remove(items: list[Item]) -> list[Item]:
-    """Undefine those that still are lost and do not run; returns what went.
+    """Undefine those whose folder is still missing and that do not run. Returns what was removed.
 
-    :raises OvError: libvirt does not do it.
+    :raises OvError: libvirt cannot undefine one.
     """
     chosen = {item.path: item for item in items}
     gone = []
@@ -57,7 +57,7 @@ def _lost() -> list[libvirt.virDomain]:
 
 
 def _folder(domain: libvirt.virDomain) -> Path:
-    """Where its own disk is, or was."""
+    """The folder of its first disk, even if it is gone."""
     files = (source.get("file") for source in ET.fromstring(domain.XMLDesc(0)).iterfind("devices/disk/source"))
     return next((Path(file).parent for file in files if file), Path())
 

@@ -1,4 +1,4 @@
-"""The QEMU command line that libvirt would make of a definition (``virsh domxml-to-native``)."""
+"""The QEMU command line that libvirt would make from a definition (``virsh domxml-to-native``)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from ovtasks.backends.libvirt.session import connection
 
 
 def argv(text: str, name: str, uri: str | None = None) -> list[str]:
-    """The words for the definition ``text`` of the domain ``name``. Variables of the environment (``LC_ALL=C``), which
-    libvirt writes in front, stay there.
+    """The command line for the definition ``text`` of the domain ``name``, as a list of words.
 
-    :raises OvError: libvirt cannot say.
+    libvirt puts environment variables (``LC_ALL=C``) in front; they are kept.
+
+    :raises OvError: libvirt cannot translate the definition.
     """
     with diagnosed(f"translate the definition of {name}", name):
         words: str = connection(uri).domainXMLToNative("qemu-argv", text, 0)

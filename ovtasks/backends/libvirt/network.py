@@ -1,7 +1,7 @@
-"""What a VM's network cards need of libvirt and of this host, looked at before the VM is defined.
+"""Checks, before a VM is defined, what its network cards need from libvirt and this host.
 
-A user's session has no networks of its own and no right to make devices: it joins bridges by qemu-bridge-helper, and
-cannot use a card of the host directly.
+A user's session has no networks of its own and may not create network devices. It joins bridges through
+qemu-bridge-helper, and cannot use a card of the host directly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ SYSTEM = "OV_LIBVIRT_URI=qemu:///system"
 
 
 def check_networks(machine: Machine, uri: str | None) -> None:
-    """:raises OvError: a card cannot be had there; the next step is told."""
+    """Check each card.
+
+    :raises OvError: a card cannot be had there; the hint gives the next step.
+    """
     name = uri_of(uri)
     session = name.partition("?")[0].endswith("/session")
     for card in attached(machine):

@@ -1,4 +1,4 @@
-"""Start, ask to power off, pull the plug."""
+"""Starts a VM, asks it to shut down, or cuts its power."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTICE_SECONDS = 30.0
 
 
 def start(handle: Handle) -> None:
-    """Start it; a VM that was saved to disk goes on where it was, a paused one too. Running: no error.
+    """Start the VM. One that was saved to disk or paused continues where it was; one that runs is left alone.
 
     :raises OvError: it is not defined, or QEMU does not start.
     """
@@ -34,12 +34,12 @@ def start(handle: Handle) -> None:
         try:
             _create(domain)
         except libvirt.libvirtError:
-            if not domain.isActive():  # else somebody else was faster
+            if not domain.isActive():  # if it is active, somebody else started it first
                 raise
 
 
 def _create(domain: libvirt.virDomain) -> None:
-    """Start it. A QEMU that ended before libvirt had asked it why is started once more, for its reason."""
+    """Start the VM. If QEMU ends before libvirt has read its reason, try once more: the second error gives it."""
     libvirt = load()
     try:
         domain.create()
@@ -50,7 +50,7 @@ def _create(domain: libvirt.virDomain) -> None:
 
 
 def _runs(domain: libvirt.virDomain, handle: Handle) -> bool:
-    """Whether it is active, once libvirt has noticed that a process which is gone is gone."""
+    """Whether the VM is active. If its process is gone, give libvirt :data:`NOTICE_SECONDS` to notice it."""
     end = time.monotonic() + NOTICE_SECONDS
     own = is_own_session(uri_of(handle.uri))
     while domain.isActive():
@@ -69,27 +69,27 @@ def _wake(domain: libvirt.virDomain) -> None:
         elif state == libvirt.VIR_DOMAIN_PMSUSPENDED:
             domain.pMWakeup()
     except libvirt.libvirtError:
-        if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:  # else it was paused only for the moment of its start
+        if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:  # a VM that is starting is paused for a moment only
             raise
 
 
 def shutdown(handle: Handle) -> None:
-    """Ask the guest: by its agent if that answers, else by the power button. Not running: no error."""
+    """Ask the guest to shut down, through its agent or else by the power button. A stopped VM is no error."""
     libvirt = load()
     with diagnosed(f"shut down {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
         if domain is None or not domain.isActive():
             return
         try:
-            _wake(domain)  # else it would not hear us
+            _wake(domain)  # a paused guest would not react
             domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT | libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
         except libvirt.libvirtError:
-            if domain.isActive():  # else it ended meanwhile
+            if domain.isActive():  # if not, it ended meanwhile
                 raise
 
 
 def power_off(handle: Handle) -> None:
-    """Pull the plug; returns when QEMU's process is gone. Not running: no error."""
+    """Cut the VM's power and return when QEMU's process is gone. A stopped VM is no error."""
     libvirt = load()
     with diagnosed(f"power off {handle.domain}", handle.domain):
         domain = find(connection(handle.uri), handle)
@@ -98,6 +98,6 @@ def power_off(handle: Handle) -> None:
         try:
             domain.destroy()
         except libvirt.libvirtError as e:
-            gone = e.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN  # a transient one that ended meanwhile
+            gone = e.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN  # a transient domain that ended meanwhile
             if not gone and domain.isActive():
                 raise

@@ -1,8 +1,8 @@
-"""Connections to libvirt: one per URI and process, opened anew when it died; and libvirt's session daemon, found or
-started.
+"""Connects to libvirt, and finds or starts its session daemon.
 
-Where the daemon listens: libvirt's ``virGetUserRuntimeDirectory`` and "Connection URIs" in its documentation. The
-modular daemon's socket (``virtqemud-sock``) comes first, the older monolithic one's (``libvirt-sock``) second.
+There is one connection per URI and process; one that broke is opened anew. The paths of the daemon's sockets follow
+libvirt's ``virGetUserRuntimeDirectory`` and "Connection URIs" in its documentation: first the modular daemon's
+(``virtqemud-sock``), then that of the older monolithic one (``libvirt-sock``).
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ def is_local(uri: str) -> bool:
 
 
 def is_own_session(uri: str) -> bool:
-    """Whether it is this user's own daemon, at the place where it always is."""
+    """Whether it is this user's own session daemon, at its usual socket."""
     parts = urlsplit(uri)
     return is_local(uri) and parts.path == "/session" and "socket" not in parse_qs(parts.query)
 
 
 @cache
 def load() -> ModuleType:
-    """The module ``libvirt``, which from now on does not print errors itself.
+    """Import the module ``libvirt`` and stop it from printing errors itself.
 
-    :raises OvError: it is not installed.
+    :raises OvError: the module is not installed.
     """
     try:
         import libvirt
@@ -71,8 +71,8 @@ def load() -> ModuleType:
 
 
 def _let_go() -> None:
-    """Close all connections while the module that can close them is whole: the interpreter takes it apart first, and
-    every connection then ends with a traceback."""
+    """Close all connections while the libvirt module is still intact. The interpreter would tear down the module first,
+    and each connection would then end with a traceback."""
     from gc import collect
 
     _connections.clear()
@@ -80,14 +80,14 @@ def _let_go() -> None:
 
 
 def _say_nothing(_context: object, _error: object) -> None:
-    """libvirt's own habit is to print each error to stderr."""
+    """Replaces libvirt's handler, which prints each error to stderr."""
 
 
 def runtime_directory() -> Path:
     """Where libvirt keeps the session's sockets and the pid files of its VMs.
 
-    Without ``XDG_RUNTIME_DIR`` (cron, su) libvirt would fall back to the cache folder, and a second daemon there would
-    know the same VMs as the first one and not see that they run. So a user who has ``/run/user/UID`` gets it.
+    Without ``XDG_RUNTIME_DIR`` (cron, su), libvirt falls back to the cache folder. A second daemon would start there,
+    which knows the same VMs but does not see that they run. So it is set here if ``/run/user/UID`` is the user's.
     """
     value = os.environ.get("XDG_RUNTIME_DIR")
     usual = Path("/run/user") / str(os.getuid())
@@ -101,7 +101,7 @@ def runtime_directory() -> Path:
 
 @dataclass(frozen=True)
 class Socket:
-    """``problem`` is why nothing answers there; None: a daemon accepts."""
+    """A socket of the daemon. ``problem`` says why nothing answers there; None if a daemon accepts connections."""
 
     path: Path
     problem: OSError | None = None
@@ -112,7 +112,7 @@ class Socket:
 
 
 def sockets() -> tuple[Socket, ...]:
-    """The session daemon's sockets, in libvirt's order, each tried."""
+    """Try the session daemon's sockets, in libvirt's order."""
     return tuple(_try(runtime_directory() / name) for name in SOCKETS)
 
 
@@ -126,14 +126,14 @@ def _try(path: Path) -> Socket:
 
 
 def daemon() -> Path | None:
-    """The program of the session daemon; None: libvirt's daemon is not installed."""
+    """The program of the session daemon. None if it is not installed."""
     return next((found for name in DAEMONS if (found := which(name))), None)
 
 
 def ensure_session(*, start: bool) -> str:
-    """Whether the session daemon can be used: what was found, in words; ``start`` may start it.
+    """Check that the session daemon can be used, and describe what was found. ``start`` allows starting it.
 
-    :raises OvError: it is missing, does not accept connections, or may not be used by this user.
+    :raises OvError: it is not installed, or this user may not use it, or the user is root, who has no session.
     """
     if os.geteuid() == 0:
         raise OvError(
@@ -157,7 +157,7 @@ def ensure_session(*, start: bool) -> str:
 
 
 def _start_unit(unit: str) -> None:
-    """Ask the user's service manager, if there is one; it starts what it knows."""
+    """Ask the user's service manager, if there is one, to start ``unit``. A failure is ignored."""
     if which("systemctl") and (runtime_directory().parent / "systemd" / "private").exists():
         with contextlib.suppress(OvError):
             run(["systemctl", "--user", "start", unit], check=False, timeout=SYSTEMCTL_SECONDS)
@@ -196,9 +196,9 @@ _guard = threading.Lock()
 
 
 def connection(uri: str | None = None) -> libvirt.virConnect:
-    """The connection to ``uri``, alive. Threads may share it; a forked process gets its own.
+    """A working connection to ``uri``. Threads may share it; a forked process gets its own.
 
-    :raises OvError: it cannot be had; the message says whether the daemon is missing, refuses or is not permitted.
+    :raises OvError: connecting failed; the message says whether the daemon is missing, refuses or is not permitted.
     """
     name = uri_of(uri)
     with _guard:
@@ -213,7 +213,7 @@ def connection(uri: str | None = None) -> libvirt.virConnect:
 
 
 def _answers(known: libvirt.virConnect) -> bool:
-    """The daemon's end is only noticed by talking to it."""
+    """Whether the daemon still answers. Only a call can tell that it is gone."""
     try:
         known.getLibVersion()
     except load().libvirtError:
@@ -222,7 +222,7 @@ def _answers(known: libvirt.virConnect) -> bool:
 
 
 def open_connection(uri: str) -> libvirt.virConnect:
-    """A connection of its own; libvirt's client starts a session daemon that is not there.
+    """Open a new connection, not shared. libvirt's client starts the session daemon if none runs.
 
     :raises OvError: as :func:`connection`.
     """
@@ -238,8 +238,8 @@ def open_connection(uri: str) -> libvirt.virConnect:
 
 
 def _mode(found: tuple[Socket, ...]) -> str | None:
-    """libvirt's client takes the first socket that exists, even one that a killed daemon left: then it has to be told
-    which daemon there really is. None: it finds out itself."""
+    """The ``mode`` for libvirt's client, or None to let it choose. It takes the first socket that exists, even one that
+    a killed daemon left behind. Then it must be told which daemon there really is."""
     modular, monolithic = found
     if modular.problem is not None and modular.path.exists():
         return "legacy" if monolithic.problem is None or which("virtqemud") is None else None

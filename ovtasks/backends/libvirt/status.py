@@ -1,4 +1,4 @@
-"""How VMs are: one question to each daemon for all of them."""
+"""The status of VMs. Each daemon is asked once for all of its VMs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Stats = Mapping[str, int]
 
 
 def states(handles: Iterable[Handle]) -> dict[str, VmStatus]:
-    """By domain. A session daemon that is not there is started, because only it knows; without handles nobody is asked.
+    """The status of each VM, by domain. Starts a session daemon that does not run, because only the daemon knows.
 
-    Does not raise: a daemon that does not answer makes its VMs UNKNOWN.
+    Never raises: if a daemon does not answer, its VMs are UNKNOWN. Without handles, no daemon is asked.
     """
     by_uri: dict[str, list[Handle]] = {}
     for handle in handles:
@@ -40,7 +40,7 @@ def _ask(uri: str, handles: list[Handle]) -> dict[str, VmStatus]:
     with diagnosed(f"list the VMs of {uri}", uri):
         stats = connection(uri).getAllDomainStats(
             libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON,
-            libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT,  # a busy VM is told without its memory
+            libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT,  # a busy VM is listed without its memory
         )
         domains = {domain.name(): (domain, one) for domain, one in stats}
         return {handle.domain: _status(handle, uri, domains.get(handle.domain)) for handle in handles}
@@ -63,7 +63,7 @@ def _status(handle: Handle, uri: str, found: tuple[libvirt.virDomain, Stats] | N
 
 
 def _state(state: int, reason: int) -> tuple[VmState, str | None]:
-    """``virDomainState`` and the reason that goes with it."""
+    """Our state and note for libvirt's ``virDomainState`` and its reason."""
     libvirt = load()
     if state == libvirt.VIR_DOMAIN_SHUTOFF:
         if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
@@ -84,9 +84,9 @@ def _state(state: int, reason: int) -> tuple[VmState, str | None]:
 
 
 def process(domain: str) -> tuple[int | None, bool]:
-    """QEMU's pid, from libvirt's pid file; and whether that process is gone for sure.
+    """QEMU's process id from libvirt's pid file, and whether that process is certainly gone.
 
-    A daemon that was killed and started anew believes for some seconds that all VMs in its files still run.
+    A daemon that was killed and restarted believes for some seconds that all VMs in its files still run.
     """
     try:
         pid = int((runtime_directory() / "qemu" / "run" / f"{domain}.pid").read_text(encoding="ascii"))
@@ -102,7 +102,7 @@ def process(domain: str) -> tuple[int | None, bool]:
 
 
 def _uptime(pid: int) -> float | None:
-    """Seconds since the process began. Format: proc(5), ``/proc/pid/stat``, field 22, counted behind the name."""
+    """Seconds since the process started, from field 22 of ``/proc/PID/stat`` (proc(5)), counted after the name."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         up = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])

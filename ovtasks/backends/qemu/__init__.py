@@ -1,7 +1,7 @@
 """VMs as plain QEMU processes: for hosts without libvirt.
 
-A VM's directory holds its definition (``argv.json``, the command line), ``qemu.pid``, ``qemu.log`` (what QEMU said) and
-what its emulated TPM remembers. The command line is rendered anew at every start.
+A VM's directory holds its definition (``argv.json``, the command line), ``qemu.pid``, ``qemu.log`` (QEMU's output) and
+the state of its emulated TPM. The command line is rendered anew at every start.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GRACE = 20.0
 
 
 class Qemu:
-    """The backend ``qemu``. It has no daemon and no connection: ``uri`` means nothing to it."""
+    """The backend ``qemu``. It has no daemon and no connection, so it has no use for ``uri``."""
 
     kind = "qemu"
 
@@ -78,7 +78,7 @@ class Qemu:
     def defined(self, handle: Handle) -> str | None:
         try:
             return read_text(handle.directory / DEFINITION)
-        except StateError:  # it is put in place anew
+        except StateError:  # damaged: the definition is put in place anew
             return None
 
     def define(self, handle: Handle, machine: Machine) -> None:
@@ -96,7 +96,7 @@ class Qemu:
 
         (handle.directory / DEFINITION).unlink(missing_ok=True)
         if process.find_and_restore(handle.directory / PID_FILE) is None:
-            helpers.end(handle, grace=0.0)  # of a start that was killed
+            helpers.end(handle, grace=0.0)  # left by a start that was killed
             sweep(handle)
 
     def start(self, handle: Handle, machine: Machine) -> None:
@@ -105,7 +105,7 @@ class Qemu:
         from ovtasks.host.folders import make_private
         from ovtasks.machine.outside import socket_folders
 
-        # A lock of its own, because what a second start sweeps away is what the first one is known by.
+        # A separate lock: a second start would sweep away the files by which the first one is recognised.
         with flock(handle.directory / LOCK):
             if process.find_and_restore(handle.directory / PID_FILE) is None:
                 wanted = command_of(machine)
@@ -126,7 +126,7 @@ class Qemu:
         from ovtasks.backends.qemu import helpers
         from ovtasks.backends.qemu.sweep import sweep
 
-        # SIGTERM is QMP's "quit" by a way that no other client can be in: QEMU flushes its disks and ends.
+        # SIGTERM does what QMP's "quit" does, and no other client can block it: QEMU flushes its disks and ends.
         pid_file = handle.directory / PID_FILE
         ran = process.find(pid_file) is not None
         if not process.end(pid_file, signal.SIGTERM, GRACE):
@@ -145,7 +145,7 @@ class Qemu:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 connection.connect(str(handle.sockets / SERIAL_SOCKET))
-                while _free(qmp):  # until QEMU has taken us: a QEMU that ends before resets the connection
+                while _free(qmp):  # until QEMU has accepted us; if it ends first, it resets the connection
                     time.sleep(0.01)
             except OSError as e:
                 connection.close()
@@ -187,7 +187,7 @@ class Qemu:
 
 
 def _defined_words(directory: Path) -> list[str]:
-    """The command line in place; none, or a damaged one: no words."""
+    """The command line in place. Empty if there is none or if it is damaged."""
     with contextlib.suppress(StateError, ValueError):
         words = parse(read_text(directory / DEFINITION) or "[]")
         return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
@@ -206,7 +206,7 @@ def _running(handle: Handle) -> Process:
 
 
 def _agent_runs(handle: Handle, running: Process, seconds: float) -> bool:
-    """The guest's side of its port is open only while an agent runs."""
+    """Whether an agent runs in the guest: only then is the guest's side of the port open."""
     try:
         with connect(handle.sockets / STATUS_SOCKET, running.pid, seconds) as qmp:
             return _chardev(qmp, AGENT_CHANNEL).get("frontend-open") is True

@@ -1,4 +1,4 @@
-"""Pinning: threads of QEMU that stay on certain CPUs of the host (sched_setaffinity(2))."""
+"""Pins threads of QEMU to CPUs of the host (sched_setaffinity(2))."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from ovtasks.values.jsonvalue import Json
 
 
 def pin(handle: Handle, command: Command) -> None:
-    """Pin the threads of the guest's CPUs, and the I/O threads, as the spec has it.
+    """Pin the threads of the guest's CPUs and the I/O threads as the spec says.
 
-    :raises InputError: the host has no such CPUs.
+    :raises InputError: the host lacks those CPUs.
+    :raises OvError: QEMU ended, or has no such thread.
     """
     if not command.pins and not command.thread_pins:
         return
@@ -34,7 +35,7 @@ def pin(handle: Handle, command: Command) -> None:
 
 
 def _threads(answer: Json, key: str) -> Mapping[str, int]:
-    """Thread ids by what ``key`` names."""
+    """Thread ids, by the value of ``key``."""
     items = [mapping(item) for item in answer] if isinstance(answer, list) else []
     return {str(item.get(key)): int(str(item.get("thread-id"))) for item in items}
 

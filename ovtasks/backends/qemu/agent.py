@@ -15,18 +15,20 @@ from ovtasks.host import lan
 from ovtasks.values.jsonvalue import Json
 
 DEADLINE = 3.0
-"""Seconds: an agent that is there answers at once, and whoever asks can do without."""
+"""Seconds to wait. A running agent answers at once, and callers can do without its answer."""
 
 
 def addresses(path: Path, macs: Sequence[str] = (), deadline: float = DEADLINE) -> tuple[str, ...]:
-    """The guest's addresses but those of its loopback and of one link; none when no agent answers in time. Those of the
-    cards ``macs`` come first, and IPv4."""
+    """The guest's addresses, without loopback and link-local ones. () if no agent answers within ``deadline`` seconds.
+
+    Addresses of the cards ``macs`` come before others, IPv4 before IPv6.
+    """
     until = time.monotonic() + deadline
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.settimeout(deadline)
             connection.connect(str(path))
-            # 0xFF makes an agent drop what another client left half said; the number tells our answer from older ones
+            # 0xFF makes the agent drop a half-sent command of another client; the number identifies our answer
             number = int.from_bytes(os.urandom(4))
             sync = {"execute": "guest-sync", "arguments": {"id": number}}
             connection.sendall(b"\xff" + json.dumps(sync).encode() + b"\n")
@@ -52,7 +54,7 @@ def _answers(connection: socket.socket, until: float) -> Iterator[Json]:
 
 
 def _addresses(interfaces: Json, macs: Sequence[str]) -> Iterator[tuple[bool, bool, str]]:
-    """Whether it is another card's, whether it is IPv6, the address."""
+    """For each address: whether the card is not in ``macs``, whether it is IPv6, and the address."""
     for interface in interfaces if isinstance(interfaces, list) else ():
         card = mapping(interface)
         other = str(card.get("hardware-address")).lower() not in macs

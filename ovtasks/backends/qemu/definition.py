@@ -1,4 +1,4 @@
-"""A VM's definition: the command line of the QEMU of this host, as text."""
+"""A VM's definition: the command line for this host's QEMU, as text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ovtasks.values.jsonvalue import state_text
 
 
 def command_of(machine: Machine) -> Command:
-    """What ``machine`` is to run with here.
+    """The command that runs ``machine`` on this host.
 
-    :raises InputError: the spec asks for what QEMU alone, or this one, does not have.
+    :raises InputError: the spec asks for something that plain QEMU, or this version of it, lacks.
     """
     if machine.autostart:
         raise InputError("autostart: QEMU alone starts no VM with the host", hint="backend: libvirt, or no autostart")
@@ -27,5 +27,5 @@ def command_of(machine: Machine) -> Command:
 
 
 def text_of(wanted: Command) -> str:
-    """Its command line as JSON."""
+    """The command line as JSON text."""
     return state_text(argv_of(wanted), lines=True)

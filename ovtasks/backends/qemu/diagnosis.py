@@ -1,4 +1,4 @@
-"""QEMU's own words when it cannot start → errors that say what to do."""
+"""Turns the output of a QEMU that cannot start into errors that say what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TAIL_LINES = 15
 
 
 def missing_file(machine: Machine) -> OvError | None:
-    """An error for the first file that the machine needs and that is not there."""
+    """An error for the first file that the machine needs but that is missing. None if all are there."""
     again = f"ov vm create {machine.vm}" + (f" -i {machine.instance}" if machine.instance else "")
     firmware = f"install the firmware's package; then `{again}` chooses anew"
     wanted: tuple[tuple[str, Path | None, str], ...] = (
@@ -32,7 +32,7 @@ def missing_file(machine: Machine) -> OvError | None:
 
 
 def diagnose(said: str, machine: Machine, status: int | None, log: Path) -> OvError:
-    """The error for what QEMU said before it ended with ``status``."""
+    """The error for ``said``, QEMU's output before it ended with ``status`` (negative: killed by that signal)."""
     for pattern, make in _SIGNS:
         if found := re.search(pattern, said):
             return make(found, machine)

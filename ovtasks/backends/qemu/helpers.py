@@ -1,6 +1,6 @@
-"""Processes beside QEMU, which end when QEMU leaves them: daemons such as swtpm(8), virtiofsd for each shared folder.
+"""Processes beside QEMU that end when QEMU disconnects: daemons such as swtpm(8), and a virtiofsd per shared folder.
 
-Each has a file with its process id in the VM's folder of sockets or its directory; see :mod:`.process`.
+Each has a file with its process id, in the VM's directory or its folder of sockets; see :mod:`.process`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 SHARE_LOG = "virtiofsd.log"
 GRACE, SHORT = 20.0, 1.0
-"""Seconds that they get to put their memory away: when their QEMU ends now, and when it ended before."""
+"""Seconds that they get to save their state: GRACE if their QEMU ends now, SHORT if it ended earlier."""
 READY = 20.0
-"""Seconds that virtiofsd gets until it listens."""
+"""Seconds that virtiofsd may take until it listens."""
 TAIL = 2000
 SOCKET_OPTION = "--socket-path="
-"""Of virtiofsd."""
+"""The option by which a virtiofsd process is recognised."""
 
 
 def start(handle: Handle, helpers: Sequence[Helper]) -> None:
-    """Start them for a VM that does not run, and of which none is left.
+    """Start the helpers of a VM. The VM must not run, and no helper of it may be left.
 
-    :raises OvError: one is not installed or cannot start. Then :func:`end` ends the others.
+    :raises OvError: a helper is not installed or cannot start. The caller then ends the others with :func:`end`.
     """
     from ovtasks.machine.devices.filesystem import Share
     from ovtasks.machine.qemu.command import ForkingHelper
@@ -50,12 +50,12 @@ def start(handle: Handle, helpers: Sequence[Helper]) -> None:
 
 
 def end(handle: Handle, grace: float = GRACE) -> None:
-    """Wait up to ``grace`` seconds until they have ended with their QEMU, then kill them. None there: nothing to do."""
+    """Wait up to ``grace`` seconds for the helpers to end with their QEMU, then kill those that are left."""
     end_in(handle.directory, [handle.sockets], grace)
 
 
 def end_in(directory: Path, sockets: Collection[Path], grace: float) -> None:
-    """As :func:`end`, for the VM whose files are in ``directory`` and whose sockets are in one of ``sockets``."""
+    """Like :func:`end`, for the VM whose files are in ``directory`` and whose sockets are in one of ``sockets``."""
     until = time.monotonic() + grace
     noted = sorted(path for path in directory.glob("*.pid") if path.name != process.PID_FILE)
     noted += [path for folder in sockets for path in sorted(folder.glob(f"*{process.HELPER_SUFFIX}"))]
@@ -67,8 +67,11 @@ def end_in(directory: Path, sockets: Collection[Path], grace: float) -> None:
 
 
 def living(directory: Path, sockets: Collection[Path], lines: Iterable[list[str]] | None = None) -> list[Path]:
-    """The files with the process ids of those that live, by the command lines of all processes (``lines``: as they were
-    a moment ago): a start that was killed at once left one without its file."""
+    """The process id files of the helpers that live, found by the command lines of all processes.
+
+    A file may be missing: a start that was killed early leaves a process without one. ``lines`` gives command lines
+    that were read before.
+    """
     found = []
     for line in process.lines() if lines is None else lines:
         for name, value in pairwise(line):
@@ -80,7 +83,10 @@ def living(directory: Path, sockets: Collection[Path], lines: Iterable[list[str]
 
 
 def _start_daemon(handle: Handle, helper: ForkingHelper) -> None:
-    """:raises OvError: a path has a comma in it, which the program has no way to write."""
+    """Start a program that puts itself into the background.
+
+    :raises OvError: a path has a comma in it, which the program's options cannot express.
+    """
     directory = handle.directory
     if "," in f"{directory}{helper.socket}":
         message = f"{helper.name} cannot be given the path {directory}, which has a comma in it"
@@ -94,7 +100,10 @@ def _start_daemon(handle: Handle, helper: ForkingHelper) -> None:
 
 
 def _start_share(handle: Handle, share: Share) -> None:
-    """:raises OvError: the folder is missing; virtiofsd is, cannot do what is asked for, or does not start."""
+    """Start the virtiofsd of one shared folder.
+
+    :raises OvError: the folder is missing, or virtiofsd is missing, lacks an option or does not start.
+    """
     if not share.source.is_dir():
         raise OvError(f"the folder {share.source} is missing, which the VM shares", hint=f"mkdir -p '{share.source}'")
     program = _program(share)
@@ -119,7 +128,7 @@ def _program(share: Share) -> str:
 
 
 def _is_old(program: str) -> bool:
-    """QEMU's own one, written in C, which came with QEMU before 8.0."""
+    """Whether it is the virtiofsd written in C, which came with QEMU before 8.0."""
     said = run([program, "--version"], check=False, timeout=10)
     return "FUSE kernel interface" in said.stdout + said.stderr
 

@@ -1,8 +1,8 @@
-"""The processes of one VM: which they are, and how they end. A process id alone is never believed.
+"""Finds and ends the processes of one VM. A process id alone is never trusted.
 
-QEMU and swtpm write their process id into a file in the VM's directory, which they remove when they end by themselves;
-for virtiofsd we write it, into a file beside its socket. After a SIGKILL or a power cut it stays, and the number may
-belong to anybody: so the process with that number is ours only if its command line names this very file, or the socket.
+QEMU and swtpm write their process id into a file in the VM's directory and remove it when they end by themselves. For
+virtiofsd, we write such a file beside its socket. After a SIGKILL or a power cut the file stays, and its number may now
+belong to any process. So a process is ours only if its command line names this very file or that socket.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ovtasks.host.state import StateError, read_state
 PID_FILE = "qemu.pid"
 PID_BYTES = 32
 HELPER_SUFFIX = ".process"
-"""Of a file with a process id, behind the name of the process's socket."""
+"""Ends the name of a process id file that stands beside a socket; the socket's name comes before it."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """``started`` is in seconds since the host's boot."""
+    """A living process. ``started`` is in seconds since the host's boot."""
 
     pid: int
     started: float
@@ -42,7 +42,7 @@ class Process:
 
 
 def find(pid_file: Path) -> Process | None:
-    """The living process that wrote ``pid_file``; None: there is none."""
+    """The living process that ``pid_file`` belongs to. None if there is none."""
     try:
         pid = int(read_state(pid_file, limit=PID_BYTES) or b"")
     except (StateError, UnsafeError, ValueError):
@@ -51,14 +51,14 @@ def find(pid_file: Path) -> Process | None:
 
 
 def find_anywhere(pid_file: Path) -> Process | None:
-    """As :func:`find`; where the file was lost, all processes are looked through."""
+    """Like :func:`find`, but searches all processes if the file does not lead to one."""
     found = find(pid_file)
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()] if found is None else []
     return found or next((one for pid in pids if (one := _verified(pid, pid_file)) is not None), None)
 
 
 def find_and_restore(pid_file: Path) -> Process | None:
-    """As :func:`find_anywhere`; a file that was lost is written anew."""
+    """Like :func:`find_anywhere`; also rewrites a file that was lost."""
     found = find_anywhere(pid_file)
     if found is not None and find(pid_file) is None:
         with contextlib.suppress(OSError):
@@ -67,14 +67,14 @@ def find_and_restore(pid_file: Path) -> Process | None:
 
 
 def lines() -> Iterator[list[str]]:
-    """Every living process's command line."""
+    """The command lines of all living processes."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (line := words(int(entry.name))):
             yield line
 
 
 def words(pid: int) -> list[str]:
-    """Its command line; it has ended: none."""
+    """The command line of a process. Empty if it has ended."""
     try:
         data = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -96,7 +96,7 @@ def _verified(pid: int, pid_file: Path) -> Process | None:
 
 
 def _option(name: bytes, value: bytes, pid_file: Path) -> bool:
-    """Whether two words of a command line are the option for ``pid_file``, whatever way its path was written."""
+    """Whether two words of a command line name ``pid_file``, even if its path is written in another way."""
     if pid_file.name.endswith(HELPER_SUFFIX):
         return value == b"--socket-path=" + os.fsencode(pid_file).removesuffix(HELPER_SUFFIX.encode())
     if name not in {b"-pidfile", b"--pid"}:
@@ -111,7 +111,7 @@ def _option(name: bytes, value: bytes, pid_file: Path) -> bool:
 
 
 def end(pid_file: Path, number: signal.Signals | None, seconds: float) -> bool:
-    """Send it a signal (None: just wait) and wait until it has ended; whether it has. No process: it has."""
+    """Send the process the signal ``number``, if any, and wait up to ``seconds``. True if it has ended or was gone."""
     with _handle(pid_file) as handle:
         if handle is None:
             return True
@@ -124,7 +124,7 @@ def end(pid_file: Path, number: signal.Signals | None, seconds: float) -> bool:
 
 
 def kill(pid_file: Path, seconds: float = 60.0) -> None:
-    """SIGKILL it and wait until it is gone; no process: nothing to do.
+    """Kill the process with SIGKILL and wait until it is gone. Having no process is no error.
 
     :raises OvError: it is still there after ``seconds``.
     """
@@ -135,7 +135,7 @@ def kill(pid_file: Path, seconds: float = 60.0) -> None:
 
 @contextlib.contextmanager
 def _handle(pid_file: Path) -> Iterator[int | None]:
-    """A pidfd of the process; None: there is none."""
+    """A pidfd of the process. None if there is no process."""
     process = find(pid_file)
     if process is None:
         yield None
@@ -146,7 +146,7 @@ def _handle(pid_file: Path) -> Iterator[int | None]:
         yield None
         return
     try:
-        # Verified once more: from here on, the handle cannot come to mean another process.
+        # Look again: the number may have been reused before pidfd_open. From here on the handle stays with its process.
         yield handle if find(pid_file) == process else None
     finally:
         os.close(handle)

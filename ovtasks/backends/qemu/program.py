@@ -1,4 +1,4 @@
-"""The QEMU program of this host, and what it says of itself."""
+"""Finds this host's QEMU and asks it what it can do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ovtasks.values.jsonvalue import Json
 
 OLDEST = (6, 2)
 DEADLINE = 120.0  # seconds for a question, on a busy machine
-_ALSO = ("/usr/libexec/qemu-kvm", "qemu-kvm")  # Red Hat's only one, for the host's own architecture
+_ALSO = ("/usr/libexec/qemu-kvm", "qemu-kvm")  # the only QEMU on Red Hat; it runs the host's own architecture
 _SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 _QUESTIONS: tuple[tuple[str, Mapping[str, str]], ...] = (
     ("qmp_capabilities", {}),
@@ -33,7 +33,7 @@ _QUESTIONS: tuple[tuple[str, Mapping[str, str]], ...] = (
 def program(arch: str) -> str:
     """The path of the QEMU that runs guests of ``arch``.
 
-    :raises MissingProgramError: there is none.
+    :raises MissingProgramError: it is not installed.
     """
     name = f"qemu-system-{arch_of(arch).qemu}"
     for candidate in (name, *(_ALSO if arch == host_arch() else ())):
@@ -52,7 +52,7 @@ def features(arch: str) -> QemuFeatures:
 
 @cache
 def _ask(binary: str) -> QemuFeatures:
-    """Start it once without a machine and ask it over QMP; without its sandbox where that does not work."""
+    """Start QEMU once without a machine and ask it over QMP. If its sandbox fails, ask again without."""
     try:
         answers, sandbox = _answers(binary, *_SANDBOX), True
     except CommandError:
@@ -82,15 +82,15 @@ def _number(version: Json) -> tuple[int, int]:
 
 
 def _names(types: Json) -> frozenset[str]:
-    """Of the answer to ``qom-list-types``."""
+    """The names in an answer to ``qom-list-types``."""
     items = types if isinstance(types, Sequence) else ()
     return frozenset(str(mapping(item).get("name")) for item in items)
 
 
 def _answers(binary: str, *words: str) -> list[Json]:
-    """The answers to :data:`_QUESTIONS`, in their order; None for one that QEMU refuses.
+    """The answers to :data:`_QUESTIONS`, in their order. None stands for a question that QEMU refused.
 
-    :raises CommandError: QEMU failed or gave fewer.
+    :raises CommandError: QEMU failed or left a question unanswered.
     """
     argv = [binary, "-machine", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio", *words]
     questions = [{"execute": command, "arguments": arguments} for command, arguments in _QUESTIONS]

@@ -1,7 +1,7 @@
-"""QEMU's control protocol over a Unix socket: one JSON object a line (QEMU's "QMP Protocol Specification").
+"""QEMU's control protocol over a Unix socket: one JSON object per line (QEMU's "QMP Protocol Specification").
 
-A socket serves one client at a time; whoever comes second waits for the greeting. So every connection here is short and
-has a deadline.
+A socket serves one client at a time; a second client waits for the greeting. So every connection here is short and has
+a deadline.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ovtasks.errors import OvError
 from ovtasks.values.jsonvalue import Json
 
 DEADLINE = 20.0
-"""Seconds for a whole connection of a verb: an emulated machine may keep QEMU's main loop busy for long."""
+"""Seconds for a whole connection. It is long because an emulated machine may keep QEMU's main loop busy."""
 
 
 class QmpError(OvError):
@@ -26,11 +26,11 @@ class QmpError(OvError):
 
 
 class NoQmpError(OvError):
-    """Nobody listens at the socket, or who listened has ended."""
+    """QEMU does not listen at the socket, or has ended."""
 
 
 class SilentError(OvError):
-    """Who listens at the socket does not answer in time: it serves another client, or it is stopped."""
+    """QEMU does not answer in time: it serves another client, or its process is stopped."""
 
 
 class Qmp:
@@ -39,8 +39,8 @@ class Qmp:
     def __init__(self, path: Path, pid: int, deadline: float = DEADLINE) -> None:
         """Connect to the QEMU with the process id ``pid``; ``deadline`` is in seconds from now.
 
-        :raises NoQmpError: it does not listen at ``path``.
-        :raises SilentError: too many wait there already.
+        :raises NoQmpError: that process does not listen at ``path``.
+        :raises SilentError: too many clients wait there already.
         """
         self._path = path
         self._until = time.monotonic() + deadline
@@ -60,7 +60,7 @@ class Qmp:
         self._socket.close()
 
     def send(self, command: str, **arguments: Json) -> int:
-        """Send a command; the number is for :meth:`receive`."""
+        """Send a command. Returns the number to pass to :meth:`receive`."""
         self._next += 1
         message: dict[str, Json] = {"execute": command, "id": self._next}
         if arguments:
@@ -75,7 +75,7 @@ class Qmp:
         return self._next
 
     def receive(self, number: int) -> Json:
-        """The answer to the command that was sent as ``number``; events and earlier answers are skipped.
+        """The answer to the command that was sent as ``number``. Skips events and earlier answers.
 
         :raises QmpError: QEMU refuses the command.
         :raises SilentError: there is no answer in time.
@@ -132,7 +132,7 @@ def connect(path: Path, pid: int, deadline: float = DEADLINE) -> Iterator[Qmp]:
 
 
 def mapping(answer: Json) -> Mapping[str, Json]:
-    """The answer of a command that returns an object."""
+    """``answer`` as an object. Empty if it is something else."""
     return answer if isinstance(answer, Mapping) else {}
 
 
@@ -143,7 +143,7 @@ def _connect(path: Path, until: float) -> socket.socket:
         try:
             connection.connect(str(path))
             return connection
-        except BlockingIOError:  # the queue of those who wait is full
+        except BlockingIOError:  # the queue of waiting clients is full
             connection.close()
             if time.monotonic() > until:
                 raise _silent(path) from None
@@ -162,6 +162,6 @@ def _silent(path: Path) -> SilentError:
 
 
 def _peer(connection: socket.socket) -> int:
-    """The process that listens (unix(7): SO_PEERCRED is struct ucred)."""
+    """The id of the process that listens (unix(7): SO_PEERCRED gives a struct ucred)."""
     pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return int(pid)

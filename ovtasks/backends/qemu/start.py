@@ -1,4 +1,4 @@
-"""Starting one VM: its files, what runs beside it, QEMU, and the proof that it runs."""
+"""Starts one VM: prepares its files, starts its helpers and QEMU, and waits until QEMU answers."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from ovtasks.machine.qemu.names import QMP_SOCKET
 
 LOG = "qemu.log"
 DEADLINE = 120.0
-"""Seconds until QEMU has made its machine and answers: for a busy host, and much memory."""
+"""Seconds that QEMU gets to set up its machine and answer. A busy host or much memory takes long."""
 SETTLE = 10.0
-"""Seconds that a QEMU that was just started gets to write its process id down."""
+"""Seconds that a QEMU that was just started gets to write its process id file."""
 
 
 def launch(handle: Handle, command: Command) -> None:
-    """Start QEMU, with what runs beside it, and wait until its machine is up. Nothing of the VM runs now.
+    """Start the helpers and QEMU, and wait until the machine is up. The VM must not run yet.
 
-    :raises OvError: it does not start, with the reason; then nothing is left running.
+    :raises OvError: it does not start; the message gives the reason, and nothing is left running.
     """
     machine = command.machine
     if (error := missing_file(machine)) is not None:
         raise error
     log = handle.directory / LOG
     before = log.stat().st_size if log.exists() else 0
-    helpers.end(handle)  # of a QEMU that was killed
+    helpers.end(handle)  # left by a QEMU that was killed
     sweep(handle)
     machine.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
     create(machine.serial_log, append=True).close()  # QEMU would follow a link
-    status: Callable[[], int | None] = bool  # nothing was started: ended, with status 0
+    status: Callable[[], int | None] = bool  # until QEMU is spawned: bool() is 0, as if it had ended with status 0
     try:
         for name, text in command.secrets.items():
             write_atomic(machine.sockets / name, text, mode=0o600)
@@ -60,7 +60,7 @@ def launch(handle: Handle, command: Command) -> None:
 
 
 def _abandon(handle: Handle, status: Callable[[], int | None]) -> None:
-    """Kill whatever of the VM runs and remove what it leaves; ``status`` is QEMU's exit status."""
+    """Kill what runs of the VM and remove its leftovers. ``status`` returns QEMU's exit status, None while it runs."""
     pid_file = handle.directory / PID_FILE
     until = time.monotonic() + SETTLE
     while status() is None and process.find(pid_file) is None and time.monotonic() < until:
@@ -71,7 +71,7 @@ def _abandon(handle: Handle, status: Callable[[], int | None]) -> None:
 
 
 def _wait(handle: Handle, status: Callable[[], int | None]) -> int | None:
-    """Wait until QEMU answers; its exit status if it ends instead."""
+    """Wait until QEMU answers, then return None. If it ends first, return its exit status."""
     until = time.monotonic() + DEADLINE
     pause = 0.01
     while (ended := status()) is None:
@@ -82,7 +82,7 @@ def _wait(handle: Handle, status: Callable[[], int | None]) -> int | None:
                     qmp.execute("query-status")
                 return None
             except NoQmpError:
-                pass  # not yet, or it is ending
+                pass  # it does not listen yet, or it is ending
             except SilentError:
                 pass
         if time.monotonic() > until:

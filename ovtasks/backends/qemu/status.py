@@ -1,4 +1,4 @@
-"""What runs, and how: for ``ov vm list``."""
+"""The status of VMs, for ``ov vm list``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ovtasks.machine.qemu.names import QMP_SOCKET, STATUS_SOCKET
 
 DEFINITION = "argv.json"
 DEADLINE = 3.0
-"""Seconds for all VMs together: they are asked at once, and one that hangs does not hold up the others for longer."""
+"""Seconds for all VMs together. All are asked at once, so one that hangs delays the others no longer than this."""
 STARTING = 30.0
-"""Seconds after its start during which a QEMU without a socket is one that is starting, not one that is ending."""
+"""Seconds after its start. A QEMU without a socket counts as starting until then, and as ending afterwards."""
 
-# QEMU's run states (its QMP reference, RunState) that do not speak for themselves. "prelaunch": started with -S.
+# Notes for those of QEMU's run states (RunState in its QMP reference) that need a word of explanation.
 _NOTES = {
     "io-error": "halted: the disk cannot be read or written (is the host's full?)",
     "internal-error": "halted: QEMU or KVM has failed",
@@ -28,7 +28,7 @@ _NOTES = {
 
 
 def states(handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
-    """By domain."""
+    """The status of each VM, by domain."""
     found = {handle: find(handle) for handle in handles}
     until = time.monotonic() + DEADLINE
     with contextlib.ExitStack() as stack:
@@ -45,8 +45,8 @@ def states(handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
 
 
 def find(handle: Handle) -> Process | None:
-    """Its QEMU; None: it does not run. Where the file with its process id was lost and sockets are there, all processes
-    are looked through."""
+    """The VM's QEMU. None if it does not run. If its process id file was lost but its control socket is there, search
+    all processes."""
     pid_file = handle.directory / PID_FILE
     lost = not pid_file.exists() and (handle.sockets / QMP_SOCKET).exists()
     return process.find_and_restore(pid_file) if lost else process.find(pid_file)
@@ -60,7 +60,7 @@ def _stopped(handle: Handle) -> VmStatus:
 
 
 def _ask(handle: Handle, running: Process, until: float) -> Qmp | VmState | str:
-    """A connection with the questions sent, or what is known without one."""
+    """Send the questions and return the connection. Without one, return the state that follows, or a note."""
     for name in (STATUS_SOCKET, QMP_SOCKET):
         left = max(until - time.monotonic(), 0.01)
         try:
@@ -80,7 +80,7 @@ def _ask(handle: Handle, running: Process, until: float) -> Qmp | VmState | str:
 
 
 def _status(question: Qmp | VmState | str, running: Process) -> VmStatus:
-    """``memory`` is what the guest was given."""
+    """Read the answers. ``memory`` is the amount that the guest was given."""
     if isinstance(question, VmState):
         words = "QEMU is starting" if question is VmState.RUNNING else None
         return VmStatus(question, uptime=running.uptime, pid=running.pid, note=words)
@@ -89,7 +89,7 @@ def _status(question: Qmp | VmState | str, running: Process) -> VmStatus:
     memory: int | None = None
     note: str | None = None
     try:
-        # 1 was qmp_capabilities
+        # number 1 was qmp_capabilities; 2 and 3 are the questions of _ask
         word = str(mapping(question.receive(2)).get("status"))
         state = _state(word)
         note = _NOTES.get(word)

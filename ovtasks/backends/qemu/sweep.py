@@ -1,4 +1,4 @@
-"""The files that a QEMU which was killed leaves in its folder of sockets."""
+"""Removes the files that a killed QEMU leaves behind."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _SOCKETS = (AGENT_SOCKET, QMP_SOCKET, SERIAL_SOCKET, STATUS_SOCKET)
 
 
 def sweep(handle: Handle) -> None:
-    """Remove sockets that a QEMU which was killed left. Only for a VM that does not run."""
+    """Remove the process id file, sockets and secrets that a killed QEMU left. The VM must not run."""
     (handle.directory / PID_FILE).unlink(missing_ok=True)
     if not (handle.sockets.is_dir() and any(handle.sockets.iterdir())):
         return
-    from ovtasks.machine.devices import DEVICES  # all devices: only where there is something
+    from ovtasks.machine.devices import DEVICES  # imports all devices, so only if there is something to remove
 
     patterns = (*_SOCKETS, f"*{SECRET_SUFFIX}", *(pattern for device in DEVICES for pattern in device.leaves))
     for path in (path for pattern in patterns for path in handle.sockets.glob(pattern)):
