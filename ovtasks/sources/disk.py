@@ -26,9 +26,9 @@ def disk_name(vm: VmSpec, type: str) -> str:
 
 
 def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str) -> Step:
-    """The disk of ``vm`` from the base image that the step ``base`` provides.
+    """The step that makes the disk of ``vm`` from the base image of the step ``base``.
 
-    That step's receipt has the facts ``sha256``, ``format``, ``virtual_size`` (bytes) and ``path`` (of the content,
+    The receipt of ``base`` has the facts ``sha256``, ``format``, ``virtual_size`` (bytes) and ``path`` (of the content,
     relative to the project). The overlay's backing file is a hard link to the content inside ``output/<vm>/``, by a
     relative path. So the folder can be moved, and emptying the cache breaks nothing.
     """
@@ -69,7 +69,7 @@ def disk_step(vm: VmSpec, project: Project, options: BuildOptions, *, base: str)
 def _base_of(facts: Mapping[str, Json], step: str, project: Project) -> tuple[Path, str, str, int]:
     """Content, format, sha256 and virtual size (bytes) of the base image.
 
-    :raises OvError: its receipt does not tell, or names a file outside of this project.
+    :raises OvError: the receipt lacks a fact, or names a file outside this project.
     """
     try:
         path, format, sha256 = (need(facts[key], str) for key in ("path", "format", "sha256"))
@@ -129,7 +129,7 @@ def _raw(workspace: Workspace, source: Path, format: str, size: int | None) -> N
     convert(source, format, part, "raw", workspace.progress)
     if size is not None:
         with part.open("r+b") as file:
-            file.truncate(size)  # larger only: checked before; a hole
+            file.truncate(size)  # checked before: it only grows, by a hole
     workspace.commit(target)
 
 
@@ -138,6 +138,8 @@ def convert(source: Path, format: str, target: Path, to: str, progress: Progress
 
     The same disk gives the same bytes. Out-of-order writes (``-W``) would place the clusters of a qcow2 differently in
     each run, so they are used for raw files only.
+
+    :raises OvError: the disk became full. :raises CommandError: qemu-img failed for another reason.
     """
     from ovtasks.host.run import run
 

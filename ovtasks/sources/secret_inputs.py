@@ -1,6 +1,7 @@
-"""What of a ``cloud_init`` block may be shown. All of it decides what the seed is; plans, logs and receipts travel.
+"""Decides which values of a ``cloud_init`` block may be shown.
 
-Only what is known to be harmless is shown; of anything else it is said that it changed, and where.
+All of them decide the seed, but others may read plans, logs and receipts. Only values that are known to be harmless are
+shown. Of any other we say only where it is and that it changed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ovtasks.values.hidden import Hidden, Input
 from ovtasks.values.jsonvalue import Json, plain
 
 SHOWN = frozenset({"hostname", "timezone", "locale", "packages", "users"})
-"""Fields of the block; ``users`` has no password there. ``runcmd`` and ``bootcmd`` often have one."""
+"""Fields of the block that hold no password. (``runcmd`` and ``bootcmd`` often do.)"""
 SHOWN_IN_EXTRA = frozenset(
     {
         *("name", "groups", "primary_group", "shell", "sudo", "gecos", "homedir", "ssh_authorized_keys", "type"),
@@ -31,7 +32,7 @@ SHOWN_IN_NETWORK = frozenset(
     }
 )
 MANY = 16
-"""A block with more hidden values than this is hidden as one: each costs some milliseconds to digest."""
+"""A field with more hidden values than this is hidden as one value: each digest costs some milliseconds."""
 
 
 def cloud_init_inputs(block: CloudInit) -> Input:
@@ -57,7 +58,7 @@ def _field(key: str, value: Json) -> Input:
 
 
 def _hide(value: Json, key: str, shown: frozenset[str]) -> Input:
-    """``value`` with all hidden but switches, and what stands under a ``shown`` key. A list of words is one value."""
+    """``value`` with everything hidden but switches and the values of ``shown`` keys. A list of words is one value."""
     if isinstance(value, Mapping):
         return {name: _hide(item, name, shown) for name, item in value.items()}
     if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):

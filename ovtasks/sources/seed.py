@@ -18,7 +18,7 @@ KEY_RECIPE = 1
 SEED_RECIPE = 3  # raise it when rendering changes what it makes from the same spec
 SEED_FILE = "seed.iso"
 KEY_LABEL = "ssh key"
-"""The name of the step of :func:`key_step` in reasons."""
+"""How reasons name the step of :func:`key_step`."""
 
 
 def key_name(vm: VmSpec) -> str:
@@ -48,7 +48,7 @@ def key_step(vm: VmSpec) -> Step | None:
         made = ensure_key_pair(public.parent, vm.domain)
         ws.identity = "sha256:" + _sha256("\n".join(made.keys).encode())
         if made.private is not None:
-            ws.also(made.private)  # watched, so that a lost one is noticed
+            ws.also(made.private)  # so that we notice when it is lost
 
     return Step(
         name=key_name(vm),
@@ -118,7 +118,7 @@ def seed_inputs(vm: VmSpec, choice: KeyChoice) -> Mapping[str, Input]:
 
 
 def instance_identity(vm: VmSpec, disk_digest: str) -> str:
-    """``ov-`` and 20 hexadecimal digits."""
+    """The instance-id: ``ov-`` and 20 hexadecimal digits."""
     return "ov-" + _sha256(f"{vm.name}\0{disk_digest}".encode())[:20]
 
 

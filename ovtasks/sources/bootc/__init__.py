@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Bootc(SourcePlugin):
-    """The chain ``image → install → convert``, and the seed where ``cloud_init`` is asked for."""
+    """The chain ``image → install → convert``, and the seed if the VM wants cloud-init."""
 
     kind = "bootc"
     options = (ROOT_SIZE, TRANSPORT, CONSOLE)
@@ -35,12 +35,12 @@ class Bootc(SourcePlugin):
 
 
 class ContainerImages:
-    """What brings the images of ``images:``, pulled or built."""
+    """Brings the images of ``images:``: pulls or builds them."""
 
     options = OF_IMAGES
 
     def programs(self) -> Iterable[str | Program]:
-        """What brings an image."""
+        """The programs that bring an image."""
         return ("podman",)
 
     def steps(self, image: ImageSpec, project: Project, options: BuildOptions) -> Sequence[Step]:

@@ -1,4 +1,4 @@
-"""``image`` of the transports that are files: loaded into podman's storage under a name of our own."""
+"""The step ``image`` for transports that are files: loads the archive into podman's storage under our own name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECIPE = 1
 
 
 def archive_step(archive: Archive, project: Project, options: BuildOptions) -> Step:
-    """Load ``archive``; its digest is the image ID, which is the same whatever the image came by."""
+    """The step that loads ``archive``. Its digest is the image ID, which does not depend on how the image arrived."""
     reference = _inside(archive, project)
     key = hashlib.sha256(reference.encode()).hexdigest()[:16]
     name = f"localhost/ovtasks/archive:{hashlib.sha256(archive.reference.encode()).hexdigest()[:16]}"
@@ -60,24 +60,27 @@ def archive_step(archive: Archive, project: Project, options: BuildOptions) -> S
 
 
 def _inside(archive: Archive, project: Project) -> str:
-    """As podman takes it; files of the project by their relative path, so that it can be moved."""
+    """The archive as podman takes it. Inside the project its path is relative, so that the project can be moved."""
     path = archive.path
     return archive.at(f"./{path.relative_to(project.root)}" if path.is_relative_to(project.root) else str(path))
 
 
 def _gone(target: Path, name: str, project: Project) -> tuple[str | None, tuple[Path, ...]]:
-    """Why the image must be loaded again although nothing changed, and the files that tell."""
+    """Why the image must be loaded again although the archive is the same (None: it need not), and the files read."""
     try:
         place = storage(own(), project.state)
     except MissingProgramError:
-        return None, ()  # nothing can be compared; whoever needs podman says so
+        return None, ()  # nothing to compare with; the step that needs podman reports it
     known = try_load_state(target)
     same = known is None or place.image_id(name) == known.get("id")
     return (None if same else f"the image {GONE}"), (place.index,)
 
 
 def _content(archive: Archive, memo: Path) -> Json:
-    """What is in the files; an archive of gigabytes is read once, and again when ``stat`` says that it may differ."""
+    """What is in the files; None: they cannot be read.
+
+    An archive may be gigabytes: it is read once, and again only when ``stat`` says that it may have changed.
+    """
     if archive.index_file != archive.path:
         return archive.signature()
     try:
@@ -91,12 +94,12 @@ def _content(archive: Archive, memo: Path) -> Json:
     except OSError:
         return None
     if began - now.st_ctime_ns > RACY_NS:
-        with contextlib.suppress(OSError, OvError):  # only costs time
+        with contextlib.suppress(OSError, OvError):  # without the memo the next run reads it again
             write_atomic(memo, canonical({"stat": times, "digest": digest}))
     return digest
 
 
 def image_size(engine: Engine, image: str) -> int:
-    """Bytes that an image takes unpacked."""
+    """The size of an unpacked image in bytes; 0: podman does not say."""
     said = engine.run("image", "inspect", "--format", "{{.Size}}", image).stdout.strip()
     return int(said) if said.isdigit() else 0

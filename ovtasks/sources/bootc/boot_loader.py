@@ -1,7 +1,7 @@
-"""Which boot loader an image gets, and whether as composefs: by the spec, the image, and what its bootc can. Pure.
+"""Chooses the boot loader of an image and whether it becomes composefs. Pure.
 
-Without ``--bootloader`` bootc takes GRUB where the image has bootupd, else systemd-boot; it installs systemd-boot, and
-an image whose kernel is a UKI, as composefs only.
+The spec, the image and the abilities of its bootc decide. Without ``--bootloader`` bootc takes GRUB if the image has
+bootupd, else systemd-boot. With systemd-boot, or a kernel that is a UKI, bootc can install composefs only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ovtasks.sources.bootc.probe import Installer
 
 @dataclass(frozen=True)
 class BootLoader:
-    """``name`` is said to bootc, None: nothing is. ``note`` for people: why nobody was asked."""
+    """``name`` is the value of ``--bootloader``; None: the option is left out. ``note`` says what we chose, and why."""
 
     name: str | None
     composefs: bool
@@ -24,8 +24,10 @@ class BootLoader:
 
 
 def explained(boot: Bootable, installed: str | None) -> Bootable:
-    """With what bootc said of the boot loader that it ``installed`` (its ``Bootloader:`` line) as the reason why a
-    firmware does not start the disk."""
+    """``boot`` with better reasons why a firmware does not start the disk.
+
+    ``installed`` is the boot loader that bootc installed, by its ``Bootloader:`` line; None: not known.
+    """
     none = "bootc installed no boot loader"
     bios, uefi = {
         "systemd": ("bootc installed systemd-boot, which starts under UEFI only", boot.why_not_uefi),
@@ -39,9 +41,9 @@ def explained(boot: Bootable, installed: str | None) -> Bootable:
 
 
 def choose(name: str | None, composefs: bool | None, installer: Installer, where: Where) -> BootLoader:
-    """``name`` and ``composefs`` are the spec's, None: as the image wants it.
+    """The boot loader for this image. ``name`` and ``composefs`` are the spec's; None: the image decides.
 
-    :raises InputError: the bootc in the image cannot do that, and what it can.
+    :raises InputError: the bootc in the image cannot do what the spec asks for; the hint says what works.
     """
     if name is not None and "--bootloader" in installer.options and name not in (installer.loaders or {name}):
         hint = f"one of {', '.join(sorted(installer.loaders))}; or build the image from a newer base"

@@ -1,4 +1,4 @@
-"""From a container image to a disk that it installed itself to."""
+"""The chain that lets a container image install itself to a disk."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from ovtasks.sources.seed import key_step, seed_step
 
 
 def bootc_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
-    """``image → install → convert``, and the seed where ``cloud_init`` is asked for; VMs of one container image share
-    ``image``.
+    """``image → install → convert``, and the seed if the VM wants cloud-init. VMs of one image share ``image``.
 
-    :raises InputError: the image is not declared and no full reference, or an SSH key is wrong.
+    :raises InputError: the image is neither declared nor a full reference, or an SSH key is wrong.
     """
     images = vm_image_steps(vm, project, options)
     key = key_step(vm)
@@ -36,9 +35,10 @@ def bootc_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Sequence
 
 
 def unless_settled(images: Sequence[Step], key: Step | None, makes: Sequence[Step]) -> Sequence[Step]:
-    """``images``; those that only left podman's storage are brought again if what is made of them must be made anew.
+    """``images``, but those that are only missing from podman's storage are not brought back without need.
 
-    So a disk that a CI's cache restored on another machine is not installed again, by an image that is built again.
+    They are needed if a step of ``makes`` has to run. So a disk that a CI cache restored on another machine stays
+    fresh: its image is neither built nor installed again.
     """
     if not any(step.refresh and step.refresh.endswith(GONE) for step in images):
         return images

@@ -1,7 +1,7 @@
 """``bootc install to-disk`` as an argument list. Pure.
 
-Options: ``bootc install to-disk --help`` and bootc's documentation, "Installation". Every one that decides the result
-is given, so that what an image says of itself does not.
+The options are described by ``bootc install to-disk --help`` and bootc's documentation, "Installation". We give every
+option that decides the result, so that the defaults inside an image do not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ovtasks.values.sizes import MiB
 
 KEYS_FILE = "/output/authorized_keys"
 DISK_FILE = "/output/disk.raw"
-# An option stands at the beginning of its line; what helps to understand it is indented further.
+# An option stands at the beginning of its line; its explanation is indented further.
 _OPTION = re.compile(r"^ {1,8}(?:-\w, )?(--[a-z][a-z-]*)", re.MULTILINE)
 _LISTED = re.compile(r"\[possible values: ([^\]]*)\]")
 _ITEM = re.compile(r"^ +- ([a-z][a-z-]*)(?::|$)", re.MULTILINE)
@@ -24,10 +24,12 @@ _ITEM = re.compile(r"^ +- ([a-z][a-z-]*)(?::|$)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Flags:
-    """What of the spec reaches the installer. ``root_size`` in bytes, of which whole MiB
-    count, None: the whole disk; ``keys`` are lines for
-    root's authorized_keys; ``target`` is the image that later upgrades follow, None: the one installed from.
-    ``bootloader`` and ``composefs`` None: bootc decides."""
+    """The part of the spec that the installer gets.
+
+    ``root_size`` is in bytes, rounded down to whole MiB; None: the whole disk. ``keys`` are lines for root's
+    authorized_keys. ``target`` is the image that later upgrades follow; None: the one that is installed. bootc decides
+    ``bootloader`` and ``composefs`` that are None.
+    """
 
     filesystem: str
     root_size: int | None
@@ -47,7 +49,7 @@ class Flags:
             "keys": list(self.keys),
         }
         chosen: dict[str, Json] = {"bootloader": self.bootloader, "composefs": self.composefs}
-        # left out while nobody chose: disks that were installed before there was a choice are as fresh as they were
+        # Left out unless the spec chooses: so disks that were installed before these fields existed stay fresh.
         return found | {key: value for key, value in chosen.items() if value is not None}
 
 
@@ -57,7 +59,7 @@ def offered(help_text: str) -> frozenset[str]:
 
 
 def values(help_text: str, option: str) -> frozenset[str]:
-    """What a ``--help`` says that ``option`` takes, in either of clap's forms; empty: it does not say."""
+    """The values that ``option`` takes, from a ``--help`` in either of clap's forms; empty: it does not say."""
     found = next((line for line in _OPTION.finditer(help_text) if line[1] == option), None)
     if found is None:
         return frozenset()
@@ -69,15 +71,15 @@ def values(help_text: str, option: str) -> frozenset[str]:
 
 
 def install_command(flags: Flags, known: frozenset[str], where: Where) -> list[str]:
-    """The installer's command line for a bootc that knows the options ``known``.
+    """The installer's command line for a bootc that has the options ``known``.
 
-    :raises InputError: this bootc cannot do what the spec asks for.
+    :raises InputError: this bootc lacks an option that the spec needs.
     """
     words = ["bootc", "install", "to-disk", "--via-loopback", "--filesystem", flags.filesystem]
     if "--generic-image" in known:
         words.append("--generic-image")
     if "--skip-fetch-check" in known and "--run-fetch-check" not in known:
-        words.append("--skip-fetch-check")  # until 1.1.7 the installer asked the registry unless told not to
+        words.append("--skip-fetch-check")  # up to 1.1.7 it asks the registry unless told not to
     wanted: list[tuple[str, Sequence[str], str]] = [
         ("--root-size", [f"{flags.root_size // MiB}M"] if flags.root_size else [], "source.root_size"),
         ("--karg", flags.kargs, "source.kernel_args"),

@@ -1,4 +1,4 @@
-"""``convert``: the installed raw disk as qcow2; the raw one is cleaned."""
+"""The step ``convert``: makes a qcow2 of the installed raw disk, and removes the raw disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def convert_name(vm: VmSpec) -> str:
 
 
 def convert_step(vm: VmSpec, project: Project, options: BuildOptions, install: str) -> Step:
-    """From the raw disk that the step ``install`` left, or, when only the form changes, from the qcow2 of before."""
+    """The step that makes the qcow2 from the raw disk that the step ``install`` left.
+
+    That disk is gone after the first conversion. If ``compress`` changes later, the existing qcow2 is converted.
+    """
     scratch = scratch_of(vm, project, options.type)
     target = project.artifacts(vm.name, options.type) / f"disk.{options.type}"
 

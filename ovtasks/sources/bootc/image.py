@@ -1,8 +1,8 @@
-"""``image``: a container image is in podman's storage, pulled or built; its digest is the image ID.
+"""The step ``image``: pulls or builds a container image into podman's storage. Its digest is the image ID.
 
-The ID is the same whatever way an image took, so a pull or a build that comes out the same stops the wave. What it was
-the last time is compared with the storage's own files on every run: an image that was removed, or a name that moved to
-another image, is a reason to run. A build has one step more for each image that it begins from.
+The ID does not depend on how the image arrived. So if a pull or a build brings the same image again, later steps do not
+run. Every run compares the ID of last time with the storage's own files: the step runs again if the image was removed,
+or if its name now means another image. A build has one more step for each image that it begins from.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from ovtasks.values.jsonvalue import Json, digest, state_text
 RECIPE = 1
 REFRESH = "asked for a newer image"
 GONE = "is not in podman's storage any more"
-"""How the reason to bring an image again ends when only it is missing."""
+"""A reason to run the step that ends like this means: nothing changed, only the image is missing."""
 
 
 def image_steps(
     image: ImageSpec, project: Project, options: BuildOptions, path: tuple[str, ...] = ()
 ) -> tuple[Step, ...]:
-    """The steps that bring ``image``, the last one its own. ``path`` are the images that are being built from it.
+    """The steps that bring ``image``; the last one is its own, with the facts of :func:`_finish`.
 
-    The last step's facts are those of :func:`_finish`.
+    ``path`` names the images that are built from this one, so that a circle is noticed.
 
-    :raises InputError: the containerfile is not there or wrong, images are built from each other in a circle, or
-        ``options.locked`` and a name without a digest.
+    :raises InputError: the containerfile is missing or wrong, images are built from each other in a circle, or a name
+        has no digest although ``options.locked`` demands one.
     """
     if image.ref is not None:
         return (_ref_step(image, image.ref, project, options, "image"),)
@@ -56,17 +56,17 @@ def image_steps(
 
 
 def local_name(image: ImageSpec) -> str:
-    """What an image that is built here is called in podman's storage."""
+    """The name in podman's storage of an image that is built here."""
     return f"localhost/{image.name}:latest"
 
 
 def podman_name(image: ImageSpec) -> str:
-    """What podman calls the image, pulled or built."""
+    """The name by which podman knows the image, pulled or built."""
     return image.ref or local_name(image)
 
 
 def stamp_file(image: ImageSpec, project: Project) -> Path:
-    """What was last found out about the image."""
+    """The file with what the last run found out about the image."""
     return _stamp_file(project, "image", _key(image))
 
 
@@ -85,14 +85,14 @@ def _look(image: ImageSpec, project: Project, *, whole: bool) -> context.Context
     try:
         return context.read_context(image, project.output, project.state, machine, whole=whole)
     except InputError as e:
-        e.where = e.where or image.where  # of a stage that is not there
+        e.where = e.where or image.where  # a missing stage has no place of its own
         raise
 
 
 def _base_steps(
     name: str, image: ImageSpec, project: Project, options: BuildOptions, path: tuple[str, ...]
 ) -> tuple[Step, ...]:
-    """An image that ``image`` begins from: a declared one that is built here, else whatever is called ``name``."""
+    """The steps of an image that ``image`` begins from: a declared one that is built here, else the one at ``name``."""
     reference = normalized(name) if reference_error(name) is None else name
     for declared in project.images.values():
         if declared.ref is None and reference == local_name(declared):
@@ -130,7 +130,7 @@ def _ref_step(image: ImageSpec, reference: str, project: Project, options: Build
 
 
 def _asks(image: ImageSpec, reference: str, options: BuildOptions) -> str | None:
-    """Why the registry is asked although the image may be here; None: it is not."""
+    """Why we ask the registry although the image may be here; None: we do not ask."""
     if image.pull is Pull.NEVER or _is_local(reference):
         return None
     if image.pull in {Pull.ALWAYS, Pull.NEWER}:
@@ -139,7 +139,7 @@ def _asks(image: ImageSpec, reference: str, options: BuildOptions) -> str | None
 
 
 def _is_local(reference: str) -> bool:
-    """No registry has it: the names that podman gives to what is made on this machine."""
+    """Whether the name is one that podman gives to images made on this machine; no registry has it."""
     return reference.startswith("localhost/")
 
 
@@ -169,14 +169,14 @@ def _build_step(
 
 
 def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple[Path, ...]]:
-    """Why the image must be brought again although nothing changed, and the files that tell."""
+    """Why the image must be brought again although its inputs are the same (None: it need not), and the files read."""
     stamp = try_load_state(target)
     if stamp is None:
         return None, ()
     try:
         place = storage(own(), project.state)
     except MissingProgramError:
-        return None, ()  # nothing can be compared; whoever needs podman says so
+        return None, ()  # nothing to compare with; the step that needs podman reports it
     reads = (place.index, *configuration())
     now = place.image_id(name)
     if now is None:
@@ -185,12 +185,12 @@ def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple
 
 
 def workplace(project: Project) -> Path:
-    """Where podman's temporary files are while it pulls or builds."""
+    """The folder of podman's temporary files while it pulls or builds."""
     return project.state / "podman"
 
 
 def workshop(ws: Workspace, engine: Engine, project: Project, options: BuildOptions) -> Workshop:
-    """For one run of one step."""
+    """The workshop for one run of one step."""
     name = ws.step.name
     return Workshop(
         engine,
@@ -248,15 +248,18 @@ def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Pr
 
 
 def _mounted(ws: Workspace, looked: context.Context) -> str | None:
-    """What RUN --mount may read, as a digest; None: nothing. podman keeps the layer of a RUN whatever is mounted for
-    it, so its cache is good only as long as this is the same."""
+    """A digest of what RUN --mount may read; None: nothing.
+
+    podman reuses the layer of a RUN even if its mounts changed, so its cache may be used only while this digest is the
+    same.
+    """
     if looked.mounted is None:
         return None
     return digest([looked.mounted, {name: ws.needs[name].digest for name in ws.step.needs}])
 
 
 def _remove_nameless(engine: Engine, image_id: str) -> None:
-    """The image that the new one replaced, unless it got another name or a container uses it."""
+    """Remove the image that the new one replaced, unless it has another name or a container uses it."""
     old = inspect(engine, image_id)
     if old is not None and not old.names:
         engine.run("image", "rm", image_id, check=False)
@@ -265,9 +268,9 @@ def _remove_nameless(engine: Engine, image_id: str) -> None:
 def _finish(
     ws: Workspace, image: ImageSpec, found: Found, name: str, target: str | None, mounted: str | None = None
 ) -> None:
-    """Check what came and write the stamp file. ``target`` is where later upgrades can look for it, None: nowhere.
+    """Check the image and write the stamp file. ``target`` is where later upgrades look for it; None: nowhere.
 
-    :raises InputError: it says of itself that it is no bootc image, where one is wanted.
+    :raises InputError: the spec wants a bootc image, and this one lacks the label.
     """
     if image.bootc and found.bootc_label is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""``ssh.key_injection.install``: root's key in the disk itself, and what else brings a key in."""
+"""``ssh.key_injection.install``: root's key inside the disk, and the other ways that bring a key into the guest."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from ovtasks.errors import InputError
 from ovtasks.project.model import Injection, VmSpec
 
 LINE = "bootc-root-ssh.conf"
-"""Of the file that bootc names when it wrote the key: ``Injected: etc/tmpfiles.d/bootc-root-ssh.conf``."""
+"""The file that bootc names after it wrote the key: ``Injected: etc/tmpfiles.d/bootc-root-ssh.conf``."""
 
 IGNORED_UNTIL = (1, 16, 9)
-"""The last bootc that was seen to ignore the key with composefs; its source has since learnt it."""
+"""The newest bootc that was seen to ignore the key with composefs; later sources write it."""
 
 
 def bakes_keys(vm: VmSpec) -> bool:
-    """Whether root's key is written into the disk. By default only when no other way lets it in: a key in the image
-    wins over the one that each instance gets."""
+    """Whether root's key is written into the disk.
+
+    By default only if no other way brings it in, because a key in the image wins over the one that an instance gets.
+    """
     wanted = vm.ssh.install
     if wanted is Injection.AUTO:
         return vm.ssh.user == "root" and not other_ways(vm)
@@ -25,7 +27,7 @@ def bakes_keys(vm: VmSpec) -> bool:
 
 
 def other_ways(vm: VmSpec) -> tuple[str, ...]:
-    """What brings a key into the guest without the disk's help, in words."""
+    """The ways, in words, that bring a key into the guest without the disk."""
     from ovtasks.seed.wanted import carries_keys, wants_seed
 
     found = []
@@ -37,9 +39,9 @@ def other_ways(vm: VmSpec) -> tuple[str, ...]:
 
 
 def without_the_disk(vm: VmSpec, why: str) -> str:
-    """The key is not in the disk: what is said instead.
+    """What to tell the user when the key is not in the disk, because of ``why``.
 
-    :raises InputError: nothing else brings one in.
+    :raises InputError: no other way brings one in.
     """
     if ways := other_ways(vm):
         return f"{vm.name}: {why}; {' and '.join(ways)} brings it in"
@@ -51,12 +53,14 @@ def without_the_disk(vm: VmSpec, why: str) -> str:
 
 
 def ignores_keys(version: str) -> bool:
-    """Whether this bootc (``bootc 1.16.9``) takes the option with composefs and does nothing; of newer ones, and of
-    those that do not say which they are, the line that they print tells."""
+    """Whether this bootc (``bootc 1.16.9``) accepts the key with composefs but does not write it.
+
+    False for newer ones and for unreadable versions: there :func:`injected` tells.
+    """
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
     return found is not None and tuple(map(int, found.groups())) <= IGNORED_UNTIL
 
 
 def injected(lines: Sequence[str]) -> bool:
-    """Whether bootc said that it wrote the key."""
+    """Whether bootc's output says that it wrote the key."""
     return any(line.lstrip().startswith("Injected:") and LINE in line for line in lines)

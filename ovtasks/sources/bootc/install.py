@@ -1,7 +1,7 @@
-"""``install``: a container that is root writes its own image to a raw disk, which is the next step's input.
+"""The step ``install``: a container with root's rights writes its own image to a raw disk.
 
-The raw disk of a qcow2 build is a temporary of the chain: this step's target stands for it, and the disk lies in
-the scratch folder until ``convert`` has read it. With ``--type raw`` it is the target itself.
+With ``--type raw`` that disk is the target. In a qcow2 build it is temporary: it lies in the scratch folder until
+``convert`` has read it, and the target is a stamp file that describes it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from ovtasks.values.sizes import MIN_DISK, format_size
 
 RECIPE = 1
 STORAGE = "/var/lib/containers/storage"
-"""Where an installer looks for its own image."""
+"""Where bootc, inside the container, looks for its own image."""
 GONE = "its raw disk is needed again"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -52,18 +52,21 @@ def install_name(vm: VmSpec, type: str) -> str:
 
 
 def scratch_of(vm: VmSpec, project: Project, type: str) -> Scratch:
-    """Beside the disk that comes out in the end, so that its name is a rename away."""
+    """The scratch folder. It lies beside the finished disk, so that a rename is enough to put that in place."""
     return Scratch(project.artifacts(vm.name, type) / ".install")
 
 
 def stamp_file(vm: VmSpec, project: Project) -> Path:
-    """What is known of the raw disk of a qcow2 build; it outlives that disk."""
+    """The file that describes the raw disk of a qcow2 build. It outlives that disk."""
     return project.output / vm.name / "install.json"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that one installation is made from."""
+    """Everything that decides one installation.
+
+    ``image`` and ``key`` name the steps that bring the image and make the key pair. ``size`` is the disk's, in bytes.
+    """
 
     vm: VmSpec
     project: Project
@@ -81,7 +84,7 @@ class Plan:
 
     @property
     def log(self) -> Path:
-        """Where everything is kept that the installer says."""
+        """The file with all the installer's output."""
         return self.project.state / "logs" / f"{install_name(self.vm, self.options.type)}.log"
 
     @property
@@ -90,7 +93,7 @@ class Plan:
         return self.options[ROOT_SIZE] or self.source.root_size
 
     def flags(self, keys: tuple[str, ...], target: str | None, loader: BootLoader | None = None) -> Flags:
-        """As the spec has them; with the ``loader`` that fits the image."""
+        """The installer's flags as the spec has them; ``loader``, chosen for the image, goes before it."""
         source = self.source
         return Flags(
             source.rootfs,
@@ -103,9 +106,9 @@ class Plan:
         )
 
     def check_sizes(self, composefs: bool | None) -> None:
-        """The partitions fit on the disk.
+        """Check that the partitions fit on the disk.
 
-        :raises InputError: they do not; blamed is the option, if that said so.
+        :raises InputError: they do not; it names the option if one was given, else the field of the spec.
         """
         root, size, options = self.root_size, self.size, self.options
         given_root = options[ROOT_SIZE]
@@ -122,9 +125,11 @@ class Plan:
 
 
 def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str, key: str | None) -> Step:
-    """The step after ``image``, which has the image's facts; ``key`` makes the SSH key pair (None: none is made).
+    """The step after the one named ``image``, whose facts it reads.
 
-    :raises InputError: the SSH key file is wrong, or there is no disk size.
+    ``key`` names the step that makes the SSH key pair; None: the VM has no such step.
+
+    :raises InputError: the SSH key file is wrong, there is no disk size, or the partitions do not fit.
     """
     choice = resolve_keys(vm.ssh, instance_directory(vm.domain), where=vm.where)
     baked = bakes_keys(vm)
@@ -157,7 +162,7 @@ def install_step(vm: VmSpec, project: Project, options: BuildOptions, image: str
 
 
 def _lost(vm: VmSpec, project: Project, scratch: Scratch) -> str | None:
-    """A reason to install again although nothing changed: the raw disk was cleaned, and what was made of it is gone."""
+    """Why to install again although no input changed (None: no need): the raw disk and its qcow2 are gone."""
     stamp = try_load_state(stamp_file(vm, project))
     if stamp is None or same_disk(stamp, scratch.disk):
         return None
@@ -168,14 +173,19 @@ def _lost(vm: VmSpec, project: Project, scratch: Scratch) -> str | None:
 
 
 def disk_stat(disk: Path) -> dict[str, Json]:
-    """By what a raw disk is known again; after a crash of the machine it may have lost what was not yet written."""
+    """What identifies a raw disk later.
+
+    The boot ID is part of it: a machine that crashed may have lost data that was not yet on its disk.
+
+    :raises OSError: the disk is not there.
+    """
     stat = disk.stat()
     boot = _BOOT_ID.read_text(encoding="ascii").strip()
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino, "boot": boot}
 
 
 def same_disk(stamp: Mapping[str, Json], disk: Path) -> bool:
-    """Whether ``disk`` is the one that ``stamp`` speaks of."""
+    """Whether ``disk`` is the one that ``stamp`` describes."""
     try:
         return stamp.get("disk") == disk_stat(disk)
     except OSError:
@@ -232,7 +242,10 @@ def _install(
     words: list[str],
     keys: tuple[str, ...],
 ) -> list[str]:
-    """Run the container; returns the lines that it said."""
+    """Run the installer's container; returns the lines of its output that matter.
+
+    :raises OvError: it failed; the message says why, as far as its output tells.
+    """
     scratch.prepare(engine, image)
     with create(scratch.disk, mode=0o666) as file:
         file.truncate(plan.size)
@@ -250,7 +263,7 @@ def _install(
 
         try:
             argv = [*container_words(engine, scratch, plan, image), *words]
-            # all of it: where steps run in threads, the program ends before this thread could clear up
+            # `end` clears everything, too: with steps in threads, the program may end before this thread could do it
             engine.run(*argv, cwd=scratch.folder, on_line=hear, end=scratch.clear)
         except CommandError as e:
             raise diagnose(e, scratch.folder, plan.log, plan.vm.where, Sizes(plan.size, plan.root_size)) from e
@@ -258,7 +271,7 @@ def _install(
 
 
 def container_words(engine: Engine, scratch: Scratch, plan: Plan, image: str) -> list[str]:
-    """``podman run`` as bootc's documentation has it, with a label and a file by which we find the container again."""
+    """``podman run`` as in bootc's documentation, plus a label and an ID file by which we find the container again."""
     root = storage(engine, plan.project.state).graph_root
     return [
         *("run", "--rm", "--privileged", "--pid=host", "--ipc=host", "--network=none", "--pull=never"),
@@ -268,7 +281,7 @@ def container_words(engine: Engine, scratch: Scratch, plan: Plan, image: str) ->
         *("--volume", "/var/lib/containers:/var/lib/containers"),
         *(("--volume", f"{root}:{STORAGE}") if str(root) != STORAGE else ()),
         *("--volume", scratch.volume),
-        *("--env", "LC_ALL=C.UTF-8"),  # mkfs and its like speak English, which we read
+        *("--env", "LC_ALL=C.UTF-8"),  # English messages from mkfs and others: the diagnosis reads them
         *("--entrypoint", "", image),
     ]
 
@@ -318,10 +331,11 @@ def _finish(
 
 
 def bring(engine: Engine, image: str, image_id: str, state: Path, progress: Progress) -> str:
-    """The image into the storage of ``engine``, if that is another one than the user's. Returns what it is called
-    there: a digest that came with a name is lost on the way, and the ID is not.
+    """Copy the image into the storage of ``engine``, unless it is there already. Returns its name there.
 
-    :raises OvError: it is in neither, or cannot be copied; or its name means another image now.
+    The copy has no digest of the registry, so an image named by digest is then named by its ID.
+
+    :raises OvError: the image is in neither storage, cannot be copied, or its name means another image now.
     """
     place = storage(engine, state)
     if (there := place.image_id(image)) == image_id:
@@ -333,7 +347,7 @@ def bring(engine: Engine, image: str, image_id: str, state: Path, progress: Prog
     names = (image, image_id) if "@" in image else (image,)
     with flock(state / "copy.lock", waiting=lambda who: progress.note(f"waiting for {who}")):
         known = next((name for name in names if place.image_id(name) == image_id), None)
-        if known is None:  # nobody brought it while we waited
+        if known is None:  # no other process copied it while we waited
             progress.note(f"copying {image} into the storage of {engine.command}")
             copy_image(own(), engine, image, state / "podman" / f"{PREFIX}{digest(image)[:16]}")
             known = next((name for name in names if place.image_id(name) == image_id), None)

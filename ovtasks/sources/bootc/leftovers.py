@@ -1,4 +1,4 @@
-"""What killed installations and image builds left: for ``ov gc``."""
+"""What killed installations and image builds left behind, for ``ov gc``."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ OF_A_BUILD = "rest of a killed pull or build of an image"
 
 @dataclass(frozen=True)
 class Leftovers:
-    """``items`` to report; :meth:`remove` ends what belongs to one of them, in the order that leaves nothing.
-    ``lost`` are folders that only a container of that podman still speaks of."""
+    """``items`` are what to report. ``lost`` are missing folders that a container of that podman still names."""
 
     items: tuple[Item, ...]
     lost: Mapping[Path, Engine]
 
     def remove(self) -> list[Item]:
-        """Clear what is removable; returns what went.
+        """Remove the removable items with their containers and loop devices; returns those items.
 
         :raises OvError: a container or loop device cannot be ended.
         """
@@ -40,13 +39,13 @@ class Leftovers:
                 copy.clear(item.path) if copied else builder.clear(item.path, item.path.parent.parent)
             else:
                 if item.path in self.lost:
-                    Scratch(item.path).prepare(self.lost[item.path])  # so that it is cleared like the others
+                    Scratch(item.path).prepare(self.lost[item.path])  # clear() needs the folder
                 Scratch(item.path).clear()
         return gone
 
 
 def survey(project: Project, busy: tuple[str, ...] = ()) -> Leftovers:
-    """Scratch folders of this project, and containers whose folder is gone. ``busy``: who may still use them."""
+    """Find this project's scratch folders, and containers whose folder is gone. ``busy``: who may still use them."""
     found = {path.parent for path in project.output.glob("*/*/.install/engine.json")}
     wanted = {
         scratch_of(vm, project, "qcow2").folder: vm.name
@@ -68,7 +67,7 @@ def survey(project: Project, busy: tuple[str, ...] = ()) -> Leftovers:
 
 
 def _lost(project: Project, known: set[Path]) -> Iterator[tuple[Path, Engine]]:
-    """Folders that containers of ours speak of, below this project, and that are not there any more."""
+    """Folders below this project that are gone, though one of our containers still names them."""
     if which("podman") is None:
         return
     for engine in _engines():

@@ -1,4 +1,4 @@
-"""What the command line says to bootc builds, and to podman."""
+"""The options of the command line for bootc builds and for podman."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ OF_IMAGES: tuple[Option[object], ...] = (
     replace(LOCKED, help="fail unless digests are named"),
     replace(CONSOLE, help="show what podman says"),
 )
-"""Of the goals ``image:<name>``."""
+"""The options of the goals ``image:<name>``."""

@@ -1,7 +1,7 @@
-"""What can be known before minutes of work: a way to root, loop devices, kernel modules, udev, free space.
+"""Checks before minutes of work: a way to root, loop devices, kernel modules, udev, free space.
 
-What needs no image is asked before one is pulled or built. Without FAT in the kernel or without udev bootc itself
-cannot finish, but only bootc knows whether it needs them: that is said, and not refused.
+Checks that need no image come before one is pulled or built. bootc usually fails without FAT in the kernel or without
+udev, but only bootc knows whether it needs them. So these two are a note, not an error.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ _said: set[str] = set()
 
 
 def check(engine: Engine, folder: Path, image_size: int, disk_size: int, say: Callable[[str], None]) -> None:
-    """Everything on this machine; what a podman machine has is its own affair. ``image_size`` 0: not known yet.
+    """Run all checks of this machine. A podman machine has its own kernel: there only the free space is checked.
 
-    :raises OvError: something is missing, and how to get it.
+    Sizes are in bytes; ``image_size`` 0: not known yet. ``say`` gets the notes, each once in this process.
+
+    :raises OvError: something is missing; the hint says how to get it.
     """
     if engine.mode is not Mode.MACHINE:
         check_loop(engine)
         for note in doubts():
-            if note not in _said:  # several steps ask
+            if note not in _said:  # several steps check
                 _said.add(note)
                 say(note)
     check_space(folder, image_size, disk_size)
@@ -51,7 +53,10 @@ def doubts(udev: Path = UDEV) -> list[str]:
 
 
 def check_loop(engine: Engine, control: Path = LOOP, modules: Path = MODULES) -> None:
-    """The kernel has loop devices, or a module for them that fits the running kernel."""
+    """Check that the kernel has loop devices; load their module if need be.
+
+    :raises OvError: it has none.
+    """
     if control.exists():
         return
     release = os.uname().release
@@ -67,7 +72,10 @@ def check_loop(engine: Engine, control: Path = LOOP, modules: Path = MODULES) ->
 
 
 def check_space(folder: Path, image_size: int, disk_size: int) -> None:
-    """Room for the raw disk's content and for the qcow2 beside it; each is about as large as the image unpacked."""
+    """Check that the raw disk's content and the qcow2 fit side by side; each is about as large as the unpacked image.
+
+    :raises OvError: they do not.
+    """
     while not folder.is_dir():
         folder = folder.parent
     needed = 2 * min(image_size + 128 * MiB, disk_size)

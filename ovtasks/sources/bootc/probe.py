@@ -1,4 +1,4 @@
-"""What the bootc inside an image is and can do: asked once for each image ID, and remembered."""
+"""Asks an image for the version and the abilities of its bootc, once for each image ID."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ovtasks.values.jsonvalue import fields_of, restore, state_text
 
 RECIPE = 2
 SECONDS = 120.0
-# As bootc itself looks for them: bootupd's files, a UKI, the image's own install configuration.
+# Looks where bootc itself looks for bootupd's files, a UKI, and the image's own install configuration.
 SCRIPT = r"""command -v bootc >/dev/null || exit 90
 echo "version $(bootc --version)"
 if command -v cloud-init >/dev/null; then echo "has cloud-init"; fi
@@ -35,9 +35,12 @@ _NO_BOOTC = 90
 
 @dataclass(frozen=True)
 class Installer:
-    """``version`` as it says it; ``options`` of ``install to-disk``, of which ``loaders`` are what ``--bootloader``
-    takes (empty: it does not say). The rest is what the image has; ``configured`` is the boot loader that its own
-    configuration names."""
+    """What we know of the bootc inside an image.
+
+    ``version`` is the output of ``bootc --version``. ``options`` are those of ``install to-disk``. ``loaders`` are the
+    values that ``--bootloader`` takes; empty: it does not say. ``configured`` is the boot loader that the image's own
+    configuration names. The rest says what the image contains.
+    """
 
     version: str
     options: frozenset[str]
@@ -50,9 +53,10 @@ class Installer:
 
 
 def ask(engine: Engine, image: str, image_id: str, state: Path, where: Where) -> Installer:
-    """Run the image once without any right. It also proves that containers run at all, before minutes of work.
+    """Run the image once, without special rights. This also proves, before minutes of work, that containers run here.
 
-    :raises InputError: it has no bootc. :raises OvError: containers do not run here.
+    :raises InputError: the image has no bootc, or one that cannot install to a disk.
+    :raises OvError: its bootc cannot install to a file, or containers do not run here.
     """
     memo = state / "bootc" / f"{image_id[:32]}.json"
     if (known := _remembered(memo)) is not None:

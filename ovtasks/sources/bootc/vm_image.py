@@ -1,4 +1,4 @@
-"""Which steps bring a VM's container image; each looks first whether this machine can install one."""
+"""The steps that bring a VM's container image. Each first checks whether this machine can install one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ovtasks.sources.bootc.options import TRANSPORT
 
 
 def vm_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[Step, ...]:
-    """By the transport of the command line, else of the spec; the last step is the image's own.
+    """The steps for the transport of the command line, else of the spec. The last step is the image's own.
 
-    :raises InputError: the image is not declared and no full reference, or its files are not there.
+    :raises InputError: the image is neither declared nor a full reference, or its files are missing.
     """
     return tuple(_checked(step, vm, project, options) for step in _image_steps(vm, project, options))
 
 
 def _checked(step: Step, vm: VmSpec, project: Project, options: BuildOptions) -> Step:
-    """Minutes of pulling are not for a machine that cannot go on after them."""
+    """``step`` with the checks before it, so that no machine pulls for minutes what it cannot install."""
 
     def run(ws: Workspace) -> None:
         folder = project.artifacts(vm.name, options.type)

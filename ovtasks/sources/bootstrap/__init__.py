@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Bootstrap(SourcePlugin):
-    """One base step for each recipe, then the chain that cloud images have, too."""
+    """One base step for each recipe, then the same chain as for cloud images."""
 
     kind = "bootstrap"
     verbs = ("base", "disk", "key", "seed")

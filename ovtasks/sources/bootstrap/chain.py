@@ -1,8 +1,8 @@
-"""A bootable image from the packages of Debian or Ubuntu, by mmdebstrap.
+"""Makes a bootable image from the packages of Debian or Ubuntu, with mmdebstrap.
 
 Shim, GRUB and the kernel are the distribution's signed ones, so the image boots with BIOS, UEFI and Secure Boot.
-The same packages make the same bytes, because times and identifiers come from the packages and from the recipe; only
-btrfs does not (mkfs.btrfs draws some identifiers itself).
+The same packages give the same bytes, because times and identifiers come from the packages and the recipe. btrfs is the
+exception: mkfs.btrfs makes some identifiers at random.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ FORMAT = "qcow2"
 
 
 def bootstrap_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
-    """One base step per recipe, shared by all VMs that have it, then the chain that cloud images have too.
+    """One base step per recipe, shared by all VMs that have it, then the same chain as for cloud images.
 
-    :raises InputError: the source names something that cannot be made.
+    :raises InputError: the source asks for something that this kind cannot make.
     """
     base = base_step(vm, project, options)
     disk = disk_step(vm, project, options, base=base.name)
@@ -47,7 +47,7 @@ def bootstrap_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Sequ
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A finished base image in the store."""
+    """A finished base image in the store; ``virtual_size`` in bytes."""
 
     sha256: str
     virtual_size: int
@@ -59,7 +59,7 @@ def base_step(vm: VmSpec, project: Project, options: BuildOptions) -> Step:
 
     Its facts are ``sha256``, ``format``, ``virtual_size`` (bytes) and ``path``, relative to the project's root.
 
-    :raises InputError: the source names something that cannot be made.
+    :raises InputError: the source asks for something that this kind cannot make.
     """
     assert isinstance(vm.source, BootstrapSource)
     recipe = resolve(vm.source, vm.where, platform.machine())
@@ -92,12 +92,13 @@ def _run(recipe: Recipe, project: Project, where: Where, ws: Workspace) -> None:
 
 
 def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspace) -> Image:
-    """Make the image in ``scratch``, which is empty before and gone after, and put it into the store.
+    """Make the image in the folder ``scratch``, put it into the store, and remove ``scratch``.
 
-    :raises InputError: no such suite or package. :raises OvError: a tool is missing or failed, no network, no space.
+    :raises InputError: there is no such suite or package.
+    :raises OvError: a tool is missing or failed, the network is down, or space is short.
     """
     for program in (*PROGRAMS, "apt-get", *OF_ROOT[recipe.rootfs]):
-        require(program)  # now, not after a minute
+        require(program)  # fail at once, not after a minute
     tree.check_keys(recipe)
     probe()
     if by_sudo(os.geteuid()):

@@ -1,4 +1,4 @@
-"""What mmdebstrap and apt say when they fail → what is wrong, and the next step."""
+"""Turns an error message of mmdebstrap or apt into what is wrong and the next step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ovtasks.sources.bootstrap.recipe import DISTROS, Recipe
 
 
 def diagnose(error: CommandError, recipe: Recipe, where: Where) -> OvError:
-    """What mmdebstrap's or apt's message means for the user."""
+    """The error in the user's terms; ``error`` itself if its message is unknown."""
     text = error.stderr
     if found := re.search(r"E: (?:Unable to locate package|Couldn't find any package by \w+) '?([^\s']+)", text):
         hint = f"packages.{recipe.distro}.org knows the names; spelling, suite and architecture count"

@@ -1,7 +1,7 @@
-"""From a root tree to a disk image that boots with BIOS and with UEFI: no loop device, no mount, no GRUB installer.
+"""Makes a disk image from a root tree, without a loop device, a mount or GRUB's installer. It boots with BIOS and UEFI.
 
 Layout (GPT): BIOS boot partition with GRUB's core image, EFI system partition with the distribution's signed shim and
-GRUB, root file system last, so that it can grow. Every identifier and time is given, so equal trees are equal images.
+GRUB, root file system last, so that it can grow. We set every identifier and time, so equal trees give equal images.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ MIB = 1 << 20
 BIOS_START, BIOS_SIZE = MIB, MIB
 ESP_START, ESP_SIZE = 2 * MIB, 64 * MIB
 ROOT_START = ESP_START + ESP_SIZE
-JOURNAL = 32  # MiB; a default journal would be sized for the small disk, which is going to grow
+JOURNAL = 32  # MiB; mke2fs would choose a size that fits the small disk, which grows later
 ROUND = 64 * MIB
 
 BIOS_BOOT_TYPE = "21686148-6449-6E6F-744E-656564454649"
 ESP_TYPE = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 
-# Places in GRUB's boot.img and core.img that an installer fills in: include/grub/i386/pc/boot.h of GRUB 2.
-KERNEL_SECTOR = 0x5C  # boot.img: where core.img begins, 64 bits
+# Offsets in GRUB's boot.img and core.img that an installer fills in: include/grub/i386/pc/boot.h of GRUB 2.
+KERNEL_SECTOR = 0x5C  # boot.img: the sector where core.img begins, 64 bits
 DRIVE_CHECK = 0x66  # boot.img: two NOPs make it use the drive that the BIOS booted from
-BLOCK_LIST = 0x1F4  # core.img: where its second sector is, 64 bits
-BOOT_CODE_SIZE = 440  # the rest of the first sector is the partition table's
+BLOCK_LIST = 0x1F4  # core.img: the number of its second sector, 64 bits
+BOOT_CODE_SIZE = 440  # bytes; the rest of the first sector belongs to the partition table
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Raw:
 def assemble(recipe: Recipe, tree: RootTree, scratch: Path) -> Raw:
     """Make ``scratch/disk.raw``.
 
-    :raises MissingProgramError: a file system's tool is not installed. :raises OvError: one of them failed.
+    :raises MissingProgramError: a file system's tool is not installed.
+    :raises OvError: a tool failed, or the distribution has no signed boot loader.
     """
     root = root_filesystem(recipe, tree, scratch / "root.img")
     esp = _esp(recipe, tree, scratch / "esp.img")
@@ -69,7 +70,7 @@ def assemble(recipe: Recipe, tree: RootTree, scratch: Path) -> Raw:
 
 
 def partition_table(recipe: Recipe) -> str:
-    """Input of sfdisk(8); the root partition takes what is left."""
+    """The partition table as input for sfdisk(8). The root partition takes the space that is left."""
     lines = ["label: gpt", f"label-id: {recipe.identifier('disk')}", f"first-lba: {MIB // SECTOR}"]
     rows: list[tuple[int, int | None, str, str]] = [
         (ESP_START, ESP_SIZE, ESP_TYPE, "esp"),
@@ -84,9 +85,9 @@ def partition_table(recipe: Recipe) -> str:
 
 
 def boot_sectors(boot: bytes, core: bytes) -> tuple[bytes, bytes]:
-    """GRUB's two images with the places filled in where they are going to lie.
+    """GRUB's two images, with the sectors filled in where they will lie on the disk.
 
-    :raises OvError: the core image does not fit its partition, or these are not GRUB's images.
+    :raises OvError: the core image does not fit into its partition, or these are not GRUB's images.
     """
     if len(boot) != SECTOR or not SECTOR < len(core) <= BIOS_SIZE:
         raise OvError(f"GRUB's images have sizes of {len(boot)} and {len(core)} bytes, which cannot be right")
@@ -98,7 +99,7 @@ def boot_sectors(boot: bytes, core: bytes) -> tuple[bytes, bytes]:
 
 
 def root_size(tree: RootTree) -> int:
-    """Bytes of the root file system: the tree, what the file system itself takes, and a quarter to spare."""
+    """The size of the root file system in bytes: the tree, the file system's own data, and a quarter to spare."""
     need = tree.blocks * 4096 + tree.inodes * 4096 + JOURNAL * MIB
     return -(-need * 5 // 4 // ROUND) * ROUND
 
@@ -129,7 +130,7 @@ def root_filesystem(recipe: Recipe, tree: RootTree, image: Path) -> Path:
 
 
 def _set_times(image: Path, tree: RootTree) -> None:
-    """mke2fs takes the times of access and of change from the tree, where nobody can set the latter: set them here."""
+    """Set the times in all inodes. mke2fs copies the time of change (ctime) from the tree, where nobody can set it."""
     used = _used_inodes(image)
     script = image.with_suffix(".debugfs")
     with script.open("w", encoding="ascii") as file:
@@ -141,7 +142,7 @@ def _set_times(image: Path, tree: RootTree) -> None:
 
 
 def _used_inodes(image: Path) -> int:
-    """mke2fs gives inodes in order, so their count is the number of the last (ext4's super block: count − free)."""
+    """The number of the last used inode. mke2fs gives them in order: it is the superblock's count minus the free."""
     with image.open("rb") as file:
         superblock = os.pread(file.fileno(), 1024, 1024)
     (count,) = struct.unpack_from("<I", superblock, 0)
@@ -150,7 +151,10 @@ def _used_inodes(image: Path) -> int:
 
 
 def _esp(recipe: Recipe, tree: RootTree, image: Path) -> Path:
-    """The EFI system partition: shim under the name that firmware looks for, GRUB beside it, and GRUB's pointer."""
+    """Make the EFI system partition: shim under the name that firmware looks for, GRUB beside it, and its grub.cfg.
+
+    :raises OvError: the distribution has no signed boot loader for this architecture.
+    """
     arch = recipe.arch
     folder = image.parent / "esp"
     boot, vendor = folder / "EFI/BOOT", folder / "EFI" / recipe.distro  # the signed GRUB reads /EFI/<distro>/grub.cfg

@@ -1,4 +1,4 @@
-"""The files that our images have and the packages do not bring, and the boot loader's configuration."""
+"""The files that we add to those of the packages, and the boot loader's configuration."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ovtasks.sources.bootstrap.recipe import KERNEL_ARGS, Recipe
 
-BOOT_CFG = "/boot/grub/ov.cfg"  # not grub.cfg: a guest that installs GRUB's packages gets that one from update-grub
+BOOT_CFG = "/boot/grub/ov.cfg"  # not grub.cfg, which update-grub writes in a guest that installs GRUB's packages
 
-# Work that costs much at boot, above all without KVM, and gives a fresh VM nothing.
+# Units that slow down the boot, above all without KVM, and do nothing useful in a fresh VM.
 MASKED = ("e2scrub_reap.service", "e2scrub_all.timer", "apt-daily.timer", "apt-daily-upgrade.timer")
 
 CLOUD_CFG = """\
@@ -27,7 +27,7 @@ HOSTS = """\
 ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 """
-# linux-update-symlinks(1): the distribution keeps /boot/vmlinuz and /boot/initrd.img at the newest kernel, so that the
+# See linux-update-symlinks(1). The distribution points /boot/vmlinuz and /boot/initrd.img at the newest kernel, so the
 # boot loader's configuration never changes.
 KERNEL_IMG = "do_symlinks = yes\nlink_in_boot = yes\n"
 INITRAMFS = "RESUME=none\nCOMPRESS=zstd\n"
@@ -48,7 +48,7 @@ def files(recipe: Recipe) -> dict[str, str]:
 
 
 def write(recipe: Recipe, directory: Path) -> None:
-    """Lay the files out below ``directory``."""
+    """Write the files below ``directory``, and mask the units of ``MASKED``."""
     for path, content in files(recipe).items():
         target = directory / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,13 +60,13 @@ def write(recipe: Recipe, directory: Path) -> None:
 
 
 def early_cfg(recipe: Recipe) -> str:
-    """What GRUB reads first, from its own image or from the ESP: find the root by its UUID and go on there."""
+    """What GRUB reads first, from its own image or from the ESP: it finds the root by its UUID and continues there."""
     root = recipe.identifier("root")
     return f"search --no-floppy --fs-uuid --set=root {root}\nset prefix=($root)/boot/grub\nconfigfile {BOOT_CFG}\n"
 
 
 def boot_cfg(recipe: Recipe) -> str:
-    """GRUB's menu: the newest kernel at once, the one before it for who holds a key at the serial console."""
+    """GRUB's menu. It starts the newest kernel at once; a key held down at the console shows the previous one, too."""
     root = recipe.identifier("root")
     console = recipe.arch.console
     args = KERNEL_ARGS.get(recipe.architecture, ())

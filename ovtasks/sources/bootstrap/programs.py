@@ -11,11 +11,11 @@ from ovtasks.values.jsonvalue import Json
 
 PROGRAMS = ("mmdebstrap", "dpkg-deb", "unshare", "sfdisk", "mkfs.fat", "mcopy", "qemu-img")
 OF_ROOT = {"ext4": ("mke2fs", "debugfs"), "btrfs": ("mkfs.btrfs",)}
-"""What else it takes, by the root's file system."""
+"""Further programs, by the root's file system."""
 
 
 def needed(source: Mapping[str, Json]) -> tuple[str, ...]:
-    """All of them, and the keys of a distribution that is not this host's: apt knows the host's own only."""
+    """All programs that ``source`` needs, and the keys of a distribution other than the host's, which apt lacks."""
     of_root = OF_ROOT.get(str(source.get("rootfs")), OF_ROOT["ext4"])
     mapping = () if os.geteuid() == 0 else ("newuidmap",)
     distro = str(source.get("distro", "debian"))

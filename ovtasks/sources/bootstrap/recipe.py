@@ -1,4 +1,4 @@
-"""What a bootstrap image is made of: distributions, suites, architectures, packages; what is refused and why."""
+"""What a bootstrap image is made of: distributions, suites, architectures, packages. Refuses what cannot be made."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ovtasks.project.model import BootstrapSource
 from ovtasks.values.arch import Arch, arch_of
 from ovtasks.values.jsonvalue import Json, digest
 
-RECIPE = 2  # bump when the same inputs shall give another image
+RECIPE = 2  # raise it when the code makes another image from the same inputs
 CONFIGURE_TIME = (
     1686355200  # SOURCE_DATE_EPOCH while packages are configured; the files' own times come from the packages
 )
-UUIDS = uuid.UUID("6f0c1f5e-3b3c-4d6b-9d0d-6c1f0b7a5c11")  # name space of every identifier inside the images
+UUIDS = uuid.UUID("6f0c1f5e-3b3c-4d6b-9d0d-6c1f0b7a5c11")  # namespace of all identifiers inside the images
 
 ROOT_FILESYSTEMS = {"ext4": "e2fsprogs", "btrfs": "btrfs-progs"}
 VARIANTS = (
@@ -28,8 +28,8 @@ VARIANTS = (
     "important",
     "debootstrap",
     "standard",
-)  # those that have apt inside
-BUILDERS = ("mmdebstrap", "debootstrap")  # the second is a synonym: what it says is wanted, mmdebstrap makes
+)  # those that contain apt
+BUILDERS = ("mmdebstrap", "debootstrap")  # debootstrap is accepted as another word for mmdebstrap, which makes the same
 
 _BASE = (
     "ca-certificates",
@@ -78,13 +78,13 @@ DISTROS = {
     ),
 }
 ARCHITECTURES = ("amd64", "arm64")  # those with a signed shim
-# Under emulation on a busy host the kernel's test of the timer misses its ticks, and the kernel panics.
+# Skips the kernel's timer test: under emulation on a busy host it misses ticks, and the kernel panics.
 KERNEL_ARGS = {"amd64": ("no_timer_check",)}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides an image, resolved and checked; equal recipes are one build step."""
+    """Everything that decides an image, resolved and checked. VMs with equal recipes share one build step."""
 
     distro: str
     suite: str
@@ -123,7 +123,7 @@ class Recipe:
         return str(uuid.uuid5(UUIDS, f"{self.key}:{role}"))
 
     def all_packages(self) -> tuple[str, ...]:
-        """The wanted packages and those without which the image would not boot, grow or be reached; sorted."""
+        """The wanted packages, and those that the image needs to boot, to grow and to be reached; sorted."""
         distro = DISTROS[self.distro]
         wanted = {*_BASE, *self.packages, ROOT_FILESYSTEMS[self.rootfs]}
         if self.suite not in distro.resolved_inside:
@@ -136,7 +136,7 @@ class Recipe:
 def resolve(source: BootstrapSource, where: Where, machine: str) -> Recipe:
     """The recipe for a source; ``machine`` is the host's ``uname -m``.
 
-    :raises InputError: something this kind of source cannot make; the message names what it can.
+    :raises InputError: this kind of source cannot make it; the hint says what it can make.
     """
 
     def refuse(message: str, hint: str) -> InputError:

@@ -1,4 +1,4 @@
-"""Programs that need to be root over a folder: in namespaces of their own, so that nothing outlives us."""
+"""Runs programs that need root's rights over a folder, in their own namespaces, so that nothing outlives us."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ovtasks.errors import OvError
 from ovtasks.host.run import CommandError, Result, require, run, which
 from ovtasks.host.users import user_name
 
-# What may reach the packages' scripts; everything else of the environment could make a difference in the image.
+# The variables that the packages' scripts may see. Any other could change the image.
 KEPT = frozenset(
     {
         *("HOME", "LC_ALL", "PATH"),
@@ -21,7 +21,7 @@ KEPT = frozenset(
 )
 NAMESPACES = ("unshare", "--fork", "--pid", "--mount", "--mount-proc", "--kill-child=KILL")
 MAPPED = ("--user", "--map-root-user", "--map-auto")
-DEADLINE = 4 * 3600.0  # seconds: a mirror that never answers must not hold a CI for ever
+DEADLINE = 4 * 3600.0  # seconds; so that a mirror that never answers does not block a CI for ever
 PROBE_SECONDS = 30.0
 REFUSALS = ("unshare: ", "newuidmap: ", "newgidmap: ")
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -30,9 +30,9 @@ SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def prefix() -> list[str]:
     """The words before a command that give it its own processes and mounts and, for an ordinary user, root's rights.
 
-    The kernel ends all processes of the process namespace, and with the last one the mounts go, as soon as
-    ``unshare`` is killed: unshare(1), ``--kill-child``. In the user namespace we are root, and the subordinate user
-    numbers of subuid(5) are the others. Where user namespaces are refused, sudo is the way, if it asks for no password.
+    When ``unshare`` is killed, the kernel ends all processes of the process namespace (unshare(1), ``--kill-child``);
+    the mounts go with the last one. In the user namespace we are root, and the subordinate numbers of subuid(5) are the
+    other users. Where user namespaces are refused, we take sudo, if it asks for no password.
 
     :raises MissingProgramError: util-linux, or for an ordinary user newuidmap, is not installed.
     :raises OvError: an ordinary user has no subordinate user numbers.
@@ -47,7 +47,7 @@ def prefix() -> list[str]:
 
 @cache
 def by_sudo(uid: int) -> tuple[str, ...]:
-    """sudo's words, where that user's namespaces are refused and sudo is not; else nothing."""
+    """The words that call sudo, if this user may not make namespaces but may use sudo; else none."""
     if uid == 0 or which("sudo") is None or _permits([*NAMESPACES, *MAPPED]):
         return ()
     proxies = sorted(name for name in KEPT - {"HOME", "LC_ALL", "PATH"} if name in os.environ)
@@ -68,14 +68,14 @@ def inside(
 ) -> Result:
     """Run a program to its end in the sandbox, with a bare environment and umask 022; ``epoch``: SOURCE_DATE_EPOCH.
 
-    ``cwd`` is also where its temporary files go: what a killed program leaves of them is removed with that folder.
+    Its temporary files go to ``cwd``, too: if it is killed, they are removed with that folder.
 
     :raises OvError: the sandbox is not permitted here. :raises CommandError: the program failed.
     """
     clean = ["env", *(word for name in sorted(set(os.environ) - KEPT) for word in ("-u", name))]
     settings = {
         "SOURCE_DATE_EPOCH": str(epoch),
-        "E2FSPROGS_FAKE_TIME": str(epoch),  # before 1.47.1 e2fsprogs did not know the other one
+        "E2FSPROGS_FAKE_TIME": str(epoch),  # e2fsprogs before 1.47.1 does not know SOURCE_DATE_EPOCH
         "PYTHONHASHSEED": "0",
         "DEBIAN_FRONTEND": "noninteractive",
         "TZ": "UTC",
@@ -94,7 +94,7 @@ def inside(
 
 
 def probe() -> None:
-    """See whether the sandbox can be had, in a moment and before any work.
+    """Check quickly, before any work, that the sandbox works here.
 
     :raises MissingProgramError: as :func:`prefix`. :raises OvError: it is not permitted here, or as :func:`prefix`.
     """

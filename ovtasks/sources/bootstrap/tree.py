@@ -1,4 +1,4 @@
-"""The root tree: mmdebstrap, what it is told, and its errors in the user's terms."""
+"""Makes the root tree with mmdebstrap: its arguments, its progress, its errors in the user's terms."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ _INSTALLED_PERCENT = 70  # of the whole build, when the last package is set up
 
 @dataclass(frozen=True, slots=True)
 class RootTree:
-    """A finished root tree. ``epoch``: time of its newest packaged file (seconds); ``blocks`` of 4 KiB and ``inodes``:
-    what it takes; ``boot``: folder of the boot loader's parts; ``packages``: ``name version architecture``, sorted."""
+    """A finished root tree.
+
+    ``boot`` is the folder with the boot loader's parts. ``epoch`` is the time of the newest packaged file, in seconds.
+    The tree takes ``blocks`` of 4 KiB and ``inodes``. ``packages`` are lines ``name version architecture``, sorted.
+    """
 
     root: Path
     boot: Path
@@ -50,7 +53,8 @@ class RootTree:
 def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> RootTree:
     """Make the tree below ``scratch``, an empty folder.
 
-    :raises InputError: no such suite or package. :raises OvError: no network, no space, a program failed.
+    :raises InputError: there is no such suite or package.
+    :raises OvError: the network is down, space is short, or a program failed.
     """
     _check_space(scratch)
     root, boot, stamp = scratch / "root", scratch / "boot", scratch / "stamp"
@@ -80,7 +84,7 @@ def arguments(recipe: Recipe, scratch: Path) -> list[str]:
     script = ["sh", str(scratch / "boot-loader.sh")]
     rest = [str(scratch / "boot"), str(scratch / "early.cfg"), bios, *loader]
     packages = recipe.all_packages()
-    # Without it a misspelt name would be noticed only after the essential packages are installed.
+    # This finds a misspelt name before the essential packages are installed, not after.
     check = f'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get install --simulate -q {shlex.join(packages)} >/dev/null'
     return [
         "mmdebstrap",
@@ -106,7 +110,7 @@ def arguments(recipe: Recipe, scratch: Path) -> list[str]:
 
 
 class _Follow:
-    """mmdebstrap's, apt's and dpkg's lines → progress."""
+    """Turns the lines of mmdebstrap, apt and dpkg into progress."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -132,7 +136,7 @@ class _Follow:
 
 
 def _packages(root: Path, boot: Path) -> tuple[str, ...]:
-    """Installed packages (from dpkg's status file, deb-control(5) paragraphs) and those the boot loader came from."""
+    """The installed packages (from dpkg's status file, see deb-control(5)) and those that the boot loader came from."""
     found = {line for line in (boot / "packages").read_text(encoding="utf-8").splitlines() if line}
     for paragraph in (root / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace").split("\n\n"):
         fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[0] != " ")
@@ -142,10 +146,12 @@ def _packages(root: Path, boot: Path) -> tuple[str, ...]:
 
 
 def check_keys(recipe: Recipe) -> None:
-    """apt knows this distribution's own keys; those of another one lie where their package puts them, and mmdebstrap
-    takes them from there with gpg's help.
+    """Check that the keys of the recipe's distribution are installed.
 
-    :raises MissingProgramError: gpg is not installed. :raises OvError: the keys are not.
+    apt already has those of the host's own distribution. mmdebstrap reads those of another one from the files of their
+    package, with gpg.
+
+    :raises MissingProgramError: gpg is not installed. :raises OvError: the keys are not installed.
     """
     if os_release().get("ID") == recipe.distro:
         return
@@ -165,7 +171,7 @@ def _check_space(directory: Path) -> None:
 
 
 def lock_of(scratch: Path) -> Path:
-    """Held while the scratch folder is in use."""
+    """The lock file that is held while the scratch folder is in use."""
     return scratch.with_name(f"{scratch.name}.lock")
 
 
@@ -181,9 +187,9 @@ def sweep(folder: Path) -> None:
 
 
 def remove(scratch: Path) -> None:
-    """Remove the scratch folder, files of subordinate users and a half-made tree included.
+    """Remove the scratch folder, with the files of subordinate users and a half-made tree in it.
 
-    Nothing in it can be a mount: those were in a namespace that ended with its processes.
+    It contains no mounts: they were in a namespace that ended with its processes.
     """
     if scratch.is_symlink() or not scratch.is_dir():
         discard(scratch)

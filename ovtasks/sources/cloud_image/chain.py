@@ -1,4 +1,4 @@
-"""Fetch and verify a vendor's image, overlay it, add the seed."""
+"""The chain of a vendor's image: fetch it, verify it, make an overlay on it, add the seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LATEST = "asked to look for a newer image"
 def cloud_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
     """``fetch → verify → disk``, and the seed; VMs with the same URL and checksum share ``fetch`` and ``verify``.
 
-    :raises InputError: ``options.locked`` and the URL is not in ``ovtasks.lock``.
+    :raises InputError: ``options.locked`` is set, and the URL is not in ``ovtasks.lock``.
     """
     fetch, verify = image_steps(vm, project, options)
     disk = disk_step(vm, project, options, base=verify.name)
@@ -36,9 +36,11 @@ def cloud_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Se
 
 
 def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[Step, Step]:
-    """Fetch and verify. The bytes are hashed while they arrive; ``verify`` compares and gives the final name.
+    """The steps ``fetch`` and ``verify``.
 
-    What a project is built from stands in its own ``output/.images/``: another project's refresh changes nothing.
+    ``fetch`` hashes the bytes while they arrive; ``verify`` compares the digest and gives the file its final name. A
+    project keeps the images that it is built from in its own ``output/.images/``, so a refresh in another project does
+    not change it.
     """
     source = vm.source
     assert isinstance(source, CloudImageSource)
@@ -73,7 +75,10 @@ def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[St
 
 
 def _request(vm: VmSpec, source: CloudImageSource, project: Project, options: BuildOptions) -> ImageRequest:
-    """:raises InputError: ``options.locked`` and the URL is not in ``ovtasks.lock``."""
+    """What to fetch, with its pin of ``ovtasks.lock``.
+
+    :raises InputError: ``options.locked`` is set, and the URL is not in ``ovtasks.lock``.
+    """
     from ovtasks.images.lockfile import read_lock
     from ovtasks.images.request import ImageRequest, lock_name, public
 
@@ -143,7 +148,7 @@ def _verify(workspace: Workspace, request: object, fetch: Step, project: Project
     except UnfitError:
         _unfinished(fetch)
         raise
-    if verified.source_sha256 != fetched.sha256:  # what was fetched then is gone, and was never built from
+    if verified.source_sha256 != fetched.sha256:  # that download is gone, and nothing was built from it
         _unfinished(fetch)
     for note in verified.notes:
         workspace.progress.note(note)
@@ -156,14 +161,14 @@ def _verify(workspace: Workspace, request: object, fetch: Step, project: Project
 
 
 def _built_from(provenance: Path) -> Json:
-    """The digest of the download that this project's image was made of; None: there is none yet."""
+    """The digest of the download that this project's image was made from; None: there is none yet."""
     from ovtasks.host.state import try_load_state
 
     return (try_load_state(provenance) or {}).get("source_sha256")
 
 
 def _copies(project: Project, sha256: str) -> list[Path]:
-    """Files of this project that may hold the content, for a store that lost it."""
+    """Files of this project that may hold the content, in case the store lost it."""
     links = project.output.glob(f"{IMAGES}/{sha256}.*")
     return [
         *(path for path in links if not path.name.endswith(".json")),
@@ -172,20 +177,20 @@ def _copies(project: Project, sha256: str) -> list[Path]:
 
 
 def _unfinished(fetch: Step) -> None:
-    """What ``fetch`` brought is not what will be used: it must run again. The receipt goes first: it is what counts."""
+    """Make ``fetch`` run again, because its download will not be used. The receipt goes first: it decides freshness."""
     fetch.receipt.unlink(missing_ok=True)
     fetch.targets[0].unlink(missing_ok=True)
 
 
 def _keyring_digest(keyring: Path | None) -> str | None:
-    """The keyring's content decides, not its name. A missing one is reported when it is used."""
+    """The digest of the keyring's content, which decides, not its name. A missing file is reported when it is used."""
     from ovtasks.graph.receipt import sha256_of
 
     return sha256_of(keyring) if keyring and keyring.is_file() else None
 
 
 def _inside(request: ImageRequest, root: Path) -> ImageRequest:
-    """The request as the project sees it: its own files by relative names, so that it can be moved."""
+    """The request with relative names for the project's own files, so that the project can be moved."""
     from ovtasks.images.request import lock_name
 
     checksum = request.checksum

@@ -1,4 +1,4 @@
-"""A failed installation becomes an error with a next step. The messages are in :mod:`.signs`."""
+"""Turns a failed installation into an error with a next step. The messages are in :mod:`.signs`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ovtasks.values.sizes import GiB, MiB, format_size
 
 FULL = 64 * MiB
 _CODES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-# tracing's lines below a warning; progress as JSON; what mke2fs says of itself
+# log lines of lower rank than a warning; progress as JSON; the version lines of mke2fs and mkfs.fat; empty lines
 _NOISE = re.compile(
     r"\s*(?:\d{4}-\d\d-\d\d[T ]\S+\s+)?(?:TRACE|DEBUG|INFO)\b|\s*\{.*\}\s*$|\s*mke2fs \d|\s*mkfs\.fat \d|\s*$"
 )
@@ -30,14 +30,14 @@ _BEFORE = 3  # lines
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the disk was to be, in bytes; None: not known, or (``root``) the whole disk."""
+    """The wanted sizes in bytes. ``disk`` None: not known. ``root`` None: the whole disk."""
 
     disk: int | None = None
     root: int | None = None
 
 
 def diagnose(error: CommandError, folder: Path, log: Path, where: Where, sizes: Sizes = Sizes()) -> OvError:
-    """The installer's failure as an error with a next step; ``folder`` is where the disk was made."""
+    """The installer's failure as an error with a next step. ``folder`` holds the disk, ``log`` all its output."""
     if shutil.disk_usage(folder if folder.is_dir() else folder.parent).free < FULL:
         hint = f"the raw disk and the qcow2 need room side by side in {folder.parent}: ov gc, podman image prune"
         return OvError(f"the disk became full while {folder.parent.parent.name} was installed", hint=hint)
@@ -53,7 +53,10 @@ def diagnose(error: CommandError, folder: Path, log: Path, where: Where, sizes: 
 
 
 def _unknown(error: CommandError, lines: list[str], blamed: list[str], everything: str) -> OvError:
-    """Where it stood, with the lines before the error: who failed there said more than who reports it."""
+    """An error that no sign explains: how far the installer came, with the last lines before its error.
+
+    The program that failed often said more, just before, than the installer that reports it.
+    """
     if not blamed:
         if error.returncode in {-9, 137}:
             hint = f"there may be too little memory (dmesg shows it); {everything}"
@@ -72,13 +75,13 @@ def _quoted(lines: list[str]) -> str:
 
 
 def spoken(text: str) -> list[str]:
-    """The lines that say something: without colours, progress and chatter."""
+    """The lines that matter: without colours, progress and chatter."""
     plain = _CODES.sub("", text).replace("\r", "\n")
     return [line.strip() for line in plain.split("\n") if not _NOISE.match(line)]
 
 
 def last_error(lines: list[str]) -> list[str]:
-    """The error that ended it, with what follows it; empty: there is none."""
+    """The last error line and all lines after it; empty: there is none."""
     starts = [number for number, line in enumerate(lines) if _ERROR.match(line)]
     return lines[starts[-1] :] if starts else []
 
@@ -96,7 +99,7 @@ def _known(lines: list[str], where: Where, sizes: Sizes) -> OvError | None:
 
 
 def _line(found: re.Match[str]) -> str:
-    """The whole line in which it was found."""
+    """The whole line with the match."""
     start = found.string.rfind("\n", 0, found.start()) + 1
     end = found.string.find("\n", found.start())
     return _short(found.string[start : end if end >= 0 else None])
@@ -107,7 +110,7 @@ def _short(line: str) -> str:
 
 
 def _too_small(found: re.Match[str], where: Where, sizes: Sizes) -> InputError:
-    """By how much, and what would do: the missing bytes, a tenth of the image for what a file system needs itself."""
+    """Says which size would do: the missing bytes more, and a tenth of the image for the file system itself."""
     needed, free = amount(found["needed"]), amount(found["free"])
     message = f"the image does not fit on the disk: it needs {found['needed']}, {found['free']} are free"
     hint = ENLARGE
@@ -120,7 +123,7 @@ def _too_small(found: re.Match[str], where: Where, sizes: Sizes) -> InputError:
 
 
 def amount(text: str) -> int | None:
-    """Bytes of ``671.2 MB``, ``1.5 GiB`` or ``12 bytes``, as GLib writes amounts; None: it is none."""
+    """The bytes of an amount as GLib writes it: ``671.2 MB``, ``1.5 GiB``, ``12 bytes``; None: it is no amount."""
     found = _AMOUNT.search(text.replace("\u00a0", " ").replace("\u202f", " "))
     if found is None:
         return None

@@ -1,7 +1,8 @@
 """What the installer says when it fails, and what it means for the user. Pure.
 
-The messages are bootc's own (1.1 to 1.16; each was seen, or read in its source), its tools' (mkfs, sfdisk, mount), and
-the kernel's error numbers, which no language changes. The first row that fits counts, so what is special stands first.
+The messages come from bootc (1.1 to 1.16; each was seen, or read in its source) and from its tools (mkfs, sfdisk,
+mount). The kernel's error numbers are the same in every language. The first row that matches counts, so special rows
+stand before general ones.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ FULL = r"(?:[Nn]o space left on device|\(os error 28\))"
 
 
 class Sign(NamedTuple):
-    """``pattern`` in what it said; ``message`` and ``hint`` may name its groups (``\\1``). ``input``: the user's spec
-    or image is to blame, not the machine."""
+    """One row. ``pattern`` is looked for in the output; ``message`` and ``hint`` may refer to its groups (``\\1``).
+    ``input``: the user's spec or image is the cause, not the machine."""
 
     pattern: str
     message: str
@@ -26,7 +27,7 @@ class Sign(NamedTuple):
 
 
 SPACE = r"Insufficient free space for .*?\(available:\s*(?P<free>[^()]+?)\s+required:\s*(?P<needed>[^()]+?)\s*\)"
-"""bootc's, before it copies the image; both are amounts such as ``671.2 MB``."""
+"""bootc prints it before it copies the image. Both groups are amounts such as ``671.2 MB``."""
 
 RIGHTS = (
     Sign(
@@ -258,4 +259,4 @@ STAGES = (
     Sign(r"run sfdisk|Initializing partitions", "the new disk could not be partitioned", ENLARGE),
     Sign(r"Pulling image into|Deploying container|Creating ostree", "the image could not be copied to the disk", ""),
 )
-"""Where it stood, when it does not say why: what its program said before stands beside."""
+"""How far the installer came, for errors that do not say why. The message quotes the lines before them."""
