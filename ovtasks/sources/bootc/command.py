@@ -27,8 +27,8 @@ class Flags:
     """The part of the spec that the installer gets.
 
     ``root_size`` is in bytes, rounded down to whole MiB; None: the whole disk. ``keys`` are lines for root's
-    authorized_keys. ``target`` is the image that later upgrades follow; None: the one that is installed. bootc decides
-    ``bootloader`` and ``composefs`` that are None.
+    authorized_keys. ``target`` is the image that later upgrades follow; None: the one that is installed. If
+    ``bootloader`` or ``composefs`` is None, bootc decides it.
     """
 
     filesystem: str
@@ -79,7 +79,7 @@ def install_command(flags: Flags, known: frozenset[str], where: Where) -> list[s
     if "--generic-image" in known:
         words.append("--generic-image")
     if "--skip-fetch-check" in known and "--run-fetch-check" not in known:
-        words.append("--skip-fetch-check")  # up to 1.1.7 it asks the registry unless told not to
+        words.append("--skip-fetch-check")  # until 1.1.7 the installer asked the registry unless told not to
     wanted: list[tuple[str, Sequence[str], str]] = [
         ("--root-size", [f"{flags.root_size // MiB}M"] if flags.root_size else [], "source.root_size"),
         ("--karg", flags.kargs, "source.kernel_args"),

@@ -12,7 +12,7 @@ LINE = "bootc-root-ssh.conf"
 """The file that bootc names after it wrote the key: ``Injected: etc/tmpfiles.d/bootc-root-ssh.conf``."""
 
 IGNORED_UNTIL = (1, 16, 9)
-"""The newest bootc that was seen to ignore the key with composefs; later sources write it."""
+"""The newest bootc that was seen to ignore the key with composefs. The source of later ones writes it."""
 
 
 def bakes_keys(vm: VmSpec) -> bool:

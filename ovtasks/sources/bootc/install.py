@@ -93,7 +93,7 @@ class Plan:
         return self.options[ROOT_SIZE] or self.source.root_size
 
     def flags(self, keys: tuple[str, ...], target: str | None, loader: BootLoader | None = None) -> Flags:
-        """The installer's flags as the spec has them; ``loader``, chosen for the image, goes before it."""
+        """The installer's flags as the spec has them. A ``loader``, chosen for the image, takes precedence."""
         source = self.source
         return Flags(
             source.rootfs,
@@ -281,7 +281,7 @@ def container_words(engine: Engine, scratch: Scratch, plan: Plan, image: str) ->
         *("--volume", "/var/lib/containers:/var/lib/containers"),
         *(("--volume", f"{root}:{STORAGE}") if str(root) != STORAGE else ()),
         *("--volume", scratch.volume),
-        *("--env", "LC_ALL=C.UTF-8"),  # English messages from mkfs and others: the diagnosis reads them
+        *("--env", "LC_ALL=C.UTF-8"),  # makes mkfs and others speak English, which the diagnosis reads
         *("--entrypoint", "", image),
     ]
 

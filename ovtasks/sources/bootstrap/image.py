@@ -142,7 +142,7 @@ def _set_times(image: Path, tree: RootTree) -> None:
 
 
 def _used_inodes(image: Path) -> int:
-    """The number of the last used inode. mke2fs gives them in order: it is the superblock's count minus the free."""
+    """The number of the last used inode. mke2fs gives them in order: it is the superblock's count minus those free."""
     with image.open("rb") as file:
         superblock = os.pread(file.fileno(), 1024, 1024)
     (count,) = struct.unpack_from("<I", superblock, 0)
