@@ -1,4 +1,4 @@
-"""This checkout's own tasks, and every VM's of vms.yml."""
+"""The tasks of this checkout, and those of every VM in vms.yml."""
 
 from ovtasks import load_tasks
 from tests.support.tasks import task_bench, task_test

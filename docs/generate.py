@@ -1,7 +1,7 @@
-"""Write what is made from other things: ``python -m docs.generate``.
+"""Writes the generated documents: ``python -m docs.generate``.
 
-``docs/vms.md`` and ``docs/images.md``, the field references, from their schemas; ``schemas/libvirt.schema.json`` and
-``docs/libvirt.md`` from the table in ``ovtasks/machine``; the picture in ``docs/architecture.md`` from the imports.
+The field references ``docs/vms.md`` and ``docs/images.md`` come from their schemas, ``schemas/libvirt.schema.json`` and
+``docs/libvirt.md`` from the table in ``ovtasks/machine``, the picture in ``docs/architecture.md`` from the imports.
 """
 
 from __future__ import annotations

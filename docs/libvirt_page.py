@@ -67,7 +67,7 @@ def _table(title: str, text: str, rows: Iterator[str]) -> str:
 
 
 def _rows(fields: Mapping[str, Node], prefix: str, place: str, above: str) -> Iterator[str]:
-    """``above`` are the names of the blocks around, from ``libvirt`` on."""
+    """The rows of ``fields``. ``above``: the names of the enclosing blocks below ``libvirt``, each with a dot."""
     for name, node in fields.items():
         path = f"{prefix}{name}"
         if isinstance(node, Field | Words):

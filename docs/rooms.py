@@ -1,6 +1,6 @@
-"""The picture of the house in ``docs/architecture.md``: which room is there, and which one imports from which.
+"""The picture of the house in ``docs/architecture.md``: the rooms, and what each one imports from.
 
-Both come from the code: a room's sentence is the first one of its module's docstring, an arrow is an import.
+Both come from the code: a room's text is the first paragraph of its docstring, and an arrow is an import.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent / "architecture.md"
 BEGIN = "<!-- rooms:begin, made by python -m docs.generate -->\n"
 END = "<!-- rooms:end -->\n"
 ENTRY = "__init__"
-"""The package itself, which is no room."""
+"""The package itself, which does not count as a room."""
 
 Needs = Mapping[str, frozenset[str]]
 
@@ -33,7 +33,7 @@ def needs() -> Needs:
 
 
 def direct(rooms: Needs) -> Needs:
-    """Without the arrows that a longer way through other rooms already implies."""
+    """``rooms`` without the arrows that a longer way through other rooms already implies."""
     return {name: frozenset(below - _reached(rooms, below)) for name, below in rooms.items()}
 
 
@@ -52,7 +52,7 @@ def _reached(rooms: Needs, start: frozenset[str]) -> set[str]:
 def sentence(name: str) -> str:
     """What a room is for: the first paragraph of its docstring, on one line.
 
-    :raises ValueError: the room does not say.
+    :raises ValueError: the room has no docstring.
     """
     folder = PACKAGE / name / "__init__.py"
     text = ast.get_docstring(parsed(folder if folder.exists() else PACKAGE / f"{name}.py"))
@@ -76,7 +76,7 @@ def picture() -> str:
 
 
 def page() -> str:
-    """``docs/architecture.md`` with its generated part made anew; the rest stays as it is written."""
+    """``docs/architecture.md`` with its generated part replaced; the rest stays as it is."""
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)

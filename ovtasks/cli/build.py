@@ -15,7 +15,7 @@ def run_goals(
 ) -> int:
     """Run doit's ``goals`` (words with their parameters) on ``graph``; returns the exit code.
 
-    ``options`` are of doit's ``run``; ``idle`` is said when no step ran.
+    ``options`` are those of doit's ``run``; ``idle`` is printed if no step ran.
     """
     from doit.doit_cmd import DoitMain
 
@@ -24,14 +24,14 @@ def run_goals(
     from ovtasks.graph.loader import OvLoader
 
     class Main(DoitMain):  # type: ignore[misc]
-        """No other command, and no plug-in in its place."""
+        """Has only our ``run``, which no plug-in can replace."""
 
         DOIT_CMDS = (Run,)
 
     display = Display(quiet=quiet)
     unseen = io.StringIO()
     loader = OvLoader(display, graph.project, out=unseen if quiet else sys.stderr)
-    backend = {"BACKEND": {"ovtasks": "ovtasks.graph.database:WalDB"}}  # also where no entry point tells it
+    backend = {"BACKEND": {"ovtasks": "ovtasks.graph.database:WalDB"}}  # works without the entry point, too
     code = Main(loader, config_filenames=(), extra_config=backend).run(["run", *options, *goals])
     if quiet:
         _say_failures(display.failures, unseen.getvalue() if code else "")

@@ -45,7 +45,7 @@ def _output(directory: Path) -> Path:
 
     try:
         return find_root(directory.absolute()) / "output"
-    except InputError:  # not in a project: then it would be made here
+    except InputError:  # not in a project; a project would be made here
         return directory.absolute() / "output"
 
 

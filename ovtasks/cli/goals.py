@@ -14,11 +14,11 @@ from ovtasks.project.model import Project
 GOAL_VERBS = frozenset({"build", "define", "create"})
 """Goals that come after all of a VM's steps."""
 OPTION = "option_"
-"""Stands before the names of build options among the parsed arguments, so that a plug-in's option hides no other."""
+"""The prefix of build options among the parsed arguments, so that a plug-in's option hides no other."""
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that ``doit build:x`` takes, too."""
+    """Add the build options, which ``doit build:x`` takes too."""
     for option in build_options():
         name, dest = f"--{option.name}", OPTION + option.dest
         text = option.help.replace("%", "%%")  # argparse formats the text
@@ -27,7 +27,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
                 parser.add_argument(name, dest=dest, action="store_true", help=text)
             else:
                 parser.add_argument(name, dest=dest, metavar=option.name.rpartition("-")[2].upper(), help=text)
-        except argparse.ArgumentError as e:  # of a plug-in's author
+        except argparse.ArgumentError as e:  # the plug-in's author chose a name of ours
             hint = "the plug-in that declares it has to give it another name"
             raise InputError(f"{name} is an option of ov already", hint=hint) from e
 
@@ -65,7 +65,7 @@ def chains_of(graph: Graph, vms: Sequence[str]) -> list[Chain]:
 
 
 def goals(graph: Graph, words: Sequence[str]) -> tuple[list[Chain], list[Step]]:
-    """What ``arch``, ``build:arch`` or ``disk:arch`` stand for; no words: every VM.
+    """The goals that words such as ``arch``, ``build:arch`` or ``disk:arch`` mean; every VM if there are no words.
 
     :raises InputError: a word names no VM and no step.
     """

@@ -135,7 +135,7 @@ def _run(args: argparse.Namespace, project: Project, chosen: Mapping[str, ImageS
     for goal in chosen:
         name = goal.removeprefix(IMAGE)
         graph.options.set(goal if name in project.images else name, given)
-        graph.find(goal)  # what is wrong with it is said before anything runs
+        graph.find(goal)  # reports errors of the image before anything runs
     code = run_goals(graph, goals, quiet=args.quiet)
     if code == EXIT_DONE:
         for goal in chosen:
@@ -146,7 +146,7 @@ def _run(args: argparse.Namespace, project: Project, chosen: Mapping[str, ImageS
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """One line an image."""
+    """Print one line per image."""
     from ovtasks.containers.builder import inspect
     from ovtasks.containers.engine import own
     from ovtasks.sources.bootc.image import podman_name
@@ -168,7 +168,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def _users(project: Project) -> dict[str, ImageSpec]:
-    """The images of bootc VMs, by VM; without those that name no image (building them says so)."""
+    """The images of bootc VMs, by VM; without VMs that name no image (a build reports those)."""
     from ovtasks.project.images import REFERENCES, image_of
 
     users: dict[str, ImageSpec] = {}
@@ -219,12 +219,12 @@ def _row(image: ImageSpec, found: Found | None, vms: Sequence[str]) -> tuple[str
 
 
 def size_text(size: int) -> str:
-    """Bytes as people compare them."""
+    """A size in bytes, rounded for people."""
     return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / MiB:.1f} MiB"
 
 
 def age(created: str) -> str:
-    """``3 days ago``; ``-`` for what is no time."""
+    """``3 days ago``; ``-`` if ``created`` is not a time."""
     try:
         return ago(time.time() - datetime.fromisoformat(created).timestamp())
     except ValueError:
@@ -232,7 +232,7 @@ def age(created: str) -> str:
 
 
 def run_inspect(args: argparse.Namespace) -> int:
-    """What podman, the labels and the files in it say."""
+    """Print what podman, the labels and the files in the image say."""
     from ovtasks.containers.builder import inspect
     from ovtasks.containers.contents import contents
     from ovtasks.containers.engine import own

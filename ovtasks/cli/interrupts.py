@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """SIGINT raises KeyboardInterrupt inside, whatever becomes of it on its way out.
+    """Let SIGINT raise KeyboardInterrupt inside, even if Python turns it into another error.
 
-    Python swallows one in a callback, and makes another error of one while a class is made: an import that is
-    interrupted looks like damage then. Outside, SIGINT does what it did before: for ``ov`` itself, which has told
-    Python so, it ends the process without a word.
+    Python swallows a KeyboardInterrupt in a callback, and turns one in the middle of a class definition into another
+    error, so an interrupted import would look like damage. Afterwards SIGINT does what it did before. For ``ov`` it
+    ends the process silently.
     """
     handler = signal.getsignal(signal.SIGINT)
-    if handler in (signal.SIG_IGN, None):  # None: not one of Python's
+    if handler in (signal.SIG_IGN, None):  # None: a handler that Python did not set
         yield
         return
     came = False

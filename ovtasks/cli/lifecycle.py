@@ -93,7 +93,7 @@ def run_create(args: argparse.Namespace) -> int:
     if args.build:
         if (code := run_goals(graph, [f"build:{args.vm}"], quiet=args.quiet, idle="")) != EXIT_DONE:
             return code
-        note_built(graph, [graph.chain(args.vm)], [args.vm], loaded_ns)  # the lists of VMs go by it, too
+        note_built(graph, [graph.chain(args.vm)], [args.vm], loaded_ns)  # `ov vm list` and status use this note, too
     made = create(project.vms[args.vm], args.instance, project, built_disk(graph, args.vm), options, note(args))
     if args.json:
         output_json({"changes": list(made.changes), **_facts(made.record)})
@@ -103,9 +103,9 @@ def run_create(args: argparse.Namespace) -> int:
 
 
 def overrides_of(args: argparse.Namespace) -> Overrides:
-    """``--ram``, ``--cpus``, ``--ssh-key``.
+    """The overrides from ``--ram``, ``--cpus`` and ``--ssh-key``.
 
-    :raises InputError: a value is not a size.
+    :raises InputError: a size or a number is wrong.
     """
     from ovtasks.instance.record import Overrides
 

@@ -80,7 +80,7 @@ def _sources(project: Project) -> list[tuple[str, str, CloudImageSource]]:
 
 
 def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> dict[str, Pin]:
-    """The new pins. Images are fetched as far as that is necessary."""
+    """The new pins. Fetches the images only as far as necessary."""
     from ovtasks.graph.display import Display
 
     display = Display(quiet=args.quiet)
@@ -97,7 +97,7 @@ def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin]
 
 
 def _pin(source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
-    """The pin for a URL, by the last fetch or (``ask``) as it is now. Only verified bytes are pinned."""
+    """The pin for a URL, from the last fetch or (``ask``) from the server now. Only verified bytes are pinned."""
     from ovtasks.graph.display import StepProgress
     from ovtasks.host.paths import image_store
     from ovtasks.images.fetch import fetch, revalidate
@@ -114,7 +114,7 @@ def _pin(source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
 
 
 def differences(old: Mapping[str, Pin], new: Mapping[str, Pin]) -> list[str]:
-    """One line a URL that was added (+), dropped (-) or changed (~); without the passwords in URLs."""
+    """One line per URL that was added (+), dropped (-) or changed (~); without the passwords in URLs."""
     from ovtasks.images.request import public
 
     lines = []

@@ -79,7 +79,7 @@ def _machine_needs(vm: Mapping[str, Json]) -> tuple[str, ...]:
 
 
 def _source_needs(source: Mapping[str, Json]) -> Iterable[str | Program]:
-    """What the source of that kind says. The build reports a kind that nobody brings."""
+    """The programs that the source's kind asks for. The build reports an unknown kind."""
     try:
         return plugins.source(str(source.get("kind"))).programs(source)
     except OvError:
@@ -89,7 +89,7 @@ def _source_needs(source: Mapping[str, Json]) -> Iterable[str | Program]:
 def spec_files(root: Path) -> tuple[Path, ...]:
     """The files that may declare VMs, and those that they include. They need not exist."""
     files = [root / name for name in SPEC_FILES]
-    for path in files:  # grows meanwhile
+    for path in files:  # the list grows during this loop
         for document in _documents(path):
             includes = document.get("includes")
             for item in [includes] if isinstance(includes, str) else includes if isinstance(includes, list) else []:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     _Action = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
-    _Action = argparse._SubParsersAction  # takes no parameters when it runs
+    _Action = argparse._SubParsersAction  # generic only for type checkers
 
 
 class CliCommand(NamedTuple):
@@ -43,12 +43,12 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandAction(_Action):
-    """argparse's subparsers, made on demand: names and help lines are known before."""
+    """argparse's subparsers, made on demand: only names and help lines are known before."""
 
     _commands: dict[str, CliCommand]
 
     def offer(self, commands: Sequence[CliCommand]) -> None:
-        """Let these commands follow."""
+        """Offer these commands as the next word."""
         self._commands = {command.name: command for command in commands}
         for command in commands:
             self._choices_actions.append(self._ChoicesPseudoAction(command.name, (), command.help))
@@ -70,7 +70,7 @@ class CommandAction(_Action):
 
 
 def add_commands(parser: argparse.ArgumentParser, commands: Sequence[CliCommand], metavar: str) -> None:
-    """Let one of ``commands`` follow."""
+    """Offer ``commands`` as the next word."""
     action = parser.add_subparsers(required=True, metavar=metavar, action=CommandAction)
     assert isinstance(action, CommandAction)
     action.offer(commands)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Create(TypedDict):
-    """What ``create`` would change of an instance."""
+    """The changes that ``create`` would make to an instance."""
 
     goal: str
     changes: list[str]
@@ -61,7 +61,7 @@ class Create(TypedDict):
 
 
 def _creates(graph: Graph, args: argparse.Namespace) -> list[Create]:
-    """For the goals ``create:NAME`` and ``define:NAME``."""
+    """The changes for the goals ``create:NAME`` and ``define:NAME``."""
     creates: list[Create] = []
     for word in args.goals:
         verb, _, vm = word.partition(":")

@@ -14,16 +14,16 @@ from ovtasks.host.state import open_log
 
 _CHUNK = 64 << 10
 _POLL = 0.1
-# ECMA-48 and xterm: what makes a terminal answer, as if somebody had typed the answer. (CPR and other device status,
-# device attributes, terminal parameters, window reports, mode and setting queries, queries of colours and the like.)
+# ECMA-48 and xterm: sequences that make a terminal answer, as if somebody had typed the answer. (CPR and other device
+# status, device attributes, terminal parameters, window reports, queries of modes, settings, colours and the like.)
 _QUERIES = re.compile(
     rb"\x05|\x1bZ|\x1b\[[?>=]?[\d;]*[nc]|\x1b\[[01]?x|\x1b\[(?:1[1-9]|2[01])(?:;\d*)*t|\x1b\[\??[\d;]*\$p|\x1b\[>\d*q"
     rb"|\x1bP[$+]q[^\x1b]*\x1b\\|\x1b\][^\x07\x1b]*\?(?:\x07|\x1b\\)"
 )
 
 
-# systemd shortens long lines in the middle of a colour: ESC, an ellipsis, then whatever letter. Terminals read that
-# letter as the command: with a P they swallow all that follows.
+# systemd may cut a long line within a colour sequence: ESC, an ellipsis, then any letter. Terminals take that letter
+# for the command; after a P they swallow all that follows.
 BROKEN = re.compile(rb"\x1b(?=[\x80-\xff])")
 
 
@@ -47,7 +47,7 @@ def _last(file: BinaryIO, lines: int) -> int:
     """Where the last ``lines`` lines begin, in bytes."""
     position = file.seek(0, os.SEEK_END)
     data = b""
-    while position > 0 and data[:-1].count(b"\n") < lines:  # the very last line end begins no line
+    while position > 0 and data[:-1].count(b"\n") < lines:  # no line begins after the last line end
         step = min(_CHUNK, position)
         position -= step
         file.seek(position)
@@ -63,8 +63,11 @@ def _last(file: BinaryIO, lines: int) -> int:
 
 
 def follow(log: Path, out: BinaryIO, *, lines: int | None = 10, until: Callable[[], bool] | None = None) -> None:
-    """Write the last ``lines`` lines (None: all), then what comes, until Ctrl-C or until ``until`` is true (asked about
-    once a second) and all is written. A log that does not exist yet is waited for; one begun anew is read anew."""
+    """Write the last ``lines`` lines (None: all), then new output as it comes.
+
+    It ends after Ctrl-C, or when ``until`` is true (asked about once a second) and everything is written. A log that
+    does not exist yet is waited for. A log that starts again is read from its beginning.
+    """
     file: BinaryIO | None = None
     asked = time.monotonic()
     over = False
@@ -73,7 +76,7 @@ def follow(log: Path, out: BinaryIO, *, lines: int | None = 10, until: Callable[
             if file is None and log.exists():
                 file = opened.enter_context(open_log(log))
                 file.seek(0 if lines is None else _last(file, lines))
-            anew = file is not None and _begun_anew(file, log)  # asked before the rest of the old one is read
+            anew = file is not None and _begun_anew(file, log)  # checked before the old log is read to its end
             if file is not None and (data := file.read(_CHUNK)):
                 out.write(inert(data) if out.isatty() else data)
                 out.flush()
@@ -89,10 +92,10 @@ def follow(log: Path, out: BinaryIO, *, lines: int | None = 10, until: Callable[
 
 
 def _begun_anew(file: BinaryIO, log: Path) -> bool:
-    """Whether ``log`` is another file now (libvirt's daemon moves a long one away), or the same one, emptied."""
+    """Whether ``log`` is another file now (libvirt's daemon moves a long one away), or was emptied."""
     try:
         now = log.stat()
     except FileNotFoundError:
-        return False  # in between; or the VM was destroyed
+        return False  # it is just being moved, or the VM was destroyed
     mine = os.fstat(file.fileno())
     return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino) or now.st_size < file.tell()

@@ -103,7 +103,7 @@ def _warn(args: argparse.Namespace) -> None:
 
 
 def _hidden(args: argparse.Namespace) -> None:
-    """A variable that wins over what was just written."""
+    """Tell the user which variables win over the values just written."""
     import os
 
     from ovtasks.host import settings

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOG_LINES = 50
 SSH = 22
 Endpoint: TypeAlias = "tuple[str, int]"
-"""Address and port of a guest's sshd, seen from here."""
+"""The address and port at which this host reaches a guest's SSH server."""
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +99,7 @@ def _row(record: Record, status: VmStatus, reasons: Sequence[str], place: Endpoi
 
 
 def ssh_place(record: Record, place: Endpoint | None) -> str | None:
-    """``demo@127.0.0.1:20222``, ``demo@192.168.122.7``; None: the VM has an address of its own that nobody knows."""
+    """``demo@127.0.0.1:20222``, ``demo@192.168.122.7``; None if the VM has its own address and it is unknown."""
     if place is None:
         return None
     address, port = place
@@ -191,7 +191,7 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def _host_key(record: Record) -> str:
-    """Whether the guest has shown it, and which one it was where that is not the one prepared."""
+    """The state of the guest's host key in words, with fingerprints if it is another key than the prepared one."""
     from ovtasks.instance.host_key import fingerprint
 
     prints = ", ".join(fingerprint(key) for key in record.accepted)
@@ -214,7 +214,7 @@ def run_ip(args: argparse.Namespace) -> int:
 
 
 def run_logs(args: argparse.Namespace) -> int:
-    """Print the end of the log, and go on with ``-f``."""
+    """Print the end of the log; with ``-f`` go on with new output."""
     from ovtasks.cli.serial_log import follow, inert, tail
 
     record = find_record(args)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def stale(records: Iterable[Record]) -> dict[str, list[str]]:
-    """Reasons by domain; none: the instance's disk is what a build would give it. Looks at receipts, runs nothing."""
+    """The reasons by domain; empty if the instance has the disk of a fresh build. Reads receipts and runs nothing."""
     graphs: dict[Path, Graph | str] = {}
     found: dict[str, list[str]] = {}
     for record in records:
@@ -29,9 +29,9 @@ def stale(records: Iterable[Record]) -> dict[str, list[str]]:
 
 
 def _noted(record: Record) -> list[str] | None:
-    """The reasons where the last build's answer still holds, as ``ov vm build`` has it; None: it has to be looked into.
+    """The reasons, if the fast path of ``ov vm build`` knows that nothing is to build; None if it does not know.
 
-    No project is read for it, and no step asked.
+    This reads no project and checks no step.
     """
     from ovtasks.graph.manifest import built
     from ovtasks.host.state import try_load_state
@@ -41,12 +41,12 @@ def _noted(record: Record) -> list[str] | None:
         return None
     root, artifacts = answer
     disks = [name for name in artifacts if name.endswith("/qcow2/disk.qcow2")]
-    receipt = try_load_state(Path(root, f"{disks[0]}.receipt.json")) if disks else None  # as it was when it was checked
+    receipt = try_load_state(Path(root, f"{disks[0]}.receipt.json")) if disks else None  # as it was when noted
     return _compare(record, str(receipt["digest"])) if receipt and "digest" in receipt else None
 
 
 def _compare(record: Record, digest: str) -> list[str]:
-    """Of a fresh build, whose disk has this digest."""
+    """The reasons after a fresh build. ``digest`` is that of its disk."""
     if record.built is None:
         return ["no disk"]
     return [] if digest == record.built else ["built anew since"]

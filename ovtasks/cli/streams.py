@@ -1,4 +1,4 @@
-"""JSON on stdout; the streams themselves are :mod:`ovtasks.host.streams`' affair."""
+"""JSON on stdout; :mod:`ovtasks.host.streams` takes care of the streams themselves."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A VM's serial console in this terminal, and its kept log.
 
-Everything that the guest says is in the log, whether or not a console is connected; a console gets what is said from
-the moment on when it connects. :func:`console` shows the one and goes on with the other, without a gap and without
-showing anything twice.
+The log holds everything that the guest says, whether or not a console is connected. A console gets only what the guest
+says after it has connected. :func:`console` shows the log and goes on with the live stream, and shows every byte
+exactly once.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from ovtasks.errors import EXIT_DONE, InputError
 from ovtasks.host.state import StateError, open_log
 
 KEPT = 64 << 10
-"""Bytes of the log that a console shows first, at most."""
+"""The most bytes of the log that a console shows first."""
 SETTLE = 0.05
-"""Seconds until what a guest says is surely in its log, too: libvirt writes that in a process of its own."""
+"""Seconds until the guest's output is surely in the log. Libvirt writes the log in another process."""
 EXIT_INTERRUPTED = 130
 
 _CHUNK = 64 << 10
 _ANCHOR = 16
 _POLL = 0.1
 _ACCEPTED = 10.0  # seconds after which QEMU has surely accepted a connection
-# Colours off, wrap long lines, show the cursor: what guests change and shells do not set right.
+# Turn colours off, wrap long lines, show the cursor: guests change these, and shells do not reset them.
 _CALM = b"\x1b[m\x1b[?7h\x1b[?25h"
 
 
 class _End(Enum):
     LEFT = auto()
     STOPPED = auto()
-    UNHEARD = auto()  # nobody takes what it says any more
+    UNHEARD = auto()  # nobody reads our output any more
 
 
 class _UnheardError(Exception):
@@ -60,9 +60,9 @@ class _SignalledError(Exception):
 
 
 def console(connect: Callable[[], socket.socket], log: Path | None, *, name: str, escape: str = "^]") -> int:
-    """Connect and attach; see :func:`attach`. Notes how long the log is before, so that nothing is lost or shown twice.
+    """Connect and attach; see :func:`attach`. The log's size is read first, so that nothing is lost or shown twice.
 
-    :raises OvError: what ``connect`` raises; the terminal is as it was.
+    :raises OvError: ``connect`` failed; the terminal is unchanged.
     """
     since = _size(log)
     return attach(connect(), log, name=name, escape=escape, since=since)
@@ -78,14 +78,14 @@ def attach(
 ) -> int:
     """Show the end of ``log``, then be the guest's terminal until ``escape`` is typed or the guest ends.
 
-    All other keys go to the guest, Ctrl-C too. The terminal is as before afterwards, also after SIGTERM and SIGHUP,
-    which then end this process. When stdin is no terminal, what it says goes to the guest byte by byte, and after its
-    end the guest is listened to until it stops; Ctrl-C leaves. ``since`` is the log's size right before ``connection``
-    was made; without it, what the guest says between that and this call is shown twice.
+    All other keys go to the guest, Ctrl-C too. The terminal is restored at the end, even after SIGTERM and SIGHUP,
+    which then end this process. If stdin is no terminal, its bytes go to the guest unchanged. After the end of stdin
+    the guest's output is shown until the guest stops; Ctrl-C leaves. ``since`` is the log's size right before
+    ``connection`` was made; without it, output between that moment and this call is shown twice.
 
     Returns an exit code: 0, or 130 after Ctrl-C. Closes ``connection``.
 
-    :raises InputError: ``escape`` is none.
+    :raises InputError: ``escape`` is not an escape character.
     """
     key = _control(escape)
     typed = os.isatty(0)
@@ -95,7 +95,7 @@ def attach(
             connection.setblocking(False)
             end = _Bridge(connection, key if typed else None, _Seam(log, since)).run()
     except _SignalledError as e:
-        os.kill(os.getpid(), e.number)  # whoever handled it before us does so now; as a rule it ends us
+        os.kill(os.getpid(), e.number)  # goes to the handler that was there before ours, which usually ends us
         return 128 + e.number
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -105,7 +105,10 @@ def attach(
 
 
 def _control(escape: str) -> int:
-    """``^]`` → 0x1d."""
+    """The byte of an escape character: ``^]`` is 0x1d.
+
+    :raises InputError: ``escape`` is not an escape character.
+    """
     if len(escape) == 2 and escape[0] == "^" and "@" <= escape[1].upper() <= "_":
         return ord(escape[1].upper()) & 0x1F
     raise InputError(f"'{escape}' is no escape character", hint="^ and one of A-Z [ \\ ] ^ _: for example ^]")
@@ -119,8 +122,11 @@ def _size(log: Path | None) -> int | None:
 
 
 class _Seam:
-    """Where the log ends and the live stream begins: known when the first live bytes come. Until then, the log is shown
-    as it grows, because QEMU accepts a connection some time after it is made. ``since`` is the log's size before."""
+    """The place where the log ends and the live stream begins. It is known when the first live bytes come.
+
+    Until then the log is shown as it grows, because QEMU accepts a connection some time after it is made. ``since`` is
+    the log's size before the connection.
+    """
 
     def __init__(self, log: Path | None, since: int | None) -> None:
         self.log = log
@@ -128,31 +134,31 @@ class _Seam:
         self.shown = 0
 
     def first(self) -> bytes:
-        """What is kept, from the beginning of a line on."""
+        """The end of the log, from the beginning of a line."""
         size = _size(self.log) or 0
-        self.since = self.since if self.since <= size else 0  # shorter than it was: begun anew
+        self.since = self.since if self.since <= size else 0  # a shorter log has started again
         start = max(0, size - KEPT)
         data = self._read(start)
         self.shown = start + len(data)
         return data[data.find(b"\n") + 1 :] if start else data
 
     def grown(self) -> bytes:
-        """What came into the log since it was shown."""
-        if (_size(self.log) or 0) < self.shown:  # begun anew
+        """The part of the log that is not shown yet."""
+        if (_size(self.log) or 0) < self.shown:  # the log has started again
             self.since = self.shown = 0
         data = self._read(self.shown)
         self.shown += len(data)
         return data
 
     def join(self, connection: socket.socket, live: bytes) -> bytes:
-        """The rest of the log and what is live, each byte once; ``live`` are the first such bytes."""
-        live += _arrived(connection, SETTLE)  # then the log has the beginning of it
+        """The rest of the log and the live bytes, each byte once. ``live`` are the first live bytes."""
+        live += _arrived(connection, SETTLE)  # after this, the log has the first live bytes too
         before = self.shown
         more = self.grown()
         if self.shown < before:
             return live
         said = self._read(self.since)[: self.shown - self.since]
-        live += _arrived(connection, 0, len(said))  # and now it reaches to the end of the log, at least
+        live += _arrived(connection, 0, len(said))  # now the live bytes reach at least to the end of the log
         return more + live[overlap(said, live) :]
 
     def _read(self, start: int) -> bytes:
@@ -164,13 +170,13 @@ class _Seam:
 
 
 def overlap(kept: bytes, live: bytes) -> int:
-    """How many bytes at the beginning of ``live`` are those at the end of ``kept``: as many as can be.
+    """The length of the longest beginning of ``live`` that is also the end of ``kept``, in bytes.
 
-    ``kept`` is only what was said while we connected, a few bytes as a rule, so that nothing is taken for a repetition
-    that is none. The two may differ by a byte here and there (QEMU logs some twice when a console is slow): then the
-    end of ``kept`` is looked for.
+    ``kept`` is only the output during our connecting, usually a few bytes, so that chance repetitions hardly occur. The
+    two may differ in single bytes (QEMU logs some twice when a console is slow). Then the end of ``kept`` is searched
+    for in ``live``.
     """
-    view = memoryview(live)  # whose slices are no copies
+    view = memoryview(live)  # its slices copy nothing
     most = min(len(kept), len(live))
     size = most
     while size >= _ANCHOR and (at := live.rfind(kept[-_ANCHOR:], 0, size)) >= 0:
@@ -185,8 +191,10 @@ def overlap(kept: bytes, live: bytes) -> int:
 
 
 def _arrived(connection: socket.socket, seconds: float, enough: int = 0) -> bytes:
-    """What the guest says within that time; then what is there already, until it is ``enough``: one that never stops
-    talking is heard, not listened to for ever. Its end is left for the next read to find."""
+    """The guest's output within ``seconds``, and after that what has already arrived, up to about ``enough`` bytes.
+
+    The limit ends the call even if the guest never stops talking. The end of the connection is left to the next read.
+    """
     deadline = time.monotonic() + seconds
     data = b""
     while True:
@@ -203,8 +211,11 @@ def _arrived(connection: socket.socket, seconds: float, enough: int = 0) -> byte
 
 
 class _Bridge:
-    """Carries bytes between the terminal and the guest. Neither a guest that does not listen nor a long paste keep
-    the other direction, or the escape character, waiting. ``key`` None: there is no escape character."""
+    """Carries bytes between the terminal and the guest.
+
+    A guest that does not listen, or a long paste, blocks neither the other direction nor the escape character. ``key``
+    is the escape character, None if there is none.
+    """
 
     def __init__(self, connection: socket.socket, key: int | None, seam: _Seam) -> None:
         self.connection = connection
@@ -214,7 +225,7 @@ class _Bridge:
         self.pending = b""
 
     def run(self) -> _End:
-        """Until one side ends."""
+        """Carry bytes until one side ends."""
         try:
             return self._carry()
         except _UnheardError:
@@ -227,7 +238,7 @@ class _Bridge:
         deadline = time.monotonic() + _ACCEPTED
         while True:
             poll = select.poll()
-            poll.register(1, 0)  # a pipe whose other end was closed, a terminal that is gone
+            poll.register(1, 0)  # reports a closed pipe, or a terminal that is gone
             poll.register(self.connection, select.POLLIN | (select.POLLOUT if self.pending else 0))
             if self.reading and (self.key is not None or len(self.pending) < _CHUNK):
                 poll.register(0, select.POLLIN)
@@ -247,7 +258,7 @@ class _Bridge:
                 return _End.STOPPED
 
     def _typed(self) -> bool:
-        """Take what was typed; whether that is all."""
+        """Read what was typed; returns whether the user leaves."""
         try:
             data = os.read(0, _CHUNK)
         except OSError:  # the terminal is gone, or there is no stdin
@@ -263,7 +274,7 @@ class _Bridge:
         return bool(left)
 
     def _heard(self) -> bool:
-        """Show what the guest says; whether it ended."""
+        """Show the guest's output; returns whether the guest has ended."""
         try:
             data = self.connection.recv(_CHUNK)
         except BlockingIOError:
@@ -282,7 +293,10 @@ class _Bridge:
 
 
 def _write(data: bytes) -> None:
-    """All of it to stdout, whichever way that is opened; a terminal does not get what would make it fall silent."""
+    """Write everything to stdout, even if it is non-blocking. A terminal gets no sequence that would silence it.
+
+    :raises _UnheardError: nobody reads it any more.
+    """
     if os.isatty(1):
         data = BROKEN.sub(b"", data)
     while data:
@@ -298,16 +312,16 @@ def _write(data: bytes) -> None:
 
 @contextlib.contextmanager
 def _terminal() -> Iterator[None]:
-    """The terminal hands on every key as it is, and shows every byte as it comes; afterwards it is as before."""
+    """Put the terminal into raw mode: keys and output pass unchanged. Restore it at the end."""
     before = termios.tcgetattr(0) if os.isatty(0) else None
     try:
         if before is not None:
-            tty.setraw(0, termios.TCSANOW)  # what is typed already is for the guest
+            tty.setraw(0, termios.TCSANOW)  # TCSANOW keeps what is typed already, for the guest
         yield
     finally:
         if before is not None:
             with contextlib.suppress(termios.error):  # the terminal is gone
-                termios.tcsetattr(0, termios.TCSANOW, before)  # TCSADRAIN would wait for one that is held by ^S
+                termios.tcsetattr(0, termios.TCSANOW, before)  # TCSADRAIN would wait for a terminal stopped by ^S
         if os.isatty(1) and select.select([], [1], [], 0)[1]:
             with contextlib.suppress(OSError):
                 os.write(1, _CALM)
@@ -315,14 +329,14 @@ def _terminal() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP become exceptions, so that the terminal is put right first."""
+    """Turn SIGTERM and SIGHUP into exceptions, so that the terminal is restored first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def end(number: int, frame: FrameType | None) -> None:
-        for other in before:  # the second of two would come while we tidy up
+        for other in before:  # a second signal would disturb the tidying up
             signal.signal(other, signal.SIG_IGN)
         raise _SignalledError(number)
 

@@ -51,6 +51,6 @@ def _goals(args: argparse.Namespace) -> list[str]:
 
 
 def _short(path: os.PathLike[str]) -> str:
-    """Relative to the current folder when it lies below."""
+    """The path relative to the current folder, if it lies below."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

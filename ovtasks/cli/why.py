@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_json(status: StepStatus) -> dict[str, Json]:
-    """The step as JSON data; the inputs of a receipt of format 1 are left out: what is secret in them is not known."""
+    """The step as JSON data; leaves out the inputs of a receipt of format 1, whose secrets are not marked."""
     step, receipt = status.step, status.receipt
     return {
         "step": step.name,

@@ -27,7 +27,7 @@ class CloudInitStatus:
     errors: tuple[str, ...] = ()
 
 
-# One connection: wait inside the guest, then ask. --format came with 22.x; without it the long text is read.
+# One connection waits inside the guest, then asks. Before 22.x there is no --format; then the long text is read.
 SCRIPT = """\
 command -v cloud-init >/dev/null 2>&1 || { echo absent; exit 0; }
 cloud-init status --wait >/dev/null 2>&1

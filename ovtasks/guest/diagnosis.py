@@ -58,7 +58,7 @@ SSH = (
         "ov vm status {vm} names the file; ssh-add unlocks a key with a passphrase",
     ),
 )
-# The last sign counts: a guest that has rebooted after a panic is not in it any more.
+# The last sign counts: a guest that has rebooted has left its panic behind.
 SERIAL = (
     GuestSign(
         "panic",
@@ -188,7 +188,7 @@ def diagnose(serial: str, ssh_error: str, vm: str, *, reached: bool) -> Diagnosi
 
 
 def _last(signs: tuple[GuestSign, ...] | list[GuestSign], text: str) -> tuple[GuestSign, re.Match[str]] | None:
-    """The sign that stands last in the text. If several stand there, the first one of the table."""
+    """The sign that matches last in the text. If several match there, the first one in the table."""
     best: tuple[GuestSign, re.Match[str]] | None = None
     for sign in signs:
         for match in re.finditer(sign.pattern, text, re.MULTILINE):

@@ -1,6 +1,6 @@
-"""Listens to the guest's systemd during its boot: messages of sd_notify(3) over vsock(7).
+"""Listens to the messages of the guest's systemd during its boot: sd_notify(3) over vsock(7).
 
-Each message is a connection of its own, which its sender ends (systemd(1), "READINESS PROTOCOL"; since systemd 254, and
+Each message has its own connection, which the sender closes (systemd(1), "READINESS PROTOCOL"; since systemd 254, and
 with the states of units since 256). A guest is not trusted: messages that are too long are dropped.
 """
 
@@ -15,18 +15,18 @@ from collections.abc import Callable, Iterator
 from ovtasks.host import vsock
 
 LONGEST = 16 << 10
-"""Bytes of one message."""
+"""The most bytes of one message."""
 SENDERS = 16
 """How many messages may arrive at the same time."""
 READY = "READY=1"
 EMERGENCY = frozenset({"X_SYSTEMD_UNIT_ACTIVE=emergency.target", "X_SYSTEMD_UNIT_ACTIVE=rescue.target"})
-"""After these systemd has finished its start, too, but in emergency mode."""
+"""With these messages systemd has finished its start, but in emergency mode."""
 
 
 class Listener:
     """Receives messages on ``server``, a listening stream socket that it takes over.
 
-    ``believed`` tells by a peer's address whether it is our guest. ``booted``: the guest has reported its boot.
+    ``believed`` gets a peer's address and tells whether it is our guest. ``booted``: the guest has reported its boot.
     """
 
     def __init__(self, server: socket.socket, believed: Callable[[object], bool]) -> None:
@@ -63,7 +63,7 @@ class Listener:
     def _accept(self) -> None:
         try:
             connection, peer = self._server.accept()
-        except OSError:  # it has gone already
+        except OSError:  # the sender is gone already
             return
         if not self._believed(peer) or len(self._messages) >= SENDERS:
             connection.close()
@@ -99,8 +99,11 @@ class Listener:
 
 @contextlib.contextmanager
 def listening(cid: int | None) -> Iterator[Listener | None]:
-    """A listener for the guest with that CID, on the port of the same number: the guest is told that number by
-    ``notify_credential`` of :mod:`ovtasks.machine.smbios`. None: it has no CID, or somebody else listens there."""
+    """A listener for the guest with that CID, on the port with the same number.
+
+    The guest gets the number from ``notify_credential`` of :mod:`ovtasks.machine.smbios`. None if the guest has no
+    CID, or another process listens there.
+    """
     server = vsock.listen(cid) if cid is not None else None
     if server is None:
         yield None

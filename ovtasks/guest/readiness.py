@@ -276,7 +276,7 @@ class Wait:
         try:
             with open_log(self.serial) as file:
                 size = file.seek(0, 2)
-                start = self.log_start if self.log_start <= size else 0  # a long log is moved away and starts again
+                start = self.log_start if self.log_start <= size else 0  # a long log was moved away and started again
                 file.seek(max(start, size - TAIL_BYTES))
                 return file.read().decode(errors="replace")
         except (FileNotFoundError, StateError):

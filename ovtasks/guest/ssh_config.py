@@ -22,9 +22,9 @@ class Host:
     """One VM as ssh knows it.
 
     ``name`` is the domain (``ov-web``), which is what one types after ``ssh`` and also the name of its host key;
-    ``aliases`` are more to type. Without ``identities`` ssh offers what it has (its agent's keys, the default files).
-    ``strict``: the host key is in ``known_hosts`` already; else the one shown first is taken and kept. ``alive`` is in
-    seconds: how long without a word until ssh asks whether the guest is there (three times).
+    ``aliases`` are further names. Without ``identities`` ssh offers the keys of its agent and the default files.
+    ``strict``: the host key must be in ``known_hosts`` already; else the first one is accepted and kept. ``alive``:
+    after so many seconds of silence ssh asks whether the guest is still there (three times).
     """
 
     name: str
@@ -63,14 +63,14 @@ def stanza(host: Host) -> str:
 
 
 def config(hosts: Iterable[Host]) -> str:
-    """A whole file: what the user's own file includes."""
+    """The whole file that the user's own file includes."""
     return "\n".join([HEADER, *(stanza(host) for host in hosts)])
 
 
 def known_hosts_line(alias: str, public_key: str) -> str:
-    """The line that says: ``alias`` has this host key (``type base64``; a comment is left out). It needs no port.
+    """The line that gives ``alias`` this host key (``type base64``; a comment is left out). It needs no port.
 
-    :raises InputError: ``public_key`` is none.
+    :raises InputError: ``public_key`` is not a public key.
     """
     words = public_key.split()
     if len(words) < 2:
@@ -79,10 +79,10 @@ def known_hosts_line(alias: str, public_key: str) -> str:
 
 
 def with_include(text: str, path: Path) -> str:
-    """A user's ``~/.ssh/config`` with our ``Include`` at its very top, in front of any ``Host``: options that stand
-    behind one belong to it. Everything else stays as it is; twice is the same as once, and the last ``path`` counts.
+    """A user's ``~/.ssh/config`` with our ``Include`` at the very top.
 
-    ``text`` has the file's own line ends (open it with ``newline=""``).
+    It must come before any ``Host``, because the lines after a ``Host`` belong to it. Everything else stays as it is.
+    An earlier ``Include`` of ours is replaced. ``text`` has the file's own line ends (open it with ``newline=""``).
     """
     rest = without_include(text)
     end = "\r\n" if rest.partition("\n")[0].endswith("\r") else "\n"
@@ -91,12 +91,12 @@ def with_include(text: str, path: Path) -> str:
 
 
 def include(folder: str, pattern: str) -> str:
-    """An ``Include`` of all files below ``folder`` that ``pattern`` fits."""
+    """An ``Include`` of all files below ``folder`` that match ``pattern``."""
     return f"Include {_word(f'{glob.escape(folder)}/{pattern}')}\n"
 
 
 def without_include(text: str) -> str:
-    """``text`` without our block; where someone took a part of it away, what is left of it goes too."""
+    """``text`` without our block, or without the rest of a block that somebody edited."""
     kept: list[str] = []
     inside = False
     for line in text.splitlines(keepends=True):
@@ -112,7 +112,10 @@ def without_include(text: str) -> str:
 
 
 def _word(text: str, *, tokens: bool = False) -> str:
-    """One argument; ``tokens``: ssh replaces ``%`` letters in this option, so that a percent sign is written twice."""
+    """One argument. ``tokens``: ssh expands ``%`` in this option, so a percent sign is doubled.
+
+    :raises InputError: ``text`` has a character that the format cannot hold.
+    """
     if not text or any(char in text for char in "\n\r\0"):
         raise InputError(f"{text!r} cannot be written in ssh_config", hint="choose a path without line breaks")
     if tokens:

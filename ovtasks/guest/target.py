@@ -1,4 +1,4 @@
-"""Where a guest's SSH server is, who logs in, and how its host key is known."""
+"""Where a guest's SSH server is, who logs in, and which host key it must show."""
 
 from __future__ import annotations
 

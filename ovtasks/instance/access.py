@@ -1,4 +1,4 @@
-"""How to log in to an instance: ``known_hosts`` and ``ssh_config`` in its folder, and the target that ssh gets."""
+"""How to log in to an instance: the files ``known_hosts`` and ``ssh_config`` in its folder, and the target for ssh."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ CONTACT_SECONDS = 10.0
 def target_of(record: Record, user: str | None = None, port: int | None = None, *, factor: float = 1.0) -> Target:
     """What ssh needs to reach the guest. ``factor`` is how much slower the guest runs than with KVM.
 
-    :raises OvError: no address is found, or no user is known.
+    :raises OvError: no address is found.
+    :raises InputError: no user is known.
     """
     address, found = address_of(record)
     return Target(
@@ -41,7 +42,7 @@ def target_of(record: Record, user: str | None = None, port: int | None = None, 
 def write_access(record: Record) -> None:
     """Write ``known_hosts`` and ``ssh_config``."""
     folder = record.folder
-    if record.host_key is not HostKey.ACCEPTED or record.accepted:  # else an earlier version accepted it
+    if record.host_key is not HostKey.ACCEPTED or record.accepted:  # else an older ov noted the key in the file only
         keys = record.accepted or (prepared(folder),)
         lines = "".join(known_hosts_line(record.domain, key) for key in keys)
         write_changed(folder.known_hosts, lines, mode=0o600)
@@ -49,7 +50,7 @@ def write_access(record: Record) -> None:
 
 
 def ssh_host(record: Record) -> Host:
-    """The stanza's content. The address of a VM with its own address is the current one, if it is known."""
+    """The VM as its ssh stanza describes it. A VM with its own address appears with the current one, if it is known."""
     try:
         address, port = address_of(record)
     except OvError:
@@ -72,8 +73,8 @@ def first_contact(
     """Check the guest's host key at the first connection: it must be the one that we prepared.
 
     The user may allow another key, in the spec (``ssh.host_key: first_use``) or now (``accept``). It is then recorded,
-    reported, and required from then on. If the key was seen before, there is nothing to do. ``port``: look there
-    instead.
+    reported, and required from then on. If the key was seen before, there is nothing to do. ``port`` replaces the port
+    that is recorded.
 
     :raises WrongHostKeyError: the guest shows another key, and the user has not allowed it.
     :raises OvError: the guest shows no key within ``seconds``.
@@ -117,15 +118,15 @@ def _wrong(record: Record, shown: Sequence[str], ours: str, port: int) -> WrongH
 
 
 def _refresh(record: Record) -> None:
-    """An address of its own is only known while the guest has it: ``ssh ov-NAME`` learns it, too."""
+    """Write the current address for ``ssh ov-NAME``: a VM's own address is known only while the guest has it."""
     with contextlib.suppress(OSError):
         write_changed(record.folder.ssh_config, stanza(ssh_host(record)), mode=0o600)
 
 
 def need_user(record: Record, given: str | None) -> str:
-    """The user to log in as.
+    """The user to log in as: ``given``, else the recorded one.
 
-    :raises InputError: none is known.
+    :raises InputError: no user is known.
     """
     user = given or record.user
     if user is None:

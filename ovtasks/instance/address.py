@@ -1,4 +1,4 @@
-"""Where the guests' sshds are reached from here."""
+"""The host addresses and ports at which the guests' SSH servers are reached."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ LOOPBACK = "127.0.0.1"
 
 
 def address_of(record: Record) -> tuple[str, int]:
-    """Where the guest's sshd is reached from here.
+    """The address and port at which this host reaches the guest's SSH server.
 
-    :raises OvError: a VM with an address of its own has none that can be found.
+    :raises OvError: the VM has an address of its own, and it cannot be found.
     """
     if record.ssh_port is not None:
         return LOOPBACK, record.ssh_port
@@ -26,8 +26,10 @@ def address_of(record: Record) -> tuple[str, int]:
 
 
 def reached(records: Sequence[Record], statuses: Mapping[str, VmStatus]) -> dict[str, tuple[str, int]]:
-    """Where the guests' sshds are reached from here, by domain. Running VMs with addresses of their own are asked for
-    them, all at once; one that does not know its address is left out."""
+    """The address and port of each guest's SSH server, by domain.
+
+    Running VMs with addresses of their own are asked at the same time. VMs whose address is unknown are left out.
+    """
     found = {one.domain: (LOOPBACK, one.ssh_port) for one in records if one.ssh_port is not None}
     asked = [one for one in records if one.ssh_port is None and statuses[one.domain].active]
     if asked:

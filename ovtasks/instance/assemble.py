@@ -1,4 +1,4 @@
-"""Makes the :class:`Machine` for a backend from spec, instance and host. Writes nothing."""
+"""Makes the :class:`Machine` that a backend runs, from the spec, the instance and the host. Writes nothing."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ SSH = 22
 
 
 def architecture(vm: VmSpec) -> str:
-    """The guest's architecture, in the kernel's names: a bootstrap's own, else this host's."""
+    """The guest's architecture, by the kernel's name: the one that the source declares, else this host's."""
     written = attribute(vm.source, "architecture") or attribute(vm.source, "bootstrap_arch")
     return arch_of(str(written)).name if written else accel.host_arch()
 
 
 def machine_type(vm: VmSpec, arch: str) -> str:
-    """The declared machine type, else the usual one of the architecture."""
+    """The declared machine type, else the usual one for the architecture."""
     return vm.machine or arch_of(arch).machine
 
 
 def guest_hostname(vm: VmSpec, instance: str | None) -> str:
-    """The declared host name, else the VM's name with that of the instance."""
+    """The declared host name, else the VM's name followed by the instance's."""
     declared = vm.cloud_init.hostname if vm.cloud_init else None
     return hostname(vm) if declared or instance is None else f"{vm.name}-{instance}"
 
 
 def wanted_ports(vm: VmSpec, instance: str | None) -> tuple[Want, ...]:
-    """The forwards to lease, the one to SSH first.
+    """The forwards to lease, with SSH's first.
 
-    Written ports belong to the default instance. A second one could not listen on them, so named instances get leased
-    ports.
+    Ports written in the spec belong to the default instance. A second instance could not listen on them, so named
+    instances get leased ports.
     """
     if vm.network.mode != "user":
         return ()
@@ -67,14 +67,14 @@ def wanted_ports(vm: VmSpec, instance: str | None) -> tuple[Want, ...]:
 def further_ports(vm: VmSpec) -> tuple[Want, ...]:
     """The forwards of network cards in the ``libvirt:`` block.
 
-    Their ports are written, so only one VM can have them.
+    The spec fixes their ports, so only one VM can have them.
     """
     found = card_forwards(reading(vm.libvirt).tree)
     return tuple(Want(f.guest, f.protocol, f.address, f.host, vm.where, dotted(place)) for f, place in found)
 
 
 def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -> Boot:
-    """The firmware. If the backend can find it itself, that is left to it.
+    """The firmware. A backend that can find the files itself does so; otherwise they are searched for here.
 
     :raises OvError: no such firmware is installed; the hint names the package.
     """
@@ -99,7 +99,7 @@ def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -
 
 
 def check_firmware(vm: VmSpec, boot: Bootable | None) -> None:
-    """Check that the firmware can start the disk, which saves minutes of waiting.
+    """Check that the firmware can start the disk: this error comes minutes before a failed boot would be noticed.
 
     :raises InputError: it cannot; the hint names a firmware that can.
     """
@@ -123,7 +123,7 @@ def check_firmware(vm: VmSpec, boot: Bootable | None) -> None:
 def accelerator(vm: VmSpec, arch: str, capabilities: Capabilities) -> str:
     """``kvm`` or ``tcg``: the VM's ``accel:``, else the setting ``vm.accel``, else the best that works.
 
-    :raises OvError: kvm is asked for and does not work here.
+    :raises OvError: KVM is asked for and does not work here, or nothing here runs such guests.
     """
     wanted = vm.accel if vm.accel != "auto" else settings.get("vm.accel").value
     if wanted == "auto":
@@ -140,9 +140,9 @@ def assemble(
     forwards: Sequence[PortForward],
     keys: Sequence[str],
 ) -> Machine:
-    """The machine. ``keys`` are lines of ``authorized_keys``.
+    """The machine as the backend gets it. ``keys`` are lines of ``authorized_keys``.
 
-    :raises OvError: firmware or accelerator cannot be had here.
+    :raises OvError: this host lacks the firmware or the accelerator.
     """
     arch = architecture(vm)
     type = machine_type(vm, arch)
@@ -153,7 +153,7 @@ def assemble(
     seeded = wants_seed(vm)
     strings: tuple[str, ...] = ()
     if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
-        # without a seed, all that systemd-tmpfiles writes is in one credential, with the secret host key
+        # without a seed, one credential has everything for systemd-tmpfiles: these keys and the secret host key
         strings = ssh_credentials(vm.ssh.user, keys if seeded or vm.ssh.user == "root" else ())
     if not seeded:
         strings = (*strings, hostname_credential(guest_hostname(vm, record.instance)))
@@ -184,7 +184,7 @@ def assemble(
 
 
 def _without_macs(libvirt: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Written addresses of cards are the VM's own, as ``network.mac`` is: a named instance's cards get others."""
+    """The block without its cards' MAC addresses. Like ``network.mac`` they belong to the default instance only."""
     devices = libvirt.get("devices")
     listed = devices.get("interfaces") if isinstance(devices, Mapping) else None
     if not isinstance(devices, Mapping) or not isinstance(listed, Sequence) or isinstance(listed, str):
@@ -210,8 +210,10 @@ def _nic(vm: VmSpec, record: Record, forwards: Sequence[PortForward], capabiliti
 
 
 def tmpfiles(vm: VmSpec, keys: Sequence[str], host_key: tuple[str, str]) -> str | None:
-    """The content of the credential by which a guest without a seed gets its host key, and its user's keys; None: a
-    seed brings them."""
+    """The credential that brings a guest without a seed its host key and its user's keys.
+
+    None if the VM has a seed, which brings them.
+    """
     if wants_seed(vm):
         return None
     lets_in = vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user is not None

@@ -1,4 +1,4 @@
-"""A key that was written into the disk when it was installed: every instance made from it has to use that one."""
+"""Keys that were written into the disk when it was installed. Every instance of the disk must use one of them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from ovtasks.project.model import VmSpec
 def check_baked(
     vm: VmSpec, instance: str | None, baked: tuple[str, ...], build: str, overrides: Overrides, *, reset: bool = False
 ) -> None:
-    """The instance logs in with a key of ``baked`` (fingerprints; empty: none is in the disk). ``build`` is the digest
-    of the disk that has it; an instance that lives on an older one is not concerned. ``overrides`` are this command's;
-    ``reset`` forgets those of earlier ones.
+    """Check that the instance logs in with a key that is in the disk.
 
-    :raises InputError: it would be another key, and nobody could log in.
+    ``baked`` are the fingerprints of those keys; if it is empty, any key will do. ``build`` is the digest of the built
+    disk; an instance on the disk of another build passes. ``overrides`` are this command's; ``reset`` forgets those
+    of earlier commands.
+
+    :raises InputError: it would use another key, and nobody could log in.
     """
     if not baked:
         return
     folder = Folder(instance_directory(domain_of(vm.name, instance)))
     record = None
     if folder.path.is_dir():
-        with contextlib.suppress(DamagedRecordError):  # create makes it anew
+        with contextlib.suppress(DamagedRecordError):  # create makes a new record
             record = load(folder)
     if record is not None and folder.disk.exists() and record.built not in {None, build}:
         return
@@ -51,7 +53,10 @@ def check_baked(
 
 
 def choose_keys(vm: VmSpec, folder: Path, given: str | None) -> KeyChoice:
-    """Which key logs in: ``given`` on the command line, else the spec's ``key_source``. Writes nothing."""
+    """The key to log in with: ``given`` on the command line, else the spec's ``key_source``. Writes nothing.
+
+    :raises InputError: as :func:`ovtasks.instance.keys.resolve_keys`.
+    """
     if not given:
         return resolve_keys(vm.ssh, folder, where=vm.where)
     from ovtasks.project.expand import KEY_WORDS, expand_path

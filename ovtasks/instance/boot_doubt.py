@@ -1,4 +1,4 @@
-"""Whether the VM's firmware can start its disk, where no installer has said so: a word before minutes of waiting."""
+"""Warns before the boot if the VM's firmware can probably not start its disk. For disks without an installer's word."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from ovtasks.project.model import VmSpec
 
 
 def doubt(vm: VmSpec, disk: Path) -> str | None:
-    """Why its firmware will probably not start ``disk``, and which would; None: it will, or nobody knows. It is no
-    error: an image may have ways that are not known here."""
+    """Why the VM's firmware will probably not start ``disk``, and which one would; None if no doubt is known.
+
+    This is only a warning, because an image may boot in a way that is unknown here.
+    """
     try:
         with glimpse(disk) as raw:
             boot = bootable(raw, architecture(vm))
     except (OvError, OSError, json.JSONDecodeError, KeyError):
-        return None  # whoever uses the disk says what is wrong with it
+        return None  # the step that uses the disk reports what is wrong with it
     if boot is None or (boot.bios is False and boot.uefi is False):
-        return None  # a disk that something else starts
+        return None  # nothing bootable was found, so something else starts the VM
     try:
         check_firmware(vm, replace(boot, signed=None))
     except InputError as e:

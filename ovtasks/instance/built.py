@@ -1,4 +1,4 @@
-"""The disk that the last build made, for an instance to be made from."""
+"""Finds the disk that the last build made, from which instances are made."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Built:
-    """What the build made: the disk, its receipt's digest, by which firmware it starts (None: not known), and the
-    fingerprints of the keys in it."""
+    """What the build made.
+
+    ``digest`` is the receipt's. ``boot`` tells which firmware starts the disk, None if that is unknown. ``baked`` are
+    the fingerprints of the keys in it.
+    """
 
     disk: Path
     digest: str
@@ -29,7 +32,7 @@ class Built:
 def built_disk(graph: Graph, vm: str) -> Built:
     """The disk that the last build made.
 
-    :raises OvError: there is none.
+    :raises OvError: the disk is not built, or the source makes none.
     """
     disk, receipt = last_build(graph, vm)
     baked = receipt.facts.get("baked_keys")
@@ -38,9 +41,9 @@ def built_disk(graph: Graph, vm: str) -> Built:
 
 
 def last_build(graph: Graph, vm: str) -> tuple[Path, Receipt]:
-    """The disk, and what its build has noted.
+    """The disk and the receipt of its build.
 
-    :raises OvError: there is none.
+    :raises OvError: the disk is not built, or the source makes none.
     """
     chain = graph.chain(vm, "qcow2")
     for step in chain:

@@ -1,4 +1,4 @@
-"""Which backend a new instance gets, and why."""
+"""Chooses the backend of a new instance, and says why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ovtasks.host import settings
 from ovtasks.project.model import VmSpec
 
 AUTO = ("libvirt", "qemu")
-"""In the order of preference."""
+"""The backends that ``auto`` tries, the preferred one first."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Choice:
 
 
 def choose(vm: VmSpec, uri: str | None = None) -> Choice:
-    """The VM's ``backend:``; ``auto`` asks the setting ``vm.backend`` (``OV_VM_BACKEND`` wins over the file); when that
-    is ``auto`` too, the first that can be used here: libvirt, then qemu.
+    """Choose the backend.
 
-    :raises OvError: none can be used; every reason is told.
+    The VM's ``backend:`` comes first. If it is ``auto``, the setting ``vm.backend`` decides (``OV_VM_BACKEND`` wins
+    over the file). If that is ``auto`` too, a ``uri`` means libvirt; without one, libvirt is tried, then qemu.
+
+    :raises OvError: no backend can be used; the message gives every reason.
     """
     if vm.backend != "auto":
         return _named(vm.backend, f"backend: {vm.backend} in {vm.where}", uri)

@@ -1,4 +1,4 @@
-"""An instance's vsock CID: mostly always the same, never one that another guest has now."""
+"""Chooses an instance's vsock CID. It stays the same if possible, and no other guest has it now."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from ovtasks.instance.record import Record
 from ovtasks.values.jsonvalue import Json
 
 CIDS = range(1 << 16, 1 << 31)
-"""Far from those that others count up from 3; as numbers of ports, too, they are nobody else's."""
+"""Far above the CIDs of other programs, which count up from 3. Nobody uses ports with these numbers either."""
 TRIES = 100
 
 
 def choose_cid(record: Record, libvirt: Mapping[str, Json]) -> int | None:
-    """The CID that is written in the spec's ``libvirt:`` mapping; else the one that it has, if that is free; else one
-    that follows from its UUID. It does not run now. None: this host's guests have no vsock.
+    """Choose the CID of an instance that is not running; None if guests have no vsock on this host.
 
-    :raises RefusedError: another guest has the written one.
+    The CID in the spec's ``libvirt:`` mapping comes first, then the recorded one if it is free, then one derived from
+    the UUID.
+
+    :raises RefusedError: another guest has the CID that the spec names.
     """
     if vsock.problem() is not None:
         return None
@@ -35,7 +37,7 @@ def choose_cid(record: Record, libvirt: Mapping[str, Json]) -> int | None:
 
 
 def _written(libvirt: Mapping[str, Json]) -> int | None:
-    """What is no number is the renderer's to refuse."""
+    """The CID in the spec. Anything but a number counts as absent here; the renderer refuses it."""
     found: Json = libvirt
     for key in ("devices", "vsock", "cid", "address"):
         found = found.get(key) if isinstance(found, Mapping) else None

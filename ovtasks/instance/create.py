@@ -1,4 +1,4 @@
-"""``create``: from a built disk to a defined, running instance. Always safe to repeat."""
+"""``create``: turns a built disk into a defined, running instance. It is always safe to repeat."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from ovtasks.seed.wanted import wants_seed
 
 @dataclass(frozen=True)
 class CreateOptions:
-    """``reset`` forgets the overrides of earlier creates; ``uri`` is libvirt's connection."""
+    """Options of ``create``. ``reset`` forgets the overrides of earlier runs; ``uri`` is libvirt's connection."""
 
     overrides: Overrides = field(default_factory=Overrides)
     reset: bool = False
@@ -55,7 +55,7 @@ class CreateOptions:
 
 @dataclass(frozen=True)
 class Created:
-    """What create did. ``changes`` are in words and in order; empty if everything was right already."""
+    """The result of ``create``. ``changes`` says in words what was done, in order; empty if everything was right."""
 
     record: Record
     changes: tuple[str, ...]
@@ -64,12 +64,12 @@ class Created:
 def create(
     vm: VmSpec, instance: str | None, project: Project, built: Built, options: CreateOptions, progress: Progress
 ) -> Created:
-    """Make what is missing of the instance, update what differs, and start it.
+    """Make the missing parts of the instance, update what differs, and start it.
 
-    An existing disk is left alone. A running VM keeps running: what changed comes into effect at its next start.
+    An existing disk is left alone. A running VM keeps running, and changes take effect at its next start.
 
     :raises RefusedError: the name belongs to another VM, instance or project.
-    :raises OvError: no backend, no firmware, no free port, … : each says what to do.
+    :raises OvError: there is no backend, firmware or free port, and so on; the hint says what to do.
     """
     check_firmware(vm, built.boot)
     check_baked(vm, instance, built.baked, built.digest, options.overrides, reset=options.reset)
@@ -110,7 +110,7 @@ def create(
 
 @contextlib.contextmanager
 def _nothing_left(folder: Folder) -> Iterator[None]:
-    """Leave no folder if create fails before it has made anything of worth: the folder would block the name."""
+    """Remove the folder if create fails before it holds anything of value, because a folder blocks the name."""
     try:
         yield
     except BaseException:
@@ -145,7 +145,10 @@ def _identity(
 
 
 def _known(vm: VmSpec, instance: str | None, project: Project, folder: Folder, progress: Progress) -> Record | None:
-    """The record, also of a create that was killed; one that was lost is made anew, and a damaged one kept aside."""
+    """The record, if there is one, even from a create that was killed.
+
+    A lost record is rebuilt. A damaged one is renamed to ``*.damaged`` and rebuilt.
+    """
     found = existing(folder, vm.name, instance, project.root)
     if found is None:
         with contextlib.suppress(DamagedRecordError):
@@ -159,21 +162,24 @@ def _known(vm: VmSpec, instance: str | None, project: Project, folder: Folder, p
 
 
 def written_mac(vm: VmSpec, instance: str | None) -> str | None:
-    """The spec's, for the VM itself: two instances with one address would confuse every network that they share."""
+    """The MAC address in the spec. Only the default instance gets it, because instances may share a network."""
     return vm.network.mac if instance is None else None
 
 
 def _defined(record: Record) -> bool:
-    """Whether its backend has it, also where the note of that was lost."""
+    """Whether the backend has a definition of the instance, even if ``machine.json`` was lost."""
     if record.folder.machine.exists():
         return True
-    with contextlib.suppress(OvError):  # one that cannot be used any more: another one may take over
+    with contextlib.suppress(OvError):  # the backend cannot be used any more, so another may take over
         return known(record).state is not VmState.UNDEFINED
     return False
 
 
 def _same_project(record: Record, project: Project) -> Record:
-    """A project that was moved takes its instances along; two projects never share one."""
+    """The record with the project's present place. A project that was moved keeps its instances.
+
+    :raises RefusedError: the instance belongs to another project, which still exists.
+    """
     if record.project == project.root:
         return record
     if record.project.is_dir() and record.project != record.folder.path / NO_PROJECT:
@@ -185,7 +191,7 @@ def _same_project(record: Record, project: Project) -> Record:
 
 
 def _disk(record: Record, built: Built, running: bool, changes: list[str], progress: Progress) -> Record:
-    """Make the disk if there is none. An existing disk is always left alone."""
+    """Make the disk if there is none. The content of an existing disk is never touched."""
     folder = record.folder
     if folder.disk.exists():
         if not folder.disk.is_file():
@@ -209,7 +215,7 @@ def _disk(record: Record, built: Built, running: bool, changes: list[str], progr
     if running:
         raise OvError(f"{record.words} is running and its disk is gone", hint=f"ov vm stop --force {record.words}")
     record = replace(record, instance_id=f"ov-{uuid.uuid4()}", host_key=HostKey.EXPECTED, accepted=(), built=None)
-    record.save()  # before there is anything to lose
+    record.save()  # saved before the disk exists, so that a kill loses nothing
     new_host_key(folder)
     make_disk(folder, built.disk)
     changes.append("disk made")
@@ -219,12 +225,12 @@ def _disk(record: Record, built: Built, running: bool, changes: list[str], progr
 
 
 def key_choice(vm: VmSpec, record: Record) -> KeyChoice:
-    """Which key logs in: the override's, else the spec's ``key_source``. Writes nothing."""
+    """The key to log in with: the override's, else the one from the spec's ``key_source``. Writes nothing."""
     return choose_keys(vm, record.folder.path, record.overrides.ssh_key)
 
 
 def _seed(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str], changes: list[str]) -> None:
-    """Render the seed again. An equal file is not touched, and a running VM keeps the one it has open."""
+    """Render the seed again. If it is the same, the file stays; a running VM keeps the file that it has open."""
     target = record.folder.seed
     image = seed_image(vm, record, keys, host_key)
     if image is None:
@@ -236,7 +242,7 @@ def _seed(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, 
 
 
 def seed_image(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str] | None) -> bytes | None:
-    """The instance's seed; None for a VM without one."""
+    """The content of the instance's seed; None if the VM has no seed."""
     if not wants_seed(vm):
         return None
     from ovtasks.seed.iso import seed_iso
@@ -256,11 +262,11 @@ def _credentials(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tupl
 
 
 def _ports(vm: VmSpec, record: Record, running: bool, progress: Progress) -> Record:
-    """Lease the ports. A running VM keeps those that it listens on."""
+    """Lease the ports. A running VM keeps the ports that it listens on."""
     if running:
         return record
     wants = wanted_ports(vm, record.instance)
-    more = further_ports(vm)  # only registered: the libvirt: block's cards have them as they are written
+    more = further_ports(vm)  # these are only registered, since the libvirt: block fixes them
     forwards = ports.lease(record.domain, (*wants, *more), project=record.project, say=progress.note)[: len(wants)]
     return replace(record, forwards=forwards, ssh_port=forwards[0].host if forwards else None)
 
@@ -282,7 +288,7 @@ def _define(
 
 
 def _saved(record: Record) -> Machine | None:
-    """None also for a damaged one: it is written anew."""
+    """The saved machine; None if it is missing or damaged, and then it is written again."""
     with contextlib.suppress(OvError):
         return load_machine(record.folder.machine)
     return None

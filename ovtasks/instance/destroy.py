@@ -1,4 +1,4 @@
-"""Destroys instances, and finishes what a killed destroy left."""
+"""Destroys instances, and finishes a destroy that was killed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ovtasks.instance.status import known
 
 
 def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:
-    """Power off and remove the definition; with ``disk`` everything that is this instance's own.
+    """Power off and remove the definition; with ``disk`` remove everything of the instance.
 
-    Without ``disk`` its folder stays (disk, keys, identity), and ``create`` defines it again. An earlier destroy may
-    have done all or half of it.
+    Without ``disk`` the folder stays (disk, keys, identity), and ``create`` defines the instance again. It is safe to
+    repeat after a destroy that was killed.
 
-    :raises OvError: the backend cannot be asked, or a file cannot be removed.
+    :raises OvError: the backend does not tell the VM's state, or a file cannot be removed.
     """
     folder = record.folder
     with (
@@ -44,8 +44,11 @@ def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:
 
 
 def _undefine(record: Record) -> None:
-    """Nothing of it runs afterwards, and its backend does not know it: that is asked, because a create that was killed
-    may have left a definition and no note of it."""
+    """Power off the instance and remove its definition and sockets.
+
+    The backend is asked even without ``machine.json``, because a create that was killed may have defined the VM
+    before it wrote that file.
+    """
     driver = backend(record.backend)
     if known(record).active:
         driver.power_off(record.handle)
@@ -57,7 +60,7 @@ def _undefine(record: Record) -> None:
 
 
 def leftovers_of(vm: str, instance: str | None) -> Path | None:
-    """What is left of an instance that does not exist: its folder; None: nothing, or somebody else's."""
+    """The folder that is left of an instance that does not exist; None if there is none or it belongs to another."""
     path = instance_directory(domain_of(vm, instance))
     if removed(path).exists():
         return path
@@ -68,7 +71,7 @@ def leftovers_of(vm: str, instance: str | None) -> Path | None:
 
 
 def remove_leftovers(vm: str, instance: str | None) -> Path | None:
-    """Remove what is left of an instance that does not exist; returns its folder, None: nothing was left.
+    """Remove what is left of an instance that does not exist; returns its folder, or None if nothing was left.
 
     :raises OvError: a file cannot be removed.
     """
@@ -82,9 +85,9 @@ def remove_leftovers(vm: str, instance: str | None) -> Path | None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove an instance's folder so that a kill in the middle leaves no half of it: it loses its name first.
+    """Remove an instance's folder. It is renamed first, so that a kill in the middle leaves no half of an instance.
 
-    :raises RefusedError: it is a symbolic link: what that leads to is the user's.
+    :raises RefusedError: it is a symbolic link, whose target belongs to the user.
     """
     if path.is_symlink():
         hint = f"rm -r {os.path.realpath(path)}; rm {path}"
@@ -96,7 +99,7 @@ def remove_folder(path: Path) -> None:
 
 
 def finish_removal(path: Path) -> None:
-    """Remove what a removal that was killed left of an instance's folder."""
+    """Finish the removal of an instance's folder, if one was killed."""
     gone = removed(path)
     if gone.is_symlink():
         gone.unlink()

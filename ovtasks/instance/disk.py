@@ -1,6 +1,6 @@
-"""An instance's own disk: an overlay on the built artifact, which it holds by hard links.
+"""An instance's own disk: an overlay on the built artifact. The instance's folder has hard links to the artifact.
 
-A rebuild writes new files, so the links keep what this disk stands on, whatever becomes of ``output/`` and the cache.
+A rebuild writes new files, so the links keep the old ones alive, whatever becomes of ``output/`` and the cache.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ovtasks.instance.folder import Folder
 
 
 def make_disk(folder: Folder, artifact: Path) -> None:
-    """Make ``folder.disk`` on a link of ``artifact`` (qcow2 or raw). Nothing of an earlier disk is kept.
+    """Make ``folder.disk`` as an overlay on a link to ``artifact`` (qcow2 or raw). Nothing of an earlier disk is kept.
 
-    The name comes last: a killed run leaves no disk, and the next one begins anew.
+    The disk gets its name last. So a run that is killed leaves no disk, and the next one starts again.
 
-    :raises OvError: the artifact is missing, or stands on a file outside its VM's folder.
+    :raises OvError: the artifact is missing, or its backing file lies outside the VM's folder.
     """
     if not artifact.is_file():
         raise OvError(f"the built disk {artifact} is missing", hint="ov vm build makes it")
     if folder.built.exists():
         shutil.rmtree(folder.built)
-    for half in (*folder.path.glob(part_name("base-*")), *folder.path.glob("base-*")):  # of an earlier disk
+    for half in (*folder.path.glob(part_name("base-*")), *folder.path.glob("base-*")):  # left by an earlier disk
         half.unlink()
     built, format = link_artifact(folder, artifact)
     part = folder.disk.with_name(part_name(folder.disk.name))
@@ -42,9 +42,9 @@ def make_disk(folder: Folder, artifact: Path) -> None:
 
 
 def link_artifact(folder: Folder, artifact: Path) -> tuple[Path, str]:
-    """Link ``artifact`` and what it stands on below ``folder``, what is not there yet; the link and its format.
+    """Link ``artifact`` and its backing file below ``folder``; returns the link and its format. Existing links stay.
 
-    :raises OvError: it stands on a file outside its VM's folder.
+    :raises OvError: the backing file lies outside the VM's folder.
     """
     if folder.built.is_symlink() or folder.built.is_file():
         folder.built.unlink()
@@ -60,7 +60,7 @@ def link_artifact(folder: Folder, artifact: Path) -> tuple[Path, str]:
 
 
 def _look(artifact: Path) -> tuple[str, str | None]:
-    """The format, and the backing file as written."""
+    """The image's format, and the name of its backing file as the image has it."""
     said = run(["qemu-img", "info", "-U", "--output=json", artifact]).stdout
     info = json.loads(said)
     return str(info["format"]), info.get("backing-filename")
@@ -79,7 +79,7 @@ def _link_backing(folder: Folder, artifact: Path, backing: str) -> None:
 
 
 def stands_on(folder: Folder, artifact: Path) -> bool:
-    """Whether the disk was made from ``artifact``: it holds a link of it, or a copy with the same bytes."""
+    """Whether the disk was made from ``artifact``: the folder has a link to it, or a copy with the same bytes."""
     held = folder.built / artifact.name
     try:
         if held.samefile(artifact):
@@ -90,7 +90,7 @@ def stands_on(folder: Folder, artifact: Path) -> bool:
 
 
 def lost_base(folder: Folder) -> Path | None:
-    """The first file that the disk stands on and that is gone."""
+    """The first missing file of those that the disk needs below it; None if all are there."""
     bases = [*folder.built.glob("disk.*")] if folder.built.is_dir() else []
     if not bases:
         return folder.built / "disk.qcow2"
@@ -103,9 +103,9 @@ def lost_base(folder: Folder) -> Path | None:
 
 
 def check_disk(folder: Folder, words: str) -> None:
-    """Everything the disk needs is there.
+    """Check that the disk and the files below it are there.
 
-    :raises OvError: a file is gone.
+    :raises OvError: a file is missing.
     """
     if not folder.disk.is_file():
         hint = f"`ov vm create {words}` makes a fresh disk"

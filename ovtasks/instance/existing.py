@@ -1,4 +1,4 @@
-"""Whether there is an instance in a folder, and its record."""
+"""Finds out whether a folder holds an instance, and returns its record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ovtasks.instance.record import DamagedRecordError, Record, load
 
 @dataclass(frozen=True)
 class Existing:
-    """``problem`` is what was wrong with the record, None: nothing was."""
+    """An instance that exists. ``problem`` says what was wrong with its record, None if nothing was."""
 
     record: Record
     problem: OvError | None = None
@@ -21,11 +21,12 @@ class Existing:
 def existing(
     folder: Folder, vm: str | None = None, instance: str | None = None, project: Path | None = None
 ) -> Existing | None:
-    """The instance in ``folder``; None: there is none. ``vm``, ``instance`` and ``project`` are what to go by where
-    nothing tells.
+    """The instance in ``folder``; None if there is none. A lost or damaged record is rebuilt, and not written.
 
-    :raises OvError: its record is of a later version or cannot be read; or it is lost, and nobody can say by what the
-        VM runs.
+    ``vm``, ``instance`` and ``project`` are used where the folder's files do not tell.
+
+    :raises OvError: the record is of a later version or cannot be read; or it must be rebuilt, and a backend that may
+        have the VM cannot be asked.
     """
     problem: OvError | None = None
     try:

@@ -1,4 +1,4 @@
-"""Existing instances, by what a user calls them."""
+"""Finds existing instances by the names that a user gives."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ovtasks.instance.record import Record, domain_of
 
 
 def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()) -> Record:
-    """The instance called ``vm`` (and ``-i instance``); ``declared`` are the VMs of the project at hand.
+    """The instance called ``vm`` (and ``-i instance``); ``declared`` are the VMs of the current project.
 
-    :raises InputError: it does not exist; near names are told.
+    :raises InputError: it does not exist; the hint has similar names.
     """
     record = find_or_none(vm, instance)
     if record is not None:
@@ -36,19 +36,17 @@ def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()
 
 
 def find_or_none(vm: str, instance: str | None = None) -> Record | None:
-    """The instance's record, or None.
+    """The instance's record, or None. A lost or damaged record is rebuilt, and not written.
 
-    A lost or damaged one is made anew, and not written.
-
-    :raises OvError: the record is of a later version; or nobody can say by what the VM runs.
+    :raises OvError: as :func:`ovtasks.instance.existing.existing`.
     """
     found = existing(Folder(instance_directory(domain_of(vm, instance))), vm, instance)
-    # the folder ov-a-b may be instance b of a: then a VM a-b does not exist
+    # the folder ov-a-b may belong to instance b of VM a; then VM a-b does not exist
     return found.record if found and (found.record.vm, found.record.instance) == (vm, instance) else None
 
 
 def every(damaged: list[OvError] | None = None) -> Iterator[Record]:
-    """All instances of this user, by name; what is wrong with their records is told in ``damaged``."""
+    """All instances of this user, sorted by name. Problems with their records are appended to ``damaged``."""
     for path in folders():
         try:
             found = existing(Folder(path))
@@ -63,7 +61,7 @@ def every(damaged: list[OvError] | None = None) -> Iterator[Record]:
 
 
 def folders() -> list[Path]:
-    """All folders that have an instance's name, by name."""
+    """All folders with the name of an instance, sorted."""
     place = data_home() / "vm"
     try:
         return sorted(path for path in place.iterdir() if path.name.startswith(DOMAIN_PREFIX) and path.is_dir())

@@ -1,4 +1,4 @@
-"""The directory of one instance: the names of what lies in it, its lock, and where its Unix sockets go."""
+"""The folder of one instance: the names of the files in it, its lock, and the place of its Unix sockets."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ovtasks.host.paths import SUN_PATH, data_home
 
 @dataclass(frozen=True)
 class Folder:
-    """Only its owner may enter ``path``."""
+    """An instance's folder. Only its owner may enter ``path``."""
 
     path: Path
 
     @property
     def record(self) -> Path:
-        """What is known about the instance; see :mod:`ovtasks.instance.record`."""
+        """The instance's record; see :mod:`ovtasks.instance.record`."""
         return self.path / "instance.json"
 
     @property
     def machine(self) -> Path:
-        """What was last defined, as the renderers' input."""
+        """The machine that was last defined; see :mod:`ovtasks.instance.saved_machine`."""
         return self.path / "machine.json"
 
     @property
@@ -39,8 +39,10 @@ class Folder:
 
     @property
     def built(self) -> Path:
-        """The artifact that the disk stands on: a hard link. Its own backing file lies beside this folder's files,
-        as it does in ``output/<vm>/``."""
+        """The folder with hard links to the built artifact below the disk.
+
+        The artifact's own backing file is linked beside this folder, as it lies in ``output/<vm>/``.
+        """
         return self.path / "built"
 
     @property
@@ -50,7 +52,7 @@ class Folder:
 
     @property
     def tmpfiles(self) -> Path:
-        """A systemd credential, for guests without a seed: the host key, and the user's keys."""
+        """A systemd credential with the host key and the user's keys, for guests without a seed."""
         return self.path / "tmpfiles.conf"
 
     @property
@@ -70,7 +72,7 @@ class Folder:
 
     @property
     def serial_log(self) -> Path:
-        """What the guest says on its serial console."""
+        """The output of the guest's serial console."""
         return self.path / "serial.log"
 
     def make(self) -> None:
@@ -85,7 +87,12 @@ class Folder:
 
     @contextlib.contextmanager
     def lock(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Be the only one who changes this instance. The lock lies outside: destroying removes the folder."""
+        """Hold the lock for changes of this instance. It lies outside the folder, which a destroy removes.
+
+        ``waiting`` is called with the present holder if the lock is taken.
+
+        :raises OvError: the lock file cannot be made.
+        """
         locks = data_home() / "locks"
         with contextlib.ExitStack() as held:
             with explaining(f"cannot lock {self.path.name}", locks):
@@ -94,7 +101,7 @@ class Folder:
             yield
 
     def choose_sockets(self) -> Path:
-        """A folder whose sockets have short enough paths: inside, else below ``$XDG_RUNTIME_DIR`` or ``/tmp``."""
+        """A folder whose sockets have short enough paths: in here, else below ``$XDG_RUNTIME_DIR`` or ``/tmp``."""
         inside = self.path / "run"
         if len(os.fsencode(inside / LONGEST_SOCKET)) < SUN_PATH:
             return inside
@@ -105,20 +112,20 @@ class Folder:
         return Path("/tmp") / f"ov-{os.geteuid()}" / name
 
     def has_sockets(self, path: Path) -> bool:
-        """Whether ``path`` is a folder of sockets as this instance's would be, and nobody else's."""
+        """Whether ``path`` is a folder for the sockets of this instance, and of no other."""
         outside = path.name == self.sockets_name and path.parent.name in {"ov", f"ov-{os.geteuid()}"}
         return path == self.path / "run" or outside
 
     @property
     def sockets_name(self) -> str:
-        """Of a folder for sockets that lies outside."""
+        """The name of the folder for sockets if it lies outside."""
         import hashlib
 
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
 
 
 def socket_places() -> list[Path]:
-    """Where folders for sockets lie that are not inside of their instance's."""
+    """The places for folders of sockets outside the instances' folders."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     outside = [Path(runtime) / "ov"] if runtime.startswith("/") else []
     return [*outside, Path("/tmp") / f"ov-{os.geteuid()}"]
@@ -127,17 +134,19 @@ def socket_places() -> list[Path]:
 _BARE = {"owner.json", "instance.json", "ports.json", "built", "known_hosts", "ssh_config", "seed.iso", "tmpfiles.conf"}
 _BARE |= {"ssh_host_ed25519_key", "ssh_host_ed25519_key.pub", "run", "serial.log", "qemu.lock"}
 _KEY = "id_ed25519"
-"""How names of a generated pair's files begin, and of its receipts: a build makes it before there is any instance."""
+"""Names of a generated key pair and its receipts begin so. A build makes them before there is an instance."""
 
 
 def is_instance(path: Path) -> bool:
-    """Whether something is here that a VM has, or had, beyond what a create can make anew at any time: a disk, a
-    definition, a file of the user's. A create that was killed early leaves less."""
+    """Whether ``path`` holds more than create can make again: a disk, a definition, a file of the user.
+
+    A create that was killed early leaves less than that.
+    """
     return any(not name.removeprefix(".").startswith(_KEY) for name in _others(path))
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether all of this folder is worth nothing to anybody: what a create left that came to nothing."""
+    """Whether this folder holds nothing of value: it is what a failed create left."""
     return path.is_dir() and not path.is_symlink() and not _others(path)
 
 
@@ -151,14 +160,14 @@ def _others(path: Path) -> set[str]:
 
 
 def removed(path: Path) -> Path:
-    """The name that a folder has while it is removed."""
+    """The name of a folder during its removal."""
     return path.with_name(f".{path.name}.removed")
 
 
 def make_sockets(path: Path) -> None:
-    """Create the folder for sockets, also after a reboot emptied ``/run`` or ``/tmp``.
+    """Create the folder for sockets. A reboot may have emptied ``/run`` or ``/tmp``.
 
-    :raises OvError: someone else has it: whoever owns that folder could take the sockets' place.
+    :raises OvError: it cannot be made, or belongs to another user, who could put sockets of their own there.
     """
     for folder in (path.parent, path):
         with explaining(f"cannot make the folder {folder} for sockets", folder):

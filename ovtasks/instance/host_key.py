@@ -1,4 +1,4 @@
-"""The guest's SSH host key: made here, so that it is known before the first connection."""
+"""The guest's SSH host key. It is made on the host, so that it is known before the first connection."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _HINT = "`ov vm create` makes it anew"
 _PRIVATE = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\s]+-----END OPENSSH PRIVATE KEY-----")
 _SEED_BYTES = 4 << 20
 KINDS = ("ed25519", "ecdsa", "rsa")
-"""Of host keys, as ssh-keyscan(1) calls them."""
+"""Types of host keys, by their names in ssh-keyscan(1)."""
 
 
 def ensure_host_key(folder: Folder, domain: str) -> tuple[str, str]:
-    """The ed25519 pair of this instance (private, public line), made on the first call.
+    """The ed25519 pair of this instance (private key, public line), made on the first call.
 
-    A damaged file is made anew from what is left: the public key from the private one, that one from the seed.
+    A damaged file is restored from what is left: the private key from the seed, the public key from the private one.
     """
     private, public = folder.host_key, folder.host_key.with_suffix(".pub")
     text = _usable(private) or _in_seed(folder)
@@ -42,7 +42,7 @@ def _usable(private: Path) -> str | None:
 
 
 def _in_seed(folder: Folder) -> str | None:
-    """The private key as the seed has it: when the file is damaged, the guest that took it is still known by it."""
+    """The private key in the seed. If its file is damaged, the guest still shows the key that it got from there."""
     try:
         with open_log(folder.seed) as file:
             found = _PRIVATE.search(file.read(_SEED_BYTES))
@@ -53,13 +53,13 @@ def _in_seed(folder: Folder) -> str | None:
 
 
 def new_host_key(folder: Folder) -> None:
-    """Forget the pair, and the seed that has it: a fresh disk is a new machine."""
+    """Remove the pair and the seed that contains it, because a fresh disk is a new machine."""
     for path in (folder.host_key, folder.host_key.with_suffix(".pub"), folder.known_hosts, folder.seed):
         path.unlink(missing_ok=True)
 
 
 def scan(address: str, port: int, seconds: float) -> tuple[str, ...]:
-    """The keys (``type base64``) that an SSH server shows, ed25519 first; none: it shows none in that time."""
+    """The keys (``type base64``) that an SSH server shows, ed25519 first; empty if it shows none within ``seconds``."""
     from ovtasks.host.run import run
 
     argv = ["ssh-keyscan", "-T", str(max(1, round(seconds))), "-t", ",".join(KINDS), "-p", str(port), "--", address]
@@ -74,7 +74,7 @@ def scan(address: str, port: int, seconds: float) -> tuple[str, ...]:
 def prepared(folder: Folder) -> str:
     """The key that the guest was given (``type base64``).
 
-    :raises OvError: it is lost.
+    :raises OvError: its file is lost or damaged.
     """
     public = folder.host_key.with_suffix(".pub")
     try:
@@ -87,7 +87,10 @@ def prepared(folder: Folder) -> str:
 
 
 def fingerprint(key: str) -> str:
-    """``SHA256:…`` as ssh prints it."""
+    """The key's fingerprint, as ssh prints it (``SHA256:…``).
+
+    :raises OvError: ``key`` is not ``type base64``.
+    """
     import base64
     import hashlib
 

@@ -1,4 +1,4 @@
-"""SSH keys: which public keys a VM gets, and key pairs that we make for it.
+"""SSH keys: chooses the public keys that a VM gets, and makes key pairs for it.
 
 Formats: sshd(8) "AUTHORIZED_KEYS FILE FORMAT"; RFC 4253 6.6 for the key blob; OpenSSH's own private key format.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PRIVATE_NAME = "id_ed25519"
 PUBLIC_NAME = "id_ed25519.pub"
 GENERATE_HINT = "write `key_source: generate` to have a key pair made for the VM"
-# ssh(1)'s own order of preference, hardware keys behind the plain ones
+# ssh(1)'s own order of preference; hardware keys come after plain ones
 _PREFERRED = ("id_ed25519.pub", "id_ed25519_sk.pub", "id_ecdsa.pub", "id_ecdsa_sk.pub", "id_rsa.pub")
 _KEY = re.compile(
     r"(?:^|\s)(ssh-ed25519|ssh-rsa|ssh-dss|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com"
@@ -39,8 +39,8 @@ class KeyChoice:
 
     ``public`` is the file with the public keys (None: no key is injected), ``private`` the file to log in with (None:
     an agent or a token holds it). ``generated``: the pair is ours, and may have to be made first. ``keys`` are the
-    lines of ``public``, empty while that does not exist yet. ``reads`` are the files that the choice rests on, also
-    those looked for in vain. ``note`` is something the user should hear.
+    lines of ``public``, empty as long as that file does not exist. ``reads`` are the files that decided the choice,
+    including those that were looked for and are missing. ``note`` is a message for the user.
     """
 
     public: Path | None
@@ -52,7 +52,7 @@ class KeyChoice:
 
 
 def resolve_keys(ssh: Ssh, directory: Path, *, where: Where | None = None) -> KeyChoice:
-    """Follow ``ssh.key_source``; ``directory`` is the instance's, where a generated pair lies. Writes nothing.
+    """Follow ``ssh.key_source``. ``directory`` is the instance's folder, for a generated pair. Writes nothing.
 
     :raises InputError: the public key's file is missing, empty, not a public key, a private one, or a DSA key.
     """
@@ -70,7 +70,7 @@ def resolve_keys(ssh: Ssh, directory: Path, *, where: Where | None = None) -> Ke
         if path.is_file():
             return _from_file(path, tuple(looked_at), where)
         looked_at.append(path)
-    looked_at.append(home)  # from here on any new file there counts
+    looked_at.append(home)  # from here on, any new file in the folder changes the choice
     if others := sorted(p for p in home.glob("*.pub") if p.is_file()):
         return _from_file(others[0], tuple(looked_at), where)
     note = f"no public key in {home}: a key pair of the VM's own is used, {directory / PRIVATE_NAME}"
@@ -81,7 +81,7 @@ def ensure_key_pair(directory: Path, comment: str) -> KeyChoice:
     """Make the ed25519 pair of ``key_source: generate`` in ``directory``, unless it is there already.
 
     The directory gets mode 0700, the private key 0600 (no passphrase), the public key 0644. A lost public key is
-    computed from the private one; a public key whose private one is lost is of no use and is replaced.
+    computed from the private one. A public key whose private key is lost is useless, so both are made again.
 
     :raises InputError: the private key that is there cannot be read, or has a passphrase.
     """
@@ -94,7 +94,7 @@ def ensure_key_pair(directory: Path, comment: str) -> KeyChoice:
         write_atomic(private, private_text, mode=0o600)
         write_atomic(public, public_text)
     else:
-        expected = _public_of(private)  # that it is a file of ours is known now
+        expected = _public_of(private)  # raises before the mode of a foreign file is changed
         if private.stat().st_mode & 0o077:
             private.chmod(0o600)
         if _words_of(public)[:2] != expected.split():
@@ -123,14 +123,19 @@ def generate_key_pair(comment: str) -> tuple[str, str]:
 
 
 def generate_host_key(comment: str = "ov") -> tuple[str, str]:
-    """An ed25519 pair for a guest's sshd, as ``SeedInput.host_key`` and ``known_hosts`` take it: no newline behind
-    the public line."""
+    """An ed25519 pair for a guest's SSH server, in the form for ``SeedInput.host_key`` and ``known_hosts``.
+
+    The public line has no newline at its end.
+    """
     private, public = generate_key_pair(comment)
     return private, public.rstrip("\n")
 
 
 def fingerprint(line: str) -> str:
-    """Of a public key's line, as ``ssh-keygen -l`` writes it (``SHA256:…``); of what is none, of the text."""
+    """The fingerprint of a public key's line, as ``ssh-keygen -l`` writes it (``SHA256:…``).
+
+    If the line is not a public key, it is the digest of the text itself.
+    """
     found = _KEY.search(line)
     try:
         blob = base64.b64decode(found[2], validate=True) if found else line.encode()
@@ -142,11 +147,11 @@ def fingerprint(line: str) -> str:
 
 
 def read_public_keys(path: Path, *, where: Where | None = None) -> tuple[str, ...]:
-    """The key lines of a ``.pub`` or ``authorized_keys`` file: comments and empty lines left out, options kept.
+    """The key lines of a ``.pub`` or ``authorized_keys`` file, with options, without comments and empty lines.
 
-    ``where`` is the place that names the file, for errors that are not about a line of it.
+    ``where`` is the place that names the file, for errors about the file as a whole.
 
-    :raises InputError: as :func:`resolve_keys` does.
+    :raises InputError: as in :func:`resolve_keys`.
     """
     try:
         data = read_input(path, _MAX_BYTES)
@@ -175,9 +180,9 @@ def read_public_keys(path: Path, *, where: Where | None = None) -> tuple[str, ..
 
 
 def check_public_key(line: str, where: Where | None = None) -> None:
-    """One line of an ``authorized_keys`` file: [options] type base64 [comment].
+    """Check one line of an ``authorized_keys`` file: [options] type base64 [comment].
 
-    :raises InputError: no such line, or a DSA key, which OpenSSH no longer takes.
+    :raises InputError: the line has another form, its key is damaged, or it is a DSA key, which OpenSSH refuses.
     """
     match = _KEY.search(_outside_quotes(line))
     if match is None:
@@ -192,13 +197,13 @@ def check_public_key(line: str, where: Where | None = None) -> None:
         blob = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         blob = b""
-    # the blob begins with the type once more, as a string with a length of 4 bytes
+    # the blob repeats the type at its beginning, as a string after its length in 4 bytes
     if len(blob) <= 4 + len(kind) or blob[4 : 4 + int.from_bytes(blob[:4])] != kind.encode():
         raise InputError(f"the {kind} key is damaged", hint="copy the whole line once more", where=where)
 
 
 def _outside_quotes(line: str) -> str:
-    """Options may hold quoted commands with anything in them, a key's name too."""
+    """The line with its quoted parts emptied: a command in the options may contain the name of a key type."""
     return re.sub(r'"(?:[^"\\]|\\.)*"', '""', line)
 
 
@@ -217,13 +222,16 @@ def _generated(directory: Path, looked_at: tuple[Path, ...] = (), note: str | No
     public = directory / PUBLIC_NAME
     try:
         keys = read_public_keys(public) if public.is_file() and not public.is_symlink() else ()
-    except InputError:  # damaged: computed anew from the private one
+    except InputError:  # damaged; it is computed again from the private key
         keys = ()
     return KeyChoice(public, directory / PRIVATE_NAME, generated=True, keys=keys, reads=looked_at, note=note)
 
 
 def _public_of(private: Path) -> str:
-    """``type base64`` of a private key's public half."""
+    """``type base64`` of a private key's public half.
+
+    :raises InputError: the file cannot be read, or holds no private key without a passphrase.
+    """
     try:
         return public_half(read_text(private) or "")
     except (StateError, ValueError) as e:
@@ -234,7 +242,10 @@ def _public_of(private: Path) -> str:
 
 
 def public_half(private: str) -> str:
-    """``type base64`` of the public half of a private key's text. :raises ValueError: it is no whole key."""
+    """``type base64`` of the public half of a private key's text.
+
+    :raises ValueError: it is not a whole private key, or has a passphrase.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
@@ -244,6 +255,6 @@ def public_half(private: str) -> str:
         raise ValueError(str(e)) from None
     line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
     body = base64.b64decode("".join(word for word in private.split("\n") if not word.startswith("-----")))
-    if base64.b64decode(line.split()[1]) not in body:  # it also holds the public half as it was
+    if base64.b64decode(line.split()[1]) not in body:  # the file also stores the public half
         raise ValueError("its two halves are not of one key")
     return line

@@ -1,4 +1,4 @@
-"""What killed creates and destroys left of instances: for ``ov gc``."""
+"""Finds and removes what killed creates and destroys left of instances, for ``ov gc``."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ HELPER = "process beside a VM whose start was killed"
 
 
 def survey() -> list[Item]:
-    """Folders that no VM is in any more, or yet, half-written files, sockets without a VM, processes that a VM would
-    need which does not run."""
+    """All leftovers of instances.
+
+    These are folders without a VM, half-written files, sockets of VMs that are gone, and helper processes whose VM
+    does not run.
+    """
     place = data_home() / "vm"
     lines = list(process.lines())
     found: list[Item] = []
@@ -51,7 +54,7 @@ def survey() -> list[Item]:
 
 
 def remove(items: list[Item]) -> list[Item]:
-    """Remove those that are still worth nothing, each under its VM's lock; returns what went.
+    """Remove those that are still leftovers, each under its VM's lock; returns what was removed.
 
     :raises OvError: one cannot be removed.
     """
@@ -85,7 +88,7 @@ def _remove(item: Item) -> bool:
 
 
 def _helpers(folder: Path, lines: Iterable[list[str]] | None = None) -> list[Path]:
-    """The files with the process ids of what waits for a QEMU that was never started."""
+    """The PID files of helper processes that wait for a QEMU that was never started."""
     found = helpers.living(folder, _places(folder), lines)
     return [] if found and process.find_anywhere(folder / process.PID_FILE) is not None else found
 
@@ -103,7 +106,7 @@ def _end_helpers(pid_file: Path) -> bool:
 
 
 def _places(folder: Path) -> list[Path]:
-    """Where this VM's sockets may be."""
+    """The folders in which this VM's sockets may be."""
     name = Folder(folder).sockets_name
     return [folder / "run", *(above / name for above in socket_places())]
 
@@ -114,7 +117,7 @@ def _busy(path: Path) -> tuple[str, ...]:
 
 
 def _is_sockets(path: Path) -> bool:
-    """A folder of ours by its name, in which nobody listens: it may be a VM's of another ``$XDG_DATA_HOME``."""
+    """Whether it is our folder for sockets, and unused. A VM of another ``$XDG_DATA_HOME`` may listen in it."""
     with contextlib.suppress(OSError):
         listening = Path("/proc/net/unix").read_bytes()
         ours = path.is_dir() and not path.is_symlink() and path.lstat().st_uid == os.geteuid()
@@ -123,7 +126,10 @@ def _is_sockets(path: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """:raises UnsafeError: a link leads there: what is removed must be ours."""
+    """The entries of a folder, sorted; empty if it cannot be read.
+
+    :raises UnsafeError: a link leads there, and only our own files may be removed.
+    """
     check(folder)
     try:
         return sorted(folder.iterdir())
@@ -132,7 +138,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _allocated(path: Path) -> int:
-    """Bytes that removing it frees, as far as it is not linked elsewhere."""
+    """The bytes that its removal frees. Files that are also linked elsewhere count as 0."""
     return sum(_blocks(one) for one in (path, *path.rglob("*")))
 
 
@@ -144,7 +150,7 @@ def _blocks(path: Path) -> int:
 
 
 def files(items: list[Item]) -> Iterator[Path]:
-    """All files below those that go: as links, they are about to hold nothing."""
+    """All files that are about to be removed, so that their links no longer count as uses of an image."""
     for item in items:
         if item.removable:
             yield from (item.path, *item.path.rglob("*"))

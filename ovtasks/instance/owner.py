@@ -1,6 +1,6 @@
-"""Records who owns an instance's folder: VM ``a-b`` and instance ``b`` of ``a`` would share the name ``ov-a-b``.
+"""Records who owns an instance's folder: VM ``a-b`` and instance ``b`` of VM ``a`` would share the name ``ov-a-b``.
 
-``owner.json`` also repeats what never changes in the record, so that a lost one can be made anew.
+``owner.json`` also repeats the lasting fields of the record, so that a lost record can be rebuilt.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ OWNER_FILE = "owner.json"
 
 
 def claim(directory: Path, vm: str, instance: str | None = None, *, locked: bool = False) -> None:
-    """Note that ``directory`` belongs to ``vm`` (its default instance, or ``instance``), unless somebody has it. What
-    a create left that came to nothing is nobody's. ``locked``: the caller holds the instance's lock.
+    """Note that ``directory`` belongs to ``vm`` (its default instance, or ``instance``).
 
-    :raises RefusedError: it belongs to another VM or instance; both are named.
-    :raises OvError: nobody can tell whose it is.
+    The remains of a failed create belong to nobody, and are removed. ``locked``: the caller holds the instance's lock.
+
+    :raises RefusedError: it belongs to another VM or instance; the message names both.
+    :raises OvError: the owner is unknown, because the files that tell it are damaged.
     """
     mine: dict[str, Json] = {"vm": vm, "instance": instance}
     owner = read_owner(directory)
@@ -35,7 +36,7 @@ def claim(directory: Path, vm: str, instance: str | None = None, *, locked: bool
         return
     if is_leftover(directory):
         with contextlib.nullcontext() if locked else Folder(directory).lock():
-            if is_leftover(directory):  # else a create was on its way
+            if is_leftover(directory):  # else a create has filled it meanwhile
                 shutil.rmtree(directory)
                 directory.mkdir(mode=0o700)
                 write_owner(directory, mine)
@@ -47,9 +48,9 @@ def claim(directory: Path, vm: str, instance: str | None = None, *, locked: bool
 
 
 def read_owner(directory: Path) -> Mapping[str, Json] | None:
-    """What ``owner.json`` says; where it is lost or damaged, what the other files say. None: none is there.
+    """The content of ``owner.json``, or the VM and instance that other files name; None if no such file is there.
 
-    :raises OvError: all that are there are damaged.
+    :raises OvError: every such file is damaged.
     """
     damaged: OvError | None = None
     for path in (directory / OWNER_FILE, directory / "instance.json", directory / "machine.json"):
@@ -68,7 +69,7 @@ def read_owner(directory: Path) -> Mapping[str, Json] | None:
 
 
 def write_owner(directory: Path, data: Mapping[str, Json]) -> None:
-    """Write ``owner.json``, unless it says so already."""
+    """Write ``owner.json``, unless it has this content already."""
     write_changed(directory / OWNER_FILE, state_text(data), mode=0o600)
 
 

@@ -23,9 +23,10 @@ from ovtasks.values.ports import PortForward
 
 @dataclass(frozen=True)
 class Pending:
-    """``changes`` are for people; ``diff`` is the definition's, in unified form; ``running``: it runs already.
+    """What ``create`` would change.
 
-    ``notes`` say what a definition that differs has beyond the spec, because the spec needs it.
+    ``changes`` are for people; ``diff`` is the unified diff of the definition; ``running``: the VM runs already.
+    ``notes`` say what a changed definition has beyond the spec, because the spec needs it.
     """
 
     changes: tuple[str, ...] = ()
@@ -35,7 +36,7 @@ class Pending:
 
 
 def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None = None) -> Pending:
-    """Compare the instance with what the spec says now.
+    """Compare the instance with the present spec.
 
     :raises OvError: the backend cannot be asked, or the spec asks for what this host lacks.
     """
@@ -76,7 +77,7 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
 
 
 def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:
-    """Whether ``forwards`` are what is wanted; a leased port may have any number."""
+    """Whether ``forwards`` meet the wishes; a leased port may have any number."""
     return len(wants) == len(forwards) and all(
         (want.guest, want.protocol, want.address) == (have.guest, have.protocol, have.address)
         and want.host in {None, have.host}
@@ -85,7 +86,7 @@ def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:
 
 
 def difference(name: str, old: str, new: str) -> str:
-    """Unified diff of two definitions, for a screen or a log: without what is secret in them."""
+    """Unified diff of two definitions for a screen or a log, without their secrets."""
     lines = difflib.unified_diff(
         old.splitlines(), new.splitlines(), f"{name} (defined)", f"{name} (vms.yml)", lineterm="", n=2
     )

@@ -1,7 +1,7 @@
-"""Which host ports an instance has: written ones, and leased ones that nobody else gets.
+"""The host ports of instances: those that the spec fixes, and leased ones that no other instance gets.
 
-Each instance's ports stand in its own folder (``ports.json``). Together these files are the registry, which changes
-under one lock. So removing a folder frees its ports, and a damaged file costs one instance's entry.
+Each instance's folder lists its ports (``ports.json``). Together these files are the registry, which changes under
+one lock. So removing a folder frees its ports, and a damaged file loses the entry of one instance only.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ class _DamagedError(OvError):
 
 @dataclass(frozen=True)
 class Want:
-    """A forward to have. ``host`` None: a port is leased. ``where`` and ``what`` say who asks for it, in errors:
-    a place in a file, and ``ssh.port`` or ``network.port_forwards``."""
+    """A forward that is wanted. If ``host`` is None, a port is leased.
+
+    ``where`` and ``what`` say in errors who asks for it: a place in a file, and a field such as ``ssh.port``.
+    """
 
     guest: int
     protocol: str = "tcp"
@@ -56,7 +58,7 @@ class Want:
 
 @dataclass(frozen=True)
 class _PortEntry:
-    """A port that an instance has; ``want`` is what it was given for."""
+    """A port that an instance has. ``want`` is the wish that it meets."""
 
     host: int
     want: Want
@@ -82,23 +84,23 @@ def lease(
     project: Path | None = None,
     say: Say | None = None,
 ) -> tuple[PortForward, ...]:
-    """Register the ports of an instance, in the order of ``wanted``; its directory exists.
+    """Register the ports of an instance, in the order of ``wanted``. The instance's folder must exist.
 
-    It keeps the leased ports that it has; what is no longer wanted is free for others. A leased number follows from
-    ``project``, ``domain`` and the guest's port, so that it mostly comes back after a destroy. ``running``: the
-    instance itself is listening, so that ports which it may have are not tried. ``say`` hears of ports that changed.
+    The instance keeps its leased ports; ports that are no longer wanted become free. A leased number is derived from
+    ``project``, ``domain`` and the guest's port, so that it usually comes back after a destroy. ``running``: the
+    instance itself is listening, so its ports are not tried. ``say`` is told about ports that changed.
 
-    :raises RefusedError: a written port is another instance's.
-    :raises OvError: a process listens on a written port; no port is left; the registry cannot be written.
+    :raises RefusedError: a port that the spec fixes belongs to another instance.
+    :raises OvError: a process listens on such a port, no port is left, or the registry cannot be written.
     """
     with _registry(domain, say) as registry:
         return registry.take(wanted, running=running, salt=str(project or ""))
 
 
 def preview(domain: str, wanted: Sequence[Want], *, project: Path | None = None) -> tuple[PortForward, ...]:
-    """What :func:`lease` would give now; nothing is registered.
+    """What :func:`lease` would return now. Registers nothing.
 
-    :raises RefusedError, OvError: as there.
+    :raises RefusedError, OvError: as :func:`lease`.
     """
     registry = _Registry(domain, lambda text: None)
     return tuple(entry.forward for entry in registry.choose(wanted, running=False, salt=str(project or "")))
@@ -111,11 +113,11 @@ def recheck(
     project: Path | None = None,
     say: Say | None = None,
 ) -> tuple[PortForward, ...]:
-    """Right before a start: the instance's ports, tried once more. A leased one that somebody took is leased anew.
+    """Try the instance's ports once more, right before a start. A leased port that somebody took is replaced.
 
-    ``known`` are the ports as the instance's own record has them: what to go by when the registry lost its entry.
+    ``known`` are the ports in the instance's own record. They are used if the registry has lost the entry.
 
-    :raises RefusedError, OvError: as :func:`lease`; the entry is damaged and nothing is known.
+    :raises RefusedError, OvError: as :func:`lease`; also if the entry is damaged and ``known`` is empty.
     """
     with _registry(domain, say) as registry:
         if registry.damaged is not None and not known:
@@ -126,14 +128,14 @@ def recheck(
 
 
 def _remembered(forward: PortForward) -> _PortEntry:
-    """A number among the leases counts as leased: it may change."""
+    """The entry for a port in a record. A number in the range of leases counts as leased, so it may change."""
     host = None if forward.host in LEASES else forward.host
     what = "ssh.port" if forward.guest == 22 else "network.port_forwards"
     return _PortEntry(forward.host, Want(forward.guest, forward.protocol, forward.address, host, None, what))
 
 
 def registered(domain: str) -> tuple[PortForward, ...]:
-    """The ports that an instance has, as last registered; nothing registered: none.
+    """The registered ports of an instance; empty if there are none.
 
     :raises OvError: its file is damaged.
     """
@@ -141,9 +143,9 @@ def registered(domain: str) -> tuple[PortForward, ...]:
 
 
 def release(domain: str) -> None:
-    """Free all ports of an instance. It had none: no error.
+    """Free all ports of an instance, if it has any.
 
-    :raises OvError: its directory cannot be written.
+    :raises OvError: the registry cannot be written.
     """
     path = instance_directory(domain) / FILE
     if path.exists():
@@ -153,9 +155,9 @@ def release(domain: str) -> None:
 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
-    """One change of the registry at a time, across processes and threads.
+    """Allow one change of the registry at a time, across processes and threads.
 
-    :raises OvError: there is no writing there.
+    :raises OvError: the registry cannot be written.
     """
     try:
         with flock(data_home() / "ports.lock"):
@@ -173,7 +175,7 @@ def _registry(domain: str, say: Say | None) -> Iterator[_Registry]:
 
 
 class _Registry:
-    """All ports as they are while the lock is held, from the point of view of one instance."""
+    """All ports while the lock is held: those of one instance, and those of the others."""
 
     def __init__(self, domain: str, say: Say) -> None:
         self.domain = domain
@@ -181,13 +183,13 @@ class _Registry:
         self.own: tuple[_PortEntry, ...] = ()
         self.others: dict[str, tuple[_PortEntry, ...]] = {}
         self.damaged: OvError | None = None
-        self.text = ""  # of the file, as it would be written now; no file: none
+        self.text = ""  # the file's content, as it would be written now; empty without a file
         self.path = instance_directory(domain) / FILE
         for path in self.path.parent.parent.glob(f"*/{FILE}"):
             if path != self.path:
                 try:
                     self.others[path.parent.name] = _read(path)
-                except OvError as e:  # what it really uses is found by listening there
+                except OvError as e:  # ports that it really uses are found by trying to listen
                     say(e.message)
         try:
             self.own = _read(self.path)
@@ -196,7 +198,10 @@ class _Registry:
             self.damaged = e
 
     def take(self, wanted: Sequence[Want], *, running: bool, salt: str) -> tuple[PortForward, ...]:
-        """The entries for ``wanted``, written down."""
+        """Choose the entries for ``wanted`` and write them.
+
+        :raises RefusedError, OvError: as :func:`lease`.
+        """
         entries = self.choose(wanted, running=running, salt=salt)
         if _text(entries) != self.text:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -204,7 +209,10 @@ class _Registry:
         return tuple(entry.forward for entry in entries)
 
     def choose(self, wanted: Sequence[Want], *, running: bool, salt: str) -> tuple[_PortEntry, ...]:
-        """The entries for ``wanted``."""
+        """Choose the entries for ``wanted``.
+
+        :raises RefusedError, OvError: as :func:`lease`.
+        """
         old = list(self.own)
         taken: list[_PortEntry | None] = [self._written(want, running) if want.host else None for want in wanted]
         for index, want in enumerate(wanted):
@@ -214,7 +222,10 @@ class _Registry:
         return tuple(entry for entry in taken if entry is not None)
 
     def _written(self, want: Want, running: bool) -> _PortEntry:
-        """The port that the spec names. :raises RefusedError, OvError: it is taken."""
+        """The port that the spec names.
+
+        :raises RefusedError, OvError: it is taken.
+        """
         assert want.host is not None
         entry = _PortEntry(want.host, want)
         advice = "choose another port" + _ADVICE.get(want.what.partition(".")[0], "")
@@ -237,7 +248,7 @@ class _Registry:
     def _kept(
         self, want: Want, old: list[_PortEntry], beside: Sequence[_PortEntry], running: bool
     ) -> _PortEntry | None:
-        """The port that the instance has for this already, if it still can have it."""
+        """The leased port that the instance has for this already, if it is still free for it."""
         for entry in old:
             if entry.leased and _key(entry.want) == _key(want):
                 old.remove(entry)
@@ -251,7 +262,10 @@ class _Registry:
         return None
 
     def _new(self, want: Want, beside: Sequence[_PortEntry], salt: str) -> _PortEntry:
-        """A port that nobody has. :raises OvError: there is none."""
+        """A port that nobody has.
+
+        :raises OvError: there is none.
+        """
         text = f"{salt}\0{self.domain}\0{want.guest}/{want.protocol}"
         first = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % len(LEASES)
         for step in range(len(LEASES)):
@@ -263,7 +277,7 @@ class _Registry:
         )
 
     def _held(self, entry: _PortEntry, beside: Sequence[_PortEntry]) -> bool:
-        """Whether an instance has the number, on any address: a leased one is unambiguous."""
+        """Whether an instance has the number on any address. A leased number belongs to one instance only."""
         return any(
             other.host == entry.host and other.want.protocol == entry.want.protocol
             for entries in (beside, *self.others.values())
@@ -282,7 +296,7 @@ def _who(entry: _PortEntry) -> str:
 
 
 def _purpose(entry: _PortEntry) -> str:
-    """``ssh.port at /home/me/vms.yml:3:5``."""
+    """Who asked for the port: ``ssh.port at /home/me/vms.yml:3:5``."""
     want = entry.want
     return ("leased for " if entry.leased else "") + want.what + (f" at {want.where}" if want.where else "")
 
@@ -292,7 +306,7 @@ def _key(want: Want) -> tuple[int, str, str]:
 
 
 def _same(one: Want, other: Want) -> bool:
-    """Whether the two, with one host port, stand in each other's way."""
+    """Whether two wishes for the same host port conflict."""
     addresses = {one.address, other.address}
     return one.protocol == other.protocol and (len(addresses) == 1 or bool(addresses & _ANY))
 
@@ -303,7 +317,7 @@ def _text(entries: Sequence[_PortEntry]) -> str:
         want = entry.want
         one: dict[str, Json] = {"host": entry.host, "guest": want.guest, "protocol": want.protocol}
         one |= {"address": want.address, "leased": entry.leased, "what": want.what}
-        if want.where is not None:  # another project's command shall find it, too
+        if want.where is not None:  # absolute, because commands in other projects show it too
             where = replace(want.where, file=str(Path(want.where.file).absolute()))
             one["where"] = [where.file, where.line, where.column]
         data.append(one)
@@ -311,7 +325,7 @@ def _text(entries: Sequence[_PortEntry]) -> str:
 
 
 def _read(path: Path) -> tuple[_PortEntry, ...]:
-    """The entries in a file; none where there is no file.
+    """The entries in a file; empty if there is no file.
 
     :raises OvError: it is damaged, or of a later version of this program.
     """

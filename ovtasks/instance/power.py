@@ -26,7 +26,7 @@ def start(record: Record, progress: Progress) -> bool:
     """Start a stopped instance; returns whether it was stopped.
 
     :raises InputError: it is not defined.
-    :raises OvError: disk or seed are missing, a port is taken, …
+    :raises OvError: the disk or the seed is missing, a port is taken, and so on.
     """
     from ovtasks.instance.saved_machine import load_machine
 
@@ -45,9 +45,9 @@ def start(record: Record, progress: Progress) -> bool:
 
 
 def reread(record: Record) -> Record:
-    """The record as it is now that we hold the lock.
+    """The record, read again under the lock.
 
-    :raises InputError: it was destroyed meanwhile.
+    :raises InputError: the instance was destroyed meanwhile.
     """
     found = existing(record.folder, record.vm, record.instance)
     if found is None:
@@ -56,8 +56,12 @@ def reread(record: Record) -> Record:
 
 
 def start_machine(record: Record, machine: Machine, progress: Progress) -> Record:
-    """Start ``machine``, whose definition is in place; the caller holds the lock. A leased port or a CID that someone
-    took meanwhile is exchanged."""
+    """Start ``machine``, which is defined; the caller holds the lock. Returns the record, updated.
+
+    A leased port or a CID that somebody took meanwhile is replaced.
+
+    :raises OvError: the disk or the seed is missing, a port is taken, or the backend cannot start the VM.
+    """
     from ovtasks.host.firmware import Files, make_nvram
     from ovtasks.instance import ports
     from ovtasks.instance.access import write_access
@@ -93,9 +97,12 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
 
 
 def stop(record: Record, progress: Progress, *, force: bool = False, timeout: float | None = None) -> str:
-    """Power the guest off and wait until it is; returns ``stopped``, ``forced`` or ``was stopped``.
+    """Power the guest off and wait until it is off; returns ``stopped``, ``forced`` or ``was stopped``.
 
-    ``timeout`` is in seconds, 60 by default, ten times that under plain emulation; then the plug is pulled.
+    After ``timeout`` seconds the plug is pulled. The default is 60, and ten times that under plain emulation.
+
+    :raises OvError: the backend cannot be asked.
+    :raises InputError: the instance was destroyed meanwhile.
     """
     failing = explaining(f"cannot stop {record.words}", record.folder.path)
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
@@ -104,7 +111,7 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
         found = known(record)
         if not found.active:
             if found.state is VmState.STOPPED:
-                driver.power_off(record.handle)  # ends what a start that was killed left
+                driver.power_off(record.handle)  # ends the processes that a killed start left
             return "was stopped"
         if force:
             driver.power_off(record.handle)
@@ -116,7 +123,7 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
 
 
 def _shut_down(record: Record, seconds: float) -> bool:
-    """Ask until it is off; returns whether it is."""
+    """Ask the guest to power off until it is off; returns False if ``seconds`` pass before that."""
     driver = backend(record.backend)
     end = time.monotonic() + seconds
     ask = 0.0

@@ -24,8 +24,11 @@ from ovtasks.project.model import VmSpec
 
 @dataclass(frozen=True)
 class Preview:
-    """``record`` is that of a VM that is not created yet, too; ``text`` its definition by ``backend``. ``notes`` say
-    what stands in it otherwise than it will, and what was added because something else needs it."""
+    """The definition that a VM would get.
+
+    ``record`` is made up if the VM is not created yet. ``text`` is the definition for ``backend``. ``notes`` say where
+    the text will still change, and what was added because something else needs it.
+    """
 
     record: Record
     machine: Machine
@@ -35,7 +38,7 @@ class Preview:
 
 
 def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None = None) -> Preview:
-    """For the instance's backend, or for ``kind``.
+    """The definition for the instance's backend, or for backend ``kind``.
 
     :raises OvError: the backend cannot be asked, or the spec asks for what it or this host lacks.
     """
@@ -74,9 +77,9 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
 
 
 def saved_preview(record: Record, *, kind: str | None = None) -> Preview:
-    """As :func:`preview`, for an instance whose spec is gone: what was defined last.
+    """Like :func:`preview` for an instance whose spec is gone: the last definition.
 
-    :raises InputError: nothing was.
+    :raises InputError: it was never defined.
     """
     machine = load_machine(record.folder.machine)
     if machine is None:

@@ -1,4 +1,4 @@
-"""``wait``: from an instance to its guest's readiness."""
+"""``wait``: waits until the guest of an instance is ready."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def wait(
     probe: str | None = None,
     accept: bool = False,
 ) -> Ready:
-    """Wait up to ``seconds`` until the guest has reached ``level`` (``boot``, ``ssh``, ``cloud-init``). ``accept``: let
-    its host key in, whichever it is.
+    """Wait up to ``seconds`` until the guest has reached ``level`` (``boot``, ``ssh``, ``cloud-init``). ``accept``:
+    accept any host key.
 
-    :raises NotReadyError: it has not, and why.
-    :raises OvError: it is not running, or nobody can log in to it.
+    :raises NotReadyError: it has not reached the level; the message says why.
+    :raises OvError: it is not running, or no user is known.
     """
     deadline = Deadline.after(seconds / factor, factor=factor)
     with listening(record.cid) as listener:
@@ -48,7 +48,10 @@ def wait(
 
 
 def _find_target(record: Record, deadline: Deadline, factor: float) -> Target:
-    """A guest with an address of its own must have got one first."""
+    """The target for ssh. Waits until a guest with its own address has one.
+
+    :raises OvError: the VM is not running, or no address appears in time.
+    """
     while True:
         if (ended := _ended(record)) is not None:
             raise OvError(f"{record.words} is not running: {ended}", hint=f"ov vm start {record.words}")

@@ -1,4 +1,4 @@
-"""``instance.json``: who an instance is, decided once, and what it was last made from."""
+"""``instance.json``: the identity of an instance, which is decided once, and what it was last made from."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from ovtasks.values.ports import PortForward
 
 VERSION = 1
 NAMESPACE = "6f0a3c1e-6d0c-5a55-9d2e-7f6f0c2b9a11"
-"""For UUIDs of version 5 (RFC 9562): the same instance in the same place is always the same machine."""
+"""The namespace for UUIDs of version 5 (RFC 9562). The same instance in the same place always gets the same UUID."""
 
 _INSTANCE = re.compile(r"[a-z0-9][a-z0-9-]{0,29}", re.ASCII)
 
 
 LASTING = ("project", "uuid", "mac", "backend", "uri", "created", "sockets", "instance_id", "built", "overrides")
-"""What ``owner.json`` has too, so that a lost record can be made anew."""
+"""The fields that ``owner.json`` repeats, so that a lost record can be rebuilt."""
 
 
 class DamagedRecordError(OvError):
-    """``instance.json`` is there and says nothing that can be read."""
+    """``instance.json`` exists, but its content is no record."""
 
 
 class HostKey(StrEnum):
-    """What is known of the guest's SSH host key."""
+    """What is known about the guest's SSH host key."""
 
     EXPECTED = "expected"  # ours went in by seed or credential; the guest has not shown it yet
     CONFIRMED = "confirmed"  # the guest showed ours
-    ACCEPTED = "accepted"  # the user let another one in, which is held to
+    ACCEPTED = "accepted"  # the user accepted another one, which is required from then on
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """What ``ov vm create`` was told beside ``vms.yml``; remembered. ``ram`` is in bytes."""
+    """The options of ``ov vm create`` that win over ``vms.yml``. They are remembered. ``ram`` is in bytes."""
 
     ram: int | None = None
     cpus: int | None = None
     ssh_key: str | None = None
 
     def over(self, old: Overrides) -> Overrides:
-        """These, and the old ones where nothing was said now."""
+        """These overrides, completed by the old ones."""
         return Overrides(self.ram or old.ram, self.cpus or old.cpus, self.ssh_key or old.ssh_key)
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Overrides:
-        """``ram``, ``cpus`` and ``ssh_key`` of a command line; empty ones say nothing.
+        """The overrides from ``ram``, ``cpus`` and ``ssh_key`` of a command line; empty values are left out.
 
-        :raises InputError: a size or number that is none.
+        :raises InputError: a size or a number is wrong.
         """
         from ovtasks.values.sizes import MiB, parse_size
 
@@ -72,7 +72,7 @@ class Overrides:
         return cls(size, int(str(cpus)) if cpus else None, str(key) if key else None)
 
     def words(self) -> list[str]:
-        """For people: ``--ram 8G``."""
+        """The overrides for people: ``--ram 8G``."""
         from ovtasks.values.sizes import format_size
 
         said = {"--ram": format_size(self.ram) if self.ram else None, "--cpus": self.cpus, "--ssh-key": self.ssh_key}
@@ -84,11 +84,11 @@ class Record:
     """One instance. ``uuid``, ``mac``, ``backend``, ``uri`` and ``sockets`` never change while it exists.
 
     ``instance_id`` is cloud-init's: new with every new disk. ``built`` is the digest of the artifact that the disk
-    was made from, None as long as there is no disk. ``forwards`` are all forwarded ports, SSH's too; ``ssh_port`` is
-    None where the guest is reached by its own address; ``addresses`` are then those that its network-config gives it.
+    was made from, None as long as there is no disk. ``forwards`` are all forwarded ports, including SSH's. ``ssh_port``
+    is None if the guest is reached at its own address; ``addresses`` are then those that its network-config sets.
     ``log_start`` is where the console log of the present boot begins, in bytes. ``cid`` is the guest's vsock address,
-    None without. ``first_use``: whatever host key the guest shows first is accepted (``ssh.host_key: first_use``);
-    ``accepted`` are the keys (``type base64``) that were.
+    None if it has none. ``first_use``: the first host key that the guest shows is accepted (``ssh.host_key:
+    first_use``). ``accepted`` are the keys (``type base64``) that were accepted.
     """
 
     vm: str
@@ -116,7 +116,7 @@ class Record:
 
     @property
     def domain(self) -> str:
-        """The name of the instance and of its domain."""
+        """The name of the instance's folder and of its domain."""
         return domain_of(self.vm, self.instance)
 
     @property
@@ -126,16 +126,16 @@ class Record:
 
     @property
     def handle(self) -> Handle:
-        """How its backend finds it."""
+        """What its backend needs to find it."""
         return Handle(self.domain, self.uuid, self.folder.path, self.sockets, self.uri)
 
     @property
     def words(self) -> str:
-        """As a command names it: ``arch`` or ``arch -i dev``."""
+        """The instance as a command names it: ``arch`` or ``arch -i dev``."""
         return f"{self.vm} -i {self.instance}" if self.instance else self.vm
 
     def save(self) -> None:
-        """Write ``instance.json``, and beside it who this is, unless both say so already."""
+        """Write ``instance.json`` and ``owner.json``, unless both have this content already."""
         data = plain(self)
         assert isinstance(data, dict)
         write_changed(self.folder.record, state_text({"version": VERSION, **data}, lines=True), mode=0o600)
@@ -147,7 +147,7 @@ class Record:
 def domain_of(vm: str, instance: str | None) -> str:
     """``ov-<vm>`` or ``ov-<vm>-<instance>``.
 
-    :raises InputError: the instance's name is none.
+    :raises InputError: the instance's name is not valid.
     """
     if instance is None:
         return f"{DOMAIN_PREFIX}{vm}"
@@ -158,7 +158,10 @@ def domain_of(vm: str, instance: str | None) -> str:
 
 
 def new_record(vm: str, instance: str | None, project: Path, backend: str, uri: str | None, mac: str | None) -> Record:
-    """The identity of an instance that does not exist yet; ``mac`` is the spec's, None: made from the name."""
+    """The identity of an instance that does not exist yet. ``mac`` is the spec's; None: it is derived from the place.
+
+    :raises InputError: the instance's name is not valid.
+    """
     import uuid
     from datetime import UTC, datetime
 
@@ -178,7 +181,7 @@ def new_record(vm: str, instance: str | None, project: Path, backend: str, uri: 
 
 
 def stable_mac(text: str) -> str:
-    """A locally administered unicast address: always the same for the same text."""
+    """A locally administered unicast MAC address, always the same for the same text."""
     import hashlib
 
     digits = hashlib.sha256(text.encode()).digest()[:5]
@@ -186,10 +189,10 @@ def stable_mac(text: str) -> str:
 
 
 def load(folder: Folder) -> Record | None:
-    """The record in ``folder``; None: there is none.
+    """The record in ``folder``; None if there is none.
 
-    :raises DamagedRecordError: what is in it is no record.
-    :raises OvError: it cannot be read, or is of a later version of this program.
+    :raises DamagedRecordError: the file cannot be read, or its content is no record.
+    :raises OvError: it is of a later version of this program.
     """
     try:
         data = load_state(folder.record)

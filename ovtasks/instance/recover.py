@@ -25,7 +25,7 @@ from ovtasks.values.jsonvalue import restore
 from ovtasks.values.ports import PortForward
 
 FIRST = ("qemu", "libvirt")
-"""The backends that are asked first whether they know the instance, in this order; then those of other packages."""
+"""The backends that are asked first whether they know the instance, in this order. Plug-ins follow."""
 SSH = 22
 NO_PROJECT = "project-unknown"
 _INSTANCE_ID = re.compile(rb"instance-id: *[\"']?(ov-[0-9a-f-]{36})")
@@ -33,9 +33,9 @@ _SEED_BYTES = 4 << 20
 
 
 def rebuild(folder: Folder, vm: str | None, instance: str | None, project: Path | None) -> Record:
-    """The record of the instance in ``folder``; the arguments are what to go by where nothing tells.
+    """The record of the instance in ``folder``. The other arguments are used where no file tells.
 
-    :raises OvError: nobody can say by what the VM runs.
+    :raises OvError: a backend that may have the VM cannot be asked.
     """
     machine = _machine(folder)
     said = _said(folder, machine, vm, instance)
@@ -68,7 +68,7 @@ def rebuild(folder: Folder, vm: str | None, instance: str | None, project: Path 
 
 
 def _said(folder: Folder, machine: Machine | None, vm: str | None, instance: str | None) -> dict[str, str]:
-    """What ``owner.json`` says, else the definition, else the caller: ``vm`` is always there."""
+    """The facts in ``owner.json``, else those of the saved machine, else the caller's. ``vm`` is always among them."""
     with contextlib.suppress(OvError):
         if owner := read_owner(folder.path):
             return {key: value for key, value in owner.items() if isinstance(value, str)}
@@ -91,9 +91,11 @@ def _machine(folder: Folder) -> Machine | None:
 
 
 def _recall(folder: Folder, kind: str | None, uri: str | None) -> tuple[str, Recalled | None]:
-    """By what it runs, and what that knows of it. Nobody knows it: it is not defined, and by what it will be is open.
+    """The backend of the instance, and what that backend knows about it.
 
-    :raises OvError: a backend that may well have it cannot be asked.
+    If no backend knows it, it is not defined. Then the result is ``kind``, or else the first backend, and None.
+
+    :raises OvError: a backend that may have it cannot be asked.
     """
     for name in dict.fromkeys([*([kind] if kind else []), *FIRST, *registry.names(registry.BACKENDS)]):
         driver = backend(name)
@@ -103,7 +105,7 @@ def _recall(folder: Folder, kind: str | None, uri: str | None) -> tuple[str, Rec
 
 
 def _instance_id(folder: Folder) -> str:
-    """As its seed has it: to cloud-init, another one is another machine."""
+    """The instance ID in the seed, else a new one. For cloud-init, another ID means another machine."""
     with contextlib.suppress(OSError, StateError), open_log(folder.seed) as file:
         if found := _INSTANCE_ID.search(file.read(_SEED_BYTES)):
             return found[1].decode("ascii")
@@ -117,7 +119,7 @@ def _forwards(domain: str) -> tuple[PortForward, ...]:
 
 
 def _host_key(record: Record) -> Record:
-    """A key in ``known_hosts`` that is not the one prepared was accepted by the user."""
+    """The record with accepted host keys: keys in ``known_hosts`` that we did not prepare were accepted by the user."""
     with contextlib.suppress(StateError):
         known = [line.split()[1:3] for line in (read_text(record.folder.known_hosts) or "").splitlines()]
         ours = (read_text(record.folder.host_key.with_suffix(".pub")) or "").split()[:2]

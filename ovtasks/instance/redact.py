@@ -1,4 +1,4 @@
-"""Definitions for a screen or a log: without the passwords of displays and what the guest gets in secret."""
+"""Hides the secrets in definitions for a screen or a log: passwords of displays, and the guest's credentials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), to) for pattern, to in _P
 
 
 def redacted(line: str) -> str:
-    """One line of a definition, XML or a word of a command line, with ``…`` for what is secret."""
+    """``line`` of a definition (XML, or a word of a command line) with ``…`` in place of secrets."""
     for pattern, to in _COMPILED:
         line = pattern.sub(to, line)
     return line

@@ -14,12 +14,12 @@ _HINT = "`ov vm create` writes it anew"
 
 
 def save_machine(path: Path, machine: Machine) -> None:
-    """Write ``machine``; only its owner may read it, because it may hold a host key."""
+    """Write ``machine``. Only the owner may read the file, because it may contain secrets."""
     write_atomic(path, state_text(plain(machine), lines=True), mode=0o600)
 
 
 def load_machine(path: Path) -> Machine | None:
-    """The machine that was saved; None: there is none.
+    """The machine that was saved; None if there is none.
 
     :raises OvError: the file is damaged.
     """

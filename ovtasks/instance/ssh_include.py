@@ -1,4 +1,4 @@
-"""``ssh ov-NAME`` from anywhere: one Include in the user's ``~/.ssh/config``, and what it includes."""
+"""Makes ``ssh ov-NAME`` work anywhere: an ``Include`` in the user's ``~/.ssh/config``, and the file it includes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ovtasks.instance.record import Record
 
 
 def user_file() -> Path:
-    """The user's own configuration of ssh."""
+    """The user's own configuration file for ssh."""
     return Path.home() / ".ssh" / "config"
 
 
 def included_file() -> Path:
-    """What the user's file includes: a pattern over every instance's own stanza, so that it is always up to date."""
+    """The file that the user's file includes. It includes every instance's own stanza, so it is always up to date."""
     return config_home() / "ssh_config"
 
 
@@ -40,7 +40,7 @@ def install() -> bool:
 
 
 def remove() -> bool:
-    """Take the Include out; returns whether the user's file changed.
+    """Remove the Include; returns whether the user's file changed.
 
     :raises OvError: it cannot be read or written.
     """

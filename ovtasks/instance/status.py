@@ -1,4 +1,4 @@
-"""What runs: each backend is asked about its own instances."""
+"""The state of instances. Each backend is asked about its own."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ovtasks.host.state import try_load_state
 from ovtasks.instance.record import Record
 
 TCG_FACTOR = 10.0
-"""How much longer everything may take under plain emulation."""
+"""How many times longer everything may take under plain emulation."""
 
 
 def status(record: Record) -> VmStatus:
-    """What its backend says now."""
+    """The state of the instance now; unknown if its backend cannot be asked."""
     return statuses([record])[record.domain]
 
 
 def statuses(records: Iterable[Record]) -> dict[str, VmStatus]:
-    """By domain; each backend is asked once, and only about its own."""
+    """The states of instances, by domain. Each backend is asked once, and only about its own instances."""
     by_backend: dict[str, list[Handle]] = {}
     for record in records:
         by_backend.setdefault(record.backend, []).append(record.handle)
@@ -33,7 +33,7 @@ def statuses(records: Iterable[Record]) -> dict[str, VmStatus]:
 
 
 def known(record: Record) -> VmStatus:
-    """As :func:`status`, for verbs that must not guess.
+    """Like :func:`status`, for verbs that must know the state.
 
     :raises OvError: the backend cannot be asked.
     """
@@ -44,6 +44,6 @@ def known(record: Record) -> VmStatus:
 
 
 def slowness(record: Record) -> float:
-    """How much longer than with KVM everything may take."""
-    machine = try_load_state(record.folder.machine)  # a damaged one: it is not known
+    """How many times longer everything may take than with KVM."""
+    machine = try_load_state(record.folder.machine)  # a damaged file counts as missing
     return 1.0 if machine is not None and machine.get("accel") == "kvm" else TCG_FACTOR

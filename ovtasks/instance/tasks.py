@@ -1,6 +1,6 @@
 """The verbs of instances as doit tasks: ``define:arch``, ``create:arch``, ``start:arch``, and so on.
 
-They are made on every run of doit that may need them: what a verb does is imported when it is asked or done.
+They are made on every run of doit that may need them. So a verb imports its code only when it is checked or run.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class VerbTask(WorkTask):
 
     @property
     def instance(self) -> str | None:
-        """The instance that ``-i`` names; None: the VM's first."""
+        """The instance that ``-i`` names; None for the default instance."""
         return (self.options or {}).get("instance") or None
 
     def find_record(self) -> Record | None:
@@ -83,7 +83,8 @@ class VerbTask(WorkTask):
     def act(self, progress: Progress) -> None:
         """Do the work of the verb.
 
-        :raises OvError: it cannot be done."""
+        :raises OvError: it cannot be done.
+        """
         raise NotImplementedError
 
     def _fresh(self, task: Task, values: object) -> bool:
@@ -96,7 +97,7 @@ class VerbTask(WorkTask):
             with explaining(self.name):
                 fresh = self.fresh()
         except OvError:
-            return False  # running it will tell
+            return False  # a run will report the error
         self.graph.settled.update([self.name] if fresh else [])
         return fresh
 
@@ -114,7 +115,7 @@ class VerbTask(WorkTask):
 
 
 class DefineTask(VerbTask):
-    """The last step of the graph: the instance as built and declared, not started."""
+    """Defines the instance as built and declared, without starting it. This is the last step of the graph."""
 
     verb = "define"
     doc = "{vm} as a VM: its own disk, seed, definition"
@@ -125,7 +126,10 @@ class DefineTask(VerbTask):
         return [f"{BUILD}:{vm}"]
 
     def pending(self) -> Pending:
-        """What would change."""
+        """What ``create`` would change.
+
+        :raises OvError: the backend cannot be asked, or an option is wrong.
+        """
         from ovtasks.instance.pending import pending
         from ovtasks.instance.record import Overrides
 
@@ -156,7 +160,7 @@ class DefineTask(VerbTask):
 
 
 class CreateTask(DefineTask):
-    """Defined, and running."""
+    """Defines the instance and starts it."""
 
     verb = "create"
     doc = "{vm} as a running VM"
@@ -164,7 +168,7 @@ class CreateTask(DefineTask):
 
 
 class StartTask(VerbTask):
-    """What was created and stopped runs again."""
+    """Starts an instance that was created and is stopped."""
 
     verb = "start"
     doc = "start {vm}, as it was created"
@@ -181,7 +185,7 @@ class StartTask(VerbTask):
 
 
 class StopTask(VerbTask):
-    """Powered off."""
+    """Powers the instance off."""
 
     verb = "stop"
     doc = "power {vm} off and wait until it is"
@@ -203,7 +207,7 @@ class StopTask(VerbTask):
 
 
 class DestroyTask(VerbTask):
-    """The definition is gone; with ``--disk`` all that is the instance's own."""
+    """Removes the definition; with ``--disk`` everything of the instance."""
 
     verb = "destroy"
     doc = "remove {vm}'s definition (--disk: its disk too)"
