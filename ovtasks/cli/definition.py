@@ -101,7 +101,7 @@ def _with_other_verb(error: OvError, args: argparse.Namespace, kind: str, verb: 
 
 
 def run_diff(args: argparse.Namespace) -> int:
-    """Print the difference."""
+    """Print how the definition differs from the spec."""
     from ovtasks.backends.contract import VmState, backend
     from ovtasks.instance.find import find_or_none
     from ovtasks.instance.pending import difference
@@ -129,7 +129,7 @@ def run_diff(args: argparse.Namespace) -> int:
 
 
 def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
-    """The definition of an instance, by its own project, or of a VM of the current project.
+    """The definition of an instance from its own project, or of a VM from the current project.
 
     :raises InputError: there is neither.
     """

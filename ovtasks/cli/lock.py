@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _chosen(args: argparse.Namespace, project: Project) -> set[str]:
-    """The lock file's names for the URLs of the VMs that were named, or of all.
+    """The lock file's names for the URLs of the named VMs, or of all VMs.
 
     :raises InputError: there is no such VM.
     """
@@ -72,7 +72,7 @@ def _check(project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> int:
 
 
 def _sources(project: Project) -> list[tuple[str, str, CloudImageSource]]:
-    """VM, name of its URL in the lock file, source."""
+    """Each VM, the name of its URL in the lock file, and its source."""
     from ovtasks.images.request import lock_name
 
     found = [(vm.name, vm.source) for vm in project.vms.values() if isinstance(vm.source, CloudImageSource)]

@@ -123,7 +123,7 @@ def as_text(statuses: Sequence[StepStatus], users: dict[str, list[str]], *, ever
 
 
 def name_of(status: StepStatus, users: dict[str, list[str]]) -> str:
-    """``fetch:@3fa9… (arch, web)``: a shared step with those who use it."""
+    """A step's name. A shared one has its users behind it: ``fetch:@3fa9… (arch, web)``."""
     name = status.step.name
     if "@" not in name:
         return name
@@ -138,7 +138,7 @@ def age_seconds(status: StepStatus) -> float | None:
 
 
 def ago(seconds: float) -> str:
-    """``3 days ago``."""
+    """A time span in words: ``3 days ago``."""
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
             count = int(seconds // size)

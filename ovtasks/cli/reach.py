@@ -44,7 +44,7 @@ def scp_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def ssh_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """``ov vm ssh-config``, which is there as ``ov ssh-config`` too."""
+    """``ov vm ssh-config``, which is also ``ov ssh-config``."""
     parser.description = (
         "Print ssh's configuration of NAME (default: of all VMs). With --install one Include is added to "
         "~/.ssh/config, and `ssh ov-NAME` works everywhere; --remove takes it out."
@@ -140,7 +140,7 @@ def run_scp(args: argparse.Namespace) -> int:
 
 
 def run_ssh_config(args: argparse.Namespace) -> int:
-    """Print, install or remove."""
+    """Print ssh's configuration, or install or remove the ``Include`` of it."""
     from ovtasks.instance import ssh_include
     from ovtasks.instance.find import every
 

@@ -76,7 +76,7 @@ def follow(log: Path, out: BinaryIO, *, lines: int | None = 10, until: Callable[
             if file is None and log.exists():
                 file = opened.enter_context(open_log(log))
                 file.seek(0 if lines is None else _last(file, lines))
-            anew = file is not None and _begun_anew(file, log)  # checked before the old log is read to its end
+            anew = file is not None and _begun_anew(file, log)  # checked first; then the old log is read to its end
             if file is not None and (data := file.read(_CHUNK)):
                 out.write(inert(data) if out.isatty() else data)
                 out.flush()

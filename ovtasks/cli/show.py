@@ -115,7 +115,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``3d 4h``, ``2h 5m``, ``4m 10s``, ``9s``."""
+    """Seconds as text: ``3d 4h``, ``2h 5m``, ``4m 10s``, ``9s``."""
     left = int(seconds)
     parts = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):

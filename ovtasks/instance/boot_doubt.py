@@ -1,4 +1,4 @@
-"""Warns before the boot if the VM's firmware can probably not start its disk. For disks without an installer's word."""
+"""Warns before the boot if the VM's firmware can probably not start its disk. For disks that no installer checked."""
 
 from __future__ import annotations
 

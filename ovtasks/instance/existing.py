@@ -25,8 +25,8 @@ def existing(
 
     ``vm``, ``instance`` and ``project`` are used where the folder's files do not tell.
 
-    :raises OvError: the record is of a later version or cannot be read; or it must be rebuilt, and a backend that may
-        have the VM cannot be asked.
+    :raises OvError: the record is of a later version of this program, or lies behind an unsafe link; or it must be
+        rebuilt, and a backend that may have the VM cannot be asked.
     """
     problem: OvError | None = None
     try:

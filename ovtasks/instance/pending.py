@@ -77,7 +77,7 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
 
 
 def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:
-    """Whether ``forwards`` meet the wishes; a leased port may have any number."""
+    """Whether ``forwards`` are those of ``wants``; a leased port may have any number."""
     return len(wants) == len(forwards) and all(
         (want.guest, want.protocol, want.address) == (have.guest, have.protocol, have.address)
         and want.host in {None, have.host}

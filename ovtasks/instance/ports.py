@@ -58,7 +58,7 @@ class Want:
 
 @dataclass(frozen=True)
 class _PortEntry:
-    """A port that an instance has. ``want`` is the wish that it meets."""
+    """A port that an instance has. ``want`` is the request that it answers."""
 
     host: int
     want: Want
@@ -306,7 +306,7 @@ def _key(want: Want) -> tuple[int, str, str]:
 
 
 def _same(one: Want, other: Want) -> bool:
-    """Whether two wishes for the same host port conflict."""
+    """Whether two requests for the same host port conflict."""
     addresses = {one.address, other.address}
     return one.protocol == other.protocol and (len(addresses) == 1 or bool(addresses & _ANY))
 

@@ -50,7 +50,7 @@ def wait(
 def _find_target(record: Record, deadline: Deadline, factor: float) -> Target:
     """The target for ssh. Waits until a guest with its own address has one.
 
-    :raises OvError: the VM is not running, or no address appears in time.
+    :raises OvError: the VM is not running, no user is known, or no address appears in time.
     """
     while True:
         if (ended := _ended(record)) is not None:
