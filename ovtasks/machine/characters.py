@@ -12,7 +12,7 @@ SERVICE = text(r"^[A-Za-z0-9-]+$", "a port", "is no port", ("4555",), ("a b", ""
 
 
 def source_rows(*types: str) -> Block:
-    """The ``source`` of a character device that may have these types."""
+    """Rows of the ``source`` of a character device: the fields that any of these ``types`` has."""
 
     def of(*wanted: str) -> Only:
         return {"type": tuple(name for name in wanted if name in types)}
@@ -65,7 +65,7 @@ _NEEDED = {
 
 
 def host_end(one: Tree) -> Faults:
-    """A rule: the host's end is complete."""
+    """Rule: ``source`` has all that the type needs."""
     kind = one.text("type") or ""
     for key in _NEEDED.get(kind, ()):
         if not one.block("source").has(key):
@@ -73,7 +73,7 @@ def host_end(one: Tree) -> Faults:
 
 
 def distinct_ports(found: Sequence[Tree], taken: dict[int, str]) -> Faults:
-    """A rule: one number, one port; ``taken`` are those that the VM has already, and whose they are."""
+    """Rule: no two ports share a number. ``taken`` maps each number in use to its owner, and grows here."""
     for one in found:
         number = one.block("target").number("port")
         if number is not None and number in taken:
@@ -84,7 +84,7 @@ def distinct_ports(found: Sequence[Tree], taken: dict[int, str]) -> Faults:
 
 
 def numbered(found: Sequence[Tree], first: int) -> list[Tree]:
-    """Each port with a number, from ``first`` on."""
+    """The ports, each with a number: its own, or the lowest free one from ``first`` on."""
     targets = [one.block("target") for one in found]
     written = {target.text("port") for target in targets}
     free = (str(number) for number in range(first, first + len(found) * 2 + 1) if str(number) not in written)
@@ -95,14 +95,14 @@ def numbered(found: Sequence[Tree], first: int) -> list[Tree]:
 
 
 def sockets(one: Tree) -> Iterator[tuple[Place, str]]:
-    """The socket that QEMU listens on."""
+    """The Unix socket that QEMU listens on, if any, and its place in the spec."""
     source = one.block("source")
     if one.text("type") == "unix" and source.text("mode") == "bind" and (path := source.text("path")):
         yield (*source.place, "path"), path
 
 
 def portable(one: Tree, key: str) -> Faults:
-    """A rule: a socket in somebody's home exists on their machine only."""
+    """Rule: a socket's path avoids home folders, which other machines do not have."""
     path = one.text(key) or ""
     if path.startswith("/home/") and "${" not in path and "{{" not in path:
         name = path.rpartition("/")[2] or "channel.sock"

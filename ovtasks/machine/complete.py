@@ -1,6 +1,6 @@
-"""What a spec leaves open, decided: defaults that depend on the machine, and needs that follow from other fields.
+"""Fills in what a spec leaves open: defaults that depend on the machine, and what other fields need.
 
-What follows from something else is also said: :attr:`.Draft.notes` are the sentences for people.
+:attr:`.Draft.notes` tells people what was added because another field needs it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from ovtasks.machine.tree import Tree
 
 
 def complete(machine: Machine, block: Tree) -> Draft:
-    """The block as this machine needs it: every value that the table's own defaults do not give.
+    """The block with all defaults that depend on the machine. The fixed ones stand in the table.
 
-    :raises InputError: a field contradicts the machine; it is named.
+    :raises InputError: a field contradicts the machine; the error names it.
     """
     draft = Draft(machine, block)
     clock = block.block("clock") or Tree({"offset": "utc"})
@@ -36,14 +36,17 @@ def complete(machine: Machine, block: Tree) -> Draft:
 
 
 def _spice(devices: Tree) -> tuple[tuple[str | int, ...], str] | None:
-    """The first device that goes through SPICE, and the word that says so."""
+    """The place of the first device that goes through SPICE, and the word of the spec that says so."""
     return next(
         ((one.place, word) for device in DEVICES for one in device.found(devices) if (word := device.spice(one))), None
     )
 
 
 def _root_boot(devices: Tree, draft: Draft) -> int | None:
-    """libvirt takes an order by devices or by kinds, not both; the VM's own disk comes after those with a place."""
+    """The place of the VM's own disk in the boot order: after all devices that have one. None: none has.
+
+    libvirt orders by devices or by kinds of device, never by both.
+    """
     found = [one for device in DEVICES for one in device.found(devices)]
     places = [place for one in found if (place := one.number("boot")) is not None]
     if not places:

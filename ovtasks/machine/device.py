@@ -1,4 +1,4 @@
-"""What a kind of device is: one value, made in one file of :mod:`.devices`."""
+"""The type of a kind of device. Each file of :mod:`.devices` makes one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ovtasks.machine.tree import Faults, Place, Tree
 
 @dataclass(frozen=True)
 class Site:
-    """What a domain is rendered for: the machine, and the host's libvirt."""
+    """What a domain is rendered from: the machine, what the host's libvirt can do, and the completed block."""
 
     machine: Machine
     features: HostFeatures
@@ -69,22 +69,23 @@ def _no_spice(_: Tree) -> str | None:
 class Device:
     """One key of ``libvirt.devices``. In every function, ``found`` is all devices of this kind in the spec.
 
-    ``name`` is the key, ``rows`` its fields. The rest is what rows cannot say:
+    ``name`` is the key, ``rows`` its fields. The rest does what rows cannot:
 
     * ``rules(found, block)``: faults between fields; ``block`` is the whole ``libvirt:`` block.
-    * ``complete(found, draft)``: the same with what depends on the machine filled in, and devices that nobody
-      declared. ``settle`` comes when all others are complete.
-    * ``lacks(found, host)``: errors about what this host does not have. Words of ``domcapabilities`` need none: a row
-      names its enum.
-    * ``own(devices, site)``: elements that every VM has; ``first``: before all other devices.
-    * ``xml(devices, found, site)``: the whole way into the XML, where the rows alone do not lead
-      there; ``finish(element, one)``: what a finished element lacks.
-    * ``arguments(found, site)``: words for QEMU about what libvirt has no element for.
-    * ``qemu(found, to)``: QEMU's words; None: QEMU alone has no such device.
-    * ``sockets(one)``: Unix sockets that QEMU makes, and where the spec says so. ``attached(one)``: the networks
-      that it joins. ``spice(one)``: the word by which it goes through SPICE.
-    * ``same``: what two elements of it that are written as XML have in common when they are one: ``target@name``.
-    * ``display``: people see the VM by it. ``leaves``: patterns of the sockets that a killed QEMU leaves in its folder.
+    * ``complete(found, draft)``: returns ``found`` with all defaults that depend on the machine, and adds devices that
+      nobody declared. ``settle`` does the same after ``complete`` has run for every kind.
+    * ``lacks(found, host)``: errors about what this host does not have. Values that ``domcapabilities`` lists need no
+      function: the row names the enum (``known``).
+    * ``own(devices, site)``: adds the elements that every VM has; with ``first``, before all other devices.
+    * ``xml(devices, found, site)``: adds all elements, where the rows are not enough. ``finish(element, one)``: adds to
+      one element what its rows leave out.
+    * ``arguments(found, site)``: QEMU arguments for what libvirt has no element for.
+    * ``qemu(found, to)``: writes QEMU's options; None: the backend qemu has no such device.
+    * ``sockets(one)``: the Unix sockets that QEMU makes, with their places in the spec. ``attached(one)``: the networks
+      that it joins. ``spice(one)``: the word of the spec that sends it through SPICE, or None.
+    * ``same``: where the values stand (``target@name``) that tell two elements apart. When users write XML, elements
+      that agree in all of them are the same device.
+    * ``display``: people see the VM through it. ``leaves``: patterns of the sockets that a killed QEMU leaves behind.
     """
 
     name: str
@@ -108,16 +109,16 @@ class Device:
 
     @property
     def tag(self) -> str:
-        """Its element in the XML."""
+        """The name of its element in the XML."""
         return self.block.at
 
     @property
     def block(self) -> Block:
-        """The rows of one of it."""
+        """The rows of a single device."""
         return self.rows.block if isinstance(self.rows, Items) else self.rows
 
     def found(self, devices: Tree) -> list[Tree]:
-        """All that a spec's ``devices`` have of it."""
+        """All devices of this kind in a spec's ``devices``."""
         if isinstance(self.rows, Items):
             return devices.items(self.name)
         return [devices.block(self.name)] if self.name in devices else []

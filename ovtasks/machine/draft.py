@@ -1,4 +1,4 @@
-"""A block while its defaults are decided: what devices ask of the machine and of each other."""
+"""A block while its defaults are filled in, and what devices ask of it and of each other meanwhile."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ovtasks.machine.tree import Place, Tree
 
 @dataclass
 class Draft:
-    """``tree`` is the block so far. ``notes`` are for people: what was added because something else needs it.
+    """``tree`` is the block so far. ``notes`` tell people what was added because something else needs it.
 
-    ``root_boot`` is the place of the VM's disk in the order of booting, None: no device has one. ``spice`` is the first
-    field that goes through SPICE, with the word that says so; ``spice_for`` the field for which SPICE was added.
-    ``buses`` are those that disks hang on.
+    ``root_boot`` is the place of the VM's own disk in the boot order; None: no device has one. ``spice`` is where the
+    first device stands that goes through SPICE, with the word that says so; ``spice_for`` is the same place, if SPICE
+    graphics were added for it. ``buses`` are those that the disks are on.
     """
 
     machine: Machine
@@ -26,14 +26,14 @@ class Draft:
     buses: set[str] = field(default_factory=set)
 
     def turn_on(self, feature: str, word: str, note: str) -> None:
-        """A feature that a device needs, unless the spec says something about it."""
+        """Set a feature that a device needs, and note it. What the spec says about it stays."""
         features = self.tree.block("features")
         if feature not in features:
             self.tree = self.tree.put(features=features.put(**{feature: word}))
             self.notes.append(note)
 
     def share_memory(self) -> None:
-        """Another process uses the guest's memory, too."""
+        """Let another process (virtiofsd) map the guest's memory."""
         memory = self.tree.block("memory_backing")
         if "source" not in memory or "access" not in memory:
             self.notes.append("virtiofs: memory_backing is memfd, shared")

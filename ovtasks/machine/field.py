@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ovtasks.machine.kinds import Kind
 
 Only: TypeAlias = Mapping[str, tuple[str, ...]]
-"""Names of fields beside this one, or beside a block around it → the values of theirs that this field goes with."""
+"""The name of another field, beside this one or beside a block around it → its values that this field goes with."""
 Version: TypeAlias = tuple[int, int]
 
 
@@ -22,11 +22,12 @@ Version: TypeAlias = tuple[int, int]
 class Field:
     """One value.
 
-    ``default`` is written when the field is missing; ``assumed`` is what libvirt takes then. ``fixed`` are attributes
-    that come with the value, on the same element. ``since`` is the first libvirt that knows it, where that is newer
-    than 9.0. ``computed``: code beside the declaration puts it into the XML; ``at`` is where. ``known`` is the enum of
-    libvirt's ``domcapabilities`` that tells which values this host has, and what such a value is called. ``qemu``: with
-    the backend qemu it is refused always (``never``), or under emulation (``kvm``); a test holds that true.
+    ``default`` is written when the field is missing; ``assumed`` is what libvirt takes then. ``only`` says which values
+    of other fields it goes with; ``needs`` are fields that must stand beside it. ``fixed`` are attributes that come
+    with the value, on the same element. ``since`` is the first libvirt that knows it, where that is newer than 9.0.
+    ``computed``: code beside the declaration puts it into the XML; ``at`` is where. ``known`` names the enum of
+    ``domcapabilities`` that lists the values of this host, and what errors call such a value. ``qemu``: the backend
+    qemu refuses it always (``never``) or under emulation (``kvm``); a test checks that.
     """
 
     kind: Kind
@@ -49,8 +50,8 @@ class Field:
 class Block:
     """A mapping. Its element is made when there is something to put into it; ``bare``: also for an empty mapping.
 
-    ``suffix``: a field's name → the one that holds its unit, if it has none itself. ``qemu`` is as a :class:`Field`'s,
-    for all fields below.
+    ``suffix``: a field's name → the field that holds its unit, for a value without one. ``qemu`` means the same as in
+    :class:`Field`, for all fields below.
     """
 
     at: str
@@ -69,7 +70,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Items:
-    """A list of mappings, an element each. ``short``: an item, or the whole list, may also be written as one text."""
+    """A list of mappings; each becomes an element. ``short`` is the field that a plain text sets."""
 
     block: Block
     short: str | None = None
@@ -77,7 +78,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Words:
-    """A list of texts, an element each."""
+    """A list of texts; each becomes an element."""
 
     kind: Kind
     at: str
@@ -92,7 +93,7 @@ Node: TypeAlias = Field | Block | Items | Words
 
 
 def beside(node: Node) -> tuple[Only, tuple[str, ...]]:
-    """What a node goes with."""
+    """A node's ``only`` and ``needs``."""
     if isinstance(node, Items):
         return beside(node.block)
     return node.only, () if isinstance(node, Words) else node.needs

@@ -1,4 +1,4 @@
-"""What libvirt and its QEMU can do here, and how a spec that asks for more is told."""
+"""What libvirt and its QEMU can do on this host, and the errors for a spec that asks for more."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ovtasks.values.words import dotted
 class HostFeatures:
     """``domcapabilities`` for one kind of machine.
 
-    ``known`` are the words of its enums by their place, such as ``devices/tpm/model``; what it does not tell is not
-    there, and not checked. ``emulator`` is QEMU's path (None: libvirt's choice). ``passt``: libvirt knows it and it
-    works here. ``vendor`` is the host processor's. ``version`` is libvirt's. ``session``: the daemon is a user's own,
-    which has no cgroups. ``problems`` say in words why something cannot be had here, by its name (virtiofs, vsock).
+    ``known`` maps the place of each enum, such as ``devices/tpm/model``, to its words; an enum that libvirt does not
+    report is missing there, and not checked. ``emulator`` is QEMU's path (None: libvirt's choice). ``passt``: libvirt
+    knows it and it works here. ``vendor`` is the host processor's. ``version`` is libvirt's. ``session``: the daemon is
+    a user's own, which has no cgroups. ``problems`` maps a name (virtiofs, vsock) to why this host cannot have it.
     """
 
     emulator: str | None = None
@@ -38,7 +38,7 @@ def lacking(error_place: Place, problem: str, hint: str) -> InputError:
 def unknown_word(
     word: str | None, host: HostFeatures, enum: str, place: Place, what: str, hint: str = ""
 ) -> Iterator[InputError]:
-    """The error when ``domcapabilities`` tells of the enum and does not have the word."""
+    """An error when ``domcapabilities`` reports the enum, but not this word in it."""
     known = host.known.get(enum)
     if word is not None and known is not None and word not in known:
         others = f"one of {', '.join(sorted(known))}" if known else "remove it"

@@ -15,7 +15,10 @@ from ovtasks.values.words import dotted
 
 
 def check(block: Tree, host: HostFeatures, accel: str) -> None:
-    """:raises InputError: the spec asks for what this host lacks; the field and what helps are named."""
+    """Compare a block with what the host can do.
+
+    :raises InputError: the block asks for more; the error names the field and what helps.
+    """
     devices = block.block("devices")
     errors = [*_versions(block, LIBVIRT, ROOT, host), *cpu.lacks(block, host, accel), *tuning.lacks(block, host)]
     for device in DEVICES:
@@ -26,7 +29,7 @@ def check(block: Tree, host: HostFeatures, accel: str) -> None:
 
 
 def _versions(value: Value, node: Node, path: Place, host: HostFeatures) -> Iterator[InputError]:
-    """What a newer libvirt knows."""
+    """Errors for fields and values that need a newer libvirt."""
     if isinstance(node, Field):
         since = node.since_values.get(str(value), node.since)
         yield from _version(f"{dotted(path)} {value}", since, path, host)
@@ -41,7 +44,7 @@ def _versions(value: Value, node: Node, path: Place, host: HostFeatures) -> Iter
 
 
 def _words(value: Value, node: Node, path: Place, host: HostFeatures) -> Iterator[InputError]:
-    """What is none of the words that an enum of ``domcapabilities`` has."""
+    """Errors for values that ``domcapabilities`` does not list."""
     if isinstance(node, Field):
         if node.known is not None:
             yield from unknown_word(str(value), host, node.known[0], path, node.known[1])

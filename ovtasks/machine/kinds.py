@@ -16,18 +16,18 @@ from ovtasks.values.jsonvalue import Json
 from ovtasks.values.sizes import UNITS, parse_size
 
 Problem = tuple[str, str]
-"""What is wrong with a value, to be put after its name, and what to do; an empty hint: the field's own meaning."""
+"""A message that follows the field's name, and a hint. The field's description replaces an empty hint."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """``words`` say what is allowed, ``problem`` what is wrong with a text that does not fit ``pattern``.
 
-    ``types`` are JSON Schema's names of what may be written. A text that fits becomes XML's by ``convert``; by
-    ``count`` it is a number, from ``least`` to ``most``. ``spellings`` are words → XML's, of a kind without pattern.
-    ``samples`` are values that can be, each kind of spelling once; ``wrong`` some that cannot. ``values`` and ``other``
-    are for the reference: the words, and other spellings of them. ``path``: a path of the host, which may hold
-    placeholders. ``format`` names what a pattern cannot say.
+    ``types`` are the types that YAML may have, by JSON Schema's names. ``convert`` turns a text that fits into XML's.
+    ``count`` reads it as a number, which must lie between ``least`` and ``most``. A kind without a pattern has
+    ``spellings``: each word → XML's. ``samples`` are valid values, one for each way to write them; ``wrong`` are some
+    invalid ones. ``values`` and ``other`` are for the reference: the words, and other spellings of them. ``path``: it
+    is a path on the host, which may hold placeholders. ``format`` names a check that no pattern can express.
     """
 
     words: str
@@ -47,7 +47,7 @@ class Kind:
     format: str = ""
 
     def parse(self, value: Json) -> str | None:
-        """The text for XML; None for a value that cannot be."""
+        """The text for XML; None: the value is invalid."""
         if self.spellings:
             return self._spelled(value)
         text = self._text(value)
@@ -56,7 +56,7 @@ class Kind:
         return self.convert(text)
 
     def unsaid(self, value: Json) -> Iterator[Problem]:
-        """What is wrong with a text that its JSON Schema lets pass."""
+        """What is wrong with a text although its JSON Schema lets it pass."""
         if not isinstance(value, str) or self.spellings:
             return
         if self.path:
@@ -96,16 +96,16 @@ class Kind:
         return self.spellings.get(value) if isinstance(value, str) else None
 
     def _text(self, value: Json) -> str | None:
-        """The value as it would be written in quotes; None for a type that this kind has not."""
+        """The value as it would be written in quotes; None: this kind does not take its type."""
         if isinstance(value, bool):
             return str(value).lower() if "boolean" in self.types else None
         if isinstance(value, str):
             return value
-        # a number where a text is wanted is that text: YAML says 1.0 of a version
+        # YAML reads a version such as 1.0 as a number: take its text
         return str(value) if isinstance(value, int | float) and "boolean" not in self.types else None
 
     def _counts(self, value: Json) -> bool:
-        """Whether it is a whole number where one is wanted: as in JSON Schema, the pattern is of texts."""
+        """Whether it is a whole number and this kind takes one. As in JSON Schema, patterns are for texts only."""
         if "integer" not in self.types or not isinstance(value, int):
             return False
         return self.least is None or value >= self.least
@@ -123,7 +123,7 @@ _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})", re.ASCII)
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Compiled when it is first needed: most fields are in no spec. ``$`` is the very end, as in JSON Schema."""
+    """The pattern, compiled at its first use: most fields are in no spec. ``$`` is the very end, as in JSON Schema."""
     return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern, re.ASCII)
 
 
@@ -131,7 +131,7 @@ _TRUTH = {"on": True, "off": False, "yes": True, "no": False, "true": True, "fal
 
 
 def switch(yes: str, no: str) -> Kind:
-    """A truth value; libvirt spells it ``yes`` and ``no`` here, ``on`` and ``off`` there. In YAML all are taken."""
+    """A truth value that libvirt spells ``yes`` or ``no``: its XML has yes/no or on/off. YAML may have any spelling."""
     any_case = ("".join(f"[{letter.upper()}{letter}]" for letter in word) for word in _TRUTH)
     return Kind(
         f"{yes} or {no}",
@@ -146,7 +146,7 @@ def switch(yes: str, no: str) -> Kind:
 
 
 def one_of(*values: str, other: Mapping[str, str] | None = None) -> Kind:
-    """One of some words; ``other`` are more spellings of them."""
+    """One of these words; ``other`` maps more spellings to them."""
     spellings = {**{value: value for value in values}, **(other or {})}
     plain = [int(word) if word.isdigit() else float(word) for word in spellings if _DECIMAL.fullmatch(word)]
     return Kind(
@@ -160,7 +160,7 @@ def one_of(*values: str, other: Mapping[str, str] | None = None) -> Kind:
 
 
 def number(least: int = 0, most: int | None = None, what: str = "") -> Kind:
-    """A whole number, also in quotes; ``what`` says of what."""
+    """A whole number, with or without quotes; ``what`` says what it counts, for messages."""
     more = f" ({what})" if what else ""
     ends = () if most is None else (most,)
     return Kind(
@@ -183,12 +183,12 @@ def text(
     samples: tuple[str, ...] = ("some-name",),
     wrong: tuple[Json, ...] = ("", []),
 ) -> Kind:
-    """A text of a certain form; ``pattern`` is found anywhere in it."""
+    """A text of a certain form; ``pattern`` may match anywhere in it."""
     return Kind(words, pattern, problem, samples=samples, wrong=wrong)
 
 
 def size(unit: str, samples: tuple[Json, ...] = ("1G", 2048, "4 MiB")) -> Kind:
-    """A size, which libvirt counts in ``unit`` (K, M); a number without a unit counts in it, too."""
+    """A size. libvirt counts it in ``unit`` (K, M), and so does a number without a unit."""
     factor = UNITS[unit]
     units = "KMGTP"["KMGTP".index(unit) :]
     said = f"write 2G or 512M; a number without a unit counts in {unit}iB"
@@ -263,7 +263,7 @@ NUMBER = number()
 POSITIVE = number(1)
 UINT8 = number(0, 255)
 AUDIO_ID = number(1, 255)
-"""The number of an audio backend, which sound cards and displays name."""
+"""The number of an audio backend, by which sound cards and displays name it."""
 PORT = number(1, 65535, "port")
 KIB = size("K")
 MIB = size("M", ("1G", 64, "4 MiB"))

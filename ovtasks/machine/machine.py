@@ -1,4 +1,4 @@
-"""One VM as a backend shall run it: the spec with everything decided that depends on the host and on the instance.
+"""One VM as a backend runs it: the spec, with every choice made that depends on the host or the instance.
 
 The renderers (:mod:`.xml.domain`, :mod:`.qemu.argv`) turn a :class:`Machine` into text and look at nothing else.
 """
@@ -39,7 +39,7 @@ class Nic:
     """The first network card. ``bridge`` is the host's bridge (mode bridge), ``network`` libvirt's network (nat,
     network), ``dev`` the host's card (direct).
 
-    ``forwards`` include SSH's. ``stack`` is who forwards in mode user: ``passt`` or ``slirp`` (QEMU's own).
+    ``forwards`` include SSH's. ``stack`` is what forwards in mode user: ``passt`` or ``slirp`` (QEMU's own).
     """
 
     mac: str
@@ -72,13 +72,13 @@ class Machine:
     """``ram`` is in bytes; ``accel`` is ``kvm`` or ``tcg``; ``machine`` is QEMU's type (q35, virt, pc-q35-9.2).
 
     ``disk`` is the instance's own qcow2; ``seed`` a raw image that the guest sees read-only. ``oem_strings`` are SMBIOS
-    type 11 values as they shall arrive in the guest (no escaping); they stand in QEMU's arguments, where everybody on
-    the host can read them. ``credentials`` are systemd credentials that are secret, name → file with the value; the
-    guest gets them by fw_cfg, as ``opt/io.systemd.credentials/NAME``. ``sockets`` is the folder for Unix sockets: short
-    enough for them, and only its owner may enter it. ``serial_log`` gets everything that the guest says on its first
-    serial port. ``cid`` is its vsock(7) address, None without; the guest's systemd is told to announce its boot to the
-    host's port of that number. ``libvirt`` is the spec's open mapping of that name; ``snippets`` are what is written as
-    XML, in the order in which it is merged: that of the layers, then the VM's own.
+    type 11 values as the guest receives them (unescaped); everybody on the host can read them in QEMU's arguments.
+    ``credentials`` are secret systemd credentials, name → file with the value; the guest gets them by fw_cfg, as
+    ``opt/io.systemd.credentials/NAME``. ``sockets`` is the folder for Unix sockets: its path is short enough for them,
+    and only its owner may enter it. ``serial_log`` gets everything that the guest writes to its first serial port.
+    ``cid`` is the guest's vsock(7) address (None: it has none); its systemd announces the boot to the host's port of
+    the same number. ``libvirt`` is the spec's mapping of that name; ``snippets`` are what users write as XML, in
+    the order of merging: the layers', then the VM's own.
     """
 
     domain: str

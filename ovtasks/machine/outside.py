@@ -17,7 +17,7 @@ from ovtasks.values.words import dotted
 
 
 def socket_folders(machine: Machine) -> tuple[Path, ...]:
-    """The folders that must be there before it starts: its program makes sockets in them.
+    """The folders that must exist before the machine starts: QEMU makes sockets in them.
 
     :raises InputError: the ``libvirt:`` block is wrong.
     """
@@ -33,9 +33,9 @@ def check_sockets(block: Tree) -> None:
 
 
 def attached(machine: Machine) -> Iterator[Attached]:
-    """What each of its network cards hangs on: the first one, then those of the ``libvirt:`` block.
+    """What each network card is connected to: the first one, then those of the ``libvirt:`` block.
 
-    :raises InputError: the block has something that cannot be.
+    :raises InputError: the block is wrong.
     """
     nic = machine.nic
     names = {"bridge": nic.bridge, "direct": nic.dev, "user": ""}

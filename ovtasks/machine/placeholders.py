@@ -13,7 +13,7 @@ PLACEHOLDERS = {
     "${vm.sockets}": "a folder of the VM's own for sockets, with a short path",
     "${vm.project}": "the project's folder",
 }
-"""What a path may hold. The first two have older spellings, too."""
+"""Each placeholder → what it stands for. The first two have older spellings, too."""
 OLD_PLACEHOLDERS = {"{{.VmStateDir}}": "${vm.dir}", "{{.VmName}}": "${vm.name}"}
 
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}?|\{\{[^}]*\}?\}?")

@@ -1,6 +1,6 @@
-"""The spec's ``libvirt:`` mapping → one checked tree, which is all that anybody asks afterwards.
+"""The spec's ``libvirt:`` mapping → one checked tree, from which everything else works.
 
-A block is read once, however many ask: the same content is the same tree.
+Each block is read once: the same content gives the same tree.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ovtasks.values.words import dotted, near
 
 @dataclass(frozen=True)
 class BlockReading:
-    """``tree`` has every value that can be. ``wrong`` are the keys and values that cannot, which the JSON Schema
-    refuses, too; ``faults`` is what no JSON Schema can say."""
+    """``tree`` has every valid value. ``wrong`` are unknown keys and invalid values, which the JSON Schema refuses,
+    too; ``faults`` are those that no JSON Schema can find."""
 
     tree: Tree
     wrong: tuple[Fault, ...]
@@ -35,7 +35,7 @@ class BlockReading:
 def reading(libvirt: Mapping[str, Json]) -> BlockReading:
     """The block with every value as XML text, and all that is wrong with it. Never raises."""
     try:
-        content = marshal.dumps(dict(libvirt), 2)  # newer versions tell of shared parts, too
+        content = marshal.dumps(dict(libvirt), 2)  # newer versions also record which parts are shared
     except ValueError:  # too deep, or of a type that no file holds
         return _read(libvirt)
     return _read_content(content)
@@ -54,10 +54,10 @@ def _read(libvirt: Mapping[str, Json]) -> BlockReading:
 
 
 def read(libvirt: Mapping[str, Json]) -> Tree:
-    """The block, when all of it is right.
+    """The block as a tree, once all of it is found right.
 
-    :raises InputError: an unknown field, a value that a field cannot have, fields that contradict each other; each is
-        named by its path and carries it. Several at once are InputErrors.
+    :raises InputError: an unknown field, an invalid value, or fields that contradict each other. Each error names its
+        field and carries the path; several come as InputErrors.
     """
     found = reading(libvirt)
     errors = [InputError(one.message, hint=one.hint, field=one.path) for one in found.wrong or found.faults]
@@ -176,7 +176,7 @@ class _Reader:
         listed = [(value, path)] if isinstance(value, str | Mapping) else self.listed(value, path)
         if listed is None:
             return None
-        # an empty text: nobody listens
+        # an empty text means that nothing listens
         return [
             ({node.short: item} if item else {"type": "none"}, place) if isinstance(item, str) else (item, place)
             for item, place in listed
@@ -184,7 +184,7 @@ class _Reader:
 
 
 def _with_units(value: Mapping[str, Json], block: Block) -> Mapping[str, Json]:
-    """The unit of a number that stands beside it, appended to the number."""
+    """Append to each number the unit that stands in a field beside it."""
     for name, unit in block.suffix.items():
         if unit in value and name in value:
             kind = block.fields[unit]

@@ -1,6 +1,6 @@
-"""What the declarations of the fields forbid between fields: what goes with what, and what needs what.
+"""The rules between fields that their declarations state: what goes with what, and what needs what.
 
-The JSON Schema tells editors of the same rules in keywords of our own (``x-only``, ``x-needs``; see :mod:`.schema`).
+The JSON Schema has the same rules for editors, in keywords of our own (``x-only``, ``x-needs``; see :mod:`.schema`).
 """
 
 from __future__ import annotations

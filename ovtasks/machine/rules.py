@@ -8,7 +8,7 @@ from ovtasks.machine.tree import Faults, Tree
 
 
 def block_rules(block: Tree) -> Faults:
-    """Every violation. A value that cannot be is not in the tree; its own complaint stands beside these."""
+    """Every violation. Invalid values are not in the tree; :mod:`.read` reports them itself."""
     for part in (cpu, features, clock, memory, security, sysinfo):
         yield from part.rules(block)
     devices = block.block("devices")
@@ -20,7 +20,7 @@ def block_rules(block: Tree) -> Faults:
 
 
 def _boot_rules(found: list[Tree]) -> Faults:
-    """One place in the order, one device."""
+    """No two devices share a place in the boot order."""
     taken: dict[str, str] = {}
     for one in found:
         place = one.text("boot")

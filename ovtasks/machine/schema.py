@@ -1,6 +1,6 @@
 """The table → JSON Schema, for editors and for the check of the spec.
 
-``x-only``, ``x-needs`` and ``x-default`` are ours: :mod:`ovtasks.machine.row_rules` checks the same.
+``x-only``, ``x-needs`` and ``x-default`` are keywords of our own: :mod:`ovtasks.machine.row_rules` checks the same.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _shape(node: Node) -> JsonSchema:
     assert isinstance(short, Field)
     item |= {"pattern": f"^$|{short.kind.schema['pattern']}"}
     item |= {"patternErrorMessage": short.kind.schema["patternErrorMessage"]}
-    # one text, one mapping, or a list of these: keywords of the other types say nothing about a value
+    # a text, a mapping, or a list of these: a keyword for one type ignores values of the others
     item["type"] = ["object", "string"]
     return {**item, "type": ["string", "object", "array"], "items": item, "description": listed["description"]}
 

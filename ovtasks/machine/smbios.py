@@ -1,8 +1,8 @@
 """systemd credentials that reach a guest without its network or cloud-init: as SMBIOS type 11 strings (OEM strings).
 
 Formats: systemd's documentation, "System and Service Credentials" (systemd.system-credentials(7)) and tmpfiles.d(5).
-Guests need systemd 252. Root has a credential of its own; what anybody else gets is written by systemd-tmpfiles, which
-knows one credential, ``tmpfiles.extra``: so all its lines go into one.
+Guests need systemd 252. Root's keys have a credential of their own. Files for anybody else are written by
+systemd-tmpfiles, which reads a single credential, ``tmpfiles.extra``: all its lines go there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ovtasks.errors import InputError
 
 PREFIX = "io.systemd.credential"
-FW_CFG = "opt/io.systemd.credentials/"  # QEMU's other way: a credential from a file, nothing of it in the arguments
+FW_CFG = "opt/io.systemd.credentials/"  # QEMU's other way: it reads a file, so no argument shows the value
 TMPFILES = "tmpfiles.extra"
 ROOT_KEYS = "ssh.authorized_keys.root"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
@@ -25,8 +25,8 @@ def ssh_credentials(user: str, keys: Sequence[str], host_key: tuple[str, str] | 
     """The OEM strings that let ``user`` in with ``keys`` (lines of ``authorized_keys``) and, with ``host_key``
     (private, public; OpenSSH's text formats), give sshd its ed25519 host key.
 
-    A ``host_key`` makes a string that is secret: better, put :func:`tmpfiles_extra` into a file of
-    ``Machine.credentials``. Without keys and host key there is no string.
+    With a ``host_key`` a string is secret: it is better to put :func:`tmpfiles_extra` into a file of
+    ``Machine.credentials``. Without keys and host key there are no strings.
 
     :raises InputError: no account can be called ``user``.
     """
@@ -41,11 +41,11 @@ def ssh_credentials(user: str, keys: Sequence[str], host_key: tuple[str, str] | 
 def tmpfiles_extra(user: str, keys: Sequence[str], host_key: tuple[str, str] | None = None) -> str:
     """The content of ``tmpfiles.extra``, empty where nothing needs it.
 
-    ``f+`` writes at every boot, so that a new key replaces the old one on a disk that has booted before; and so what
-    somebody adds to ``authorized_keys`` inside the guest lasts until the next boot only. The folder's line must be
-    there: else the folder is root's, and sshd refuses it. The group is left to root: an account's own group need not
-    have its name, and a line with an unknown group is skipped. A line whose user is unknown is skipped too, nothing is
-    made. ``~`` says that the content is base64.
+    ``f+`` writes at every boot. So a new key replaces the old one on a disk that has booted before, and what somebody
+    adds to ``authorized_keys`` inside the guest lasts only until the next boot. The folder has a line of its own:
+    otherwise it would belong to root, and sshd would refuse it. The group stays root's: an account's group may have
+    another name, and systemd-tmpfiles skips lines with an unknown group. It also skips lines with an unknown user, and
+    makes nothing for them. ``~`` marks content in base64.
 
     :raises InputError: no account can be called ``user``.
     """

@@ -1,4 +1,4 @@
-"""The ``libvirt:`` block as everybody asks it: one checked tree that knows where each of its values stands.
+"""The ``libvirt:`` block as one checked tree, which knows where each value stands in the spec.
 
 :mod:`.read` makes it. Rules, defaults, XML, QEMU's words and the checks of the host read nothing else.
 """
@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,18}", re.ASCII)
 
 
 class Fault(NamedTuple):
-    """What is wrong with the value at ``path`` (from ``libvirt`` on); ``key``: blame its key."""
+    """What is wrong with the value at ``path`` (from ``libvirt`` on); ``key``: point at its key instead."""
 
     path: Place
     message: str
@@ -40,10 +40,10 @@ Faults: TypeAlias = Iterator[Fault]
 
 @dataclass(frozen=True)
 class Tree:
-    """A mapping at ``place``, by the spec's names. Its leaves are texts as libvirt's XML has them.
+    """A mapping at ``place``, with the spec's names. Its leaves are texts, spelled as in libvirt's XML.
 
-    ``wrong`` are the keys whose values cannot be: they are there for :meth:`has`, and have no value. ``taken`` are the
-    places that somebody asked for, of a tree that is :meth:`watched`. Whatever is not a mapping counts as an empty one.
+    ``wrong`` are the keys with invalid values: :meth:`has` knows them, but they have no value. ``taken`` are the places
+    that were asked for, in a tree that is :meth:`watched`. A mapping that is not there counts as an empty one.
     """
 
     value: Mapping[str, Value] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Tree:
 
     @property
     def path(self) -> str:
-        """``libvirt.devices.disks[0]``."""
+        """The place as people read it: ``libvirt.devices.disks[0]``."""
         return dotted(self.place)
 
     def has(self, key: str) -> bool:
@@ -77,7 +77,7 @@ class Tree:
         return self.peek(key)
 
     def peek(self, key: str) -> str | None:
-        """As :meth:`text`, of a value that somebody else takes."""
+        """As :meth:`text`, but does not mark the value as taken."""
         found = self.value.get(key)
         return found if isinstance(found, str) else None
 
@@ -121,12 +121,12 @@ class Tree:
         return names[word]
 
     def over(self, **defaults: TreeLike | None) -> Tree:
-        """A copy that has ``defaults`` where it has nothing; None is no default."""
+        """A copy that has ``defaults`` where it has nothing; None is skipped."""
         more = {key: self._wrap(key, one) for key, one in defaults.items() if one is not None and key not in self.value}
         return replace(self, value={**more, **self.value})
 
     def put(self, **values: TreeLike | None) -> Tree:
-        """A copy with these ``values``; None takes one away."""
+        """A copy with these ``values``; None removes a key."""
         kept = {key: one for key, one in self.value.items() if key not in values}
         more = {key: self._wrap(key, one) for key, one in values.items() if one is not None}
         return replace(self, value={**kept, **more})
@@ -161,7 +161,7 @@ class Tree:
         return replace(self, value=below, taken=seen)
 
     def left(self) -> Iterator[Place]:
-        """The places of what nobody asked for, of a watched tree."""
+        """The places of all that nobody asked for, in a watched tree."""
         taken = self.taken or set()
         below = [(one, (*self.place, key)) for key, one in self.value.items()]
         for one, place in below:
@@ -178,7 +178,7 @@ class Tree:
 
 
 def tree(plain: Mapping[str, TreeLike], place: Place = ROOT, taken: set[Place] | None = None) -> Tree:
-    """A tree of plain data."""
+    """A tree made of plain data."""
     root = Tree({}, place, taken=taken)
     return replace(root, value={key: root._wrap(key, one) for key, one in plain.items()})
 
@@ -198,7 +198,7 @@ def list_of(
 
 
 def twice(items: Sequence[Tree], key: str, what: str) -> Faults:
-    """Two items with the same ``key``."""
+    """A fault for each item whose ``key`` repeats that of an earlier one."""
     seen: dict[str, Tree] = {}
     for item in items:
         value = item.text(key)

@@ -10,7 +10,7 @@ MODELS = ("virtio", "virtio-transitional", "virtio-non-transitional")
 SUFFIXES = {"virtio": "", "virtio-transitional": "-transitional", "virtio-non-transitional": "-non-transitional"}
 """libvirt's models of a virtio device → what QEMU appends to its name."""
 NET_MODELS = {"virtio": "virtio-net-pci"}
-"""libvirt's name of a network card of virtio → QEMU's; others have one name."""
+"""libvirt's name of the virtio network card → QEMU's. Other cards have the same name in both."""
 _OPTIONS = {
     "iommu": ("Behind the guest's IOMMU.", "iommu_platform"),
     "ats": ("Address translation service.", "ats"),
@@ -26,6 +26,6 @@ def options() -> dict[str, Node]:
 
 
 def properties(driver: Tree) -> dict[str, object]:
-    """QEMU's properties of the same. One behind an IOMMU cannot be of the old kind, too."""
+    """The same as QEMU's properties. A device behind an IOMMU cannot offer legacy virtio, too."""
     found: dict[str, object] = {ours: driver.text(theirs) for theirs, (_, ours) in _OPTIONS.items()}
     return {**found, "disable-legacy": "on" if driver.peek("iommu") == "on" else None}

@@ -9,13 +9,13 @@ from ovtasks.machine.kinds import POSITIVE, YES_NO, number, one_of, text
 from ovtasks.machine.qemu.command import Command, switched
 from ovtasks.machine.tree import Faults, Tree, twice
 
-LAST_SECOND = 253402300799  # of the year 9999, which is as far as dates are written for QEMU
+LAST_SECOND = 253402300799  # of the year 9999: the last that a date for QEMU can have
 OFFSETS = ("utc", "localtime", "timezone", "variable", "absolute")
 TIMERS = ("rtc", "pit", "hpet", "tsc", "kvmclock", "hypervclock", "armvtimer")
 _TRACKING = {"name": ("rtc",)}
 _TICKING = {"name": ("pit", "rtc", "hpet")}
 _TSC = {"name": ("tsc",)}
-# What QEMU's timers can do about ticks that were missed.
+# What each timer of QEMU can do about missed ticks.
 TICKS = {"rtc": ("delay", "catchup"), "hpet": ("delay",)}
 
 
@@ -96,7 +96,7 @@ _RTC_CLOCKS = {"guest": "vm", "wall": "host", "realtime": "rt"}
 
 
 def rules(tree: Tree) -> Faults:
-    """Each offset with what it needs."""
+    """Each offset has what it needs; each timer stands once, with a policy that it knows."""
     clock = tree.block("clock")
     for offset, needed, example in (("timezone", "timezone", "Europe/Berlin"), ("absolute", "start", "1700000000")):
         if clock.text("offset") == offset and not clock.has(needed):

@@ -1,6 +1,6 @@
 """``libvirt.cpu``: the processor, and the guest's NUMA cells.
 
-Names of its properties: qemu-system-x86_64 -cpu help.
+QEMU lists the names of its properties: qemu-system-x86_64 -cpu help.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ _NESTED = {"Intel": "vmx", "AMD": "svm"}
 
 
 def rules(tree: Tree) -> Faults:
-    """A model where there is none, features twice, sensible cells."""
+    """Mode custom has a model, no feature or cell stands twice, cells are counted from 0."""
     cpu = tree.block("cpu")
     if cpu.text("mode") == "custom" and not cpu.has("model"):
         yield cpu.fault("is missing: mode custom needs it", "model: qemu64", "model")
@@ -129,12 +129,12 @@ def rules(tree: Tree) -> Faults:
         if number is not None and number >= len(cells):
             hint = "leave it out: cells are counted from 0"
             yield cell.fault(f"is {number}, but the last cell is {len(cells) - 1}", hint, "id")
-        if "unit" in cell and cell.has("memory"):  # a bare number has taken it
+        if "unit" in cell and cell.has("memory"):  # with a bare number, the unit is gone: it was appended
             yield cell.fault("has no effect: memory has a unit", "remove it", "unit")
 
 
 def count_rules(tree: Tree, cpus: int) -> Faults:
-    """What the number of processors must fit."""
+    """Topology, cells and pins fit the number of processors."""
     topology = tree.block("cpu").block("topology")
     parts = {name: topology.number(name) or 1 for name in ("sockets", "dies", "cores", "threads")}
     product = parts["sockets"] * parts["dies"] * parts["cores"] * parts["threads"]
@@ -173,7 +173,7 @@ def complete(machine: Machine, wanted: Tree) -> Tree:
 
 
 def lacks(block: Tree, host: HostFeatures, accel: str) -> Iterator[InputError]:
-    """Nested virtualisation is called vmx by Intel, svm by AMD."""
+    """Errors for the other vendor's word: nested virtualisation is vmx at Intel, svm at AMD."""
     own = _NESTED.get(host.vendor or "")
     if own is None or accel != "kvm":
         return
@@ -185,7 +185,7 @@ def lacks(block: Tree, host: HostFeatures, accel: str) -> Iterator[InputError]:
 
 
 def finish(element: ET.Element, wanted: Tree) -> None:
-    """A model is meant exactly."""
+    """A custom model must match exactly."""
     if wanted.text("mode") == "custom":
         element.set("match", "exact")
 

@@ -147,12 +147,12 @@ OTHERS = (
     *("check", "enforce", "hv-crash", "hv-passthrough", "hv-spinlocks", "hv-time", "hv-vendor-id", "kvm", "kvmclock"),
     *("migratable", "pae", "pmu", "tsc", "tsc-frequency"),
 )
-"""The properties that are named one by one, here and beside the processor and the clock."""
+"""All other CPU properties that we set: here, and in the files of the processor and the clock."""
 SPINLOCKS = 8191
 
 
 def rules(tree: Tree) -> Faults:
-    """What is turned on has its value."""
+    """``vendor_id`` has a value, unless it is off."""
     hyperv = tree.block("features").block("hyperv")
     vendor = hyperv.block("vendor_id")
     if hyperv.has("vendor_id") and not vendor.has("value") and vendor.switch("state") is not False:

@@ -80,7 +80,7 @@ _KINDS = {"file": "memory-backend-file", "memfd": "memory-backend-memfd", "anony
 
 @dataclass
 class _Backing:
-    """``kind`` is the type of QEMU's object, ``values`` its properties; ``wanted``: the default one will not do."""
+    """``kind`` is the type of QEMU's object, ``values`` its properties; ``wanted``: QEMU's default will not do."""
 
     kind: str
     values: dict[str, object]
@@ -88,7 +88,7 @@ class _Backing:
 
 
 def rules(tree: Tree) -> Faults:
-    """Nodes that are named, cells that there are."""
+    """A static placement names its nodes; ``memnodes`` needs cells."""
     tune = tree.block("numatune")
     memory = tune.block("memory")
     if memory.value and memory.text("placement") in {None, "static"} and not memory.has("nodeset"):
@@ -98,7 +98,9 @@ def rules(tree: Tree) -> Faults:
 
 
 def words(backing: Tree, tune: Tree, cells: list[Tree], to: Command) -> None:
-    """After all else: a shared folder needs memory that another process can map."""
+    """Say the memory in QEMU's words, after all else: a shared folder needs memory that another process can map.
+
+    :raises InputError: plain QEMU, or this host, lacks what a field asks for."""
     found = _backing(backing, to)
     policy = _policy(tune.block("memory"))
     nodes = {node.text("cellid") or "": _policy(node) for node in tune.items("memnodes")}
@@ -167,7 +169,7 @@ def _cells(
         ident, kib = cell.text("id") or str(index), cell.number("memory") or 0
         if ident != str(index):
             raise cell.refuse("id", "QEMU alone wants them counted from 0, in order", hint=f"id: {index}")
-        cell.text("unit")  # it is part of what `memory` is read as
+        cell.text("unit")  # taken into account already, when `memory` was read
         total += kib
         kind, values = found.kind, dict(found.values)
         if (access := cell.text("memaccess")) is not None:

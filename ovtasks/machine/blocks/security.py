@@ -78,7 +78,7 @@ POLICIES = {"sev": "0x3", "sev-es": "0x7", "sev-snp": "0x30000"}
 
 
 def rules(tree: Tree) -> Faults:
-    """A static label is written; relabelling follows from the type."""
+    """A static label has its text, each label names its driver, and ``relabel`` agrees with the type."""
     label = tree.block("seclabel")
     kind, relabel = label.text("type") or "dynamic", label.switch("relabel")
     if label.value and kind == "static" and not label.has("label"):
@@ -90,7 +90,7 @@ def rules(tree: Tree) -> Faults:
 
 
 def lacks(block: Tree, host: HostFeatures) -> Iterator[InputError]:
-    """AMD's SEV, where the host says that it has none."""
+    """An error for AMD's SEV when the host says that it has none."""
     wanted = block.block("launch_security")
     kind = wanted.text("type") or ""
     if host.known.get("features/sev/supported") == frozenset({"no"}) and kind.startswith("sev"):
@@ -99,7 +99,7 @@ def lacks(block: Tree, host: HostFeatures) -> Iterator[InputError]:
 
 
 def finish(element: ET.Element, wanted: Tree) -> None:
-    """SEV-ES is SEV with a bit of its policy."""
+    """libvirt writes SEV-ES as SEV with one more bit in the policy."""
     kind = wanted.text("type") or ""
     policy = wanted.text("policy") or POLICIES.get(kind)
     element.set("type", "sev" if kind == "sev-es" else kind)
@@ -109,7 +109,9 @@ def finish(element: ET.Element, wanted: Tree) -> None:
 
 
 def words(block: Tree, to: Command) -> None:
-    """AMD's SEV, as far as QEMU needs no files of the guest's owner for it."""
+    """Say AMD's SEV in QEMU's words, as far as it needs no files from the guest's owner.
+
+    :raises InputError: plain QEMU, or this host, lacks what a field asks for."""
     if "type" not in block:
         return
     kind = block.text("type") or ""

@@ -103,7 +103,7 @@ OEM_STRINGS = 11
 
 
 def rules(tree: Tree) -> Faults:
-    """What fw_cfg tells has a content."""
+    """Type fwcfg has entries; each entry has either a file or a value."""
     told = tree.block("sysinfo")
     if told.text("type") == "fwcfg" and not told.has("entries"):
         yield told.fault("is missing: type fwcfg needs it", "entries: [{name: opt/org.example/a, value: …}]", "entries")
@@ -113,8 +113,12 @@ def rules(tree: Tree) -> Faults:
 
 
 def elements(domain: ET.Element, machine: Machine, wanted: Tree) -> bool:
-    """The VM's own strings and files, then the spec's. libvirt doubles the commas of the strings itself, but not (9.0)
-    those of a file's name. Whether there are tables of SMBIOS."""
+    """Add the VM's own strings and files, then the spec's; returns whether there are SMBIOS tables.
+
+    libvirt doubles the commas in strings itself, but (in 9.0) not those in a file's name.
+
+    :raises InputError: a file's name has a comma.
+    """
     strings = [*machine.told, *wanted.texts("oem_strings")]
     tables = wanted.put(type=None, oem_strings=None, entries=None)
     if strings or tables:

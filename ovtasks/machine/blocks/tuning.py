@@ -109,7 +109,7 @@ RESOURCE = Block(
 
 
 def rules(tree: Tree, users: Sequence[Tree]) -> Faults:
-    """I/O threads that there are; ``users`` are the blocks that may name one."""
+    """Every I/O thread that is named exists; ``users`` are the blocks that may name one."""
     threads = tree.number("iothreads") or 0
     for user in (*tree.block("cputune").items("iothreadpin"), *users):
         number = user.number("iothread")
@@ -119,7 +119,7 @@ def rules(tree: Tree, users: Sequence[Tree]) -> Faults:
 
 
 def lacks(block: Tree, host: HostFeatures) -> Iterator[InputError]:
-    """Limits are cgroups', which the daemon of the system has; pinning needs none."""
+    """Errors for limits in a user's session: only the system's daemon has cgroups for them. Pinning needs none."""
     for name in ("cputune", "memtune") if host.session else ():
         limits = block.block(name)
         for key in limits.value:
@@ -129,13 +129,13 @@ def lacks(block: Tree, host: HostFeatures) -> Iterator[InputError]:
 
 
 def iothreads(count: int | None, to: Command) -> None:
-    """Threads that disks and controllers name; the rules have seen that all of them are there."""
+    """Make the threads that disks and controllers name. The rules have checked those names."""
     for index in range(1, (count or 0) + 1):
         to.early += ("-object", option("iothread", id=f"iothread{index}"))
 
 
 def pinning(block: Tree, to: Command) -> None:
-    """Threads of QEMU that stay on CPUs of the host: the guest's CPUs, and I/O threads. The rest is of cgroups."""
+    """Note the host CPUs for QEMU's threads: those of the guest's CPUs, and I/O threads. The rest needs cgroups."""
     for item in block.items("vcpupin"):
         number = item.number("vcpu") or 0
         if number >= to.machine.cpus:

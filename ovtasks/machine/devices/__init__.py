@@ -64,7 +64,7 @@ DEVICES: tuple[Device, ...] = (
     LEASE,
     CRYPTO,
 )
-"""In the order of their elements in the XML."""
+"""All kinds, in the order of their elements in the XML."""
 
 ELEMENTS = frozenset({*(device.tag for device in DEVICES), "emulator", "nvram", "pstore", "redirfilter"})
 """All children of ``<devices>`` that libvirt documents (up to 11)."""
@@ -98,4 +98,4 @@ QEMU_ORDER: tuple[Device, ...] = (
     PANIC,
     CRYPTO,
 )
-"""In the order in which QEMU must meet them: what others hang on comes first. QEMU alone has no others."""
+"""The kinds that QEMU has without libvirt, in the order that it needs: buses and backends before what uses them."""

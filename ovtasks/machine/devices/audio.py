@@ -57,7 +57,7 @@ ROWS = Items(
 
 
 def _rules(found: Sequence[Tree], block: Tree) -> Faults:
-    """Each has a number of its own; who names one names one that there is."""
+    """Each backend has a number of its own, and devices name only backends that exist."""
     seen: set[int] = set()
     for one, ident in zip(found, _numbers([one.number("id") for one in found]), strict=True):
         if ident in seen:
@@ -78,7 +78,7 @@ def _users(devices: Tree) -> list[Tree]:
 
 
 def _numbers(written: list[int | None]) -> list[int]:
-    """Those written, the lowest free ones for the others."""
+    """The numbers as written; those that are missing become the lowest free ones."""
     free = (number for number in count(1) if number not in written)
     return [number if number is not None else next(free) for number in written]
 

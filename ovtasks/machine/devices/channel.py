@@ -1,4 +1,4 @@
-"""Channels of virtio, such as the guest agent's."""
+"""virtio channels, such as the guest agent's."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _rules_of_one(one: Tree, kind: str, name: str | None) -> Faults:
 
 
 def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
-    """The guest agent's always; others as asked for. libvirt chooses the socket of a unix channel itself."""
+    """The guest agent's channel first, then the declared ones. Without a path, libvirt chooses the socket itself."""
     done = [Tree({"type": "unix", "name": AGENT}, (*ROOT, "devices", "channels", 0))]
     for one in found:
         kind, name = one.text("type") or "unix", one.text("name")
@@ -113,7 +113,7 @@ def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
 def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
     for one in found:
         kind = one.text("type")
-        if kind not in _SPICE:  # these follow from the displays
+        if kind not in _SPICE:  # these depend on the displays
             yield from unknown_word(kind, host, "devices/channel/type", (*one.place, "type"), "channel")
 
 
@@ -129,7 +129,7 @@ def _through_spice(one: Tree) -> str | None:
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """Beside the guest agent's channel, which every VM has. A unix one without a path gets a socket named after it."""
+    """Channels besides the guest agent's, which every VM has. A unix one without a path gets a socket of its name."""
     for index, block in enumerate(blocks):
         name, kind = block.peek("name"), block.peek("type") or "unix"
         path = block.peek("path") or block.peek("source")

@@ -1,4 +1,4 @@
-"""Consoles besides the serial one: of virtio."""
+"""virtio consoles, besides the serial one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _own(devices: ET.Element, _: Site) -> None:
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """Consoles besides the serial one: of virtio."""
+    """virtio consoles, besides the serial one."""
     for index, block in enumerate(blocks, 1):
         target = block.block("target")
         kind = target.text("type") or "virtio"

@@ -67,7 +67,7 @@ _QEMU = {"queues": "num_queues", "cmd_per_lun": "cmd_per_lun", "max_sectors": "m
 
 
 def _rules(found: Sequence[Tree], _: Tree) -> Faults:
-    """A controller's model is one of its type."""
+    """Each controller's model belongs to its type."""
     for one in found:
         kind, model = one.text("type"), one.text("model")
         if kind == "pci" and model is None:
@@ -77,8 +77,8 @@ def _rules(found: Sequence[Tree], _: Tree) -> Faults:
 
 
 def _settle(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
-    """SCSI is virtio's: libvirt's own choice is a card that cloud kernels have no driver for. PCI's number 0 is there
-    already."""
+    """SCSI controllers are virtio's: cloud kernels have no driver for libvirt's own choice. PCI controllers are counted
+    from 1, as every machine has number 0."""
     done: list[Tree] = []
     free = (str(number) for number in count(1))
     written = {one.text("index") for one in found if one.text("type") == "pci"}
@@ -94,7 +94,7 @@ def _settle(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """Controllers of SCSI; disks hang on number 0. Others are part of the machine, or come with what needs them."""
+    """SCSI controllers; number 0 has the disks. Others are part of the machine, or come with what needs them."""
     for counted, block in enumerate(blocks):
         kind = block.text("type") or ""
         if kind != "scsi" or (block.text("model") or "virtio-scsi") != "virtio-scsi":

@@ -1,4 +1,4 @@
-"""Accelerators of cryptography."""
+"""Cryptography accelerators."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
 
 
 def _model(block: Tree, bus: str) -> None:
-    """A virtio device of QEMU's is a transitional one where it can be."""
+    """Take ``model``: for a virtio device, QEMU knows only ``virtio``."""
     if bus == "virtio" and (model := block.text("model")) not in {None, "virtio"}:
         raise block.refuse("model", f"the backend qemu has no {model}")
 

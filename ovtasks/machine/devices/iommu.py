@@ -40,7 +40,7 @@ def _complete(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
 
 
 def _iommu(block: Tree, to: Command) -> None:
-    """An Intel one comes before all PCI devices: those that are there already would go past it."""
+    """An Intel IOMMU comes before all PCI devices: it would miss those that are there already."""
     model = block.text("model")
     if model == "smmuv3":
         if to.machine.arch != "aarch64":

@@ -1,4 +1,4 @@
-"""Leases of a lock manager that must be had before the VM starts."""
+"""Leases of a lock manager, which a VM must hold before it starts."""
 
 from __future__ import annotations
 

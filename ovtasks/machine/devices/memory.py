@@ -1,4 +1,4 @@
-"""Memory besides that of ``ram:``, which may come and go."""
+"""Memory besides ``ram:``, which may come and go."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ROWS = Items(
 
 
 def _rules(found: Sequence[Tree], block: Tree) -> Faults:
-    """They belong to cells, and have what their model needs."""
+    """Each module belongs to a cell, and has what its model needs."""
     cells = len(block.block("cpu").items("numa"))
     for one in found:
         model, node = one.text("model") or "", one.block("target").number("node")
@@ -85,7 +85,7 @@ def _rules(found: Sequence[Tree], block: Tree) -> Faults:
 
 
 def _sizes(target: Tree) -> Faults:
-    """All are in KiB."""
+    """Rules between the sizes, which are all in KiB."""
     size, block, label = (target.number(key) for key in ("size", "block", "label"))
     for key in ("size", "requested"):
         if block is not None and (target.number(key) or 0) % block:
@@ -102,7 +102,7 @@ def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
 
 
 def size_of(one: Tree) -> int:
-    """How much it is, in KiB."""
+    """The size of a module, in KiB."""
     return one.block("target").number("size") or 0
 
 

@@ -1,4 +1,4 @@
-"""How a guest tells that its kernel died."""
+"""Panic devices: through them a guest tells that its kernel died."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""USB devices of whoever looks at the VM."""
+"""USB devices that come from the person who looks at the VM."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _rules(found: Sequence[Tree], _: Tree) -> Faults:
 
 
 def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
-    """A guest without entropy waits for it at its first boot."""
+    """Add a source when there is none: a guest without entropy waits for it at its first boot."""
     return found or [Tree({}, (*ROOT, "devices", "rng", 0))]
 
 
@@ -91,7 +91,7 @@ def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
 
 
 def _finish(element: ET.Element, one: Tree) -> None:
-    """A device of the host, or a kind of source."""
+    """Name the backend: a device of the host, or a kind of source."""
     backend = ensure(element, "backend")
     text = one.text("backend") or "/dev/urandom"
     if text.startswith("/"):
@@ -104,7 +104,7 @@ def _finish(element: ET.Element, one: Tree) -> None:
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """One that reads the host's /dev/urandom, unless others are declared."""
+    """The declared sources; without any, one that reads the host's /dev/urandom."""
     for index, block in enumerate(blocks or [Tree()]):
         suffix = block.one_of("model", virtio.SUFFIXES, "virtio")
         backend, rate, name = block.text("backend") or "/dev/urandom", block.block("rate"), f"rng{index}"

@@ -11,7 +11,7 @@ from ovtasks.machine.kinds import MIB, ON_OFF, PATH, POSITIVE, one_of, text
 from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Faults, Tree
 
-DEFAULT_SIZE = 4  # MiB, as libvirt has it
+DEFAULT_SIZE = 4  # MiB: libvirt's default
 DOORBELL = {"model.type": ("ivshmem-doorbell",)}
 
 ROWS = Items(

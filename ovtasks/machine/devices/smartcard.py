@@ -64,7 +64,7 @@ def _through_spice(one: Tree) -> str | None:
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """A card each, in a reader of its own."""
+    """The cards, each in a reader of its own."""
     for index, block in enumerate(blocks):
         mode = block.text("mode")
         to.device("usb-ccid", id=f"ccid{index}", bus=to.usb_bus())

@@ -19,7 +19,7 @@ _SOUND = {
     "usb": ("usb-audio", False),
     "virtio": ("virtio-sound-pci", False),
 }
-"""QEMU's device, and whether codecs hang on it."""
+"""Model → QEMU's device, and whether it has codecs."""
 
 ROWS = Items(
     Block(
@@ -48,7 +48,7 @@ ROWS = Items(
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """Sound cards; one that names no backend plays on the first, and without any on none."""
+    """Sound cards. One that names no backend plays on the first; if there are none, it stays silent."""
     outputs = to.sounds
     for index, block in enumerate(blocks):
         name = block.text("model") or ""

@@ -18,7 +18,7 @@ from ovtasks.machine.xml.place import ensure
 from ovtasks.values.arch import arch_of
 
 SOCKET, LOG_AND_PID, STATE = "tpm.sock", "swtpm", "tpm"
-"""The folder ``STATE`` in the VM's own holds the TPM's memory: what the guest sealed is lost with it."""
+"""``STATE`` is a folder in the VM's own. It holds the TPM's memory: without it, what the guest sealed is lost."""
 
 ROWS = Items(
     Block(
@@ -113,7 +113,7 @@ def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
 
 
 def _finish(element: ET.Element, one: Tree) -> None:
-    """The version of the emulated one."""
+    """Add the version of an emulated TPM."""
     if version := one.block("backend").text("version"):
         ensure(element, "backend").set("version", version)
 
@@ -134,7 +134,7 @@ def _words(found: Sequence[Tree], to: Command) -> None:
         path: object = to.machine.sockets / SOCKET
         if kind == "emulator":
             to.helpers.append(_emulator(to, backend.text("version") or "2.0"))
-            backend.text("persistent_state")  # it is kept in the VM's folder until that goes
+            backend.text("persistent_state")  # the state stays in the VM's folder as long as that exists
         else:
             path = backend.text("source")
         to.add("chardev", "socket", id="tpm0-swtpm", path=path)

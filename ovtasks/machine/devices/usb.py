@@ -46,7 +46,7 @@ ROWS = Items(
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """Controllers; the first one gets the USB devices."""
+    """USB controllers; the first one gets the devices."""
     for index, block in enumerate(blocks):
         block.text("index")
         if block.peek("model") == "none":

@@ -13,7 +13,7 @@ from ovtasks.machine.kinds import POSITIVE, YES_NO, number, one_of
 from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Faults, Tree
 
-FRAMEBUFFER = one_of(*(str(1 << exponent) for exponent in range(10, 20)))  # QEMU wants a power of two, whole MiB
+FRAMEBUFFER = one_of(*(str(1 << exponent) for exponent in range(10, 20)))  # QEMU wants a power of two, in whole MiB
 QXL: Only = {"model": ("qxl",)}
 
 ROWS = Items(
@@ -66,7 +66,7 @@ _RESOLUTION = frozenset({"virtio", "vga", "bochs", "qxl"})
 
 
 def _rules(found: Sequence[Tree], _: Tree) -> Faults:
-    """One primary card; none means none."""
+    """At most one card is primary; model none stands alone."""
     primary = [card for card in found if card.switch("primary")]
     for card in primary[1:]:
         yield card.fault("is yes a second time", "only one card can be the primary one", "primary")
@@ -83,7 +83,7 @@ def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """The cards; a display server without one gets a virtio card."""
+    """The video cards. A display without one gets a virtio card."""
     for index, block in enumerate(blocks or ([Tree({"model": "virtio"})] if to.display else [])):
         model = block.text("model") or "virtio"
         for name in ("accel3d", "accel2d"):
@@ -94,7 +94,7 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
         if model == "none":
             continue
         if model == "virtio":
-            block.text("vram")  # it has none, and libvirt passes none on
+            block.text("vram")  # a virtio card has none, and libvirt passes none on
         sizes: dict[str, object] = {}
         for (name, key), (prop, factor, divisor) in _VIDEO_SIZES.items():
             if name == model and (number := block.number(key)) is not None:
@@ -110,7 +110,7 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
 
 
 def _card(model: str, index: int, to: Command) -> str:
-    """Only the first card is a VGA, and only PCs have one at all."""
+    """QEMU's device. Only the first card can be a VGA, and only PCs have one."""
     if model == "virtio" and (index > 0 or not to.pc):
         return "virtio-gpu-pci"
     if model == "vga" and index > 0:

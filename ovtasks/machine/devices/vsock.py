@@ -45,7 +45,7 @@ def _rules(found: Sequence[Tree], _: Tree) -> Faults:
 
 
 def _complete(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
-    """The VM's own address, which libvirt would choose without telling; else what the spec says."""
+    """The spec's address, else the VM's own, which we know; libvirt chooses only when there is neither."""
     if not found and draft.machine.cid is None:
         return ()
     one = found[0] if found else Tree({}, (*ROOT, "devices", "vsock"))
@@ -63,7 +63,7 @@ def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
 
 
 def _words(found: Sequence[Tree], to: Command) -> None:
-    """The VM's own address unless another one is written; without vhost-vsock it is none."""
+    """The device, with the spec's address or else the VM's own. A VM without an address gets no device."""
     block = found[0] if found else Tree()
     cid = block.block("cid")
     auto, address = cid.text("auto"), cid.number("address")

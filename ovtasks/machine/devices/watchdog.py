@@ -13,7 +13,7 @@ from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Tree
 
 SEVERAL: Version = (9, 1)
-"""The first libvirt that takes more than one."""
+"""The first version of libvirt that takes several."""
 _QEMU_ACTIONS = ("reset", "shutdown", "poweroff", "pause", "none", "inject-nmi")
 
 ROWS = Items(

@@ -1,5 +1,5 @@
-"""The spec's ``libvirt:`` mapping as QEMU options, one module per family of fields.
+"""A machine → QEMU's command line.
 
-Every value that is rendered is taken out of the mapping; what is left at the end is refused by its full path. So
-nothing that was written is ever silently ignored.
+The words for each field of ``libvirt:`` are made in that field's file of ``blocks`` or ``devices``. Each value that is
+rendered is marked as taken. Whatever is left at the end is refused by its full path: so no field is silently ignored.
 """

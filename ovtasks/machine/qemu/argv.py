@@ -1,6 +1,6 @@
-"""Machine → the command line of a QEMU. Pure: the same machine on the same QEMU gives the same words.
+"""A machine → QEMU's command line. Pure: the same machine on the same QEMU gives the same words.
 
-Syntax: qemu(1). Everybody on the host can read a command line: what is secret is named there as a file.
+Syntax: qemu(1). Everybody on the host can read a command line: secrets appear there only as names of files.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ovtasks.values.sizes import MiB
 
 
 def argv(machine: Machine, host: QemuFeatures) -> list[str]:
-    """The whole command line, but for what makes a process of it (pid file, log).
+    """The whole command line, except what makes a process of it (pid file, log).
 
-    :raises InputError: the spec asks for what plain QEMU, or this one, does not have; the field is named.
+    :raises InputError: the spec asks for what plain QEMU, or this one, does not have; the error names the field.
     """
     return argv_of(command(machine, host))
 
 
 def argv_of(extra: Command) -> list[str]:
-    """The same, of what the ``libvirt:`` mapping was made into already."""
+    """The same, from what :func:`.families.command` made of the ``libvirt:`` mapping."""
     machine, host = extra.machine, extra.host
     words = [
         host.binary,
@@ -57,8 +57,8 @@ def argv_of(extra: Command) -> list[str]:
 
 
 def _sandbox(extra: Command) -> tuple[str, ...]:
-    """As libvirt does. Not with a bridge: QEMU starts qemu-bridge-helper, a setuid program, and whatever a sandbox
-    allows, it takes the right to become root from it (seccomp(2), "no_new_privs")."""
+    """The sandbox, as libvirt sets it. With a bridge there is none: QEMU starts qemu-bridge-helper, a setuid program,
+    and any sandbox keeps it from becoming root (seccomp(2), "no_new_privs")."""
     if any(card.kind == "bridge" for card in attached(extra.machine)):
         return ()
     deny = "deny"
@@ -105,12 +105,12 @@ def _firmware(machine: Machine) -> Iterator[str]:
 
 
 def _file(node: str, driver: str, path: Path, **values: object) -> tuple[str, str]:
-    """A block device that no machine has yet."""
+    """A block device, not yet attached to a device of the guest."""
     known: dict[str, object] = {"driver": driver, "node-name": node, **values}
     return "-blockdev", option(None, **known, **{"file.driver": "file", "file.filename": path})
 
 
-# PCI addresses are fixed, so that a network card keeps its name in the guest whatever else comes and goes.
+# PCI addresses are fixed: a network card keeps its name in the guest, whatever else comes and goes.
 def _network(extra: Command) -> Iterator[str]:
     host, nic = extra.host, extra.machine.nic
     if nic.mode == "user":
@@ -134,7 +134,7 @@ def _network(extra: Command) -> Iterator[str]:
             hint="backend: libvirt, or mode: user or bridge",
             field=("network", "mode"),
         )
-    # No romfile: a VM without a bootable disk shall say so instead of asking the network for minutes.
+    # No romfile: a VM without a bootable disk says so at once, and does not ask the network for minutes.
     model = virtio.NET_MODELS.get(nic.model, nic.model)
     yield from extra.one(model, id="nic0", netdev="net0", mac=nic.mac, romfile="", addr="0x2")
 
@@ -150,8 +150,9 @@ def _forward(forward: PortForward) -> str:
 
 
 def _disks(extra: Command) -> Iterator[str]:
-    """The seed is a disk, not a CD-ROM: cloud kernels lack the driver for those (SATA). The VM's own disk is booted
-    first, unless others were given an order: then it follows them."""
+    """The VM's own disk and the seed. The VM boots from its own disk first; disks with an order come before it.
+
+    The seed is a disk because cloud kernels lack the driver for CD-ROMs (SATA)."""
     machine = extra.machine
     order = max(extra.orders, default=0) + 1
     yield from _file("disk", "qcow2", machine.disk, discard="unmap", **{"detect-zeroes": "unmap"})
@@ -162,7 +163,7 @@ def _disks(extra: Command) -> Iterator[str]:
 
 
 def _channels(extra: Command) -> Iterator[str]:
-    """The serial port, the guest agent's channel, QEMU's own control."""
+    """The serial port, the guest agent's channel, and QEMU's control sockets."""
     machine = extra.machine
     log = {"logfile": machine.serial_log, "logappend": "on"}
     yield from ("-chardev", listener(SERIAL, machine.sockets / SERIAL_SOCKET, **log))
@@ -176,7 +177,7 @@ def _channels(extra: Command) -> Iterator[str]:
 
 
 def _told(machine: Machine) -> Iterator[str]:
-    """What the guest is told by its firmware (systemd.system-credentials(7))."""
+    """What the firmware tells the guest (systemd.system-credentials(7))."""
     for text in machine.told:
         yield from ("-smbios", option(None, type=11, value=text))
     for name, path in sorted(machine.credentials.items()):
@@ -191,7 +192,7 @@ _PACKAGES = {
     "usb-host": "qemu-usb-host",
     "ccid-card": "qemu-smartcard",
 }
-"""Devices that some distributions package separately, by how their names begin."""
+"""How the names of devices begin that some distributions package separately → our name of the package."""
 
 
 def _check_devices(extra: Command) -> None:

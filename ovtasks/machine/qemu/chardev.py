@@ -9,7 +9,7 @@ from ovtasks.machine.qemu.option import listener
 from ovtasks.machine.tree import Tree
 
 MODE = "connect"
-"""As libvirt has it where nothing is said."""
+"""libvirt's own default."""
 
 
 def chardev(block: Tree, ident: str, to: Command, *, default: str = "pty", spice: str | None = None) -> str:

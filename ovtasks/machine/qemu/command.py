@@ -1,4 +1,4 @@
-"""What the families put together: words of the command line by where they stand, and what runs beside QEMU."""
+"""What the families build up together: the parts of the command line, and what runs beside QEMU."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ovtasks.values.arch import arch_of
 
 @dataclass(frozen=True)
 class QemuFeatures:
-    """What one QEMU program can do, as asked of itself. ``sandbox``: its seccomp filter works here.
+    """What one QEMU program can do, by its own account. ``sandbox``: its seccomp filter works here.
 
-    ``user_network``: SLiRP was built in. ``spice``: it was, or its modules are installed. ``devices`` are all models
+    ``user_network``: SLiRP was built in. ``spice``: SPICE was, or its modules are installed. ``devices`` are all models
     that ``-device`` takes.
     """
 
@@ -39,9 +39,9 @@ class Helper(Protocol):
 
 @dataclass(frozen=True)
 class ForkingHelper:
-    """One that goes into the background by itself. ``words`` lack where it writes its process id and its log, which
-    are called ``name``. ``state`` is its own folder; ``hint`` is what to do about a path with a comma,
-    which it cannot take."""
+    """A helper that goes into the background by itself. Its ``words`` do not yet say where its process id and log go;
+    those files are called ``name``. ``state`` is its own folder. It takes no path with a comma; ``hint`` says what to
+    do about one."""
 
     name: str
     words: tuple[str, ...]
@@ -52,16 +52,16 @@ class ForkingHelper:
 
 @dataclass
 class Command:
-    """``properties``, ``accel`` and ``cpu`` are more properties of these options; ``model`` is the CPU's, None: the
-    accelerator's own. ``early`` words come before all devices, ``words`` after those that every VM has; ``models`` are
-    those of all devices.
+    """``properties`` (of ``-machine``), ``accel``, ``cpu``, ``topology`` (of ``-smp``) and ``rtc`` are properties of
+    these options; ``model`` is the CPU's (None: the accelerator's own). ``early`` words come before all devices,
+    ``words`` after those that every VM has; ``models`` are the models of all devices.
 
-    ``secrets`` are passwords by the names of files in the folder of the sockets. ``helpers`` run as long as QEMU does.
-    ``pins`` and ``thread_pins`` are host CPUs by number of the guest's CPU and of the I/O thread. ``shared``: another
-    process must see the guest's memory. ``orders`` are boot orders in use, ``groups`` the limits of disks by their
-    names, ``scsi`` the ids of controllers. ``notes`` say what was added because other fields need it. ``sounds`` are
-    QEMU's ids of audio backends by libvirt's. ``spice``: there is a SPICE server; ``spice_wanted``: some device goes
-    through one. ``display``: somebody looks at the VM.
+    ``secrets`` maps names of files, in the folder of the sockets, to the passwords in them. ``helpers`` run as long as
+    QEMU does. ``pins`` and ``thread_pins`` map the number of a guest's CPU, or of an I/O thread, to host CPUs.
+    ``shared``: another process must see the guest's memory. ``orders`` are the boot orders in use, ``groups`` the
+    limits that disks share, by name, ``scsi`` the ids of controllers. ``notes`` say what was added because other fields
+    need it. ``sounds`` maps libvirt's ids of audio backends to QEMU's. ``spice``: there is a SPICE server;
+    ``spice_wanted``: some device goes through one. ``display``: people can look at the VM.
     """
 
     machine: Machine
@@ -92,7 +92,7 @@ class Command:
 
     @property
     def pc(self) -> bool:
-        """A machine as PCs are, with their old devices."""
+        """Whether the machine is a PC, with a PC's old devices."""
         return arch_of(self.machine.arch).bios
 
     @property
@@ -106,34 +106,34 @@ class Command:
         return self.machine.accel == "kvm"
 
     def add(self, name: str, head: str | None = None, /, **values: object) -> None:
-        """An option such as ``-chardev`` with its value."""
+        """Add an option such as ``-chardev`` with its value."""
         self.words += (f"-{name}", option(head, **values))
 
     def device(self, model: str, /, **values: object) -> None:
-        """An option ``-device``, after those that every VM has."""
+        """Add an option ``-device``, after those that every VM has."""
         self.words += self.one(model, **values)
 
     def one(self, model: str, /, **values: object) -> tuple[str, ...]:
-        """The words of ``-device``, for whoever puts them in place."""
+        """The words of ``-device``; the caller puts them in place."""
         self.models.append(model)
         return tuple(device(model, **values))
 
     def secret(self, name: str, text: str) -> str:
-        """The id of a secret whose text stands in a file that only the VM's owner can read."""
+        """Add a secret, whose text goes into a file that only the VM's owner can read; returns its id."""
         file = f"{name}{SECRET_SUFFIX}"
         self.secrets[file] = text
         self.add("object", "secret", id=f"{name}-secret", file=self.machine.sockets / file)
         return f"{name}-secret"
 
     def usb_bus(self) -> str:
-        """The bus for USB devices; the first one brings a controller, where none was declared."""
+        """The bus for USB devices. The first device brings a controller, if none was declared."""
         if not self.usb:
             self.usb = True
             self.device("qemu-xhci", id="usb0")
         return "usb0.0"
 
     def order(self, number: int | None) -> int | None:
-        """A boot order that is in use now."""
+        """Mark a boot order as in use, and return it."""
         if number is not None:
             self.orders.add(number)
         return number

@@ -1,4 +1,4 @@
-"""The whole ``libvirt:`` mapping, family by family, in the order in which QEMU must meet them."""
+"""Renders the whole ``libvirt:`` mapping, family by family, in the order that QEMU needs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _HINTS = {
 
 
 def command(machine: Machine, host: QemuFeatures) -> Command:
-    """What the mapping makes of the command line.
+    """The parts of the command line that the mapping makes.
 
-    :raises InputError: a field that plain QEMU does not have, or whose value cannot be had.
+    :raises InputError: plain QEMU does not have a field, or this host lacks what it asks for.
     """
     _refuse_xml(machine)
     root = block_of(machine).watched()

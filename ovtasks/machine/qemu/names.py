@@ -1,9 +1,9 @@
-"""What the command line, and whoever talks to the QEMU that it starts, call the same thing: sockets and devices."""
+"""Names of sockets and devices, shared by the command line and by whatever talks to the QEMU that it starts."""
 
 QMP_SOCKET = "qmp.sock"
 """QEMU's control socket, for the verbs (and for people)."""
 STATUS_SOCKET = "status.sock"
-"""A second one, for those who only look: a QMP socket serves one client at a time."""
+"""A second one, for reading its state only: a QMP socket serves one client at a time."""
 SERIAL_SOCKET = "console.sock"
 AGENT_SOCKET = "agent.sock"
 SERIAL, AGENT_CHANNEL = "serial0", "agent0"

@@ -10,7 +10,7 @@ from ovtasks.host.paths import SUN_PATH
 
 
 def option(head: str | None, /, **values: object) -> str:
-    """One word of the command line; values that are None are left out, the keys of tuples repeated.
+    """One word of the command line. A value of None is left out; a tuple repeats its key for each item.
 
     Keys with a hyphen or a dot are given as ``**{"read-only": "on"}``.
     """
@@ -25,7 +25,7 @@ def device(model: str, /, **values: object) -> tuple[str, str]:
 
 
 def listener(name: str, path: Path, /, **values: object) -> str:
-    """The value of a ``-chardev`` that one client at a time may connect to, by the Unix socket ``path``.
+    """The value of a ``-chardev`` that listens on the Unix socket ``path``, for one client at a time.
 
     :raises InputError: the path is too long for a socket.
     """

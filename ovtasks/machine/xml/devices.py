@@ -1,4 +1,4 @@
-"""The ``<devices>`` of a domain: the VM's own, then all that the spec has, in the order of their list."""
+"""The ``<devices>`` of a domain, kind by kind in the order of their list: the VM's own, then those of the spec."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ovtasks.machine.xml.place import ensure, fill, make, sub
 
 
 def add_devices(domain: ET.Element, site: Site) -> None:
-    """All devices.
+    """Add all devices.
 
     :raises InputError: the host lacks what a network card needs.
     """

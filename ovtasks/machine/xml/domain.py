@@ -1,6 +1,6 @@
 """A machine → libvirt's domain XML. Pure: the same machine and host give the same bytes.
 
-Format: libvirt's documentation, "Domain XML format". What comes out is accepted by libvirt 9.0 and newer.
+Format: libvirt's documentation, "Domain XML format". libvirt 9.0 and newer accept the result.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from ovtasks.values.words import dotted
 __all__ = ["NAMESPACE", "QEMU_NAMESPACE", "HostFeatures", "domain_xml"]
 
 NAMESPACE = "https://ovtasks.invalid/ns/1"
-"""Of our element in ``<metadata>``: whose domain it is."""
+"""The namespace of our element in ``<metadata>``, which says whose domain it is."""
 
 _BEFORE = ("iothreads", "cputune", "memtune", "numatune", "memory_backing")
 _AFTER = ("seclabel", "launch_security", "sysinfo", "resource")
 """Parts of the block, in libvirt's order."""
 _KIB = 1024
-# XML 1.0, "Characters": what no document can hold, not even as a reference
+# XML 1.0, "Characters": no document can hold these, not even as references
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -90,9 +90,9 @@ def domain_xml(machine: Machine, host: HostFeatures) -> str:
 
 
 def notes(machine: Machine) -> tuple[str, ...]:
-    """What :func:`domain_xml` adds of its own accord because other fields need it, in words for people.
+    """What :func:`domain_xml` adds because other fields need it, in words for people.
 
-    :raises InputError: as there, but for the host.
+    :raises InputError: as there, except for what the host lacks.
     """
     return tuple(complete(machine, block_of(machine)).notes)
 
@@ -111,7 +111,7 @@ def _completed(machine: Machine, host: HostFeatures) -> Draft:
 
 
 def _blocks(domain: ET.Element, wanted: Tree, *names: str) -> None:
-    """Children of ``<domain>`` by the table."""
+    """Add the children of ``<domain>`` that the table describes."""
     for name in names:
         node = LIBVIRT.fields[name]
         if name in wanted and isinstance(node, Field):
@@ -121,8 +121,10 @@ def _blocks(domain: ET.Element, wanted: Tree, *names: str) -> None:
 
 
 def _identity(domain: ET.Element, machine: Machine) -> None:
-    """Names are written with their prefix, not in ElementTree's ``{uri}`` form: so the declaration stays where it is
-    read back from, on our own element."""
+    """Add the names, and our own element.
+
+    Its name has a prefix instead of ElementTree's ``{uri}``: so the namespace is declared on the element itself, where
+    we read it back from."""
     sub(domain, "name", text=machine.domain)
     sub(domain, "uuid", text=machine.uuid)
     sub(domain, "title", text=machine.vm + (f" ({machine.instance})" if machine.instance else ""))
@@ -147,14 +149,14 @@ def _os(domain: ET.Element, machine: Machine, done: Draft, tables: bool) -> None
     if done.root_boot is None:
         sub(os, "boot", {"dev": "hd"})
     if boot.firmware is Firmware.BIOS and arch_of(machine.arch).bios and not VIDEO.found(devices):
-        # else a BIOS, its "No bootable device" too, speaks to a screen that nobody has
+        # without a screen, a BIOS (with its "No bootable device") must speak to the serial port
         sub(os, "bios", {"useserial": "yes"})
     if tables:
         sub(os, "smbios", {"mode": "sysinfo"})  # without it the strings never reach the guest
 
 
 def _firmware(os: ET.Element, boot: Boot) -> None:
-    """One way to name the firmware, never both: libvirt's selection by features, or the files."""
+    """Name the firmware in one of two ways: by the features that libvirt selects by, or by its files."""
     secure = boot.firmware is Firmware.UEFI_SECURE
     if boot.auto:
         features = sub(os, "firmware")
@@ -177,7 +179,7 @@ def _firmware(os: ET.Element, boot: Boot) -> None:
 
 
 def _format(name: str) -> str | None:
-    """libvirt 9.0 knows no format but raw, nor the attribute."""
+    """None for raw: libvirt 9.0 knows only that format, and no attribute for it."""
     return None if name == "raw" else name
 
 

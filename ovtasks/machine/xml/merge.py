@@ -1,7 +1,7 @@
-"""What users write as XML, merged into the domain that we rendered, before libvirt sees it.
+"""Merges XML that users write into the domain that we rendered, before libvirt sees it.
 
-Devices and other lists get more; what a domain has once is merged attribute by attribute; two values for one thing are
-an error. libvirt's documentation, "Domain XML format", says what may be there once and what often.
+Devices and other lists grow. What a domain has once is merged attribute by attribute; two values for one thing are an
+error. libvirt's documentation, "Domain XML format", says what may stand once and what may repeat.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ovtasks.machine.machine import Snippet
 from ovtasks.machine.xml.names import DOMAIN_ORDER, QEMU_NAMESPACE
 from ovtasks.machine.xml.text import Fragment, Part, parse_fragment, parts
 
-# What may be there often, by parent and name: the places of the values that tell one from the other ("@name" is an
-# attribute, "target@dev" a child's); () when nothing does, so that it is always one more.
+# What may repeat, by parent and name → the places of the values that tell one from another ("@name" is an attribute,
+# "target@dev" a child's). () means that nothing does: each is one more.
 LISTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("domain", "sysinfo"): ("@type",),
     ("domain", "seclabel"): ("@model",),
@@ -62,19 +62,19 @@ LISTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("qemu:capabilities", "qemu:del"): ("@capability",),
     ("qemu:override", "qemu:device"): ("@alias",),
     ("qemu:frontend", "qemu:property"): ("@name",),
-    # devices: those that libvirt refuses to have twice are one
+    # devices that libvirt refuses to have twice
     **{("devices", device.tag): device.same for device in DEVICES if device.same},
 }
 _SINGLE = {device.tag: device.name for device in DEVICES if isinstance(device.rows, Block)}
 ONE_DEVICE = frozenset({"emulator", "nvram", *_SINGLE})
-"""Of all other devices there may be many."""
+"""A domain has at most one of each of these, and any number of other devices."""
 
-# The words of a command line: each counts, however often it is there.
+# The words of a command line: each counts, even when it repeats another.
 WORDS = frozenset({("qemu:commandline", "qemu:arg"), ("os", "initarg")})
 
-# What we choose although no field of vms.yml does: here the user's word counts.
+# What we choose and no field of vms.yml sets: the user's value replaces ours.
 CHOSEN = frozenset({"on_poweroff", "on_reboot", "on_crash", "vcpu@placement"})
-# Which field of vms.yml sets what, for hints.
+# Place in the domain → the field of vms.yml that sets it, for hints.
 _FIELDS = {
     "@type": "accel",
     "memory": "ram",
@@ -97,7 +97,7 @@ _RANK = {name: index for index, name in enumerate(DOMAIN_ORDER)}
 
 
 def own_snippets(libvirt: Mapping[str, object]) -> tuple[Snippet, ...]:
-    """Those of the spec's ``libvirt:``: ``snippets``, then ``xml_passthrough``.
+    """The snippets of the spec's ``libvirt:``: ``snippets``, then ``xml_passthrough``.
 
     :raises InputError: they are not texts.
     """
@@ -123,7 +123,7 @@ def _text(value: object, name: str, field: Sequence[str | int]) -> str:
 
 
 def distinct(snippets: Sequence[Snippet]) -> tuple[Snippet, ...]:
-    """Without those whose text was there before, blanks around it aside: several layers may bring the same."""
+    """The snippets without repeated texts (blanks around them aside): several layers may bring the same one."""
     first = {snippet.text.strip(): snippet for snippet in reversed(snippets)}
     return tuple(snippet for snippet in snippets if first[snippet.text.strip()] is snippet)
 
@@ -131,8 +131,8 @@ def distinct(snippets: Sequence[Snippet]) -> tuple[Snippet, ...]:
 def merge(domain: ET.Element, snippets: Sequence[Snippet]) -> None:
     """Put what ``snippets`` say into ``domain``.
 
-    :raises InputError: one is not XML, has an element that libvirt does not have, or wants another value where there
-        is one already; several at once are InputErrors.
+    :raises InputError: one is not XML, has an element that libvirt does not know, or contradicts a value that is there
+        already; several errors come as InputErrors.
     """
     merging = _Merging(domain)
     for snippet in distinct(snippets):
@@ -145,7 +145,7 @@ def merge(domain: ET.Element, snippets: Sequence[Snippet]) -> None:
 
 
 def canonical(element: ET.Element) -> tuple[object, ...]:
-    """The same value for elements that say the same: attributes in any order, blanks around text aside."""
+    """A value that is equal for elements that say the same: attributes in any order, blanks around text aside."""
     text = (element.text or "").strip()
     return element.tag, tuple(sorted(element.attrib.items())), text, tuple(canonical(child) for child in element)
 
@@ -159,7 +159,7 @@ def _value(element: ET.Element, place: str) -> str | None:
 
 
 def _identity(element: ET.Element, places: Sequence[str]) -> tuple[str | None, ...] | None:
-    """None: it has nothing to be known by."""
+    """The values that tell ``element`` from others; None: it has none of them."""
     values = tuple(_value(element, place) for place in places)
     return values if any(value is not None for value in values) else None
 
@@ -169,7 +169,7 @@ def _number(boot: ET.Element) -> bool:
 
 
 class _Merging:
-    """One domain while it grows. ``brought`` is which snippet an element, or an attribute of one, came from."""
+    """One domain while it grows. ``brought`` maps an element or attribute to the snippet that it came from."""
 
     def __init__(self, domain: ET.Element) -> None:
         self.domain = domain
@@ -193,7 +193,7 @@ class _Merging:
             self._part(part)
 
     def finish(self) -> None:
-        """What follows from what was added."""
+        """Add what the added elements need."""
         if any(element.tag.startswith("qemu:") for element in self.domain.iter()):
             self.domain.set("xmlns:qemu", QEMU_NAMESPACE)
         os = self.domain.find("os")
@@ -204,8 +204,8 @@ class _Merging:
             self._order(os)
 
     def _order(self, os: ET.Element) -> None:
-        """libvirt takes an order of booting by devices or by kinds, not both. The VM's own disk comes after those that
-        a text gives a place."""
+        """Order by devices once a snippet does: libvirt orders by devices or by kinds, never by both. The VM's own disk
+        comes last."""
         places = [int(boot.get("order", "")) for boot in self.devices.iterfind("*/boot") if _number(boot)]
         ours = [boot for boot in os.findall("boot") if (id(boot), "") not in self.brought]
         if not places or not ours:
@@ -223,7 +223,7 @@ class _Merging:
         elif part.device:
             self._child(self.devices, element, f"devices/{element.tag}")
         elif element.tag == "qemu:commandline":
-            # arguments may well be there twice; the same whole command line from two places is meant once
+            # arguments may repeat, but a whole command line that two places bring counts once
             if (said := canonical(element)) not in self.commands:
                 self.commands.add(said)
                 self._child(self.domain, element, element.tag)
@@ -233,7 +233,7 @@ class _Merging:
             self._child(self.domain, element, element.tag)
 
     def _child(self, parent: ET.Element, child: ET.Element, path: str, *, several: bool = False) -> None:
-        """``several``: it is one of a list that the table does not know."""
+        """Merge ``child`` into ``parent``. ``several``: it is one of a list that the table does not know."""
         places = () if several else self._places(parent, child)
         if (parent.tag, child.tag) not in WORDS and self._said(parent, child):
             return
@@ -249,14 +249,14 @@ class _Merging:
             self._child(twin, below, f"{path}/{below.tag}", several=not known and tags.count(below.tag) > 1)
 
     def _said(self, parent: ET.Element, child: ET.Element) -> bool:
-        """Whether somebody else said just that; two equal devices in one snippet are two."""
+        """Whether another snippet, or we, said exactly that. Equal devices within one snippet count each."""
         said = canonical(child)
         return any(
             canonical(other) == said and self.brought.get((id(other), "")) is not self.snippet for other in parent
         )
 
     def _places(self, parent: ET.Element, child: ET.Element) -> tuple[str, ...] | None:
-        """What tells one such child from the other; None: there is only one."""
+        """The places of the values that tell such children apart; None: there can be only one."""
         if (places := LISTS.get((parent.tag, child.tag))) is not None:
             return places
         if parent is self.devices:
@@ -266,7 +266,7 @@ class _Merging:
         return None
 
     def _twin(self, parent: ET.Element, child: ET.Element, places: tuple[str, ...] | None) -> ET.Element | None:
-        """The element of ``parent`` that ``child`` speaks about."""
+        """The element of ``parent`` that ``child`` is about; None: there is none yet."""
         others = [other for other in parent if other.tag == child.tag]
         if places is None:
             return others[0] if len(others) == 1 else None
@@ -331,7 +331,7 @@ class _Merging:
 
 
 def _place(snippet: Snippet, at: tuple[int, int] | None = None) -> Where | None:
-    """Of line and column ``at`` in the text; None: who knows the spec finds it by the field."""
+    """The file, line and column of ``at`` in the snippet's text; None: it stands in the spec, at its ``field``."""
     where = snippet.where
     if where is None or at is None or snippet.begins is None:
         return where

@@ -1,4 +1,4 @@
-"""The elements that libvirt documents: children of ``<domain>``. Devices have a list of their own.
+"""The children of ``<domain>`` that libvirt documents. Devices have a list of their own.
 
 Source: libvirt's documentation, "Domain XML format", and its schema ``domaincommon.rng`` (up to libvirt 11).
 """
@@ -6,7 +6,7 @@ Source: libvirt's documentation, "Domain XML format", and its schema ``domaincom
 from __future__ import annotations
 
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
-"""libvirt's documentation, "QEMU/KVM hypervisor driver": what it passes on to QEMU. Always with the prefix ``qemu``."""
+"""Of what libvirt passes on to QEMU (see its "QEMU/KVM hypervisor driver"). The prefix is always ``qemu``."""
 
 QEMU_ELEMENTS = frozenset({"qemu:capabilities", "qemu:commandline", "qemu:deprecation", "qemu:override"})
 
@@ -17,5 +17,5 @@ DOMAIN_ORDER = (
     *("features", "cpu", "clock", "on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "pm", "perf", "keywrap"),
     *("datacenterpath", "devices", "seclabel", "launchSecurity"),
 )
-"""As libvirt writes them: its schema would take any order, but libxml2 then refuses some."""
+"""The order in which libvirt writes them. Its schema allows any order, but libxml2 then refuses some."""
 DOMAIN_ELEMENTS = frozenset(DOMAIN_ORDER)

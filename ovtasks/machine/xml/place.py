@@ -1,4 +1,4 @@
-"""The table's declarations → elements, for whatever the tree holds."""
+"""Turns the values of a tree into elements, by the table's declarations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sub(parent: ET.Element, tag: str, attributes: Mapping[str, str | None] | Non
 
 
 def ensure(parent: ET.Element, path: str) -> ET.Element:
-    """The element at ``path`` below ``parent``, made where it is not there; the parent itself for ``""``."""
+    """The element at ``path`` below ``parent``, made if it is missing; ``""`` is the parent itself."""
     for tag, key, value in _STEP.findall(path):
         found = parent.find(f"{tag}[@{key}='{value}']" if key else tag)
         parent = sub(parent, tag, {key: value} if key else None) if found is None else found
@@ -28,7 +28,7 @@ def ensure(parent: ET.Element, path: str) -> ET.Element:
 
 
 def fill(element: ET.Element, block: Block, values: Tree) -> None:
-    """Put all that ``values`` has of the block into ``element``; defaults, too. What is computed is left out."""
+    """Put the block's ``values`` into ``element``, with its defaults. Computed fields are left out."""
     for name, node in block.fields.items():
         value = values.get(name)
         if isinstance(node, Field):
@@ -40,7 +40,7 @@ def fill(element: ET.Element, block: Block, values: Tree) -> None:
 
 
 def put(element: ET.Element, field: Field, text: str) -> None:
-    """One value at its place."""
+    """Put one value in its place."""
     path, at, attribute = field.at.partition("@")
     if path.endswith("?"):
         if text in {"yes", "on"}:
@@ -56,7 +56,7 @@ def put(element: ET.Element, field: Field, text: str) -> None:
 
 
 def make(element: ET.Element, items: Items) -> ET.Element:
-    """One more element of a list, still empty."""
+    """Add one more element of a list, still empty."""
     parent, _, tag = items.block.at.rpartition("/")
     return sub(ensure(element, parent), tag, items.block.fixed)
 

@@ -1,7 +1,7 @@
 """XML as users write it (``libvirt.snippets``, ``libvirt.xml_passthrough``) → elements with their places.
 
-Only elements, attributes, text and comments are taken. A document type, entities of one's own and processing
-instructions are refused, so that a text can neither name other files nor grow while it is read.
+It accepts elements, attributes, text and comments. It refuses document types, declared entities and processing
+instructions: so a text can neither name other files nor grow while it is read.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ovtasks.values.yamlio import Position
 
 MAX_DEPTH = 64
 _ROOT = (
-    f'<ov xmlns:qemu="{QEMU_NAMESPACE}">'  # one element around them all: a text may have several, or begin with qemu:
+    f'<ov xmlns:qemu="{QEMU_NAMESPACE}">'  # an element around all others: a text may have several, or begin with qemu:
 )
 _XML = "http://www.w3.org/XML/1998/namespace"
 
 
 def _error(message: str, at: Position, hint: str | None = None) -> InputError:
-    """``at`` is line and column in the text, from 1."""
+    """An error; ``at`` is line and column in the text, from 1."""
     return InputError(message, hint=hint, at=at)
 
 
 @dataclass(frozen=True)
 class Fragment:
-    """``elements`` in their order. Names of another namespace are written with their prefix, not in ElementTree's
-    ``{uri}`` form, and declared where they are first used; QEMU's prefix is always ``qemu``, and is not declared.
+    """``elements`` in their order. Names of another namespace have their prefix, in place of ElementTree's ``{uri}``,
+    which is declared at its first use. QEMU's prefix is always ``qemu``, and is not declared.
 
     ``places`` are line and column of every element, by ``id``; ``foreign`` are the ids of those of other namespaces.
     """
@@ -44,9 +44,9 @@ class Fragment:
 
 
 def parse_fragment(text: str) -> Fragment:
-    """The elements of ``text``, of which there may be several side by side.
+    """The elements of ``text``; several may stand side by side.
 
-    :raises InputError: it is not well-formed, has what is not taken, or has no element.
+    :raises InputError: it is not well-formed, has something that is refused, or has no element.
     """
     from xml.parsers import expat
 
@@ -83,7 +83,7 @@ _HINTS = {
 
 
 def _refused(text: str) -> InputError | None:
-    """The error for the first thing that may stand only before all elements, or that is not taken anywhere."""
+    """The error for the first declaration or processing instruction; None: there is none."""
     found = re.search(r"<!(?=[A-Z])|<\?", text)
     if found is None:
         return None
@@ -100,7 +100,8 @@ def _said(error: Any) -> str:
 
 @dataclass
 class _Open:
-    """An element that is not closed yet: which prefixes mean what inside, and which of them it has declared."""
+    """An element that is not closed yet. ``scope`` maps the prefixes inside it to namespaces; ``declared`` are those
+    that an element of the result has declared."""
 
     element: ET.Element
     scope: dict[str, str]
@@ -174,7 +175,7 @@ class _XmlReader:
         return prefix, local
 
     def _declare(self, opened: _Open, prefix: str) -> None:
-        """Where it is needed and not yet said by an element that is kept."""
+        """Declare ``prefix``, unless an element around this one has done so."""
         uri = opened.scope[prefix]
         if opened.declared.get(prefix, "") != uri:
             opened.element.set(f"xmlns:{prefix}" if prefix else "xmlns", uri)
@@ -200,14 +201,14 @@ class _XmlReader:
             message = f"text between the elements of <{element.tag}>: {text.strip()[:40]!r}"
             raise _error(message, self.places[id(element)], hint="libvirt's elements have text or elements, not both")
         elif text.strip():
-            # of a foreign element only the order of text and children is lost
+            # a foreign element loses only the order of its text and children
             element.text = text
 
 
 @dataclass(frozen=True)
 class Part:
-    """An element and whether it is a device; else it belongs into ``<domain>`` itself. ``attributes`` is set for a
-    ``<domain>`` that has attributes of its own: what they say is merged, its elements come as parts of their own."""
+    """An element, and whether it is a device; others belong into ``<domain>`` itself. ``attributes`` marks a
+    ``<domain>`` whose attributes are to be merged; its elements are parts of their own."""
 
     element: ET.Element
     device: bool = False
@@ -251,7 +252,7 @@ def _part(element: ET.Element, fragment: Fragment, known: frozenset[str], place:
                 raise _unknown(child, fragment, DEVICE_ELEMENTS, "<devices>")
             yield Part(child, device=True)
         return
-    # <memory> is both: how much there is, and a module that can be plugged, which has a model
+    # <memory> has two meanings: the amount, and a pluggable module, which has a model
     device = place == "libvirt" and tag in DEVICE_ELEMENTS and (tag not in DOMAIN_ELEMENTS or "model" in element.attrib)
     yield Part(element, device=device)
 

@@ -1,4 +1,4 @@
-"""Disks besides the VM's own and its seed, and these two."""
+"""Disks: the VM's own, its seed, and those of the spec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ovtasks.machine.xml.place import sub
 
 
 def _complete(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
-    """A name, a bus and a format for each."""
+    """Give each disk a name, a bus and a format."""
     seeded = draft.machine.seed is not None
     names = [one.block("target").text("dev") for one in found]
     if seeded and SEED_DISK in names:
@@ -47,7 +47,7 @@ def _own(devices: ET.Element, site: Site) -> None:
     if boot is not None:
         sub(disk, "boot", {"order": str(boot)})
     if machine.seed is not None:
-        # no CD-ROM: Debian's cloud kernels have no driver for SATA, or none for USB; virtio-blk is everywhere
+        # not a CD-ROM: Debian's cloud kernels lack the driver for SATA, or for USB; virtio-blk works everywhere
         seed = sub(devices, "disk", {"type": "file", "device": "disk"})
         sub(seed, "driver", {"name": "qemu", "type": "raw"})
         sub(seed, "source", {"file": str(machine.seed)})

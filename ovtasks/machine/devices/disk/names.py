@@ -1,4 +1,4 @@
-"""Names that a guest sees its disks by, and the buses that they stand for."""
+"""The names of disks in the guest, and the buses that they stand for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BUS_OF_DEVICE = {"cdrom": "sata", "floppy": "fdc", "lun": "scsi"}
 
 
 def bus_of(name: str | None, device: str | None) -> str:
-    """The bus of a disk that names none."""
+    """The bus of a disk that states none."""
     by_device = _BUS_OF_DEVICE.get(device or "")
     if name is None or by_device is not None:
         return by_device or "virtio"
@@ -20,7 +20,7 @@ def bus_of(name: str | None, device: str | None) -> str:
 
 
 def names_on(bus: str) -> Iterator[str]:
-    """vda … vdz, vdaa …"""
+    """All names on a bus, in order: vda … vdz, vdaa …"""
     if bus == "nvme":
         yield from (f"nvme{number}n1" for number in count())
     for length in count(1):

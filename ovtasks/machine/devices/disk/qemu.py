@@ -1,4 +1,4 @@
-"""Disks as QEMU's words: a block device, which reads and writes, and a device, which the guest sees."""
+"""Disks as QEMU's words. Each is a block device, which reads and writes, and a device that the guest sees."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FLOPPIES = 2
 
 @dataclass(frozen=True)
 class _Disk:
-    """``place`` orders the disks of one bus: by the name that the guest's device would have."""
+    """``place`` orders the disks of a bus: it follows from the name in the guest."""
 
     block: Tree
     device: str
@@ -81,7 +81,7 @@ def _disk(block: Tree, index: int, own: Sequence[str]) -> _Disk:
 
 
 def _place(name: str) -> int:
-    """vda → 0, vdz → 25, vdaa → 26; nvme0n1 → 0."""
+    """The number that a name stands for: vda → 0, vdz → 25, vdaa → 26; nvme0n1 → 0."""
     if found := re.search(r"[0-9]+", name):
         return int(found[0])
     place = 0
@@ -126,7 +126,7 @@ def _add(disk: _Disk, number: int, to: Command) -> None:
 
 
 def _place_on(disk: _Disk, number: int, to: Command) -> dict[str, object]:
-    """Where on its bus; the first one brings the controller."""
+    """Its place on the bus. The first disk of a bus adds the controller."""
     first = number == 0
     if disk.bus == "scsi":
         if "scsi0" not in to.scsi:
@@ -149,7 +149,7 @@ def _place_on(disk: _Disk, number: int, to: Command) -> dict[str, object]:
 
 
 def _properties(disk: _Disk, driver: Tree) -> dict[str, object]:
-    """What the device has of its own; what it has not is left in the mapping, and so refused."""
+    """The properties of this kind of device. Fields that it does not have are not taken here, and so refused later."""
     block, bus = disk.block, disk.bus
     target, sizes = block.block("target"), block.block("blockio")
     found: dict[str, object] = {

@@ -45,7 +45,7 @@ DRIVER = Block(
 
 
 def _iotune() -> dict[str, Node]:
-    """``total_bytes_sec`` … ``write_iops_sec_max_length``."""
+    """All limits of speed, from ``total_bytes_sec`` to ``write_iops_sec_max_length``."""
     found: dict[str, Node] = {}
     for what, unit in (("bytes", "bytes"), ("iops", "requests")):
         for suffix, meaning in (("", "a second"), ("_max", "a second in a burst")):

@@ -1,4 +1,4 @@
-"""What cannot be between the fields of a disk."""
+"""Rules between the fields of a disk."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from ovtasks.machine.devices.disk.names import ROOT_DISK
 from ovtasks.machine.tree import Faults, Tree
 
-# Protocols whose images have no name, or need none.
+# Protocols whose images need no name.
 NAMELESS = frozenset({"nbd"})
 _NEEDED = {"file": ("file",), "block": ("dev",), "volume": ("pool", "volume"), "network": ("protocol",)}
 
 
 def rules(found: Sequence[Tree], _: Tree) -> Faults:
-    """A source that fits its type, a name of its own."""
+    """Each disk has a source that fits its type, a name of its own, and a bus that can carry it."""
     taken = {ROOT_DISK: "the VM's own disk"}
     for disk in found:
         yield from _disk_source(disk)

@@ -1,4 +1,4 @@
-"""Rows of a disk's ``source``: where it is, and who may read it."""
+"""Rows of a disk's ``source``: where its content is, and as whom it is read."""
 
 from __future__ import annotations
 

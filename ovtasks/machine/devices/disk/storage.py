@@ -1,6 +1,6 @@
-"""What a disk is made of: the protocol that reaches its bytes, and the format that they are in.
+"""What a disk is made of: the protocol that reaches its bytes, and the format of these bytes.
 
-QEMU's QMP reference, ``BlockdevOptions``.
+Options: QEMU's QMP reference, ``BlockdevOptions``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ovtasks.machine.tree import Tree
 
 _PORTS = {"nbd": "10809", "iscsi": "3260"}
 _URLS = {"http": 80, "https": 443, "ftp": 21, "ftps": 990}
-# libvirt's documentation: what each mode of the cache means for the host's cache and for flushes
+# mode of the cache → cache.direct and cache.no-flush, by libvirt's documentation
 _CACHES = {
     "none": ("on", "off"),
     "directsync": ("on", "off"),
@@ -81,7 +81,10 @@ def _network(source: Tree) -> dict[str, object]:
 
 
 def _host(hosts: list[Tree], source: Tree, protocol: str) -> tuple[str, str | None]:
-    """The one server."""
+    """Name and port of the only server.
+
+    :raises InputError: there are none or several, or it is not reached by TCP.
+    """
     if len(hosts) != 1 or (name := hosts[0].text("name")) is None:
         raise source.refuse("hosts", f"{protocol} needs one server", hint="hosts: [{name: server.example.org}]")
     if (hosts[0].text("transport") or "tcp") != "tcp":
@@ -90,7 +93,7 @@ def _host(hosts: list[Tree], source: Tree, protocol: str) -> tuple[str, str | No
 
 
 def _server(hosts: list[Tree], source: Tree, protocol: str, prefix: str) -> dict[str, object]:
-    """A SocketAddress."""
+    """QEMU's ``SocketAddress`` of the only server."""
     if len(hosts) == 1 and hosts[0].peek("transport") == "unix":
         hosts[0].text("transport")
         return {f"{prefix}type": "unix", f"{prefix}path": hosts[0].text("socket")}
@@ -120,7 +123,7 @@ def _rbd(source: Tree, name: str | None, hosts: list[Tree]) -> dict[str, object]
 
 
 def format_node(block: Tree, driver: Tree, ident: str, to: Command, node: dict[str, object], *, readonly: bool) -> str:
-    """The block device in the image's format, and the filters above it; returns the topmost one's name."""
+    """Add the block device in the image's format, and the filters above it; returns the name of the topmost."""
     path = str(node.get("filename", ""))
     kind = driver.text("type") or ("qcow2" if path.endswith(".qcow2") else "raw")
     if driver.text("copy_on_read") == "on" and readonly:
@@ -150,7 +153,7 @@ def format_node(block: Tree, driver: Tree, ident: str, to: Command, node: dict[s
 
 
 def _limit(tune: Tree, limit: str) -> Iterator[tuple[str, int]]:
-    """A limit, and what goes with it: each needs the one before it."""
+    """A limit, its burst (``_max``) and the burst's length: each needs the one before it."""
     whose, what, _ = limit.split("_")
     before = "1"
     for suffix, ours in (("", ""), ("_max", "-max"), ("_max_length", "-max-length")):
@@ -163,7 +166,7 @@ def _limit(tune: Tree, limit: str) -> Iterator[tuple[str, int]]:
 
 
 def _throttle(tune: Tree, ident: str, to: Command) -> str:
-    """A group of limits; disks that name the same group must say the same of it."""
+    """Add a group of limits, or join it: all disks of a group must state the same limits, or none."""
     name = tune.text("group_name")
     limits = {word: number for limit in _LIMITS for word, number in _limit(tune, limit)}
     if (number := tune.number("size_iops_sec")) is not None:
@@ -173,7 +176,7 @@ def _throttle(tune: Tree, ident: str, to: Command) -> str:
     group = f"group-{name}" if name else f"{ident}-group"
     known = to.groups.setdefault(group, limits)
     if known is limits:
-        # as JSON: what is nested has no other spelling
+        # as JSON, the only spelling for nested values
         to.words += ("-object", json.dumps({"qom-type": "throttle-group", "id": group, "limits": limits}))
     elif limits not in ({}, known):
         raise tune.refuse("group_name", f"two disks say different limits of the group {name}")

@@ -20,12 +20,12 @@ from ovtasks.machine.xml.place import ensure, sub
 _ABSOLUTE = ("/", "${vm.dir}", "${vm.sockets}", "${vm.project}", "{{.VmStateDir}}")
 _SECURITY = {"passthrough": "passthrough", "mapped": "mapped-xattr", "squash": "none"}
 QUEUE = 1024
-"""Requests in a virtiofs queue, as libvirt has it."""
+"""Requests in a virtiofs queue: libvirt's default."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """A folder that virtiofsd serves at ``socket``. Options are None where its own default counts; ``cache`` is its
+    """A folder that virtiofsd serves at ``socket``. None leaves an option to its own default. ``cache`` is its
     word (auto, always, never), ``threads`` the size of its pool."""
 
     name: str
@@ -40,7 +40,7 @@ class Share:
 
 
 def _rules(found: Sequence[Tree], block: Tree) -> Faults:
-    """Tags of their own, absolute paths; virtiofs and the guest use the same memory."""
+    """Each folder has a tag of its own and an absolute path; virtiofs needs memory that it can share."""
     seen: set[str] = set()
     for one in found:
         tag, path = one.text("target"), one.text("source")
@@ -78,14 +78,14 @@ def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
 
 
 def _finish(element: ET.Element, wanted: Tree) -> None:
-    """libvirt has no word for 9p: it is what there is without a driver."""
+    """Add driver and source. libvirt has no word for 9p: it takes that when there is no driver."""
     if (driver := wanted.text("driver")) in {"virtiofs", "path"}:
         ensure(element, "driver").set("type", str(driver))
     sub(element, "source", {"dir": wanted.text("source")})
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """virtiofs is served by a virtiofsd beside QEMU, which must see the guest's memory; 9p by QEMU itself."""
+    """A virtiofsd beside QEMU serves virtiofs, and must see the guest's memory. QEMU serves 9p itself."""
     for index, block in enumerate(blocks):
         kind = block.text("type") or "mount"
         if kind != "mount":

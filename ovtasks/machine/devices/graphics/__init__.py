@@ -24,7 +24,7 @@ _PACKAGES = {"spice": "qemu-spice", "egl-headless": "qemu-egl-headless", "dbus":
 
 
 def _rules(found: Sequence[Tree], _: Tree) -> Faults:
-    """One server of each kind, one listener each, ports where there is a network."""
+    """There is one server of a kind; each has one listener, and ports only where it listens on a network."""
     seen: set[str] = set()
     for one in found:
         kind = one.text("type") or ""
@@ -44,7 +44,7 @@ def _rules(found: Sequence[Tree], _: Tree) -> Faults:
 def _port_rules(one: Tree, kind: str, listeners: Sequence[Tree]) -> Faults:
     where = _kind(listeners[0]) if listeners else None
     if where in {"socket", "none"}:
-        for key in ("port", "tls_port", "websocket"):  # autoport is harmless there: it chooses nothing
+        for key in ("port", "tls_port", "websocket"):  # autoport is harmless: it has no port to choose
             if one.has(key):
                 yield one.fault(f"has no effect: it listens {_PLACES[where]}", "remove it", key)
         return
@@ -59,7 +59,7 @@ def _port_rules(one: Tree, kind: str, listeners: Sequence[Tree]) -> Faults:
 
 
 def _kind(listener: Tree) -> str | None:
-    """Its type, as written or as the rest says."""
+    """The listener's type: as written, or by the field that is given."""
     return listener.text("type") or next((key for key in LISTENERS if listener.has(key)), None)
 
 
@@ -78,7 +78,7 @@ def _listener_rules(listener: Tree) -> Faults:
 
 
 def _settle(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
-    """What goes through SPICE needs a SPICE server."""
+    """Complete each display. Add a SPICE server when a device goes through SPICE and there is none."""
     done = list(found)
     if draft.spice is not None and not any(one.text("type") == "spice" for one in found):
         draft.spice_for, word = draft.spice
@@ -97,7 +97,7 @@ def _completed(one: Tree) -> Tree:
         return one
     listeners = [_listener(listener) for listener in one.items("listen")]
     if not listeners:
-        local = one.text("gl") == "yes"  # SPICE passes no OpenGL over networks
+        local = one.text("gl") == "yes"  # SPICE has no OpenGL over a network
         listeners = [Tree({"type": "none"} if local else {"type": "address", "address": LOOPBACK})]
     one = one.put(listen=listeners)
     if listeners[0].text("type") in {"socket", "none"}:

@@ -1,16 +1,16 @@
-"""How long a display's password may be: what is longer is cut by the protocol, or refused when the VM starts."""
+"""How long a display's password may be. A longer one is cut by the protocol, or refused when the VM starts."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
 BYTES = {"vnc": 8, "spice": 60}
-"""RFB's "VNC Authentication" makes a key of eight bytes of it; SPICE's servers take no more than that of a ticket."""
+"""The most bytes. RFB's "VNC Authentication" uses eight of them as a key; SPICE's servers take a ticket of 60."""
 _WHY = {"vnc": "VNC cuts the rest off", "spice": "SPICE takes no more"}
 
 
 def too_long(kind: str, password: str) -> tuple[str, str] | None:
-    """What is wrong with the password of a display of that kind, and what to do; None: nothing. It is never shown."""
+    """What is wrong with the password of a display, and what to do; None: nothing. No text shows the password."""
     limit = BYTES.get(kind)
     size = len(password.encode("utf-8", "surrogatepass"))
     if limit is None or size <= limit:

@@ -24,7 +24,7 @@ _SPICE_WORDS = {
 
 
 def words(blocks: Sequence[Tree], to: Command) -> None:
-    """Servers for people who look at the VM, on a Unix socket or an address."""
+    """The display servers. SPICE is added when a device goes through it and none is declared."""
     if to.spice_wanted and not any(block.peek("type") == "spice" for block in blocks):
         to.notes.append(f"spicevmc: SPICE graphics added, on the socket {to.machine.sockets / SPICE_SOCKET}")
         blocks = [*blocks, Tree({"type": "spice"})]
@@ -49,7 +49,7 @@ def words(blocks: Sequence[Tree], to: Command) -> None:
 
 
 def _place(block: Tree, usual: Path) -> tuple[str | None, Path | None, str | None]:
-    """An address, a socket, a port: where it listens."""
+    """Where it listens: address, socket and port, each None when it has none."""
     listen = block.items("listen")
     if len(listen) > 1:
         raise block.refuse("listen", "QEMU listens in one place", hint="one address, or one socket")
@@ -71,7 +71,7 @@ def _place(block: Tree, usual: Path) -> tuple[str | None, Path | None, str | Non
 
 
 def _spice(block: Tree, to: Command) -> None:
-    """QEMU chooses no port for SPICE: without one it listens on a Unix socket that only the VM's owner can reach."""
+    """A SPICE server. QEMU chooses no port for it: without one, it listens on a socket of the VM's owner alone."""
     to.spice = True
     auto = block.peek("autoport")
     address, socket, port = _place(block, to.machine.sockets / SPICE_SOCKET)

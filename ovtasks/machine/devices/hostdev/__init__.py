@@ -20,7 +20,7 @@ _SCSI_ADDRESS = ("adapter", "bus", "target", "unit")
 
 
 def _rules(found: Sequence[Tree], block: Tree) -> Faults:
-    """Each is named completely."""
+    """Each device is named completely."""
     for one in found:
         source, kind = one.block("source"), one.text("type") or ""
         needed = _NEEDED.get(kind, [])
@@ -42,7 +42,7 @@ def _rules(found: Sequence[Tree], block: Tree) -> Faults:
 
 
 def _finish(element: ET.Element, wanted: Tree) -> None:
-    """The address by the kind of device. libvirt wants hexadecimal numbers for PCI, decimal ones for USB and SCSI."""
+    """Add the address. libvirt wants hexadecimal numbers for PCI, decimal ones for USB and SCSI."""
     given, kind = wanted.block("source"), wanted.text("type")
     source = ensure(element, "source")
     if kind == "pci":
@@ -69,7 +69,7 @@ def _decimal(given: Tree, key: str) -> str:
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """:raises InputError: the device cannot be given away by QEMU alone."""
+    """:raises InputError: QEMU alone cannot pass the device on."""
     for index, block in enumerate(blocks):
         kind, source, ident = block.text("type") or "", block.block("source"), f"hostdev{index}"
         block.text("mode")

@@ -18,7 +18,7 @@ MAX_PORT = 65535
 
 
 def _rules(found: Sequence[Tree], _: Tree) -> Faults:
-    """What a card hangs on."""
+    """Each card names what it is connected to; ranges of ports go up."""
     for one in found:
         kind = one.text("type") or "user"
         key = _NEEDED.get(kind)
@@ -35,7 +35,7 @@ def _complete(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
 
 
 def _mac(uuid: str, index: int) -> str:
-    """An address in QEMU's range that stays the VM's."""
+    """An address in QEMU's range, always the same for this VM and card."""
     digest = hashlib.sha256(f"{uuid}/{index}".encode()).hexdigest()
     return f"52:54:00:{digest[:2]}:{digest[2:4]}:{digest[4:6]}"
 
@@ -52,7 +52,7 @@ def cards(block: Tree) -> list[Tree]:
 
 
 def card_forwards(block: Tree) -> Iterator[tuple[PortForward, Place]]:
-    """A forward for each port of the host that they take, with its place in the VM's spec."""
+    """A forward for each port of the host that the cards take, with the place in the spec that says so."""
     for card in cards(block):
         for one in card.items("port_forwards"):
             first = one.number("start")

@@ -11,7 +11,7 @@ from ovtasks.machine.qemu.command import Command, switched
 from ovtasks.machine.tree import Tree
 
 MOST_PORTS = 1000
-"""Of one range: each is a word of its own on the command line."""
+"""The most ports of a range: each takes a word on the command line."""
 # libvirt's driver attribute → property of a virtio-net-pci
 _VIRTIO = {
     "rx_queue_size": "rx_queue_size",
@@ -75,7 +75,7 @@ def _card(block: Tree, index: int, to: Command) -> None:
     values: dict[str, object] = {"id": f"nic{index}", "netdev": f"net{index}"}
     values["mac"] = block.text("mac") or _mac(to.machine.nic.mac, index)
     values["bootindex"] = to.order(block.number("boot"))
-    # a BIOS boots from the network by the card's ROM; else it would only cost time
+    # a BIOS needs the card's ROM to boot from the network; otherwise the ROM only costs time
     wanted = enabled == "yes" or (values["bootindex"] is not None and enabled is None)
     values["romfile"] = file if file is not None else None if wanted else ""
     values["rombar"] = {"on": "1", "off": "0"}.get(rom.text("bar") or "")
@@ -90,6 +90,6 @@ def _card(block: Tree, index: int, to: Command) -> None:
 
 
 def _mac(first: str, index: int) -> str:
-    """A locally administered address that follows from the first card's."""
+    """A locally administered address, computed from the first card's."""
     digits = hashlib.sha256(f"{first}\0{index}".encode()).digest()[:5]
     return ":".join(f"{byte:02x}" for byte in (0x52, *digits))

@@ -1,4 +1,4 @@
-"""Network cards in the XML, and the QEMU arguments of those that libvirt has no element for."""
+"""Network cards in the XML, and as QEMU arguments where libvirt has no element for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ovtasks.machine.xml.place import fill, sub
 from ovtasks.values.ports import PortForward
 
 FIRST_ADDRESS = 0x10
-"""The PCI slot of the first card that QEMU is told of: libvirt gives them out from 1 on, and never comes that far."""
+"""The PCI slot of the first card in QEMU's arguments. libvirt gives out slots from 1 on, and never gets that far."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Arguments:
 
 
 def model(name: str) -> str:
-    """libvirt's name of the card: it knows virtio by a name of its own."""
+    """libvirt's name of a card, which differs from QEMU's for virtio only."""
     return "virtio" if name in {"virtio", "virtio-net", "virtio-net-pci"} else name
 
 
 def add_cards(devices: ET.Element, found: Sequence[Tree], site: Site) -> None:
-    """The first card, then those of the ``libvirt:`` block.
+    """Add the first card, then those of the ``libvirt:`` block.
 
-    :raises InputError: passt is asked for and is not there.
+    :raises InputError: passt is asked for, and libvirt here does not know it.
     """
     _first(devices, site.machine.nic, site.features)
     for one in found:
@@ -49,20 +49,20 @@ def add_cards(devices: ET.Element, found: Sequence[Tree], site: Site) -> None:
 
 def _first(devices: ET.Element, nic: Nic, host: HostFeatures) -> None:
     if nic.mode == "user" and nic.forwards and nic.stack != "passt":
-        return  # slirp's forwards: arguments
+        return  # slirp forwards: the card is made by arguments
     source: Mapping[str, tuple[str, Mapping[str, str | None] | None]] = {
         "bridge": ("bridge", {"bridge": nic.bridge}),
         "direct": ("direct", {"dev": nic.dev, "mode": "bridge"}),
         "user": ("user", None),
     }
-    # what an older version defined has the network's name in bridge
+    # a VM that an older version defined has the network's name in bridge
     kind, attributes = source.get(nic.mode, ("network", {"network": nic.network or nic.bridge or "default"}))
     interface = sub(devices, "interface", {"type": kind})
     sub(interface, "mac", {"address": nic.mac})
     if attributes is not None:
         sub(interface, "source", attributes)
     sub(interface, "model", {"type": model(nic.model)})
-    sub(interface, "rom", {"enabled": "no"})  # nothing boots from the network: no time spent on trying
+    sub(interface, "rom", {"enabled": "no"})  # no VM boots from the network: spare the time for trying
     if nic.mode == "user" and nic.stack == "passt":
         if not host.passt:
             raise InputError("this libvirt does not know passt", hint=package_hint("passt"))
@@ -81,7 +81,7 @@ def _grouped(forwards: Sequence[PortForward]) -> dict[tuple[str, str], list[Port
 
 
 def _by_arguments(item: Tree, host: HostFeatures) -> bool:
-    """Whether libvirt cannot say it: forwards without passt."""
+    """Whether libvirt has no element for the card: it forwards ports without passt."""
     user = item.text("type") in {None, "user"}
     return user and bool(item.items("port_forwards")) and not host.passt and item.text("backend") is None
 
@@ -98,9 +98,9 @@ def _further(devices: ET.Element, card: Tree, host: HostFeatures) -> None:
 
 
 def arguments(found: Sequence[Tree], site: Site) -> Iterator[str]:
-    """QEMU's arguments for all cards that libvirt cannot say.
+    """QEMU's arguments for all cards that libvirt has no element for.
 
-    :raises InputError: a forward is beyond what slirp can.
+    :raises InputError: slirp cannot do such a forward.
     """
     nic, host, cards = site.machine.nic, site.features, []
     if nic.mode == "user" and nic.forwards and nic.stack != "passt":
