@@ -18,6 +18,8 @@ from tests.support.disks import small_disk
 from tests.support.programs import mount
 from tests.support.workbench import DOIT, OV, ROOT, Workbench, cloud_vm, make_image, ran
 
+pytestmark = pytest.mark.slow
+
 VERBS = ("fetch", "verify", "disk", "key", "seed")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 

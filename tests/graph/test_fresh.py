@@ -12,6 +12,8 @@ import pytest
 from ovtasks.errors import EXIT_INPUT, EXIT_STALE
 from tests.support.workbench import Workbench, cloud_vm, ran
 
+pytestmark = pytest.mark.slow
+
 DISK = "output/a/qcow2/disk.qcow2"
 
 

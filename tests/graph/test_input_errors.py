@@ -11,6 +11,8 @@ import pytest
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT, EXIT_REFUSED
 from tests.support.workbench import OV, Workbench, cloud_vm, make_image
 
+pytestmark = pytest.mark.slow
+
 PARSE = (
     (("--size", "huge"), "--size", "20G"),
     (("--size=-4G",), "--size", "20G"),

@@ -17,6 +17,8 @@ from ovtasks.host import packages
 from ovtasks.host.run import require
 from tests.launcher.conftest import Bare, ordinary_user, root
 
+pytestmark = pytest.mark.slow
+
 SHOWN = {
     "apt-get": "apt-get install --no-install-recommends qemu-utils",
     "dnf": "dnf install qemu-img",

@@ -12,6 +12,8 @@ import pytest
 from tests.support.checkout import ROOT, environment, run
 from tests.support.pages import BLOCK, copy_checkout, follow
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "CONTRIBUTING.md"
 EXAMPLES = ("field", "device", "verb")
 WALKS = ("tests/machine/test_table.py", "tests/machine/test_table_argv.py")

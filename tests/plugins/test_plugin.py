@@ -17,6 +17,8 @@ import pytest
 from tests.support.processes import serve
 from tests.support.programs import Ended, attempt, qemu_img
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DISK_BYTES = 16 << 20
 

@@ -15,6 +15,8 @@ from ovtasks.project.load import load_project
 from ovtasks.project.schema import KINDS, source_schema, vm_schema
 from tests.support.projects import write
 
+pytestmark = pytest.mark.slow
+
 _words = st.sampled_from(
     [
         "",
