@@ -12,6 +12,7 @@ from functools import cache, cached_property
 
 from ovtasks.errors import InputError
 from ovtasks.machine.placeholders import unknown
+from ovtasks.machine.tree import TRUTH
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.sizes import UNITS, parse_size
 
@@ -127,18 +128,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern, re.ASCII)
 
 
-_TRUTH = {"on": True, "off": False, "yes": True, "no": False, "true": True, "false": False}
-
-
 def switch(yes: str, no: str) -> Kind:
     """A truth value that libvirt spells ``yes`` or ``no``: its XML has yes/no or on/off. YAML may have any spelling."""
-    any_case = ("".join(f"[{letter.upper()}{letter}]" for letter in word) for word in _TRUTH)
+    any_case = ("".join(f"[{letter.upper()}{letter}]" for letter in word) for word in TRUTH)
     return Kind(
         f"{yes} or {no}",
         f"^({'|'.join(any_case)})$",
         f"is neither {yes} nor {no}",
         ("boolean", "string"),
-        convert=lambda text: yes if _TRUTH[text.lower()] else no,
+        convert=lambda text: yes if TRUTH[text.lower()] else no,
         samples=(True, False, yes, no),
         wrong=("perhaps", 2, []),
         values=(yes, no),

@@ -117,20 +117,22 @@ class _Reader:
             self.fail(path, "is not a mapping", f"{dotted(path)} has the keys {', '.join(block.fields)}")
             return Tree({}, path)
         value = _with_units(value, block)
-        bad = set()
+        bad, written = set(), {}
         for key, item in value.items():
             node = block.fields.get(key)
             if node is None:
                 self.unknown(key, block, path)
             elif (read := self.node(item, node, (*path, key))) is not None:
                 found[key] = read
+                if isinstance(node, Field) and item in node.kind.other:
+                    written[key] = str(item)
             elif item is not None:
                 bad.add(key)
         for key, node in block.fields.items():
             if isinstance(node, Field | Block) and node.required and key not in value:
                 message = f"'{key}' is missing in {dotted(path)}"
                 self.wrong.append(Fault(path, message, f"{key}: {node.doc}"))
-        return Tree(found, path, frozenset(bad))
+        return Tree(found, path, frozenset(bad), written)
 
     def unknown(self, key: object, block: Block, path: Place) -> None:
         guess = near(str(key), block.fields)

@@ -32,10 +32,10 @@ def row_faults(tree: Tree, block: Block, around: Around = ()) -> Faults:
 def _beside(name: str, node: Node, path: Place, around: Around) -> Faults:
     only, needs = beside(node)
     for key, allowed in only.items():
-        value = _value(key, around)
+        value, written = _value(key, around)
         if value is not None and value not in allowed:
             words = " or ".join(allowed)
-            message = f"{dotted(path)} goes with {key}: {words}, not with {value}"
+            message = f"{dotted(path)} goes with {key}: {words}, not with {written}"
             yield Fault(path, message, f"{key}: {allowed[0]}, or remove {name}", key=True)
     for key in needs:
         if not around[-1][0].has(key):
@@ -43,8 +43,9 @@ def _beside(name: str, node: Node, path: Place, around: Around) -> Faults:
             yield Fault(path, f"'{key}' is missing in {parent}: {name} needs it", f"add {key}, or remove {name}", True)
 
 
-def _value(key: str, around: Around) -> str | None:
-    """The value of the nearest ``key`` (``model.type``: of the one in the nearest ``model``), else its default."""
+def _value(key: str, around: Around) -> tuple[str | None, str | None]:
+    """The value of the nearest ``key`` (``model.type``: of the one in the nearest ``model``), else its default; and
+    how the user wrote it."""
     first, _, rest = key.partition(".")
     for tree, fields in reversed(around):
         if first in fields:
@@ -52,6 +53,7 @@ def _value(key: str, around: Around) -> str | None:
             if rest and isinstance(node, Block):
                 node, block, first = node.fields[rest], tree.block(first), rest
             if not isinstance(node, Field) or first in block.wrong:
-                return None
-            return block.peek(first) or node.default or node.assumed
-    return None
+                return None, None
+            value = block.peek(first) or node.default or node.assumed
+            return value, block.written.get(first, value)
+    return None, None

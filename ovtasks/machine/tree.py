@@ -21,8 +21,8 @@ TreeLike: TypeAlias = "str | Mapping[str, TreeLike] | Sequence[TreeLike] | Tree 
 
 ROOT: Place = ("libvirt",)
 LIBVIRT_HINT = "remove it, or let the VM run on libvirt (backend: libvirt)"
-_TRUE = frozenset({"true", "yes", "on"})
-_FALSE = frozenset({"false", "no", "off"})
+TRUTH = {"on": True, "off": False, "yes": True, "no": False, "true": True, "false": False}
+"""Every spelling of a truth value."""
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,18}", re.ASCII)
 
 
@@ -42,13 +42,15 @@ Faults: TypeAlias = Iterator[Fault]
 class Tree:
     """A mapping at ``place``, with the spec's names. Its leaves are texts, spelled as in libvirt's XML.
 
-    ``wrong`` are the keys with invalid values: :meth:`has` knows them, but they have no value. ``taken`` are the places
-    that were asked for, in a tree that is :meth:`watched`. A mapping that is not there counts as an empty one.
+    ``wrong`` are the keys with invalid values: :meth:`has` knows them, but they have no value. ``written`` are the
+    user's own words where libvirt's differ, for messages. ``taken`` are the places that were asked for, in a tree that
+    is :meth:`watched`. A mapping that is not there counts as an empty one.
     """
 
     value: Mapping[str, Value] = field(default_factory=dict)
     place: Place = ROOT
     wrong: frozenset[str] = frozenset()
+    written: Mapping[str, str] = field(default_factory=dict)
     taken: set[Place] | None = field(default=None, compare=False, repr=False)
 
     def __contains__(self, key: str) -> bool:
@@ -88,8 +90,7 @@ class Tree:
 
     def switch(self, key: str) -> bool | None:
         """The truth value at ``key``; None: there is none."""
-        word = (self.text(key) or "").lower()
-        return True if word in _TRUE else False if word in _FALSE else None
+        return TRUTH.get(self.text(key) or "")
 
     def flag(self, key: str) -> bool:
         """Whether ``key`` is there and true."""

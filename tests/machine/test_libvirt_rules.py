@@ -285,3 +285,11 @@ def test_ports_of_more_cards_are_taken_too(tmp_path: Path) -> None:
 )
 def test_valid(tmp_path: Path, block: str) -> None:
     assert [str(error) for error in errors_of(tmp_path, _vm(block))] == []
+
+
+def test_messages_have_the_users_own_word(tmp_path: Path) -> None:
+    block = (
+        "libvirt: {devices: {channels: [{type: virtio, name: a.0, clipboard: yes}], audio: [{type: pulse, path: /x}]}}"
+    )
+    messages = sorted(error.message for error in errors_of(tmp_path, f"vms: {{a: {{source: {CLOUD}, {block}}}}}"))
+    assert [message.rpartition("not with ")[2] for message in messages] == ["pulse", "virtio"]
