@@ -125,9 +125,10 @@ def inner_pid(process: Process) -> int:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end and process.poll() is None:
-        for word in children.read_text(encoding="ascii").split():
-            if Path(f"/proc/{word}/comm").read_text(encoding="utf-8").strip() not in {"nsenter", "env"}:
-                return int(word)
+        with contextlib.suppress(OSError):  # one may end while we look
+            for word in children.read_text(encoding="ascii").split():
+                if Path(f"/proc/{word}/comm").read_text(encoding="utf-8").strip() not in {"nsenter", "env"}:
+                    return int(word)
         time.sleep(0.01)
     raise AssertionError("the command has not started")
 

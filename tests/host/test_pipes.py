@@ -11,18 +11,11 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import CommandError, Result, run
-from tests.support.processes import serve
+from tests.support.processes import alive, serve
 from tests.support.user import may_sudo, new_user
 
 AT_ONCE = 5.0
 """Seconds; what is left behind stays for 300."""
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def gone(pid: int) -> bool:

@@ -12,13 +12,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
 from tests.support import leftovers
+from tests.support.processes import alive
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_SECONDS = 40
@@ -65,7 +65,7 @@ class Ending:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
         end = time.monotonic() + WORKERS_SECONDS
-        while any(_runs(pid) for pid in workers) and time.monotonic() < end:
+        while any(alive(pid) for pid in workers) and time.monotonic() < end:
             time.sleep(0.05)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -81,10 +81,3 @@ class Ending:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.left:
             terminalreporter.write_line(f"taken away, left by tests: {', '.join(self.left)}")
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

@@ -34,6 +34,14 @@ def start(*argv: Word, cwd: Path | None = None, env: Mapping[str, str] | None = 
     )
 
 
+def alive(pid: int) -> bool:
+    """Whether it runs: neither gone, at whatever moment we look, nor a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def talk(*argv: Word, cwd: Path | None = None, quiet: bool = False) -> Process:
     """A conversation over stdin and stdout. Its complaints are seen with ours, or by nobody when it is ``quiet``."""
     return subprocess.Popen(
