@@ -1,4 +1,4 @@
-"""Finds the object behind a name: a source, a backend, or the function that makes the verbs' tasks.
+"""Finds the object behind a name: a source, a backend, a kind of operation, or what makes the verbs' tasks.
 
 This package's own are listed here as text. So only the one that is asked for is imported, and lower rooms need not
 import the rooms above them. Those of other packages are found by their entry points.
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SOURCES = "ovtasks.sources"
 BACKENDS = "ovtasks.backends"
+OPERATIONS = "ovtasks.operations"
 
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     SOURCES: {
@@ -26,6 +27,24 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     BACKENDS: {
         "libvirt": "ovtasks.backends.libvirt:Libvirt",
         "qemu": "ovtasks.backends.qemu:Qemu",
+    },
+    OPERATIONS: {
+        "repositories": "ovtasks.layers.kinds.repositories:Repositories",
+        "packages": "ovtasks.layers.kinds.packages:Packages",
+        "environment": "ovtasks.layers.kinds.environment:Environment",
+        "npm": "ovtasks.layers.kinds.npm:Npm",
+        "pixi": "ovtasks.layers.kinds.pixi:Pixi",
+        "aur": "ovtasks.layers.kinds.aur:Aur",
+        "mkdir": "ovtasks.layers.kinds.mkdir:Mkdir",
+        "copy": "ovtasks.layers.kinds.copy:Copy",
+        "write": "ovtasks.layers.kinds.write:Write",
+        "link": "ovtasks.layers.kinds.link:Link",
+        "download": "ovtasks.layers.kinds.download:Download",
+        "setcap": "ovtasks.layers.kinds.setcap:Setcap",
+        "cmd": "ovtasks.layers.kinds.cmd:Cmd",
+        "build": "ovtasks.layers.kinds.build:Build",
+        "shell": "ovtasks.layers.kinds.shell:ShellFiles",
+        "services": "ovtasks.layers.kinds.services:Services",
     },
 }
 """Name → ``module:class``, by group. Other packages use the group's name for their entry points."""

@@ -22,9 +22,11 @@ ROOMS = (
     "containers",
     "graph",
     "guest",
+    "layers",
     "backends",
     "instance",
     "sources",
+    "deploy",
     "plugin",
     "cli",
 )

@@ -1,0 +1,1 @@
+"""The kinds of operations, one module each."""
