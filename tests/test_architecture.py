@@ -67,13 +67,21 @@ def module_name(path: Path) -> str:
     return ".".join(("ovtasks", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
+def imports(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if not alias.name.startswith("__"))
+            found |= {node.module} | {
+                f"{node.module}.{alias.name}" for alias in node.names if not alias.name.startswith("__")
+            }
+    return found
+
+
+@cache
+def imported(path: Path) -> set[str]:
+    return imports(parsed(path))
 
 
 def files_needed(tree: ast.AST, known: set[str]) -> set[str]:
@@ -119,7 +127,7 @@ def for_every_module(check: Callable[[Path], None]) -> Callable[[], None]:
 @for_every_module
 def test_imports_run_down_the_floors(path: Path) -> None:
     own = room(module_name(path))
-    for module in imports(parsed(path)):
+    for module in imported(path):
         if module.split(".")[0] == "ovtasks" and (own, room(module)) not in UPWARD_ON_CALL:
             assert ROOMS.index(room(module)) <= ROOMS.index(own), f"{path} imports {module}"
 
@@ -197,7 +205,7 @@ def test_tests_of_a_room_need_no_other_rooms() -> None:
     """What tests of several rooms need is in tests/support."""
     for path in (PACKAGE.parent / "tests").rglob("*.py"):
         own = path.relative_to(PACKAGE.parent / "tests").parts[0]
-        others = [module.split(".") for module in imports(parsed(path)) if module.startswith("tests.")]
+        others = [module.split(".") for module in imported(path) if module.startswith("tests.")]
         assert not {parts[1] for parts in others if len(parts) > 2} - {own, "support"}, path
 
 
@@ -211,7 +219,7 @@ def test_tests_and_benches_have_one_idea_a_file() -> None:
 def test_subprocesses_go_through_the_gateway(path: Path) -> None:
     if path.relative_to(PACKAGE) in GATEWAY:
         return
-    assert "subprocess" not in set(imports(parsed(path)))
+    assert "subprocess" not in imported(path)
     assert "os.system" not in path.read_text(encoding="utf-8")
 
 
@@ -219,7 +227,7 @@ def test_tests_call_programs_by_sh() -> None:
     """By ``tests/support/programs.py``; these start processes themselves."""
     root = PACKAGE.parent
     files = [path for name in ("tests", "bench", "docs") for path in (root / name).rglob("*.py")] + [root / "dodo.py"]
-    using = {str(path.relative_to(root)) for path in files if "subprocess" in set(imports(parsed(path)))}
+    using = {str(path.relative_to(root)) for path in files if "subprocess" in imported(path)}
     assert using == set(PROCESSES)
 
 

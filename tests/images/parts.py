@@ -65,7 +65,8 @@ def chunked(*chunks: bytes | str, more: str = "") -> Part:
 
 def redirects(to: str | bytes, status: str = "302 Found") -> Part:
     line = to.encode() if isinstance(to, str) else to
-    return lambda asked: asked.say(f"HTTP/1.1 {status}\r\nLocation: ", line, "\r\nContent-Length: 0\r\n\r\n")
+    rest = "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"  # else the next hop may use the ending connection
+    return lambda asked: asked.say(f"HTTP/1.1 {status}\r\nLocation: ", line, rest)
 
 
 def to_itself(asked: Asked) -> None:

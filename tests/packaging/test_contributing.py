@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT, environment, run
-from tests.support.pages import BLOCK, copy_checkout, follow
+from tests.support.pages import BLOCK, blocks, copy_checkout, follow
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("contributing")]  # one checkout
 
 PAGE = ROOT / "CONTRIBUTING.md"
 EXAMPLES = ("field", "device", "verb")
@@ -40,30 +40,43 @@ def test_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_example_works(example: str, tmp_path: Path) -> None:
-    """Its own tests pass, and the result is code that CI takes: formatted, linted, typed, in its place."""
-    checkout = copy_checkout(tmp_path / "checkout")
-    written = follow(PAGE, example, checkout)
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy in which every example of the page is followed."""
+    checkout = copy_checkout(tmp_path_factory.mktemp("contributing") / "checkout")
+    for example in EXAMPLES:
+        follow(PAGE, example, checkout)
     python(checkout, "-m", "docs.generate")
-    tests = [name for name in written if Path(name).name.startswith("test_")]
-    assert tests, "an example has a test"
-    python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, *(WALKS if example != "verb" else ()))
-    code = sorted({name for name in written if name.endswith(".py")})
+    return checkout
+
+
+def written(*examples: str) -> list[str]:
+    """The Python files that the examples write or change."""
+    named = re.compile(r"(?:# |\+\+\+ )(.+\.py)\n")
+    found = [named.match(text) for example in examples for _, text in blocks(PAGE, example)]
+    return sorted({match[1] for match in found if match})
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example_has_a_test(example: str) -> None:
+    assert [name for name in written(example) if Path(name).name.startswith("test_")]
+
+
+def test_examples_pass_their_tests(checkout: Path) -> None:
+    """And those of the rooms that they are in, and the rules of the house."""
+    tests = [name for name in written(*EXAMPLES) if Path(name).name.startswith("test_")]
+    python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, *WALKS, "tests/test_architecture.py")
+
+
+def test_examples_are_formatted_and_linted(checkout: Path) -> None:
+    code = written(*EXAMPLES)
     python(checkout, "-m", "ruff", "check", "--no-cache", *code)
     python(checkout, "-m", "ruff", "format", "--no-cache", "--check", *code)
-    architecture = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_architecture.py", "-k")
-    python(checkout, *architecture, " or ".join(name.removeprefix("ovtasks/") for name in code if "ovtasks" in name))
 
 
-@pytest.mark.parametrize(("example", "field"), [("field", "iommu: driver.dma_translation"), ("device", "pstore: size")])
-def test_new_field_arrives(example: str, field: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("device", "path"), [("iommu", "driver.dma_translation"), ("pstore", "size")])
+def test_new_field_arrives(device: str, path: str, checkout: Path) -> None:
     """In the page and in the schema, by ``python -m docs.generate`` alone."""
-    checkout = copy_checkout(tmp_path / "checkout")
-    follow(PAGE, example, checkout)
-    python(checkout, "-m", "docs.generate")
-    device, _, path = field.partition(": ")
     page = (checkout / "docs" / "libvirt.md").read_text(encoding="utf-8")
     assert f"\n| `{path}` |" in page.partition(f"\n## libvirt.devices.{device}\n")[2].partition("\n## ")[0]
     schema = json.loads((checkout / "schemas" / "libvirt.schema.json").read_text(encoding="utf-8"))
@@ -72,10 +85,8 @@ def test_new_field_arrives(example: str, field: str, tmp_path: Path) -> None:
     assert schema["description"]
 
 
-def test_new_verb_stands_in_the_help(tmp_path: Path) -> None:
-    checkout = copy_checkout(tmp_path / "checkout")
-    follow(PAGE, "verb", checkout)
+def test_new_verb_stands_in_the_help(checkout: Path, tmp_path: Path) -> None:
     ov = ("-c", "import sys; from ovtasks.cli import main; sys.exit(main())")
     assert re.search(r"^ +sizes +print how large", python(checkout, *ov, "--help"), re.MULTILINE)
-    (checkout / "vms.yml").write_text("vms: {web: {source: {kind: bootstrap}, disk_size: 3G}}\n")
-    assert python(checkout, *ov, "sizes") == "web\t3G\n"
+    (tmp_path / "vms.yml").write_text("vms: {web: {source: {kind: bootstrap}, disk_size: 3G}}\n")
+    assert python(checkout, *ov, "-C", str(tmp_path), "sizes") == "web\t3G\n"

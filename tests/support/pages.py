@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.checkout import ROOT
 
-PARTS = ("ovtasks", "schemas", "docs", "tests", "pyproject.toml", "README.md", "CONTRIBUTING.md")
+PARTS = ("ovtasks", "schemas", "docs", "tests", "bench", "dodo.py", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 BLOCK = re.compile(r"^```(\w+) (\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
