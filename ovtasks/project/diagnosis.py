@@ -63,8 +63,6 @@ _MOVED = {
 }
 # Places whose values are secret: messages do not quote them.
 _SECRET = re.compile(r"(passw|secret|token|content|cloud_init\.(extra|network|runcmd|bootcmd))[^.]*(\.|$)")
-# Keys of image descriptions for another program.
-_BUILT_ELSEWHERE = frozenset({"layers", "layer", "registry", "platforms", "defaults", "builder", "enabled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +147,6 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
         return "container images stand in image.yml, or in overthink.yml"
     if not path and key in {"vms", "vm"}:
         return "VMs stand in vms.yml, or in overthink.yml"
-    if key in _BUILT_ELSEWHERE and "containerfile" in known:
-        return "images are not built from layers here: name a containerfile, or by ref an image that is built already"
     if guess := near(key, known):
         return f"did you mean '{guess}'?"
     below = [name for name, schema in known.items() if key in schema.get("properties", {})]

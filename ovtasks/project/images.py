@@ -21,6 +21,7 @@ from ovtasks.values.words import shown
 MAX_NAME = 60
 NAME_RULE = f"an image's name is a-z and 0-9, with single . or _ or hyphens between, at most {MAX_NAME} characters"
 BUILD_KEYS = ("containerfile", "context", "build_args", "target")
+LAYER_KEYS = ("base", "layers", "layer", "user", "skip_incompatible")
 PATH_KEYS = ("containerfile", "context")
 REFERENCES = frozenset({"registry", "containers-storage"})
 """Transports for which ``source.image`` is a reference, not a path."""
@@ -74,15 +75,19 @@ def build_image(name: str, data: Mapping[str, Any], base: Path, where: Where) ->
 
     :raises InputError: an environment variable in a path is not set any more.
     """
-    built = "ref" not in data
+    built = "ref" not in data and "base" not in data
     return ImageSpec(
         name=name,
         where=where,
-        ref=normalized(data["ref"]) if not built else None,
+        ref=normalized(data["ref"]) if "ref" in data else None,
         context=expand_path(data.get("context", "."), base) if built else None,
         containerfile=expand_path(data["containerfile"], base) if "containerfile" in data else None,
         build_args=dict(data.get("build_args", {})),
         target=data.get("target"),
+        base=data.get("base"),
+        layers=tuple(data.get("layers", data.get("layer", ()))),
+        user=data.get("user", "root"),
+        skip_incompatible=data.get("skip_incompatible", False),
         bootc=data.get("bootc"),
         pull=Pull(data.get("pull", "missing")),
         tls_verify=data.get("tls_verify", True),
@@ -125,7 +130,8 @@ def unknown_image(name: str, project: Project) -> InputError:
 def image_rules(images: Sequence[DeclaredImage], vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
     """Every violation, and the names of the environment variables that the images' paths use."""
     errors = [error for image in images for rule in RULES for error in rule(image)]
-    errors += vm_rules({image.name: image for image in images}, vms)
+    named = {image.name: image for image in images}
+    errors += [*base_rules(named), *vm_rules(named, vms)]
     used = {name for i in images for key in PATH_KEYS if (text := i.text(key)) for name in variables(text)}
     return errors, tuple(sorted(used))
 
@@ -146,14 +152,27 @@ def origin_rule(image: DeclaredImage) -> Iterator[InputError]:
     """An image either exists under a reference or is built here: one of the two."""
     data = image.mapping()
     if "ref" in data:
+        for key in (*BUILD_KEYS, *LAYER_KEYS):
+            if key in data:
+                hint = "a ref is pulled, a containerfile or a base is built from: remove one of the two"
+                yield image.error(f"'{key}' contradicts ref in image '{image.name}'", key, key=True, hint=hint)
+    elif "base" in data:
         for key in BUILD_KEYS:
             if key in data:
-                hint = "a ref is pulled, a containerfile is built: remove one of the two"
-                yield image.error(f"'{key}' contradicts ref in image '{image.name}'", key, key=True, hint=hint)
+                hint = "layers go into a base, a containerfile says FROM: remove one of the two"
+                yield image.error(f"'{key}' contradicts base in image '{image.name}'", key, key=True, hint=hint)
+        if {"layers", "layer"} <= data.keys():
+            yield image.error(f"layers of image '{image.name}' stand there twice", "layer", key=True, hint="layers:")
     elif isinstance(image.data, dict) and not {"containerfile", "context"} & data.keys():
-        message = f"image '{image.name}' has neither ref nor containerfile"
-        hint = "ref: quay.io/fedora/fedora-bootc:42, or containerfile: Containerfile"
+        message = f"image '{image.name}' has neither ref nor containerfile nor base"
+        hint = "ref: quay.io/fedora/fedora-bootc:42, or containerfile: Containerfile, or base: with layers:"
         yield image.error(message, key=True, hint=hint)
+    else:
+        for key in LAYER_KEYS:
+            if key in data:
+                yield image.error(
+                    f"'{key}' needs base in image '{image.name}'", key, key=True, hint="base: a reference"
+                )
 
 
 def ref_rule(image: DeclaredImage) -> Iterator[InputError]:
@@ -187,6 +206,15 @@ RULES: tuple[Callable[[DeclaredImage], Iterator[InputError]], ...] = (
     path_rule,
     argument_rule,
 )
+
+
+def base_rules(images: Mapping[str, DeclaredImage]) -> Iterator[InputError]:
+    """The base of layers is a declared image, or a reference; a reference is checked when the image is built."""
+    for image in images.values():
+        base = image.text("base")
+        if base is not None and base not in images and not is_full(base):
+            hint = near_names(base, images) or "declare it in image.yml, or write a full reference: quay.io/…"
+            yield image.error(f"base: no image '{base}' is declared", "base", hint=hint)
 
 
 def vm_rules(images: Mapping[str, DeclaredImage], vms: Sequence[DeclaredVm]) -> Iterator[InputError]:

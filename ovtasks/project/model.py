@@ -299,9 +299,10 @@ class Pull(StrEnum):
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """A container image: ``ref`` names it, or podman builds it from ``context`` (then ``ref`` is None).
+    """A container image: ``ref`` names it, or podman builds it from ``context`` or ``base`` (then ``ref`` is None).
 
     ``containerfile`` None: ``Containerfile``, else ``Dockerfile``, in ``context``. ``bootc`` None: not declared.
+    ``base`` is another entry's name or a reference; ``layers`` are put into it, as ``user`` where they say ``${USER}``.
     """
 
     name: str
@@ -311,6 +312,10 @@ class ImageSpec:
     containerfile: Path | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
+    base: str | None = None
+    layers: tuple[str, ...] = ()
+    user: str = "root"
+    skip_incompatible: bool = False
     bootc: bool | None = None
     pull: Pull = Pull.MISSING
     tls_verify: bool = True

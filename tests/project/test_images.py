@@ -56,8 +56,11 @@ def test_every_field_arrives(tmp_path: Path) -> None:
     )
     assert built.build_args == {"A": "1.10", "B": "yes"}
     assert (built.target, built.bootc, built.pull, built.tls_verify) == ("final", True, Pull.NEWER, False)
+    layered = image_in(tmp_path, "base: localhost/x, layers: [b, c], user: u, skip_incompatible: yes")
+    assert (layered.base, layered.layers, layered.user) == ("localhost/x", ("b", "c"), "u")
     named = image_in(tmp_path, "ref: localhost/x")
-    same = {f.name for f in dataclasses.fields(ImageSpec) if getattr(built, f.name) == getattr(named, f.name)}
+    fields = {f.name for f in dataclasses.fields(ImageSpec)}
+    same = {name for name in fields if getattr(built, name) == getattr(layered, name) == getattr(named, name)}
     assert same == {"name", "where"}
 
 
@@ -105,9 +108,15 @@ ERRORS = [
     ("reff: localhost/a, ref: localhost/b", "unknown key 'reff' in images.a", "did you mean 'ref'?", 7),
     ("dockerfile: x, context: .", "unknown key 'dockerfile'", "did you mean 'containerfile'?", 7),
     ("args: {}, context: .", "unknown key 'args'", "did you mean 'build_args'?", 7),
-    ("layers: [], context: .", "unknown key 'layers'", "name a containerfile", 7),
-    ("", "image 'a' has neither ref nor containerfile", "quay.io", 3),
-    ("bootc: true", "image 'a' has neither ref nor containerfile", "quay.io", 3),
+    ("layers: [], context: .", "'layers' needs base", "a reference", 7),
+    ("base: b", "base: no image 'b' is declared", "declared are a", 13),
+    ("base: localhost/b, target: c", "'target' contradicts base", "remove one", 26),
+    ("base: localhost/b, layers: [], layer: []", "layers of image 'a' stand there twice", "layers:", 38),
+    ("base: localhost/b, layers: x", "images.a.layers must be a list", None, 34),
+    ("base: localhost/b, user: A b", "'A b' is no name of an account", None, 32),
+    ("ref: localhost/b, layers: []", "'layers' contradicts ref", "remove one", 25),
+    ("", "image 'a' has neither ref nor containerfile nor base", "quay.io", 3),
+    ("bootc: true", "image 'a' has neither ref nor containerfile nor base", "quay.io", 3),
     ("ref: localhost/a, containerfile: c", "'containerfile' contradicts ref in image 'a'", "remove one", 25),
     ("ref: localhost/a, context: c", "'context' contradicts ref", None, 25),
     ("ref: localhost/a, build_args: {A: b}", "'build_args' contradicts ref", None, 25),
