@@ -12,7 +12,8 @@ class SystemFacts:
     ``distro``, ``version``, ``like`` and ``codename`` are os-release(5)'s ID, VERSION_ID, ID_LIKE and VERSION_CODENAME.
     ``arch`` is ``uname -m``. ``user``, ``uid``, ``gid`` and ``home`` belong to the account that logs in. ``path`` is
     the PATH of a command over ssh. ``booted``: systemd runs there, so that services can be started; False in an image
-    build. ``shells`` are the names of the shells that are installed.
+    build. ``shells`` are the names of the shells that are installed. ``root``: the account is root, or becomes root by
+    sudo or doas without a password.
     """
 
     distro: str
@@ -27,6 +28,7 @@ class SystemFacts:
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     booted: bool = True
     shells: tuple[str, ...] = ("sh", "bash")
+    root: bool = True
 
     @property
     def tags(self) -> tuple[str, ...]:

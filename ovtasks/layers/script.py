@@ -1,0 +1,164 @@
+"""Plans → one shell script for a guest. The guest runs it as root, or as the user who logs in when there is no root.
+
+A script is bytes: an upload that fits is part of it, whatever its encoding. What the script says is the output of
+commands, and lines that begin with a token, which a command cannot guess: see :mod:`ovtasks.layers.events`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+from ovtasks.layers.operation import Gate, Operation, Upload
+from ovtasks.layers.plan import LayerPlan
+
+INLINE = 32 << 10
+"""An upload of more bytes is not part of the script. A shell reads a script more slowly than a file comes over SSH."""
+STAGING = "uploads"
+"""The folder below the base for what is not part of the script."""
+
+
+@cache
+def prelude() -> str:
+    """The functions that fragments may call."""
+    return _shell("prelude.sh")
+
+
+def apply_script(
+    plans: Sequence[LayerPlan],
+    token: str,
+    *,
+    receipts: Mapping[str, str] | None = None,
+    staged: Mapping[str, str] | None = None,
+    remove: Iterable[str] = (),
+    base: str = "",
+) -> bytes:
+    """Undo the layers ``remove`` in this order, then make the guest as ``plans`` say, in their order.
+
+    ``receipts``: one line of JSON for each layer, kept in the guest. ``staged``: where the uploads with these digests
+    lie in the guest; the others are part of the script. ``base``: where the record is, if not at its usual place.
+    """
+    lines = [_head(token, base), "ov_lock", f"ov_uploads=$ov_base/{STAGING}/{token}"]
+    lines += [f"ov_enter {shlex.quote(name)}\nov_remove_layer || exit 1" for name in remove]
+    for plan in plans:
+        lines += [f"ov_enter {shlex.quote(plan.name)}", f"ov_prepare {' '.join(plan.digests)}"]
+        for number, (operation, digest) in enumerate(zip(plan.operations, plan.digests, strict=True), 1):
+            lines.append(_operation(number, operation, digest, staged or {}))
+        lines.append(f"ov_finish {shlex.quote((receipts or {}).get(plan.name, '{}'))}")
+    return _bytes(lines)
+
+
+def undo_script(layers: Sequence[str], token: str, *, keep: Iterable[Gate] = (), base: str = "") -> bytes:
+    """Undo whole layers in this order, from what the guest's record has. Operations of the gates ``keep`` stay."""
+    gates = " ".join(sorted(keep))
+    lines = [f"ov_enter {shlex.quote(name)}\nov_remove_layer {gates} || ov_bad=1" for name in layers]
+    return _bytes([_head(token, base), "ov_lock", "ov_bad=0", *lines, "exit $ov_bad"])
+
+
+def look_script(layers: Sequence[str], token: str, *, base: str = "") -> bytes:
+    """Look at each operation in the record of these layers."""
+    lines = [f"ov_enter {shlex.quote(name)}\nov_drift" for name in layers]
+    return _bytes([_head(token, base), "ov_lock", *lines])
+
+
+def forget_script(layers: Sequence[str], token: str, *, base: str = "") -> bytes:
+    """Drop the record of these layers; what they did stays, and nothing can undo it any more."""
+    lines = [f"ov_enter {shlex.quote(name)}\nov_forget" for name in layers]
+    return _bytes([_head(token, base), "ov_lock", *lines])
+
+
+def installed_script(token: str, *, base: str = "") -> bytes:
+    """What the guest's record says."""
+    return _bytes([_head(token, base), "ov_installed"])
+
+
+def stage_script(token: str, *, base: str = "") -> bytes:
+    """Make the folder for uploads that are not part of the script; say where it is."""
+    return _bytes([_head(token, base), f"ov_stage {STAGING}"])
+
+
+def to_stage(plans: Iterable[LayerPlan]) -> dict[str, Upload]:
+    """Uploads that do not go into the script, by their digest."""
+    found = (upload for plan in plans for operation in plan.operations for upload in operation.uploads)
+    return {upload.digest: upload for upload in found if _size(upload) > INLINE}
+
+
+def _head(token: str, base: str) -> str:
+    text = prelude()
+    known = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return "\n".join(
+        (
+            f"ov_prelude={shlex.quote(text)}",
+            'eval "$ov_prelude"',
+            f"ov_prelude_digest={known}",
+            f"ov_token={token}",
+            _shell("driver.sh"),
+            f"ov_begin {shlex.quote(base)}",
+        )
+    )
+
+
+def _operation(number: int, operation: Operation, digest: str, staged: Mapping[str, str]) -> str:
+    sums = "\n".join(f"{upload.digest.removeprefix('sha256:')} {upload.name}" for upload in operation.uploads)
+    slug = re.sub(r"[^a-z0-9]+", "-", operation.name.lower()).strip("-")[:40].strip("-") or operation.kind
+    values = {
+        "ov_id": f"{number:03}-{slug}",
+        "ov_name": operation.name.replace("\n", " "),
+        "ov_kind": operation.kind,
+        "ov_user": operation.user,
+        "ov_gate": operation.gate or "",
+        "ov_digest": digest,
+        "OV_SUMS": sums,
+        "ov_caveat": operation.caveat.replace("\n", " "),
+        "ov_look": operation.look,
+        "ov_save": operation.save,
+        "ov_do": operation.do,
+        "ov_undo": operation.undo,
+    }
+    lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
+    return "\n".join((*lines, _bring(operation.uploads, staged), "ov_operation"))
+
+
+def _bring(uploads: Sequence[Upload], staged: Mapping[str, str]) -> str:
+    """The function that puts an operation's uploads into FILES."""
+    lines = []
+    folders = {upload.name.rpartition("/")[0] for upload in uploads if "/" in upload.name}
+    lines += [f'mkdir -p -- "$FILES"/{shlex.quote(folder)}' for folder in sorted(folders)]
+    for upload in uploads:
+        place = f'"$FILES"/{shlex.quote(upload.name)}'
+        if upload.digest in staged:
+            lines.append(f"ln -f -- {shlex.quote(staged[upload.digest])} {place}")
+        else:
+            lines.append(_write(_content(upload), place))
+        if upload.mode != 0o644:
+            lines.append(f"chmod {upload.mode:04o} -- {place}")
+    body = "\n".join(lines or [":"])
+    return f"ov_bring() {{\n{body}\n}}"
+
+
+def _write(content: bytes, place: str) -> str:
+    """A command that writes these bytes."""
+    if b"\0" in content:
+        return f"base64 -d >{place} <<'_END_'\n{base64.encodebytes(content).decode()}_END_"
+    return f"printf %s {shlex.quote(content.decode(errors='surrogateescape'))} >{place}"
+
+
+def _content(upload: Upload) -> bytes:
+    return upload.content if isinstance(upload.content, bytes) else upload.content.read_bytes()
+
+
+def _size(upload: Upload) -> int:
+    return len(upload.content) if isinstance(upload.content, bytes) else upload.content.stat().st_size
+
+
+def _bytes(lines: Iterable[str]) -> bytes:
+    return ("\n".join(lines) + "\n").encode(errors="surrogateescape")
+
+
+def _shell(name: str) -> str:
+    return (files("ovtasks.layers") / name).read_text(encoding="utf-8")
