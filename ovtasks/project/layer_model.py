@@ -23,7 +23,8 @@ class Named(NamedTuple):
 class LayerPart:
     """A mapping of a layer file: a task, a service, a section of packages.
 
-    ``data`` has today's names of the keys and the types of the schema; ``places`` is where each key's value stands.
+    ``data`` has today's names of the keys and the types of the schema; what may be a text or a list of texts is a list.
+    ``places`` is where each value stands, by its path in ``data``: ``mode``, ``repos[0].url``.
     """
 
     data: Mapping[str, Json]
@@ -50,14 +51,36 @@ class LayerTask(LayerPart):
 
 
 @dataclass(frozen=True)
+class LayerCheck(LayerPart):
+    """One of ``eval:``. ``verb`` names what it looks at (``file``, ``command``), and ``data[verb]`` is its object."""
+
+    verb: str = ""
+
+
+@dataclass(frozen=True)
+class LayerInput(LayerPart):
+    """A variable or a secret that the layer is given. ``data`` has ``name``, ``description``, ``default``, ``key``.
+
+    ``required``: it cannot do without. ``own``: the layer's own secret (``secrets``), which is made up once for each
+    instance; ``data`` then has ``env`` and ``target``.
+    """
+
+    required: bool = False
+    own: bool = False
+
+
+@dataclass(frozen=True)
 class LayerSpec:
     """One layer.
 
     ``folder`` is where the files lie that it copies. ``requires`` are the layers that come before it (``requires`` and
     ``layers`` of the file). ``sections`` are the parts that stand for a distribution, by tag: ``""`` for the top-level
-    list of packages, ``debian``, ``debian:13``, ``rpm``, ``deb``, ``pac``; a section has ``packages``, ``repos``,
-    ``options``, ``exclude``, ``copr``, ``modules``, ``aur``. ``files`` are the files beside ``layer.yml`` that mean
-    something by their name (``package.json``, ``pixi.toml``). ``ignored`` are fields that only concern containers.
+    list of packages, ``debian``, ``debian:13``, ``arch``, ``rpm``, ``deb``, ``pac``; a section has ``packages``
+    (names), ``repos``, ``options``, ``exclude``, ``copr``, ``modules``, ``aur``. The section ``aur`` has what ``aur``
+    in a section has. ``checks`` are those of ``eval`` and of the scenarios in ``description``. ``env_inputs`` are
+    ``env_requires`` and ``env_accepts``; ``secrets`` are ``secret_requires``, ``secret_accepts`` and ``secrets``.
+    ``files`` are the files beside ``layer.yml`` that mean something by their name (``package.json``, ``pixi.toml``).
+    ``ignored`` are fields that only concern containers.
     """
 
     name: str
@@ -72,9 +95,10 @@ class LayerSpec:
     tasks: tuple[LayerTask, ...] = ()
     services: tuple[LayerPart, ...] = ()
     shell: LayerPart | None = None
-    checks: tuple[LayerPart, ...] = ()
+    checks: tuple[LayerCheck, ...] = ()
     artifacts: tuple[LayerPart, ...] = ()
-    secrets: tuple[LayerPart, ...] = ()
+    env_inputs: tuple[LayerInput, ...] = ()
+    secrets: tuple[LayerInput, ...] = ()
     reboot: bool = False
     files: Mapping[str, Path] = field(default_factory=dict)
     ignored: tuple[Named, ...] = ()

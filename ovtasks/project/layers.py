@@ -1,35 +1,25 @@
-"""``layers/<name>/layer.yml``. Of a layer this version reads which others it needs, and its XML for the domain."""
+"""The layers of a project: ``layers/<name>/layer.yml``, each read on first use, and their order."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError, Where
-from ovtasks.host.yamlfile import read_yaml
-from ovtasks.project.model import LayerXml, VmSpec
+from ovtasks.project.layer_file import FILE, read_layer
+from ovtasks.project.layer_model import LayerSpec
+from ovtasks.project.model import VmSpec
 from ovtasks.project.places import display
 from ovtasks.project.schema import Checker
-from ovtasks.project.xml_rules import problem
-from ovtasks.values.yamlio import Document, Key
 
 if TYPE_CHECKING:
     from ovtasks.machine.machine import Snippet
 
 FOLDER = "layers"
-FILE = "layer.yml"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer. ``needs`` are the layers that come before it, with the places where they are named."""
-
-    name: str
-    needs: tuple[tuple[str, Where], ...]
-    xml: tuple[LayerXml, ...]
+_REMOTE = re.compile(r"@[^:]+/(?P<name>[^/:@]+)(?::[^/]*)?")
 
 
 class Layers:
@@ -40,22 +30,35 @@ class Layers:
         self.checker = checker
         self.note = note
         self.errors = errors
-        self._read: dict[str, Layer | None] = {}
+        self._read: dict[str, LayerSpec | None] = {}
 
-    def order(self, wanted: Sequence[tuple[str, Where]]) -> list[Layer]:
+    def order(self, wanted: Sequence[tuple[str, Where]]) -> list[LayerSpec]:
         """The layers and everything they need, each once and after its needs."""
-        found: dict[str, Layer] = {}
+        found: dict[str, LayerSpec] = {}
         for name, where in wanted:
             self._visit(name, where, found, ())
         return list(found.values())
 
-    def _visit(self, name: str, where: Where, found: dict[str, Layer], above: tuple[str, ...]) -> None:
+    def all(self) -> list[LayerSpec]:
+        """Every layer of the project that is not wrong, by name; what is wrong with the others is among the errors."""
+        for name in self.names():
+            self.order([(name, Where(display(self.folder / name / FILE), 1, 1))])
+        return [layer for _, layer in sorted(self._read.items()) if layer is not None]
+
+    def names(self) -> list[str]:
+        """The names of all layers, sorted."""
+        try:
+            return sorted(path.parent.name for path in self.folder.glob(f"*/{FILE}"))
+        except OSError:
+            return []
+
+    def _visit(self, name: str, where: Where, found: dict[str, LayerSpec], above: tuple[str, ...]) -> None:
         if name in above:
             circle = " → ".join((*above[above.index(name) :], name))
             message = f"layers need each other in a circle: {circle}"
             self._error(InputError(message, hint="remove one of these needs", where=where))
         elif name not in found and (layer := self._get(name, where)) is not None:
-            for need, place in layer.needs:
+            for need, place in layer.requires:
                 self._visit(need, place, found, (*above, name))
             found.setdefault(name, layer)
 
@@ -63,8 +66,11 @@ class Layers:
         if str(error) not in {str(known) for known in self.errors}:
             self.errors.append(error)
 
-    def _get(self, name: str, where: Where) -> Layer | None:
+    def _get(self, name: str, where: Where) -> LayerSpec | None:
         if name not in self._read:
+            if name.startswith("@"):
+                self._error(_remote(name, where))
+                return None
             path = self.folder / name / FILE
             if "/" in name or name in {".", ".."} or not os.path.isfile(path):  # noqa: PTH113 — takes any text
                 self.note(self.folder)
@@ -72,58 +78,27 @@ class Layers:
                     self.note(path)
                 self._error(InputError(f"there is no layer '{name}'", hint=self._known(name), where=where))
                 return None
-            self._read[name] = self._load(name, path)
+            self.note(path)
+            self._read[name], errors = read_layer(path, self.checker)
+            self.errors += errors
         return self._read[name]
 
     def _known(self, name: str) -> str:
         import difflib
 
-        try:
-            names = sorted(path.parent.name for path in self.folder.glob(f"*/{FILE}"))
-        except OSError:
-            names = []
+        names = self.names()
         guess = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         if guess:
             return f"did you mean '{guess[0]}'?"
         return f"there are {', '.join(names[:8])}" if names else f"a layer is a file {FOLDER}/<name>/{FILE}"
 
-    def _load(self, name: str, path: Path) -> Layer | None:
-        self.note(path)
-        try:
-            documents = read_yaml(path, display(path))
-        except InputError as e:
-            self.errors.append(e)
-            return None
-        if not documents:
-            return Layer(name, (), ())
-        document = documents[0]
-        if len(documents) > 1:
-            hint = f"one file a layer: {FOLDER}/<name>/{FILE}"
-            self.errors.append(InputError("a layer is one document", hint=hint, where=documents[1].where()))
-        data, errors = self.checker.check_file(document.data, document, "layer")
-        self.errors += errors
-        if errors or not isinstance(data, dict):
-            return None
-        needs = [
-            (need, document.where(key, index))
-            for key in ("requires", "layers")
-            for index, need in enumerate(data.get(key, ()))
-        ]
-        return Layer(name, tuple(needs), tuple(self._xml(name, data.get("libvirt", []), document)))
 
-    def _xml(self, name: str, libvirt: Any, document: Document) -> Iterator[LayerXml]:
-        base: tuple[Key, ...] = ("libvirt",)
-        if isinstance(libvirt, dict):
-            libvirt, base = libvirt.get("snippets", []), ("libvirt", "snippets")
-        for index, text in enumerate(libvirt):
-            path = (*base, index)
-            if (error := problem(text)) is not None:
-                message = f"libvirt[{index}] of layer {name}: {error.message}"
-                where = document.where(*path, at=error.at)
-                self.errors.append(InputError(message, hint=error.hint, where=where))
-                continue
-            place = document.where(*path)
-            yield LayerXml(name, text, place.file, place.line, place.column, document.begins(*path))
+def _remote(name: str, where: Where) -> InputError:
+    """The error for a layer of another repository."""
+    match = _REMOTE.fullmatch(name)
+    own = match["name"] if match else "<name>"
+    hint = f"put the layer's folder into {FOLDER}/{own} of this project, and write {own}"
+    return InputError(f"layer '{name}' is in another repository, and nothing is fetched", hint=hint, where=where)
 
 
 def snippets_of(vm: VmSpec, instance: str | None) -> tuple[Snippet, ...]:

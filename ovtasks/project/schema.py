@@ -75,6 +75,21 @@ def libvirt_schema() -> JsonSchema:
     return found
 
 
+@cache
+def layer_schema() -> JsonSchema:
+    """The schema of a layer file, but for its tasks: each is checked by the schema of its verb alone."""
+    whole = inlined("layer")
+    properties = {**whole["properties"], "tasks": {**whole["properties"]["tasks"], "items": {"type": "object"}}}
+    return {**whole, "properties": properties}
+
+
+@cache
+def task_schemas() -> dict[str, JsonSchema]:
+    """The schemas of tasks by verb."""
+    found = inlined("layer")["$defs"].items()
+    return {name.removeprefix("task_"): schema for name, schema in found if name.startswith("task_")}
+
+
 def source_schema(kind: str) -> JsonSchema:
     """The schema of ``source:`` for a built-in kind."""
     found: JsonSchema = inlined("vms")["$defs"][f"source_{kind}"]
@@ -139,13 +154,19 @@ class Checker:
         self, data: Any, document: Document, name: str, part: str | None = None, *, path: tuple[Key, ...] = ()
     ) -> tuple[Any, list[InputError]]:
         """Like :meth:`check_vm`, for what stands at ``path``, by schema ``name`` (or its definition ``part``)."""
-        schema = inlined(name)["$defs"][part] if part else inlined(name)
+        return self.check_by(inlined(name)["$defs"][part] if part else inlined(name), data, document, path)
+
+    def check_by(
+        self, schema: JsonSchema, data: Any, document: Document, path: tuple[Key, ...] = ()
+    ) -> tuple[Any, list[InputError]]:
+        """Like :meth:`check_file`, by a schema that has no ``$ref``."""
         validator = self._new(schema)
         errors = list(validator.iter_errors(data))
         if errors and (mended := _mend(data, errors, document, path)) is not data:
             data = mended
             errors = list(validator.iter_errors(data))
-        return data, [found for error in errors for found in diagnose(error, document, path, Vocabulary({}, {}))]
+        words = Vocabulary({}, {})
+        return data, [found for error in _first(errors) for found in diagnose(error, document, path, words)]
 
     def check_vm(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
         """The VM at ``path`` of ``document``, with its scalars in the schema's types, and all violations."""
@@ -168,14 +189,21 @@ class Checker:
         return self._sources[kind]
 
     def _plugin(self, kind: str, schema: JsonSchema) -> Any:
+        self.check_schema(schema, f"source.kind {kind}")
+        return self._new(schema)
+
+    def check_schema(self, schema: JsonSchema, what: str) -> None:
+        """Check the JSON Schema that a plug-in brings for ``what``.
+
+        :raises OvError: it is none.
+        """
         from jsonschema import SchemaError
 
         try:
             self._new.check_schema(schema)
         except SchemaError as e:
-            message = f"the plug-in of source.kind {kind} brings a wrong JSON Schema: {e.message}"
+            message = f"the plug-in of {what} brings a wrong JSON Schema: {e.message}"
             raise OvError(message, hint="report it to the plug-in's author, or uninstall it") from None
-        return self._new(schema)
 
     def _errors(self, data: Any) -> Iterator[Any]:
         yield from self._vm.iter_errors(data)

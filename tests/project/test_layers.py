@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -14,6 +15,7 @@ from ovtasks.machine.xml.merge import own_snippets
 from ovtasks.project.layers import snippets_of
 from ovtasks.project.load import check, load_project
 from ovtasks.project.schema import inlined
+from ovtasks.values.jsonvalue import Json, JsonSchema
 from tests.support.machines import HOST, machine
 from tests.support.projects import CLOUD, one, place, write
 
@@ -160,15 +162,24 @@ def test_what_belongs_to_others_is_left_alone(tmp_path: Path) -> None:
     assert errors(tmp_path) == []
 
 
+def sample(schema: JsonSchema) -> Json:
+    """A value that the schema allows: its example, else the emptiest one."""
+    empty: dict[str, Json] = {"array": [], "object": {}, "boolean": True}
+    found: Json = schema.get("examples", [empty.get(str(schema.get("type")), "text")])[0]
+    return found
+
+
 def test_every_documented_key_is_accepted(tmp_path: Path) -> None:
-    layer = {*inlined("layer")["properties"]} - {"requires", "layers", "libvirt"}
+    layer = inlined("layer")["properties"]
+    values = {key: sample(schema) for key, schema in layer.items()} | {"requires": [], "layers": [], "name": "a"}
+    values |= {"aur": {"packages": ["yay"]}, "env_requires": [{"name": "A"}], "path_append": "~/bin"}
     entry = {*inlined("deploy")["$defs"]["vm"]["properties"]} - {"target", "vm", "vm_source", "add_layers"}
     assert len(layer) > 25 and len(entry) > 14
     keys = "".join(f"    {key}: 1\n" for key in sorted(entry))
     project(
         tmp_path,
         f"deploy:\n  web:\n    target: vm\n    add_layers: [a]\n{keys}",
-        a="mcp_servers: 1\n" + "".join(f"{key}: 1\n" for key in sorted(layer)),
+        a="mcp_servers: 1\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in sorted(values.items())),
     )
     assert errors(tmp_path) == []
 
