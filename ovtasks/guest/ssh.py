@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ovtasks.host.run import Result
 
 CONNECTION_FAILED = 255  # ssh's own exit status; others are the remote command's
-_ALIVE_SECONDS = 15
-_ALIVE_COUNT = 8  # a busy guest under plain emulation may be silent for a minute
+ALIVE_SECONDS = 15
+ALIVE_COUNT = 8  # a busy guest under plain emulation may be silent for a minute
 
 
 def ssh_options(target: Target, *, batch: bool = False) -> list[str]:
@@ -38,8 +38,8 @@ def ssh_options(target: Target, *, batch: bool = False) -> list[str]:
         "UpdateHostKeys": "no",
         "CheckHostIP": "no",
         "ConnectTimeout": str(target.patience),
-        "ServerAliveInterval": str(_ALIVE_SECONDS),
-        "ServerAliveCountMax": str(_ALIVE_COUNT),
+        "ServerAliveInterval": str(ALIVE_SECONDS),
+        "ServerAliveCountMax": str(ALIVE_COUNT),
         "ForwardAgent": "yes" if target.forward_agent else "no",
         "GSSAPIAuthentication": "no",
         "LogLevel": "ERROR",

@@ -1,0 +1,161 @@
+"""Talks to one remote shell on a channel of an SSH session: sends a script, hands on its output as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paramiko import Channel
+
+CHUNK = 1 << 15
+"""Bytes that one message of SSH carries."""
+TICK = 0.25
+"""Seconds between two looks at a silent channel."""
+SEND_SECONDS = 0.05
+"""Seconds that a send waits for room before the output is looked at again."""
+NOISE_BYTES = 64 << 10
+"""The most bytes of what the user's shell says before a script begins that are kept."""
+
+
+class StdStream(StrEnum):
+    """Where output comes from."""
+
+    OUT = "stdout"
+    ERR = "stderr"
+
+
+Take = Callable[[bytes, StdStream], None]
+
+
+class ScriptOutput:
+    """One stream of a script: lets through what is between the line ``token`` and ``token=STATUS``.
+
+    ``noise`` is what came before, ``status`` the script's; None until it has ended.
+    """
+
+    def __init__(self, token: str, stream: StdStream, take: Take) -> None:
+        self._begin = token.encode() + b"\n"
+        self._end = token.encode() + b"="
+        self._stream = stream
+        self._take = take
+        self._held = b""
+        self.noise = b""
+        self.open = False
+        self.status: int | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what has come."""
+        if not self.open:
+            noise, found, data = (self.noise + data).partition(self._begin)
+            self.noise = noise[-NOISE_BYTES:]
+            self.open = bool(found)
+        if not self.open or self.status is not None:
+            return
+        before, found, after = (self._held + data).partition(self._end)
+        self._held = b""
+        status, complete, _ = after.partition(b"\n")
+        if complete:
+            self.status = int(status)
+        elif found:
+            self._held = found + after
+        else:
+            kept = _overlap(before, self._end)
+            before, self._held = before[: len(before) - kept], before[len(before) - kept :]
+        if before:
+            self._take(before, self._stream)
+
+
+def _overlap(text: bytes, mark: bytes) -> int:
+    """How many bytes at the end of ``text`` may be the beginning of ``mark``."""
+    return next((size for size in range(min(len(text), len(mark)), 0, -1) if mark.startswith(text[-size:])), 0)
+
+
+class Tail:
+    """Collects output; the last ``limit`` bytes of it, None: all."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """Take what has come."""
+        self._kept += data
+        if self._limit is not None and len(self._kept) > 2 * self._limit:
+            del self._kept[: -self._limit]
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._kept if self._limit is None else self._kept[-self._limit :])
+
+
+class Exchange:
+    """One remote shell on ``channel``."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        channel.settimeout(SEND_SECONDS)
+
+    def hold(
+        self, given: Iterator[bytes], out: ScriptOutput, err: ScriptOutput, watch: Callable[[], None]
+    ) -> int | None:
+        """Send ``given``, and talk until the script has ended; returns its status, None: the shell has ended.
+
+        ``watch`` is called several times a second; what it raises comes out here.
+        """
+        unsent, sending = memoryview(b""), True
+        while True:
+            watch()
+            if sending and not unsent:
+                unsent = memoryview(next(given, b""))
+                sending = bool(unsent)
+            if sending:
+                unsent = self._send(unsent)
+            heard = self._receive(out, err)
+            if out.status is not None and err.status is not None:
+                return out.status
+            if self.channel.closed and not heard:
+                return None
+            if not heard and not sending:
+                self._wait()
+
+    def end(self, seconds: float) -> None:
+        """End what runs: let the shell see the end of its stdin, and wait for its own."""
+        with contextlib.suppress(OSError, EOFError):
+            self.channel.shutdown_write()
+        end = time.monotonic() + seconds
+        nowhere = ScriptOutput("", StdStream.OUT, lambda data, stream: None)
+        while time.monotonic() < end and not self.channel.closed:
+            if not self._receive(nowhere, nowhere):
+                self._wait()
+
+    def _send(self, data: memoryview) -> memoryview:
+        try:
+            return data[self.channel.send(bytes(data[:CHUNK])) :]
+        except TimeoutError:
+            return data
+        except OSError:  # the shell has ended
+            return data[:0]
+
+    def _receive(self, out: ScriptOutput, err: ScriptOutput) -> bool:
+        """Hand on what is there; returns whether there was something."""
+        heard = False
+        if self.channel.recv_ready():
+            out.feed(self.channel.recv(CHUNK))
+            heard = True
+        if self.channel.recv_stderr_ready():
+            err.feed(self.channel.recv_stderr(CHUNK))
+            heard = True
+        return heard
+
+    def _wait(self) -> None:
+        """Until output comes, the channel ends, or a tick has passed."""
+        if self.channel.eof_received:  # the shell has closed its pipes, and ends
+            self.channel.status_event.wait(TICK)
+        else:
+            poll = select.poll()
+            poll.register(self.channel.fileno(), select.POLLIN)
+            poll.poll(TICK * 1000)
