@@ -10,7 +10,8 @@ from pathlib import Path
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
 from ovtasks.graph import plugins
-from ovtasks.project.load import Checked, check, find_root
+from ovtasks.project.layer_file import FILE
+from ovtasks.project.load import Checked, check, check_layer, find_root
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", nargs="?", type=Path, metavar="PATH", help="a file, or a project's folder (default: this project)"
     )
+    parser.add_argument("-v", "--verbose", action="store_true", help="name the fields of layers that a VM ignores, too")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
     parser.set_defaults(run=run)
 
@@ -35,11 +37,17 @@ def run(args: argparse.Namespace) -> int:
             "errors": [as_json(error) for error in checked.errors],
             "vms": list(checked.names),
             "images": list(checked.image_names),
+            "layers": [layer.name for layer in checked.layers],
+            "ignored": {layer.name: [field.name for field in layer.ignored] for layer in checked.layers},
         }
         output_json(report)
     else:
         for error in checked.errors:
             print(error, file=sys.stderr)
+        for layer in checked.layers if args.verbose else ():
+            if layer.ignored:
+                fields = ", ".join(field.name for field in layer.ignored)
+                print(f"{layer.ignored[0].where}: only containers have this, a VM ignores it: {fields}")
         print(_summary(checked), file=sys.stderr if checked.errors else sys.stdout)
     return EXIT_INPUT if checked.errors else EXIT_DONE
 
@@ -49,16 +57,19 @@ def _check(directory: Path, path: Path | None) -> Checked:
         path = (directory / path).absolute()
         if not path.exists():
             raise InputError(f"{path} does not exist", hint="name a file or a project's folder")
+        if path.name == FILE and path.is_file():
+            return check_layer(path)
         if not path.is_dir():
             return check((path,), kinds=plugins.schema)
-    return check((), find_root(path or directory.absolute()), kinds=plugins.schema)
+    return check((), find_root(path or directory.absolute()), kinds=plugins.schema, all_layers=True)
 
 
 def _summary(checked: Checked) -> str:
     if checked.errors:
         return _count(checked.errors, "error")
     images = f", {_count(checked.image_names, 'image')}" if checked.image_names else ""
-    return f"{_count(checked.names, 'VM')}{images} valid"
+    layers = f", {_count(checked.layers, 'layer')}" if checked.layers else ""
+    return f"{_count(checked.names, 'VM')}{images}{layers} valid"
 
 
 def _count(items: Sequence[object], word: str) -> str:

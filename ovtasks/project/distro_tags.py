@@ -72,9 +72,9 @@ def split(text: str) -> list[str]:
 
 
 def is_tag(text: str) -> bool:
-    """Whether a key of a layer names distributions rather than anything else."""
+    """Whether a key of a layer names distributions, perhaps misspelled, rather than anything else."""
     tags = [normalized(part) for part in split(text)]
-    return all(tag and (tag.partition(":")[0] in KNOWN or ":" in tag) for tag in tags)
+    return all(tag and (tag.partition(":")[0] in KNOWN or ":" in tag or misspelled(tag)) for tag in tags)
 
 
 def misspelled(tag: str) -> str | None:

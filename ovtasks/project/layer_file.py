@@ -121,6 +121,9 @@ def _spec(
     errors += more
     services = parts(data, "service", document)
     errors += [error for service in services for error in _service(service)]
+    if "PATH" in data.get("env", {}):
+        where = document.where("env", "PATH", key=True)
+        errors.append(InputError("PATH is not set by env", hint="path_append: adds folders to it", where=where))
     description = data.get("description", "")
     texts, more = _xml(name, data.get("libvirt", []), document)
     errors += more

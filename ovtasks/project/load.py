@@ -19,6 +19,7 @@ from ovtasks.project.places import ROOT_FILES, display
 if TYPE_CHECKING:
     from ovtasks.project.declared import Declared
     from ovtasks.project.deploy import Layered
+    from ovtasks.project.layer_model import LayerSpec
 
 T = TypeVar("T")
 
@@ -75,6 +76,7 @@ class Checked:
     images: Mapping[str, CacheEntry]
     variables: tuple[str, ...]
     plugin_schemas: Mapping[str, Mapping[str, Any]]
+    layers: tuple[LayerSpec, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -95,8 +97,13 @@ def find_root(start: Path) -> Path:
     raise InputError(f"no vms.yml in {start} or any folder above it", hint=hint)
 
 
-def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | None = None) -> Checked:
-    """Read the project in ``root``, or only the files ``paths`` and what they include, and check everything."""
+def check(
+    paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | None = None, all_layers: bool = False
+) -> Checked:
+    """Read the project in ``root``, or only the files ``paths`` and what they include, and check everything.
+
+    With ``all_layers`` that includes the layers that no deployment uses.
+    """
     from ovtasks.project.images import image_rules
     from ovtasks.project.read import ProjectReader
     from ovtasks.project.rules import all_rules
@@ -111,6 +118,7 @@ def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | N
     vms, images = tuple(reader.vms.values()), tuple(reader.images.values())
     rule_errors, variables = all_rules(vms)
     layered = reader.layered(root) if root is not None else {}
+    layers = reader.layers(root).all() if root is not None and all_layers else []
     image_errors, image_variables = image_rules(images, vms)
     order = {display(file): index for index, file in enumerate(reader.files)}
     blamed = {error.where for error in reader.errors}  # rules need not repeat what the schema has found wrong
@@ -121,7 +129,16 @@ def check(paths: tuple[Path, ...], root: Path | None = None, *, kinds: Kinds | N
     used = tuple(sorted({*variables, *image_variables}))
     entries = ({}, {}) if errors else (_entries(vms, layered), _entries(images, {}))
     names = (tuple(reader.vms), tuple(reader.images))
-    return Checked(tuple(errors), *names, reader.files, *entries, used, checker.plugin_schemas)
+    return Checked(tuple(errors), *names, reader.files, *entries, used, checker.plugin_schemas, tuple(layers))
+
+
+def check_layer(path: Path) -> Checked:
+    """Check the layer whose file is ``path``, alone."""
+    from ovtasks.project.layer_file import read_layer
+    from ovtasks.project.schema import Checker
+
+    layer, errors = read_layer(path, Checker())
+    return Checked(tuple(errors), (), (), {}, {}, {}, (), {}, (layer,) if layer else ())
 
 
 def _entries(found: Iterable[Declared], layered: Layered) -> dict[str, CacheEntry]:

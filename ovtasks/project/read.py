@@ -37,6 +37,7 @@ class ProjectReader:
         self.images: dict[str, DeclaredImage] = {}
         self.deployments = Deployments(checker, self.errors)
         self.files: dict[Path, FileStat] = {}  # read or looked for; with its stat from just before
+        self._layers: Layers | None = None
         self._active: list[Path] = []
         self._done: set[Path] = set()
 
@@ -59,7 +60,13 @@ class ProjectReader:
 
     def layered(self, root: Path) -> Layered:
         """What the layers of the project in ``root`` bring to the VMs that deployments apply them to."""
-        return self.deployments.layered(self.vms, Layers(root, self.checker, self._note, self.errors))
+        return self.deployments.layered(self.vms, self.layers(root))
+
+    def layers(self, root: Path) -> Layers:
+        """The layers of the project in ``root``."""
+        if self._layers is None:
+            self._layers = Layers(root, self.checker, self._note, self.errors)
+        return self._layers
 
     def _note(self, path: Path) -> None:
         self.files.setdefault(path, file_stat(path))

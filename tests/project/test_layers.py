@@ -171,7 +171,7 @@ def sample(schema: JsonSchema) -> Json:
 
 def test_every_documented_key_is_accepted(tmp_path: Path) -> None:
     layer = inlined("layer")["properties"]
-    values = {key: sample(schema) for key, schema in layer.items()} | {"requires": [], "layers": [], "name": "a"}
+    values = {key: sample(schema) for key, schema in layer.items()} | {"requires": [], "layers": [], "name": "a", "libvirt": []}
     values |= {"aur": {"packages": ["yay"]}, "env_requires": [{"name": "A"}], "path_append": "~/bin"}
     entry = {*inlined("deploy")["$defs"]["vm"]["properties"]} - {"target", "vm", "vm_source", "add_layers"}
     assert len(layer) > 25 and len(entry) > 14
