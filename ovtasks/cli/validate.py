@@ -10,8 +10,8 @@ from pathlib import Path
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
 from ovtasks.graph import plugins
-from ovtasks.project.layer_file import FILE
 from ovtasks.project.load import Checked, check, check_layer, find_root
+from ovtasks.project.places import LAYER_FILE
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,14 +32,15 @@ def run(args: argparse.Namespace) -> int:
     """
     checked = _check(args.directory, args.path)
     if args.json:
-        report = {
+        report: dict[str, object] = {
             "valid": not checked.errors,
             "errors": [as_json(error) for error in checked.errors],
             "vms": list(checked.names),
             "images": list(checked.image_names),
-            "layers": [layer.name for layer in checked.layers],
-            "ignored": {layer.name: [field.name for field in layer.ignored] for layer in checked.layers},
         }
+        if checked.layers:
+            layers = {layer.name: {"ignored": [field.name for field in layer.ignored]} for layer in checked.layers}
+            report["layers"] = layers
         output_json(report)
     else:
         for error in checked.errors:
@@ -57,7 +58,7 @@ def _check(directory: Path, path: Path | None) -> Checked:
         path = (directory / path).absolute()
         if not path.exists():
             raise InputError(f"{path} does not exist", hint="name a file or a project's folder")
-        if path.name == FILE and path.is_file():
+        if path.name == LAYER_FILE and path.is_file():
             return check_layer(path)
         if not path.is_dir():
             return check((path,), kinds=plugins.schema)

@@ -21,7 +21,6 @@ from ovtasks.project.schema import Checker, layer_schema
 from ovtasks.project.xml_rules import problem
 from ovtasks.values.yamlio import Document, Key, Mark
 
-FILE = "layer.yml"
 ROOT = "layer"
 """The key that all of a layer may stand below."""
 BESIDE = (

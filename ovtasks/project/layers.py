@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError, Where
-from ovtasks.project.layer_file import FILE, read_layer
-from ovtasks.project.layer_model import LayerSpec
 from ovtasks.project.model import VmSpec
-from ovtasks.project.places import display
+from ovtasks.project.places import LAYER_FILE, display
 from ovtasks.project.schema import Checker
 
 if TYPE_CHECKING:
     from ovtasks.machine.machine import Snippet
+    from ovtasks.project.layer_model import LayerSpec
 
 FOLDER = "layers"
 _REMOTE = re.compile(r"@[^:]+/(?P<name>[^/:@]+)(?::[^/]*)?")
@@ -42,13 +41,13 @@ class Layers:
     def all(self) -> list[LayerSpec]:
         """Every layer of the project that is not wrong, by name; what is wrong with the others is among the errors."""
         for name in self.names():
-            self.order([(name, Where(display(self.folder / name / FILE), 1, 1))])
+            self.order([(name, Where(display(self.folder / name / LAYER_FILE), 1, 1))])
         return [layer for _, layer in sorted(self._read.items()) if layer is not None]
 
     def names(self) -> list[str]:
         """The names of all layers, sorted."""
         try:
-            return sorted(path.parent.name for path in self.folder.glob(f"*/{FILE}"))
+            return sorted(path.parent.name for path in self.folder.glob(f"*/{LAYER_FILE}"))
         except OSError:
             return []
 
@@ -71,7 +70,7 @@ class Layers:
             if name.startswith("@"):
                 self._error(_remote(name, where))
                 return None
-            path = self.folder / name / FILE
+            path = self.folder / name / LAYER_FILE
             if "/" in name or name in {".", ".."} or not os.path.isfile(path):  # noqa: PTH113 — takes any text
                 self.note(self.folder)
                 if "/" not in name:
@@ -79,6 +78,8 @@ class Layers:
                 self._error(InputError(f"there is no layer '{name}'", hint=self._known(name), where=where))
                 return None
             self.note(path)
+            from ovtasks.project.layer_file import read_layer  # most projects have no layers
+
             self._read[name], errors = read_layer(path, self.checker)
             self.errors += errors
         return self._read[name]
@@ -90,7 +91,7 @@ class Layers:
         guess = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         if guess:
             return f"did you mean '{guess[0]}'?"
-        return f"there are {', '.join(names[:8])}" if names else f"a layer is a file {FOLDER}/<name>/{FILE}"
+        return f"there are {', '.join(names[:8])}" if names else f"a layer is a file {FOLDER}/<name>/{LAYER_FILE}"
 
 
 def _remote(name: str, where: Where) -> InputError:

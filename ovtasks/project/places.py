@@ -8,6 +8,8 @@ from pathlib import Path
 PROJECT_FILE = "overthink.yml"
 VM_FILES = ("vms.yml", "vm.yml")
 IMAGE_FILES = ("images.yml", "image.yml")
+LAYER_FILE = "layer.yml"
+"""A layer is such a file in a folder of its own."""
 ROOT_FILES = (PROJECT_FILE, *VM_FILES)
 """A folder with one of these files is a project."""
 

@@ -15,13 +15,13 @@ from ovtasks.project.declared import Declared, DeclaredImage, DeclaredVm
 from ovtasks.project.deploy import FILE as DEPLOY_FILE
 from ovtasks.project.deploy import Deployments, Layered
 from ovtasks.project.layers import Layers
-from ovtasks.project.places import IMAGE_FILES, ROOT_FILES, VM_FILES, display
+from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, ROOT_FILES, VM_FILES, display
 from ovtasks.project.schema import Checker
 from ovtasks.project.user_data import pass_on
 from ovtasks.values.yamlio import Document, Key
 
 # Declarations of other kinds, for other parts of ov. An include of such a file is noted and otherwise left alone.
-OTHER_FILES = frozenset({"layer.yml", "layers.yml", "build.yml", "pod.yml"})
+OTHER_FILES = frozenset({LAYER_FILE, "layers.yml", "build.yml", "pod.yml"})
 
 EXAMPLE = "vms: {demo: {source: {kind: bootstrap}, disk_size: 2G}}"
 IMAGE_EXAMPLE = "images: {desktop: {containerfile: Containerfile, bootc: true}}"

@@ -171,8 +171,8 @@ def sample(schema: JsonSchema) -> Json:
 
 def test_every_documented_key_is_accepted(tmp_path: Path) -> None:
     layer = inlined("layer")["properties"]
-    values = {key: sample(schema) for key, schema in layer.items()} | {"requires": [], "layers": [], "name": "a", "libvirt": []}
-    values |= {"aur": {"packages": ["yay"]}, "env_requires": [{"name": "A"}], "path_append": "~/bin"}
+    values = {key: sample(schema) for key, schema in layer.items()} | {"requires": [], "layers": [], "name": "a"}
+    values |= {"aur": {"packages": ["yay"]}, "env_requires": [{"name": "A"}], "path_append": "~/bin", "libvirt": []}
     entry = {*inlined("deploy")["$defs"]["vm"]["properties"]} - {"target", "vm", "vm_source", "add_layers"}
     assert len(layer) > 25 and len(entry) > 14
     keys = "".join(f"    {key}: 1\n" for key in sorted(entry))
