@@ -1,0 +1,35 @@
+"""``link``: a symbolic link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ovtasks.layers.context import LayerContext
+from ovtasks.layers.fragments import place, quoted
+from ovtasks.layers.kind import OperationKind
+from ovtasks.layers.operation import Operation
+from ovtasks.project.layer_model import LayerTask
+
+
+class Link(OperationKind):
+    """A symbolic link."""
+
+    name = "link"
+    doc = (
+        "Makes a symbolic link, and the folders above it. A file or a link at its place is replaced, a folder is not."
+        " Undo restores what was there."
+    )
+
+    def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:
+        path = quoted(place(context, task, "link"))
+        target = quoted(context.expand(str(task.data["target"]), task.place("target")))
+        yield Operation(
+            kind=self.name,
+            name=f"link {place(context, task, 'link')}",
+            look=f'[ -h {path} ] && [ "$(readlink -- {path})" = {target} ]',
+            save=f"ov_keep {path}",
+            do=f"ov_link {target} {path}",
+            undo="ov_restore",
+            user=context.account(task),
+            where=task.where,
+        )
