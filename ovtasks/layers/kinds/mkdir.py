@@ -17,8 +17,8 @@ class Mkdir(OperationKind):
     name = "mkdir"
     doc = (
         "Makes a folder that belongs to `user`, and those above it. One that is there keeps owner and mode unless"
-        " `mode` is written. Undo removes it, and those above that we made, when nothing is left in them; of a folder that was"
-        " there it restores owner and mode."
+        " `mode` is written. Undo removes it, and those above that we made, when nothing is left in them; of a folder"
+        " that was there it restores owner and mode."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:
