@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ovtasks.cli.streams import output_json
-from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
+from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError, Where
 from ovtasks.graph import plugins
 from ovtasks.project.load import Checked, check, check_layer, find_root
 from ovtasks.project.places import LAYER_FILE
@@ -20,7 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", nargs="?", type=Path, metavar="PATH", help="a file, or a project's folder (default: this project)"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="name the fields of layers that a VM ignores, too")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="also name the fields that are accepted and change nothing"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
     parser.set_defaults(run=run)
 
@@ -41,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         if checked.layers:
             layers = {layer.name: {"ignored": [field.name for field in layer.ignored]} for layer in checked.layers}
             report["layers"] = layers
+        if args.verbose:
+            report["ignored"] = [{"field": field.name, **place_of(field.where)} for field in checked.ignored]
         output_json(report)
     else:
         for error in checked.errors:
@@ -49,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
             if layer.ignored:
                 fields = ", ".join(field.name for field in layer.ignored)
                 print(f"{layer.ignored[0].where}: only containers have this, a VM ignores it: {fields}")
+        for field in checked.ignored if args.verbose else ():
+            print(f"{field.where}: '{field.name}' changes nothing")
         print(_summary(checked), file=sys.stderr if checked.errors else sys.stdout)
     return EXIT_INPUT if checked.errors else EXIT_DONE
 
@@ -79,11 +85,13 @@ def _count(items: Sequence[object], word: str) -> str:
 
 def as_json(error: InputError) -> dict[str, object]:
     """One error as JSON data; line and column 0 mean: not known."""
-    where = error.where
+    return {**place_of(error.where), "message": error.message, "hint": error.hint}
+
+
+def place_of(where: Where | None) -> dict[str, object]:
+    """A place as JSON data."""
     return {
         "file": where.file if where else None,
         "line": where.line if where else 0,
         "column": where.column if where else 0,
-        "message": error.message,
-        "hint": error.hint,
     }

@@ -145,11 +145,11 @@ def assemble(
     :raises OvError: this host lacks the firmware or the accelerator.
     """
     arch = architecture(vm)
+    placed = vm.placement(record.instance)
     type = machine_type(vm, arch)
     capabilities = backend.capabilities(arch, type, record.uri)
     with located(vm):
         snippets = snippets_of(vm, record.instance)
-    folder = record.folder
     seeded = wants_seed(vm)
     strings: tuple[str, ...] = ()
     if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
@@ -166,17 +166,19 @@ def assemble(
         arch=arch,
         machine=type,
         accel=accelerator(vm, arch, capabilities),
-        ram=record.overrides.ram or vm.ram,
-        cpus=record.overrides.cpus or vm.cpus,
+        ram=record.overrides.ram or placed.ram or vm.ram,
+        cpus=record.overrides.cpus or placed.cpus or vm.cpus,
         boot=boot_of(vm, record, arch, capabilities),
-        disk=folder.disk,
-        seed=folder.seed if seeded else None,
-        serial_log=folder.serial_log,
+        disk=record.folder.disk,
+        seed=record.folder.seed if seeded else None,
+        serial_log=record.folder.serial_log,
         sockets=record.sockets,
         nic=_nic(vm, record, forwards, capabilities),
         oem_strings=strings,
-        credentials={} if seeded else {TMPFILES: folder.tmpfiles},
+        credentials={} if seeded else {TMPFILES: record.folder.tmpfiles},
         autostart=vm.autostart,
+        disposable=placed.disposable,
+        lifecycle=placed.lifecycle,
         cid=record.cid if capabilities.vsock else None,
         libvirt=vm.libvirt if record.instance is None else _without_macs(vm.libvirt),
         snippets=snippets,

@@ -86,7 +86,7 @@ def create(
         driver.probe(record.uri, start=True)
         running = known(record).active
         changes: list[str] = []
-        record = _disk(record, built, running, changes, progress)
+        record = _disk(record, built, vm.placement(instance).disk_size, running, changes, progress)
         keys = key_choice(vm, record)
         if keys.generated:
             keys = ensure_key_pair(folder.path, record.domain)
@@ -190,7 +190,9 @@ def _same_project(record: Record, project: Project) -> Record:
     return replace(record, project=project.root)
 
 
-def _disk(record: Record, built: Built, running: bool, changes: list[str], progress: Progress) -> Record:
+def _disk(
+    record: Record, built: Built, size: int | None, running: bool, changes: list[str], progress: Progress
+) -> Record:
     """Make the disk if there is none. The content of an existing disk is never touched."""
     folder = record.folder
     if folder.disk.exists():
@@ -217,7 +219,7 @@ def _disk(record: Record, built: Built, running: bool, changes: list[str], progr
     record = replace(record, instance_id=f"ov-{uuid.uuid4()}", host_key=HostKey.EXPECTED, accepted=(), built=None)
     record.save()  # saved before the disk exists, so that a kill loses nothing
     new_host_key(folder)
-    make_disk(folder, built.disk)
+    make_disk(folder, built.disk, size)
     changes.append("disk made")
     record = replace(record, built=built.digest)
     record.save()

@@ -11,18 +11,22 @@ import os
 import shutil
 from pathlib import Path
 
-from ovtasks.errors import OvError
+from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import fsync_directory, link_or_copy, part_name
 from ovtasks.host.run import run
 from ovtasks.instance.folder import Folder
+from ovtasks.values.jsonvalue import Json, need
+from ovtasks.values.sizes import format_size
 
 
-def make_disk(folder: Folder, artifact: Path) -> None:
+def make_disk(folder: Folder, artifact: Path, size: int | None = None) -> None:
     """Make ``folder.disk`` as an overlay on a link to ``artifact`` (qcow2 or raw). Nothing of an earlier disk is kept.
 
-    The disk gets its name last. So a run that is killed leaves no disk, and the next one starts again.
+    ``size`` is the disk's in bytes; None: the artifact's. The disk gets its name last. So a run that is killed leaves
+    no disk, and the next one starts again.
 
-    :raises OvError: the artifact is missing, or its backing file lies outside the VM's folder.
+    :raises OvError: the artifact is missing, its backing file lies outside the VM's folder, or it is larger than
+        ``size``.
     """
     if not artifact.is_file():
         raise OvError(f"the built disk {artifact} is missing", hint="ov vm build makes it")
@@ -30,9 +34,13 @@ def make_disk(folder: Folder, artifact: Path) -> None:
         shutil.rmtree(folder.built)
     for half in (*folder.path.glob(part_name("base-*")), *folder.path.glob("base-*")):  # left by an earlier disk
         half.unlink()
+    if size is not None and (least := need(_info(artifact)["virtual-size"], int)) > size:
+        hint = f"at least {format_size(least)}, or a smaller disk_size of the VM"
+        raise InputError(f"disk_size {format_size(size)} is smaller than the built disk", hint=hint)
     built, format = link_artifact(folder, artifact)
     part = folder.disk.with_name(part_name(folder.disk.name))
     words = ["-q", "-f", "qcow2", "-F", format, "-b", os.path.relpath(built, folder.path), part.name]
+    words += [] if size is None else [str(size)]
     run(["qemu-img", "create", *words], cwd=folder.path)
     part.chmod(0o600)
     with part.open("rb") as file:
@@ -61,9 +69,14 @@ def link_artifact(folder: Folder, artifact: Path) -> tuple[Path, str]:
 
 def _look(artifact: Path) -> tuple[str, str | None]:
     """The image's format, and the name of its backing file as the image has it."""
-    said = run(["qemu-img", "info", "-U", "--output=json", artifact]).stdout
-    info = json.loads(said)
-    return str(info["format"]), info.get("backing-filename")
+    info = _info(artifact)
+    backing = info.get("backing-filename")
+    return str(info["format"]), str(backing) if backing is not None else None
+
+
+def _info(artifact: Path) -> dict[str, Json]:
+    found: dict[str, Json] = json.loads(run(["qemu-img", "info", "-U", "--output=json", artifact]).stdout)
+    return found
 
 
 def _link_backing(folder: Folder, artifact: Path, backing: str) -> None:

@@ -22,6 +22,7 @@ from ovtasks.project.model import (
     Mirrors,
     Network,
     OvInstall,
+    Placement,
     Snapshot,
     Source,
     Ssh,
@@ -39,8 +40,15 @@ from ovtasks.values.urls import split_digest
 Data = Mapping[str, Any]
 
 
-def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[LayerXml, ...] = ()) -> VmSpec:
-    """The spec of VM ``name``. ``base`` is the folder of the declaring file; ``layers`` come from deployments.
+def build_vm(
+    name: str,
+    data: Data,
+    base: Path,
+    where: Where,
+    layers: tuple[LayerXml, ...] = (),
+    placed: tuple[Placement, ...] = (),
+) -> VmSpec:
+    """The spec of VM ``name``. ``base`` is the declaring file's folder; ``layers`` and ``placed`` are deployments'.
 
     :raises InputError: an environment variable in a path is not set any more.
     """
@@ -66,6 +74,7 @@ def build_vm(name: str, data: Data, base: Path, where: Where, layers: tuple[Laye
         deploy_eval=tuple(data.get("deploy_eval", ())),
         declared=data,
         layers=layers,
+        placed=placed,
         **chosen,
     )
 

@@ -18,7 +18,7 @@ from ovtasks import __version__
 from ovtasks.host.beneath import UnsafeError
 from ovtasks.host.state import StateError, read_state
 
-MAGIC = b"ovspec2\n"
+MAGIC = b"ovspec3\n"
 MAX_BYTES = 1 << 30
 SCHEMAS = ("vms", "libvirt", "image", "layer", "deploy")
 RACY_NS = 50_000_000  # a file that changed less than this ago may change again with the same mtime
@@ -28,18 +28,30 @@ FileStat = tuple[int, int, int, int] | None
 
 
 class CacheEntry(NamedTuple):
-    """A VM or image: its mapping as marshal bytes, the place of its name, and what layers bring to the VM."""
+    """A VM, image or deployment: its mapping as marshal bytes, the place of its name, and what deployments say of a VM.
+
+    ``layers`` is what layers bring to it, ``placed`` are its placements.
+    """
 
     packed: bytes
     file: str
     line: int
     column: int
     layers: tuple[Any, ...] = ()
+    placed: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, data: Any, file: str, line: int, column: int, layers: Iterable[tuple[Any, ...]] = ()) -> CacheEntry:
+    def of(
+        cls,
+        data: Any,
+        file: str,
+        line: int,
+        column: int,
+        layers: Iterable[tuple[Any, ...]] = (),
+        placed: Iterable[tuple[Any, ...]] = (),
+    ) -> CacheEntry:
         """The entry of a checked mapping."""
-        return cls(marshal.dumps(data), file, line, column, tuple(tuple(layer) for layer in layers))
+        return cls(marshal.dumps(data), file, line, column, tuple(map(tuple, layers)), tuple(map(tuple, placed)))
 
     def data(self) -> Any:
         """A fresh copy of the mapping."""
@@ -52,6 +64,7 @@ class CacheContent(NamedTuple):
     files: tuple[str, ...]
     entries: Mapping[str, CacheEntry]
     images: Mapping[str, CacheEntry]
+    deployments: Mapping[str, CacheEntry]
     variables: tuple[str, ...]
 
 
@@ -91,7 +104,7 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> CacheContent | None:
     if data[: len(MAGIC)] != MAGIC or binascii.crc32(data[head:]).to_bytes(4, "big") != data[len(MAGIC) : head]:
         return None
     try:
-        program, saved_root, stamps, environment, schemas, entries, images = marshal.loads(memoryview(data)[head:])
+        program, saved_root, stamps, environment, schemas, *found = marshal.loads(memoryview(data)[head:])
     except (EOFError, ValueError, TypeError):
         return None
     if program != _program() or saved_root != str(root):
@@ -102,8 +115,9 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> CacheContent | None:
         return None
     if schemas and _schema_digests(kinds, schemas) != schemas:
         return None
-    vms, images = ({name: CacheEntry(*entry) for name, entry in found.items()} for found in (entries, images))
-    return CacheContent(tuple(path for path, _ in stamps), vms, images, tuple(name for name, _ in environment))
+    vms, images, deployments = ({name: CacheEntry(*entry) for name, entry in group.items()} for group in found)
+    files, variables = (tuple(name for name, _ in pairs) for pairs in (stamps, environment))
+    return CacheContent(files, vms, images, deployments, variables)
 
 
 class Guard:
@@ -117,12 +131,14 @@ class Guard:
         store: Path,
         root: Path,
         files: Mapping[Path, FileStat],
-        entries: Mapping[str, CacheEntry],
-        images: Mapping[str, CacheEntry],
+        found: tuple[Mapping[str, CacheEntry], Mapping[str, CacheEntry], Mapping[str, CacheEntry]],
         variables: Iterable[str],
         plugin_schemas: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Write the cache, unless a file is so young that a next version could look the same. Never fails."""
+        """Write the cache, unless a file is so young that a next version could look the same. Never fails.
+
+        ``found`` are the VMs, the images and the deployments.
+        """
         from ovtasks.host.files import write_atomic
         from ovtasks.values.jsonvalue import digest
 
@@ -131,7 +147,7 @@ class Guard:
             return
         environment = [(name, os.environ.get(name)) for name in variables]
         schemas = {name: digest(dict(schema)) for name, schema in plugin_schemas.items()}
-        plain = [{name: tuple(entry) for name, entry in found.items()} for found in (entries, images)]
+        plain = [{name: tuple(entry) for name, entry in group.items()} for group in found]
         payload = marshal.dumps((_program(), str(root), stamps, environment, schemas, *plain))
         crc = binascii.crc32(payload).to_bytes(4, "big")
         try:

@@ -1,22 +1,21 @@
-"""``deploy.yml``. Of the deployments to VMs this version reads only which layers they apply."""
+"""``deploy.yml``: collects the deployments of a project, and what their layers bring to the VMs' domains."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ovtasks.errors import InputError
-from ovtasks.host.yamlfile import read_yaml
+from ovtasks.project.deploy_entry import NAMES, PREFIX, Entry, build_deployment
+from ovtasks.project.deploy_model import Deployment
 from ovtasks.project.layers import Layers
 from ovtasks.project.model import LayerXml
-from ovtasks.project.places import display
+from ovtasks.project.names import renamed
 from ovtasks.project.schema import Checker
-from ovtasks.values.yamlio import Document
+from ovtasks.values.yamlio import Document, Key
 
 FILE = "deploy.yml"
-PREFIX, SUFFIX = "vm:", "-vm"
 
 Layered = dict[str, tuple[LayerXml, ...]]
 """What layers bring, by VM."""
@@ -28,69 +27,52 @@ class Deployments:
     def __init__(self, checker: Checker, errors: list[InputError]) -> None:
         self.checker = checker
         self.errors = errors
-        self.entries: list[tuple[str, Mapping[str, Any], Document]] = []
+        self.entries: list[Entry] = []
+        self.built: list[Deployment] = []
 
-    def read(self, path: Path) -> None:
-        """Read one ``deploy.yml``."""
-        try:
-            documents = read_yaml(path, display(path))
-        except InputError as e:
-            self.errors.append(e)
-            return
-        for document in documents:
-            data, errors = self.checker.check_file(document.data, document, "deploy")
-            self.errors += errors
-            if isinstance(data, dict):
-                self.add(data, document)
-
-    def add(self, data: Mapping[str, Any], document: Document) -> None:
-        """Take the entries below ``deploy:`` of a file. Those with other targets than VMs are left alone."""
-        found = data.get("deploy")
-        for name, value in found.items() if isinstance(found, dict) else ():
+    def add(self, document: Document, file: Path) -> None:
+        """Take the entries of a file. Those with other targets than VMs are left alone."""
+        document, wrong = renamed(document, NAMES)
+        self.errors += wrong
+        data = document.data
+        assert isinstance(data, dict)
+        for name, value, path in _entries(data):
             if not isinstance(value, dict) or not (name.startswith(PREFIX) or value.get("target") == "vm"):
                 continue
-            entry, errors = self.checker.check_file(value, document, "deploy", "vm", path=("deploy", name))
+            entry, errors = self.checker.check_file(value, document, "deploy", "vm", path=path)
+            found = Entry(name, entry, document, path, file)
+            if (before := next((one for one in self.entries if one.name == name), None)) is not None:
+                hint = f"also at {before.where(key=True)}; rename or remove one of the two"
+                errors.append(found.error(f"deployment '{name}' is defined twice", key=True, hint=hint))
             self.errors += errors
             if not errors:
-                self.entries.append((name, entry, document))
+                self.entries.append(found)
 
-    def layered(self, vms: Iterable[str], layers: Layers) -> Layered:
-        """What the layers of all deployments bring to each VM, in the order of their application."""
+    def build(self, vms: Iterable[str]) -> list[Deployment]:
+        """The deployments of the collected entries; what is wrong with them is noted."""
         names = list(vms)
+        for entry in self.entries:
+            try:
+                self.built.append(build_deployment(entry, names))
+            except InputError as e:
+                self.errors.append(e)
+        return self.built
+
+    def layered(self, layers: Layers) -> Layered:
+        """What the layers of all deployments bring to each VM, in the order of their application."""
         found: Layered = {}
-        for name, entry, document in self.entries:
-            wanted = [
-                (layer, document.where("deploy", name, "add_layers", index))
-                for index, layer in enumerate(entry.get("add_layers", ()))
-            ]
-            brought = [xml for layer in layers.order(wanted) for xml in layer.xml]
-            target = self._target(name, entry, document, names)
-            if target is not None:
-                vm, instance = target
-                found[vm] = (*found.get(vm, ()), *(xml._replace(instance=instance) for xml in brought))
+        for one in self.built:
+            brought = [xml for layer in layers.order(one.layers) for xml in layer.xml]
+            found[one.vm] = (*found.get(one.vm, ()), *(xml._replace(instance=one.instance) for xml in brought))
         return found
 
-    def _target(
-        self, name: str, entry: Mapping[str, Any], document: Document, vms: list[str]
-    ) -> tuple[str, str | None] | None:
-        """The VM of a deployment, and its instance (None: every instance)."""
-        place = ("deploy", name)
-        written = entry.get("vm") or entry.get("vm_source")
-        own, _, instance = name.removeprefix(PREFIX).partition("/")
-        where = document.where(*place, key=True)
-        if written is not None:
-            where = document.where(*place, "vm" if "vm" in entry else "vm_source")
-        elif own not in vms and own.endswith(SUFFIX):
-            own = own.removesuffix(SUFFIX)
-        vm = written or own
-        if vm in vms:
-            return vm, instance or None
-        self.errors.append(InputError(f"no VM '{vm}' is declared", hint=_hint(vm, vms), where=where))
-        return None
 
-
-def _hint(vm: str, vms: list[str]) -> str:
-    guess = difflib.get_close_matches(vm, vms, n=1, cutoff=0.5)
-    if guess:
-        return f"did you mean '{guess[0]}'?"
-    return "vm: names the VM" + (f"; declared are {', '.join(vms[:8])}" if vms else "")
+def _entries(data: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[Key, ...]]]:
+    """Name, value and place of each entry below ``deploy:``, ``deployments:`` and ``deployments.images``."""
+    for root in ("deploy", "deployments"):
+        found = data.get(root)
+        for name, value in found.items() if isinstance(found, dict) else ():
+            if (root, name) == ("deployments", "images") and isinstance(value, dict):
+                yield from ((below, part, (root, name, below)) for below, part in value.items())
+            else:
+                yield name, value, (root, name)

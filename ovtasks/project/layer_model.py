@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ovtasks.errors import InputError, Where
-from ovtasks.project.model import LayerXml
+from ovtasks.project.placement import LayerXml
 from ovtasks.values.jsonvalue import Json
 
 

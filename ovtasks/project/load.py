@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,13 +13,14 @@ from ovtasks.host import beneath
 from ovtasks.project import cache as spec_cache
 from ovtasks.project.build import build_vm
 from ovtasks.project.cache import CacheEntry, FileStat, Kinds
-from ovtasks.project.model import ImageSpec, LayerXml, Project, VmSpec
+from ovtasks.project.model import ImageSpec, LayerXml, Placement, Project, VmSpec
 from ovtasks.project.places import ROOT_FILES, display
 
 if TYPE_CHECKING:
     from ovtasks.project.declared import Declared
     from ovtasks.project.deploy import Layered
-    from ovtasks.project.layer_model import LayerSpec
+    from ovtasks.project.deploy_model import Deployment
+    from ovtasks.project.layer_model import LayerSpec, Named
 
 T = TypeVar("T")
 
@@ -55,7 +56,8 @@ class Lazy(Mapping[str, T]):
 
 
 def _build_vm(name: str, entry: CacheEntry, base: Path, where: Where) -> VmSpec:
-    return build_vm(name, entry.data(), base, where, tuple(LayerXml(*layer) for layer in entry.layers))
+    layers, placed = (LayerXml(*layer) for layer in entry.layers), (Placement(*one) for one in entry.placed)
+    return build_vm(name, entry.data(), base, where, tuple(layers), tuple(placed))
 
 
 def _build_image(name: str, entry: CacheEntry, base: Path, where: Where) -> ImageSpec:
@@ -64,9 +66,18 @@ def _build_image(name: str, entry: CacheEntry, base: Path, where: Where) -> Imag
     return build_image(name, entry.data(), base, where)
 
 
+def _build_deployment(name: str, entry: CacheEntry, base: Path, where: Where) -> Deployment:
+    from ovtasks.project.deploy_model import restore_deployment
+
+    return restore_deployment(entry.data(), where)
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of a full check: every error, and the names of all VMs and images, even of wrong ones."""
+    """The result of a full check: every error, and the names of all VMs and images, even of wrong ones.
+
+    ``ignored`` are fields that are accepted and change nothing.
+    """
 
     errors: tuple[InputError, ...]
     names: tuple[str, ...]
@@ -77,6 +88,8 @@ class Checked:
     variables: tuple[str, ...]
     plugin_schemas: Mapping[str, Mapping[str, Any]]
     layers: tuple[LayerSpec, ...] = ()
+    deployments: Mapping[str, CacheEntry] = field(default_factory=dict)
+    ignored: tuple[Named, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -117,7 +130,7 @@ def check(
         reader.read(path)
     vms, images = tuple(reader.vms.values()), tuple(reader.images.values())
     rule_errors, variables = all_rules(vms)
-    layered = reader.layered(root) if root is not None else {}
+    deployments, layered = reader.deployed(root) if root is not None else ([], {})
     layers = reader.layers(root).all() if root is not None and all_layers else []
     image_errors, image_variables = image_rules(images, vms)
     order = {display(file): index for index, file in enumerate(reader.files)}
@@ -127,9 +140,19 @@ def check(
         {str(e): e for e in [*reader.errors, *rule_errors, *image_errors]}.values(), key=lambda e: _position(e, order)
     )
     used = tuple(sorted({*variables, *image_variables}))
-    entries = ({}, {}) if errors else (_entries(vms, layered), _entries(images, {}))
+    entries = ({}, {}) if errors else (_entries(vms, layered, deployments), _entries(images, {}, ()))
     names = (tuple(reader.vms), tuple(reader.images))
-    return Checked(tuple(errors), *names, reader.files, *entries, used, checker.plugin_schemas, tuple(layers))
+    return Checked(
+        tuple(errors),
+        *names,
+        reader.files,
+        *entries,
+        used,
+        checker.plugin_schemas,
+        tuple(layers),
+        {one.name: _deployment_entry(one) for one in deployments},
+        tuple(reader.ignored),
+    )
 
 
 def check_layer(path: Path) -> Checked:
@@ -141,12 +164,23 @@ def check_layer(path: Path) -> Checked:
     return Checked(tuple(errors), (), (), {}, {}, {}, (), {}, (layer,) if layer else ())
 
 
-def _entries(found: Iterable[Declared], layered: Layered) -> dict[str, CacheEntry]:
+def _entries(found: Iterable[Declared], layered: Layered, deployments: Iterable[Deployment]) -> dict[str, CacheEntry]:
+    placed: dict[str, list[Placement]] = {}
+    for deployment in deployments:
+        placed.setdefault(deployment.vm, []).append(deployment.placement)
     places = ((one, one.where(key=True)) for one in found)
     return {
-        one.name: CacheEntry.of(one.data, str(one.file), where.line, where.column, layered.get(one.name, ()))
+        one.name: CacheEntry.of(
+            one.data, str(one.file), where.line, where.column, layered.get(one.name, ()), placed.get(one.name, ())
+        )
         for one, where in places
     }
+
+
+def _deployment_entry(one: Deployment) -> CacheEntry:
+    from ovtasks.values.jsonvalue import plain
+
+    return CacheEntry.of(plain(one), str(one.file), one.where.line, one.where.column)
 
 
 def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, int]:
@@ -175,15 +209,15 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
     if checked.errors:
         raise InputErrors(checked.errors)
     if cache:
-        guard.save(
-            store, root, checked.files, checked.entries, checked.images, checked.variables, checked.plugin_schemas
-        )
+        found = (checked.entries, checked.images, checked.deployments)
+        guard.save(store, root, checked.files, found, checked.variables, checked.plugin_schemas)
     return _project(root, checked, checked.files)
 
 
 def _project(root: Path, found: Checked | spec_cache.CacheContent, files: Iterable[Path]) -> Project:
     vms, images = Lazy(found.entries, _build_vm), Lazy(found.images, _build_image)
-    return Project(root, vms, tuple(files), images, found.variables)
+    deployments = Lazy(found.deployments, _build_deployment)
+    return Project(root, vms, tuple(files), images, found.variables, deployments)
 
 
 def unknown_vm(name: str, project: Project) -> InputError:

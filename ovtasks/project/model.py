@@ -10,13 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from ovtasks.errors import Where
+from ovtasks.project.placement import LayerXml as LayerXml
+from ovtasks.project.placement import Placement as Placement
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.ports import PortForward
 from ovtasks.values.sizes import GiB
+
+if TYPE_CHECKING:
+    from ovtasks.project.deploy_model import Deployment
 
 
 class Injection(StrEnum):
@@ -236,28 +241,12 @@ class Snapshot:
     from_: str | None = None
 
 
-class LayerXml(NamedTuple):
-    """XML for the domain from a layer, which stands at ``file:line:column``.
-
-    Its text begins at ``begins``; None if the file does not hold it unchanged. ``instance``: it is for this instance of
-    the VM only; None: for all.
-    """
-
-    layer: str
-    text: str
-    file: str
-    line: int
-    column: int
-    begins: tuple[int, int] | None
-    instance: str | None = None
-
-
 @dataclass(frozen=True)
 class VmSpec:
     """One VM as declared. ``declared`` is its mapping as written, for ``ov plan`` and for plug-ins.
 
-    ``layers`` is the XML from layers that deployments apply to it. ``compress`` is how the built qcow2 is compressed
-    (``zstd``, ``zlib``); None: not at all.
+    ``layers`` is the XML from layers that deployments apply to it, ``placed`` what else deployments say about it.
+    ``compress`` is how the built qcow2 is compressed (``zstd``, ``zlib``); None: not at all.
     """
 
     name: str
@@ -281,11 +270,18 @@ class VmSpec:
     deploy_eval: tuple[Json, ...] = ()
     declared: Mapping[str, Json] = field(default_factory=dict)
     layers: tuple[LayerXml, ...] = ()
+    placed: tuple[Placement, ...] = ()
 
     @property
     def domain(self) -> str:
         """The name of the VM's default instance for backends and in the data folder."""
         return f"ov-{self.name}"
+
+    def placement(self, instance: str | None) -> Placement:
+        """What deployments say about one instance; of several that speak of it, the first to say something counts."""
+        found = [one for one in self.placed if one.instance == instance]
+        values = zip(*found, strict=True) if found else [(None,)] * len(Placement._fields)
+        return Placement(*(next((value for value in column if value is not None), None) for column in values))
 
 
 class Pull(StrEnum):
@@ -326,6 +322,7 @@ class Project:
     """Everything declared in one project.
 
     ``files`` are all files that were read or looked for. ``variables`` are the environment variables in their paths.
+    ``deployments`` are those of ``deploy.yml``.
     """
 
     root: Path
@@ -333,6 +330,7 @@ class Project:
     files: tuple[Path, ...]
     images: Mapping[str, ImageSpec] = field(default_factory=dict)
     variables: tuple[str, ...] = ()
+    deployments: Mapping[str, Deployment] = field(default_factory=dict)
 
     @property
     def output(self) -> Path:

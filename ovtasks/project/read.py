@@ -14,6 +14,8 @@ from ovtasks.project.cache import FileStat, file_stat
 from ovtasks.project.declared import Declared, DeclaredImage, DeclaredVm
 from ovtasks.project.deploy import FILE as DEPLOY_FILE
 from ovtasks.project.deploy import Deployments, Layered
+from ovtasks.project.deploy_model import Deployment
+from ovtasks.project.layer_model import Named
 from ovtasks.project.layers import Layers
 from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, ROOT_FILES, VM_FILES, display
 from ovtasks.project.schema import Checker
@@ -22,6 +24,9 @@ from ovtasks.values.yamlio import Document, Key
 
 # Declarations of other kinds, for other parts of ov. An include of such a file is noted and otherwise left alone.
 OTHER_FILES = frozenset({LAYER_FILE, "layers.yml", "build.yml", "pod.yml"})
+
+VM_FLAGS = ("disposable", "lifecycle")
+"""Of a VM that stands in deploy.yml. Only a deployment's own flag allows to destroy anything."""
 
 EXAMPLE = "vms: {demo: {source: {kind: bootstrap}, disk_size: 2G}}"
 IMAGE_EXAMPLE = "images: {desktop: {containerfile: Containerfile, bootc: true}}"
@@ -36,6 +41,7 @@ class ProjectReader:
         self.vms: dict[str, DeclaredVm] = {}
         self.images: dict[str, DeclaredImage] = {}
         self.deployments = Deployments(checker, self.errors)
+        self.ignored: list[Named] = []  # what is accepted and changes nothing
         self.files: dict[Path, FileStat] = {}  # read or looked for; with its stat from just before
         self._layers: Layers | None = None
         self._active: list[Path] = []
@@ -56,11 +62,34 @@ class ProjectReader:
         self._note(path)
         if real not in self._done and os.path.isfile(path):  # noqa: PTH113 — unlike Path.is_file, takes any text
             self._done.add(real)
-            self.deployments.read(path)
+            try:
+                documents = read_yaml(path, display(path))
+            except InputError as e:
+                self.errors.append(e)
+                return
+            for document in documents:
+                self._deploy_document(document, path)
 
-    def layered(self, root: Path) -> Layered:
-        """What the layers of the project in ``root`` bring to the VMs that deployments apply them to."""
-        return self.deployments.layered(self.vms, self.layers(root))
+    def _deploy_document(self, document: Document, path: Path) -> None:
+        data, errors = self.checker.check_file(document.data, document, "deploy")
+        self.errors += errors
+        if isinstance(data, dict):
+            self.deployments.add(document, path)
+            for name, value, place in (*_entries(data, "vms"), *_entries(data, "vm")):
+                self._vm(name, self._without_flags(value, document, place), document, place, path)
+
+    def _without_flags(self, value: Any, document: Document, path: tuple[Key, ...]) -> Any:
+        """A VM of ``deploy.yml`` without the flags that count in a deployment only."""
+        if not isinstance(value, dict):
+            return value
+        self.ignored += [Named(key, document.where(*path, key, key=True)) for key in VM_FLAGS if key in value]
+        return {key: part for key, part in value.items() if key not in VM_FLAGS}
+
+    def deployed(self, root: Path) -> tuple[list[Deployment], Layered]:
+        """The deployments, and what their layers, which lie in the project in ``root``, bring to the VMs."""
+        deployments = self.deployments.build(self.vms)
+        self.ignored += [field for one in deployments for field in one.ignored]
+        return deployments, self.deployments.layered(self.layers(root))
 
     def layers(self, root: Path) -> Layers:
         """The layers of the project in ``root``."""
@@ -110,7 +139,7 @@ class ProjectReader:
             for name, value, place in (*_entries(data, "images"), *_entries(data, "image")):
                 self._image(name, value, document, place, path)
         if schema == "overthink":
-            self.deployments.add(data, document)
+            self.deployments.add(document, path)
         includes = data.get("includes")
         items: list[tuple[Any, tuple[Key, ...]]] = [(includes, ("includes",))]
         if isinstance(includes, list):

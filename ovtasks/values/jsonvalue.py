@@ -173,6 +173,8 @@ _NONE = object()
 
 def _of_kind(kind: Any, item: Any) -> Any:
     origin, args = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, tuple) and isinstance(item, list):  # a NamedTuple
+        return kind(*(_value(hint, one) for hint, one in zip(_hints(kind).values(), item, strict=True)))
     if origin is tuple and isinstance(item, list | tuple):
         hints = args[:1] * len(item) if args[1:] == (Ellipsis,) else args
         return tuple(_value(hint, one) for hint, one in zip(hints, item, strict=True))

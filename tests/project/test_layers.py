@@ -121,7 +121,7 @@ def test_places_are_those_of_the_layers_file(tmp_path: Path) -> None:
         ("deploy: {web: {target: vm, add_layers: [../a]}}", "", "no layer '../a'", "", ("deploy.yml", 1, 41)),
         ("deploy: {x: {target: vm, vm: wep}}", "", "no VM 'wep'", "did you mean 'web'?", ("deploy.yml", 1, 30)),
         ("deploy: {'vm:x': {}}", "", "no VM 'x'", "declared are web, db", ("deploy.yml", 1, 10)),
-        ("deploy: {web: {target: vm, add_layer: [a]}}", "", "'add_layer'", "'add_layers'", ("deploy.yml", 1, 28)),
+        ("deploy: {web: {target: vm, add_layr: [a]}}", "", "'add_layr'", "'add_layers'", ("deploy.yml", 1, 28)),
         ("deploy: {'vm:web': {target: pod}}", "", "target must be one of vm", "", ("deploy.yml", 1, 29)),
         ("deploy: {web: {target: vm, add_layers: a}}", "", "must be a list", "", ("deploy.yml", 1, 40)),
         ("deplyo: {}", "", "unknown key 'deplyo'", "'deploy'", ("deploy.yml", 1, 1)),
@@ -173,12 +173,10 @@ def test_every_documented_key_is_accepted(tmp_path: Path) -> None:
     layer = inlined("layer")["properties"]
     values = {key: sample(schema) for key, schema in layer.items()} | {"requires": [], "layers": [], "name": "a"}
     values |= {"aur": {"packages": ["yay"]}, "env_requires": [{"name": "A"}], "path_append": "~/bin", "libvirt": []}
-    entry = {*inlined("deploy")["$defs"]["vm"]["properties"]} - {"target", "vm", "vm_source", "add_layers"}
-    assert len(layer) > 25 and len(entry) > 14
-    keys = "".join(f"    {key}: 1\n" for key in sorted(entry))
+    assert len(layer) > 25
     project(
         tmp_path,
-        f"deploy:\n  web:\n    target: vm\n    add_layers: [a]\n{keys}",
+        "deploy: {web: {target: vm, add_layers: [a]}}",
         a="mcp_servers: 1\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in sorted(values.items())),
     )
     assert errors(tmp_path) == []

@@ -1,0 +1,158 @@
+"""One entry of ``deploy:`` → a :class:`Deployment`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ovtasks.errors import InputError
+from ovtasks.project.declared import Declared
+from ovtasks.project.deploy_model import HOUR, Deployment, Ephemeral, InstallOptions
+from ovtasks.project.layer_model import LayerCheck, Named
+from ovtasks.project.layer_names import CHECK
+from ovtasks.project.layer_parts import checks
+from ovtasks.project.names import KeyNames
+from ovtasks.values.durations import parse_duration
+from ovtasks.values.sizes import MiB, parse_size
+
+PREFIX, SUFFIX = "vm:", "-vm"
+EPHEMERAL = "-eph-"
+"""Names with this belong to ephemeral instances."""
+WITHOUT_EFFECT = ("from_snapshot", "cloud_init_clean", "nested", "host", "user", "ssh_args", "vm_state", "description")
+_ENTRY = KeyNames(
+    names={"add_layer": "add_layers", "install_opt": "install_opts", "cpu": "cpus", "vm_source": "vm"},
+    below={
+        "eval": CHECK,
+        "install_opts": KeyNames(
+            names={
+                "with_service": "with_services",
+                "allow_repo_change": "allow_repo_changes",
+                "allow_root_task": "allow_root_tasks",
+            }
+        ),
+    },
+)
+NAMES = KeyNames(
+    below={
+        "deploy": KeyNames(every=_ENTRY),
+        "deployments": KeyNames(every=_ENTRY, below={"images": KeyNames(every=_ENTRY)}),
+    }
+)
+"""Names of other versions of ``deploy.yml``."""
+
+
+class Entry(Declared):
+    """One entry of ``deploy:`` for a VM."""
+
+
+def build_deployment(entry: Entry, vms: Sequence[str]) -> Deployment:
+    """The deployment that ``entry`` declares. ``vms`` are the project's VMs.
+
+    :raises InputError: it names no VM of the project, or a value contradicts itself.
+    """
+    vm, instance = _target(entry, vms)
+    if EPHEMERAL in entry.name:
+        hint = "rename the deployment"
+        raise entry.error(f"names with {EPHEMERAL} belong to ephemeral instances", key=True, hint=hint)
+    return Deployment(
+        name=entry.name,
+        vm=vm,
+        where=entry.where(key=True),
+        file=entry.file,
+        instance=instance,
+        layers=tuple(
+            Named(name, entry.where("add_layers", index)) for index, name in enumerate(entry.list("add_layers"))
+        ),
+        options=InstallOptions(**entry.mapping("install_opts")),
+        environment=_environment(entry),
+        checks=_checks(entry),
+        disposable=bool(entry.get("disposable")),
+        disposable_where=entry.where("disposable") if "disposable" in entry.data else None,
+        lifecycle=entry.text("lifecycle"),
+        ephemeral=_ephemeral(entry),
+        cpus=entry.get("cpus"),
+        ram=_size(entry, "ram"),
+        disk_size=_size(entry, "disk_size"),
+        ignored=tuple(_ignored(entry)),
+    )
+
+
+def _target(entry: Entry, vms: Sequence[str]) -> tuple[str, str | None]:
+    """The VM of a deployment, and its instance (None: the default instance)."""
+    written = entry.text("vm")
+    own, _, instance = entry.name.removeprefix(PREFIX).partition("/")
+    where = entry.where(key=True)
+    if written is not None:
+        where = entry.where("vm")
+    elif own not in vms and own.endswith(SUFFIX):
+        own = own.removesuffix(SUFFIX)
+    vm = written or own
+    if vm not in vms:
+        raise InputError(f"no VM '{vm}' is declared", hint=_hint(vm, vms), where=where)
+    return vm, instance or None
+
+
+def _hint(vm: str, vms: Sequence[str]) -> str:
+    guess = difflib.get_close_matches(vm, vms, n=1, cutoff=0.5)
+    if guess:
+        return f"did you mean '{guess[0]}'?"
+    return "vm: names the VM" + (f"; declared are {', '.join(vms[:8])}" if vms else "")
+
+
+def _environment(entry: Entry) -> Mapping[str, str]:
+    written = entry.get("env")
+    if isinstance(written, dict):
+        return {name: _word(value) for name, value in written.items()}
+    found: dict[str, str] = {}
+    for index, line in enumerate(written or ()):
+        name, _, value = line.partition("=")
+        if name in found:
+            raise entry.error(f"{name} is set twice", "env", index, hint="keep one of the two")
+        found[name] = value
+    return found
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _checks(entry: Entry) -> tuple[LayerCheck, ...]:
+    found, errors = checks(entry.list("eval"), entry.document, (*entry.path, "eval"))
+    if errors:
+        raise errors[0]
+    return tuple(found)
+
+
+def _ephemeral(entry: Entry) -> Ephemeral | None:
+    written = entry.get("ephemeral")
+    if written is None:
+        return None
+    if written is False:
+        hint = "remove it: an instance is not ephemeral unless the entry says so"
+        raise entry.error("ephemeral: false means nothing", "ephemeral", hint=hint)
+    data = entry.mapping("ephemeral")
+    return Ephemeral(
+        ttl=_converted(entry, ("ephemeral", "ttl"), parse_duration) or HOUR,
+        keep_on_failure=bool(data.get("keep_on_failure")),
+        naming_pattern=data.get("naming_pattern"),
+    )
+
+
+def _size(entry: Entry, key: str) -> int | None:
+    return _converted(entry, (key,), lambda value: parse_size(value, bare=MiB))
+
+
+def _converted(entry: Entry, path: tuple[str, ...], convert: Callable[[Any], int]) -> int | None:
+    """The value at ``path``, converted; None if it is not written. An error gets its place."""
+    value = entry.get(*path)
+    if value is None:
+        return None
+    try:
+        return convert(value)
+    except InputError as e:
+        raise entry.error(f"{'.'.join(path)}: {e.message}", *path, hint=e.hint) from None
+
+
+def _ignored(entry: Entry) -> Iterator[Named]:
+    yield from (Named(key, entry.where(key, key=True)) for key in WITHOUT_EFFECT if key in entry.data)
