@@ -1,0 +1,137 @@
+"""Carries out checks: all that look into the guest by one script, again and again while some may still become true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from ovtasks.guest.deadline import SYSTEM_CLOCK, Clock, Deadline, growing
+from ovtasks.layers.checks.model import (
+    Check,
+    CheckContext,
+    CheckOutcome,
+    CheckResult,
+    CheckScope,
+    Facts,
+    Mismatch,
+)
+from ovtasks.layers.checks.reading import read_checks
+from ovtasks.layers.checks.script import MISSING_TOOL, answers, new_token, script, seconds
+from ovtasks.project.layer_model import LayerPart
+from ovtasks.values.durations import parse_duration
+
+PATIENCE = 10
+"""Seconds that a service, a port or an address gets to come up when its check says nothing."""
+
+
+class Answer(Protocol):
+    """What a script in the guest has said."""
+
+    @property
+    def stdout(self) -> bytes:
+        """Its stdout."""
+
+
+class ScriptRunner(Protocol):
+    """Runs scripts in a guest: a connection."""
+
+    def run(self, script: str, /) -> Answer:
+        """Run a script of ``sh`` as the user who logs in."""
+
+
+def run_checks(
+    connection: ScriptRunner,
+    checks: Iterable[LayerPart],
+    context: CheckContext,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+) -> list[CheckResult]:
+    """Carry out checks; the results are in their order.
+
+    :raises InputErrors: some are no checks; then none is carried out.
+    :raises OvError: the connection is lost.
+    """
+    return carry_out(connection, read_checks(checks, context), clock=clock)
+
+
+def carry_out(
+    connection: ScriptRunner, checks: Sequence[Check | CheckResult], *, clock: Clock = SYSTEM_CLOCK
+) -> list[CheckResult]:
+    """Carry out what :func:`read_checks` has read, of one layer or of several; the results are in their order.
+
+    :raises OvError: the connection is lost.
+    """
+    results = [one if isinstance(one, CheckResult) else None for one in checks]
+    open_ = {number: one for number, one in enumerate(checks) if isinstance(one, Check)}
+    ends = {number: _end(one, clock) for number, one in open_.items()}
+    pauses = growing()
+    looks = 0
+    while open_:
+        looks += 1
+        for number, result in zip(open_, _round(connection, [*open_.values()], looks, clock), strict=True):
+            results[number] = result
+        open_ = {number: one for number, one in open_.items() if _again(results[number], ends[number])}
+        if open_:
+            clock.sleep(next(pauses))
+    return [one for one in results if one is not None]
+
+
+def _again(result: CheckResult | None, end: Deadline) -> bool:
+    return result is not None and result.outcome is CheckOutcome.FAILED and not end.expired
+
+
+def _end(check: Check, clock: Clock) -> Deadline:
+    return Deadline.after(_patience(check), factor=max(check.context.factor, 1.0), clock=clock)
+
+
+def _patience(check: Check) -> float:
+    """How long a check may fail before it has failed, in seconds."""
+    if eventually := check.text("eventually"):
+        return parse_duration(eventually)
+    if not check.verb.waits(check):
+        return 0.0
+    timeout = check.text("timeout")
+    return parse_duration(timeout) if timeout else PATIENCE
+
+
+def _round(connection: ScriptRunner, checks: Sequence[Check], looks: int, clock: Clock) -> list[CheckResult]:
+    """Look once."""
+    inside = [check for check in checks if not _outside(check)]
+    told = iter(_inside(connection, inside))
+    results = []
+    for check in checks:
+        start = clock.monotonic()
+        if _outside(check) and check.verb.outside is not None:
+            facts = check.verb.outside(check, max(_patience(check), 1.0) * check.context.factor)
+            took = round(clock.monotonic() - start, 3)
+        else:
+            facts = next(told)
+            took = seconds(facts)
+        results.append(_judged(check, facts, took, looks))
+    return results
+
+
+def _outside(check: Check) -> bool:
+    """Whether a check is carried out from this machine."""
+    return check.verb.outside is not None and not check.in_guest and check.text("scope") != CheckScope.BUILD
+
+
+def _inside(connection: ScriptRunner, checks: Sequence[Check]) -> list[Facts]:
+    """What looks into the guest found, in order."""
+    if not checks:
+        return []
+    token = new_token()
+    found = answers(connection.run(script(checks, token)).stdout, token)
+    return [found.get(number, {}) for number in range(len(checks))]
+
+
+def _judged(check: Check, facts: Facts, took: float, looks: int) -> CheckResult:
+    if MISSING_TOOL in facts:
+        reason = f"{check.verb.name}: {facts[MISSING_TOOL].decode('utf-8', 'replace')}"
+        return CheckResult(check.name, check.verb.name, CheckOutcome.NOT_CARRIED_OUT, check.part.where, reason=reason)
+    if "ended" not in facts and not _outside(check):
+        mismatches: tuple[Mismatch, ...] = (Mismatch(check.verb.name, "an answer of the guest", "none"),)
+    else:
+        mismatches = tuple(check.verb.judge(check, facts))
+    outcome = CheckOutcome.FAILED if mismatches else CheckOutcome.OK
+    return CheckResult(check.name, check.verb.name, outcome, check.part.where, mismatches, "", took, looks)

@@ -1,0 +1,27 @@
+"""The verbs of checks: one module a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ovtasks.layers.checks.model import CheckVerb
+from ovtasks.layers.checks.verbs.commands import COMMAND, MATCHING
+from ovtasks.layers.checks.verbs.files import FILE
+from ovtasks.layers.checks.verbs.network import ADDR, DNS, HTTP
+from ovtasks.layers.checks.verbs.programs import PACKAGE, PORT, PROCESS, SERVICE
+from ovtasks.layers.checks.verbs.system import GROUP, INTERFACE, KERNEL_PARAM, MOUNT, USER
+
+VERBS: Mapping[str, CheckVerb] = {
+    verb.name: verb
+    for verb in (
+        *(FILE, PACKAGE, SERVICE, PORT, PROCESS, USER, GROUP, INTERFACE, MOUNT, KERNEL_PARAM),
+        *(ADDR, DNS, HTTP, MATCHING, COMMAND),
+    )
+}
+"""The checks that are carried out. ``command`` comes last: beside another verb it belongs to that one."""
+OTHER_VERBS = (
+    *("libvirt", "spice"),  # of the VM rather than of its guest
+    *("mcp", "k8s", "cdp", "wl", "vnc", "dbus", "record", "adb", "appium"),
+    *("summarize", "kill"),
+)
+"""Checks that are known and not carried out."""

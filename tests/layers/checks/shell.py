@@ -1,0 +1,81 @@
+"""This machine in place of a guest, and checks as a layer's file has them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ovtasks.errors import Where
+from ovtasks.layers.checks.model import CheckContext, CheckResult
+from ovtasks.layers.checks.run import run_checks
+from ovtasks.layers.facts import SystemFacts
+from ovtasks.project.layer_model import LayerPart
+from ovtasks.values.jsonvalue import Json
+from tests.support.programs import Ended, attempt
+
+FACTS = SystemFacts(
+    "debian",
+    "13",
+    user=getpass.getuser(),
+    uid=os.getuid(),
+    gid=os.getgid(),
+    home=str(Path.home()),
+)
+CONTEXT = CheckContext(FACTS, variables={"HOME": FACTS.home, "USER": FACTS.user, "TOOL": "a tool"})
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a script said."""
+
+    stdout: bytes
+
+
+@dataclass
+class Shell:
+    """Runs the scripts of checks by this machine's ``sh``. ``programs``: a folder whose programs come first in PATH."""
+
+    programs: Path | None = None
+    scripts: list[str] = field(default_factory=list)
+
+    def run(self, script: str, /) -> Answered:
+        """As a connection does it; nothing may be said on stderr."""
+        self.scripts.append(script)
+        path = f"{self.programs}:{os.environ['PATH']}" if self.programs else os.environ["PATH"]
+        done: Ended = attempt("sh", "-s", stdin=script, env={**os.environ, "PATH": path})
+        assert not done.stderr, done.stderr
+        return Answered(done.stdout.encode())
+
+
+@dataclass
+class FastClock:
+    """A clock whose pauses take no time."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        """As :class:`Clock`."""
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        """As :class:`Clock`."""
+        self.now += seconds
+
+
+def part(line: int = 1, /, **data: Json) -> LayerPart:
+    """An entry of ``eval``; ``_`` in a key stands for itself, ``kernel_param`` for ``kernel-param``."""
+    renamed = {"kernel-param" if key == "kernel_param" else key: value for key, value in data.items()}
+    return LayerPart(renamed, Where("layer.yml", line, 5))
+
+
+def checked(*parts: LayerPart, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[CheckResult]:
+    """The results of checks against this machine, without a wait."""
+    return run_checks(shell or Shell(), parts, replace(context, factor=context.factor), clock=FastClock())
+
+
+def told(*parts: LayerPart, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[str]:
+    """The results as ``ok`` or ``failed: …``."""
+    results = checked(*parts, context=context, shell=shell)
+    return [one.outcome if not one.told else f"{one.outcome}: {one.told}" for one in results]

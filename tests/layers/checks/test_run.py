@@ -1,0 +1,151 @@
+"""A run of checks: one script, repeated while something may still become true."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from ovtasks.layers.checks.model import CheckOutcome
+from ovtasks.layers.checks.run import run_checks
+from ovtasks.layers.checks.script import answers
+from tests.layers.checks.shell import CONTEXT, Answered, FastClock, Shell, part
+from tests.support.server import Site, serve
+
+
+@dataclass
+class Guest:
+    """A guest whose answers a function makes: facts of check ``number`` in round ``looks``."""
+
+    facts: Callable[[int, int], dict[str, str]]
+    scripts: list[str] = field(default_factory=list)
+
+    def run(self, script: str, /) -> Answered:
+        """The facts, in the lines of the real script."""
+        self.scripts.append(script)
+        token = re.search(r"ovcheck-\w+", script)
+        assert token
+        lines = ["Welcome!"]
+        for number in map(int, dict.fromkeys(re.findall(r"CHECK=(\d+)", script))):
+            for name, value in self.facts(number, len(self.scripts)).items():
+                lines.append(f"{token[0]} {number} {name} {base64.b64encode(value.encode()).decode()}")
+        return Answered("\n".join(lines).encode())
+
+
+def test_everything_in_the_guest_is_one_script() -> None:
+    shell = Shell()
+    parts = [part(file="/"), part(mcp="ping"), part(command="id"), part(user="root"), part(mount="/")]
+    results = run_checks(shell, parts, CONTEXT)
+    assert [one.outcome for one in results] == ["ok", "not carried out", "ok", "ok", "ok"]
+    assert [one.verb for one in results] == ["file", "mcp", "command", "user", "mount"]
+    assert [one.looks for one in results] == [1, 0, 1, 1, 1]
+    assert all(0 <= one.seconds < 60 for one in results)
+    assert len(shell.scripts) == 1
+
+
+def test_nothing_to_look_at_asks_nobody() -> None:
+    shell = Shell()
+    assert run_checks(shell, [], CONTEXT) == []
+    assert run_checks(shell, [part(mcp="ping"), part(matching="a", equals="a")], CONTEXT)[1].outcome == "ok"
+    assert not shell.scripts
+
+
+def test_a_service_is_looked_at_until_it_runs() -> None:
+    """Others are not looked at again, whether they hold or not."""
+
+    def facts(number: int, looks: int) -> dict[str, str]:
+        state = "active" if looks >= 4 else "activating"
+        return {"state": f"ActiveState={state}\n", "exists": "no", "ended": "1", "stat": ""}
+
+    guest, clock = Guest(facts), FastClock()
+    parts = [part(file="/none"), part(service="app", running=True), part(file="/none", exists=False)]
+    results = run_checks(guest, parts, CONTEXT, clock=clock)
+    assert [(one.outcome, one.looks) for one in results] == [("failed", 1), ("ok", 4), ("ok", 1)]
+    assert 0.5 < clock.now < 10
+    assert "/none" not in guest.scripts[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "longest"),
+    [
+        ({"service": "app"}, 10),
+        ({"service": "app", "timeout": "30s"}, 30),
+        ({"service": "app", "running": False}, 0),
+        ({"file": "/none", "eventually": "5s"}, 5),
+        ({"file": "/none"}, 0),
+    ],
+)
+def test_how_long_it_may_take(data: dict[str, str | bool], longest: int) -> None:
+    """``eventually`` is for every check, ``timeout`` for what comes up by itself; a slow guest gets more."""
+
+    def facts(number: int, looks: int) -> dict[str, str]:
+        return {"state": f"ActiveState={'active' if data.get('running') is False else 'failed'}", "ended": "1"}
+
+    for factor in (1.0, 10.0):
+        clock = FastClock()
+        context = replace(CONTEXT, factor=factor)
+        (result,) = run_checks(Guest(facts), [part(**data)], context, clock=clock)
+        assert result.outcome is CheckOutcome.FAILED
+        assert longest * factor <= clock.now <= longest * factor + 2
+
+
+def test_a_guest_that_says_nothing_has_not_passed() -> None:
+    results = run_checks(
+        Guest(lambda number, looks: {}), [part(file="/none", exists=False), part(command="id")], CONTEXT
+    )
+    assert [one.told for one in results] == [
+        "file: expected an answer of the guest, found none",
+        "command: expected an answer of the guest, found none",
+    ]
+
+
+def test_only_our_lines_are_answers() -> None:
+    """What a command prints cannot pass for a fact: the token is new each time. A line that is cut off is nothing."""
+    lines = [
+        b"T 0 exists eWVz",
+        b"T 0 mode eWV",
+        b"U 0 exists bm8=",
+        b"T x exists bm8=",
+        b"T 1 exists",
+        b"junk T 0 a b",
+    ]
+    assert answers(b"\n".join(lines), "T") == {0: {"exists": b"yes"}}
+
+
+def test_values_are_quoted() -> None:
+    """None of these runs as a command, in whichever verb it stands."""
+    evil = "x'; touch /tmp/ov-check-was-here; $(false) `false` \"\\\n'"
+    names = ("file", "package", "service", "user", "group", "interface", "mount", "kernel_param", "process")
+    shell = Shell()
+    parts = [part(**{name: evil, "eventually": "1s"}) for name in names]
+    parts += [part(dns=evil, scope="build"), part(http=f"http://{evil}", scope="build", method=evil)]
+    results = run_checks(shell, parts, CONTEXT, clock=FastClock())
+    assert {one.outcome for one in results} == {"failed"}
+    assert run_checks(shell, [part(file="/tmp/ov-check-was-here", exists=False)], CONTEXT)[0].outcome == "ok"
+
+
+def test_http_from_this_machine_and_inside_of_the_guest() -> None:
+    with serve(Site({"/tags": b'{"models": []}', "/": b"front page"})) as site:
+        port = site.url.rpartition(":")[2].strip("/")
+        inside = [
+            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/tags", status=200, body=[{"contains": "models"}]),
+            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/none", status=404, headers=[{"matches": "(?i)length"}]),
+            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/", body=["front"], method="GET"),
+            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/none"),
+            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/", body="back"),
+        ]
+        for context in (CONTEXT, replace(CONTEXT, forwards={int(port): int(port)})):
+            shell = Shell()
+            results = run_checks(shell, inside, context, clock=FastClock())
+            assert [one.outcome for one in results] == ["ok"] * 3 + ["failed"] * 2
+            assert [one.told for one in results[3:]] == [
+                "status: expected one below 400, found 404",
+                "body: expected contains 'back', found 'front page'",
+            ]
+            assert bool(shell.scripts) is (context is CONTEXT)
+    (late,) = run_checks(Shell(), [part(http=site.url, timeout="1s")], CONTEXT, clock=FastClock())
+    assert late.told.startswith("http: expected an answer, found ")
+    assert late.told.endswith("Connection refused")
