@@ -9,7 +9,7 @@ from enum import StrEnum
 from ovtasks.errors import Where
 from ovtasks.layers.checks.matchers import Matcher, matchers
 from ovtasks.layers.facts import SystemFacts
-from ovtasks.project.layer_model import LayerPart
+from ovtasks.project.layer_model import LayerCheck
 from ovtasks.values.jsonvalue import Json
 
 
@@ -54,7 +54,7 @@ class CheckContext:
     factor: float = 1.0
 
 
-Facts = Mapping[str, bytes]
+ProbeFacts = Mapping[str, bytes]
 """What a look found, by name."""
 
 
@@ -94,8 +94,8 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
-class Check:
-    """One check, with variables replaced. ``subject`` is the verb's own value; ``data`` holds the other keys.
+class Probe:
+    """A check that is ready for one system: names in its texts are replaced. ``subject`` is the verb's own value.
 
     ``in_guest``: an address of the guest itself, because no port of this machine leads to it.
     """
@@ -104,7 +104,7 @@ class Check:
     name: str
     subject: str
     data: Mapping[str, Json]
-    part: LayerPart
+    part: LayerCheck
     context: CheckContext
     in_guest: bool = False
 
@@ -119,38 +119,35 @@ class Check:
         return default if value is None else bool(value)
 
     def words(self, key: str) -> tuple[str, ...]:
-        """The list of ``key``; one value is a list of one."""
+        """The list of ``key``."""
         value = self.data.get(key)
-        if value is None:
-            return ()
-        return tuple(map(str, value)) if isinstance(value, list | tuple) else (str(value),)
+        return tuple(map(str, value)) if isinstance(value, list) else ()
 
     def expectations(self, key: str, default: str = "equals") -> tuple[Matcher, ...]:
         """The matchers of ``key``."""
         return matchers(self.data[key], default) if key in self.data else ()
 
 
-Judge = Callable[[Check, Facts], Iterable[Mismatch]]
+Judge = Callable[[Probe, ProbeFacts], Iterable[Mismatch]]
 
 
 @dataclass(frozen=True)
 class CheckVerb:
     """A kind of check.
 
-    ``keys`` are what it may have beside its name, each with a description; ``doc`` describes the name's own value.
-    ``look`` is text for a POSIX shell in the guest that reports facts (:mod:`.script`); None for a verb that is never
-    carried out there. ``outside`` looks from this machine instead when it has something to say. ``as_user``: the login
-    user looks, else root where sudo allows it. ``waits``: the check may become true by itself, so it is repeated.
+    ``keys`` are what it may have beside its name. ``look`` is text for a POSIX shell in the guest that reports facts
+    (:mod:`.script`), None if there is nothing to look at. ``outside`` looks from this machine instead, for so many
+    seconds. ``as_user``: the user who logs in looks, else root where sudo allows it. ``waits``: the check may become
+    true by itself, so it is repeated.
     """
 
     name: str
-    doc: str
-    keys: Mapping[str, str]
-    look: Callable[[Check], str]
+    keys: tuple[str, ...]
+    look: Callable[[Probe], str] | None
     judge: Judge
-    outside: Callable[[Check, float], Facts] | None = None
+    outside: Callable[[Probe, float], ProbeFacts] | None = None
     as_user: bool = False
-    waits: Callable[[Check], bool] = lambda _: False
+    waits: Callable[[Probe], bool] = lambda _: False
 
 
 def differs(key: str, expected: object, found: object) -> list[Mismatch]:

@@ -7,17 +7,17 @@ from typing import Protocol
 
 from ovtasks.guest.deadline import SYSTEM_CLOCK, Clock, Deadline, growing
 from ovtasks.layers.checks.model import (
-    Check,
     CheckContext,
     CheckOutcome,
     CheckResult,
     CheckScope,
-    Facts,
     Mismatch,
+    Probe,
+    ProbeFacts,
 )
 from ovtasks.layers.checks.reading import read_checks
 from ovtasks.layers.checks.script import MISSING_TOOL, answers, new_token, script, seconds
-from ovtasks.project.layer_model import LayerPart
+from ovtasks.project.layer_model import LayerCheck
 from ovtasks.values.durations import parse_duration
 
 PATIENCE = 10
@@ -41,7 +41,7 @@ class ScriptRunner(Protocol):
 
 def run_checks(
     connection: ScriptRunner,
-    checks: Iterable[LayerPart],
+    checks: Iterable[LayerCheck],
     context: CheckContext,
     *,
     clock: Clock = SYSTEM_CLOCK,
@@ -55,14 +55,14 @@ def run_checks(
 
 
 def carry_out(
-    connection: ScriptRunner, checks: Sequence[Check | CheckResult], *, clock: Clock = SYSTEM_CLOCK
+    connection: ScriptRunner, checks: Sequence[Probe | CheckResult], *, clock: Clock = SYSTEM_CLOCK
 ) -> list[CheckResult]:
     """Carry out what :func:`read_checks` has read, of one layer or of several; the results are in their order.
 
     :raises OvError: the connection is lost.
     """
     results = [one if isinstance(one, CheckResult) else None for one in checks]
-    open_ = {number: one for number, one in enumerate(checks) if isinstance(one, Check)}
+    open_ = {number: one for number, one in enumerate(checks) if isinstance(one, Probe)}
     ends = {number: _end(one, clock) for number, one in open_.items()}
     pauses = growing()
     looks = 0
@@ -80,11 +80,11 @@ def _again(result: CheckResult | None, end: Deadline) -> bool:
     return result is not None and result.outcome is CheckOutcome.FAILED and not end.expired
 
 
-def _end(check: Check, clock: Clock) -> Deadline:
+def _end(check: Probe, clock: Clock) -> Deadline:
     return Deadline.after(_patience(check), factor=max(check.context.factor, 1.0), clock=clock)
 
 
-def _patience(check: Check) -> float:
+def _patience(check: Probe) -> float:
     """How long a check may fail before it has failed, in seconds."""
     if eventually := check.text("eventually"):
         return parse_duration(eventually)
@@ -94,7 +94,7 @@ def _patience(check: Check) -> float:
     return parse_duration(timeout) if timeout else PATIENCE
 
 
-def _round(connection: ScriptRunner, checks: Sequence[Check], looks: int, clock: Clock) -> list[CheckResult]:
+def _round(connection: ScriptRunner, checks: Sequence[Probe], looks: int, clock: Clock) -> list[CheckResult]:
     """Look once."""
     inside = [check for check in checks if not _outside(check)]
     told = iter(_inside(connection, inside))
@@ -111,12 +111,15 @@ def _round(connection: ScriptRunner, checks: Sequence[Check], looks: int, clock:
     return results
 
 
-def _outside(check: Check) -> bool:
+def _outside(check: Probe) -> bool:
     """Whether a check is carried out from this machine."""
-    return check.verb.outside is not None and not check.in_guest and check.text("scope") != CheckScope.BUILD
+    if check.verb.outside is None or check.verb.look is None:
+        return check.verb.look is None
+    chosen = check.data.get("from_host")
+    return bool(chosen) if chosen is not None else not check.in_guest and check.text("scope") != CheckScope.BUILD
 
 
-def _inside(connection: ScriptRunner, checks: Sequence[Check]) -> list[Facts]:
+def _inside(connection: ScriptRunner, checks: Sequence[Probe]) -> list[ProbeFacts]:
     """What looks into the guest found, in order."""
     if not checks:
         return []
@@ -125,7 +128,7 @@ def _inside(connection: ScriptRunner, checks: Sequence[Check]) -> list[Facts]:
     return [found.get(number, {}) for number in range(len(checks))]
 
 
-def _judged(check: Check, facts: Facts, took: float, looks: int) -> CheckResult:
+def _judged(check: Probe, facts: ProbeFacts, took: float, looks: int) -> CheckResult:
     if MISSING_TOOL in facts:
         reason = f"{check.verb.name}: {facts[MISSING_TOOL].decode('utf-8', 'replace')}"
         return CheckResult(check.name, check.verb.name, CheckOutcome.NOT_CARRIED_OUT, check.part.where, reason=reason)

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from ovtasks.layers.checks.model import Check
+from ovtasks.layers.checks.model import Probe
 
 LIMIT = 1024 * 1024
 """Bytes of a fact that are looked at."""
@@ -45,7 +45,7 @@ def new_token() -> str:
     return f"ovcheck-{secrets.token_hex(8)}"
 
 
-def script(checks: Sequence[Check], token: str) -> str:
+def script(checks: Sequence[Probe], token: str) -> str:
     """The looks of ``checks``: first those as root, then those as the user who logs in. Each is cut off by nothing else
     than its own end, so a failing one leaves the others alone.
     """
@@ -58,12 +58,13 @@ def script(checks: Sequence[Check], token: str) -> str:
     return text + as_user
 
 
-def _looks(checks: Sequence[tuple[int, Check]], token: str) -> str:
+def _looks(checks: Sequence[tuple[int, Probe]], token: str) -> str:
     if not checks:
         return ""
     text = f"TOKEN={token}\n{_PRELUDE}"
     for number, check in checks:
-        text += f'(\nCHECK={number}\ntell began "$(uptime_now)"\n{check.verb.look(check)}\n) </dev/null 2>/dev/null\n'
+        look = check.verb.look(check) if check.verb.look else ""
+        text += f'(\nCHECK={number}\ntell began "$(uptime_now)"\n{look}\n) </dev/null 2>/dev/null\n'
         text += f'CHECK={number}; tell ended "$(uptime_now)"\n'
     return text
 

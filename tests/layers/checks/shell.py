@@ -11,7 +11,8 @@ from ovtasks.errors import Where
 from ovtasks.layers.checks.model import CheckContext, CheckResult
 from ovtasks.layers.checks.run import run_checks
 from ovtasks.layers.facts import SystemFacts
-from ovtasks.project.layer_model import LayerPart
+from ovtasks.project.layer_model import LayerCheck
+from ovtasks.project.layer_parts import value as plain
 from ovtasks.values.jsonvalue import Json
 from tests.support.programs import Ended, attempt
 
@@ -64,18 +65,18 @@ class FastClock:
         self.now += seconds
 
 
-def part(line: int = 1, /, **data: Json) -> LayerPart:
-    """An entry of ``eval``; ``_`` in a key stands for itself, ``kernel_param`` for ``kernel-param``."""
+def part(line: int = 1, /, **data: Json) -> LayerCheck:
+    """An entry of ``eval``, its verb first; ``kernel_param`` stands for ``kernel-param``."""
     renamed = {"kernel-param" if key == "kernel_param" else key: value for key, value in data.items()}
-    return LayerPart(renamed, Where("layer.yml", line, 5))
+    return LayerCheck(plain(renamed), Where("layer.yml", line, 5), verb=next(iter(renamed)))
 
 
-def checked(*parts: LayerPart, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[CheckResult]:
+def checked(*parts: LayerCheck, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[CheckResult]:
     """The results of checks against this machine, without a wait."""
     return run_checks(shell or Shell(), parts, replace(context, factor=context.factor), clock=FastClock())
 
 
-def told(*parts: LayerPart, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[str]:
+def told(*parts: LayerCheck, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[str]:
     """The results as ``ok`` or ``failed: …``."""
     results = checked(*parts, context=context, shell=shell)
     return [one.outcome if not one.told else f"{one.outcome}: {one.told}" for one in results]

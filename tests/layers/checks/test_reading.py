@@ -7,27 +7,16 @@ from dataclasses import replace
 import pytest
 
 from ovtasks.errors import InputErrors
-from ovtasks.layers.checks.model import Check, CheckScope
+from ovtasks.layers.checks.model import CheckScope, Probe
 from ovtasks.layers.checks.reading import read_checks
-from ovtasks.project.layer_model import LayerPart
+from ovtasks.project.layer_model import LayerCheck
 from tests.layers.checks.shell import CONTEXT, part, told
 
 WRONG = [
-    (part(2, id="a"), "layer.yml:2:5: this check says not what it looks at", "add one of file"),
-    (part(3, fil="/etc"), "layer.yml:3:5: no check is called 'fil'", "did you mean 'file'?"),
-    (
-        part(4, file="/etc", port=22),
-        "layer.yml:4:5: a check looks at one thing, not at file and port",
-        "make two of it",
-    ),
-    (part(5, file="/etc", exist=True), "a check of file has no 'exist'", "did you mean 'exists'?"),
-    (part(6, file="/etc", zzz=True), "a check of file has no 'zzz'", "it may have contains, exists"),
-    (part(7, file="/etc", mode="rwx"), "mode: invalid literal", ""),
+    (part(5, file="/etc", running=True), "layer.yml:5:5: a check of file has no 'running'", "it may have exists, "),
     (part(8, command="id", timeout="5"), "timeout: '5' has no unit", "write it as"),
     (part(9, command="id", stdout={"contain": "x"}), "stdout: no matcher is called 'contain'", "did you mean"),
-    (part(10, command="id", scope="always"), "scope: scope must be one of build, deploy, not 'always'", ""),
-    (part(11, file=["/etc"]), "file: needs one value, not a list", ""),
-    (part(12, package="a", port=1, file="/"), "not at file and package and port", ""),
+    (part(9, file="/x", contains=[{"matches": "("}]), "contains: '(' is no regular expression", ""),
 ]
 NOT_CARRIED_OUT = [
     (part(mcp="ping"), "mcp"),
@@ -41,13 +30,13 @@ NOT_CARRIED_OUT = [
 SKIPPED = [
     (part(file="/none", skip=True), "skip: true"),
     (part(file="/none", exclude_distros=["debian:13"]), "not on debian:13"),
-    (part(file="/none", exclude_distro="debian"), "not on debian"),
+    (part(file="/none", exclude_distros="debian"), "not on debian"),
     (part(file="/none", exclude_distros=["debian-13", "x"]), "not on debian-13"),
 ]
 
 
 @pytest.mark.parametrize(("written", "message", "hint"), WRONG)
-def test_what_is_no_check_is_told_with_its_place(written: LayerPart, message: str, hint: str) -> None:
+def test_what_is_written_wrong_is_told_with_its_place(written: LayerCheck, message: str, hint: str) -> None:
     with pytest.raises(InputErrors) as caught:
         read_checks([part(file="/etc"), written], CONTEXT)
     (error,) = caught.value.errors
@@ -80,15 +69,15 @@ def test_an_image_has_only_what_holds_there() -> None:
 def test_names_stand_in_every_text_but_not_in_matchers() -> None:
     written = part(http="http://127.0.0.1:${HOST_PORT:80}/${TOOL}", body="${TOOL}", id="${TOOL}")
     (check,) = read_checks([written], replace(CONTEXT, forwards={80: 8123}))
-    assert isinstance(check, Check)
+    assert isinstance(check, Probe)
     assert (check.subject, check.data["body"]) == ("http://127.0.0.1:8123/a tool", "${TOOL}")
     assert not check.in_guest
     (check,) = read_checks([written], CONTEXT)
-    assert isinstance(check, Check)
+    assert isinstance(check, Probe)
     assert check.subject.startswith("http://127.0.0.1:80/")
     assert check.in_guest
 
 
 def test_a_check_without_an_id_is_called_by_what_it_looks_at() -> None:
-    parts = part(command="set -e\nid"), part(port=22), part(id="me", file="/")
+    parts = part(command="set -e\nid"), part(port=22), part(file="/", id="me")
     assert [one.name for one in read_checks(parts, CONTEXT)] == ["command set -e", "port 22", "me"]

@@ -133,9 +133,9 @@ def test_http_from_this_machine_and_inside_of_the_guest() -> None:
         inside = [
             part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/tags", status=200, body=[{"contains": "models"}]),
             part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/none", status=404, headers=[{"matches": "(?i)length"}]),
-            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/", body=["front"], method="GET"),
+            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/", body={"contains": "front"}, method="GET"),
             part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/none"),
-            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/", body="back"),
+            part(http=f"http://127.0.0.1:${{HOST_PORT:{port}}}/", body={"contains": "back"}),
         ]
         for context in (CONTEXT, replace(CONTEXT, forwards={int(port): int(port)})):
             shell = Shell()

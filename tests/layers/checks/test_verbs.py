@@ -63,7 +63,6 @@ def test_commands() -> None:
         told(
             part(command="true"),
             part(command="exit 3", exit_status=3),
-            part(command="exit 3", exit_code=3),
             part(command='echo "$TOOL" "${TOOL}" ${HOME}', stdout={"contains": "a tool a tool /"}),
             part(command="set -euo pipefail\nA='it''s'\necho \"$A ${A:0:1}\"", stdout="its i"),
             part(command="echo out; echo err >&2", stdout=["out"], stderr=[{"contains": "err"}]),
@@ -74,7 +73,7 @@ def test_commands() -> None:
             ),  # the guest's own
             part(command="printf 'TOKEN 0 status MQ==\\n'; printf '\\377'", stdout={"contains": "TOKEN"}),
         )
-        == ["ok"] * 10
+        == ["ok"] * 9
     )
     assert told(
         part(command="echo nothing here >&2; exit 4"),
@@ -135,12 +134,14 @@ def test_ports() -> None:
         assert (
             told(
                 part(port=port),
+                part(port=f"tcp:{port}"),
                 part(port=port, listening=True, ip="127.0.0.1"),
                 part(addr=f"127.0.0.1:{port}", reachable=True, timeout="5s"),
                 part(addr=f"127.0.0.1:${{HOST_PORT:{port}}}", reachable=True),  # no forward: inside of the guest
                 part(addr=f"127.0.0.1:{port}", scope="build"),
+                part(addr=f"127.0.0.1:{port}", from_host=False),
             )
-            == ["ok"] * 5
+            == ["ok"] * 7
         )
         assert told(part(port=port, ip="127.0.0.9")) == ["failed: ip: expected 127.0.0.9, found 127.0.0.1"]
         assert told(part(port=port, listening=False)) == ["failed: listening: expected no, found yes"]

@@ -18,10 +18,6 @@ VERBS: Mapping[str, CheckVerb] = {
         *(ADDR, DNS, HTTP, MATCHING, COMMAND),
     )
 }
-"""The checks that are carried out. ``command`` comes last: beside another verb it belongs to that one."""
-OTHER_VERBS = (
-    *("libvirt", "spice"),  # of the VM rather than of its guest
-    *("mcp", "k8s", "cdp", "wl", "vnc", "dbus", "record", "adb", "appium"),
-    *("summarize", "kill"),
-)
-"""Checks that are known and not carried out."""
+"""The checks that are carried out. ``libvirt`` and ``spice`` ask about the VM rather than its guest: not yet; the rest
+that a layer may have (``mcp``, ``k8s``, ``cdp`` …) is about containers and desktops.
+"""

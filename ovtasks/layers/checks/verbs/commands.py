@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from ovtasks.layers.checks.model import Check, CheckVerb, Facts, Mismatch, differs, unmet
+from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, differs, unmet
 from ovtasks.values.durations import parse_duration
 
 PATIENCE = 60
@@ -14,7 +14,7 @@ _LATE = 124  # timeout(1)
 _MATCHING = ("equals", "contains", "matches")
 
 
-def look(check: Check) -> str:
+def look(check: Probe) -> str:
     """Run by bash where there is one. Outputs go through files, so that what it leaves running holds nothing up."""
     limit = parse_duration(check.text("timeout") or f"{PATIENCE}s") * max(check.context.factor, 1.0)
     exports = "".join(f"export {name}={quote(value)}\n" for name, value in check.context.variables.items())
@@ -30,7 +30,7 @@ fact stderr <"$D/err"
 """
 
 
-def judge(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """Status and outputs; what it said on stderr is told beside a wrong status."""
     if "status" not in facts:
         yield Mismatch("command", "a status", "nothing")
@@ -42,43 +42,49 @@ def judge(check: Check, facts: Facts) -> Iterator[Mismatch]:
         said = (errors.strip() or output.strip()).splitlines()[-1:]
         late = " (it took too long)" if status == _LATE else ""
         yield Mismatch("exit_status", str(wanted), f"{status}{late}{': ' if said else ''}{''.join(said)[:200]}")
-    yield from unmet("stdout", check.expectations("stdout"), output)
-    yield from unmet("stderr", check.expectations("stderr"), errors)
+    yield from unmet(
+        "stdout",
+        check.expectations(
+            "stdout",
+        ),
+        output,
+    )
+    yield from unmet(
+        "stderr",
+        check.expectations(
+            "stderr",
+        ),
+        errors,
+    )
 
 
 COMMAND = CheckVerb(
     "command",
-    "A command line of the user who logs in, for bash or else sh.",
-    {
-        "exit_status": "The status that it ends with; default: 0.",
-        "stdout": "Matchers of its output.",
-        "stderr": "Matchers of what it says on stderr.",
-        "timeout": f"How long it may take; default: {PATIENCE}s.",
-    },
+    ("exit_status", "stdout", "stderr"),
     look,
     judge,
     as_user=True,
 )
 
 
-def judge_value(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_value(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """Nothing is looked up."""
     for key in _MATCHING:
         yield from unmet("matching", check.expectations(key, key), check.subject)
     if "value" in check.data:
-        yield from differs("matching", check.text("value"), check.subject)
+        yield from differs(
+            "matching",
+            check.text(
+                "value",
+            ),
+            check.subject,
+        )
 
 
 MATCHING = CheckVerb(
     "matching",
-    "A value that is compared as it stands.",
-    {
-        "equals": "What it equals.",
-        "contains": "What it contains.",
-        "matches": "A regular expression that it matches.",
-        "value": "What it is, letter by letter.",
-    },
-    lambda check: "",
+    ("equals", "contains", "matches", "value"),
+    None,
     judge_value,
     outside=lambda check, seconds: {},
 )

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from ovtasks.layers.checks.model import Check, CheckVerb, Facts, Mismatch, differs, unmet
+from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, differs, unmet
 from ovtasks.layers.checks.script import LIMIT
 
 TYPES = {
     "file": ("regular file", "regular empty file"),
     "directory": ("directory",),
     "symlink": ("symbolic link",),
-    "socket": ("socket",),
-    "fifo": ("fifo",),
-    "block": ("block special file",),
-    "char": ("character special file",),
 }
 """``filetype`` and what stat(1) calls it."""
 
 
-def look(check: Check) -> str:
+def look(check: Probe) -> str:
     """Links are followed, unless ``filetype`` asks for one."""
     follow = "" if check.text("filetype") == "symlink" else "-L"
     text = f"""\
@@ -34,10 +30,16 @@ stat {follow} -c '%F|%a|%U|%G|%u|%g|%s' -- "$F" | fact stat
     return text + ('fact contents < "$F"\n' if "contains" in check.data else "")
 
 
-def judge(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """What is not as expected; nothing more when the file is not there."""
     exists = facts.get("exists") == b"yes"
-    yield from differs("exists", check.wants("exists"), exists)
+    yield from differs(
+        "exists",
+        check.wants(
+            "exists",
+        ),
+        exists,
+    )
     if not exists or not check.wants("exists"):
         return
     kind, *rest = facts.get("stat", b"").decode("utf-8", "replace").strip().split("|")
@@ -64,16 +66,7 @@ def judge(check: Check, facts: Facts) -> Iterator[Mismatch]:
 
 FILE = CheckVerb(
     "file",
-    "The path of a file, folder or link in the guest.",
-    {
-        "exists": "Whether it is there; default: yes.",
-        "filetype": f"What it is: {', '.join(TYPES)}.",
-        "mode": "Its permissions, in octal.",
-        "owner": "The name or number of its owner.",
-        "group_of": "The name or number of its group.",
-        "contains": "Texts, or matchers, of its contents.",
-        "sha256": "The digest of its contents.",
-    },
+    ("exists", "filetype", "mode", "owner", "group_of", "contains", "sha256"),
     look,
     judge,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from ovtasks.images.diagnosis import innermost
-from ovtasks.layers.checks.model import Check, CheckVerb, Facts, Mismatch, differs, unmet
+from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, differs, unmet
 from ovtasks.layers.checks.script import LIMIT
 from ovtasks.values.durations import parse_duration
 
@@ -19,7 +19,7 @@ HTTP_PATIENCE = 10
 """The same for a whole HTTP request."""
 
 
-def _limit(check: Check, longest: int) -> float:
+def _limit(check: Probe, longest: int) -> float:
     written = check.text("timeout")
     seconds = min(parse_duration(written), longest) if written else longest
     return seconds * max(check.context.factor, 1.0)
@@ -36,7 +36,7 @@ def host_and_port(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def look_addr(check: Check) -> str:
+def look_addr(check: Probe) -> str:
     """bash can connect by itself; else nc."""
     host, port = host_and_port(check.subject)
     seconds = f"{_limit(check, PATIENCE):.0f}"
@@ -52,7 +52,7 @@ fi
 """
 
 
-def outside_addr(check: Check, seconds: float) -> Facts:
+def outside_addr(check: Probe, seconds: float) -> ProbeFacts:
     """Connect from here."""
     try:
         with socket.create_connection(host_and_port(check.subject), timeout=min(seconds, _limit(check, PATIENCE))):
@@ -61,7 +61,7 @@ def outside_addr(check: Check, seconds: float) -> Facts:
         return {"error": (e.strerror or str(e)).encode()}
 
 
-def judge_addr(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_addr(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """Whether a connection came about."""
     reachable = facts.get("reachable") == b"yes"
     if reachable != check.wants("reachable"):
@@ -69,12 +69,12 @@ def judge_addr(check: Check, facts: Facts) -> Iterator[Mismatch]:
         yield Mismatch("reachable", "yes" if check.wants("reachable") else "no", found)
 
 
-def look_dns(check: Check) -> str:
+def look_dns(check: Probe) -> str:
     """The guest's own resolver."""
     return f"getent ahosts {quote(check.subject)} | sed 's/ .*//' | sort -u | fact addresses"
 
 
-def outside_dns(check: Check, seconds: float) -> Facts:
+def outside_dns(check: Probe, seconds: float) -> ProbeFacts:
     """Ask this machine's resolver; its own limits of time hold."""
     with contextlib.suppress(OSError):
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(check.subject, None)}
@@ -82,16 +82,22 @@ def outside_dns(check: Check, seconds: float) -> Facts:
     return {}
 
 
-def judge_dns(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_dns(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """One of ``addrs`` is enough."""
     found = facts.get("addresses", b"").decode("ascii", "replace").split()
-    yield from differs("resolvable", check.wants("resolvable"), bool(found))
+    yield from differs(
+        "resolvable",
+        check.wants(
+            "resolvable",
+        ),
+        bool(found),
+    )
     wanted = check.words("addrs")
     if found and wanted and not set(wanted) & set(found):
         yield Mismatch("addrs", " or ".join(wanted), ", ".join(found))
 
 
-def look_http(check: Check) -> str:
+def look_http(check: Probe) -> str:
     """curl inside of the guest."""
     words = ["--silent", "--show-error", "--globoff", "--max-time", f"{_limit(check, HTTP_PATIENCE):.0f}"]
     words += ["--request", check.text("method") or "GET"]
@@ -114,7 +120,7 @@ fact body <"$D/body"
 """
 
 
-def outside_http(check: Check, seconds: float) -> Facts:
+def outside_http(check: Probe, seconds: float) -> ProbeFacts:
     """The request from here, past any proxy, because it goes to a port of this machine's."""
     import requests
 
@@ -128,7 +134,9 @@ def outside_http(check: Check, seconds: float) -> Facts:
             answer = session.request(
                 check.text("method") or "GET",
                 check.subject,
-                data=check.text("request_body"),
+                data=check.text(
+                    "request_body",
+                ),
                 timeout=limit,
                 allow_redirects=not check.wants("no_follow_redirects", False),
                 verify=verify,
@@ -142,7 +150,7 @@ def outside_http(check: Check, seconds: float) -> Facts:
         return {"status": str(answer.status_code).encode(), "headers": headers.encode(), "body": body}
 
 
-def judge_http(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_http(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """Without ``status`` every answer that is no error (below 400) is right."""
     status = facts.get("status", b"").decode("ascii", "replace").strip("0 \n")
     if not status:
@@ -155,41 +163,39 @@ def judge_http(check: Check, facts: Facts) -> Iterator[Mismatch]:
     elif int(status) >= 400:
         yield Mismatch("status", "one below 400", status)
     body, headers = (facts.get(name, b"").decode("utf-8", "replace") for name in ("body", "headers"))
-    yield from unmet("body", check.expectations("body", "contains"), body)
+    yield from unmet(
+        "body",
+        check.expectations(
+            "body",
+        ),
+        body,
+    )
     yield from unmet("headers", check.expectations("headers", "contains"), headers)
 
 
 ADDR = CheckVerb(
     "addr",
-    "``HOST:PORT`` of a TCP server. ``${HOST_PORT:8080}`` is the port that leads to the guest's 8080.",
-    {"reachable": "Whether it answers; default: yes.", "timeout": "How long it may take to answer."},
+    ("reachable",),
     look_addr,
     judge_addr,
     outside_addr,
-    waits=lambda check: check.wants("reachable"),
+    waits=lambda check: check.wants(
+        "reachable",
+    ),
 )
 DNS = CheckVerb(
     "dns",
-    "A name that is looked up by this machine; with ``scope: build`` by the guest.",
-    {"resolvable": "Whether it has an address; default: yes.", "addrs": "Addresses, one of which it has."},
+    ("resolvable", "addrs"),
     look_dns,
     judge_dns,
     outside_dns,
 )
 HTTP = CheckVerb(
     "http",
-    "A URL. ``${HOST_PORT:8080}`` is the port that leads to the guest's 8080.",
-    {
-        "status": "The status of the answer; default: any below 400.",
-        "body": "Texts, or matchers, of the answer.",
-        "headers": "Texts, or matchers, of its header lines.",
-        "method": "The request's method; default: GET.",
-        "request_body": "What is sent.",
-        "allow_insecure": "Whether any certificate will do.",
-        "no_follow_redirects": "Whether a redirect is the answer.",
-        "ca_file": "Certificates that are trusted, beside the layer's file.",
-        "timeout": "How long it may take to answer.",
-    },
+    (
+        *("status", "body", "headers", "method", "request_body"),
+        *("allow_insecure", "no_follow_redirects", "ca_file"),
+    ),
     look_http,
     judge_http,
     outside_http,

@@ -6,24 +6,25 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from shlex import quote
 
-from ovtasks.layers.checks.model import Check, CheckVerb, Facts, Mismatch, ServiceUnit, differs
+from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, ServiceUnit, differs
+from ovtasks.project.distro_tags import normalized
 
 _COMM = 15  # the kernel keeps so many bytes of a process's name
 _RUNNING = "Whether it runs; default: yes."
 
 
-def package_name(check: Check) -> str:
+def package_name(check: Probe) -> str:
     """The package's name in this distribution: ``package_map`` of the most exact tag, else the subject."""
     names = check.data.get("package_map")
     if isinstance(names, Mapping):
-        spelled = {str(tag).replace("-", ":", 1): str(name) for tag, name in names.items()}
+        spelled = {normalized(str(tag)): str(name) for tag, name in names.items()}
         for tag in check.context.facts.tags:
             if tag in spelled:
                 return spelled[tag]
     return check.subject
 
 
-def look_package(check: Check) -> str:
+def look_package(check: Probe) -> str:
     """Asks whichever package manager is there. rpm also knows names that a package provides."""
     return f"""\
 P={quote(package_name(check))}
@@ -41,21 +42,27 @@ fi
 """
 
 
-def judge_package(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_package(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """A distribution's revision may follow a version that is asked for."""
     found = facts.get("version", b"").decode("utf-8", "replace").strip()
-    yield from differs("installed", check.wants("installed"), bool(found))
+    yield from differs(
+        "installed",
+        check.wants(
+            "installed",
+        ),
+        bool(found),
+    )
     wanted = check.words("versions")
     if found and wanted and not any(found == one or found.startswith(f"{one}-") for one in wanted):
         yield Mismatch("versions", " or ".join(wanted), found)
 
 
-def unit(check: Check) -> ServiceUnit:
+def unit(check: Probe) -> ServiceUnit:
     """The unit behind a service's name: what a layer wrote, else the distribution's of that name."""
     return check.context.units.get(check.subject) or ServiceUnit(check.subject)
 
 
-def look_service(check: Check) -> str:
+def look_service(check: Probe) -> str:
     """systemd, or else OpenRC. A unit of the login user is looked at by that user's own manager."""
     one = unit(check)
     user = ""
@@ -78,7 +85,7 @@ fi
 """
 
 
-def judge_service(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_service(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """Running is systemd's ``active``; enabled also what needs no enabling (``static``, ``alias`` …)."""
     if "state" not in facts:
         yield Mismatch("service", "systemd or OpenRC", "neither")
@@ -96,31 +103,47 @@ def judge_service(check: Check, facts: Facts) -> Iterator[Mismatch]:
             yield Mismatch("enabled", "yes" if check.wants("enabled") else "no", enabled or "nothing")
 
 
-def look_process(check: Check) -> str:
+def look_process(check: Probe) -> str:
     """The names of all processes."""
     return "cat /proc/[0-9]*/comm | sort -u | fact names"
 
 
-def judge_process(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_process(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """As ``pgrep -x`` does: the whole name, as far as the kernel keeps it."""
     names = facts.get("names", b"").split(b"\n")
-    yield from differs("running", check.wants("running"), check.subject.encode()[:_COMM] in names)
+    yield from differs(
+        "running",
+        check.wants(
+            "running",
+        ),
+        check.subject.encode()[:_COMM] in names,
+    )
 
 
-def look_port(check: Check) -> str:
+def look_port(check: Probe) -> str:
     """The kernel's tables of sockets."""
     return "cat /proc/net/tcp /proc/net/tcp6 | grep ' 0A ' | fact sockets"  # 0A: LISTEN
 
 
-def judge_port(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_port(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """``ip`` may be covered by a socket that listens on every address."""
-    found = [address for address, port in listeners(facts.get("sockets", b"")) if str(port) == check.subject]
+    found = [
+        address
+        for address, port in listeners(facts.get("sockets", b""))
+        if str(port) == check.subject.removeprefix("tcp:")
+    ]
     wanted = check.text("ip")
     if wanted and check.wants("listening") and found:
         if not any(one.is_unspecified or one == ip_address(wanted) for one in found):
             yield Mismatch("ip", wanted, ", ".join(map(str, found)))
         return
-    yield from differs("listening", check.wants("listening"), bool(found))
+    yield from differs(
+        "listening",
+        check.wants(
+            "listening",
+        ),
+        bool(found),
+    )
 
 
 def listeners(table: bytes) -> Iterator[tuple[IPv4Address | IPv6Address, int]]:
@@ -135,40 +158,34 @@ def listeners(table: bytes) -> Iterator[tuple[IPv4Address | IPv6Address, int]]:
 
 PACKAGE = CheckVerb(
     "package",
-    "A package's name.",
-    {
-        "installed": "Whether it is installed; default: yes.",
-        "versions": "Versions, one of which it has.",
-        "package_map": "Its name in other distributions, by tag (``archlinux``, ``debian:13``).",
-    },
+    ("installed", "versions", "package_map"),
     look_package,
     judge_package,
 )
 SERVICE = CheckVerb(
     "service",
-    "A service of a layer by its name there, or a unit of systemd.",
-    {"running": _RUNNING, "enabled": "Whether it starts by itself.", "timeout": "How long it may take to start."},
+    ("running", "enabled"),
     look_service,
     judge_service,
-    waits=lambda check: check.wants("running"),
+    waits=lambda check: check.wants(
+        "running",
+    ),
 )
 PROCESS = CheckVerb(
     "process",
-    "The name of a process.",
-    {"running": _RUNNING, "timeout": "How long it may take to appear."},
+    ("running",),
     look_process,
     judge_process,
-    waits=lambda check: check.wants("running"),
+    waits=lambda check: check.wants(
+        "running",
+    ),
 )
 PORT = CheckVerb(
     "port",
-    "A TCP port of the guest.",
-    {
-        "listening": "Whether something listens there; default: yes.",
-        "ip": "The address that it listens on.",
-        "timeout": "How long it may take to listen.",
-    },
+    ("listening", "ip"),
     look_port,
     judge_port,
-    waits=lambda check: check.wants("listening"),
+    waits=lambda check: check.wants(
+        "listening",
+    ),
 )

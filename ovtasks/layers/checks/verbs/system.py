@@ -7,31 +7,37 @@ from collections.abc import Iterator
 from itertools import pairwise
 from shlex import quote
 
-from ovtasks.layers.checks.model import Check, CheckVerb, Facts, Mismatch, differs, unmet
+from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, differs, unmet
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-def _wants(check: Check, found: dict[str, str]) -> Iterator[Mismatch]:
+def _wants(check: Probe, found: dict[str, str]) -> Iterator[Mismatch]:
     """Differences of all that is both asked for and found."""
     for key, value in found.items():
         if (wanted := check.text(key)) is not None:
             yield from differs(key, wanted, value)
 
 
-def _entry(facts: Facts, name: str) -> list[str]:
+def _entry(facts: ProbeFacts, name: str) -> list[str]:
     return facts.get(name, b"").decode("utf-8", "replace").rstrip("\n").split(":")
 
 
-def look_user(check: Check) -> str:
+def look_user(check: Probe) -> str:
     """Its line of passwd(5), and its groups."""
     return f"getent passwd {quote(check.subject)} | fact entry\nid -Gn {quote(check.subject)} | fact groups"
 
 
-def judge_user(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_user(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """All of ``groups`` must be among its groups."""
     entry = _entry(facts, "entry")
-    yield from differs("exists", check.wants("exists"), len(entry) == 7)
+    yield from differs(
+        "exists",
+        check.wants(
+            "exists",
+        ),
+        len(entry) == 7,
+    )
     if len(entry) == 7 and check.wants("exists"):
         yield from _wants(check, {"uid": entry[2], "gid": entry[3], "home": entry[5], "shell": entry[6]})
         groups = facts.get("groups", b"").decode("utf-8", "replace").split()
@@ -39,20 +45,26 @@ def judge_user(check: Check, facts: Facts) -> Iterator[Mismatch]:
             yield Mismatch("groups", ", ".join(missing), ", ".join(groups))
 
 
-def look_group(check: Check) -> str:
+def look_group(check: Probe) -> str:
     """Its line of group(5)."""
     return f"getent group {quote(check.subject)} | fact entry"
 
 
-def judge_group(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_group(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """Whether it is there, and its number."""
     entry = _entry(facts, "entry")
-    yield from differs("exists", check.wants("exists"), len(entry) == 4)
+    yield from differs(
+        "exists",
+        check.wants(
+            "exists",
+        ),
+        len(entry) == 4,
+    )
     if len(entry) == 4 and check.wants("exists"):
         yield from _wants(check, {"gid": entry[2]})
 
 
-def look_interface(check: Check) -> str:
+def look_interface(check: Probe) -> str:
     """Addresses need ip(8)."""
     name = quote(check.subject)
     return f"""\
@@ -64,10 +76,16 @@ ip -o addr show dev "$I" | fact addresses
 """
 
 
-def judge_interface(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_interface(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """An address may be given with or without the length of its prefix."""
     exists = facts.get("exists") == b"yes"
-    yield from differs("exists", check.wants("exists"), exists)
+    yield from differs(
+        "exists",
+        check.wants(
+            "exists",
+        ),
+        exists,
+    )
     if exists and check.wants("exists"):
         yield from _wants(check, {"mtu": facts.get("mtu", b"").decode().strip()})
         words = facts.get("addresses", b"").decode("utf-8", "replace").split()
@@ -77,16 +95,22 @@ def judge_interface(check: Check, facts: Facts) -> Iterator[Mismatch]:
                 yield Mismatch("addrs", wanted, ", ".join(found) or "none")
 
 
-def look_mount(check: Check) -> str:
+def look_mount(check: Probe) -> str:
     """The kernel's table."""
     return "fact mounts </proc/self/mounts"
 
 
-def judge_mount(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_mount(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """The last mount on a path is the one that is seen."""
     table = [line.split(" ") for line in facts.get("mounts", b"").decode("utf-8", "replace").splitlines()]
     found = [row for row in table if len(row) > 3 and _unescaped(row[1]) == (check.subject.rstrip("/") or "/")]
-    yield from differs("exists", check.wants("exists"), bool(found))
+    yield from differs(
+        "exists",
+        check.wants(
+            "exists",
+        ),
+        bool(found),
+    )
     if found and check.wants("exists"):
         source, _, filesystem, options = found[-1][:4]
         yield from _wants(check, {"mount_source": _unescaped(source), "filesystem": filesystem})
@@ -99,60 +123,55 @@ def _unescaped(path: str) -> str:
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), path)
 
 
-def look_kernel_param(check: Check) -> str:
+def look_kernel_param(check: Probe) -> str:
     """Its file; a dot and a slash change places there (sysctl.d(5))."""
     path = "/proc/sys/" + check.subject.translate(str.maketrans("./", "/."))
     return f"if [ -r {quote(path)} ]; then fact value <{quote(path)}; fi"
 
 
-def judge_kernel_param(check: Check, facts: Facts) -> Iterator[Mismatch]:
+def judge_kernel_param(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """Several numbers are separated by one blank each."""
     if "value" not in facts:
         yield Mismatch("value", "a parameter that can be read", "none")
         return
     value = " ".join(facts["value"].decode("utf-8", "replace").split())
-    yield from unmet("value", check.expectations("value"), value)
+    yield from unmet(
+        "value",
+        check.expectations(
+            "value",
+        ),
+        value,
+    )
 
 
 _EXISTS = "Whether there is one; default: yes."
 USER = CheckVerb(
     "user",
-    "The name of an account.",
-    {
-        "exists": _EXISTS,
-        "uid": "Its number.",
-        "gid": "The number of its first group.",
-        "home": "Its home.",
-        "shell": "Its shell.",
-        "groups": "Groups that it is in.",
-    },
+    ("exists", "uid", "gid", "home", "shell", "groups"),
     look_user,
     judge_user,
 )
-GROUP = CheckVerb("group", "The name of a group.", {"exists": _EXISTS, "gid": "Its number."}, look_group, judge_group)
+GROUP = CheckVerb(
+    "group",
+    ("exists", "gid"),
+    look_group,
+    judge_group,
+)
 INTERFACE = CheckVerb(
     "interface",
-    "The name of a network interface.",
-    {"exists": _EXISTS, "mtu": "The size of its packets.", "addrs": "Addresses that it has."},
+    ("exists", "mtu", "addrs"),
     look_interface,
     judge_interface,
 )
 MOUNT = CheckVerb(
     "mount",
-    "The folder on which something is mounted.",
-    {
-        "exists": _EXISTS,
-        "mount_source": "What is mounted: a device, a share.",
-        "filesystem": "The type of file system.",
-        "opts": "Matchers of its options.",
-    },
+    ("exists", "mount_source", "filesystem", "opts"),
     look_mount,
     judge_mount,
 )
 KERNEL_PARAM = CheckVerb(
     "kernel-param",
-    "A parameter of sysctl(8), as ``vm.swappiness``.",
-    {"value": "Matchers of its value."},
+    ("value",),
     look_kernel_param,
     judge_kernel_param,
 )
