@@ -39,7 +39,7 @@ ov_begin() { # [BASE]
 
 # One deployment at a time. A lock ends with its holder, so a killed one is in nobody's way.
 ov_lock() {
-    mkdir -p -- "$ov_base/layers" "$ov_base/preludes"
+    mkdir -p -- "$ov_base/layers" "$ov_base/preludes" || exit 1
     chmod 0711 -- "$ov_base" "$ov_base/layers"
     if command -v flock >/dev/null; then
         exec 9>"$ov_base/lock"
@@ -53,8 +53,7 @@ ov_lock() {
     trap 'ov_end' EXIT
     trap 'exit 130' HUP INT TERM
     rm -rf -- "$ov_run"
-    mkdir -- "$ov_run"
-    chmod 0711 -- "$ov_run"
+    mkdir -m 0711 -- "$ov_run" || exit 1
 }
 
 # Without flock: a folder with who holds it. The boot's id tells an old holder from a new process of its number.
@@ -71,7 +70,10 @@ ov_lock_folder() {
             sleep 1
         fi
     done
-    echo "$$ $ov_boot" >"$ov_base/held/by"
+    # This may be a subshell, which $$ does not tell.
+    # shellcheck disable=SC2016
+    ov_holder=$(exec sh -c 'echo "$PPID"')
+    echo "$ov_holder $ov_boot" >"$ov_base/held/by"
 }
 
 ov_end() {
@@ -126,7 +128,8 @@ ov_enter() { # LAYER
 
 # The layer is going to have the operations with these digests: undo what comes from the first difference on.
 ov_prepare() { # DIGEST...
-    mkdir -p -- "$ov_ops"
+    ov_name="the record"
+    mkdir -p -- "$ov_ops" || ov_stop record 1
     chmod 0711 -- "$ov_home" "$ov_ops"
     rm -rf -- "$ov_home/receipt.json" "$ov_home/new" "$ov_home/gone"
     ov_equal=0
@@ -211,13 +214,11 @@ ov_operation() {
         if [ -e "$ov_op/done" ]; then
             ov_event same "$ov_name"
         elif [ -d "$ov_op" ]; then # a killed run did it
-            : >"$ov_op/done"
+            : >"$ov_op/done" || ov_stop record 1
             ov_event "done" "$ov_name"
         else
             ov_record
-            : >"$ov_home/new/kept"
-            : >"$ov_home/new/done"
-            mv -- "$ov_home/new" "$ov_op"
+            { : >"$ov_home/new/kept" && : >"$ov_home/new/done" && mv -- "$ov_home/new" "$ov_op"; } || ov_stop record 1
             ov_event kept "$ov_name"
         fi
         return
@@ -229,11 +230,8 @@ ov_operation() {
     if [ -e "$ov_op/done" ]; then rm -f -- "$ov_op/done"; fi
     ov_fragment "$ov_do" "$ov_user"
     ov_status=$?
-    if [ "$ov_status" != 0 ]; then
-        ov_event failed "do $ov_status $ov_name"
-        exit 1
-    fi
-    : >"$ov_op/done"
+    if [ "$ov_status" != 0 ]; then ov_stop "do" "$ov_status"; fi
+    : >"$ov_op/done" || ov_stop record 1
     ov_event "done" "$ov_name"
 }
 
@@ -243,12 +241,13 @@ ov_files() {
     mkdir -m 0700 -- "$FILES"
     (set -e && ov_bring)
     ov_status=$?
-    if [ "$ov_status" = 0 ]; then
-        ov_give "$ov_user" "$FILES"
-    else
-        ov_event failed "upload $ov_status $ov_name"
-        exit 1
-    fi
+    if [ "$ov_status" != 0 ]; then ov_stop upload "$ov_status"; fi
+    ov_give "$ov_user" "$FILES"
+}
+
+ov_stop() { # PHASE STATUS
+    ov_event failed "$1 $2 $ov_name"
+    exit 1
 }
 
 # A fragment is never a condition: the shell would ignore its set -e.
@@ -262,18 +261,14 @@ ov_looks_so() { # -> ov_status
 
 ov_save_state() {
     ov_record
-    mkdir -m 0700 -- "$ov_home/new/state"
+    mkdir -m 0700 -- "$ov_home/new/state" || ov_stop record 1
     ov_give "$ov_user" "$ov_home/new/state"
     STATE=$ov_home/new/state
     ov_fragment "$ov_save" "$ov_user"
     ov_status=$?
-    if [ "$ov_status" != 0 ]; then
-        ov_event failed "save $ov_status $ov_name"
-        exit 1
-    fi
+    if [ "$ov_status" != 0 ]; then ov_stop save "$ov_status"; fi
     STATE=$ov_op/state
-    ov_sync "$ov_home/new"
-    mv -- "$ov_home/new" "$ov_op"
+    { ov_sync "$ov_home/new" && mv -- "$ov_home/new" "$ov_op"; } || ov_stop record 1
 }
 
 # What undo will need, in a folder that is not yet the operation's.
@@ -281,12 +276,13 @@ ov_record() {
     if [ -e "$ov_home/new" ]; then rm -rf -- "$ov_home/new"; fi
     mkdir -m 0711 -- "$ov_home/new"
     if [ ! -e "$ov_base/preludes/$ov_prelude_digest.sh" ]; then
-        printf '%s\n' "$ov_prelude" >"$ov_base/preludes/.new"
+        printf '%s\n' "$ov_prelude" >"$ov_base/preludes/.new" || ov_stop record 1
         mv -- "$ov_base/preludes/.new" "$ov_base/preludes/$ov_prelude_digest.sh"
     fi
     (
+        set -e
         umask 077
-        cd "$ov_home/new" || exit 1
+        cd "$ov_home/new"
         printf '%s\n' "$ov_name" >name
         printf '%s\n' "$ov_kind" >kind
         printf '%s\n' "$ov_user" >user
@@ -298,13 +294,16 @@ ov_record() {
         printf '%s' "$ov_look" >look
         printf '%s' "$ov_undo" >undo
     )
+    ov_status=$?
+    if [ "$ov_status" != 0 ]; then ov_stop record "$ov_status"; fi
 }
 
 # The layer is whole.
 ov_finish() { # RECEIPT
-    (umask 077 && printf '%s\n' "$1" >"$ov_home/receipt.new")
+    ov_name="the receipt"
+    (umask 077 && printf '%s\n' "$1" >"$ov_home/receipt.new") || ov_stop record 1
     ov_sync "$ov_home/receipt.new"
-    mv -- "$ov_home/receipt.new" "$ov_home/receipt.json"
+    mv -- "$ov_home/receipt.new" "$ov_home/receipt.json" || ov_stop record 1
     ov_event whole "$ov_layer"
 }
 
