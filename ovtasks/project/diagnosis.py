@@ -110,9 +110,11 @@ def diagnose(error: Any, document: Document, base: tuple[Key, ...], words: Vocab
             if key not in error.instance and key != "kind":
                 message = f"'{key}' is missing in {place}"
                 yield InputError(message, hint=_purpose(error.schema, key), where=document.where(*path, key=True))
-    elif error.validator == "propertyNames":
+    elif "propertyNames" in error.absolute_schema_path:
         key = str(error.instance)
-        yield InputError(f"key '{key}' is not allowed in {place}", where=document.where(*path, key, key=True))
+        why = error.schema.get("patternErrorMessage") if isinstance(error.schema, Mapping) else None
+        message = f"{place}: '{key}' {why}" if why else f"key '{key}' is not allowed in {place}"
+        yield InputError(message, where=document.where(*path, key, key=True))
     else:
         message, hint = _value(error, place)
         yield InputError(message, hint=hint, where=document.where(*path))

@@ -237,3 +237,35 @@ def test_the_page_about_it_is_true(tmp_path: Path) -> None:
     disk = own_snippets({"snippets": ["<disk><target dev='vda'/><driver cache='none'/></disk>"]})
     driver = ET.fromstring(domain_xml(machine(snippets=disk), HOST)).find("devices/disk/driver")
     assert driver is not None and driver.get("cache") == "none"
+
+
+def test_a_mistake_in_a_layer_that_nobody_uses_is_found_by_validate_alone(tmp_path: Path) -> None:
+    deploy = "deploy: {web: {target: vm, add_layers: [a]}}"
+    project(tmp_path, deploy, a=AGENT, b="taks: []", c="requires: [d]", e="requires: [e]")
+    assert errors(tmp_path) == [] and names(tmp_path) == [("a", "<rng model='virtio'/>")]
+    assert {path.parent.name for path in load_project(tmp_path, cache=False).files if path.name == "layer.yml"} == {"a"}
+    checked = check((), tmp_path, all_layers=True)
+    assert [(place(error)[1:], error.message) for error in checked.errors] == [
+        ((1, 1), "unknown key 'taks' in the top level"),
+        ((1, 12), "there is no layer 'd'"),
+        ((1, 12), "layers need each other in a circle: e → e"),
+    ]
+    assert [layer.name for layer in checked.layers] == ["a", "c", "e"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("@github.com/org/repo/layers/x:v2026.64.1937", "layers/x of"),
+        ("@github.com/org/repo/layers/x", "layers/x of"),
+        ("@github.com/org/repo/layers/x-y:main", "layers/x-y of"),
+        ("@x", "layers/<name> of"),
+    ],
+)
+def test_a_layer_of_another_repository_is_not_fetched(name: str, folder: str, tmp_path: Path) -> None:
+    project(tmp_path, f"deploy: {{web: {{target: vm, add_layers: [a, '{name}']}}}}", a=f"requires: ['{name}']")
+    first, second = errors(tmp_path)
+    assert {place(first), place(second)} == {("deploy.yml", 1, 44), ("layer.yml", 1, 12)}
+    for error in (first, second):
+        assert error.message == f"layer '{name}' is in another repository, and nothing is fetched"
+        assert folder in (error.hint or "")

@@ -34,6 +34,25 @@ def test_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name != "below"] == ["vms.yml"]  # it only reads
 
 
+def test_layers_are_checked_and_what_a_vm_ignores_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, GOOD)
+    write(tmp_path, "ports: [80]\nvolumes: []\n", "layers/one/layer.yml")
+    two = write(tmp_path, "layer:\n  name: two\n", "layers/two/layer.yml")
+    assert run(tmp_path) == EXIT_DONE
+    assert capsys.readouterr().out == "1 VM, 2 layers valid\n"
+    assert run(tmp_path, "-v") == EXIT_DONE
+    note, summary = capsys.readouterr().out.splitlines()
+    assert note.endswith("layers/one/layer.yml:1:1: only containers have this, a VM ignores it: ports, volumes")
+    assert summary == "1 VM, 2 layers valid"
+    assert run(tmp_path, "--json") == EXIT_DONE
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert layers == {"one": {"ignored": ["ports", "volumes"]}, "two": {"ignored": []}}
+    write(tmp_path, "layer:\n  name: too\n", "layers/two/layer.yml")
+    for words in ([], [str(two)]):
+        assert run(tmp_path, *words) == EXIT_INPUT
+        assert "layer.yml:2:9: the layer calls itself 'too'" in capsys.readouterr().err
+
+
 def test_all_errors_as_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
