@@ -15,68 +15,23 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import os
-import secrets
 import shlex
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ovtasks.errors import OvError
-from ovtasks.guest.connection_errors import ConnectionFailedError, ConnectionLostError, TookTooLongError, lost
+from ovtasks.guest.connection_errors import ConnectionFailedError, ConnectionLostError
 from ovtasks.guest.deadline import Deadline, growing
-from ovtasks.guest.exchange import Exchange, ScriptOutput, StdStream, Tail, Take
-from ovtasks.guest.heartbeat import Heartbeat
+from ovtasks.guest.exchange import Take
 from ovtasks.guest.login import log_in
-from ovtasks.guest.remote_shell import CUT_SHORT, NO_ROOT, framed, loop_command
-from ovtasks.guest.ssh import ALIVE_COUNT, ALIVE_SECONDS
+from ovtasks.guest.session import Finished, Job, Session, watching
 from ovtasks.guest.target import Target
 from ovtasks.guest.uploads import GuestFile, place_many, place_stream
 
 if TYPE_CHECKING:
     from paramiko import Transport
-
-TAIL_BYTES = 64 << 10
-"""How much of streamed output is kept."""
-END_SECONDS = 8.0
-"""Seconds that an ended command gets until we go."""
-CHECK_SECONDS = 0.5
-"""Seconds between two calls of a ``check``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A command that has ended: its exit status (128 + N after signal N), and what it said.
-
-    Of output that was streamed, only the last :data:`TAIL_BYTES` of each stream.
-    """
-
-    status: int
-    stdout: bytes
-    stderr: bytes
-
-    @property
-    def text(self) -> str:
-        """Its stdout as text."""
-        return self.stdout.decode(errors="replace")
-
-    @property
-    def error(self) -> str:
-        """Its stderr as text."""
-        return self.stderr.decode(errors="replace")
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """How to run a script. ``content`` is what it reads from its stdin."""
-
-    root: bool
-    watch: Callable[[], None]
-    env: Mapping[str, str] = field(default_factory=dict)
-    content: Iterator[bytes] | None = None
 
 
 class Connection:
@@ -84,8 +39,7 @@ class Connection:
 
     def __init__(self, target: Target, transport: Transport) -> None:
         self.target = target
-        self._shells: dict[bool, Exchange] = {}
-        self._open(transport)
+        self._session = Session(target, transport)
 
     def __enter__(self) -> Self:
         return self
@@ -95,8 +49,7 @@ class Connection:
 
     def close(self) -> None:
         """End the session. What runs in it is ended in the guest, too."""
-        self._heartbeat.stop()
-        self._transport.close()
+        self._session.close()
 
     def run(
         self,
@@ -122,11 +75,26 @@ class Connection:
         :raises TookTooLongError: the script took longer than ``timeout``.
         :raises OvError: it could not be started: there is no way to become root, or the user has no shell.
         """
-        return self._perform(
+        return self._session.perform(
             script.encode() if isinstance(script, str) else script,
-            _Job(root=root, env=env or {}, watch=_watch(self.target, timeout, check)),
+            Job(root=root, env=env or {}, watch=watching(self.target, timeout, check)),
             on_output,
         )
+
+    def command(
+        self,
+        line: str,
+        *,
+        stdin: bytes = b"",
+        timeout: float | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Finished:
+        """Run a line of the user's own shell, as ``ssh HOST LINE`` does. It needs nothing in the guest but that shell,
+        but everybody there sees the line, and what it started may go on when we are gone.
+
+        :raises ConnectionLostError, TookTooLongError: as :meth:`run`.
+        """
+        return self._session.command(line, stdin, watching(self.target, timeout, check))
 
     def upload(
         self,
@@ -149,8 +117,8 @@ class Connection:
             source = _source(content, opened)
             size = _size(source)
             script = place_stream(path, size, mode, owner)
-            job = _Job(root, _watch(self.target, None, check), content=_chunks(source, size, path))
-            self._need(self._perform(script, job), f"cannot write {path}")
+            job = Job(root, watching(self.target, None, check), content=_chunks(source, size, path))
+            self._need(self._session.perform(script, job), f"cannot write {path}")
 
     def upload_many(self, files: Iterable[GuestFile], *, root: bool = False) -> None:
         """Write small files in one go. If one cannot be written, none is, unless the last step itself fails: renaming.
@@ -192,7 +160,7 @@ class Connection:
         last: ConnectionFailedError | None = None
         for pause in growing():
             try:
-                self._open(log_in(self.target))
+                self._session = Session(self.target, log_in(self.target))
                 if after is None or self.boot_id() != after:
                     return
                 self.close()
@@ -216,117 +184,21 @@ class Connection:
             self._need(self.run("systemctl reboot 2>/dev/null || reboot", root=True), "cannot reboot")
         self.reconnect(deadline, after=before, alive=alive)
 
-    def _open(self, transport: Transport) -> None:
-        self._transport = transport
-        self._shells = {}
-        self._heartbeat = Heartbeat(transport)
-        self._heartbeat.start()
-
     def _need(self, done: Finished, what: str) -> None:
         """:raises OvError: it failed."""
         if done.status != 0:
             said = done.error.strip().splitlines()
             raise OvError(f"{self.target.name}: {what}: {said[-1] if said else f'status {done.status}'}")
 
-    def _perform(self, script: bytes, job: _Job, on_output: Take | None = None) -> Finished:
-        token = secrets.token_hex(8)
-        frame = framed(script, token, env=job.env, feed=job.content is not None)
-        tails = {stream: Tail(None if on_output is None else TAIL_BYTES) for stream in StdStream}
 
-        def take(data: bytes, stream: StdStream) -> None:
-            tails[stream].add(data)
-            if on_output is not None:
-                on_output(data, stream)
-
-        out, err = (ScriptOutput(token, stream, take) for stream in StdStream)
-        exchange = self._shell(root=job.root)
-        try:
-            status = exchange.hold(itertools.chain((frame,), job.content or ()), out, err, job.watch)
-        except BaseException:
-            self._drop(exchange, END_SECONDS)
-            raise
-        if status is None:
-            code = exchange.channel.recv_exit_status()
-            self._drop(exchange, 0.0)
-            if out.open or code in {-1, CUT_SHORT}:
-                raise lost(self.target, self._reason())
-            raise self._not_started(code, err.noise or out.noise, root=job.root)
-        if job.content is not None and status != 0:
-            self._drop(exchange, END_SECONDS)  # what it did not read would be taken for a script
-        return Finished(status, bytes(tails[StdStream.OUT]), bytes(tails[StdStream.ERR]))
-
-    def _shell(self, *, root: bool) -> Exchange:
-        """The shell that serves the user, or root; it is started when it is first needed."""
-        from paramiko import SSHException
-
-        if (exchange := self._shells.get(root)) is not None and not exchange.channel.closed:
-            return exchange
-        try:
-            channel = self._transport.open_session(timeout=self.target.patience)
-            channel.exec_command(loop_command(root=root))
-        except (SSHException, OSError, EOFError) as e:
-            raise lost(self.target, str(e) or self._reason()) from None
-        exchange = self._shells[root] = Exchange(channel)
-        return exchange
-
-    def _drop(self, exchange: Exchange, seconds: float) -> None:
-        """End a shell, and give it so long for it."""
-        self._shells = {root: one for root, one in self._shells.items() if one is not exchange}
-        try:
-            if self._transport.is_active():
-                exchange.end(seconds)
-        finally:
-            exchange.channel.close()
-
-    def _reason(self) -> str:
-        if self._transport.is_active():
-            return "the command was killed in the guest"
-        if self._heartbeat.silent:
-            return f"it has not answered for {ALIVE_SECONDS * ALIVE_COUNT} s"
-        error = self._transport.get_exception()
-        return str(error) if error is not None and str(error) else "its SSH server hung up"
-
-    def _not_started(self, status: int, said: bytes, *, root: bool) -> OvError:
-        """Why the guest did not run our command: its first words are missing."""
-        user, name = self.target.user, self.target.name
-        text = said.decode(errors="replace").strip()
-        detail = f": {text.splitlines()[-1]}" if text else f" (status {status})"
-        if root:
-            what = "the guest has neither sudo nor doas" if status == NO_ROOT and not text else "not without a password"
-            return OvError(
-                f"{name}: {user} cannot become root: {what}{detail}",
-                hint=f"log in as root (ssh.user), or let {user} use sudo without a password (NOPASSWD in sudoers)",
-            )
-        return OvError(
-            f"{name}: the guest does not run commands for {user}{detail}",
-            hint=f"ov vm ssh {name} shows what its shell says; {user} needs a login shell",
-        )
-
-
-def connect(target: Target) -> Connection:
-    """Log in to a guest, once.
+def connect(target: Target, *, limit: float | None = None, check: Callable[[], None] | None = None) -> Connection:
+    """Log in to a guest, once. ``limit`` and ``check`` are as in :func:`ovtasks.guest.login.log_in`.
 
     :raises UnreachableError: nothing answers within ``target.patience`` seconds.
     :raises WrongHostKeyError: the guest shows another host key than the one in ``target.known_hosts``.
     :raises KeyRefusedError: the guest does not let the user in.
     """
-    return Connection(target, log_in(target))
-
-
-def _watch(target: Target, timeout: float | None, check: Callable[[], None] | None) -> Callable[[], None]:
-    """What looks after a command: its time, and the caller's ``check``."""
-    start = heard = time.monotonic()
-
-    def watch() -> None:
-        nonlocal heard
-        now = time.monotonic()
-        if timeout is not None and now > start + timeout:
-            raise TookTooLongError(f"{target.name}: a command took longer than {timeout:g} s")
-        if check is not None and now > heard + CHECK_SECONDS:
-            heard = now
-            check()
-
-    return watch
+    return Connection(target, log_in(target, limit=limit, check=check))
 
 
 def _source(content: bytes | Path | BinaryIO, opened: contextlib.ExitStack) -> BinaryIO:

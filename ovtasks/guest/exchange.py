@@ -18,6 +18,8 @@ TICK = 0.25
 """Seconds between two looks at a silent channel."""
 SEND_SECONDS = 0.05
 """Seconds that a send waits for room before the output is looked at again."""
+LAST_WORDS = 1.0
+"""Seconds after a command's end, if something that it left behind holds its pipes."""
 NOISE_BYTES = 64 << 10
 """The most bytes of what the user's shell says before a script begins that are kept."""
 
@@ -75,6 +77,23 @@ def _overlap(text: bytes, mark: bytes) -> int:
     return next((size for size in range(min(len(text), len(mark)), 0, -1) if mark.startswith(text[-size:])), 0)
 
 
+class PlainOutput:
+    """One stream of a command that runs without our loop: everything."""
+
+    status: None = None
+
+    def __init__(self, stream: StdStream, take: Take) -> None:
+        self._stream = stream
+        self._take = take
+
+    def feed(self, data: bytes) -> None:
+        """Take what has come."""
+        self._take(data, self._stream)
+
+
+AnyOutput = ScriptOutput | PlainOutput
+
+
 class Tail:
     """Collects output; the last ``limit`` bytes of it, None: all."""
 
@@ -93,16 +112,16 @@ class Tail:
 
 
 class Exchange:
-    """One remote shell on ``channel``."""
+    """A remote shell, or one command, on ``channel``."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self._ended: float | None = None
         channel.settimeout(SEND_SECONDS)
 
-    def hold(
-        self, given: Iterator[bytes], out: ScriptOutput, err: ScriptOutput, watch: Callable[[], None]
-    ) -> int | None:
-        """Send ``given``, and talk until the script has ended; returns its status, None: the shell has ended.
+    def hold(self, given: Iterator[bytes], out: AnyOutput, err: AnyOutput, watch: Callable[[], None]) -> int | None:
+        """Send ``given``, and talk until the script has ended; returns its status. None: what runs on the channel has
+        ended.
 
         ``watch`` is called several times a second; what it raises comes out here.
         """
@@ -117,17 +136,22 @@ class Exchange:
             heard = self._receive(out, err)
             if out.status is not None and err.status is not None:
                 return out.status
-            if self.channel.closed and not heard:
-                return None
-            if not heard and not sending:
-                self._wait()
+            if not heard:
+                if self._over():
+                    return None
+                if not sending:
+                    self._wait()
+
+    def end_input(self) -> None:
+        """Let what runs see the end of its stdin."""
+        with contextlib.suppress(OSError, EOFError):
+            self.channel.shutdown_write()
 
     def end(self, seconds: float) -> None:
         """End what runs: let the shell see the end of its stdin, and wait for its own."""
-        with contextlib.suppress(OSError, EOFError):
-            self.channel.shutdown_write()
+        self.end_input()
         end = time.monotonic() + seconds
-        nowhere = ScriptOutput("", StdStream.OUT, lambda data, stream: None)
+        nowhere = PlainOutput(StdStream.OUT, lambda data, stream: None)
         while time.monotonic() < end and not self.channel.closed:
             if not self._receive(nowhere, nowhere):
                 self._wait()
@@ -140,7 +164,7 @@ class Exchange:
         except OSError:  # the shell has ended
             return data[:0]
 
-    def _receive(self, out: ScriptOutput, err: ScriptOutput) -> bool:
+    def _receive(self, out: AnyOutput, err: AnyOutput) -> bool:
         """Hand on what is there; returns whether there was something."""
         heard = False
         if self.channel.recv_ready():
@@ -150,6 +174,16 @@ class Exchange:
             err.feed(self.channel.recv_stderr(CHUNK))
             heard = True
         return heard
+
+    def _over(self) -> bool:
+        """Whether what runs has ended and nothing more comes. Called when nothing is there at this moment."""
+        if self.channel.closed:
+            return not self.channel.recv_ready() and not self.channel.recv_stderr_ready()
+        if not self.channel.exit_status_ready():
+            return False
+        now = time.monotonic()
+        self._ended = self._ended or now
+        return bool(self.channel.eof_received) or now - self._ended > LAST_WORDS
 
     def _wait(self) -> None:
         """Until output comes, the channel ends, or a tick has passed."""

@@ -10,7 +10,9 @@ import base64
 import hashlib
 import logging
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,22 +25,30 @@ from ovtasks.host.state import read_text
 if TYPE_CHECKING:
     from paramiko import PKey, Transport
 
+TICK = 0.25
+"""Seconds between two calls of a ``check``."""
 DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
 """Files in ``~/.ssh`` that ssh tries when no identity is named."""
-LONGEST = 30.0
-"""Seconds for each step of the protocol, at least: slow guests calculate long."""
+STEP_SECONDS = 30.0
+"""Seconds for the exchange of keys, and for each answer to a login; guests calculate long when they boot."""
 
 
-def log_in(target: Target) -> Transport:
+def log_in(target: Target, *, limit: float | None = None, check: Callable[[], None] | None = None) -> Transport:
     """An authenticated session. The caller closes it.
+
+    ``limit`` is how many seconds it may take at most; None: as long as the steps may. ``check`` is called several times
+    a second while the server is waited for; what it raises comes out here.
 
     :raises UnreachableError: nothing answers within ``target.patience``.
     :raises WrongHostKeyError: the host key is not the known one.
     :raises KeyRefusedError: the user is not let in.
     """
-    transport = _shake_hands(target)
+    end = time.monotonic() + (limit if limit is not None else target.patience + 2 * STEP_SECONDS)
+    transport = _transport(target, end)
     try:
+        _shake_hands(transport, target, end, check)
         _check_host_key(transport, target)
+        transport.auth_timeout = _left(end, STEP_SECONDS)
         _authenticate(transport, target)
     except BaseException:
         transport.close()
@@ -46,34 +56,38 @@ def log_in(target: Target) -> Transport:
     return transport
 
 
-def _shake_hands(target: Target) -> Transport:
-    from paramiko import SSHException, Transport
+def _left(end: float, most: float) -> float:
+    """Seconds until ``end``, between 1 and ``most``."""
+    return max(1.0, min(most, end - time.monotonic()))
+
+
+def _transport(target: Target, end: float) -> Transport:
+    from paramiko import Transport
 
     logger = logging.getLogger("paramiko")  # what it logs comes as exceptions, too; else it would appear on stderr
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
     try:
-        connection = socket.create_connection((target.host, target.port), timeout=target.patience)
+        connection = socket.create_connection((target.host, target.port), timeout=_left(end, target.patience))
     except OSError as e:
         raise unreachable(target, e) from None
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    transport = Transport(connection)
-    transport.banner_timeout = target.patience
-    transport.handshake_timeout = transport.auth_timeout = max(LONGEST, target.patience)
+    return Transport(connection)
+
+
+def _shake_hands(transport: Transport, target: Target, end: float, check: Callable[[], None] | None) -> None:
     _prefer_known(transport, target)
-    try:
-        transport.start_client(timeout=transport.banner_timeout + transport.handshake_timeout)
-    except (SSHException, OSError, EOFError) as e:
-        transport.close()
-        raise no_session(target, e) from None
-    except BaseException:
-        transport.close()
-        raise
-    if not transport.is_active() or not transport.initial_kex_done:
-        transport.close()
-        raise no_session(target, None)
-    return transport
+    transport.banner_timeout = _left(end, target.patience)
+    transport.handshake_timeout = _left(end, STEP_SECONDS)
+    end = time.monotonic() + _left(end, target.patience + STEP_SECONDS)
+    done = threading.Event()
+    transport.start_client(event=done)
+    while not done.wait(TICK) and transport.is_active() and time.monotonic() < end:
+        if check is not None:
+            check()
+    if not transport.is_active() or not done.is_set():
+        raise no_session(target, transport.get_exception())
 
 
 def _prefer_known(transport: Transport, target: Target) -> None:
