@@ -25,7 +25,7 @@ CALLED = {
     "bench/*": ("outputfile",),  # http.server
     "ovtasks/cli/__init__.py": ("doit_known",),  # doitw
     "ovtasks/guest/connection.py": ("upload", "upload_many", "reboot"),  # for deployments
-    "ovtasks/guest/login.py": ("auth_timeout",),  # paramiko
+    "ovtasks/guest/login.py": ("*_timeout",),  # paramiko
     "ovtasks/machine/blocks/features.py": ("OTHERS",),  # a test compares it with what QEMU says
     "ovtasks/project/model.py": (  # what is declared for kinds of sources and verbs that are not made yet
         *("adopted_at", "base_user", "cloud_init_clean", "deploy_eval", "disk_format", "disk_path", "eval"),

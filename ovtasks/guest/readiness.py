@@ -18,12 +18,13 @@ from pathlib import Path
 
 from ovtasks.errors import EXIT_DONE, OvError
 from ovtasks.guest.cloud_init import SCRIPT, CloudInitState, CloudInitStatus, parse
+from ovtasks.guest.connection import Connection, connect
+from ovtasks.guest.connection_errors import ConnectionFailedError, KeyRefusedError, TookTooLongError
 from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.diagnosis import clean, diagnose, stands_still
 from ovtasks.guest.notify import Listener
-from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh
+from ovtasks.guest.session import Finished
 from ovtasks.guest.target import Target, WrongHostKeyError
-from ovtasks.host.run import CommandError
 from ovtasks.host.state import StateError, open_log
 
 LOGIN = re.compile(r"^\S+ login:|Reached target .*(?:Multi-User|Graphical)|multi-user\.target", re.MULTILINE)
@@ -110,6 +111,8 @@ class Wait:
     notes: list[str] = field(default_factory=list)
     _asked: float = -1.0
     _wrong_since: float | None = None
+    _guest: Connection | None = None
+    _failure: OvError | None = None
 
     def until(self, level: Level, probe: str | None = None) -> Ready:
         """Wait for ``level``, then for the success of ``probe``, a command for the guest's shell.
@@ -117,13 +120,16 @@ class Wait:
         :raises NotReadyError: the VM ended, the time is up, or the guest cannot get there any more.
         """
         cloud_init: CloudInitState | None = None
-        self._boot(level)
-        if level is not Level.BOOT or probe is not None:
-            self._log_in()
-        if level is Level.CLOUD_INIT:
-            cloud_init = self._cloud_init()
-        if probe is not None:
-            self._probe(probe)
+        try:
+            self._boot(level)
+            if level is not Level.BOOT or probe is not None:
+                self._log_in()
+            if level is Level.CLOUD_INIT:
+                cloud_init = self._cloud_init()
+            if probe is not None:
+                self._probe(probe)
+        finally:
+            self._hang_up()
         return Ready(self.stage, self.deadline.elapsed, cloud_init, tuple(self.notes))
 
     def _boot(self, level: Level) -> None:
@@ -142,7 +148,8 @@ class Wait:
             self._go_on(pause)
 
     def _log_in(self) -> None:
-        """Wait until ``true`` has run in the guest twice, since cloud-init may restart its SSH server during the boot.
+        """Wait until two logins in a row have run ``true``, since cloud-init may restart the SSH server during the
+        boot.
 
         A wrong host key never gets better, and a refused key rarely does.
         """
@@ -152,17 +159,16 @@ class Wait:
             if not contacted:
                 contacted = self._contacted()
             if contacted:
-                status, error = self._run("true")
-                if status == 0:
+                self._hang_up()
+                done = self._command("true")
+                if done is not None and done.status == 0:
                     if again:
                         self._reach(Stage.LOGGED_IN)
                         return
                     again = True
                     continue
-                again, self.ssh_error = False, error
-                if "Host key verification failed" in error:
-                    raise self._failed("the host key is not the expected one")
-                if "Permission denied" in error:
+                again = False
+                if isinstance(self._failure, KeyRefusedError):
                     refused_since = self.deadline.elapsed if refused_since is None else refused_since
                     if self.deadline.elapsed - refused_since > REFUSALS_SECONDS * self.deadline.factor:
                         raise self._failed("it lets nobody in")
@@ -186,9 +192,9 @@ class Wait:
 
     def _cloud_init(self) -> CloudInitState:
         for pause in growing(1.0, 5.0):
-            code, output = self._ask_cloud_init()
-            if code != CONNECTION_FAILED:  # cloud-init may reboot the guest
-                found = parse(output, code)
+            done = self._command("sh", SCRIPT.encode())
+            if done is not None:  # cloud-init may reboot the guest
+                found = parse(done.text, done.status)
                 if found.state is CloudInitState.ERROR:
                     raise self._cloud_init_failed(found)
                 if found.state is not CloudInitState.RUNNING:
@@ -200,15 +206,6 @@ class Wait:
             self._go_on(pause)
         raise AssertionError("growing() has no end")
 
-    def _ask_cloud_init(self) -> tuple[int, str]:
-        try:
-            done = run_ssh(self.target, ["sh"], self._limit(), SCRIPT.encode(), watch=self._check)
-        except CommandError as e:
-            self.ssh_error = e.stderr
-            return CONNECTION_FAILED, ""
-        self.ssh_error = done.stderr
-        return done.returncode, done.stdout
-
     def _cloud_init_failed(self, found: CloudInitStatus) -> NotReadyError:
         errors = "".join(f"\n  | {error}" for error in found.errors)
         hint = f"ov vm ssh {self.target.name} -- sudo cat /var/log/cloud-init-output.log"
@@ -216,19 +213,33 @@ class Wait:
 
     def _probe(self, command: str) -> None:
         for pause in growing():
-            status, error = self._run(command)
-            if status == 0:
+            done = self._command(command)
+            if done is not None and done.status == 0:
                 self._reach(Stage.PROBED)
                 return
-            self.ssh_error = error
             self._go_on(pause)
 
-    def _run(self, command: str) -> tuple[int, str]:
+    def _command(self, line: str, stdin: bytes = b"") -> Finished | None:
+        """Run a line of the guest's shell; None: no connection, or it took too long. Then we try again, anew."""
         try:
-            done = run_ssh(self.target, [command], self._limit(), watch=self._check)
-        except CommandError as e:
-            return CONNECTION_FAILED, e.stderr
-        return done.returncode, done.stderr
+            if self._guest is None:
+                self._guest = connect(self.target, limit=self._limit(), check=self._check)
+            done = self._guest.command(line, stdin=stdin, timeout=self._limit(), check=self._check)
+        except WrongHostKeyError:
+            self.ssh_error = "Host key verification failed"
+            raise self._failed("the host key is not the expected one") from None
+        except (ConnectionFailedError, TookTooLongError) as e:
+            self._hang_up()
+            self._failure = e
+            self.ssh_error = e.said if isinstance(e, ConnectionFailedError) else e.message
+            return None
+        self._failure, self.ssh_error = None, done.error
+        return done
+
+    def _hang_up(self) -> None:
+        if self._guest is not None:
+            self._guest.close()
+            self._guest = None
 
     def _limit(self) -> float:
         return max(1.0, self.deadline.remaining)

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ovtasks.errors import OvError
 from ovtasks.guest.target import Target
 from ovtasks.host.which import require
 
-if TYPE_CHECKING:
-    from ovtasks.host.run import Result
-
-CONNECTION_FAILED = 255  # ssh's own exit status; others are the remote command's
 ALIVE_SECONDS = 15
 ALIVE_COUNT = 8  # a busy guest under plain emulation may be silent for a minute
 
 
-def ssh_options(target: Target, *, batch: bool = False) -> list[str]:
-    """``-F none -o …``: the options for ssh, scp and sftp. ``batch``: never ask for passwords or passphrases.
+def ssh_options(target: Target) -> list[str]:
+    """``-F none -o …``: the options for ssh, scp and sftp.
 
     :raises OvError: a path cannot be written as an ssh option.
     """
@@ -46,8 +42,6 @@ def ssh_options(target: Target, *, batch: bool = False) -> list[str]:
     }
     if target.identity is not None:
         options |= {"IdentitiesOnly": "yes", "IdentityFile": quoted(target.identity)}
-    if batch:
-        options["BatchMode"] = "yes"
     return ["-F", "none", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
 
 
@@ -68,7 +62,6 @@ def ssh_argv(
     command: Sequence[str] = (),
     *,
     tty: bool | None = None,
-    batch: bool = False,
     extra: Sequence[str] = (),
 ) -> list[str]:
     """The command line of ssh. As with ssh itself, the words of ``command`` are joined by blanks for the remote user's
@@ -78,7 +71,7 @@ def ssh_argv(
     options (``-L …``). They stand before ours, because ssh takes the first value of an option.
     """
     terminal = [] if tty is None else ["-t" if tty else "-T"]
-    options = ssh_options(target, batch=batch)
+    options = ssh_options(target)
     words = ["ssh", *extra, *options, "-p", str(target.port), *terminal, "--", target.host]
     return [*words, *command]
 
@@ -115,24 +108,3 @@ def become(argv: Sequence[str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(program, [argv[0], *argv[1:]])
-
-
-def run_ssh(
-    target: Target,
-    command: Sequence[str],
-    timeout: float | None,
-    stdin: bytes | None = None,
-    *,
-    watch: Callable[[], None] | None = None,
-) -> Result:
-    """Run a command in the guest without asking the user anything. ``timeout`` is in seconds.
-
-    ``watch`` is as in :func:`ovtasks.host.run.run`. The status :data:`CONNECTION_FAILED` means that ssh itself failed.
-
-    :raises CommandError: the command took longer than ``timeout``.
-    :raises MissingProgramError: ssh is not installed.
-    """
-    from ovtasks.host.run import run
-
-    argv = ssh_argv(target, command, tty=False, batch=True)
-    return run(argv, check=False, stdin=stdin, timeout=timeout, watch=watch)

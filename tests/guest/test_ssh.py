@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.guest.ssh import CONNECTION_FAILED, run_ssh, scp_argv, ssh_argv
+from ovtasks.guest.ssh import scp_argv, ssh_argv
 from ovtasks.guest.target import Target
 from tests.support.programs import attempt, call
-from tests.support.sshd import Sshd, new_sshd
+from tests.support.sshd import BATCH, CONNECTION_FAILED, Sshd, new_sshd, run_ssh
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_an_unknown_host_key_is_refused(target: Target, tmp_path: Path) -> None:
 
 
 def test_becoming_ssh_hands_over_the_exit_status(target: Target) -> None:
-    argv = ssh_argv(target, ["exit", "9"], batch=True)
+    argv = ssh_argv(target, ["exit", "9"], extra=BATCH)
     code = f"from ovtasks.guest.ssh import become; become({argv!r})"
     assert attempt(sys.executable, "-c", code).returncode == 9
 

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import EXIT_REFUSED, InputError, OvError
-from ovtasks.guest.ssh import run_ssh
 from ovtasks.guest.target import Target, WrongHostKeyError
 from ovtasks.host.files import write_atomic
 from ovtasks.instance.access import first_contact, need_user, write_access
 from ovtasks.instance.record import HostKey, Record, load, new_record
 from tests.support.programs import call
-from tests.support.sshd import Sshd, new_sshd
+from tests.support.sshd import Sshd, new_sshd, run_ssh
 from tests.support.workbench import Workbench, cloud_vm
 
 pytestmark = pytest.mark.slow  # many runs of whole programs

@@ -7,18 +7,21 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovtasks.guest.ssh import ssh_argv
 from ovtasks.guest.ssh_config import known_hosts_line
 from ovtasks.guest.target import Target
-from ovtasks.host.run import require, run, stop
+from ovtasks.host.run import Result, require, run, stop
 from ovtasks.instance.keys import generate_key_pair
 from tests.support.processes import Server, serve
 from tests.support.qemu import free_port
 
 DEADLINE = 30.0
+BATCH = ("-o", "BatchMode=yes")  # ssh asks nothing
+CONNECTION_FAILED = 255  # ssh's own exit status; others are the remote command's
 
 
 @dataclass
@@ -112,3 +115,8 @@ def new_sshd(folder: Path) -> Iterator[Sshd]:
         yield server
     finally:
         server.stop()
+
+
+def run_ssh(target: Target, command: Sequence[str], timeout: float, stdin: bytes | None = None) -> Result:
+    """A command in the guest by the system's ssh, which asks nothing. ``timeout`` is in seconds."""
+    return run(ssh_argv(target, command, tty=False, extra=BATCH), check=False, stdin=stdin, timeout=timeout)
