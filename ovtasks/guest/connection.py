@@ -26,9 +26,11 @@ from ovtasks.guest.connection_errors import ConnectionFailedError, ConnectionLos
 from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.exchange import Take
 from ovtasks.guest.login import log_in
-from ovtasks.guest.session import Finished, Job, Session, watching
+from ovtasks.guest.session import Finished as Finished
+from ovtasks.guest.session import Job, Session, watching
 from ovtasks.guest.target import Target
-from ovtasks.guest.uploads import GuestFile, place_many, place_stream
+from ovtasks.guest.uploads import GuestFile as GuestFile
+from ovtasks.guest.uploads import place_many, place_stream
 
 if TYPE_CHECKING:
     from paramiko import Transport
