@@ -40,7 +40,19 @@ PROCESSES = {
     "tests/cli/test_interrupts.py": "a signal at a moment that a byte on a pipe gives",
 }
 """Files beside the package that import subprocess, and why."""
-HEAVY = {"requests", "paramiko", "libvirt", "pycdlib", "jsonschema", "sh", "yaml", "rich", "cryptography", "zstandard"}
+HEAVY = {
+    "requests",
+    "paramiko",
+    "libvirt",
+    "pycdlib",
+    "jsonschema",
+    "sh",
+    "yaml",
+    "ruamel",
+    "rich",
+    "cryptography",
+    "zstandard",
+}
 OLD_WORDS = {
     **dict.fromkeys(("trouble", "refusals", "messages", "faults", "yaml_faults", "blame", "complaints"), "diagnosis"),
     **dict.fromkeys(("rests", "strays", "remains"), "leftovers"),
