@@ -18,7 +18,7 @@ from ovtasks import __version__
 from ovtasks.host.beneath import UnsafeError
 from ovtasks.host.state import StateError, read_state
 
-MAGIC = b"ovspec3\n"
+MAGIC = b"ovspec4\n"
 MAX_BYTES = 1 << 30
 SCHEMAS = ("vms", "libvirt", "image", "layer", "deploy")
 RACY_NS = 50_000_000  # a file that changed less than this ago may change again with the same mtime
@@ -28,7 +28,7 @@ FileStat = tuple[int, int, int, int] | None
 
 
 class CacheEntry(NamedTuple):
-    """A VM, image or deployment: its mapping as marshal bytes, the place of its name, and what deployments say of a VM.
+    """A VM, image, deployment or layer: its mapping as marshal bytes, its place, and what deployments say of a VM.
 
     ``layers`` is what layers bring to it, ``placed`` are its placements.
     """
@@ -65,6 +65,7 @@ class CacheContent(NamedTuple):
     entries: Mapping[str, CacheEntry]
     images: Mapping[str, CacheEntry]
     deployments: Mapping[str, CacheEntry]
+    layers: Mapping[str, CacheEntry]
     variables: tuple[str, ...]
 
 
@@ -115,9 +116,9 @@ def load(store: Path, root: Path, kinds: Kinds | None) -> CacheContent | None:
         return None
     if schemas and _schema_digests(kinds, schemas) != schemas:
         return None
-    vms, images, deployments = ({name: CacheEntry(*entry) for name, entry in group.items()} for group in found)
+    vms, images, deployments, layers = ({name: CacheEntry(*entry) for name, entry in group.items()} for group in found)
     files, variables = (tuple(name for name, _ in pairs) for pairs in (stamps, environment))
-    return CacheContent(files, vms, images, deployments, variables)
+    return CacheContent(files, vms, images, deployments, layers, variables)
 
 
 class Guard:
@@ -131,13 +132,13 @@ class Guard:
         store: Path,
         root: Path,
         files: Mapping[Path, FileStat],
-        found: tuple[Mapping[str, CacheEntry], Mapping[str, CacheEntry], Mapping[str, CacheEntry]],
+        found: Iterable[Mapping[str, CacheEntry]],
         variables: Iterable[str],
         plugin_schemas: Mapping[str, Mapping[str, Any]],
     ) -> None:
         """Write the cache, unless a file is so young that a next version could look the same. Never fails.
 
-        ``found`` are the VMs, the images and the deployments.
+        ``found`` are the VMs, the images, the deployments and the layers.
         """
         from ovtasks.host.files import write_atomic
         from ovtasks.values.jsonvalue import digest

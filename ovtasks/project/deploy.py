@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ovtasks.errors import InputError
-from ovtasks.project.deploy_entry import NAMES, PREFIX, Entry, build_deployment
-from ovtasks.project.deploy_model import Deployment
 from ovtasks.project.layers import Layers
 from ovtasks.project.model import LayerXml
-from ovtasks.project.names import renamed
 from ovtasks.project.schema import Checker
 from ovtasks.values.yamlio import Document, Key
+
+if TYPE_CHECKING:
+    from ovtasks.project.deploy_entry import Entry
+    from ovtasks.project.deploy_model import Deployment
 
 FILE = "deploy.yml"
 
@@ -32,6 +33,9 @@ class Deployments:
 
     def add(self, document: Document, file: Path) -> None:
         """Take the entries of a file. Those with other targets than VMs are left alone."""
+        from ovtasks.project.deploy_entry import NAMES, PREFIX, Entry  # most projects have no deployments
+        from ovtasks.project.names import renamed
+
         document, wrong = renamed(document, NAMES)
         self.errors += wrong
         data = document.data
@@ -52,6 +56,8 @@ class Deployments:
         """The deployments of the collected entries; what is wrong with them is noted."""
         names = list(vms)
         for entry in self.entries:
+            from ovtasks.project.deploy_entry import build_deployment
+
             try:
                 self.built.append(build_deployment(entry, names))
             except InputError as e:
@@ -62,7 +68,7 @@ class Deployments:
         """What the layers of all deployments bring to each VM, in the order of their application."""
         found: Layered = {}
         for one in self.built:
-            brought = [xml for layer in layers.order(one.layers) for xml in layer.xml]
+            brought = [xml for layer in layers.order(one.layers, self.errors) for xml in layer.xml]
             found[one.vm] = (*found.get(one.vm, ()), *(xml._replace(instance=one.instance) for xml in brought))
         return found
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.errors import InputError, Where
-from ovtasks.project.model import VmSpec
+from ovtasks.errors import InputError, InputErrors, Where
+from ovtasks.project.model import Project, VmSpec
 from ovtasks.project.places import LAYER_FILE, display
 from ovtasks.project.schema import Checker
 
@@ -24,25 +24,35 @@ _REMOTE = re.compile(r"@[^:]+/(?P<name>[^/:@]+)(?::[^/]*)?")
 class Layers:
     """The layers of the project in ``root``, each read on first use. Every file that is read is told to ``note``."""
 
-    def __init__(self, root: Path, checker: Checker, note: Callable[[Path], None], errors: list[InputError]) -> None:
+    def __init__(self, root: Path, checker: Checker, note: Callable[[Path], None]) -> None:
         self.folder = root / FOLDER
         self.checker = checker
         self.note = note
-        self.errors = errors
-        self._read: dict[str, LayerSpec | None] = {}
+        self._read: dict[str, tuple[LayerSpec | None, list[InputError]]] = {}
+        self._whole: set[str] = set()
 
-    def order(self, wanted: Sequence[tuple[str, Where]]) -> list[LayerSpec]:
-        """The layers and everything they need, each once and after its needs."""
+    def order(self, wanted: Iterable[tuple[str, Where]], errors: list[InputError]) -> list[LayerSpec]:
+        """The layers and everything they need, each once and after its needs. What is wrong is added to ``errors``."""
         found: dict[str, LayerSpec] = {}
+        wrong: list[InputError] = []
         for name, where in wanted:
-            self._visit(name, where, found, ())
+            before = len(wrong)
+            self._visit(name, where, found, wrong, ())
+            if len(wrong) == before:
+                self._whole |= found.keys()
+        known = {str(error) for error in errors}
+        errors += [error for text, error in {str(one): one for one in wrong}.items() if text not in known]
         return list(found.values())
 
-    def all(self) -> list[LayerSpec]:
-        """Every layer of the project that is not wrong, by name; what is wrong with the others is among the errors."""
+    def all(self, errors: list[InputError]) -> list[LayerSpec]:
+        """Every layer of the project that is not wrong, by name. What is wrong is added to ``errors``."""
         for name in self.names():
-            self.order([(name, Where(display(self.folder / name / LAYER_FILE), 1, 1))])
-        return [layer for _, layer in sorted(self._read.items()) if layer is not None]
+            self.order([(name, Where(display(self.folder / name / LAYER_FILE), 1, 1))], errors)
+        return [layer for _, (layer, _) in sorted(self._read.items()) if layer is not None]
+
+    def whole(self) -> list[LayerSpec]:
+        """The layers that were asked for and are right, with everything they need, by name."""
+        return [layer for name in sorted(self._whole) if (layer := self._read[name][0]) is not None]
 
     def names(self) -> list[str]:
         """The names of all layers, sorted."""
@@ -51,38 +61,38 @@ class Layers:
         except OSError:
             return []
 
-    def _visit(self, name: str, where: Where, found: dict[str, LayerSpec], above: tuple[str, ...]) -> None:
+    def _visit(
+        self, name: str, where: Where, found: dict[str, LayerSpec], errors: list[InputError], above: tuple[str, ...]
+    ) -> None:
         if name in above:
             circle = " → ".join((*above[above.index(name) :], name))
             message = f"layers need each other in a circle: {circle}"
-            self._error(InputError(message, hint="remove one of these needs", where=where))
-        elif name not in found and (layer := self._get(name, where)) is not None:
+            errors.append(InputError(message, hint="remove one of these needs", where=where))
+        elif name not in found and (layer := self._get(name, where, errors)) is not None:
             for need, place in layer.requires:
-                self._visit(need, place, found, (*above, name))
+                self._visit(need, place, found, errors, (*above, name))
             found.setdefault(name, layer)
 
-    def _error(self, error: InputError) -> None:
-        if str(error) not in {str(known) for known in self.errors}:
-            self.errors.append(error)
-
-    def _get(self, name: str, where: Where) -> LayerSpec | None:
+    def _get(self, name: str, where: Where, errors: list[InputError]) -> LayerSpec | None:
         if name not in self._read:
             if name.startswith("@"):
-                self._error(_remote(name, where))
+                errors.append(_remote(name, where))
                 return None
             path = self.folder / name / LAYER_FILE
             if "/" in name or name in {".", ".."} or not os.path.isfile(path):  # noqa: PTH113 — takes any text
                 self.note(self.folder)
                 if "/" not in name:
                     self.note(path)
-                self._error(InputError(f"there is no layer '{name}'", hint=self._known(name), where=where))
+                errors.append(InputError(f"there is no layer '{name}'", hint=self._known(name), where=where))
                 return None
             self.note(path)
+            self.note(path.parent)  # other files in it mean something by being there
             from ovtasks.project.layer_file import read_layer  # most projects have no layers
 
-            self._read[name], errors = read_layer(path, self.checker)
-            self.errors += errors
-        return self._read[name]
+            self._read[name] = read_layer(path, self.checker)
+        layer, wrong = self._read[name]
+        errors += wrong
+        return layer
 
     def _known(self, name: str) -> str:
         import difflib
@@ -92,6 +102,32 @@ class Layers:
         if guess:
             return f"did you mean '{guess[0]}'?"
         return f"there are {', '.join(names[:8])}" if names else f"a layer is a file {FOLDER}/<name>/{LAYER_FILE}"
+
+
+def layers_of(project: Project, wanted: Sequence[tuple[str, Where]]) -> list[LayerSpec]:
+    """The layers and everything they need, each once and after its needs.
+
+    Those that the project's deployments and images name were read with it; others are read now.
+
+    :raises InputErrors: one is missing or wrong.
+    """
+    errors: list[InputError] = []
+    if not all(name in project.layers for name, _ in wanted):
+        found = Layers(project.root, Checker(), lambda path: None).order(wanted, errors)
+        if errors:
+            raise InputErrors(errors)
+        return found
+    ordered: dict[str, LayerSpec] = {}
+
+    def visit(name: str) -> None:
+        if name not in ordered:
+            for need in project.layers[name].requires:
+                visit(need.name)
+            ordered[name] = project.layers[name]
+
+    for name, _ in wanted:
+        visit(name)
+    return list(ordered.values())
 
 
 def _remote(name: str, where: Where) -> InputError:

@@ -14,7 +14,7 @@ from ovtasks.project import cache as spec_cache
 from ovtasks.project.build import build_vm
 from ovtasks.project.cache import CacheEntry, FileStat, Kinds
 from ovtasks.project.model import ImageSpec, LayerXml, Placement, Project, VmSpec
-from ovtasks.project.places import ROOT_FILES, display
+from ovtasks.project.places import LAYER_FILE, ROOT_FILES, display
 
 if TYPE_CHECKING:
     from ovtasks.project.declared import Declared
@@ -72,6 +72,12 @@ def _build_deployment(name: str, entry: CacheEntry, base: Path, where: Where) ->
     return restore_deployment(entry.data(), where)
 
 
+def _restore_layer(name: str, entry: CacheEntry, base: Path, where: Where) -> LayerSpec:
+    from ovtasks.project.layer_cache import unpack_layer
+
+    return unpack_layer(entry.data(), where.file)
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """The result of a full check: every error, and the names of all VMs and images, even of wrong ones.
@@ -115,7 +121,7 @@ def check(
 ) -> Checked:
     """Read the project in ``root``, or only the files ``paths`` and what they include, and check everything.
 
-    With ``all_layers`` that includes the layers that no deployment uses.
+    With ``all_layers`` that includes the layers that no deployment uses; a mistake in them is no mistake in a VM.
     """
     from ovtasks.project.images import image_rules
     from ovtasks.project.read import ProjectReader
@@ -131,7 +137,10 @@ def check(
     vms, images = tuple(reader.vms.values()), tuple(reader.images.values())
     rule_errors, variables = all_rules(vms)
     deployments, layered = reader.deployed(root) if root is not None else ([], {})
-    layers = reader.layers(root).all() if root is not None and all_layers else []
+    layers: list[LayerSpec] = []
+    if root is not None:
+        reader.layered_images(root, reader.errors if all_layers else [])
+        layers = reader.layers(root).all(reader.errors) if all_layers else reader.layers(root).whole()
     image_errors, image_variables = image_rules(images, vms)
     order = {display(file): index for index, file in enumerate(reader.files)}
     blamed = {error.where for error in reader.errors}  # rules need not repeat what the schema has found wrong
@@ -183,6 +192,12 @@ def _deployment_entry(one: Deployment) -> CacheEntry:
     return CacheEntry.of(plain(one), str(one.file), one.where.line, one.where.column)
 
 
+def _layer_entry(layer: LayerSpec) -> CacheEntry:
+    from ovtasks.project.layer_cache import pack_layer
+
+    return CacheEntry.of(pack_layer(layer), str(layer.folder / LAYER_FILE), 1, 1)
+
+
 def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, int]:
     where = error.where
     return (order.get(where.file, len(order)), where.line, where.column) if where else (len(order), 0, 0)
@@ -203,21 +218,27 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
     beneath.check(root / "output")
     store = root / "output" / ".ov" / "spec.cache"
     if cache and (known := spec_cache.load(store, root, kinds)) is not None:
-        return _project(root, known, (Path(file) for file in known.files))
+        return _project(root, known, (Path(file) for file in known.files), Lazy(known.layers, _restore_layer))
     guard = spec_cache.Guard()
     checked = check((), root, kinds=kinds)
     if checked.errors:
         raise InputErrors(checked.errors)
     if cache:
-        found = (checked.entries, checked.images, checked.deployments)
+        layers = {layer.name: _layer_entry(layer) for layer in checked.layers}
+        found = (checked.entries, checked.images, checked.deployments, layers)
         guard.save(store, root, checked.files, found, checked.variables, checked.plugin_schemas)
-    return _project(root, checked, checked.files)
+    return _project(root, checked, checked.files, {layer.name: layer for layer in checked.layers})
 
 
-def _project(root: Path, found: Checked | spec_cache.CacheContent, files: Iterable[Path]) -> Project:
+def _project(
+    root: Path,
+    found: Checked | spec_cache.CacheContent,
+    files: Iterable[Path],
+    layers: Mapping[str, LayerSpec],
+) -> Project:
     vms, images = Lazy(found.entries, _build_vm), Lazy(found.images, _build_image)
     deployments = Lazy(found.deployments, _build_deployment)
-    return Project(root, vms, tuple(files), images, found.variables, deployments)
+    return Project(root, vms, tuple(files), images, found.variables, deployments, layers)
 
 
 def unknown_vm(name: str, project: Project) -> InputError:

@@ -22,6 +22,7 @@ from ovtasks.values.sizes import GiB
 
 if TYPE_CHECKING:
     from ovtasks.project.deploy_model import Deployment
+    from ovtasks.project.layer_model import LayerSpec
 
 
 class Injection(StrEnum):
@@ -322,7 +323,8 @@ class Project:
     """Everything declared in one project.
 
     ``files`` are all files that were read or looked for. ``variables`` are the environment variables in their paths.
-    ``deployments`` are those of ``deploy.yml``.
+    ``deployments`` are those of ``deploy.yml``. ``layers`` are those that deployments and images name, with all that
+    they need; :func:`~ovtasks.project.layers.layers_of` gives them in order, and others too.
     """
 
     root: Path
@@ -331,6 +333,7 @@ class Project:
     images: Mapping[str, ImageSpec] = field(default_factory=dict)
     variables: tuple[str, ...] = ()
     deployments: Mapping[str, Deployment] = field(default_factory=dict)
+    layers: Mapping[str, LayerSpec] = field(default_factory=dict)
 
     @property
     def output(self) -> Path:

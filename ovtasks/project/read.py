@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.yamlfile import read_yaml
@@ -14,13 +14,15 @@ from ovtasks.project.cache import FileStat, file_stat
 from ovtasks.project.declared import Declared, DeclaredImage, DeclaredVm
 from ovtasks.project.deploy import FILE as DEPLOY_FILE
 from ovtasks.project.deploy import Deployments, Layered
-from ovtasks.project.deploy_model import Deployment
-from ovtasks.project.layer_model import Named
 from ovtasks.project.layers import Layers
 from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, ROOT_FILES, VM_FILES, display
 from ovtasks.project.schema import Checker
 from ovtasks.project.user_data import pass_on
 from ovtasks.values.yamlio import Document, Key
+
+if TYPE_CHECKING:
+    from ovtasks.project.deploy_model import Deployment
+    from ovtasks.project.layer_model import Named
 
 # Declarations of other kinds, for other parts of ov. An include of such a file is noted and otherwise left alone.
 OTHER_FILES = frozenset({LAYER_FILE, "layers.yml", "build.yml", "pod.yml"})
@@ -94,8 +96,15 @@ class ProjectReader:
     def layers(self, root: Path) -> Layers:
         """The layers of the project in ``root``."""
         if self._layers is None:
-            self._layers = Layers(root, self.checker, self._note, self.errors)
+            self._layers = Layers(root, self.checker, self._note)
         return self._layers
+
+    def layered_images(self, root: Path, errors: list[InputError]) -> None:
+        """Read the layers that images are made of. What is wrong is added to ``errors``."""
+        for image in self.images.values():
+            key = "layers" if image.get("layers") else "layer"
+            names = [(name, image.where(key, n)) for n, name in enumerate(image.list(key)) if isinstance(name, str)]
+            self.layers(root).order(names, errors)
 
     def _note(self, path: Path) -> None:
         self.files.setdefault(path, file_stat(path))

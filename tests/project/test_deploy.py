@@ -152,7 +152,7 @@ k8s: {{x: {{image: ''}}}}
         ("ephemeral: {tll: 1h}", "unknown key 'tll'", "'ttl'", 33),
         ("env: [A]", "'A' is no NAME=VALUE", "EDITOR=vim", 27),
         ("env: [A=1, A=2]", "A is set twice", "keep one", 32),
-        ("env: {1A: x}", "'1A' is no name of a variable", "", 26),
+        ("env: {1A: x}", "'1A' is no name of a variable", "", 27),
         ("install_opts: {verfy: true}", "unknown key 'verfy'", "'verify'", 36),
         ("install_opts: {verify: 5}", "must be true or false", "checks", 44),
         ("cpus: 0", "at least 1", "wins over the VM's", 27),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from ovtasks.errors import InputError
+from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.machine.xml.domain import QEMU_NAMESPACE, domain_xml
 from ovtasks.machine.xml.merge import own_snippets
-from ovtasks.project.layers import snippets_of
-from ovtasks.project.load import check, load_project
+from ovtasks.project.layers import layers_of, snippets_of
+from ovtasks.project.load import Lazy, check, load_project
 from ovtasks.project.schema import inlined
 from ovtasks.values.jsonvalue import Json, JsonSchema
 from tests.support.machines import HOST, machine
@@ -269,3 +270,32 @@ def test_a_layer_of_another_repository_is_not_fetched(name: str, folder: str, tm
     for error in (first, second):
         assert error.message == f"layer '{name}' is in another repository, and nothing is fetched"
         assert folder in (error.hint or "")
+
+
+def test_layers_come_with_the_project_in_order(tmp_path: Path) -> None:
+    deploy = "deploy: {web: {target: vm, add_layers: [b]}}"
+    tasks = "vars: {A: b}\ntasks: [{write: /a, content: b}]\nservice: [{name: s, exec: e}]\neval: [{file: /a}]\n"
+    project(
+        tmp_path, deploy, a=f"{AGENT}{tasks}secrets: [{{name: s}}]", b="layers: [a]\nshell: {init: x}", c="layers: [b]"
+    )
+    write(tmp_path, "image: {i: {base: quay.io/a/b, layers: [d, wrong]}}", "image.yml")
+    write(tmp_path, "ports: [1]", "layers/d/layer.yml")
+    write(tmp_path, "requires: [wrong]", "layers/wrong/layer.yml")
+    fresh = load_project(tmp_path, cache=False)
+    assert sorted(fresh.layers) == ["a", "b", "d"]
+    for path in (tmp_path / "layers").iterdir():
+        os.utime(path, ns=(10**18, 10**18))
+    load_project(tmp_path)
+    cached = load_project(tmp_path)
+    assert (tmp_path / "output" / ".ov" / "spec.cache").exists() and type(cached.layers) is Lazy
+    assert dict(cached.layers) == dict(fresh.layers)
+    where = Where("here")
+    for loaded in (fresh, cached):
+        assert [layer.name for layer in layers_of(loaded, [("b", where)])] == ["a", "b"]
+        assert [layer.name for layer in layers_of(loaded, [("d", where), ("c", where)])] == ["d", "a", "b", "c"]
+    for name, message in (("wrong", "in a circle: wrong → wrong"), ("e", "there is no layer 'e'")):
+        with pytest.raises(InputErrors, match=message):
+            layers_of(cached, [("b", where), (name, where)])
+    assert "in a circle" in one(list(check((), tmp_path, all_layers=True).errors)).message
+    write(tmp_path, "{}", "layers/a/package.json")
+    assert [*load_project(tmp_path).layers["a"].files] == ["package.json"]
