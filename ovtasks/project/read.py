@@ -84,6 +84,8 @@ class ProjectReader:
         """A VM of ``deploy.yml`` without the flags that count in a deployment only."""
         if not isinstance(value, dict):
             return value
+        from ovtasks.project.layer_model import Named
+
         self.ignored += [Named(key, document.where(*path, key, key=True)) for key in VM_FLAGS if key in value]
         return {key: part for key, part in value.items() if key not in VM_FLAGS}
 
