@@ -19,6 +19,8 @@ from ovtasks.layers.plan import LayerPlan
 
 INLINE = 32 << 10
 """An upload of more bytes is not part of the script. A shell reads a script more slowly than a file comes over SSH."""
+PRELUDE = ("prelude.sh", "blocks.sh", "units.sh")
+"""The files with the functions that fragments may call."""
 STAGING = "uploads"
 """The folder below the base for what is not part of the script."""
 
@@ -26,7 +28,7 @@ STAGING = "uploads"
 @cache
 def prelude() -> str:
     """The functions that fragments may call."""
-    return _shell("prelude.sh")
+    return "\n".join(map(_shell, PRELUDE))
 
 
 def apply_script(
