@@ -96,7 +96,7 @@ ov_pixi_glibc() { # MANIFEST
 ov_pixi_show() {
     ov_new=$ov_home/.pixi/envs/.default.ovtasks
     rm -rf -- "$ov_new" "$ov_new.old"
-    grep -s . "$ov_all"/*/number | sed 's|^\(.*\)/number:\([0-9]*\)$|\2 \1|' | sort -n | while read -r _ ov_one; do
+    grep -sH . "$ov_all"/*/number | sed 's|^\(.*\)/number:\([0-9]*\)$|\2 \1|' | sort -n | while read -r _ ov_one; do
         ov_env=$ov_one/.pixi/envs/default
         [ -d "$ov_env/bin" ] || continue
         mkdir -p -- "$ov_new/bin"
