@@ -149,7 +149,7 @@ def run_list(args: argparse.Namespace) -> int:
     """Print one line per image."""
     from ovtasks.containers.builder import inspect
     from ovtasks.containers.engine import own
-    from ovtasks.sources.bootc.image import podman_name
+    from ovtasks.sources.bootc.stamp import podman_name
 
     project = open_project(args)
     users = _users(project)
@@ -183,7 +183,7 @@ def _users(project: Project) -> dict[str, ImageSpec]:
 
 def _facts(image: ImageSpec, found: Found | None, vms: Sequence[str]) -> dict[str, Any]:
     """One image as JSON data; the size in bytes."""
-    from ovtasks.sources.bootc.image import podman_name
+    from ovtasks.sources.bootc.stamp import podman_name
 
     return {
         "name": image.name,
@@ -237,7 +237,7 @@ def run_inspect(args: argparse.Namespace) -> int:
     from ovtasks.containers.contents import contents
     from ovtasks.containers.engine import own
     from ovtasks.project.images import is_full
-    from ovtasks.sources.bootc.image import podman_name
+    from ovtasks.sources.bootc.stamp import podman_name
 
     project = open_project(args)
     if is_full(args.image):

@@ -143,10 +143,20 @@ class Workshop:
         self.engine.run("untag", ids[-1], f"localhost/{link.name}", check=False, timeout=SECONDS)
         return ids[-1]
 
-    def build(self, image: ImageSpec, context: Context, name: str, *, pull: bool, cache: bool = True) -> str:
+    def build(
+        self,
+        image: ImageSpec,
+        context: Context,
+        name: str,
+        *,
+        pull: bool,
+        cache: bool = True,
+        fill: Callable[[Path], None] = lambda folder: None,
+    ) -> str:
         """Build ``image`` and call it ``name``; returns its ID.
 
-        ``pull``: base images that are missing may be pulled. ``cache``: layers of earlier builds may be used.
+        ``pull``: base images that are missing may be pulled. ``cache``: layers of earlier builds may be used. ``fill``
+        is given the workshop's fresh folder, and may make the context there.
 
         :raises OvError: the build failed; the message ends in what podman said last.
         """
@@ -172,6 +182,7 @@ class Workshop:
             self.progress.update(done, 100, "%")
 
         def prepare() -> None:
+            fill(self.folder)
             if text is not None:
                 ignore_file.write_text(text, encoding="utf-8", errors="surrogateescape")
 

@@ -21,6 +21,8 @@ INLINE = 32 << 10
 """An upload of more bytes is not part of the script. A shell reads a script more slowly than a file comes over SSH."""
 PRELUDE = ("prelude.sh", "blocks.sh", "units.sh")
 """The files with the functions that fragments may call."""
+IN_IMAGE = "/run/ovtasks"
+"""The base folder while an image is built."""
 STAGING = "uploads"
 """The folder below the base for what is not part of the script."""
 
@@ -46,8 +48,7 @@ def apply_script(
     lie in the guest; the others are part of the script. ``base``: where the record is, if not at its usual place.
     """
     lines = [_head(token, base), "ov_lock", f"ov_uploads=$ov_base/{STAGING}/{token}"]
-    lines += [f"ov_enter {shlex.quote(name)}\nov_remove_layer" for name in remove]
-    lines += ["[ $ov_bad = 0 ] || exit 1"]
+    lines += [f"ov_enter {shlex.quote(name)}\nov_remove_layer || exit 1" for name in remove]
     for plan in plans:
         lines += [f"ov_enter {shlex.quote(plan.name)}", f"ov_prepare {' '.join(plan.digests)}"]
         for number, (operation, digest) in enumerate(zip(plan.operations, plan.digests, strict=True), 1):
@@ -59,8 +60,8 @@ def apply_script(
 def undo_script(layers: Sequence[str], token: str, *, keep: Iterable[Gate] = (), base: str = "") -> bytes:
     """Undo whole layers in this order, from what the guest's record has. Operations of the gates ``keep`` stay."""
     gates = " ".join(sorted(keep))
-    lines = [f"ov_enter {shlex.quote(name)}\nov_remove_layer {gates}" for name in layers]
-    return _bytes([_head(token, base), "ov_lock", *lines, "exit $ov_bad"])
+    lines = [f"ov_enter {shlex.quote(name)}\nov_remove_layer {gates} || ov_bad=1" for name in layers]
+    return _bytes([_head(token, base), "ov_lock", "ov_bad=0", *lines, "exit $ov_bad"])
 
 
 def look_script(layers: Sequence[str], token: str, *, base: str = "") -> bytes:
@@ -85,6 +86,21 @@ def stage_script(token: str, *, base: str = "") -> bytes:
     return _bytes([_head(token, base), f"ov_stage {STAGING}"])
 
 
+def image_script(plan: LayerPlan, token: str, staged: Mapping[str, str]) -> bytes:
+    """Do the operations of ``plan`` while an image is built. Nothing is looked at or kept: the image is made anew."""
+    lines = [_head(token, IN_IMAGE), "ov_start_in_image", f"ov_layer={shlex.quote(plan.name)}"]
+    for operation in plan.operations:
+        values = {
+            "ov_name": operation.name.replace("\n", " "),
+            "ov_user": operation.user,
+            "OV_SUMS": _sums(operation),
+            "ov_do": operation.in_image or operation.do,
+        }
+        lines += [f"{name}={shlex.quote(value)}" for name, value in values.items()]
+        lines += [_bring(operation.uploads, staged), "ov_in_image"]
+    return _bytes(lines)
+
+
 def to_stage(plans: Iterable[LayerPlan]) -> dict[str, Upload]:
     """Uploads that do not go into the script, by their digest."""
     found = (upload for plan in plans for operation in plan.operations for upload in operation.uploads)
@@ -107,7 +123,6 @@ def _head(token: str, base: str) -> str:
 
 
 def _operation(number: int, operation: Operation, digest: str, staged: Mapping[str, str]) -> str:
-    sums = "\n".join(f"{upload.digest.removeprefix('sha256:')} {upload.name}" for upload in operation.uploads)
     slug = re.sub(r"[^a-z0-9]+", "-", operation.name.lower()).strip("-")[:40].strip("-") or operation.kind
     values = {
         "ov_id": f"{number:03}-{slug}",
@@ -116,7 +131,7 @@ def _operation(number: int, operation: Operation, digest: str, staged: Mapping[s
         "ov_user": operation.user,
         "ov_gate": operation.gate or "",
         "ov_digest": digest,
-        "OV_SUMS": sums,
+        "OV_SUMS": _sums(operation),
         "ov_caveat": operation.caveat.replace("\n", " "),
         "ov_look": operation.look,
         "ov_save": operation.save,
@@ -127,6 +142,11 @@ def _operation(number: int, operation: Operation, digest: str, staged: Mapping[s
     return "\n".join((*lines, _bring(operation.uploads, staged), "ov_operation"))
 
 
+def _sums(operation: Operation) -> str:
+    """The operation's uploads as OV_SUMS has them."""
+    return "\n".join(f"{upload.digest.removeprefix('sha256:')} {upload.name}" for upload in operation.uploads)
+
+
 def _bring(uploads: Sequence[Upload], staged: Mapping[str, str]) -> str:
     """The function that puts an operation's uploads into FILES."""
     lines = []
@@ -135,7 +155,8 @@ def _bring(uploads: Sequence[Upload], staged: Mapping[str, str]) -> str:
     for upload in uploads:
         place = f'"$FILES"/{shlex.quote(upload.name)}'
         if upload.digest in staged:
-            lines.append(f"ln -f -- {shlex.quote(staged[upload.digest])} {place}")
+            source = shlex.quote(staged[upload.digest])
+            lines.append(f"ln -f -- {source} {place} 2>/dev/null || cp -- {source} {place}")
         else:
             lines.append(_write(_content(upload), place))
         if upload.mode != 0o644:

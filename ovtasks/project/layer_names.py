@@ -72,7 +72,6 @@ LAYER = KeyNames(
         "rpm": SECTION,
         "deb": SECTION,
         "pac": SECTION,
-        "apk": SECTION,
         "aur": AUR,
         "service": SERVICE,
         "eval": CHECK,

@@ -12,7 +12,7 @@ from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step, Workspace
 from ovtasks.host.progress import SilentProgress
 from ovtasks.sources.bootc.chain import unless_settled
-from ovtasks.sources.bootc.image import GONE
+from ovtasks.sources.bootc.stamp import GONE
 
 
 def step(name: str, target: Path, *needs: str) -> Step:

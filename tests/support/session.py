@@ -110,10 +110,11 @@ def session_user() -> Iterator[SessionUser]:
     with made(SessionUser, "ov-s-") as user:
         (user.home / "run").mkdir(mode=0o700)
         user.owned(user.home / "run")
+        ignore = shutil.ignore_patterns("__pycache__")
         if SITE.stat().st_mode & 0o005 == 0o005:
-            shutil.copytree(SITE, user.home / "site", copy_function=_link)
+            shutil.copytree(SITE, user.home / "site", copy_function=_link, ignore=ignore)
         else:  # installed under umask 077
-            shutil.copytree(SITE, user.home / "site")
+            shutil.copytree(SITE, user.home / "site", ignore=ignore)
             user.owned(user.home / "site")
         yield user
 

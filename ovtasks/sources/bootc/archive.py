@@ -18,7 +18,7 @@ from ovtasks.host.files import write_atomic
 from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import try_load_state
 from ovtasks.project.model import Project
-from ovtasks.sources.bootc.image import GONE, workshop
+from ovtasks.sources.bootc.stamp import GONE, workshop
 from ovtasks.sources.disk import IMAGES
 from ovtasks.values.jsonvalue import Json, canonical, state_text
 

@@ -10,8 +10,8 @@ from ovtasks.graph.step import BuildOptions, Step, need_keys
 from ovtasks.project.model import Project, VmSpec
 from ovtasks.seed.wanted import wants_seed
 from ovtasks.sources.bootc.convert import convert_name, convert_step
-from ovtasks.sources.bootc.image import GONE
 from ovtasks.sources.bootc.install import install_name, install_step
+from ovtasks.sources.bootc.stamp import GONE
 from ovtasks.sources.bootc.vm_image import vm_image_steps
 from ovtasks.sources.seed import key_step, seed_step
 

@@ -8,33 +8,39 @@ or if its name now means another image. A build has one more step for each image
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 
 from ovtasks.containers import context
-from ovtasks.containers.builder import LABELS, Found, Workshop, inspect
-from ovtasks.containers.engine import Engine, own
-from ovtasks.containers.storage import configuration, storage
+from ovtasks.containers.builder import inspect
+from ovtasks.containers.engine import own
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
-from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import try_load_state
 from ovtasks.project.images import normalized, reference_error
 from ovtasks.project.model import ImageSpec, Project, Pull
-from ovtasks.sources.bootc.options import CONSOLE
-from ovtasks.sources.disk import IMAGES
+from ovtasks.sources.bootc.layered import layered_step
+from ovtasks.sources.bootc.stamp import (
+    demands,
+    finish,
+    is_local,
+    key_of,
+    local_name,
+    moved,
+    named_stamp,
+    remove_nameless,
+    stamp_file,
+    workshop,
+)
 from ovtasks.values.arch import arch_of
-from ovtasks.values.jsonvalue import Json, digest, state_text
+from ovtasks.values.jsonvalue import digest
 
 RECIPE = 1
 REFRESH = "asked for a newer image"
-GONE = "is not in podman's storage any more"
-"""A reason to run the step that ends like this means: nothing changed, only the image is missing."""
 
 
 def image_steps(
     image: ImageSpec, project: Project, options: BuildOptions, path: tuple[str, ...] = ()
 ) -> tuple[Step, ...]:
-    """The steps that bring ``image``; the last one is its own, with the facts of :func:`_finish`.
+    """The steps that bring ``image``; the last one is its own, with the facts of :func:`finish`.
 
     ``path`` names the images that are built from this one, so that a circle is noticed.
 
@@ -45,39 +51,17 @@ def image_steps(
         return (_ref_step(image, image.ref, project, options, "image"),)
     if image.name in path:
         circle = " → ".join((*path[path.index(image.name) :], image.name))
-        hint = "one of them must begin FROM another image"
+        hint = "one of them must begin from another image"
         raise InputError(f"images are built from each other in a circle: {circle}", hint=hint, where=image.where)
+    if image.base is not None:
+        base = _base_of(image, image.base, project, options, (*path, image.name))
+        return (*base, layered_step(image, project, options, base[-1].name))
     looked = _look(image, project, whole=False)
     bases = [_base_steps(name, image, project, options, (*path, image.name)) for name in looked.bases]
     if any(_has_onbuild(steps[-1]) for steps in bases):
         looked = _look(image, project, whole=True)
     before = {step.name: step for steps in bases for step in steps}
     return (*before.values(), _build_step(image, looked, project, options, tuple(steps[-1].name for steps in bases)))
-
-
-def local_name(image: ImageSpec) -> str:
-    """The name in podman's storage of an image that is built here."""
-    return f"localhost/{image.name}:latest"
-
-
-def podman_name(image: ImageSpec) -> str:
-    """The name by which podman knows the image, pulled or built."""
-    return image.ref or local_name(image)
-
-
-def stamp_file(image: ImageSpec, project: Project) -> Path:
-    """The file with what the last run found out about the image."""
-    return _stamp_file(project, "image", _key(image))
-
-
-def _stamp_file(project: Project, verb: str, key: str) -> Path:
-    return project.output / IMAGES / f"container-{verb}-{key}.json"
-
-
-def _key(image: ImageSpec) -> str:
-    if image.ref is None:
-        return digest({"built": image.name})[:16]
-    return digest([image.ref, image.pull, image.tls_verify, image.bootc is True])[:16]
 
 
 def _look(image: ImageSpec, project: Project, *, whole: bool) -> context.Context:
@@ -87,6 +71,21 @@ def _look(image: ImageSpec, project: Project, *, whole: bool) -> context.Context
     except InputError as e:
         e.where = e.where or image.where  # a missing stage has no place of its own
         raise
+
+
+def _base_of(
+    image: ImageSpec, base: str, project: Project, options: BuildOptions, path: tuple[str, ...]
+) -> tuple[Step, ...]:
+    """The steps of ``image.base``: an entry of the project, or a reference.
+
+    :raises InputError: it is neither; and as :func:`image_steps`.
+    """
+    declared = project.images.get(base)
+    if declared is not None:
+        return image_steps(declared, project, options, path)
+    if problem := reference_error(base):
+        raise InputError(f"image '{image.name}': base {base}: {problem[0]}", hint=problem[1], where=image.where)
+    return _base_steps(base, image, project, options, path)
 
 
 def _base_steps(
@@ -107,18 +106,18 @@ def _has_onbuild(step: Step) -> bool:
 
 
 def _ref_step(image: ImageSpec, reference: str, project: Project, options: BuildOptions, verb: str) -> Step:
-    if options.locked and "@" not in reference and not _is_local(reference):
+    if options.locked and "@" not in reference and not is_local(reference):
         raise InputError(
             f"{reference} may be another image tomorrow, and --locked was given",
             hint="name its digest, which ov image inspect shows: name@sha256:…",
             where=image.where,
         )
     asks = _asks(image, reference, options)
-    target = _stamp_file(project, verb, _key(image))
-    reason, reads = _moved(target, reference, project)
+    target = named_stamp(project, verb, key_of(image))
+    reason, reads = moved(target, reference, project)
     return Step(
-        name=f"{verb}:@{_key(image)}",
-        inputs={"recipe": RECIPE, "image": reference, **_demands(image)},
+        name=f"{verb}:@{key_of(image)}",
+        inputs={"recipe": RECIPE, "image": reference, **demands(image)},
         targets=(target,),
         run=lambda ws: _pull(ws, image, reference, project, options, asks=asks is not None),
         title=f"container image {reference}",
@@ -131,20 +130,11 @@ def _ref_step(image: ImageSpec, reference: str, project: Project, options: Build
 
 def _asks(image: ImageSpec, reference: str, options: BuildOptions) -> str | None:
     """Why we ask the registry although the image may be here; None: we do not ask."""
-    if image.pull is Pull.NEVER or _is_local(reference):
+    if image.pull is Pull.NEVER or is_local(reference):
         return None
     if image.pull in {Pull.ALWAYS, Pull.NEWER}:
         return f"pull: {image.pull} asks the registry at every build"
     return REFRESH if options.refresh else None
-
-
-def _is_local(reference: str) -> bool:
-    """Whether the name is one that podman gives to images made on this machine; no registry has it."""
-    return reference.startswith("localhost/")
-
-
-def _demands(image: ImageSpec) -> dict[str, Json]:
-    return {"bootc": True} if image.bootc else {}
 
 
 def _build_step(
@@ -152,10 +142,10 @@ def _build_step(
 ) -> Step:
     target = stamp_file(image, project)
     name = local_name(image)
-    reason, reads = _moved(target, name, project)
+    reason, reads = moved(target, name, project)
     return Step(
-        name=f"image:@{_key(image)}",
-        inputs={"recipe": RECIPE, "image": name, **_demands(image), **looked.inputs},
+        name=f"image:@{key_of(image)}",
+        inputs={"recipe": RECIPE, "image": name, **demands(image), **looked.inputs},
         targets=(target,),
         run=lambda ws: _build(ws, image, looked, project, options),
         title=f"container image {image.name}",
@@ -168,46 +158,12 @@ def _build_step(
     )
 
 
-def _moved(target: Path, name: str, project: Project) -> tuple[str | None, tuple[Path, ...]]:
-    """Why the image must be brought again although its inputs are the same (None: it need not), and the files read."""
-    stamp = try_load_state(target)
-    if stamp is None:
-        return None, ()
-    try:
-        place = storage(own(), project.state)
-    except MissingProgramError:
-        return None, ()  # nothing to compare with; the step that needs podman reports it
-    reads = (place.index, *configuration())
-    now = place.image_id(name)
-    if now is None:
-        return f"{name} {GONE}", reads
-    return (f"{name} is another image now" if now != stamp.get("id") else None), reads
-
-
-def workplace(project: Project) -> Path:
-    """The folder of podman's temporary files while it pulls or builds."""
-    return project.state / "podman"
-
-
-def workshop(ws: Workspace, engine: Engine, project: Project, options: BuildOptions) -> Workshop:
-    """The workshop for one run of one step."""
-    name = ws.step.name
-    return Workshop(
-        engine,
-        storage(engine, project.state),
-        workplace(project) / name.partition("@")[2],
-        project.state / "logs" / f"{name}.log",
-        ws.progress,
-        options[CONSOLE],
-    )
-
-
 def _pull(
     ws: Workspace, image: ImageSpec, reference: str, project: Project, options: BuildOptions, *, asks: bool
 ) -> None:
     engine = own()
     here = inspect(engine, reference)
-    if here is None and (image.pull is Pull.NEVER or _is_local(reference)):
+    if here is None and (image.pull is Pull.NEVER or is_local(reference)):
         if image.pull is Pull.NEVER:
             why, hint = "it is never pulled", "pull: missing, or transport: registry, lets it be pulled"
         else:
@@ -228,7 +184,7 @@ def _pull(
         here = inspect(engine, reference)
     if here is None:
         raise OvError(f"podman pulled {reference} and does not know it", hint="podman images shows what came")
-    _finish(ws, image, here, reference, None if _is_local(reference) else reference)
+    finish(ws, image, here, reference, None if is_local(reference) else reference)
 
 
 def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Project, options: BuildOptions) -> None:
@@ -242,9 +198,9 @@ def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Pr
     found = inspect(engine, made)
     if found is None:
         raise OvError(f"podman built {local_name(image)} and does not know it", hint="podman images shows what came")
-    _finish(ws, image, found, local_name(image), None, mounted)
+    finish(ws, image, found, local_name(image), None, mounted)
     if before is not None and before.get("id") != found.id:
-        _remove_nameless(engine, str(before.get("id")))
+        remove_nameless(engine, str(before.get("id")))
 
 
 def _mounted(ws: Workspace, looked: context.Context) -> str | None:
@@ -256,44 +212,3 @@ def _mounted(ws: Workspace, looked: context.Context) -> str | None:
     if looked.mounted is None:
         return None
     return digest([looked.mounted, {name: ws.needs[name].digest for name in ws.step.needs}])
-
-
-def _remove_nameless(engine: Engine, image_id: str) -> None:
-    """Remove the image that the new one replaced, unless it has another name or a container uses it."""
-    old = inspect(engine, image_id)
-    if old is not None and not old.names:
-        engine.run("image", "rm", image_id, check=False)
-
-
-def _finish(
-    ws: Workspace, image: ImageSpec, found: Found, name: str, target: str | None, mounted: str | None = None
-) -> None:
-    """Check the image and write the stamp file. ``target`` is where later upgrades look for it; None: nowhere.
-
-    :raises InputError: the spec wants a bootc image, and this one lacks the label.
-    """
-    if image.bootc and found.bootc_label is None:
-        raise InputError(
-            f"image '{image.name}' carries no label of bootc images ({' or '.join(f'{label}=1' for label in LABELS)})",
-            hint="LABEL containers.bootc=1 in its containerfile, or remove bootc: true",
-            where=image.where,
-        )
-    facts: dict[str, Json] = {
-        "id": found.id,
-        "name": name,
-        "digest": found.digest,
-        "names": list(found.names),
-        "size": found.size,
-        "created": found.created,
-        "architecture": found.architecture,
-        "bootc": found.bootc_label,
-        "onbuild": found.onbuild,
-        "target": target,
-    }
-    if mounted is not None:
-        facts["mounted"] = mounted
-    (file,) = ws.step.targets
-    ws.write(file, state_text(facts))
-    ws.commit(file, digest=f"sha256:{found.id}")
-    for key, value in facts.items():
-        ws.fact(key, value)

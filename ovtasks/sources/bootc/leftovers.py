@@ -14,8 +14,8 @@ from ovtasks.host.run import CommandError, which
 from ovtasks.host.state import try_load_state
 from ovtasks.images.gc import Item
 from ovtasks.project.model import BootcSource, Project
-from ovtasks.sources.bootc.image import workplace
 from ovtasks.sources.bootc.install import same_disk, scratch_of, stamp_file
+from ovtasks.sources.bootc.stamp import workplace
 
 OF_A_BUILD = "rest of a killed pull or build of an image"
 

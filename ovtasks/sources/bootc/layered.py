@@ -1,0 +1,196 @@
+"""The step ``image`` of an image with a ``base``: its layers are compiled for the base's system and put into it.
+
+What the system is turns out when the base is there, so the plans are made in the step. Its inputs are the base and what
+the layers say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ovtasks.containers.builder import inspect
+from ovtasks.containers.context import Context
+from ovtasks.containers.engine import Engine, own
+from ovtasks.errors import InputError, OvError, Where
+from ovtasks.graph.step import BuildOptions, Step, Workspace
+from ovtasks.guest.connection import Finished
+from ovtasks.guest.exchange import Take
+from ovtasks.host.run import run
+from ovtasks.host.state import try_load_state
+from ovtasks.layers.containerfile import CONTAINERFILE, layered_context
+from ovtasks.layers.operation import Skipped
+from ovtasks.layers.plan import LayerPlan, compile_layer, complete
+from ovtasks.layers.probe import probe
+from ovtasks.project.model import ImageSpec, Project, Pull
+from ovtasks.sources.bootc.layer_inputs import image_layers, layer_inputs
+from ovtasks.sources.bootc.stamp import (
+    demands,
+    finish,
+    key_of,
+    local_name,
+    moved,
+    remove_nameless,
+    stamp_file,
+    workshop,
+)
+
+RECIPE = 1
+FOLDER = "context"
+SECONDS = 120.0
+
+
+def layered_step(image: ImageSpec, project: Project, options: BuildOptions, base: str) -> Step:
+    """The step that puts the layers of ``image`` into what the step ``base`` brings.
+
+    :raises InputErrors: a layer is wrong or missing.
+    """
+    looked = layer_inputs(image, project)
+    target = stamp_file(image, project)
+    name = local_name(image)
+    reason, reads = moved(target, name, project)
+    return Step(
+        name=f"image:@{key_of(image)}",
+        inputs={
+            "recipe": RECIPE,
+            "image": name,
+            **demands(image),
+            "layers": [*looked.digests],
+            "content": dict(looked.digests),
+            "user": image.user,
+            "skip_incompatible": image.skip_incompatible,
+        },
+        targets=(target,),
+        run=lambda ws: _build(ws, image, project, options),
+        title=f"container image {image.name}",
+        needs=(base,),
+        reads=(*reads, *looked.reads),
+        makes="container image",
+        shared=True,
+        refresh=reason,
+        labels={base.partition(":")[0]: "base image"},
+    )
+
+
+def _build(ws: Workspace, image: ImageSpec, project: Project, options: BuildOptions) -> None:
+    engine = own()
+    before = try_load_state(ws.step.targets[0])
+    (needed,) = ws.needs.values()
+    base = str(needed.facts["id"])
+    plans = _plans(ws, image, project, engine, base)
+    made = layered_context(base, plans, user=_user_of(engine, base))
+    shop = workshop(ws, engine, project, options)
+    folder = shop.folder / FOLDER
+    looked = Context(folder / CONTAINERFILE, folder, (base,), {}, (), None)
+    fill = _writer(made.files)
+    built = shop.build(image, looked, local_name(image), pull=image.pull is not Pull.NEVER, fill=fill)
+    shop.done()
+    found = inspect(engine, built)
+    if found is None:
+        raise OvError(f"podman built {local_name(image)} and does not know it", hint="podman images shows what came")
+    finish(ws, image, found, local_name(image), None)
+    if before is not None and before.get("id") != found.id:
+        remove_nameless(engine, str(before.get("id")))
+
+
+def _plans(ws: Workspace, image: ImageSpec, project: Project, engine: Engine, base: str) -> list[LayerPlan]:
+    """The plans of all layers, complete with their downloads.
+
+    :raises InputError: a layer asks for what cannot be done in this image.
+    """
+    facts = replace(probe(ImageShell(engine, base, image.user)), booted=False, root=True)
+    plans = [compile_layer(layer, facts) for layer in image_layers(image, project)]
+    skipped = [one for plan in plans for one in plan.skipped]
+    for one in skipped if image.skip_incompatible else ():
+        ws.progress.note(f"left out: {_words(one)}")
+    if skipped and not image.skip_incompatible:
+        first = skipped[0]
+        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        hint = "skip_incompatible: true in the image's entry leaves it out"
+        raise InputError(f"image '{image.name}': {_words(first)}{more}", hint=hint, where=first.where)
+    return [complete(plan, ImageBringer(ws)) for plan in plans]
+
+
+def _words(skipped: Skipped) -> str:
+    return f"{skipped.what}: {skipped.why}"
+
+
+def _user_of(engine: Engine, image: str) -> str:
+    """Whom containers of the image run as; empty: root."""
+    return engine.run("image", "inspect", "--format", "{{.Config.User}}", image, timeout=SECONDS).stdout.strip()
+
+
+def _writer(files: Mapping[str, bytes | Path]) -> Callable[[Path], None]:
+    """A function that writes ``files`` into the context below the folder that it is given."""
+    import shutil
+
+    def fill(folder: Path) -> None:
+        for name, content in files.items():
+            path = folder / FOLDER / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                shutil.copyfile(content, path)
+
+    return fill
+
+
+class ImageBringer:
+    """Brings what layers download, before podman starts."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self.ws = ws
+
+    def download(self, url: str, digest: str | None, where: Where) -> Path:
+        """A file with the bytes of ``url``."""
+        raise OvError(f"{url} is not brought for images yet", where=where)
+
+    def say(self, line: str) -> None:
+        """Tell people something."""
+        self.ws.progress.note(line)
+
+
+class ImageShell:
+    """Runs scripts in a container of an image, so that one can ask it what one asks a guest. It changes nothing."""
+
+    def __init__(self, engine: Engine, image: str, user: str) -> None:
+        self.engine = engine
+        self.image = image
+        self.user = user
+
+    def run(
+        self,
+        script: str | bytes,
+        *,
+        root: bool = False,
+        on_output: Take | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> Finished:
+        """Run a script of ``sh`` without a network.
+
+        :raises OvError: the image has no shell, or no such account.
+        """
+        data = script.encode() if isinstance(script, str) else script
+        words = ("run", "--rm", "--interactive", "--network=none", "--pull=never", "--user", self.user)
+        argv = self.engine.argv(*words, "--entrypoint", "/bin/sh", self.image, "-s")
+        done = run(argv, check=False, stdin=data, timeout=SECONDS, watch=check)
+        if done.returncode in {125, 126, 127}:
+            raise OvError(
+                f"no shell runs as {self.user} in the base image: {done.stderr.strip()}",
+                hint="layers need /bin/sh in the base, and user: must be one of its accounts",
+            )
+        return Finished(done.returncode, done.stdout.encode(), done.stderr.encode())
+
+    def upload(
+        self,
+        content: bytes | Path,
+        path: str,
+        *,
+        mode: int = 0o644,
+        root: bool = False,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """An image is not changed this way."""
+        raise NotImplementedError
