@@ -1,0 +1,68 @@
+# shellcheck shell=sh
+# What dnf and zypper have in common: the database of rpm. A package is NAME.ARCH; kernels and keys, of which several
+# versions can be there at once, are NAME-VERSION-RELEASE.ARCH.
+
+pm_list() {
+    rpm -qa --qf '%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n' | awk -F '\t' -v OFS='\t' '
+        $1 == "gpg-pubkey" { print $1 "-" $3, $3, "installed"; next }
+        $1 ~ /^kernel(-|$)/ { version = $3; sub(/^[0-9]+:/, "", version); print $1 "-" version "." $2, $3, "installed"; next }
+        { print $1 "." $2, $3, "installed" }'
+}
+
+# rpm knows names, names with versions, files and other things that packages provide.
+pm_find() { # NAME...
+    for ov_name; do
+        case $ov_name in
+        @*) if grep -Fqx -e "$ov_name" "$STATE/groups" 2>/dev/null; then printf '%s\t%s\n' "$ov_name" "$ov_name"; fi ;;
+        *)
+            {
+                rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' -- "$ov_name" ||
+                    rpm -q --qf '%{NAME}.%{ARCH}\n' -- "$ov_name" || :
+            } 2>/dev/null | awk -v OFS='\t' -v name="$ov_name" -v machine="$(uname -m)" '
+                / / { next }
+                machine == "x86_64" && /\.i[3-6]86$/ && $0 != name { next }
+                { print name, $0 }' | sort -u
+            ;;
+        esac
+    done
+}
+
+pm_removable() ( # PACKAGE...
+    [ $# -gt 0 ] || exit 0
+    keys=$(printf '%s\n' "$@" | grep '^gpg-pubkey-' || :)
+    set -f
+    # shellcheck disable=SC2046 # names have no blanks
+    set -- $(printf '%s\n' "$@" | grep -v -e '^gpg-pubkey-' -e '^@')
+    while [ $# -gt 0 ]; do
+        said=$(LC_ALL=C rpm -e --test -- "$@" 2>&1) && break
+        needs=$(printf '%s\n' "$said" | sed -n 's/^[[:space:]]*\(.*\) is needed by (installed) .*/\1/p' | sort -u)
+        kept=$(printf '%s\n' "$needs" | while IFS= read -r need; do
+            rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' -- "$need" 2>/dev/null ||
+                rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' -- "${need%% *}" 2>/dev/null || :
+        done | grep -Fx -e "$(printf '%s\n' "$@")" | sort -u)
+        if [ -z "$kept" ]; then # rpm says why
+            printf '%s\n' "$said" >&2
+            set --
+            break
+        fi
+        # shellcheck disable=SC2046
+        set -- $(printf '%s\n' "$@" | grep -Fvx -e "$kept")
+    done
+    printf '%s\n' "$@" "$keys" | sed '/^$/d'
+)
+
+# Keys that came with packages go by rpm; no package manager calls them its own.
+ov_rpm_keys() { # PACKAGE... -> ov_rest
+    ov_rest=
+    for ov_name; do
+        case $ov_name in
+        gpg-pubkey-*) rpm -e --allmatches -- "$ov_name" ;;
+        *) ov_rest="$ov_rest $ov_name" ;;
+        esac
+    done
+}
+
+# rpm leaves nothing of a package but files that its owner changed, as NAME.rpmsave.
+pm_settings() { # PACKAGE...
+    pm_remove "$@"
+}
