@@ -32,6 +32,7 @@ class SystemFacts:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Names of sections that suit this system, the most exact first: ``debian:13``, ``debian``, then ID_LIKE."""
-        exact = (f"{self.distro}:{self.version}",) if self.version else ()
+        """Names of sections that suit this system, the most exact first: ``rhel:9.4``, ``rhel:9``, ``rhel``, likes."""
+        parts = self.version.split(".") if self.version else []
+        exact = [f"{self.distro}:{'.'.join(parts[:count])}" for count in range(len(parts), 0, -1)]
         return (*exact, self.distro, *self.like)

@@ -59,7 +59,7 @@ ov_pkg_do() { # NAME...
             mv "$STATE/start.new" "$STATE/start"
         fi
         # shellcheck disable=SC2086 # names have no blanks
-        pm_install $ov_missing || exit 1
+        pm_install $ov_missing || ov_fail "${ov_hint:-the packages are not installed}"
         ov_missing=$(ov_pkg_missing "$@")
         if [ -n "$ov_missing" ]; then
             # shellcheck disable=SC2086
@@ -213,7 +213,7 @@ ov_pkg_put_back() {
 ov_pkg_image() { # NAME...
     ov_missing=$(ov_pkg_missing "$@")
     # shellcheck disable=SC2086 # names have no blanks
-    [ -z "$ov_missing" ] || pm_install $ov_missing || exit 1
+    [ -z "$ov_missing" ] || pm_install $ov_missing || ov_fail "${ov_hint:-the packages are not installed}"
     pm_clean
 }
 

@@ -15,9 +15,9 @@ pm_autos() {
     {
         pm_list | cut -f 1
         echo
-        dnf -q --disablerepo='*' repoquery --userinstalled --qf '%{name}.%{arch}\n' 2>/dev/null
-    } | awk '/^$/ { listed = 1; next } !listed { all[$0]; next } { delete all[$0] }
-        END { for (one in all) if (one !~ /^(gpg-pubkey|kernel)/) print one }'
+        dnf -q --disablerepo='*' repoquery --userinstalled --qf '%{name} %{arch} %{version}-%{release}\n' 2>/dev/null |
+            ov_rpm_id | cut -f 1
+    } | awk '/^$/ { listed = 1; next } !listed { all[$0]; next } { delete all[$0] } END { for (one in all) print one }'
 }
 
 pm_install() { # NAME...
@@ -66,4 +66,13 @@ pm_restore() { # PACKAGE VERSION...
 
 pm_clean() {
     dnf -q clean all
+}
+
+# Whether a repository answers, with the right signature.
+ov_ini_try() { # ID
+    ov_dnf -q --disablerepo='*' --enablerepo="$1" makecache
+}
+
+ov_release_install() { # FILE
+    ov_dnf install "$1"
 }

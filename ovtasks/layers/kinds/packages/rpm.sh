@@ -2,28 +2,35 @@
 # What dnf and zypper have in common: the database of rpm. A package is NAME.ARCH; kernels and keys, of which several
 # versions can be there at once, are NAME-VERSION-RELEASE.ARCH.
 
-pm_list() {
-    rpm -qa --qf '%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n' | awk -F '\t' -v OFS='\t' '
-        $1 == "gpg-pubkey" { print $1 "-" $3, $3, "installed"; next }
-        $1 ~ /^kernel(-|$)/ { version = $3; sub(/^[0-9]+:/, "", version); print $1 "-" version "." $2, $3, "installed"; next }
-        { print $1 "." $2, $3, "installed" }'
+ov_rpm_format='%{NAME} %{ARCH} %{VERSION}-%{RELEASE} %|EPOCH?{%{EPOCH}:}|\n'
+
+# From lines as ov_rpm_format has them: package, version with epoch.
+ov_rpm_id() {
+    awk -v OFS='\t' '
+        NF < 3 || $2 ~ /package|provides/ { next }
+        $1 == "gpg-pubkey" { print $1 "-" $3, $3; next }
+        $1 ~ /^kernel(-|$)/ { print $1 "-" $3 "." $2, $3; next }
+        { print $1 "." $2, $4 $3 }'
 }
 
-# rpm knows names, names with versions, files and other things that packages provide.
+pm_list() {
+    rpm -qa --qf "$ov_rpm_format" | ov_rpm_id | sed 's/$/\tinstalled/'
+}
+
+# rpm knows names, names with versions, files and other things that packages provide. Groups are known by our own note.
 pm_find() { # NAME...
     for ov_name; do
         case $ov_name in
-        @*) if grep -Fqx -e "$ov_name" "$STATE/groups" 2>/dev/null; then printf '%s\t%s\n' "$ov_name" "$ov_name"; fi ;;
-        *)
-            {
-                rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' -- "$ov_name" ||
-                    rpm -q --qf '%{NAME}.%{ARCH}\n' -- "$ov_name" || :
-            } 2>/dev/null | awk -v OFS='\t' -v name="$ov_name" -v machine="$(uname -m)" '
-                / / { next }
-                machine == "x86_64" && /\.i[3-6]86$/ && $0 != name { next }
-                { print name, $0 }' | sort -u
+        @*)
+            if grep -Fqx -e "$ov_name" "$STATE/groups" 2>/dev/null; then printf '%s\t%s\n' "$ov_name" "$ov_name"; fi
+            continue
             ;;
         esac
+        {
+            rpm -q --whatprovides --qf "$ov_rpm_format" -- "$ov_name" || rpm -q --qf "$ov_rpm_format" -- "$ov_name" || :
+        } 2>/dev/null | ov_rpm_id | awk -F '\t' -v OFS='\t' -v name="$ov_name" -v machine="$(uname -m)" '
+            machine == "x86_64" && $1 ~ /\.i[3-6]86$/ && name !~ /\.i[3-6]86$/ { next }
+            { print name, $1 }' | sort -u
     done
 }
 
@@ -37,9 +44,9 @@ pm_removable() ( # PACKAGE...
         said=$(LC_ALL=C rpm -e --test -- "$@" 2>&1) && break
         needs=$(printf '%s\n' "$said" | sed -n 's/^[[:space:]]*\(.*\) is needed by (installed) .*/\1/p' | sort -u)
         kept=$(printf '%s\n' "$needs" | while IFS= read -r need; do
-            rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' -- "$need" 2>/dev/null ||
-                rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' -- "${need%% *}" 2>/dev/null || :
-        done | grep -Fx -e "$(printf '%s\n' "$@")" | sort -u)
+            rpm -q --whatprovides --qf "$ov_rpm_format" -- "$need" 2>/dev/null ||
+                rpm -q --whatprovides --qf "$ov_rpm_format" -- "${need%% *}" 2>/dev/null || :
+        done | ov_rpm_id | cut -f 1 | grep -Fx -e "$(printf '%s\n' "$@")" | sort -u)
         if [ -z "$kept" ]; then # rpm says why
             printf '%s\n' "$said" >&2
             set --

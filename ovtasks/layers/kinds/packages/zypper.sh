@@ -21,7 +21,8 @@ pm_autos() {
         sed '/^#/d; /^$/d' "$ov_zypp_marks" 2>/dev/null || :
         echo
         pm_list | cut -f 1
-    } | awk '/^$/ { listed = 1; next } !listed { auto[$0]; next } { name = $0; sub(/\.[^.]*$/, "", name) } name in auto'
+    } | awk '/^$/ { listed = 1; next } !listed { auto[$0]; next } { name = $0; sub(/\.[^.]*$/, "", name) }
+        name in auto || /^gpg-pubkey-/'
 }
 
 pm_install() { # NAME...
@@ -63,4 +64,14 @@ pm_restore() { # PACKAGE VERSION...
 
 pm_clean() {
     zypper --quiet clean --all
+}
+
+# Whether a repository answers, with the right signature.
+ov_ini_try() { # ID
+    ov_zypper refresh "$1"
+}
+
+# Nobody could sign the package for this system: its repository is new to it. The download was checked, if it was pinned.
+ov_release_install() { # FILE
+    ov_zypper install --no-confirm --allow-unsigned-rpm "$1"
 }

@@ -1,0 +1,99 @@
+"""Operations of repositories that are the same for every repository: packages that bring one, COPR, modules of dnf."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from ovtasks.errors import InputError, Where
+from ovtasks.layers.kinds.packages.library import call, with_library
+from ovtasks.layers.operation import Bringer, Gate, Operation, Upload
+from ovtasks.project.layer_model import LayerPart
+
+KIND = "repositories"
+
+
+def upload(name: str, content: bytes) -> Upload:
+    """An upload of these bytes."""
+    import hashlib
+
+    return Upload(name, content, f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+def brought(bringer: Bringer, url: str, digest: str | None, where: Where, what: str) -> bytes:
+    """The bytes of ``url``. People are told when nobody says which bytes these must be.
+
+    :raises OvError: they cannot be had, or are others.
+    """
+    if digest is None:
+        bringer.say(f"{what} {url} is not pinned: key_sha256 says which one it must be")
+    return bringer.download(url, digest and f"sha256:{digest.lower()}", where).read_bytes()
+
+
+def release(manager: str, part: LayerPart) -> Operation:
+    """A package that brings repositories, from its URL."""
+    url = str(part.data["rpm"])
+    where = part.place("rpm")
+
+    def complete(operation: Operation, bringer: Bringer) -> Operation:
+        path: Path = bringer.download(url, None, where)
+        import hashlib
+
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        done = with_library(operation, manager, repositories=True)
+        return replace(done, uploads=(Upload("release.rpm", path, f"sha256:{digest}"),))
+
+    return Operation(
+        kind=KIND,
+        name=f"add the repositories of {PurePosixPath(urlsplit(url).path).name}",
+        where=where,
+        look=call("ov_release_look"),
+        save=call("ov_release_save"),
+        do=call("ov_release_do", ov_url=url),
+        undo=call("ov_release_undo"),
+        in_image=call("ov_release_install", url),
+        gate=Gate.REPOSITORY,
+        complete=complete,
+    )
+
+
+def copr(project: str, where: Where) -> Operation:
+    """A COPR project, enabled by dnf's own command.
+
+    :raises InputError: it is none.
+    """
+    if not re.fullmatch(r"@?[\w.+-]+/[\w.+-]+", project):
+        raise InputError(f"{project!r} is no COPR project", hint="owner/project", where=where)
+    return _of_dnf(f"enable the COPR {project}", "ov_copr", (project,), where, ("dnf", "-y", "copr", "enable", project))
+
+
+def module(written: str, where: Where) -> Operation:
+    """A stream of a module.
+
+    :raises InputError: it names none.
+    """
+    match = re.fullmatch(r"([\w.+-]+):([\w.+-]+)(?:/[\w.+-]+)?", written)
+    if match is None:
+        raise InputError(f"{written!r} is no stream of a module", hint="name:stream", where=where)
+    words = ("dnf", "-y", "module", "enable", f"{match[1]}:{match[2]}")
+    return _of_dnf(f"enable the module {written}", "ov_module", (match[1], match[2]), where, words)
+
+
+def _of_dnf(name: str, functions: str, words: tuple[str, ...], where: Where, in_image: tuple[str, ...]) -> Operation:
+    import shlex
+
+    return Operation(
+        kind=KIND,
+        name=name,
+        where=where,
+        look=call(f"{functions}_look", *words),
+        save=call(f"{functions}_save", *words),
+        do=call(f"{functions}_do", *words),
+        undo=call(f"{functions}_undo", *words),
+        in_image=shlex.join(in_image) + "\n",
+        gate=Gate.REPOSITORY,
+        complete=lambda operation, _: with_library(operation, "dnf", repositories=True),
+    )
