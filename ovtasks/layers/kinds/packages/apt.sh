@@ -112,11 +112,10 @@ ov_apt_update() {
     ov_apt update || ov_say "some lists of packages could not be downloaded"
 }
 
-# Old lists name files that the mirror no longer has.
+# Old lists name files that the mirror no longer has. A package that is unpacked and fails has another reason.
 ov_apt_again() { # NAME...
-    [ -z "$ov_fresh" ] || return 1
+    if [ -n "$ov_fresh" ] || ov_apt_half_done; then return 1; fi
     ov_apt_update
-    pm_ready
     ov_apt_install "$@"
 }
 

@@ -93,7 +93,7 @@ ov_pkg_record() { # NAME...
     rm -f "$STATE/start" "$STATE/now" "$STATE/autos.now" "$STATE/found"
 }
 
-# What somebody else installed meanwhile is neither claimed nor automatic: it is not ours.
+# What somebody else installed meanwhile is neither claimed nor automatic nor half done: it is not ours.
 ov_pkg_compare() {
     awk -F '\t' -v OFS='\t' -v to="$STATE" '
         { file = FILENAME; sub(/.*\//, "", file) }
@@ -104,7 +104,7 @@ ov_pkg_compare() {
         $3 == "config" { next }
         file == "start" { start[$1] = $2; next }
         { now[$1] }
-        !($1 in start) && !($1 in before) && ($1 in auto || $1 in claimed) {
+        !($1 in start) && !($1 in before) && ($1 in auto || $1 in claimed || $3 == "broken") {
             print $1, ($1 in claimed) ? "asked" : "auto", ($1 in config) ? "config" : "-" >>(to "/brought")
         }
         $1 in start && start[$1] != $2 { print $1, start[$1], $2 >>(to "/changed") }

@@ -21,6 +21,7 @@ ov_apt_repo_do() { # NAME KEY-PATH (empty: none)
     if ! ov_apt update -o "Dir::Etc::SourceList=$ov_source" -o Dir::Etc::SourceParts=/dev/null \
         -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any || ! apt-get indextargets >/dev/null; then
         ov_restore # a source that does not work would be in the way of everything else
+        find /var/lib/apt/lists/partial -type f -cnewer "$STATE/lists.before" -exec rm -f {} + 2>/dev/null || :
         ov_fail "the repository $1 cannot be used"
     fi
     ov_apt_releases | grep -Fvx -f "$STATE/lists.before" >>"$STATE/lists" || :

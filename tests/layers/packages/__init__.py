@@ -1,0 +1,1 @@
+"""Tests of packages and repositories, each with the real package manager in a throw-away root."""
