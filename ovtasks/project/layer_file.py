@@ -56,7 +56,8 @@ def read_layer(path: Path, checker: Checker) -> tuple[LayerSpec | None, list[Inp
     data, more = checker.check_by(layer_schema(), document.data, document)
     errors += more
     if more or not isinstance(data, dict):
-        return None, errors
+        listed = data.get("tasks") if isinstance(data, dict) else None
+        return None, [*errors, *tasks(listed if isinstance(listed, list) else (), document, checker)[1]]
     spec, more = _spec(name, path.parent, data, document, checker)
     errors += more
     return spec if not errors else None, errors
@@ -108,10 +109,7 @@ def _gathered(document: Document) -> tuple[Document, list[InputError]]:
 def _spec(
     name: str, folder: Path, data: Mapping[str, Any], document: Document, checker: Checker
 ) -> tuple[LayerSpec, list[InputError]]:
-    errors: list[InputError] = []
-    if data.get("name", name) != name:
-        message = f"the layer calls itself '{data['name']}', but its folder is {name}"
-        errors.append(InputError(message, hint="name: is the folder's name", where=document.where("name")))
+    errors = [*_rules(name, data, document)]
     found, more = sections(data, document)
     errors += more
     done, more = tasks(data.get("tasks", ()), document, checker)
@@ -120,12 +118,9 @@ def _spec(
     errors += more
     services = parts(data, "service", document)
     errors += [error for service in services for error in _service(service)]
-    if "PATH" in data.get("env", {}):
-        where = document.where("env", "PATH", key=True)
-        errors.append(InputError("PATH is not set by env", hint="path_append: adds folders to it", where=where))
-    description = data.get("description", "")
     texts, more = _xml(name, data.get("libvirt", []), document)
     errors += more
+    description, env = data.get("description", ""), data.get("env")
     spec = LayerSpec(
         name=name,
         folder=folder,
@@ -133,9 +128,7 @@ def _spec(
         description=description.get("feature", "") if isinstance(description, dict) else description,
         requires=(*named(data, "requires", document), *named(data, "layers", document)),
         sections=found,
-        environment=LayerPart(data["env"], document.where("env"), places(document, ("env",)))
-        if "env" in data
-        else None,
+        environment=None if env is None else LayerPart(env, document.where("env"), places(document, ("env",))),
         path_append=named(data, "path_append", document),
         variables=dict(data.get("vars", {})),
         tasks=tuple(done),
@@ -159,6 +152,16 @@ def _is_for_containers(key: str) -> bool:
     """Whether a top-level key of a valid layer only concerns containers: all that the schema has by a pattern does."""
     known = layer_schema()["properties"]
     return key not in known or known[key].get("$comment") == "containers only"
+
+
+def _rules(name: str, data: Mapping[str, Any], document: Document) -> Iterator[InputError]:
+    """What no schema can say about the layer ``name``."""
+    if data.get("name", name) != name:
+        message = f"the layer calls itself '{data['name']}', but its folder is {name}"
+        yield InputError(message, hint="name: is the folder's name", where=document.where("name"))
+    if "PATH" in data.get("env", {}):
+        where = document.where("env", "PATH", key=True)
+        yield InputError("PATH is not set by env", hint="path_append: adds folders to it", where=where)
 
 
 def _service(service: LayerPart) -> Iterator[InputError]:

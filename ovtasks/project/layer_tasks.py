@@ -26,6 +26,8 @@ def tasks(data: Any, document: Document, checker: Checker) -> tuple[list[LayerTa
     errors: list[InputError] = []
     for n, item in enumerate(data):
         path = ("tasks", n)
+        if not isinstance(item, dict):
+            continue  # the layer's schema says so
         verb, schema, error = _verb(item, document, n, checker)
         if error is not None:
             errors.append(error)
