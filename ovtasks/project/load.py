@@ -139,7 +139,8 @@ def check(
     deployments, layered = reader.deployed(root) if root is not None else ([], {})
     layers: list[LayerSpec] = []
     if root is not None:
-        reader.layered_images(root, reader.errors if all_layers else [])
+        in_images = reader.layered_images(root, reader.errors if all_layers else [])
+        layered = {name: (*in_images.get(name, ()), *layered.get(name, ())) for name in {**in_images, **layered}}
         layers = reader.layers(root).all(reader.errors) if all_layers else reader.layers(root).whole()
     image_errors, image_variables = image_rules(images, vms)
     order = {display(file): index for index, file in enumerate(reader.files)}

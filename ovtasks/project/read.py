@@ -101,12 +101,30 @@ class ProjectReader:
             self._layers = Layers(root, self.checker, self._note)
         return self._layers
 
-    def layered_images(self, root: Path, errors: list[InputError]) -> None:
-        """Read the layers that images are made of. What is wrong is added to ``errors``."""
+    def layered_images(self, root: Path, errors: list[InputError]) -> Layered:
+        """Read the layers that images are made of; what is wrong is added to ``errors``.
+
+        Returns what they bring to the VMs that are made from these images. An image has the layers of its base, too.
+        """
+        own: Layered = {}
         for image in self.images.values():
             key = "layers" if image.get("layers") else "layer"
             names = [(name, image.where(key, n)) for n, name in enumerate(image.list(key)) if isinstance(name, str)]
-            self.layers(root).order(names, errors)
+            own[image.name] = tuple(xml for layer in self.layers(root).order(names, errors) for xml in layer.xml)
+        found: Layered = {}
+        for vm in self.vms.values():
+            name = vm.text("source", "image") if vm.text("source", "kind") == "bootc" else None
+            if brought := [xml for image in self._bases(name) for xml in own[image]]:
+                found[vm.name] = tuple(dict.fromkeys(brought))
+        return found
+
+    def _bases(self, name: str | None) -> list[str]:
+        """The declared image ``name`` and those that it is built from, the first one first."""
+        found: list[str] = []
+        while name is not None and name in self.images and name not in found:
+            found.insert(0, name)
+            name = self.images[name].text("base")
+        return found
 
     def _note(self, path: Path) -> None:
         self.files.setdefault(path, file_stat(path))

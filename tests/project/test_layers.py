@@ -272,6 +272,20 @@ def test_a_layer_of_another_repository_is_not_fetched(name: str, folder: str, tm
         assert folder in (error.hint or "")
 
 
+def test_a_bootc_vm_has_the_xml_of_its_image_s_layers(tmp_path: Path) -> None:
+    source = "source: {kind: bootc, image: desktop}"
+    write(tmp_path, f"vms: {{web: {{{source}, disk_size: 9G}}, db: {{source: {CLOUD}}}}}\n")
+    images = "desktop: {base: tools, layers: [b]}, tools: {base: quay.io/a/b, layer: [a]}, other: {base: tools}"
+    write(tmp_path, f"image: {{{images}}}", "image.yml")
+    write(tmp_path, "deploy: {'vm:web': {add_layers: [a, c]}}", "deploy.yml")
+    for name, xml in (("a", "<rng model='virtio'/>"), ("b", "<genid/>"), ("c", "<pm/>")):
+        write(tmp_path, f"libvirt: [{xml}]", f"layers/{name}/layer.yml")
+    assert [name for name, _ in names(tmp_path)] == ["a", "b", "a", "c"]
+    vm = load_project(tmp_path).vms["web"]
+    assert [one.text for one in snippets_of(vm, None)] == ["<rng model='virtio'/>", "<genid/>", "<pm/>"]
+    assert names(tmp_path, "db") == []
+
+
 def test_layers_come_with_the_project_in_order(tmp_path: Path) -> None:
     deploy = "deploy: {web: {target: vm, add_layers: [b]}}"
     tasks = "vars: {A: b}\ntasks: [{write: /a, content: b}]\nservice: [{name: s, exec: e}]\neval: [{file: /a}]\n"
