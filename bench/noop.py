@@ -1,6 +1,6 @@
 """Nothing to do: ``ov`` and ``doit`` beside ``python -c pass``, ninja and make on an equal graph.
 
-``python -m bench.noop [VMS]``; 1000 VMs by default, which takes a few minutes to build once.
+``python -m bench.noop [VMS [RUNS]]``; 1000 VMs and 21 runs by default, which takes a few minutes to build once.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def make_launcher(root: Path) -> None:
         python("-c", "from ovtasks.cli import doit; raise SystemExit(doit())", "build:vm0", cwd=root)
 
 
-def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:
+def measure(count: int, runs: int, scratch: Path) -> dict[str, tuple[float, float]]:
     """Build, measure, print; the ratios with their limits."""
     root = scratch / f"{count}"
     root.mkdir()
@@ -104,10 +104,11 @@ def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:
             "make vm0": [make, "-s", "-C", peers, "vm0"],
         },
         root,
+        runs=runs,
     )
     table(f"{count} in the file, one goal", one, PYTHON)
     words = ["-q", "vm", "build", "vm0"]
-    below = in_turns({PYTHON: PYTHON_PASS, "ov -q vm build vm0": [ov, *words]}, root / "images")
+    below = in_turns({PYTHON: PYTHON_PASS, "ov -q vm build vm0": [ov, *words]}, root / "images", runs=runs)
     table("from a folder below the project", below, PYTHON)
     limits = {
         f"ov, 1 of {count}": (one["ov vm build vm0"].ratio(one[PYTHON]), 1.3),
@@ -125,6 +126,7 @@ def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:
                 "make": [make, "-s", "-C", peers],
             },
             root,
+            runs=runs,
         )
         table(f"all {count}", everything, PYTHON)
         limits |= {
@@ -138,11 +140,11 @@ def measure(count: int, scratch: Path) -> dict[str, tuple[float, float]]:
 def main() -> int:
     """Measure 1 VM and many."""
     compile_package()
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    count, runs = (int(sys.argv[n]) if len(sys.argv) > n else default for n, default in ((1, 1000), (2, 21)))
     with tempfile.TemporaryDirectory(prefix="ov-bench-") as name:
         scratch = Path(name)
         os.environ.update(XDG_CACHE_HOME=str(scratch / "cache"), XDG_DATA_HOME=str(scratch / "data"))
-        return verdict(measure(1, scratch) | measure(count, scratch))
+        return verdict(measure(1, runs, scratch) | measure(count, runs, scratch))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "npm": "ovtasks.layers.kinds.npm:Npm",
         "pixi": "ovtasks.layers.kinds.pixi:Pixi",
         "aur": "ovtasks.layers.kinds.aur:Aur",
+        "cargo": "ovtasks.layers.kinds.cargo:Cargo",
         "mkdir": "ovtasks.layers.kinds.mkdir:Mkdir",
         "copy": "ovtasks.layers.kinds.copy:Copy",
         "write": "ovtasks.layers.kinds.write:Write",

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # the script sets the variables
+# shellcheck shell=sh disable=SC2154,SC2034 # the script sets and reads variables
 # What a deployment's script is made of, besides prelude.sh: the record in the guest, and the steps of an operation.
 #
 # The record, below the base folder (root's: /var/lib/ovtasks; without root: ~/.local/state/ovtasks):
@@ -35,6 +35,7 @@ ov_begin() { # [BASE]
     PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
     export OV_UID OV_GID HOME USER LOGNAME PATH
     ov_run=$ov_base/run
+    ov_bad=0
 }
 
 # One deployment at a time. A lock ends with its holder, so a killed one is in nobody's way.
@@ -140,11 +141,12 @@ ov_prepare() { # DIGEST...
         ov_equal=$((ov_equal + 1))
         shift
     done
-    ov_undo_from "$ov_equal" || exit 1
+    ov_undo_from "$ov_equal"
+    if [ "$ov_failed" != 0 ]; then exit 1; fi
 }
 
 # Undo the layer's operations but the first N, the last first. One that fails stays in the record.
-ov_undo_from() { # N [GATE...]
+ov_undo_from() { # N [GATE...] -> ov_failed
     ov_first=$1
     shift
     ov_gates=" $* "
@@ -156,7 +158,6 @@ ov_undo_from() { # N [GATE...]
             ov_undo_one
         fi
     done
-    return "$ov_failed"
 }
 
 ov_undo_one() { # ov_op, ov_gates
@@ -250,7 +251,7 @@ ov_stop() { # PHASE STATUS
     exit 1
 }
 
-# A fragment is never a condition: the shell would ignore its set -e.
+# A fragment runs below no condition (if, &&, ||): there the shell ignores its set -e.
 ov_looks_so() { # -> ov_status
     ov_status=1
     if [ -n "$ov_look" ]; then
@@ -308,12 +309,15 @@ ov_finish() { # RECEIPT
 }
 
 # Undo a whole layer; operations of these gates stay as they are.
-ov_remove_layer() { # [GATE...]
+ov_remove_layer() { # [GATE...] -> ov_bad
     rm -rf -- "$ov_home/receipt.json" "$ov_home/new" "$ov_home/gone"
-    if ov_undo_from 0 "$@"; then
+    ov_undo_from 0 "$@"
+    if [ "$ov_failed" = 0 ]; then
         rm -rf -- "$ov_home"
         ov_sync "$ov_base"
         ov_event removed "$ov_layer"
+    else
+        ov_bad=1
     fi
 }
 

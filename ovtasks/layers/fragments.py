@@ -14,6 +14,13 @@ from ovtasks.layers.operation import ROOT, Upload
 from ovtasks.project.layer_model import LayerPart
 
 quoted = shlex.quote
+ACCOUNT_LINE = ': "${UID:=$OV_UID}" "${GID:=$OV_GID}"; export UID GID\n'
+"""Sets what not every shell does. bash has UID, and lets nobody set it."""
+
+
+def own_name(name: str) -> bool:
+    """Whether a variable is other than those that each account has by itself."""
+    return name not in {"HOME", "USER", "UID", "GID"}
 
 
 def text_upload(name: str, text: str | bytes, mode: int = 0o644) -> Upload:

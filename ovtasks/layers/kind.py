@@ -39,6 +39,6 @@ class OperationKind(Protocol):
         return ()
 
 
-BEFORE_TASKS: Sequence[str] = ("repositories", "packages", "environment", "npm", "pixi", "aur")
+BEFORE_TASKS: Sequence[str] = ("repositories", "packages", "environment", "aur", "npm", "pixi", "cargo")
 """Kinds of parts in the order in which a layer's operations come; then its tasks as written; then the last ones."""
 AFTER_TASKS: Sequence[str] = ("shell", "services")

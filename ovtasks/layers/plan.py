@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from ovtasks import registry
 from ovtasks.errors import InputError, OvError, Where
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.facts import SystemFacts
+from ovtasks.layers.fragments import ACCOUNT_LINE, own_name, quoted
 from ovtasks.layers.kind import AFTER_TASKS, BEFORE_TASKS, OperationKind
 from ovtasks.layers.operation import ROOT, Bringer, Gate, Operation, Skipped, operation_digest
 from ovtasks.project.layer_model import LayerSpec, LayerTask
@@ -133,15 +133,16 @@ def _with_uninstall(operations: Sequence[Operation], task: LayerTask, context: L
     if not isinstance(commands, list) or not commands or not operations:
         return operations
     place = task.place("uninstall")
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in context.variables.items()]
+    lines = [f"export {name}={quoted(value)}" for name, value in context.variables.items() if own_name(name)]
+    lines.insert(0, ACCOUNT_LINE.rstrip())
     for command in map(str, commands):
         if re.fullmatch(r"(/|~|\$\{?\w+\}?/)\S*", command):  # a path alone
             path = context.expand(command, place)
             if not path.startswith("/") or not path.strip("/"):
                 raise task.error(f"uninstall removes {command!r}, which is no absolute path", "uninstall")
-            lines.append(f"rm -rf -- {shlex.quote(path)}")
+            lines.append(f"rm -rf -- {quoted(path)}")
         else:
-            lines.append(f"(set +u; eval {shlex.quote(command)})")
+            lines.append(f"(set +u; eval {quoted(command)})")
     last = operations[-1]
     undo = "\n".join((*lines, last.undo)).rstrip() + "\n"
     return [*operations[:-1], replace(last, undo=undo, caveat="")]

@@ -51,6 +51,15 @@ ov_put() { # NEW PATH
     if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -- "$2" || :; fi
 }
 
+# A copy with owner, mode, time and attributes. busybox forgets the time of a link.
+ov_copy() { # PATH TO
+    cp -a -- "$1" "$2"
+    if [ -h "$1" ]; then
+        ov_time=$(stat -c %Y -- "$1")
+        if [ "$(stat -c %Y -- "$2")" != "$ov_time" ]; then touch -h -d "@$ov_time" -- "$2"; fi
+    fi
+}
+
 # In save: keep what is at each path, so that ov_restore can put it back. Of a folder: that it is there, its owner, mode
 # and time, and not what it holds.
 ov_keep() { # PATH...
@@ -61,7 +70,7 @@ ov_keep() { # PATH...
         ov_entry=$STATE/$ov_count
         rm -f -- "$ov_entry".*
         if [ -h "$ov_path" ] || [ -f "$ov_path" ]; then
-            cp -a -- "$ov_path" "$ov_entry.copy"
+            ov_copy "$ov_path" "$ov_entry.copy"
             if [ -x "$ov_path" ] && [ ! -h "$ov_path" ] && command -v getcap >/dev/null; then
                 ov_caps "$ov_path" >"$ov_entry.caps"
             fi
@@ -103,7 +112,7 @@ ov_restore() {
             touch -r "$ov_entry.time" -- "$ov_path"
         else
             ov_parents "$ov_path"
-            cp -a -- "$ov_entry.copy" "$ov_new"
+            ov_copy "$ov_entry.copy" "$ov_new"
             ov_put "$ov_new" "$ov_path"
             if [ -e "$ov_entry.caps" ]; then
                 IFS= read -r ov_want <"$ov_entry.caps" || ov_want=

@@ -48,7 +48,8 @@ def apply_script(
     lie in the guest; the others are part of the script. ``base``: where the record is, if not at its usual place.
     """
     lines = [_head(token, base), "ov_lock", f"ov_uploads=$ov_base/{STAGING}/{token}"]
-    lines += [f"ov_enter {shlex.quote(name)}\nov_remove_layer || exit 1" for name in remove]
+    lines += [f"ov_enter {shlex.quote(name)}\nov_remove_layer" for name in remove]
+    lines += ["[ $ov_bad = 0 ] || exit 1"]
     for plan in plans:
         lines += [f"ov_enter {shlex.quote(plan.name)}", f"ov_prepare {' '.join(plan.digests)}"]
         for number, (operation, digest) in enumerate(zip(plan.operations, plan.digests, strict=True), 1):
@@ -60,8 +61,8 @@ def apply_script(
 def undo_script(layers: Sequence[str], token: str, *, keep: Iterable[Gate] = (), base: str = "") -> bytes:
     """Undo whole layers in this order, from what the guest's record has. Operations of the gates ``keep`` stay."""
     gates = " ".join(sorted(keep))
-    lines = [f"ov_enter {shlex.quote(name)}\nov_remove_layer {gates} || ov_bad=1" for name in layers]
-    return _bytes([_head(token, base), "ov_lock", "ov_bad=0", *lines, "exit $ov_bad"])
+    lines = [f"ov_enter {shlex.quote(name)}\nov_remove_layer {gates}" for name in layers]
+    return _bytes([_head(token, base), "ov_lock", *lines, "exit $ov_bad"])
 
 
 def look_script(layers: Sequence[str], token: str, *, base: str = "") -> bytes:

@@ -50,7 +50,7 @@ KNOWN = frozenset(
     )
 )
 """IDs of os-release(5). Others are allowed, too, unless they look like a misspelling of one of these."""
-FORMATS = ("rpm", "deb", "pac", "aur")
+FORMATS = ("rpm", "deb", "pac", "apk", "aur")
 """Sections that stand for a format of packages."""
 
 _OTHER_NAMES = {"archlinux": "arch", "alma": "almalinux", "redhat": "rhel", "tumbleweed": "opensuse-tumbleweed"}

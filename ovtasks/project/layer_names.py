@@ -72,6 +72,7 @@ LAYER = KeyNames(
         "rpm": SECTION,
         "deb": SECTION,
         "pac": SECTION,
+        "apk": SECTION,
         "aur": AUR,
         "service": SERVICE,
         "eval": CHECK,

@@ -20,8 +20,8 @@ LISTS = frozenset(
 """Keys whose value may be a text or a list of texts."""
 BLANKS = frozenset({"components", "options"})
 """Those of them whose text is several with blanks between."""
-CHOSEN = frozenset({"env", "package_map"})
-"""Keys of mappings whose keys the user chooses: they mean nothing here."""
+CHOSEN = frozenset({"env", "package_map", "stdout", "stderr", "body", "headers", "contains", "value"})
+"""Keys of values that are taken as they are: mappings whose keys the user chooses, and what checks compare with."""
 VERBS = (
     *("file", "package", "service", "port", "process", "command", "http", "dns", "user", "group", "interface"),
     *("kernel-param", "mount", "addr", "matching", "libvirt", "spice"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ovtasks import registry
 from ovtasks.errors import InputError
-from ovtasks.project.layer_model import LayerTask
+from ovtasks.project.layer_model import LayerPart, LayerTask
 from ovtasks.project.layer_parts import part
 from ovtasks.project.schema import Checker, task_schemas
 from ovtasks.values.jsonvalue import JsonSchema
@@ -36,7 +37,9 @@ def tasks(data: Any, document: Document, checker: Checker) -> tuple[list[LayerTa
         errors += wrong
         if wrong:
             continue
-        here = part(item, document, path)
+        ours = item if verb in task_schemas() else {key: item[key] for key in COMMON if key in item}
+        here = part(ours, document, path)
+        here = replace(here, data={**item, **here.data})  # another package's keys stay as they are
         try:
             found.append(LayerTask(_one_way(verb, dict(here.data), here), here.where, here.places, verb=verb))
         except InputError as e:
@@ -55,8 +58,8 @@ def _verb(item: Any, document: Document, n: int, checker: Checker) -> tuple[str,
         second = document.where("tasks", n, verbs[1], key=True)
         message = f"a task does one thing, but tasks[{n}] has {' and '.join(verbs)}"
         return "", {}, InputError(message, hint="make a task of each", where=second)
-    foreign = [name for name in registry.names(registry.OPERATIONS) if name in item and name not in COMMON]
-    for name in foreign:
+    foreign = {*registry.names(registry.OPERATIONS)} - {*registry.BUILT_IN[registry.OPERATIONS], *COMMON}
+    for name in sorted(foreign & item.keys()):
         if (schema := _foreign(name, checker)) is not None:
             return name, schema, None
     message = f"tasks[{n}] does not say what to do"
@@ -81,7 +84,7 @@ def _foreign(name: str, checker: Checker) -> JsonSchema | None:
     return whole
 
 
-def _one_way(verb: str, data: dict[str, Any], here: Any) -> dict[str, Any]:
+def _one_way(verb: str, data: dict[str, Any], here: LayerPart) -> dict[str, Any]:
     """``data`` in the one way in which it can be written in two."""
     if verb == "link":
         if ("to" in data) == ("target" in data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,11 @@ from tests.support.readme import blocks
 
 SCRIPTS = Path(sys.executable).parent
 BASE = "quay.io/fedora/fedora-bootc:42"
+QUESTIONS = (
+    "id -un; grep -o console=ttyS0 /proc/cmdline; test -d /sys/firmware/efi && echo uefi || echo bios; "
+    "systemctl --failed --plain --no-legend | wc -l"
+)
+"""What the guest is asked besides."""
 
 
 @pytest.fixture
@@ -28,9 +34,11 @@ def project(tmp_path: Path, room: Room) -> Iterator[Path]:
 @pytest.mark.boot
 def test_from_the_containerfile_to_ssh(project: Path, room: Room) -> None:
     (script,) = blocks("sh", "bootc")
+    script += f"ov vm ssh box -- {shlex.quote(QUESTIONS)}\n"
     path = {"PATH": f"{SCRIPTS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "OV_VM_BACKEND": "qemu"}
     done = room.run("bash", "-euxc", script, cwd=project, env=path)
     lines = done.stdout.splitlines()
     assert "output/box/qcow2/disk.qcow2" in lines
     assert "made from a containerfile" in lines
+    assert lines[-4:] == ["root", "console=ttyS0", "uefi", "0"]
     assert not list(project.glob("output/**/*.raw"))

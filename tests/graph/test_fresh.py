@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import EXIT_INPUT, EXIT_STALE
-from tests.support.workbench import Workbench, cloud_vm, ran
+from tests.support.workbench import ROOT, Workbench, cloud_vm, ran
 
 pytestmark = pytest.mark.slow
 
@@ -149,11 +149,14 @@ def test_fast_path_ignores_damage(bench: Workbench, small_image: Path) -> None:
 
 
 @pytest.mark.slow
-def test_fast_path_shares_large_manifests_among_processes(bench: Workbench, small_image: Path) -> None:
+def test_fast_path_shares_large_manifests_among_processes(bench: Workbench, small_image: Path, tmp_path: Path) -> None:
     """More files than one process looks at alone; a change among the last is seen, and damage ends no child late."""
-    from ovtasks.graph.manifest import CHUNK
-
-    count = CHUNK // 4 + 60
+    chunk = 160  # of files; so many VMs as a real one needs would take long to build
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(f"from ovtasks.graph import manifest\nmanifest.CHUNK = {chunk}\n")
+    bench.env["PYTHONPATH"] = f"{site}{os.pathsep}{ROOT}"
+    count = chunk // 4 + 20
     bench.write({f"vm{number}": cloud_vm(small_image) for number in range(count)})
     bench.ov("vm", "build")
     assert bench.ov("vm", "build").stderr == "nothing to do\n"

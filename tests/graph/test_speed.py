@@ -23,7 +23,7 @@ def figures(*words: str) -> dict[str, tuple[float, float]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [("bench.noop", "20"), ("bench.edit",), ("bench.cold", "64"), ("bench.growth", "300")]
+    "words", [("bench.noop", "20", "9"), ("bench.edit",), ("bench.cold", "64"), ("bench.growth", "300", "2")]
 )
 def test_benchmark(words: tuple[str, ...]) -> None:
     limits = figures(*words)

@@ -20,16 +20,16 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
 
 def test_create(room: Room) -> None:
-    assert check_create(room, 12) >= 12
+    assert check_create(room, 8) >= 8
 
 
 def test_create_of_what_exists(room: Room) -> None:
-    assert check_update(room, 8) >= 8
+    assert check_update(room, 5) >= 5
 
 
 def test_destroy(room: Room) -> None:
-    assert check_destroy(room, 6) >= 6
+    assert check_destroy(room, 4) >= 4
 
 
 def test_destroy_with_its_disk(room: Room) -> None:
-    assert check_remove(room, 9) >= 9
+    assert check_remove(room, 6) >= 6

@@ -238,13 +238,15 @@ def test_keys_that_the_user_chooses_mean_nothing(tmp_path: Path) -> None:
         vars: {args: a}
         tasks: [{cmd: a, env: {mode: fast, include: x}}]
         service: [{name: s, exec: a, env: {after: x}}]
-        eval: [{package: a, package_map: {arch: b, debian-13: c}}]
+        eval: [{package: a, package_map: {arch: b, mode: c}}, {command: a, stdout: {mode: fast}}]
         """
     layer = read(tmp_path, text)
     assert layer.environment is not None
     assert layer.environment.data == {"mode": "fast", "options": "a b", "tag": "x"}
     assert layer.tasks[0].data["env"] == {"mode": "fast", "include": "x"}
     assert layer.services[0].data["env"] == {"after": "x"}
+    assert layer.checks[0].data["package_map"] == {"arch": "b", "mode": "c"}
+    assert layer.checks[1].data["stdout"] == {"mode": "fast"}
 
 
 def test_shell_and_scenarios(tmp_path: Path) -> None:
@@ -304,6 +306,7 @@ class Touch:
     schema: ClassVar[dict[str, Json]] = {
         "touch": {"type": "string", "description": "The file."},
         "times": {"type": "integer", "description": "How often."},
+        "mode": {"type": "string", "description": "Another package's own meaning."},
     }
 
 
@@ -319,8 +322,9 @@ def entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("entry_points")
 def test_another_package_s_verb(tmp_path: Path) -> None:
-    task = read(tmp_path, "tasks: [{touch: /a, times: 2, user: me, uninstall: rm /a}]").tasks[0]
-    assert (task.verb, task.data) == ("touch", {"touch": "/a", "times": 2, "user": "me", "uninstall": ["rm /a"]})
+    task = read(tmp_path, "tasks: [{touch: /a, times: 2, mode: fast, user: me, uninstall: rm /a}]").tasks[0]
+    assert task.verb == "touch"
+    assert task.data == {"touch": "/a", "times": 2, "mode": "fast", "user": "me", "uninstall": ["rm /a"]}
     error = one(wrong(tmp_path, "tasks: [{touch: /a, tims: 2}]"))
     assert "unknown key 'tims' in tasks[0]" in error.message and error.hint == "did you mean 'times'?"
     with pytest.raises(OvError, match="plug-in of task bad brings a wrong JSON Schema"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT, clone, environment, run
+from tests.support.demo import Demo
 from tests.support.readme import BLOCK, PAGES, SHIP, TEXT, blocks
 from tests.support.workbench import DODO
 
@@ -69,12 +70,24 @@ def use_local_image(project: Path) -> None:
     spec.write_text(text)
 
 
+def test_what_ends_a_vm_is_run_too() -> None:
+    """The README names it beside its commands, so that the VM lives on for those of the guides."""
+    said = re.findall(r"`(ov vm (?:stop|destroy) [^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    run_lines = {line.partition("#")[0].strip() for text in blocks("sh", "test") for line in text.splitlines()}
+    assert len(said) == 2 and {*said} <= run_lines
+
+
 @pytest.mark.slow
-@pytest.mark.xdist_group("boot")  # shares the time-consuming part with those who boot the demo: one at a time
-def test_commands(tmp_path: Path) -> None:
-    """All ``sh test`` blocks in one shell, each echoed, so that a failure names its line."""
+@pytest.mark.xdist_group("boot")  # on the worker that has the demo's image
+def test_commands(demo: Demo, tmp_path: Path) -> None:
+    """All ``sh test`` blocks in one shell, each echoed, so that a failure names its line.
+
+    The demo's base image is there already; tests/packaging makes it by the same command on a fresh machine.
+    """
     project = clone(tmp_path / "ovtasks")
     use_local_image(project)
+    (project / "output").mkdir()
+    run("cp", "-al", demo.project / "output/.images", project / "output", cwd=project, check=True)
     script = "set -eu\n" + "".join(f"set -x\n{text}{{ set +x; }} 2>/dev/null\n" for text in blocks("sh", "test"))
     done = run("bash", "-c", script, cwd=project, env=environment(CI="true", OV_PYTHON=sys.executable))
     assert done.returncode == 0, f"{done.stderr[-6000:]}"

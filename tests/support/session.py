@@ -110,11 +110,10 @@ def session_user() -> Iterator[SessionUser]:
     with made(SessionUser, "ov-s-") as user:
         (user.home / "run").mkdir(mode=0o700)
         user.owned(user.home / "run")
-        ignore = shutil.ignore_patterns("__pycache__")
         if SITE.stat().st_mode & 0o005 == 0o005:
-            shutil.copytree(SITE, user.home / "site", copy_function=_link, ignore=ignore)
+            shutil.copytree(SITE, user.home / "site", copy_function=_link)
         else:  # installed under umask 077
-            shutil.copytree(SITE, user.home / "site", ignore=ignore)
+            shutil.copytree(SITE, user.home / "site")
             user.owned(user.home / "site")
         yield user
 

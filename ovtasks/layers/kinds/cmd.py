@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ovtasks.layers.context import LayerContext
-from ovtasks.layers.fragments import file_upload, files_below, quoted, text_upload
+from ovtasks.layers.fragments import ACCOUNT_LINE, file_upload, files_below, own_name, quoted, text_upload
 from ovtasks.layers.kind import OperationKind
 from ovtasks.layers.operation import Operation, Upload
 from ovtasks.project.layer_model import LayerTask
@@ -61,17 +61,16 @@ def environment(task: LayerTask, context: LayerContext) -> str:
     layer = context.layer
     own: Mapping[str, object] = layer.environment.data if layer.environment is not None else {}
     given = task.data.get("env")
-    lines = [_export(name, quoted(value)) for name, value in context.variables.items() if name not in _OURS]
+    lines = [
+        ACCOUNT_LINE,
+        *(_export(name, quoted(value)) for name, value in context.variables.items() if own_name(name)),
+    ]
     lines += [_export(name, _open(str(value))) for name, value in own.items()]
     lines += [_export(name, quoted(value)) for name, value in {**context.environment, **context.secrets}.items()]
     if isinstance(given, dict):
         lines += [_export(name, _open(str(value))) for name, value in given.items()]
     lines += [_export("PATH", f'"$PATH":{_open(one.name)}') for one in layer.path_append]
     return "".join(lines)
-
-
-_OURS = ("HOME", "USER", "UID", "GID")
-"""What the account has already; UID cannot be set in bash."""
 
 
 def _export(name: str, word: str) -> str:
