@@ -51,8 +51,8 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
 """Name → ``module:class``, by group. Other packages use the group's name for their entry points."""
 IMAGES = "ovtasks.sources.bootc:ContainerImages"
 """The class that provides the container images of ``images:``."""
-VERBS = "ovtasks.instance.tasks:tasks"
-"""The function that makes the doit tasks for everything but building: start, stop and the other verbs."""
+VERBS = ("ovtasks.instance.tasks:tasks", "ovtasks.deploy.tasks:tasks")
+"""The functions that make the doit tasks for everything but building: start, stop and the other verbs; deploy."""
 
 
 def names(group: str) -> tuple[str, ...]:

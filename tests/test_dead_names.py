@@ -27,6 +27,8 @@ CALLED = {
     "ovtasks/guest/connection.py": ("upload", "upload_many", "reboot"),  # for deployments
     "ovtasks/guest/login.py": ("*_timeout",),  # paramiko
     "ovtasks/machine/blocks/features.py": ("OTHERS",),  # a test compares it with what QEMU says
+    "ovtasks/project/deploy_model.py": ("ttl", "keep_on_failure", "naming_pattern"),  # for ephemeral VMs
+    "ovtasks/project/deploy_write.py": ("preserve_quotes",),  # ruamel.yaml
     "ovtasks/project/model.py": (  # what is declared for kinds of sources and verbs that are not made yet
         *("adopted_at", "base_user", "cloud_init_clean", "deploy_eval", "disk_format", "disk_path", "eval"),
         *("from_", "from_snapshot", "from_vm", "last_synced_at", "libvirt_name", "quiesce"),

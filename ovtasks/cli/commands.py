@@ -34,6 +34,13 @@ IMAGE = (
     CliCommand("list", "list the images", "image:list_arguments"),
     CliCommand("inspect", "everything about one image, and whether bootc can install it", "image:inspect_arguments"),
 )
+DEPLOY = (
+    CliCommand("add", "put layers into a VM", "deploy:add_arguments"),
+    CliCommand("del", "take layers out of a VM again", "deploy:del_arguments"),
+    CliCommand("list", "list the deployments", "deploy_show:list_arguments"),
+    CliCommand("status", "the layers in a VM; with --drift what became of them", "deploy_show:status_arguments"),
+    CliCommand("plan", "what add would do and why, operation by operation", "deploy_show:plan_arguments"),
+)
 SETTINGS = (
     CliCommand("list", "every setting, its value, and where that comes from", "settings:list_arguments"),
     CliCommand("get", "print the value that counts", "settings:get_arguments"),
@@ -50,6 +57,12 @@ COMMANDS = (
         "build, pull, list and inspect container images",
         description="Container images of image.yml, in podman's storage.",
         verbs=IMAGE,
+    ),
+    CliCommand(
+        "deploy",
+        "put layers into VMs, and take them out again",
+        description="Layers of layers/ in VMs, as deploy.yml says.",
+        verbs=DEPLOY,
     ),
     CliCommand("plan", "show what would run and why; run nothing", "plan:arguments"),
     CliCommand("why", "explain one step: inputs, receipt, reason", "why:arguments"),

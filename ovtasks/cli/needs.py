@@ -34,6 +34,8 @@ QUIET_COMMANDS = frozenset(
 )
 MACHINES = frozenset({"define", "create", "start"})
 """Goals for which the VM will run."""
+DEPLOY = "deploy"
+"""A goal that is called after a deployment."""
 
 
 def needed(words: Sequence[str], root: Path) -> tuple[str | Program, ...]:
@@ -47,6 +49,11 @@ def needed(words: Sequence[str], root: Path) -> tuple[str | Program, ...]:
             programs.update(GOALS[goal])
         elif base == "image":  # one that image.yml declares, or a VM's
             programs.update(plugins.images().programs())
+        elif base == DEPLOY:  # vm:arch/dev, arch-vm; what another name stands for is found out later
+            own = rest.removeprefix("vm:").partition("/")[0]
+            names = [own, own.removesuffix("-vm")] if colon else ["*"]
+            patterns += names
+            running += names
         elif colon or base in MACHINES or base in plugins.verbs():
             pattern = rest.split(":")[0] if colon else "*"
             patterns.append(pattern)

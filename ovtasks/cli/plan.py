@@ -6,12 +6,18 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from ovtasks.cli.common import open_project, output_json
+from ovtasks.cli.deploy_show import plan_json, print_plan, would_do
 from ovtasks.cli.goals import add_build_options, goals, open_graph
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
 from ovtasks.graph.chains import Chain, Graph, StepState, StepStatus
+
+if TYPE_CHECKING:
+    from ovtasks.deploy.report import DeployPlan
+
+DEPLOY = "deploy:"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +27,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "will not."
     )
     parser.add_argument(
-        "goals", nargs="*", metavar="GOAL", help="arch, build:arch, disk:arch, create:arch (default: every VM's build)"
+        "goals",
+        nargs="*",
+        metavar="GOAL",
+        help="arch, build:arch, disk:arch, create:arch, deploy:arch-vm (default: every VM's build)",
     )
     add_build_options(parser)
     parser.add_argument("-i", "--instance", metavar="INSTANCE", help="with create:NAME, which of its VMs")
@@ -34,21 +43,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     graph = open_graph(args, open_project(args))
-    chains, steps = goals(graph, args.goals)
+    deployments = _deployments(graph, args.goals)
+    builds = [f"build:{one.wanted.deployment.vm}" for one in deployments if one.record is None]
+    words = [*(word for word in args.goals if not word.startswith(DEPLOY)), *builds]
+    chains, steps = goals(graph, words) if words or not deployments else ([], [])
     statuses = graph.status(steps)
     users = _users(chains)
     creates = _creates(graph, args)
     if args.json:
-        found = {"steps": [as_json(status, users) for status in statuses]}
-        output_json({**found, **({"creates": creates} if creates else {})})
+        found: dict[str, object] = {"steps": [as_json(status, users) for status in statuses]}
+        found |= {"creates": creates} if creates else {}
+        found |= {"deployments": [plan_json(one) for one in deployments]} if deployments else {}
+        output_json(found)
     else:
-        sys.stdout.write(as_text(statuses, users, everything=args.all))
+        sys.stdout.write(as_text(statuses, users, everything=args.all) if steps or not deployments else "")
         for one in creates:
             sys.stdout.write(f"{one['goal']}: {', '.join(one['changes']) or 'nothing to do'}\n")
             sys.stdout.writelines(f"  {note}\n" for note in one["notes"])
             sys.stdout.write(one["diff"])
+        for plan in deployments:
+            print_plan(plan, as_json=False)
     stale = any(status.state is StepState.RUN for status in statuses) or any(one["changes"] for one in creates)
+    stale = stale or any(map(would_do, deployments))
     return EXIT_STALE if stale and args.exit_code else EXIT_DONE
+
+
+def _deployments(graph: Graph, words: Sequence[str]) -> list[DeployPlan]:
+    """The plans of the goals ``deploy:NAME``."""
+    names = [word.removeprefix(DEPLOY) for word in words if word.startswith(DEPLOY)]
+    if not names:
+        return []
+    from ovtasks.deploy.report import plan_of
+    from ovtasks.deploy.wanted import find_deployment, read_wanted
+    from ovtasks.project.deploy_model import InstallOptions
+
+    project = graph.project
+    return [plan_of(read_wanted(project, find_deployment(project, name), InstallOptions())) for name in names]
 
 
 class Create(TypedDict):

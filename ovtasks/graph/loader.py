@@ -20,7 +20,7 @@ from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.graph import manifest, plugins
+from ovtasks.graph import manifest, plugins, verbs
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
 from ovtasks.graph.database import DEP_FILE, NOWHERE
@@ -29,10 +29,12 @@ from ovtasks.graph.options import TYPES, OptionsByVm, build_params, image_params
 from ovtasks.graph.reporter import OvReporter
 from ovtasks.graph.surface import CREATOR, Guarded, guarded
 from ovtasks.graph.tasks import BUILD, tasks
-from ovtasks.graph.verbs import verbs
 from ovtasks.host.oserrors import explaining
 from ovtasks.project.load import load_project
 from ovtasks.project.model import Project
+
+DEPLOY = "deploy"
+"""The verb whose tasks are called after deployments, not after VMs."""
 
 
 def doit_config() -> dict[str, object]:
@@ -109,7 +111,7 @@ def verb_tasks(graph: Graph, vms: Sequence[str], display: Display) -> Iterator[T
         except OvError:
             continue
         able.append(vm)
-    yield from verbs()(graph, able, display)
+    yield from verbs.verb_tasks(graph, able, display)
 
 
 class OvLoader(DodoTaskLoader):  # type: ignore[misc]
@@ -235,6 +237,8 @@ def _owner_of(word: str, project: Project) -> str | None:
     verb, colon, rest = word.partition(":")
     if word.startswith(IMAGE) and rest in project.images:
         return word
+    if verb == DEPLOY and rest in project.deployments:
+        return project.deployments[rest].vm
     if colon and verb.isidentifier():
         name = rest.partition(":")[0]
         return name if name in project.vms else None

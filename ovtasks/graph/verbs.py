@@ -1,4 +1,4 @@
-"""Finds the doit tasks that act on VMs beyond building them. A higher room makes them."""
+"""Finds the doit tasks that act on VMs beyond building them. Higher rooms make them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ VerbTasks = Callable[["Graph", Iterable[str], "Display"], Iterator["Task"]]
 """Makes the doit tasks that act on the named VMs beyond building them (``create:arch``)."""
 
 
-def verbs() -> VerbTasks:
-    """The function that makes the verbs' tasks."""
-    return cast(VerbTasks, registry.load(registry.VERBS))
+def verb_tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
+    """The tasks that higher rooms make for the named VMs."""
+    names = list(vms)
+    for place in registry.VERBS:
+        yield from cast(VerbTasks, registry.load(place))(graph, names, display)

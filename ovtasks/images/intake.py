@@ -115,10 +115,13 @@ def _open_direct(path: Path) -> int | None:
 class Intake:
     """Takes a download's bytes in order into ``part``, hashes them, and unpacks them into ``raw_part`` if compressed.
 
+    Without ``unpack`` compressed bytes stay as they are.
+
     Writing, hashing and unpacking run in threads beside the network (all of them release the GIL).
     """
 
-    def __init__(self, part: Path, raw_part: Path, *, sha512: bool) -> None:
+    def __init__(self, part: Path, raw_part: Path, *, sha512: bool, unpack: bool = True) -> None:
+        self._unpack = unpack
         self.part = part
         self.raw_part = raw_part
         self.resumed = False  # whether some bytes come from an earlier answer
@@ -222,7 +225,7 @@ class Intake:
         self._hire(self._sha256.update)
         if self._sha512 is not None:
             self._hire(self._sha512.update)
-        self._compression = detect(head)
+        self._compression = detect(head) if self._unpack else None
         if self._compression is not None:
             self._raw = SparseWriter(self.raw_part)
             self._unpacker = Unpacker(self._compression, self._unpacked)

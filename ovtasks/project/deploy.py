@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ovtasks.project.deploy_model import Deployment
 
 FILE = "deploy.yml"
+ROOTS = ("deploy", "deployments")
 
 Layered = dict[str, tuple[LayerXml, ...]]
 """What layers bring, by VM."""
@@ -33,7 +34,9 @@ class Deployments:
 
     def add(self, document: Document, file: Path) -> None:
         """Take the entries of a file. Those with other targets than VMs are left alone."""
-        from ovtasks.project.deploy_entry import NAMES, PREFIX, Entry  # most projects have no deployments
+        if not isinstance(document.data, dict) or not any(root in document.data for root in ROOTS):
+            return
+        from ovtasks.project.deploy_entry import NAMES, PREFIX, Entry
         from ovtasks.project.names import renamed
 
         document, wrong = renamed(document, NAMES)
@@ -75,7 +78,7 @@ class Deployments:
 
 def _entries(data: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[Key, ...]]]:
     """Name, value and place of each entry below ``deploy:``, ``deployments:`` and ``deployments.images``."""
-    for root in ("deploy", "deployments"):
+    for root in ROOTS:
         found = data.get(root)
         for name, value in found.items() if isinstance(found, dict) else ():
             if (root, name) == ("deployments", "images") and isinstance(value, dict):

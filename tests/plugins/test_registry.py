@@ -17,7 +17,7 @@ def test_everything_in_the_table_is_there() -> None:
             made = registry.find(group, name)
             assert isinstance(made, type) and made().kind == name
     assert plugins.images().options
-    assert callable(registry.load(registry.IMAGES)) and callable(registry.load(registry.VERBS))
+    assert callable(registry.load(registry.IMAGES)) and all(callable(registry.load(place)) for place in registry.VERBS)
 
 
 def lay_out(site: Path, entries: str) -> None:

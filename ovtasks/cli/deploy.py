@@ -1,0 +1,263 @@
+"""``ov deploy add | del``: what a deployment puts into an instance, and takes out of it again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ovtasks.cli.common import note, open_project, output_json
+from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError
+
+if TYPE_CHECKING:
+    from ovtasks.deploy.deploy import Deployed
+    from ovtasks.deploy.wanted import Wanted
+    from ovtasks.instance.record import Record
+    from ovtasks.project.deploy_model import Deployment, InstallOptions
+    from ovtasks.project.deploy_write import EntryChange
+    from ovtasks.project.model import Project
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov deploy add``."""
+    parser.description = (
+        "Put layers into a VM. Layers that are named here are added to the deployment's entry in deploy.yml; then the "
+        "VM gets what the entry says: what is new is applied, what was edited is undone and applied again, what is no "
+        "longer there is undone, and what is unchanged is left alone. A VM that is off is started, one that does not "
+        "exist is built and created."
+    )
+    _add_name(parser)
+    parser.add_argument("layers", nargs="*", metavar="LAYER", help="a layer, or an image of image.yml for its layers")
+    parser.add_argument("--add-layer", action="append", default=[], metavar="LAYER", help="one more; may be repeated")
+    parser.add_argument("--with-services", action="store_true", help="allow layers to install and start services")
+    parser.add_argument("--allow-repo-changes", action="store_true", help="allow layers to add package repositories")
+    parser.add_argument("--allow-root-tasks", action="store_true", help="allow layers to run commands as root")
+    parser.add_argument("--skip-incompatible", action="store_true", help="leave out what the VM's system cannot do")
+    parser.add_argument("--builder-image", metavar="IMAGE", help="the image that builds packages of the AUR")
+    parser.add_argument("--verify", action="store_true", help="run the checks of the layers and of the deployment")
+    parser.add_argument(
+        "--disposable", action="store_true", default=None, help="note that ov update may destroy the VM"
+    )
+    parser.add_argument("--lifecycle", metavar="TAG", help="note a tag such as dev or prod")
+    parser.add_argument("--from", dest="start_at", metavar="LAYER", help="leave the layers before this one as they are")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done; write and start nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="ask nothing (add never does)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_add)
+
+
+def del_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov deploy del``."""
+    parser.description = (
+        "Take layers out of a VM: undo them in reverse order, so that files, packages and services are as they were "
+        "before. Without LAYER all go, and with them the entry in deploy.yml. A VM that is off is started for that, "
+        "and stopped again afterwards."
+    )
+    _add_name(parser)
+    parser.add_argument("layers", nargs="*", metavar="LAYER", help="take out these only")
+    parser.add_argument("--keep-services", action="store_true", help="leave the layers' services as they are")
+    parser.add_argument("--keep-repo-changes", action="store_true", help="leave package repositories as they are")
+    parser.add_argument(
+        "--purge", action="store_true", help="also remove folders that layers made, with all that is in them now"
+    )
+    parser.add_argument("--forget", action="store_true", help="for a VM that is gone: remove entry and records only")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be undone")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_del)
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="vm:VM, vm:VM/INSTANCE, or a deployment of deploy.yml")
+
+
+def run_add(args: argparse.Namespace) -> int:
+    """Write the entry, then deploy it."""
+    from ovtasks.cli.deploy_show import print_plan
+    from ovtasks.deploy.changes import starting_at
+    from ovtasks.deploy.gates import check_gates
+    from ovtasks.deploy.report import plan_of
+    from ovtasks.deploy.wanted import find_deployment, read_wanted, with_layers
+    from ovtasks.project.deploy_write import EntryChange
+
+    project = open_project(args)
+    options = _options(args)
+    deployment = with_layers(project, find_deployment(project, args.name), [*args.layers, *args.add_layer])
+    wanted = read_wanted(project, deployment, options)
+    plan = plan_of(wanted)
+    if args.start_at is not None:
+        starting_at(plan.changes, args.start_at)
+    check_gates(wanted, plan.changes.plans)
+    if args.dry_run:
+        print_plan(plan, as_json=args.json)
+        return EXIT_DONE
+    names = tuple(layer.name for layer in deployment.layers)
+    written = _write(args, project, deployment, EntryChange(names, args.disposable, args.lifecycle))
+    if written:
+        project = open_project(args)
+        wanted = read_wanted(project, find_deployment(project, deployment.name), options)
+    record = plan.record
+    if record is None or written or not plan.changes.nothing:
+        found = _bring_up(args, project, wanted.deployment, record)
+        if isinstance(found, int):
+            return found
+        record = found
+    return _deploy(args, wanted, record)
+
+
+def _options(args: argparse.Namespace) -> InstallOptions:
+    from ovtasks.project.deploy_model import InstallOptions
+
+    return InstallOptions(
+        with_services=args.with_services,
+        allow_repo_changes=args.allow_repo_changes,
+        allow_root_tasks=args.allow_root_tasks,
+        skip_incompatible=args.skip_incompatible,
+        builder_image=args.builder_image,
+    )
+
+
+def _write(args: argparse.Namespace, project: Project, deployment: Deployment, change: EntryChange) -> bool:
+    """Write the entry, if that changes anything."""
+    from ovtasks.project.deploy_write import change_entry
+    from ovtasks.project.places import display
+
+    say = note(args).note
+    lock = project.state / "deploy.lock"
+    written = change_entry(deployment.file, deployment.name, change, lock, lambda who: say(f"waiting for {who}"))
+    if written:
+        say(f"{display(deployment.file)}: wrote {deployment.name}")
+    return written
+
+
+def _bring_up(
+    args: argparse.Namespace, project: Project, deployment: Deployment, record: Record | None
+) -> Record | int:
+    """The instance; an exit code if its build failed."""
+    from ovtasks.cli.build import run_goals
+    from ovtasks.cli.goals import open_graph
+    from ovtasks.deploy.instances import bring_up, needs_create
+
+    graph = open_graph(args, project)
+    if needs_create(record):
+        graph.chain(deployment.vm)
+        if (code := run_goals(graph, [f"build:{deployment.vm}"], quiet=args.quiet, idle="")) != EXIT_DONE:
+            return code
+    return bring_up(graph, deployment, record, note(args))
+
+
+def _deploy(args: argparse.Namespace, wanted: Wanted, record: Record) -> int:
+    from ovtasks.cli.deploy_show import changes_json, said
+    from ovtasks.deploy.deploy import deploy, failed_checks
+
+    done = deploy(wanted, record, note(args), start_at=args.start_at, verify=args.verify)
+    if args.json:
+        output_json(
+            {
+                "deployment": wanted.deployment.name,
+                "vm": record.vm,
+                "instance": record.instance,
+                "layers": changes_json(done.changes),
+                "checks": [_check_json(done, number) for number in range(len(done.checks))],
+                "seconds": round(done.seconds, 1),
+            }
+        )
+    else:
+        for check in done.checks:
+            print(f"{check.outcome.value:<8} {check.name}{f'  {check.told}' if check.told else ''}")
+        note(args).note(f"{record.words}: {said(done.changes)} ({done.seconds:.1f} s)")
+    if (error := failed_checks(done)) is not None:
+        raise error
+    return EXIT_DONE
+
+
+def _check_json(done: Deployed, number: int) -> dict[str, object]:
+    check = done.checks[number]
+    return {"name": check.name, "verb": check.verb, "outcome": check.outcome.value, "told": check.told}
+
+
+def run_del(args: argparse.Namespace) -> int:
+    """Undo the layers, then remove the entry."""
+    from ovtasks.cli.deploy_show import print_undo
+    from ovtasks.deploy.wanted import find_leftover
+    from ovtasks.instance.find import find_or_none
+
+    project = open_project(args)
+    deployment = find_leftover(project, args.name)
+    record = find_or_none(deployment.vm, deployment.instance)
+    if args.layers:
+        return _take_out(args, project, deployment)
+    if args.dry_run:
+        print_undo(record, as_json=args.json)
+        return EXIT_DONE
+    if not _agreed(args, deployment):
+        return EXIT_FAILED
+    return _remove(args, project, deployment, record)
+
+
+def _take_out(args: argparse.Namespace, project: Project, deployment: Deployment) -> int:
+    """Take single layers out of the entry, and deploy what remains."""
+    from ovtasks.cli.deploy_show import print_plan
+    from ovtasks.deploy.report import plan_of
+    from ovtasks.deploy.wanted import find_deployment, read_wanted, without_layers
+    from ovtasks.project.deploy_model import InstallOptions
+    from ovtasks.project.deploy_write import EntryChange
+
+    for option in ("purge", "forget", "keep_services", "keep_repo_changes"):
+        if getattr(args, option):
+            raise InputError(f"--{option.replace('_', '-')} is for all layers", hint="leave out the names of layers")
+    rest = without_layers(deployment, project, args.layers)
+    if args.dry_run:
+        print_plan(plan_of(read_wanted(project, rest, InstallOptions())), as_json=args.json)
+        return EXIT_DONE
+    _write(args, project, deployment, EntryChange(tuple(layer.name for layer in rest.layers)))
+    project = open_project(args)
+    wanted = read_wanted(project, find_deployment(project, deployment.name), InstallOptions())
+    record = plan_of(wanted).record
+    if record is None:
+        note(args).note(f"{deployment.words} does not exist: nothing to undo")
+        return EXIT_DONE
+    args.start_at, args.verify = None, False
+    return _deploy(args, wanted, record)
+
+
+def _agreed(args: argparse.Namespace, deployment: Deployment) -> bool:
+    """Whether the user wants it. Nobody is asked without a terminal."""
+    if args.yes or not sys.stdin.isatty():
+        return True
+    what = "forget" if args.forget else "undo"
+    entry = f" and remove {deployment.name} from {deployment.file.name}"
+    print(f"{what} all layers of {deployment.words}{entry}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, record: Record | None) -> int:
+    from ovtasks.cli.deploy_show import undone_json
+    from ovtasks.deploy.undo import Undone, forget, undo_layers
+    from ovtasks.layers.operation import Gate
+    from ovtasks.project.deploy_write import remove_entry
+    from ovtasks.project.places import display
+
+    say = note(args).note
+    done = Undone(())
+    if record is None:
+        say(f"{deployment.words} does not exist: nothing to undo")
+    elif args.forget:
+        forget(record, progress=note(args))
+    else:
+        keep = [Gate.SERVICE] if args.keep_services else []
+        keep += [Gate.REPOSITORY] if args.keep_repo_changes else []
+        done = undo_layers(record, note(args), keep=keep, purging=args.purge)
+    if args.json:
+        output_json({"deployment": deployment.name, **undone_json(done)})
+    if done.failed:
+        count = f"{len(done.failed)} operation{'s' if len(done.failed) > 1 else ''}"
+        say(f"{deployment.words}: {count} could not be undone; the entry {deployment.name} stays")
+        return EXIT_FAILED
+    lock = project.state / "deploy.lock"
+    if remove_entry(deployment.file, deployment.name, lock, lambda who: say(f"waiting for {who}")):
+        say(f"{display(deployment.file)}: removed {deployment.name}")
+    if record is not None and not args.forget:
+        names = ", ".join(done.layers)
+        say(f"{deployment.words}: {f'undone {names}' if names else 'nothing to undo'}")
+    return EXIT_DONE

@@ -1,0 +1,258 @@
+"""``ov deploy list | status | plan``, and how plans of deployments are printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ovtasks.cli.common import note, open_project, output_json
+from ovtasks.errors import EXIT_DONE, EXIT_STALE
+
+if TYPE_CHECKING:
+    from ovtasks.deploy.changes import Changes, LayerChange
+    from ovtasks.deploy.report import DeployPlan
+    from ovtasks.deploy.undo import Undone
+    from ovtasks.instance.record import Record
+
+
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov deploy list``."""
+    parser.description = "List the deployments of deploy.yml, and how far each is by the records of this host."
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_list)
+
+
+def status_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov deploy status``."""
+    parser.description = (
+        "Show the layers in a VM by the records of this host. With --drift the guest is looked into: each operation "
+        "that is no longer as it was put is named, and the exit code is then 4."
+    )
+    parser.add_argument("name", metavar="NAME", help="vm:VM, vm:VM/INSTANCE, or a deployment of deploy.yml")
+    parser.add_argument("--drift", action="store_true", help="look into the guest")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_status)
+
+
+def plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov deploy plan``."""
+    parser.description = "Show what ov deploy add NAME would do and why, operation by operation; do nothing."
+    parser.add_argument("name", metavar="NAME", help="vm:VM, vm:VM/INSTANCE, or a deployment of deploy.yml")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--exit-code", action="store_true", help="end with 4 when something would be done")
+    parser.set_defaults(run=run_plan)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print a line for each deployment."""
+    from ovtasks.deploy.report import row_of
+
+    rows = [row_of(one) for one in open_project(args).deployments.values()]
+    if args.json:
+        output_json(
+            [
+                {
+                    "name": row.deployment.name,
+                    "vm": row.deployment.vm,
+                    "instance": row.deployment.instance,
+                    "layers": [layer.name for layer in row.deployment.layers],
+                    "disposable": row.deployment.may_be_destroyed,
+                    "lifecycle": row.deployment.lifecycle,
+                    "state": row.state,
+                }
+                for row in rows
+            ]
+        )
+        return EXIT_DONE
+    table = [("NAME", "VM", "STATE", "LIFECYCLE", "LAYERS")]
+    for row in rows:
+        one = row.deployment
+        tags = [*([one.lifecycle] if one.lifecycle else []), *(["disposable"] if one.may_be_destroyed else [])]
+        layers = ", ".join(layer.name for layer in one.layers)
+        table.append((one.name, one.words, row.state, ", ".join(tags) or "-", layers or "-"))
+    widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
+    for cells in table if rows else ():
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    return EXIT_DONE
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """Print the layers of one instance."""
+    from ovtasks.deploy.receipts import receipts_of
+    from ovtasks.deploy.report import row_of
+    from ovtasks.deploy.wanted import find_leftover
+
+    deployment = find_leftover(open_project(args), args.name)
+    row = row_of(deployment)
+    receipts = receipts_of(row.record) if row.record is not None else {}
+    wanted = {layer.name for layer in deployment.layers}
+    drifts = _drift(args, row.record) if args.drift else None
+    if args.json:
+        layers = [
+            {
+                "layer": one.layer,
+                "state": one.state.value,
+                "applied": one.applied,
+                "operations": [*one.operations],
+                "skipped": list(one.skipped),
+            }
+            for one in receipts.values()
+        ]
+        found: dict[str, object] = {"name": deployment.name, "vm": deployment.vm, "instance": deployment.instance}
+        found |= {"state": row.state, "layers": layers, **({} if drifts is None else {"drift": drifts})}
+        output_json(found)
+    else:
+        print(f"{deployment.name}: {deployment.words}: {row.state}")
+        for one in receipts.values():
+            asked = "" if one.layer in wanted else ", needed by another"
+            print(f"  {one.layer}: {one.state.value}, {len(one.operations)} operations, {one.applied[:19]}{asked}")
+        for layer in deployment.layers:
+            if layer.name not in receipts:
+                print(f"  {layer.name}: not applied")
+        for drift in drifts or ():
+            print(f"  {drift['layer']}: {drift['operation']}: {drift['now']}")
+        if drifts == []:
+            print("  all is as it was put")
+    return EXIT_STALE if drifts else EXIT_DONE
+
+
+def _drift(args: argparse.Namespace, record: Record | None) -> list[dict[str, str]]:
+    from ovtasks.deploy.report import drift
+    from ovtasks.errors import OvError
+    from ovtasks.layers.events import What
+
+    if record is None:
+        raise OvError("the VM does not exist", hint=f"ov deploy add {args.name}")
+    words = {What.DIFFERS: "is no longer as it was put", What.BEGUN: "was begun and not finished"}
+    return [
+        {"layer": event.layer, "operation": event.operation, "now": words[event.what]}
+        for event in drift(record, note(args))
+        if event.what in words
+    ]
+
+
+def run_plan(args: argparse.Namespace) -> int:
+    """Print the plan of one deployment."""
+    from ovtasks.deploy.report import plan_of
+    from ovtasks.deploy.wanted import find_deployment, read_wanted
+    from ovtasks.project.deploy_model import InstallOptions
+
+    project = open_project(args)
+    plan = plan_of(read_wanted(project, find_deployment(project, args.name), InstallOptions()))
+    print_plan(plan, as_json=args.json)
+    return EXIT_STALE if args.exit_code and would_do(plan) else EXIT_DONE
+
+
+def would_do(plan: DeployPlan) -> bool:
+    """Whether a deployment would do anything."""
+    return plan.record is None or plan.unknown or not plan.changes.nothing
+
+
+def print_plan(plan: DeployPlan, *, as_json: bool) -> None:
+    """Print what a deployment would do."""
+    if as_json:
+        output_json(plan_json(plan))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in plan_lines(plan))
+
+
+def plan_json(plan: DeployPlan) -> dict[str, object]:
+    """A plan as JSON data."""
+    deployment = plan.wanted.deployment
+    return {
+        "deployment": deployment.name,
+        "vm": deployment.vm,
+        "instance": deployment.instance,
+        "creates": plan.record is None,
+        "guessed": plan.guessed,
+        "layers": changes_json(plan.changes),
+    }
+
+
+def changes_json(changes: Changes) -> list[dict[str, object]]:
+    """What becomes of each layer, as JSON data."""
+    return [
+        {
+            "layer": one.layer,
+            "action": one.action.value,
+            "reasons": list(one.reasons),
+            "operations": [
+                {"name": operation.name, "kind": operation.kind, "user": operation.user, "gate": operation.gate}
+                for operation in (one.plan.operations if one.plan else ())
+            ],
+            "skipped": [{"what": left.what, "why": left.why} for left in (one.plan.skipped if one.plan else ())],
+        }
+        for one in changes.layers
+    ]
+
+
+def plan_lines(plan: DeployPlan) -> Iterator[str]:
+    """The plan for people."""
+    deployment = plan.wanted.deployment
+    if plan.record is None:
+        yield f"{deployment.words}: does not exist: it is built and created"
+    if plan.unknown or plan.guessed:
+        what = "what it runs is not known" if plan.unknown else "what it runs is a guess"
+        yield f"{deployment.words}: was never asked: {what}"
+    if plan.anew:
+        yield f"{deployment.words}: was made anew: no layer is in it"
+    width = max((len(one.layer) for one in plan.changes.layers), default=0)
+    for one in plan.changes.layers:
+        yield from _change_lines(one, width)
+    if not would_do(plan):
+        yield f"{deployment.name}: nothing to do: {len(plan.changes.layers)} layers are in {deployment.words}"
+
+
+def _change_lines(change: LayerChange, width: int) -> Iterator[str]:
+    from ovtasks.deploy.changes import LayerAction
+
+    first, *more = change.reasons or ("unchanged",)
+    yield f"{change.action.value:<6} {change.layer:<{width}}  {first}"
+    yield from (f"{'':<6} {'':<{width}}  {reason}" for reason in more)
+    if change.action in {LayerAction.APPLY, LayerAction.REDO} and change.plan is not None:
+        for operation in change.plan.operations:
+            gate = f"  ({operation.gate.value})" if operation.gate else ""
+            yield f"{'':<6} {'':<{width}}    {operation.name}{gate}"
+        for left in change.plan.skipped:
+            yield f"{'':<6} {'':<{width}}    left out: {left.what}: {left.why}"
+
+
+def said(changes: Changes) -> str:
+    """What was done, in one line."""
+    from ovtasks.deploy.changes import LayerAction
+
+    words = {LayerAction.UNDO: "undone", LayerAction.REDO: "redone", LayerAction.APPLY: "applied"}
+    parts = []
+    for action, word in words.items():
+        names = [one.layer for one in changes.layers if one.action is action]
+        parts += [f"{word} {', '.join(names)}"] if names else []
+    return "; ".join(parts) or "nothing to do"
+
+
+def print_undo(record: Record | None, *, as_json: bool) -> None:
+    """Print what ``ov deploy del`` would undo."""
+    from ovtasks.deploy.changes import undo_order
+    from ovtasks.deploy.receipts import receipts_of
+
+    receipts = receipts_of(record) if record is not None else {}
+    found = [(name, [*reversed([*receipts[name].operations])]) for name in undo_order(receipts)]
+    if as_json:
+        output_json([{"layer": name, "operations": operations} for name, operations in found])
+        return
+    for name, operations in found:
+        print(f"undo {name}")
+        for operation in operations:
+            print(f"       {operation}")
+    if not found:
+        print("nothing to undo")
+
+
+def undone_json(done: Undone) -> dict[str, object]:
+    """What was undone, as JSON data."""
+    return {
+        "undone": list(done.layers),
+        "failed": [{"layer": one.layer, "operation": one.operation, "status": one.status} for one in done.failed],
+        "kept": [{"layer": one.layer, "operation": one.operation} for one in done.kept],
+    }

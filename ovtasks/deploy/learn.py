@@ -1,0 +1,45 @@
+"""Learns from the guest's own record which layers are in it: of another host, or when this one lost its receipts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ovtasks.deploy.changes import SHORT
+from ovtasks.deploy.receipts import LayerReceipt, LayerState, receipts_of, restored, save_facts, save_receipt
+from ovtasks.guest.connection import Connection
+from ovtasks.instance.record import Record
+from ovtasks.layers.facts import SystemFacts
+from ovtasks.layers.guest import GuestShell, LayerRun, installed
+from ovtasks.layers.probe import probe
+
+
+def first_look(record: Record, connection: Connection) -> SystemFacts:
+    """Ask a guest that this host does not know yet, also for layers that another host has put there.
+
+    :raises OvError: the guest cannot be asked, or the answer cannot be written.
+    """
+    facts = probe(connection)
+    if not receipts_of(record):
+        learn(record, connection, facts)
+    save_facts(record, facts)
+    return facts
+
+
+def learn(record: Record, shell: GuestShell, facts: SystemFacts) -> dict[str, LayerReceipt]:
+    """Write receipts of all layers that the guest has; returns them by name.
+
+    A layer that is not whole there is noted as begun. Its secrets cannot be compared: another instance-id sealed them,
+    so such a layer is done again.
+
+    :raises OvError: the guest cannot be asked, or a receipt cannot be written.
+    """
+    found: dict[str, LayerReceipt] = {}
+    for layer in installed(shell, how=LayerRun(root=facts.root)):
+        receipt = restored(layer.receipt) if layer.receipt else None
+        if receipt is None:
+            operations = {one.name: one.digest[:SHORT] for one in layer.operations}
+            receipt = LayerReceipt(layer.name, str(record.instance_id), LayerState.BEGUN, operations=operations)
+        found[layer.name] = replace(receipt, layer=layer.name, instance_id=str(record.instance_id))
+    for receipt in found.values():
+        save_receipt(record, receipt)
+    return found

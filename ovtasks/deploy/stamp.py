@@ -1,0 +1,145 @@
+"""Knows in a blink that nothing has to be done: by what the last deployment was made from.
+
+The stamp holds the deployment, the instance-id, what stands in the environment, and ``stat`` of every file in the
+layers' folders. As long as all of them are the same, nobody reads or compiles a layer, and nobody asks the guest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from ovtasks import __version__
+from ovtasks.deploy.inputs import environment_names
+from ovtasks.deploy.wanted import Wanted
+from ovtasks.host.files import write_atomic
+from ovtasks.host.oserrors import explaining
+from ovtasks.host.state import try_load_state
+from ovtasks.instance.record import Record
+from ovtasks.project.cache import file_stat
+from ovtasks.project.deploy_model import Deployment
+from ovtasks.values.hidden import slow_digest
+from ovtasks.values.jsonvalue import Json, digest, plain, restore, state_text
+
+FILE = "layers.stamp.json"
+RACY_NS = 50_000_000
+"""A file that changed so shortly before it was read may change again without a trace."""
+
+
+@dataclass(frozen=True)
+class DeployStamp:
+    """What the last deployment was made from. ``environment`` has digests; ``checked``: its checks have passed."""
+
+    instance_id: str
+    deployment: str
+    program: str
+    files: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    checked: bool = False
+
+
+def is_current(record: Record, deployment: Deployment) -> bool:
+    """Whether the last deployment was made from what there is now, and ended well."""
+    stamp = _load(record)
+    return (
+        stamp is not None
+        and stamp.instance_id == record.instance_id
+        and record.folder.disk.exists()
+        and stamp.deployment == _digest(deployment)
+        and stamp.program == _program()
+        and (stamp.checked or not deployment.options.verify)
+        and all(_stat(path) == before for path, before in stamp.files.items())
+        and stamp.environment == _environment(stamp.environment, stamp.instance_id)
+    )
+
+
+def was_checked(record: Record, deployment: Deployment) -> bool:
+    """Whether the deployment's checks have passed since it last changed."""
+    stamp = _load(record)
+    if stamp is None or stamp.instance_id != record.instance_id:
+        return False
+    return stamp.checked and stamp.deployment == _digest(deployment)
+
+
+def save_stamp(record: Record, wanted: Wanted, began_ns: int, *, checked: bool) -> None:
+    """Write the stamp, unless a file is so young that a next version could look the same.
+
+    ``began_ns`` is when the layers' files began to be read (nanoseconds since the epoch).
+
+    :raises OvError: it cannot be written.
+    """
+    assert record.instance_id is not None
+    files = {str(path): _stat(str(path)) for path in _files(wanted)}
+    young = any(found and found[0] > began_ns - RACY_NS for found in files.values())
+    stamp = DeployStamp(
+        record.instance_id,
+        _digest(wanted.deployment),
+        _program() if not young else "",
+        files,
+        _environment(environment_names(wanted.layers), record.instance_id),
+        checked,
+    )
+    path = record.folder.path / FILE
+    with explaining(f"cannot note the deployment to {record.words}", path):
+        write_atomic(path, state_text(plain(stamp)), mode=0o600)
+
+
+def drop_stamp(record: Record) -> None:
+    """Forget the last deployment.
+
+    :raises OvError: the file cannot be removed.
+    """
+    path = record.folder.path / FILE
+    with explaining(f"cannot note the deployment to {record.words}", path):
+        path.unlink(missing_ok=True)
+
+
+def _load(record: Record) -> DeployStamp | None:
+    with contextlib.suppress(ValueError, TypeError):
+        data = try_load_state(record.folder.path / FILE)
+        return None if data is None else restore(DeployStamp, data)
+    return None
+
+
+def _digest(deployment: Deployment) -> str:
+    """What the deployment says, wherever it stands in its file."""
+    parts: Json = {
+        "name": deployment.name,
+        "layers": [layer.name for layer in deployment.layers],
+        "options": plain(deployment.options),
+        "environment": dict(deployment.environment),
+        "checks": [plain(check.data) for check in deployment.checks],
+    }
+    return digest(parts)
+
+
+def _files(wanted: Wanted) -> Iterable[Path]:
+    """Everything in the layers' folders, and what was looked for."""
+    yield from wanted.files
+    for layer in wanted.layers:
+        for folder, _, names in os.walk(layer.folder):
+            yield Path(folder)
+            yield from (Path(folder, name) for name in names)
+
+
+def _stat(path: str) -> tuple[int, ...]:
+    return file_stat(path) or ()
+
+
+def _environment(names: Iterable[str], salt: str) -> dict[str, str]:
+    return {name: slow_digest(os.environ[name], salt) if name in os.environ else "" for name in names}
+
+
+@cache
+def _program() -> str:
+    """The version of what compiles layers; in a checkout that is its files' newest time."""
+    package = Path(__file__).parent.parent
+    folders = [package / "layers", package / "layers" / "kinds", package / "deploy", package / "project"]
+    newest = max(
+        (entry.stat().st_mtime_ns for folder in folders for entry in os.scandir(folder) if entry.is_file()), default=0
+    )
+    return f"{__version__} {newest}"

@@ -1,0 +1,120 @@
+"""Deployments as doit tasks: ``deploy:<name>``, the last step of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from ovtasks.errors import OvError
+from ovtasks.graph.chains import Graph
+from ovtasks.graph.display import Display
+from ovtasks.graph.tasks import BUILD, GroupTask, WorkTask
+from ovtasks.host.oserrors import explaining
+
+if TYPE_CHECKING:
+    from ovtasks.instance.record import Record
+    from ovtasks.project.deploy_model import Deployment
+
+DEPLOY = "deploy"
+
+
+class DeployTask(WorkTask):
+    """Makes the layers of an instance what ``deploy.yml`` says. A missing instance is built and created first."""
+
+    def __init__(self, graph: Graph, deployment: Deployment, display: Display) -> None:
+        self.deployment = deployment
+        super().__init__(
+            graph,
+            f"{DEPLOY}:{deployment.name}",
+            display,
+            uptodate=[self._fresh],
+            doc=f"the layers of {deployment.words}",
+            subtask_of=DEPLOY,
+            io={"capture": False},
+        )
+
+    @property
+    def setup_tasks(self) -> list[str]:
+        """What doit runs first, if there is something to deploy: the build, as long as there is no VM."""
+        from ovtasks.deploy.instances import needs_create
+
+        try:
+            missing = needs_create(self._record())
+        except OvError:
+            return []  # a run will report the error
+        return [f"{BUILD}:{self.deployment.vm}"] if missing else []
+
+    @setup_tasks.setter
+    def setup_tasks(self, value: list[str]) -> None:
+        """Ignore the empty list that doit's constructor sets."""
+
+    def _record(self) -> Record | None:
+        from ovtasks.instance.find import find_or_none
+
+        return find_or_none(self.deployment.vm, self.deployment.instance)
+
+    def _fresh(self, task: Task, values: object) -> bool:
+        return self.is_fresh()
+
+    def is_fresh(self) -> bool:
+        """Whether nothing has to be done. Usually the stamp tells, and no layer is read."""
+        from ovtasks.deploy.stamp import is_current
+
+        if self.name in self.graph.settled:
+            return True
+        try:
+            with explaining(self.name):
+                record = self._record()
+                fresh = record is not None and is_current(record, self.deployment)
+        except OvError:
+            return False  # a run will report the error
+        self.graph.settled.update([self.name] if fresh else [])
+        return fresh
+
+    def reasons(self) -> list[str]:
+        from ovtasks.deploy.report import plan_of
+        from ovtasks.deploy.wanted import read_wanted
+        from ovtasks.project.deploy_model import InstallOptions
+
+        if self.is_fresh():
+            return []
+        try:
+            found = plan_of(read_wanted(self.graph.project, self.deployment, InstallOptions()))
+        except OvError as e:
+            return [str(e)]
+        return [f"{one.layer}: {reason}" for one in found.changes.layers for reason in one.reasons]
+
+    def work(self) -> None:
+        """Deploy.
+
+        :raises OvError: it failed.
+        """
+        from ovtasks.deploy.deploy import deploy, failed_checks
+        from ovtasks.deploy.gates import check_gates
+        from ovtasks.deploy.instances import bring_up
+        from ovtasks.deploy.report import plan_of
+        from ovtasks.deploy.wanted import find_deployment, read_wanted
+        from ovtasks.project.deploy_model import InstallOptions
+
+        project = self.graph.project
+        with explaining(f"deploy {self.deployment.name}"), self.display.work(f"deploy {self.deployment.name}") as shown:
+            wanted = read_wanted(project, find_deployment(project, self.deployment.name), InstallOptions())
+            found = plan_of(wanted)
+            check_gates(wanted, found.changes.plans)
+            record = found.record
+            if record is None or not found.changes.nothing:
+                record = bring_up(self.graph, self.deployment, record, shown)
+            done = deploy(wanted, record, shown)
+            if (error := failed_checks(done)) is not None:
+                raise error
+
+
+def tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
+    """The tasks of the deployments to the given VMs, their group first."""
+    able = {*vms}
+    made = [DeployTask(graph, one, display) for one in graph.project.deployments.values() if one.vm in able]
+    if made:
+        yield GroupTask(graph, DEPLOY, made)
+        yield from made
