@@ -132,8 +132,8 @@ def read_wanted(project: Project, deployment: Deployment, options: InstallOption
 
     errors: list[InputError] = []
     files: list[Path] = []
-    layers = Layers(project.root, Checker(plugins.schema), files.append, errors)
-    found = layers.order(deployment.layers)
+    layers = Layers(project.root, Checker(plugins.schema), files.append)
+    found = layers.order(deployment.layers, errors)
     if errors:
         raise InputErrors(errors)
     return Wanted(project, deployment, tuple(found), deployment.options.over(options), tuple(files))
