@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from ovtasks.errors import InputError, Where
 from ovtasks.layers.facts import SystemFacts
+from ovtasks.layers.manifests import program_folders
 from ovtasks.layers.operation import ROOT, Skipped
-from ovtasks.project.layer_model import LayerPart, LayerSpec
+from ovtasks.project.layer_model import LayerPart, LayerSpec, Named
 
 _NAME = re.compile(r"\$\{(\w+)\}|\$(\w+)|%\(ENV_(\w+)\)s", re.ASCII)
 _GO_ARCH = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
@@ -41,6 +42,15 @@ class LayerContext:
             "BUILD_ARCH": facts.arch,
         }
         return ours | dict(self.environment) | dict(self.layer.variables)
+
+    @property
+    def path_append(self) -> tuple[Named, ...]:
+        """Folders that the layer adds to PATH: those that it names, and those of what npm, pixi and cargo put in.
+
+        :raises InputError, OvError: a file of theirs is wrong, or cannot be read.
+        """
+        folders = [Named(folder, self.layer.where) for folder in program_folders(self.layer)]
+        return (*self.layer.path_append, *folders)
 
     def expand(self, text: str, where: Where) -> str:
         """``text`` with ``${NAME}``, ``$NAME``, ``%(ENV_NAME)s`` and a ``~`` at its beginning replaced.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ovtasks.project.layer_model import LayerSpec
 
 FOLDER = "layers"
+TOOLS = {"package.json": "nodejs", "pixi.toml": "pixi", "environment.yml": "pixi", "Cargo.toml": "rust"}
+"""Layers that bring what a file beside ``layer.yml`` needs; they are needed when the project has them."""
 _REMOTE = re.compile(r"@[^:]+/(?P<name>[^/:@]+)(?::[^/]*)?")
 
 
@@ -30,6 +33,7 @@ class Layers:
         self.note = note
         self._read: dict[str, tuple[LayerSpec | None, list[InputError]]] = {}
         self._whole: set[str] = set()
+        self._reading: set[str] = set()
 
     def order(self, wanted: Iterable[tuple[str, Where]], errors: list[InputError]) -> list[LayerSpec]:
         """The layers and everything they need, each once and after its needs. What is wrong is added to ``errors``."""
@@ -89,10 +93,37 @@ class Layers:
             self.note(path.parent)  # other files in it mean something by being there
             from ovtasks.project.layer_file import read_layer  # most projects have no layers
 
-            self._read[name] = read_layer(path, self.checker)
+            found, wrong = read_layer(path, self.checker)
+            self._reading.add(name)
+            self._read[name] = found and self._with_tools(found), wrong
         layer, wrong = self._read[name]
         errors += wrong
         return layer
+
+    def _with_tools(self, layer: LayerSpec) -> LayerSpec:
+        """The layer, with a need for the layers that bring what files beside it need."""
+        from ovtasks.project.layer_model import Named
+
+        needs = list(layer.requires)
+        for file, tool in TOOLS.items():
+            if file not in layer.files or tool in {layer.name, *(need.name for need in needs)}:
+                continue
+            self.note(self.folder / tool / LAYER_FILE)
+            if (self.folder / tool / LAYER_FILE).is_file() and layer.name not in self._below(tool):
+                needs.append(Named(tool, Where(display(layer.files[file]), 1, 1)))
+        return replace(layer, requires=tuple(needs))
+
+    def _below(self, name: str) -> set[str]:
+        """The names of a layer and of all that it needs, as far as they are there; what is being read is left out."""
+        found: set[str] = set()
+        wanted = [name]
+        while wanted:
+            one = wanted.pop()
+            known = one in self._read or one not in self._reading
+            if one not in found and known and (layer := self._get(one, Where(""), [])) is not None:
+                wanted += [need.name for need in layer.requires]
+            found.add(one)
+        return found
 
     def _known(self, name: str) -> str:
         import difflib

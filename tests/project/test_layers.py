@@ -313,3 +313,24 @@ def test_layers_come_with_the_project_in_order(tmp_path: Path) -> None:
     assert "in a circle" in one(list(check((), tmp_path, all_layers=True).errors)).message
     write(tmp_path, "{}", "layers/a/package.json")
     assert [*load_project(tmp_path).layers["a"].files] == ["package.json"]
+
+
+def test_a_file_beside_a_layer_needs_the_layer_of_its_program(tmp_path: Path) -> None:
+    """If there is one: ``package.json`` needs nodejs. A layer that this one is needed by is not needed in turn."""
+    needs = {
+        "app": "requires: [base]\n",
+        "base": "{}\n",
+        "nodejs": "requires: [base]\n",
+        "pixi": "requires: [circle]\n",
+    }
+    project(tmp_path, "deploy: {}\n", circle="{}\n", **needs)
+    for name, file in [
+        ("app", "package.json"),
+        ("base", "package.json"),
+        ("circle", "pixi.toml"),
+        ("app", "Cargo.toml"),
+    ]:
+        write(tmp_path, "", f"layers/{name}/{file}")
+    found = layers_of(load_project(tmp_path), [("app", Where("x")), ("circle", Where("x"))])
+    assert [layer.name for layer in found] == ["base", "nodejs", "app", "circle"]
+    assert [need.name for layer in found if layer.name == "app" for need in layer.requires] == ["base", "nodejs"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.kind import OperationKind
 from ovtasks.layers.kinds.cmd import run_commands
-from ovtasks.layers.kinds.pixi import manifest_of
+from ovtasks.layers.manifests import pixi_manifest
 from ovtasks.layers.operation import Operation
 from ovtasks.project.layer_model import LayerTask
 
@@ -29,7 +29,7 @@ class Build(OperationKind):
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:
         wanted = str(task.data["build"])
         folder = context.layer.folder
-        ours = _BUILDS if manifest_of(context.layer) is None else {}
+        ours = _BUILDS if pixi_manifest(context.layer) is None else {}
         here = [name for name in ours if wanted in {"all", name} and (folder / name).is_file()]
         if not here and not any((folder / name).is_file() for name in _BEFORE):
             context.skip(f"build {wanted}", f"{folder} has nothing that can be built", task.where)

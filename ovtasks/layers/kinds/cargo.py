@@ -9,12 +9,11 @@ from ovtasks.layers.context import LayerContext
 from ovtasks.layers.fragments import file_upload, files_below
 from ovtasks.layers.kind import OperationKind
 from ovtasks.layers.kinds.functions import call, functions, with_functions
-from ovtasks.layers.kinds.toml_file import table, toml_of
+from ovtasks.layers.manifests import CARGO, table, toml_of
 from ovtasks.layers.operation import Operation
 from ovtasks.project.layer_model import LayerSpec
 from ovtasks.project.places import display
 
-MANIFEST = "Cargo.toml"
 _NOT_SOURCE = ("target", ".git")
 
 
@@ -30,14 +29,14 @@ class Cargo(OperationKind):
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:
-        manifest = layer.files.get(MANIFEST)
+        manifest = layer.files.get(CARGO)
         if manifest is None:
             return
         where = Where(display(manifest), 1, 1)
         crate = table(toml_of(manifest), "package").get("name")
         if not isinstance(crate, str):
             hint = "a workspace has several crates; give each a layer of its own"
-            raise InputError(f"{MANIFEST} has no package with a name", hint=hint, where=where)
+            raise InputError(f"{CARGO} has no package with a name", hint=hint, where=where)
         files = {path.relative_to(layer.folder).as_posix(): path for path in files_below(layer.folder)}
         source = {name: path for name, path in files.items() if name.partition("/")[0] not in _NOT_SOURCE}
         locked = "--locked" if "Cargo.lock" in source else ""

@@ -69,7 +69,7 @@ def environment(task: LayerTask, context: LayerContext) -> str:
     lines += [_export(name, quoted(value)) for name, value in {**context.environment, **context.secrets}.items()]
     if isinstance(given, dict):
         lines += [_export(name, _open(str(value))) for name, value in given.items()]
-    lines += [_export("PATH", f'"$PATH":{_open(one.name)}') for one in layer.path_append]
+    lines += [_export("PATH", f'"$PATH":{_open(one.name)}') for one in context.path_append]
     return "".join(lines)
 
 

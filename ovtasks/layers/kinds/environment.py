@@ -61,10 +61,10 @@ class Environment(OperationKind):
             character that PATH cannot have.
         """
         variables = tuple(layer_variables(layer, context))
-        folders = tuple(dict.fromkeys(_folder(named.name, named.where, context) for named in layer.path_append))
+        folders = tuple(dict.fromkeys(_folder(named.name, named.where, context) for named in context.path_append))
         where = layer.environment.where if layer.environment else layer.where
         if folders and layer.environment is None:
-            where = layer.path_append[0].where
+            where = context.path_append[0].where
         secret = [one for one in variables if one.secret]
         if variables or folders:
             yield _public(layer.name, variables, folders, context, where)

@@ -11,12 +11,12 @@ from ovtasks.layers.context import LayerContext
 from ovtasks.layers.fragments import file_upload, quoted
 from ovtasks.layers.kind import OperationKind
 from ovtasks.layers.kinds.functions import call, functions, with_functions
+from ovtasks.layers.manifests import NPM
 from ovtasks.layers.operation import Operation, Upload
 from ovtasks.project.layer_model import LayerSpec
 from ovtasks.project.places import display
 from ovtasks.values.jsonvalue import Json, parse
 
-MANIFEST = "package.json"
 LOCK = "package-lock.json"
 _NAME = re.compile(r"(@[a-z0-9~._-]+/)?[a-z0-9~._-]+", re.ASCII | re.IGNORECASE)
 _RANGE = re.compile(r"[\^~<>=v]*\d[\w.+*^~<>=-]*|[xX*]", re.ASCII)
@@ -36,9 +36,9 @@ class Npm(OperationKind):
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:
-        if MANIFEST not in layer.files:
+        if NPM not in layer.files:
             return
-        manifest = layer.files[MANIFEST]
+        manifest = layer.files[NPM]
         where = Where(display(manifest), 1, 1)
         wanted = dependencies(manifest, layer.files.get(LOCK), where)
         if not wanted:

@@ -10,12 +10,11 @@ from ovtasks.layers.context import LayerContext
 from ovtasks.layers.fragments import file_upload
 from ovtasks.layers.kind import OperationKind
 from ovtasks.layers.kinds.functions import call, functions, with_functions
-from ovtasks.layers.kinds.toml_file import table, toml_of
+from ovtasks.layers.manifests import pixi_manifest, table, toml_of
 from ovtasks.layers.operation import Operation
 from ovtasks.project.layer_model import LayerSpec
 from ovtasks.project.places import display
 
-MANIFESTS = ("pixi.toml", "pyproject.toml", "environment.yml")
 _BESIDE = ("pixi.lock", "build.sh")
 _PLATFORMS = {"x86_64": "linux-64", "aarch64": "linux-aarch64", "ppc64le": "linux-ppc64le", "riscv64": "linux-riscv64"}
 
@@ -35,7 +34,7 @@ class Pixi(OperationKind):
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:
-        manifest = manifest_of(layer)
+        manifest = pixi_manifest(layer)
         if manifest is None:
             return
         where = Where(display(manifest), 1, 1)
@@ -59,18 +58,6 @@ class Pixi(OperationKind):
             caveat="what build.sh did outside of the environment stays" if "build.sh" in files else "",
             where=where,
         )
-
-
-def manifest_of(layer: LayerSpec) -> Path | None:
-    """The file that describes the layer's environment.
-
-    :raises InputError: it is no TOML. :raises OvError: it cannot be read.
-    """
-    for name in MANIFESTS:
-        path = layer.files.get(name)
-        if path is not None and (name != "pyproject.toml" or "pixi" in table(toml_of(path), "tool")):
-            return path
-    return None
 
 
 def _platforms(manifest: Path, where: Where) -> tuple[str, ...]:

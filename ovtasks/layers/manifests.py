@@ -1,0 +1,56 @@
+"""Files of other programs beside ``layer.yml``: which of them count, and what their TOML says."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from ovtasks.errors import InputError, OvError, Where
+from ovtasks.project.layer_model import LayerSpec
+from ovtasks.project.places import display
+
+NPM = "package.json"
+CARGO = "Cargo.toml"
+_PIXI = ("pixi.toml", "pyproject.toml", "environment.yml")
+
+
+def pixi_manifest(layer: LayerSpec) -> Path | None:
+    """The file that describes the layer's environment of pixi.
+
+    :raises InputError: it is no TOML. :raises OvError: it cannot be read.
+    """
+    for name in _PIXI:
+        path = layer.files.get(name)
+        if path is not None and (name != "pyproject.toml" or "pixi" in table(toml_of(path), "tool")):
+            return path
+    return None
+
+
+def program_folders(layer: LayerSpec) -> list[str]:
+    """Where the programs are that these files bring.
+
+    :raises InputError, OvError: as :func:`pixi_manifest`.
+    """
+    found = ["~/.npm-global/bin"] if NPM in layer.files else []
+    found += ["~/.pixi/envs/default/bin"] if pixi_manifest(layer) else []
+    return found + (["~/.cargo/bin"] if CARGO in layer.files else [])
+
+
+def toml_of(path: Path) -> Mapping[str, object]:
+    """What the file holds.
+
+    :raises InputError: it is no TOML. :raises OvError: it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise OvError(f"{display(path)} cannot be read: {e.strerror}") from e
+    except ValueError as e:
+        raise InputError(f"{path.name} is no TOML: {e}", where=Where(display(path), 1, 1)) from None
+
+
+def table(data: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """The table of this name; an empty one if there is none."""
+    found = data.get(key, {})
+    return found if isinstance(found, Mapping) else {}
