@@ -41,7 +41,7 @@ ov_cargo_do() {
 
 # shellcheck disable=SC2086 # one word or none
 ov_cargo_install() {
-    "$ov_cargo" install --path "$FILES/crate" --root "$ov_home/.cargo" --target-dir "$STATE/build" --force $ov_locked
+    "$ov_cargo" install --path "$FILES/crate" --root "$ov_home/.cargo" --target-dir "$STATE/build" --force ${ov_locked-}
 }
 
 # Without cargo the programs go, and its record of crates stays as it is.

@@ -21,8 +21,8 @@ def functions(*names: str) -> str:
 
 
 def call(function: str, *words: str, **variables: str) -> str:
-    """A fragment that sets ``variables`` and calls one of the functions."""
-    lines = [f"{name}={quoted(value)}" for name, value in variables.items()]
+    """A fragment that sets those of ``variables`` that are not empty, and calls one of the functions."""
+    lines = [f"{name}={quoted(value)}" for name, value in variables.items() if value]
     return _READ + "\n".join((*lines, " ".join((function, *map(quoted, words))))) + "\n"
 
 

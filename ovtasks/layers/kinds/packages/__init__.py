@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from ovtasks.errors import InputError, Where
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.kind import OperationKind
-from ovtasks.layers.kinds.packages.library import call, with_library
+from ovtasks.layers.kinds.functions import call
+from ovtasks.layers.kinds.packages.library import with_library
 from ovtasks.layers.operation import Operation
 from ovtasks.layers.sections import manager_of, missing_section, section_of, words
 from ovtasks.project.layer_model import LayerPart, LayerSpec

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from ovtasks.errors import Where
 from ovtasks.layers.context import LayerContext
-from ovtasks.layers.kinds.packages.library import call, with_library
+from ovtasks.layers.kinds.functions import call
+from ovtasks.layers.kinds.packages.library import with_library
 from ovtasks.layers.kinds.repositories.operations import KIND, brought, upload
 from ovtasks.layers.operation import Bringer, Gate, Operation, Upload
 from ovtasks.layers.sections import words

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from ovtasks.errors import InputError, Where
-from ovtasks.layers.kinds.packages.library import call, with_library
+from ovtasks.layers.kinds.functions import call
+from ovtasks.layers.kinds.packages.library import with_library
 from ovtasks.layers.operation import Bringer, Gate, Operation, Upload
 from ovtasks.project.layer_model import LayerPart
 
