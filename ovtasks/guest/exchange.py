@@ -81,6 +81,7 @@ class PlainOutput:
     """One stream of a command that runs without our loop: everything."""
 
     status: None = None
+    open = True
 
     def __init__(self, stream: StdStream, take: Take) -> None:
         self._stream = stream
@@ -119,27 +120,29 @@ class Exchange:
         self._ended: float | None = None
         channel.settimeout(SEND_SECONDS)
 
-    def hold(self, given: Iterator[bytes], out: AnyOutput, err: AnyOutput, watch: Callable[[], None]) -> int | None:
-        """Send ``given``, and talk until the script has ended; returns its status. None: what runs on the channel has
-        ended.
+    def hold(
+        self, first: bytes, then: Iterator[bytes], out: AnyOutput, err: AnyOutput, watch: Callable[[], None]
+    ) -> int | None:
+        """Send ``first``, and ``then`` when the script has begun; talk until it has ended. Returns its status; None:
+        what runs on the channel has ended.
 
         ``watch`` is called several times a second; what it raises comes out here.
         """
-        unsent, sending = memoryview(b""), True
+        unsent, sending = memoryview(first), True
         while True:
             watch()
-            if sending and not unsent:
-                unsent = memoryview(next(given, b""))
-                sending = bool(unsent)
-            if sending:
+            if unsent:
                 unsent = self._send(unsent)
+            elif sending and out.open:
+                unsent = memoryview(next(then, b""))
+                sending = bool(unsent)
             heard = self._receive(out, err)
             if out.status is not None and err.status is not None:
                 return out.status
             if not heard:
                 if self._over():
                     return None
-                if not sending:
+                if not unsent and not (sending and out.open):
                     self._wait()
 
     def end_input(self) -> None:

@@ -18,11 +18,19 @@ NO_ROOT = 126
 """The loop's status when the guest has neither sudo nor doas."""
 CUT_SHORT = 125
 """The loop's status when a script did not arrive whole; then none of it has run."""
-GRACE = 3
-"""Seconds between SIGTERM and SIGKILL for what still runs when the connection ends."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# A script gets an empty stdin, while a watcher reads the loop's. Its end means that we or the connection are gone:
-# then everything in the process group is ended, the loop too. What is fed to a script takes the watcher's place.
+# Reads the loop's stdin while a script runs. Its end means that we or the connection are gone: then everything in the
+# process group is ended, the loop too; after 3.5 seconds by SIGKILL, if a living process but this one is still in the
+# group. Our side waits for that, because this one holds stdout until then.
+_WATCHER = (
+    'trap "" TERM; while read -r ov_x; do :; done; kill -TERM 0; '
+    "read -r ov_p ov_x ov_x ov_x ov_g ov_x </proc/self/stat; "
+    "for ov_i in .1 .4 1 1 1; do sleep $ov_i || sleep 1; ov_o=; "
+    "for ov_f in /proc/[0-9]*/stat; do read -r ov_a ov_x ov_b ov_x ov_c ov_x <$ov_f; "
+    "case $ov_a:$ov_b:$ov_c in $ov_p:*|*:Z:*) ;; *:$ov_g) ov_o=1;; esac; done; "
+    '[ "$ov_o" ] || exit; done; kill -KILL 0'
+)
+# A script gets an empty stdin, or what is fed to it; then it has no watcher, but sees the end itself.
 _LOOP = (
     "exec 3<&0 </dev/null; "
     "while read -r ov_n ov_k ov_m <&3; do "
@@ -30,8 +38,7 @@ _LOOP = (
     f'case $ov_s in *"#$ov_k") ;; *) exit {CUT_SHORT};; esac; '
     'echo "$ov_k"; echo "$ov_k" >&2; '
     'if [ "$ov_m" = feed ]; then (eval "$ov_s") <&3 3<&-; ov_r=$?; else '
-    f'(trap "" TERM; while read -r ov_x; do :; done; kill -TERM 0; sleep {GRACE}; kill -KILL 0) '
-    "<&3 3<&- >/dev/null 2>&1 & ov_w=$!; "
+    f"({_WATCHER}) <&3 3<&- 2>/dev/null & ov_w=$!; "
     '(eval "$ov_s") 3<&-; ov_r=$?; '
     "{ kill -KILL $ov_w; wait $ov_w; } 2>/dev/null; fi; "
     'echo "$ov_k=$ov_r"; echo "$ov_k=$ov_r" >&2; done'

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -92,7 +91,7 @@ class Session:
         out, err = (ScriptOutput(token, stream, take) for stream in StdStream)
         exchange = self._shell(root=job.root)
         try:
-            status = exchange.hold(itertools.chain((frame,), job.content or ()), out, err, job.watch)
+            status = exchange.hold(frame, job.content or iter(()), out, err, job.watch)
         except BaseException:
             self._drop(exchange, END_SECONDS)
             raise
@@ -112,7 +111,7 @@ class Session:
         out, err = (PlainOutput(stream, lambda data, stream: tails[stream].add(data)) for stream in StdStream)
         exchange = self._execute(line)
         try:
-            exchange.hold(_and_end(stdin, exchange), out, err, watch)
+            exchange.hold(stdin, _end_input(exchange), out, err, watch)
             status = exchange.channel.recv_exit_status()
         finally:
             exchange.channel.close()
@@ -187,8 +186,7 @@ def watching(target: Target, timeout: float | None, check: Callable[[], None] | 
     return watch
 
 
-def _and_end(stdin: bytes, exchange: Exchange) -> Iterator[bytes]:
-    """``stdin``, then its end."""
-    if stdin:
-        yield stdin
+def _end_input(exchange: Exchange) -> Iterator[bytes]:
+    """Nothing more: stdin ends."""
     exchange.end_input()
+    yield from ()
