@@ -30,7 +30,8 @@ _WATCHER = (
     "case $ov_a:$ov_b:$ov_c in $ov_p:*|*:Z:*) ;; *:$ov_g) ov_o=1;; esac; done; "
     '[ "$ov_o" ] || exit; done; kill -KILL 0'
 )
-# A script gets an empty stdin, or what is fed to it; then it has no watcher, but sees the end itself.
+# A script gets an empty stdin, or what is fed to it; then it has no watcher, but sees the end itself. If it fails, it
+# may have left some of that, which is no next script.
 _LOOP = (
     "exec 3<&0 </dev/null; "
     "while read -r ov_n ov_k ov_m <&3; do "
@@ -41,7 +42,8 @@ _LOOP = (
     f"({_WATCHER}) <&3 3<&- 2>/dev/null & ov_w=$!; "
     '(eval "$ov_s") 3<&-; ov_r=$?; '
     "{ kill -KILL $ov_w; wait $ov_w; } 2>/dev/null; fi; "
-    'echo "$ov_k=$ov_r"; echo "$ov_k=$ov_r" >&2; done'
+    'echo "$ov_k=$ov_r"; echo "$ov_k=$ov_r" >&2; '
+    "case $ov_m$ov_r in run*|feed0) ;; *) exit;; esac; done"
 )
 # Root's programs are in no ordinary user's PATH, and doas keeps that.
 _ROOT_LOOP = f"PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH; {_LOOP}"

@@ -102,7 +102,7 @@ class Session:
                 raise lost(self._target, self._reason())
             raise self._not_started(code, err.noise or out.noise, root=job.root)
         if job.content is not None and status != 0:
-            self._drop(exchange, END_SECONDS)  # what it did not read would be taken for a script
+            self._drop(exchange, END_SECONDS)  # the shell ends then
         return Finished(status, bytes(tails[StdStream.OUT]), bytes(tails[StdStream.ERR]))
 
     def command(self, line: str, stdin: bytes, watch: Callable[[], None]) -> Finished:

@@ -23,8 +23,9 @@ part() {
     if [ -e "$t" ] || [ -L "$t" ]; then rm -f "$t"; fi
 }
 give() { { [ -z "$2" ] || chown "$2" "$t"; } && chmod "$1" "$t"; }
-fail() { rm -f %s; exit 1; }
+fail() { cat /proc/version >>"$t"; rm -f %s; exit 1; }
 """
+# printf's own words for a full disk are "I/O error"; the cat in fail() says it again in the kernel's words.
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ def _writing(file: GuestFile) -> bytes:
     given = b"give %04o %s || fail\n" % (file.mode, _word(file.owner or ""))
     if b"\0" not in file.content and len(file.content) <= _LONGEST_TEXT:
         return b'printf %%s %s >"$t" && %s' % (_quoted(file.content), given)
-    return b"base64 -d <<'%s' >\"$t\" && %s%s%s\n" % (_END, given, base64.encodebytes(file.content), _END)
+    whole = b'[ "$(wc -c <"$t")" -eq %d ]' % len(file.content)
+    text = base64.encodebytes(file.content)
+    return b"base64 -d <<'%s' >\"$t\" && %s && %s%s%s\n" % (_END, whole, given, text, _END)
 
 
 def _flush(parts: bytes) -> bytes:

@@ -48,9 +48,10 @@ class Sshd:
         path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         path.chmod(0o755)
 
-    def bare(self) -> None:
-        """A guest that has no programs but a shell and those given to it. Before :meth:`start`."""
-        (self.programs / "sh").symlink_to("/bin/sh")
+    def bare(self, *, sh: bool = True) -> None:
+        """A guest that has no programs but a shell (``sh``) and those given to it. Before :meth:`start`."""
+        if sh:
+            (self.programs / "sh").symlink_to("/bin/sh")
         config = self.folder / "sshd_config"
         config.write_text(config.read_text().replace(":/usr/bin:/bin", ""))
 
