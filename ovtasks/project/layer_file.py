@@ -142,16 +142,17 @@ def _spec(
         ),
         reboot=data.get("reboot", False),
         files={file: folder / file for file in BESIDE if (folder / file).is_file()},
-        ignored=tuple(Named(key, document.where(key, key=True)) for key in data if _is_for_containers(key)),
+        ignored=tuple(Named(key, document.where(key, key=True)) for key in data if _is_for_containers(key, data[key])),
         xml=tuple(texts),
     )
     return spec, errors
 
 
-def _is_for_containers(key: str) -> bool:
+def _is_for_containers(key: str, value: object) -> bool:
     """Whether a top-level key of a valid layer only concerns containers: all that the schema has by a pattern does."""
     known = layer_schema()["properties"]
-    return key not in known or known[key].get("$comment") == "containers only"
+    android = key == "apk" and isinstance(value, list)
+    return key not in known or known[key].get("$comment") == "containers only" or android
 
 
 def _rules(name: str, data: Mapping[str, Any], document: Document) -> Iterator[InputError]:

@@ -9,6 +9,8 @@ CHECK = KeyNames(
         "version": "versions",
         "header": "headers",
         "opt": "opts",
+        "over_id": "over_ids",
+        "metric": "metrics",
         "arg": "args",
         "addresses": "addrs",
         "exclude_distro": "exclude_distros",
@@ -31,6 +33,7 @@ SECTION = KeyNames(
 )
 SERVICE = KeyNames(
     {
+        "autostart": "auto_start",
         "start_sec": "start_secs",
         "start_retry": "start_retries",
         "exit_code": "exit_codes",

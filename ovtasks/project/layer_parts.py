@@ -22,13 +22,13 @@ BLANKS = frozenset({"components", "options"})
 """Those of them whose text is several with blanks between."""
 CHOSEN = frozenset({"env", "package_map", "stdout", "stderr", "body", "headers", "contains", "value"})
 """Keys of values that are taken as they are: mappings whose keys the user chooses, and what checks compare with."""
+METHODS = ("libvirt", "spice", "mcp", "k8s", "cdp", "wl", "dbus", "vnc", "record", "adb", "appium", "summarize")
+"""What checks are about whose value is a method. A command can go with it."""
 VERBS = (
     *("file", "package", "service", "port", "process", "command", "http", "dns", "user", "group", "interface"),
-    *("kernel-param", "mount", "addr", "matching", "libvirt", "spice"),
-    *("mcp", "k8s", "cdp", "wl", "dbus", "vnc", "record", "adb", "appium", "summarize"),
+    *("kernel-param", "mount", "addr", "matching", *METHODS),
 )
 """What checks are about. Each has one of these."""
-
 SENTENCES = frozenset({"given", "when", "then", "and", "but"})
 """Keys of a scenario's step that hold it in words."""
 
@@ -101,7 +101,7 @@ def sections(data: Mapping[str, Any], document: Document) -> tuple[dict[str, Lay
         marks = {f"packages{at}": place for at, place in places(document, ("packages",)).items()}
         found[""] = LayerPart({"packages": _packages(data["packages"])}, where, {"packages": where, **marks})
     written = [(key, ("distros", key)) for key in data.get("distros", {})]
-    for key, path in [*written, *((key, (key,)) for key in FORMATS if key in data)]:
+    for key, path in [*written, *((key, (key,)) for key in FORMATS if isinstance(data.get(key), dict))]:
         where = document.where(*path, key=True)
         section = _section(data["distros"][key] if path[0] == "distros" else data[key], document, path)
         names = split(key)
@@ -167,6 +167,8 @@ def checks(data: Any, document: Document, path: Path) -> tuple[list[LayerCheck],
         if item and item.keys() <= SENTENCES:
             continue
         verbs = [key for key in item if key in VERBS]
+        if any(verb in METHODS for verb in verbs):
+            verbs = [verb for verb in verbs if verb != "command"]
         here = part(item, document, (*path, n))
         if len(verbs) != 1:
             has = f"it has {' and '.join(verbs)}" if verbs else "it has none"

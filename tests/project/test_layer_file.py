@@ -69,7 +69,7 @@ OURS = """\
       - {cmd: tool --init, uninstall: [tool --clear]}
       - {download: https://r.example/t.tar.gz, to: /opt, include: [bin/t], checksum: "sha256:%s"}
     service:
-      - {name: tool, exec: /usr/bin/tool, restart: "no", after: [network.target], start_secs: 1, exit_codes: 0}
+      - {name: tool, exec: /usr/bin/tool, restart: "no", after: [a.target], start_secs: 1, exit_codes: 0, auto_start: true}
     eval:
       - {id: a, command: tool, exit_status: 0, exclude_distros: [arch]}
       - {id: b, package: tool, versions: ["1.10"]}
@@ -113,8 +113,8 @@ SPELLINGS = [
     (f'checksum: "sha256:{"a" * 64}"', f"sha256: {'A' * 64}"),
     ("service:", "services:"),
     ('restart: "no"', "restart: no"),
-    ("after: [network.target]", "after: network.target"),
-    ("start_secs: 1, exit_codes: 0", "start_sec: 1, exit_code: 0"),
+    ("after: [a.target]", "after: a.target"),
+    ("start_secs: 1, exit_codes: 0, auto_start: true", "start_sec: 1, exit_code: 0, autostart: true"),
     ("eval:", "tests:"),
     ("exit_status: 0", "exit_code: 0"),
     ("exclude_distros: [arch]", "exclude_distro: arch"),
@@ -178,13 +178,15 @@ def test_a_section_of_its_own_adds_to_one_of_several(tmp_path: Path) -> None:
 
 
 def test_formats_of_packages_and_the_list_for_all(tmp_path: Path) -> None:
-    text = "packages: [z]\nrpm: {packages: [a]}\ndeb: {packages: [b]}\npac: {packages: [c]}\naur: {packages: [d]}"
+    text = "packages: [z]\nrpm: {packages: [a]}\ndeb: {package: [b]}\npac: {packages: [c]}\naur: {packages: [d]}"
+    text += "\napk: {packages: [e]}"
     found = read(tmp_path, text).sections
     assert {tag: section.data["packages"] for tag, section in found.items()} == {
         "": ["z"],
         "rpm": ["a"],
         "deb": ["b"],
         "pac": ["c"],
+        "apk": ["e"],
         "aur": ["d"],
     }
     assert (found["deb"].where.line, found[""].place("packages[0]").column) == (3, 12)
@@ -262,12 +264,12 @@ def test_shell_and_scenarios(tmp_path: Path) -> None:
                 - {when: nothing is done}
                 - {then: it answers, command: tool, stdout: [{matches: ^1}]}
         shell: {init: a, path_append: ~/bin, priority: 20, fish: {init: b, path_append: [~/x]}}
-        eval: [{id: a, port: 22}]
+        eval: [{id: a, port: 22}, {libvirt: guest/exec, command: "true"}]
         """
     layer = read(tmp_path, text)
     assert layer.description == "What it is"
-    assert [check.verb for check in layer.checks] == ["port", "file", "command"]
-    assert layer.checks[1].where.line == 8
+    assert [check.verb for check in layer.checks] == ["port", "libvirt", "file", "command"]
+    assert layer.checks[2].where.line == 8
     assert layer.shell is not None
     assert layer.shell.data["path_append"] == ["~/bin"]
     assert layer.shell.data["fish"] == {"init": "b", "path_append": ["~/x"]}
@@ -286,11 +288,12 @@ def test_fields_of_containers_are_listed(tmp_path: Path) -> None:
           env_provide: {A: b}
           data: {}
           hooks: {}
+          apk: [{package: org.example}]
           env: {A: b}
           version: 2026.1
         """
     ignored = read(tmp_path, text).ignored
-    expected = "ports volumes aliases security mcp_provides mcp_whatever env_provides data hooks"
+    expected = "ports volumes aliases security mcp_provides mcp_whatever env_provides data hooks apk"
     assert [field.name for field in ignored] == expected.split()
     assert (ignored[1].where.line, ignored[1].where.column) == (3, 3)
 

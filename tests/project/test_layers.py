@@ -173,7 +173,13 @@ def sample(schema: JsonSchema) -> Json:
 def test_every_documented_key_is_accepted(tmp_path: Path) -> None:
     layer = {key: schema for key, schema in inlined("layer")["properties"].items() if key != "layer"}
     values = {key: sample(schema) for key, schema in layer.items()} | {"requires": [], "layers": [], "name": "a"}
-    values |= {"aur": {"packages": ["yay"]}, "env_requires": [{"name": "A"}], "path_append": "~/bin", "libvirt": []}
+    values |= {
+        "aur": {"packages": ["yay"]},
+        "env_requires": [{"name": "A"}],
+        "path_append": "~/bin",
+        "libvirt": [],
+        "apk": {},
+    }
     assert len(layer) > 25
     project(
         tmp_path,
