@@ -69,7 +69,7 @@ OURS = """\
       - {cmd: tool --init, uninstall: [tool --clear]}
       - {download: https://r.example/t.tar.gz, to: /opt, include: [bin/t], checksum: "sha256:%s"}
     service:
-      - {name: tool, exec: /usr/bin/tool, restart: "no", after: [a.target], start_secs: 1, exit_codes: 0, auto_start: true}
+      - {name: tool, exec: /bin/tool, restart: "no", after: [a.target], start_secs: 1, exit_codes: 0, auto_start: true}
     eval:
       - {id: a, command: tool, exit_status: 0, exclude_distros: [arch]}
       - {id: b, package: tool, versions: ["1.10"]}
