@@ -92,6 +92,18 @@ ov_keep() { # PATH...
     done
 }
 
+# In save: ov_keep for each line of a file.
+ov_keep_lines() { # FILE
+    ov_ifs=$IFS
+    IFS='
+'
+    set -f
+    # shellcheck disable=SC2046 # lines are split, nothing else
+    ov_keep $(cat -- "$1")
+    set +f
+    IFS=$ov_ifs
+}
+
 # In undo: put back all that ov_keep kept, the last first.
 ov_restore() {
     ov_count=1
