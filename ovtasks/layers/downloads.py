@@ -46,6 +46,10 @@ class Downloads:
                 self._prune()
         return whole
 
+    def say(self, line: str) -> None:
+        """See :class:`ovtasks.layers.operation.Bringer`."""
+        self._progress.note(line)
+
     def _bring(self, url: str, digest: str | None, whole: Path, where: Where) -> None:
         got, resumed = self._once(url, whole)
         if digest and got.sha256 != digest.removeprefix("sha256:") and resumed:

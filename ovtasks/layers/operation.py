@@ -57,6 +57,9 @@ class Bringer(Protocol):
         :raises OvError: they cannot be had, or are others.
         """
 
+    def say(self, line: str) -> None:
+        """Tell people something that they should know."""
+
 
 @dataclass(frozen=True)
 class Operation:
