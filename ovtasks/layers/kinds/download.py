@@ -59,7 +59,7 @@ class Download(OperationKind):
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Fetch:
     """What is downloaded, and what becomes of it: the fields that tell one download from another."""
 
     url: str
@@ -70,7 +70,7 @@ class _Source:
     wanted: Wanted
 
 
-def _source(task: LayerTask, context: LayerContext) -> _Source:
+def _source(task: LayerTask, context: LayerContext) -> _Fetch:
     url = context.expand(str(task.data["download"]), task.place("download"))
     file = unquote(posixpath.basename(urlsplit(url).path)) or "download"
     how = str(task.data.get("extract") or kind_of(file))
@@ -78,7 +78,7 @@ def _source(task: LayerTask, context: LayerContext) -> _Source:
     if to.endswith("/") and (how == "none" or how in PACKED):
         to += file.removesuffix(f".{how}")
     include = task.data.get("include")
-    return _Source(
+    return _Fetch(
         url=url,
         checksum=str(task.data["checksum"]) if task.data.get("checksum") else None,
         file=file,
@@ -92,7 +92,7 @@ def _source(task: LayerTask, context: LayerContext) -> _Source:
     )
 
 
-def _complete(operation: Operation, path: Path, source: _Source) -> Operation:
+def _complete(operation: Operation, path: Path, source: _Fetch) -> Operation:
     how, to, mode = source.how, source.to, source.wanted.mode
     if how == "sh":
         uploads = (*operation.uploads, replace(file_upload("script", path), mode=0o755))
