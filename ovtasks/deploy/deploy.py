@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ovtasks.deploy.bring import Downloads
 from ovtasks.deploy.changes import Changes, changes, receipt_for, starting_at
 from ovtasks.deploy.compile import compile_all
 from ovtasks.deploy.gates import check_gates, left_out
@@ -34,6 +33,7 @@ from ovtasks.instance.power import reread
 from ovtasks.instance.record import Record
 from ovtasks.instance.status import slowness
 from ovtasks.layers.checks.model import CheckOutcome, CheckResult
+from ovtasks.layers.downloads import Downloads
 from ovtasks.layers.facts import SystemFacts
 from ovtasks.layers.guest import LayerFailedError, LayerRun, apply
 from ovtasks.layers.plan import LayerPlan, complete

@@ -51,9 +51,9 @@ class Downloads:
         self._progress.note(line)
 
     def _bring(self, url: str, digest: str | None, whole: Path, where: Where) -> None:
-        got, resumed = self._once(url, whole)
+        got, resumed = self._once(url, whole, where)
         if digest and got.sha256 != digest.removeprefix("sha256:") and resumed:
-            got, _ = self._once(url, whole)  # the part from before may be another file's
+            got, _ = self._once(url, whole, where)  # the part from before may be another file's
         part = whole.with_suffix(".part")
         if not got.size:
             part.unlink()
@@ -69,18 +69,19 @@ class Downloads:
         if not digest:
             self._progress.note(f"{where}: {public(url)} is not pinned; checksum: sha256:{got.sha256} would do that")
 
-    def _once(self, url: str, whole: Path) -> tuple[Digests, bool]:
+    def _once(self, url: str, whole: Path, where: Where) -> tuple[Digests, bool]:
         """Download into the part; what it is, and whether it was resumed."""
-        raw, state = whole.with_suffix(".raw"), whole.with_suffix(".state")
-        intake = Intake(whole.with_suffix(".part"), raw, sha512=False)
+        state = whole.with_suffix(".state")
+        intake = Intake(whole.with_suffix(".part"), whole.with_suffix(".raw"), sha512=False, unpack=False)
         self._progress.note(f"downloading {public(url)}")
         try:
             with open_session() as session:
                 download(session, url, intake, state, self._progress)
             digests = intake.finish()
+        except OvError as e:
+            raise OvError(e.message, hint=e.hint, where=where) from e
         finally:
             intake.close()
-            raw.unlink(missing_ok=True)
         state.unlink(missing_ok=True)
         return digests, intake.resumed
 
