@@ -33,7 +33,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Members:
+class Selection:
     """Which members, and how many leading folders are cut off their paths. ``mode`` is every file's; None: 0755 for
     what is executable, else 0644."""
 
@@ -64,7 +64,7 @@ def unpack_one(source: Path, how: str, target: Path) -> None:
         unpacker.finish()
 
 
-def repack(source: Path, how: str, wanted: Members, target: Path) -> list[Member]:
+def repack(source: Path, how: str, wanted: Selection, target: Path) -> list[Member]:
     """Write the wanted members to ``target``, a tar without folders; returns them by path, each once.
 
     :raises OvError: it is damaged, a name leads out of it, nothing is wanted. :raises OSError: the disk refuses.
@@ -91,7 +91,7 @@ def repack(source: Path, how: str, wanted: Members, target: Path) -> list[Member
     return [found[path] for path in sorted(found)]
 
 
-def _path(name: str, wanted: Members) -> str | None:
+def _path(name: str, wanted: Selection) -> str | None:
     """Where a member goes; None: it is not wanted.
 
     :raises OvError: it leads out of the archive.
@@ -117,7 +117,7 @@ def _add(
     path: str,
     info: tarfile.TarInfo,
     content: IO[bytes] | None,
-    wanted: Members,
+    wanted: Selection,
     found: dict[str, Member],
 ) -> Member:
     new = tarfile.TarInfo(path)
@@ -129,7 +129,7 @@ def _add(
         out.addfile(new)
         return Member(path, target=info.linkname)
     if info.islnk():
-        first = _path(info.linkname, Members(strip=wanted.strip)) or ""
+        first = _path(info.linkname, Selection(strip=wanted.strip)) or ""
         if first not in found:
             raise OvError(f"the archive's {path} is the same file as {info.linkname}, which is not wanted")
         new.linkname, new.size = first, 0

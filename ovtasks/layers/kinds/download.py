@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from ovtasks.errors import OvError
 from ovtasks.host.oserrors import explaining
-from ovtasks.layers.archive import PACKED, Member, Members, kind_of, repack, unpack_one
+from ovtasks.layers.archive import PACKED, Member, Selection, kind_of, repack, unpack_one
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.fragments import file_upload, heredoc, home, mode_of, place, quoted, text_upload
 from ovtasks.layers.kind import OperationKind
@@ -67,7 +67,7 @@ class _Fetch:
     file: str
     how: str
     to: str
-    wanted: Members
+    wanted: Selection
 
 
 def _source(task: LayerTask, context: LayerContext) -> _Fetch:
@@ -84,7 +84,7 @@ def _source(task: LayerTask, context: LayerContext) -> _Fetch:
         file=file,
         how=how,
         to=place(context, task, "to", to),
-        wanted=Members(
+        wanted=Selection(
             include=[str(one) for one in include] if isinstance(include, list) else [],
             strip=int(str(task.data.get("strip_components") or 0)),
             mode=int(mode_of(task, "0644"), 8) if task.data.get("mode") else None,
