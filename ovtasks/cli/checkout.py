@@ -16,5 +16,6 @@ TEST = (
     *("gpg-agent", "gpgv", "xz", "zstd"),
     *("blkid", "e2fsck", "isoinfo", "mdir", "mkfs.btrfs", "mount", "setpriv", "useradd"),
     *("systemd-notify", "systemd-tmpfiles"),
+    *("dnf", "zypper", "pacman", "rpmbuild", "createrepo_c"),  # for layers of packages
 )
 GOALS = {"test": TEST, "bench": BENCH}

@@ -172,6 +172,10 @@ PACKAGES: dict[str, dict[str, str]] = {
     "Python.h": {"debian": "python3-dev", "fedora": "python3-devel", "arch": "python", "suse": "python3-devel"},
     "pkg-config": {"debian": "pkg-config", "fedora": "pkgconf-pkg-config", "arch": "pkgconf", "suse": "pkg-config"},
     "cc": {"debian": "gcc", "fedora": "gcc", "arch": "gcc", "suse": "gcc"},
+    "createrepo_c": {"debian": "createrepo-c"},
+    "rpmbuild": {"debian": "rpm", "fedora": "rpm-build", "arch": "rpm-tools", "suse": "rpm-build"},
+    "zypper": {"arch": ""},
+    "pacman": {"debian": "pacman-package-manager", "suse": ""},
     "useradd": {"debian": "passwd", "fedora": "shadow-utils", "arch": "shadow", "suse": "shadow"},
     "ssh-keygen": {
         "debian": "openssh-client",

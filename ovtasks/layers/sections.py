@@ -42,8 +42,8 @@ def section_of(layer: LayerSpec, facts: SystemFacts) -> LayerPart | None:
 
 
 def others_of(layer: LayerSpec) -> tuple[str, ...]:
-    """The tags of all sections, as the layer has them."""
-    return tuple(tag for tag in layer.sections if tag)
+    """The tags of all sections, as the layer has them, but for the one of the Arch user repository: it is no format."""
+    return tuple(tag for tag in layer.sections if tag not in {"", "aur"})
 
 
 def missing_section(context: LayerContext) -> tuple[str, Where] | None:

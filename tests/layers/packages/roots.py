@@ -92,7 +92,7 @@ class Root:
     def sh(self, script: str | bytes, status: int | None = 0) -> str:
         """Run a script; what it says, stderr included, must end with this status (None: any)."""
         done = attempt(*self.words("sh", "-c", "exec sh -s 2>&1"), stdin=script)
-        assert status is None or done.returncode == status, done.stdout + done.stderr
+        assert status is None or done.returncode == status, f"{done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def start(self, script: str) -> Process:

@@ -15,7 +15,7 @@ from ovtasks.layers.script import apply_script
 from tests.layers.packages.archives import SigningKey, apt_repository, deb, make_key
 from tests.layers.packages.roots import TOKEN, Root, killed_at, layer, make_root
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 FACTS = SystemFacts("debian", "12", codename="bookworm")
 URL = "file:///srv/apt"
 

@@ -28,8 +28,9 @@ class Packages(OperationKind):
     doc = (
         "`packages:` of the layer are installed on every distribution, and with them the `packages:` of one section "
         "of `distros:`: the most exact that suits the system (`ubuntu:24.04`, then `ubuntu`, then what ID_LIKE of "
-        "os-release(5) names, then `deb`, `rpm` or `pac`). A more exact section replaces the others whole. `options:` "
-        "are added to the command that installs, `exclude:` names what must not come along (apt, dnf).\n\n"
+        "os-release(5) names, then `deb`, `rpm` or `pac`). A more exact section replaces the others whole. If a layer "
+        "has sections for other distributions only, the plan says so. `options:` are added to the command that "
+        "installs, `exclude:` names what must not come along (apt, dnf).\n\n"
         "Looks into the package manager's database: a package that provides the name counts. Only what is missing is "
         "installed, in one command; lists of packages are downloaded only if those that are there do not do, except "
         "by pacman, which then upgrades the whole system, as Arch supports nothing else. Nothing is removed, unless "
@@ -43,9 +44,9 @@ class Packages(OperationKind):
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterable[Operation]:
         """One operation for all packages of the layer."""
-        if (missing := missing_section(context)) is not None and "" not in layer.sections:
-            context.skip("packages", missing[0], missing[1])
-            return
+        if (missing := missing_section(context)) is not None:
+            own = "its own packages" if "" in layer.sections else "packages"  # beside those for every distribution
+            context.skip(own, missing[0], missing[1])
         names = list(_names(context))
         if not names:
             return

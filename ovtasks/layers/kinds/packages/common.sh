@@ -183,11 +183,15 @@ ov_pkg_hand_over() {
         # Who asked for it first knows that it was there for the sake of something older.
         grep -Fx -f "$ov_other/claims" "$STATE/marks" >>"$ov_other/marks" || :
     done <"$STATE/others"
+    pm_list >"$STATE/now"
     ov_auto=$(awk -F '\t' '
         { file = FILENAME; sub(/.*\//, "", file) }
+        file == "now" { if ($3 == "installed") there[$1]; next }
         file == "wanted" { wanted[$1]; next }
-        $1 in wanted || $4 == "used" { next }
-        file == "marks" || $2 == "asked" { print $1 }' "$STATE/wanted" "$STATE/marks" "$STATE/ours" | sort -u)
+        $1 in wanted || !($1 in there) || $4 == "used" { next }
+        file == "marks" || $2 == "asked" { print $1 }' \
+        "$STATE/now" "$STATE/wanted" "$STATE/marks" "$STATE/ours" | sort -u)
+    rm -f "$STATE/now"
     # shellcheck disable=SC2086 # names have no blanks
     [ -z "$ov_auto" ] || pm_mark auto $ov_auto
 }

@@ -15,7 +15,7 @@ pm_autos() {
     {
         pm_list | cut -f 1
         echo
-        dnf -q --disablerepo='*' repoquery --userinstalled --qf '%{name} %{arch} %{version}-%{release}\n' 2>/dev/null |
+        dnf -q --disablerepo='*' repoquery --userinstalled --qf '| %{name} %{arch} %{version}-%{release}\n' 2>/dev/null |
             ov_rpm_id | cut -f 1
     } | awk '/^$/ { listed = 1; next } !listed { all[$0]; next } { delete all[$0] } END { for (one in all) print one }'
 }
@@ -70,7 +70,7 @@ pm_clean() {
 
 # Whether a repository answers, with the right signature.
 ov_ini_try() { # ID
-    ov_dnf -q --disablerepo='*' --enablerepo="$1" makecache
+    ov_dnf --disablerepo='*' --enablerepo="$1" makecache
 }
 
 ov_release_install() { # FILE

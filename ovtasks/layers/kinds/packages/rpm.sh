@@ -2,15 +2,15 @@
 # What dnf and zypper have in common: the database of rpm. A package is NAME.ARCH; kernels and keys, of which several
 # versions can be there at once, are NAME-VERSION-RELEASE.ARCH.
 
-ov_rpm_format='%{NAME} %{ARCH} %{VERSION}-%{RELEASE} %|EPOCH?{%{EPOCH}:}|\n'
+ov_rpm_format='| %{NAME} %{ARCH} %{VERSION}-%{RELEASE} %|EPOCH?{%{EPOCH}:}|\n'
 
-# From lines as ov_rpm_format has them: package, version with epoch.
+# From lines as ov_rpm_format has them, among what rpm says besides: package, version with epoch.
 ov_rpm_id() {
     awk -v OFS='\t' '
-        NF < 3 || $2 ~ /package|provides/ { next }
-        $1 == "gpg-pubkey" { print $1 "-" $3, $3; next }
-        $1 ~ /^kernel(-|$)/ { print $1 "-" $3 "." $2, $3; next }
-        { print $1 "." $2, $4 $3 }'
+        $1 != "|" { next }
+        $2 == "gpg-pubkey" { print $2 "-" $4, $4; next }
+        $2 ~ /^kernel(-|$)/ { print $2 "-" $4 "." $3, $4; next }
+        { print $2 "." $3, $5 $4 }'
 }
 
 pm_list() {
@@ -63,7 +63,7 @@ ov_rpm_keys() { # PACKAGE... -> ov_rest
     ov_rest=
     for ov_name; do
         case $ov_name in
-        gpg-pubkey-*) rpm -e --allmatches -- "$ov_name" ;;
+        gpg-pubkey-*) ! rpm -q --quiet -- "$ov_name" || rpm -e --allmatches -- "$ov_name" ;;
         *) ov_rest="$ov_rest $ov_name" ;;
         esac
     done

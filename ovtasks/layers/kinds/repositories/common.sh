@@ -48,6 +48,7 @@ ov_repo_leave_files() {
 # Whether another layer wants a file of ours; then it also gets our notes.
 ov_repo_shared() {
     ov_shared=
+    [ -e "$STATE/wants" ] || return 1
     while IFS= read -r ov_want; do
         for ov_other in $(ov_repo_others "$ov_want"); do
             ov_shared=yes
@@ -89,7 +90,6 @@ ov_repo_unline() {
 }
 
 ov_repo_undo() {
-    if [ ! -e "$STATE/wants" ]; then : >"$STATE/wants"; fi
     if ! ov_repo_shared; then
         while IFS= read -r ov_start; do
             case $ov_start in

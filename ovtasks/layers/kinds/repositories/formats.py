@@ -96,7 +96,7 @@ def _fill(
     saved: tuple[str, ...],
 ) -> Operation:
     """The operation with its texts and uploads. ``words`` go to each function, ``saved`` to the one that saves."""
-    own = "ov_repo" if functions in {"ov_apt_repo", "ov_ini"} else functions
+    own = "ov_repo" if functions == "ov_apt_repo" else functions
     done = replace(
         operation,
         look=call(f"{functions}_look", *words),

@@ -24,6 +24,16 @@ ov_ini_save() { # PATH KEY-PATH...
     rpm -qa 'gpg-pubkey*' >"$STATE/keys.before"
 }
 
+# Note which keys are new.
+ov_ini_keys() {
+    rpm -qa 'gpg-pubkey*' | grep -Fvx -f "$STATE/keys.before" >>"$STATE/keys" || :
+}
+
+ov_ini_undo() {
+    if [ ! -e "$STATE/wants" ]; then ov_ini_keys; fi
+    ov_repo_undo
+}
+
 ov_ini_do() { # PATH KEY-PATH...
     pm_ready
     ov_repo=$1
@@ -40,11 +50,11 @@ ov_ini_do() { # PATH KEY-PATH...
             "/var/cache/zypp/solv/$ov_id" "/var/cache/zypp/packages/$ov_id" "/var/cache/zypp/pubkeys/$ov_id" \
             >>"$STATE/lists"
         if ! ov_ini_try "$ov_id"; then
-            ov_restore
+            ov_ini_undo
             ov_fail "the repository $ov_id cannot be used"
         fi
     done
-    rpm -qa 'gpg-pubkey*' | grep -Fvx -f "$STATE/keys.before" >>"$STATE/keys" || :
+    ov_ini_keys
     set -- "$ov_repo" "$@"
     for ov_path; do
         shift

@@ -43,6 +43,7 @@ ov_pac_repo_undo() { # NAME
         done <"$STATE/pacman-keys"
     fi
     ov_repo_undo
+    rmdir /etc/pacman.d/ovtasks 2>/dev/null || : # another layer's repository may be there
 }
 
 ov_pac_repo_image() { # NAME KEY
