@@ -9,12 +9,18 @@ import pytest
 
 from ovtasks.layers.events import What
 from ovtasks.layers.facts import SystemFacts
+from ovtasks.values.jsonvalue import Json
 from tests.layers.packages.archives import make_key, rpm, rpm_repository
 from tests.layers.packages.roots import Root, layer, make_root
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 FACTS = SystemFacts("fedora", "43")
-REPOSITORY = {"name": "test", "url": "file:///srv/repo", "key": "https://example.org/key.asc", "gpgcheck": False}
+REPOSITORY: dict[str, Json] = {
+    "name": "test",
+    "url": "file:///srv/repo",
+    "key": "https://example.org/key.asc",
+    "gpgcheck": False,
+}
 SOURCE = layer("source", "fedora", repos=[REPOSITORY])
 
 
