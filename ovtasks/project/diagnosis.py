@@ -102,7 +102,7 @@ def vocabulary(vm: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) 
 def diagnose(error: Any, document: Document, base: tuple[Key, ...], words: Vocabulary) -> Iterator[InputError]:
     """The input errors for one violation that jsonschema found. Its paths begin at ``base``."""
     path = (*base, *error.absolute_path)
-    place = dotted(path)
+    place = dotted(document.words(*path))
     if error.validator in {"additionalProperties", "unevaluatedProperties"} and isinstance(error.instance, dict):
         yield from _unknown_keys(error, document, path, words)
     elif error.validator == "required":
@@ -137,7 +137,7 @@ def _unknown_keys(error: Any, document: Document, path: tuple[Key, ...], words: 
             yield InputError(message, hint=f"remove it, or change kind in {dotted(path)}", where=where)
         else:
             hint = _key_hint(key, known, path, words)
-            yield InputError(f"unknown key '{key}' in {dotted(path)}", hint=hint, where=where)
+            yield InputError(f"unknown key '{key}' in {dotted(document.words(*path))}", hint=hint, where=where)
 
 
 def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: Vocabulary) -> str:

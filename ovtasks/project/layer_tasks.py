@@ -11,7 +11,7 @@ from ovtasks.project.layer_model import LayerPart, LayerTask
 from ovtasks.project.layer_parts import part
 from ovtasks.project.schema import Checker, task_schemas
 from ovtasks.values.jsonvalue import JsonSchema
-from ovtasks.values.words import near
+from ovtasks.values.words import dotted, near
 from ovtasks.values.yamlio import Document
 
 COMMON = ("user", "uninstall", "comment")
@@ -51,18 +51,18 @@ def _verb(item: Any, document: Document, n: int, checker: Checker) -> tuple[str,
     """The verb of a task and its schema; or what is wrong."""
     shipped = task_schemas()
     verbs = [key for key in item if key in shipped]
-    where = document.where("tasks", n)
+    where, place = document.where("tasks", n), dotted(document.words("tasks", n))
     if len(verbs) == 1:
         return verbs[0], shipped[verbs[0]], None
     if verbs:
         second = document.where("tasks", n, verbs[1], key=True)
-        message = f"a task does one thing, but tasks[{n}] has {' and '.join(verbs)}"
+        message = f"a task does one thing, but {place} has {' and '.join(verbs)}"
         return "", {}, InputError(message, hint="make a task of each", where=second)
     foreign = {*registry.names(registry.OPERATIONS)} - {*registry.BUILT_IN[registry.OPERATIONS], *COMMON}
     for name in sorted(foreign & item.keys()):
         if (schema := _foreign(name, checker)) is not None:
             return name, schema, None
-    message = f"tasks[{n}] does not say what to do"
+    message = f"{place} does not say what to do"
     guess = next(((key, word) for key in item if key not in COMMON and (word := near(key, shipped))), None)
     hint = f"did you mean '{guess[1]}' for '{guess[0]}'?" if guess else f"one of {', '.join(shipped)}"
     return "", {}, InputError(message, hint=hint, where=where)

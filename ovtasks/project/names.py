@@ -70,4 +70,6 @@ def _walk(value: Any, mark: Mark, block: KeyNames, path: tuple[Key, ...], report
             data[name], marks[name] = _walk(item, items[key], below, (*path, key), report)
         if mark.keys and key in mark.keys:
             keys[name] = mark.keys[key]
-    return data, mark._replace(keys=keys, items=marks)
+    return data, mark._replace(
+        keys=keys, items=marks, written={ours: key for ours, key in written.items() if ours != key}
+    )

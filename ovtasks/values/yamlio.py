@@ -39,6 +39,7 @@ class Mark(NamedTuple):
     """Where one value stands. ``raw`` is the text of an unquoted scalar, ``keys`` are the places of a mapping's keys.
 
     ``text`` is where a text begins, if the file holds it unchanged, so that its lines and columns can be counted there.
+    ``written`` are the words of the file for keys of a mapping that were renamed after reading.
     """
 
     position: Position
@@ -46,6 +47,7 @@ class Mark(NamedTuple):
     keys: dict[str, Position] | None = None
     items: dict[Key, Mark] | None = None
     text: Position | None = None
+    written: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,15 @@ class Document:
                 line, column = mark.text
                 position = (line + at[0] - 1, column + at[1] - 1)
         return Where(self.file, *position)
+
+    def words(self, *path: Key) -> tuple[Key, ...]:
+        """``path`` with the keys that the file has, also if they were renamed after reading."""
+        mark: Mark | None = self.mark
+        found: list[Key] = []
+        for step in path:
+            found.append((mark.written or {}).get(step, step) if mark and isinstance(step, str) else step)
+            mark = (mark.items or {}).get(step) if mark else None
+        return tuple(found)
 
     def begins(self, *path: Key) -> Position | None:
         """Where the text at ``path`` begins; None if the file does not hold it unchanged."""

@@ -67,6 +67,9 @@ def wrong(folder: Path, text: str) -> list[InputError]:
         ("tasks: [{download: u, checksum: 1}]", "'1' is no checksum", "", (1, 33)),
         ("tasks: [{cmd: ''}]", "tasks[0].cmd must not be empty", "", (1, 15)),
         ("tasks: [{cmd: a, user: ''}]", "tasks[0].user must not be empty", "", (1, 24)),
+        ("task: [{mkdir: /a, mode: 9}]", "task[0].mode: '9' is no mode", "", (1, 26)),
+        ("task: [{mkdri: /a}]", "task[0] does not say what to do", "'mkdir'", (1, 8)),
+        ("distro: {fedora: {repo: [{nam: a}]}}", "'nam' in distro.fedora.repo[0]", "'name'", (1, 27)),
         # services, environment, checks
         ("service: [{exec: a}]", "'name' is missing in service[0]", "Its name", (1, 11)),
         ("service: [{name: a}]", "'a' has neither use_packaged nor exec", "use_packaged", (1, 11)),
