@@ -125,30 +125,22 @@ def _authenticate(transport: Transport, target: Target) -> None:
     except BadAuthenticationType as e:
         denied = f"{target.user}@{target.host}: Permission denied ({','.join(e.allowed_types)})."
     except (SSHException, OSError, EOFError) as e:
-        raise _ended(transport, target, e) from None
+        raise lost(target, str(e) or "its SSH server hung up") from None
     unusable: list[str] = []
-    offered = False
+    refused = 0
     for key in _keys(target, unusable):
-        offered = True
         try:
             if not transport.auth_publickey(target.user, key):
                 return
-        except (AuthenticationException, AttributeError) as e:
-            if not transport.is_active():
-                raise _ended(transport, target, e) from None
+        except (AuthenticationException, AttributeError):  # AttributeError: a kind of key that paramiko does not know
+            refused += 1
         except (SSHException, OSError, EOFError) as e:
-            if not transport.is_active():
-                raise _ended(transport, target, e) from None
             unusable.append(str(e))
-    raise key_refused(target, denied if offered or not unusable else unusable[-1])
-
-
-def _ended(transport: Transport, target: Target, error: Exception) -> Exception:
-    """The server hung up while we logged in."""
-    text = str(transport.get_exception() or error)
-    if "Too many authentication failures" in text:
-        return key_refused(target, "Too many authentication failures")
-    return lost(target, text or "its SSH server hung up")
+        if not transport.is_active():  # why it hung up is a message that paramiko keeps for itself
+            if refused > 1:
+                raise key_refused(target, "Too many authentication failures")
+            raise lost(target, "its SSH server hung up")
+    raise key_refused(target, denied if refused or not unusable else unusable[-1])
 
 
 def _keys(target: Target, unusable: list[str]) -> Iterator[PKey]:

@@ -75,6 +75,9 @@ class Session:
     def close(self) -> None:
         """End the session. What runs in it is ended in the guest, too."""
         self._heartbeat.stop()
+        for exchange in self._shells.values():
+            exchange.channel.close()
+        self._shells.clear()
         self._transport.close()
 
     def perform(self, script: bytes, job: Job, on_output: Take | None = None) -> Finished:
