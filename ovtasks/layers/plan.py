@@ -108,16 +108,7 @@ def _all(context: LayerContext) -> Iterator[Operation]:
 
 def _parts(names: Iterable[str], context: LayerContext) -> Iterator[Operation]:
     for name in names:
-        if not _is_written(name):
-            continue
         yield from operation_kind(name, context.layer.where).layer(context.layer, context)
-
-
-def _is_written(name: str) -> bool:  # TODO: goes when all kinds of the registry are there
-    from importlib.util import find_spec
-
-    place = registry.BUILT_IN[registry.OPERATIONS].get(name)
-    return place is None or find_spec(place.partition(":")[0]) is not None
 
 
 def _gated(operations: Iterable[Operation]) -> Iterator[Operation]:
