@@ -11,9 +11,9 @@ from ovtasks.layers.facts import SystemFacts
 from ovtasks.layers.manifests import program_folders
 from ovtasks.layers.operation import ROOT, Skipped
 from ovtasks.project.layer_model import LayerPart, LayerSpec, Named
+from ovtasks.values.arch import arch_of
 
 _NAME = re.compile(r"\$\{(\w+)\}|\$(\w+)|%\(ENV_(\w+)\)s", re.ASCII)
-_GO_ARCH = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 
 
 @dataclass
@@ -38,7 +38,7 @@ class LayerContext:
             "USER": facts.user,
             "UID": str(facts.uid),
             "GID": str(facts.gid),
-            "ARCH": _GO_ARCH.get(facts.arch, facts.arch),
+            "ARCH": arch_of(facts.arch).oci,
             "BUILD_ARCH": facts.arch,
         }
         return ours | dict(self.environment) | dict(self.layer.variables)

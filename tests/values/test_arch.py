@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "ovtasks"
 NAMES = {name for arch in ARCHES for name in (arch.name, arch.debian, arch.oci, arch.removable)}
 OWN = {
     "host/firmware_tables.py": "where distributions put firmware: paths, not names of architectures",
+    "layers/kinds/pixi.py": "conda's names of platforms",
     "sources/bootstrap/recipe.py": "Debian's names of packages with a kernel",
 }
 
