@@ -243,7 +243,7 @@ ov_files() {
     (set -e && ov_bring)
     ov_status=$?
     if [ "$ov_status" != 0 ]; then ov_stop upload "$ov_status"; fi
-    ov_give "$ov_user" "$FILES"
+    (ov_give "$ov_user" "$FILES") || ov_stop upload 1
 }
 
 ov_stop() { # PHASE STATUS
@@ -263,7 +263,7 @@ ov_looks_so() { # -> ov_status
 ov_save_state() {
     ov_record
     mkdir -m 0700 -- "$ov_home/new/state" || ov_stop record 1
-    ov_give "$ov_user" "$ov_home/new/state"
+    (ov_give "$ov_user" "$ov_home/new/state") || ov_stop save 1
     STATE=$ov_home/new/state
     ov_fragment "$ov_save" "$ov_user"
     ov_status=$?

@@ -256,6 +256,14 @@ EOF2
     esac
 }
 
+# util-linux has a setpriv that changes accounts; that of busybox, which its shell may prefer, does not. -> ov_setpriv
+ov_setpriv() {
+    for ov_setpriv in setpriv /usr/bin/setpriv /bin/setpriv; do
+        if "$ov_setpriv" --help 2>&1 | grep -q reuid; then return 0; fi
+    done
+    return 1
+}
+
 # Run a command as another account, with its HOME and USER.
 ov_as() { # ACCOUNT COMMAND...
     ov_account "$1"
@@ -269,10 +277,10 @@ ov_as() { # ACCOUNT COMMAND...
         OV_UID="$ov_to_uid" OV_GID="$ov_to_gid" XDG_RUNTIME_DIR="/run/user/$ov_to_uid" "$@"
     if [ -n "$ov_to_name" ] && command -v runuser >/dev/null; then
         runuser -u "$ov_to_name" -- "$@"
-    elif setpriv --help 2>&1 | grep -q reuid; then
+    elif ov_setpriv; then
         ov_groups=--clear-groups
         if [ -n "$ov_to_name" ]; then ov_groups=--init-groups; fi
-        setpriv --reuid="$ov_to_uid" --regid="$ov_to_gid" "$ov_groups" -- "$@"
+        "$ov_setpriv" --reuid="$ov_to_uid" --regid="$ov_to_gid" "$ov_groups" -- "$@"
     elif command -v setuidgid >/dev/null && [ -z "$ov_to_name" ]; then
         setuidgid "$ov_to_uid:$ov_to_gid" "$@"
     elif [ -n "$ov_to_name" ] && command -v su >/dev/null; then

@@ -1,0 +1,108 @@
+"""Operations of other accounts, capabilities, and links of users: what only root can try."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ovtasks.layers.events import What
+from ovtasks.layers.guest import LayerFailedError
+from tests.support.layers import SHELLS, LocalShell, plan, print_of
+from tests.support.programs import call
+
+pytestmark = pytest.mark.root
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """A folder below which other users get; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory(prefix="ov-layers-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.fixture
+def open_folder(room: Path) -> Path:
+    """Where everybody may write."""
+    place = room / "open"
+    place.mkdir()
+    place.chmod(0o777)
+    return place
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("account", ["nobody", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}", "4711:4712"])
+def test_another_account(shell: str, account: str, room: Path, open_folder: Path) -> None:
+    text = f"""
+name: a
+tasks:
+  - {{write: {open_folder}/new/file, content: secret, mode: "0600", user: "{account}"}}
+  - {{write: {open_folder}/there, content: after, user: "{account}"}}
+  - {{cmd: 'echo "$(id -u):$(id -g) $USER" >{open_folder}/said', user: "{account}", uninstall: ["{open_folder}/said"]}}
+"""
+    ids = (4711, 4712) if account.startswith("4711") else (NOBODY.pw_uid, NOBODY.pw_gid)
+    (open_folder / "there").write_text("before")
+    os.chown(open_folder / "there", *ids)
+    before = print_of(open_folder)
+    guest = LocalShell(room, SHELLS[shell])
+    layer = plan(room, text)
+    guest.apply(layer)
+    for name in ("new", "new/file", "there"):
+        at = (open_folder / name).stat()
+        assert (at.st_uid, at.st_gid) == ids
+    said = (open_folder / "said").read_text().split()
+    assert said[0] == f"{ids[0]}:{ids[1]}"
+    assert {what for what, _ in guest.apply(layer)} == {What.SAME}
+    state = next((room / "record/layers/a/operations").glob("001-*/state"))
+    assert state.stat().st_uid == ids[0] and state.stat().st_mode & 0o777 == 0o700
+    guest.undo("a")
+    assert print_of(open_folder) == before
+
+
+def test_root_follows_no_link_of_a_user(room: Path, open_folder: Path) -> None:
+    inside, outside = open_folder / "mine", room / "outside"
+    outside.mkdir()
+    inside.symlink_to(outside)
+    os.lchown(inside, NOBODY.pw_uid, NOBODY.pw_gid)
+    guest = LocalShell(room)
+    with pytest.raises(LayerFailedError, match="is a link of another user"):
+        guest.apply(plan(room, f"name: a\ntasks: [{{write: {inside}/x, content: a}}]\n"))
+    assert not any(outside.iterdir())
+
+
+def test_there_is_no_such_account(tmp_path: Path) -> None:
+    with pytest.raises(LayerFailedError, match="there is no account mary"):
+        LocalShell(tmp_path).apply(plan(tmp_path, "name: a\ntasks: [{cmd: id, user: mary}]\n"))
+
+
+@pytest.mark.skipif(not shutil.which("setcap"), reason="needs setcap")
+def test_capabilities(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("plain", "strip", "replaced")]
+    for file in files:
+        file.write_text("program")
+        file.chmod(0o755)
+    for file in files[1:]:
+        call("setcap", "cap_net_raw+ep", file)
+    text = f"""
+name: a
+tasks:
+  - {{setcap: {files[0]}, caps: "cap_net_bind_service,cap_net_raw+ep"}}
+  - {{setcap: {files[1]}}}
+  - {{write: {files[2]}, content: other, mode: "0755"}}
+"""
+    guest = LocalShell(tmp_path)
+    layer = plan(tmp_path, text)
+    guest.apply(layer)
+    caps = [call("getcap", file).stdout.partition(" ")[2].strip() for file in files]
+    assert caps == ["cap_net_bind_service,cap_net_raw=ep", "", ""]
+    assert {what for what, _ in guest.apply(layer)} == {What.SAME}
+    guest.undo("a")
+    caps = [call("getcap", file).stdout.partition(" ")[2].strip() for file in files]
+    assert caps == ["", "cap_net_raw=ep", "cap_net_raw=ep"]
