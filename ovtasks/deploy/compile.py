@@ -6,7 +6,7 @@ from ovtasks.deploy.inputs import Secrets, variables_of
 from ovtasks.deploy.wanted import Wanted
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.layers.facts import SystemFacts
-from ovtasks.layers.plan import LayerPlan, compile_layer
+from ovtasks.layers.plan import LayerPlan, compile_layer, needs_of
 from ovtasks.project.model import VmSpec
 from ovtasks.seed.distro import attribute, detect
 from ovtasks.values.arch import arch_of
@@ -22,7 +22,8 @@ def compile_all(wanted: Wanted, facts: SystemFacts, secrets: Secrets) -> list[La
     for layer in wanted.layers:
         try:
             environment = variables_of(wanted, layer)
-            plans.append(compile_layer(layer, facts, environment, secrets.values(layer, environment)))
+            below = needs_of(layer, wanted.layers)
+            plans.append(compile_layer(layer, facts, environment, secrets.values(layer, environment), below))
         except InputErrors as e:
             errors += e.errors
         except InputError as e:

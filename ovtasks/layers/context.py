@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ovtasks.errors import InputError, Where
@@ -20,7 +20,8 @@ _NAME = re.compile(r"\$\{(\w+)\}|\$(\w+)|%\(ENV_(\w+)\)s", re.ASCII)
 class LayerContext:
     """One layer that is compiled for one system. ``skipped`` collects what it cannot do there.
 
-    ``environment`` is what the deployment adds (``env`` of ``deploy.yml``); ``secrets`` are values by name.
+    ``environment`` is what the deployment adds (``env`` of ``deploy.yml``); ``secrets`` are values by name. ``below``
+    are the layers that it needs, at any distance and in order: commands see their variables and programs.
     """
 
     layer: LayerSpec
@@ -28,6 +29,7 @@ class LayerContext:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+    below: Sequence[LayerSpec] = ()
 
     @property
     def variables(self) -> dict[str, str]:
@@ -45,12 +47,11 @@ class LayerContext:
 
     @property
     def path_append(self) -> tuple[Named, ...]:
-        """Folders that the layer adds to PATH: those that it names, and those of what npm, pixi and cargo put in.
+        """Folders that the layer adds to PATH.
 
-        :raises InputError, OvError: a file of theirs is wrong, or cannot be read.
+        :raises InputError, OvError: as :func:`program_path`.
         """
-        folders = [Named(folder, self.layer.where) for folder in program_folders(self.layer)]
-        return (*self.layer.path_append, *folders)
+        return program_path(self.layer)
 
     def expand(self, text: str, where: Where) -> str:
         """``text`` with ``${NAME}``, ``$NAME``, ``%(ENV_NAME)s`` and a ``~`` at its beginning replaced.
@@ -77,3 +78,11 @@ class LayerContext:
     def skip(self, what: str, why: str, where: Where) -> None:
         """Note something that this system cannot do."""
         self.skipped.append(Skipped(what, why, where))
+
+
+def program_path(layer: LayerSpec) -> tuple[Named, ...]:
+    """Folders that a layer adds to PATH: those that it names, and those of what npm, pixi and cargo put in.
+
+    :raises InputError, OvError: a file of theirs is wrong, or cannot be read.
+    """
+    return (*layer.path_append, *(Named(folder, layer.where) for folder in program_folders(layer)))

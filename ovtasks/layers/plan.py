@@ -51,12 +51,13 @@ def compile_layer(
     facts: SystemFacts,
     environment: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
+    below: Sequence[LayerSpec] = (),
 ) -> LayerPlan:
-    """The plan of ``layer`` for a system. ``environment`` and ``secrets`` are as in :class:`LayerContext`.
+    """The plan of ``layer`` for a system. ``environment``, ``secrets`` and ``below`` are as in :class:`LayerContext`.
 
     :raises InputError: the layer contradicts itself, or names what nobody knows.
     """
-    context = LayerContext(layer, facts, environment or {}, secrets or {})
+    context = LayerContext(layer, facts, environment or {}, secrets or {}, below=below)
     operations = tuple(_named(_all(context)))
     return LayerPlan(
         layer.name,
@@ -67,6 +68,15 @@ def compile_layer(
         tuple(needed.name for needed in layer.requires),
         layer.reboot,
     )
+
+
+def needs_of(layer: LayerSpec, layers: Sequence[LayerSpec]) -> list[LayerSpec]:
+    """Those of ``layers`` that ``layer`` needs, at any distance, in the order of ``layers``."""
+    wanted = {need.name for need in layer.requires}
+    for one in reversed(layers):  # a layer comes after its needs
+        if one.name in wanted:
+            wanted |= {need.name for need in one.requires}
+    return [one for one in layers if one.name in wanted]
 
 
 def complete(plan: LayerPlan, bringer: Bringer) -> LayerPlan:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ovtasks.layers.context import LayerContext
+from ovtasks.layers.context import LayerContext, program_path
 from ovtasks.layers.fragments import ACCOUNT_LINE, file_upload, files_below, own_name, quoted, text_upload
 from ovtasks.layers.kind import OperationKind
 from ovtasks.layers.operation import Operation, Upload
@@ -58,18 +58,19 @@ def run_commands(kind: str, name: str, body: str, task: LayerTask, context: Laye
 
 def environment(task: LayerTask, context: LayerContext) -> str:
     """Lines that set the variables of a task."""
-    layer = context.layer
-    own: Mapping[str, object] = layer.environment.data if layer.environment is not None else {}
     given = task.data.get("env")
     lines = [
         ACCOUNT_LINE,
         *(_export(name, quoted(value)) for name, value in context.variables.items() if own_name(name)),
     ]
-    lines += [_export(name, _open(str(value))) for name, value in own.items()]
+    for layer in (*context.below, context.layer):
+        own: Mapping[str, object] = layer.environment.data if layer.environment is not None else {}
+        lines += [_export(name, _open(str(value))) for name, value in own.items()]
     lines += [_export(name, quoted(value)) for name, value in {**context.environment, **context.secrets}.items()]
     if isinstance(given, dict):
         lines += [_export(name, _open(str(value))) for name, value in given.items()]
-    lines += [_export("PATH", f'"$PATH":{_open(one.name)}') for one in context.path_append]
+    folders = dict.fromkeys(one.name for layer in (*context.below, context.layer) for one in program_path(layer))
+    lines += [_export("PATH", f'"$PATH":{_open(folder)}') for folder in folders]
     return "".join(lines)
 
 

@@ -13,15 +13,16 @@ from pathlib import Path
 from ovtasks.containers.builder import inspect
 from ovtasks.containers.context import Context
 from ovtasks.containers.engine import Engine, own
-from ovtasks.errors import InputError, OvError, Where
+from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.guest.connection import Finished
 from ovtasks.guest.exchange import Take
 from ovtasks.host.run import run
 from ovtasks.host.state import try_load_state
 from ovtasks.layers.containerfile import CONTAINERFILE, layered_context
+from ovtasks.layers.downloads import Downloads
 from ovtasks.layers.operation import Skipped
-from ovtasks.layers.plan import LayerPlan, compile_layer, complete
+from ovtasks.layers.plan import LayerPlan, compile_layer, complete, needs_of
 from ovtasks.layers.probe import probe
 from ovtasks.project.model import ImageSpec, Project, Pull
 from ovtasks.sources.bootc.layer_inputs import image_layers, layer_inputs
@@ -100,7 +101,8 @@ def _plans(ws: Workspace, image: ImageSpec, project: Project, engine: Engine, ba
     :raises InputError: a layer asks for what cannot be done in this image.
     """
     facts = replace(probe(ImageShell(engine, base, image.user)), booted=False, root=True)
-    plans = [compile_layer(layer, facts) for layer in image_layers(image, project)]
+    layers = image_layers(image, project)
+    plans = [compile_layer(layer, facts, below=needs_of(layer, layers)) for layer in layers]
     skipped = [one for plan in plans for one in plan.skipped]
     for one in skipped if image.skip_incompatible else ():
         ws.progress.note(f"left out: {_words(one)}")
@@ -109,7 +111,7 @@ def _plans(ws: Workspace, image: ImageSpec, project: Project, engine: Engine, ba
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
         hint = "skip_incompatible: true in the image's entry leaves it out"
         raise InputError(f"image '{image.name}': {_words(first)}{more}", hint=hint, where=first.where)
-    return [complete(plan, ImageBringer(ws)) for plan in plans]
+    return [complete(plan, Downloads(ws.progress)) for plan in plans]
 
 
 def _words(skipped: Skipped) -> str:
@@ -135,21 +137,6 @@ def _writer(files: Mapping[str, bytes | Path]) -> Callable[[Path], None]:
                 shutil.copyfile(content, path)
 
     return fill
-
-
-class ImageBringer:
-    """Brings what layers download, before podman starts."""
-
-    def __init__(self, ws: Workspace) -> None:
-        self.ws = ws
-
-    def download(self, url: str, digest: str | None, where: Where) -> Path:
-        """A file with the bytes of ``url``."""
-        raise OvError(f"{url} is not brought for images yet", where=where)
-
-    def say(self, line: str) -> None:
-        """Tell people something."""
-        self.ws.progress.note(line)
 
 
 class ImageShell:
