@@ -74,8 +74,8 @@ class Mismatch:
 class CheckResult:
     """How one check ended.
 
-    ``name`` is its ``id``, else its verb and what it looks at. ``reason`` says why it was skipped or not carried out.
-    ``seconds`` is how long the last look took, ``looks`` how often it was looked.
+    ``name`` is its ``id``, or its sentence, else its verb and what it looks at. ``reason`` says why it was skipped or
+    not carried out. ``seconds`` is how long the last look took, ``looks`` how often it was looked.
     """
 
     name: str

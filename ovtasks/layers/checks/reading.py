@@ -11,6 +11,7 @@ from ovtasks.layers.checks.model import CheckContext, CheckOutcome, CheckResult,
 from ovtasks.layers.checks.verbs import VERBS
 from ovtasks.project.distro_tags import normalized
 from ovtasks.project.layer_model import LayerCheck
+from ovtasks.project.layer_parts import SENTENCES
 from ovtasks.values.durations import parse_duration
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.words import shown
@@ -42,7 +43,8 @@ def read_check(part: LayerCheck, context: CheckContext) -> Probe | CheckResult:
     verb = VERBS.get(part.verb)
     subject = part.data[part.verb]
     first = subject.strip().partition("\n")[0][:60] if isinstance(subject, str) else shown(subject)
-    name = str(part.data.get("id") or f"{part.verb} {first}")
+    said = next((part.data[word] for word in SENTENCES if word in part.data), None)
+    name = str(part.data.get("id") or said or f"{part.verb} {first}")
 
     def done(outcome: CheckOutcome, why: str) -> CheckResult:
         return CheckResult(name, part.verb, outcome, part.where, reason=why)
@@ -96,7 +98,7 @@ def _left_out(part: LayerCheck, context: CheckContext) -> str:
 def _check_keys(part: LayerCheck, verb: CheckVerb) -> None:
     """:raises InputError: a key is not for this verb, or its value does not suit it."""
     for key, value in part.data.items():
-        if key not in (verb.name, *verb.keys, *COMMON):
+        if key not in (verb.name, *verb.keys, *COMMON, *SENTENCES):
             hint = f"it may have {', '.join(verb.keys)}"
             raise part.error(f"a check of {verb.name} has no '{key}'", key, hint=hint)
         try:

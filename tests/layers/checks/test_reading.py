@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from ovtasks.errors import InputErrors
-from ovtasks.layers.checks.model import CheckScope, Probe
+from ovtasks.layers.checks.model import CheckScope, Probe, ServiceUnit
 from ovtasks.layers.checks.reading import read_checks
+from ovtasks.layers.checks.units import service_units
 from ovtasks.project.layer_model import LayerCheck
 from tests.layers.checks.shell import CONTEXT, part, told
+from tests.support.layers import spec
 
 WRONG = [
     (part(5, file="/etc", running=True), "layer.yml:5:5: a check of file has no 'running'", "it may have exists, "),
@@ -79,5 +83,21 @@ def test_names_stand_in_every_text_but_not_in_matchers() -> None:
 
 
 def test_a_check_without_an_id_is_called_by_what_it_looks_at() -> None:
-    parts = part(command="set -e\nid"), part(port=22), part(file="/", id="me")
-    assert [one.name for one in read_checks(parts, CONTEXT)] == ["command set -e", "port 22", "me"]
+    parts = part(command="set -e\nid"), part(port=22), part(file="/", id="me"), part(file="/", then="it is there")
+    assert [one.name for one in read_checks(parts, CONTEXT)] == ["command set -e", "port 22", "me", "it is there"]
+
+
+def test_a_service_is_the_unit_that_its_layer_made_of_it(tmp_path: Path) -> None:
+    text = """
+        name: web
+        service:
+          - {name: app, exec: /bin/app}
+          - {name: mine, exec: /bin/mine, scope: user}
+          - {name: db, use_packaged: postgresql}
+          - {name: db, exec: /bin/postgres}
+        """
+    assert service_units([spec(tmp_path, dedent(text), "web")]) == {
+        "app": ServiceUnit("ov-web-app.service"),
+        "mine": ServiceUnit("ov-web-mine.service", user=True),
+        "db": ServiceUnit("postgresql.service"),
+    }
