@@ -7,17 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ovtasks.errors import InputError, InputErrors, Where
-from ovtasks.graph import plugins
+from ovtasks.errors import InputError, Where
 from ovtasks.instance.find import find_or_none
 from ovtasks.instance.record import domain_of
 from ovtasks.project.deploy import FILE
 from ovtasks.project.deploy_entry import PREFIX
 from ovtasks.project.deploy_model import Deployment, InstallOptions
 from ovtasks.project.layer_model import LayerSpec, Named
-from ovtasks.project.layers import Layers
+from ovtasks.project.layers import layers_of
 from ovtasks.project.model import Project
-from ovtasks.project.places import display
+from ovtasks.project.places import LAYER_FILE, display
 
 COMMAND_LINE = Where("ov deploy")
 """The place of what a user names on the command line."""
@@ -128,12 +127,6 @@ def read_wanted(project: Project, deployment: Deployment, options: InstallOption
 
     :raises InputErrors: a layer is missing or wrong.
     """
-    from ovtasks.project.schema import Checker
-
-    errors: list[InputError] = []
-    files: list[Path] = []
-    layers = Layers(project.root, Checker(plugins.schema), files.append)
-    found = layers.order(deployment.layers, errors)
-    if errors:
-        raise InputErrors(errors)
+    found = layers_of(project, deployment.layers)
+    files = [path for layer in found for path in (layer.folder, layer.folder / LAYER_FILE)]
     return Wanted(project, deployment, tuple(found), deployment.options.over(options), tuple(files))
