@@ -2,7 +2,7 @@
 
 So a script may be long and hold secrets (every user of the guest sees an argv), and costs no new process of the SSH
 server. The user's own shell reads the loop's text first. It is made of what all shells agree on: words in single
-quotes, without line breaks, ``!`` and backslashes inside.
+quotes, without line breaks and backslashes inside.
 
 What goes in is a line ``LENGTH TOKEN run|feed``, then so many bytes: the script, with ``#TOKEN`` as its end. What comes
 out, on stdout and stderr alike, is a line ``TOKEN``, what the script says, and ``TOKEN=STATUS``.
