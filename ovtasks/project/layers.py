@@ -132,7 +132,8 @@ class Layers:
         guess = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         if guess:
             return f"did you mean '{guess[0]}'?"
-        return f"there are {', '.join(names[:8])}" if names else f"a layer is a file {FOLDER}/<name>/{LAYER_FILE}"
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        return f"there are {', '.join(names[:8])}{more}" if names else f"a layer is a file {FOLDER}/<name>/{LAYER_FILE}"
 
 
 def layers_of(project: Project, wanted: Sequence[tuple[str, Where]]) -> list[LayerSpec]:

@@ -1,7 +1,7 @@
 """Names of keys in other versions of the user's files, and a document with the names of this one.
 
 One table says for each block of a file which other names its keys have had. Reading applies it to a document, and so
-every other part of the program knows one name alone; a migration applies it to the file itself.
+every other part of the program knows one name alone; a migration can apply it to the file itself.
 """
 
 from __future__ import annotations
