@@ -6,14 +6,17 @@ import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
+from ovtasks.guest.connection import connect
 from ovtasks.layers.checks.model import CheckOutcome
 from ovtasks.layers.checks.run import run_checks
 from ovtasks.layers.checks.script import answers
 from tests.layers.checks.shell import CONTEXT, Answered, FastClock, Shell, part
 from tests.support.server import Site, serve
+from tests.support.sshd import new_sshd
 
 
 @dataclass
@@ -149,3 +152,24 @@ def test_http_from_this_machine_and_inside_of_the_guest() -> None:
     (late,) = run_checks(Shell(), [part(http=site.url, timeout="1s")], CONTEXT, clock=FastClock())
     assert late.told.startswith("http: expected an answer, found ")
     assert late.told.endswith("Connection refused")
+
+
+def test_over_a_real_connection(tmp_path: Path) -> None:
+    """What a deployment does. Twice, as the second may find what the first left."""
+    with new_sshd(tmp_path / "sshd") as server:
+        server.start()
+        with connect(server.target) as guest:
+            for _ in range(2):
+                results = run_checks(
+                    guest,
+                    [
+                        part(command="echo $((6 * 7)); echo 'a  b' >&2", stdout="42", stderr="a  b"),
+                        part(file="/etc/passwd", mode="0644", contains=["root:"]),
+                        part(addr=f"127.0.0.1:${{HOST_PORT:{server.port}}}", reachable=True),
+                        part(port=server.port),
+                        part(command="false"),
+                    ],
+                    CONTEXT,
+                    clock=FastClock(),
+                )
+                assert [one.outcome for one in results] == ["ok"] * 4 + ["failed"]

@@ -15,7 +15,10 @@ _MATCHING = ("equals", "contains", "matches")
 
 
 def look(check: Probe) -> str:
-    """Run by bash where there is one. Outputs go through files, so that what it leaves running holds nothing up."""
+    """Run by bash where there is one. Outputs go through files, so that what it leaves running holds nothing up.
+
+    SHLVL: else bash takes itself for the shell of an ssh command, and reads ~/.bashrc, as the login's shell has done.
+    """
     limit = parse_duration(check.text("timeout") or f"{PATIENCE}s") * max(check.context.factor, 1.0)
     exports = "".join(f"export {name}={quote(value)}\n" for name, value in check.context.variables.items())
     return f"""\
@@ -23,7 +26,7 @@ D=$(mktemp -d) || exit
 trap 'rm -rf "$D"' EXIT
 {exports}S=sh; if command -v bash >/dev/null; then S=bash; fi
 L=; if command -v timeout >/dev/null; then L='timeout -k 5 {limit:.0f}'; fi
-$L $S -c {quote(check.subject)} >"$D/out" 2>"$D/err"
+SHLVL=1 $L $S -c {quote(check.subject)} >"$D/out" 2>"$D/err"
 tell status $?
 fact stdout <"$D/out"
 fact stderr <"$D/err"
