@@ -3,7 +3,8 @@
 #
 # A block may have a rank: it comes after those with a lower rank or the same, and before those with a higher one.
 # Blocks without one stand in the order in which they came. The first line of a block also says what the file was like
-# before: "new file" (it is removed with its last block), "line end added" (it had no line break at its end). When a
+# before: "new file" or "new file and folder" (removed with the last block), "line end added" (there was no line break at
+# its end). When a
 # block goes, what it knows is handed to a block that stays.
 
 ov_block_rules=$(
@@ -11,6 +12,7 @@ ov_block_rules=$(
 function begins(line) { return substr(line, 1, 15) == "# >>> ov layer " }
 function owner(line) { line = substr(line, 16); return substr(line, 1, index(line " >>>", " >>>") - 1) }
 function knows(line, what) { return index(line, " (" what ")") > 0 }
+function newness(line) { return match(line, / \(new file[a-z ]*\)/) ? substr(line, RSTART, RLENGTH) : "" }
 function rank_of(line) { return match(line, /rank [0-9]+/) ? substr(line, RSTART + 5, RLENGTH - 5) + 0 : 0 }
 function unquoted(text, quote) {
     quote = substr(text, 1, 1)
@@ -42,7 +44,7 @@ function complete_paths(    i, inside, path, folder) {
 function insert(    i, place, begin, old, last) {
     begin = "# >>> ov layer " name " >>>"
     if (rank != "") begin = begin " (rank " rank ")"
-    if (ENVIRON["OV_BLOCK_NEW"] == "yes") begin = begin " (new file)"
+    if (ENVIRON["OV_BLOCK_NEW"] != "") begin = begin " (" ENVIRON["OV_BLOCK_NEW"] ")"
     place = count + 1
     if (rank != "")
         for (i = count; i > 0; i--) if (begins(lines[i]) && rank_of(lines[i]) > rank + 0) place = i
@@ -70,7 +72,7 @@ skipping {
 begins($0) && owner($0) == name {
     skipping = found = 1
     if (put) { lines[++count] = $0; add(text) }
-    else { place = count + 1; was_new = knows($0, "new file"); was_open = knows($0, "line end added") }
+    else { place = count + 1; was_new = newness($0); was_open = knows($0, "line end added") }
     next
 }
 { lines[++count] = $0 }
@@ -80,9 +82,9 @@ END {
     if (found && !put) {
         if (was_open && place > count) ends = 0
         else if (was_open && begins(lines[place])) lines[place] = lines[place] " (line end added)"
-        if (was_new && count == 0) exit 10
-        if (was_new)
-            for (i = 1; i <= count; i++) if (begins(lines[i])) { lines[i] = lines[i] " (new file)"; break }
+        if (was_new != "" && count == 0) exit (index(was_new, "folder") ? 12 : 10)
+        if (was_new != "")
+            for (i = 1; i <= count; i++) if (begins(lines[i])) { lines[i] = lines[i] was_new; break }
     }
     if (ENVIRON["OV_BLOCK_PATH"] != "") complete_paths()
     for (i = 1; i <= count; i++) printf "%s%s", lines[i], (i < count || ends) ? "\n" : ""
@@ -90,14 +92,15 @@ END {
 OV_END
 )
 
-# Print FILE with the block of LAYER, or without it if there is no TEXT. Status 10: nothing is left of the file.
+# Print FILE with the block of LAYER, or without it if there is no TEXT. Status 10: nothing is left of the file;
+# 12: nor of the folder that it was put into.
 # A PATH says what lines PATH= begin with where the file has none of its own. ov_rank is the rank of a new block.
 ov_block_text() { # FILE LAYER [TEXT [PATH]]
-    OV_BLOCK_NAME=$2 OV_BLOCK_PUT=no OV_BLOCK_TEXT=${3-} OV_BLOCK_PATH=${4-} OV_BLOCK_NEW=no OV_BLOCK_ENDS=yes
+    OV_BLOCK_NAME=$2 OV_BLOCK_PUT=no OV_BLOCK_TEXT=${3-} OV_BLOCK_PATH=${4-} OV_BLOCK_NEW='' OV_BLOCK_ENDS=yes
     OV_BLOCK_RANK=${ov_rank-}
     if [ -n "${3-}" ]; then OV_BLOCK_PUT=yes; fi
     if [ ! -e "$1" ]; then
-        OV_BLOCK_NEW=yes
+        OV_BLOCK_NEW="new file${ov_made:+ and folder}"
         set -- /dev/null
     elif [ -s "$1" ] && [ "$(tail -c 1 -- "$1" | od -An -tx1 | tr -d ' \n')" != 0a ]; then
         OV_BLOCK_ENDS=no
@@ -113,8 +116,16 @@ ov_block_file() { # PATH -> ov_file
     ov_safe "$ov_file"
 }
 
+# In save: note which folders are made for the blocks, as a killed run forgets it.
+ov_block_save() { # FILE...
+    for ov_path; do
+        if [ ! -d "${ov_path%/*}" ]; then printf '%s\n' "${ov_path%/*}" >>"$STATE/folders"; fi
+    done
+}
+
 # In look: whether FILE has the block, up to date.
 ov_block_same() { # FILE LAYER TEXT MODE [PATH]
+    ov_made=
     ov_block_file "$1"
     [ -f "$ov_file" ] || return 1
     ov_block_text "$ov_file" "$2" "$3" "${5-}" | cmp -s - "$ov_file"
@@ -123,8 +134,11 @@ ov_block_same() { # FILE LAYER TEXT MODE [PATH]
 # Put the block into FILE, or bring it up to date where it stands. A new file gets MODE.
 ov_block_put() { # FILE LAYER TEXT MODE [PATH]
     ov_block_file "$1"
+    ov_made=
+    if [ ! -d "${ov_file%/*}" ] || grep -qsxF -e "${ov_file%/*}" -- "$STATE/folders"; then ov_made=yes; fi
     ov_parents "$ov_file"
     ov_block_write "$ov_file" "$2" "$3" "${5-}" "$4"
+    ov_made=
 }
 
 # In undo: take the block out, and the file if it was made for blocks and has nothing else.
@@ -146,6 +160,10 @@ ov_block_write() { # FILE LAYER TEXT PATH MODE
     case $ov_status in
     0) if cmp -s -- "$ov_new" "$1"; then rm -f -- "$ov_new"; else ov_put "$ov_new" "$1"; fi ;;
     10) rm -f -- "$ov_new" "$1" ;;
+    12)
+        rm -f -- "$ov_new" "$1"
+        rmdir -- "${1%/*}" 2>/dev/null || :
+        ;;
     11) rm -f -- "$ov_new" && ov_fail "$1: the block of layer $2 has no end: put back the line '# <<< ov layer $2 <<<'" ;;
     *) ov_fail "$1 cannot be written" ;;
     esac
@@ -178,5 +196,4 @@ ov_environment_drop() { # LAYER
     ov_block_drop /etc/environment "$1" "$ov_search"
     ov_block_drop /etc/profile.d/ov-0-environment.sh "$1"
     ov_block_drop /etc/environment.d/ov-environment.conf "$1"
-    rmdir /etc/profile.d /etc/environment.d 2>/dev/null || :
 }

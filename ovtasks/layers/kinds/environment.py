@@ -37,7 +37,6 @@ from ovtasks.layers.quoting import environment_d, pam_line
 from ovtasks.layers.variables import Variable, layer_variables
 from ovtasks.project.layer_model import LayerSpec
 
-PAM_FILE = "/etc/environment"
 LOGIN_FILE = "/etc/profile.d/ov-0-environment.sh"
 UNITS_FILE = "/etc/environment.d/ov-environment.conf"
 
@@ -115,6 +114,7 @@ def _public(
         name=f"environment: {', '.join(names)}",
         do=f'{settings}ov_environment_each ov_block_put\nov_user_reload "$account"',
         look=f"{settings}ov_environment_each ov_block_same",
+        save=f"ov_block_save {LOGIN_FILE} {UNITS_FILE}",
         undo=f"ov_environment_drop {layer_word}\nov_user_reload {account}",
         where=where,
         caveat=f"a command over ssh does not see {', '.join(blind)}; a login does" if blind else "",

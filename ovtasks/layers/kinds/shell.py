@@ -92,6 +92,7 @@ def _operation(
         name=f"{shell} reads {file}{note}",
         do=f"ov_rank={rank}\nov_block_put {block}",
         look=f"ov_rank={rank}\nov_block_same {block}",
+        save=f"ov_block_save {quoted(file)}",
         undo=f"ov_block_drop {words}",
         user=user,
         where=where,
