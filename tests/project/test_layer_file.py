@@ -319,7 +319,8 @@ class Wrong(Touch):
 
 @pytest.fixture
 def entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [EntryPoint(n, f"{__name__}:{c}", registry.OPERATIONS) for n, c in (("touch", "Touch"), ("bad", "Wrong"))]
+    kinds = {"touch": Touch, "bad": Wrong}
+    found = [EntryPoint(name, f"{__name__}:{kind.__name__}", registry.OPERATIONS) for name, kind in kinds.items()]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found if group == registry.OPERATIONS else [])
 
 
