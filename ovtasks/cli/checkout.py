@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from ovtasks.sources.bootstrap.programs import OF_ROOT, PROGRAMS
 
-BENCH = ("qemu-img", "curl", "make", "ninja")
+BENCH = ("qemu-img", "curl", "make", "ninja", "ssh", "sshd")
 TEST = (
     *(*PROGRAMS, *OF_ROOT["ext4"], *BENCH, "debian-keyring", "gpg"),
     *("Python.h", "cc", "libvirt.h", "pkg-config"),  # to compile libvirt's Python binding
     *("podman", "runc", "nsenter", "losetup", "debugfs", "registry", "sudo", "newuidmap"),  # for bootc's tests
     *("libvirtd", "libvirt-qemu", "virsh", "virt-xml-validate"),
     *("qemu-io", "qemu-spice", "qemu-system-x86_64", "swtpm", "swtpm_setup", "virtiofsd", "OVMF"),
-    *("ssh", "ssh-keygen", "ssh-keyscan", "sshd", "dnsmasq", "ip"),
-    *("bash", "dash", "dot", "git", "rsync", "shellcheck", "tmux", "xmllint", "cloud-init"),
+    *("ssh-keygen", "ssh-keyscan", "dnsmasq", "ip"),
+    *("bash", "busybox", "dash", "dot", "git", "rsync", "shellcheck", "tmux", "xmllint", "cloud-init"),
     *("gpg-agent", "gpgv", "xz", "zstd"),
     *("blkid", "e2fsck", "isoinfo", "mdir", "mkfs.btrfs", "mount", "setpriv", "useradd"),
     *("systemd-notify", "systemd-tmpfiles"),

@@ -8,14 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ovtasks.errors import OvError
 from ovtasks.guest import session
-from ovtasks.guest.connection import Connection, connect
+from ovtasks.guest.connection import Connection, Finished, connect
 from ovtasks.guest.connection_errors import ConnectionLostError
 from ovtasks.guest.deadline import Deadline
 from ovtasks.guest.heartbeat import Heartbeat
@@ -184,15 +183,23 @@ def test_reconnect_that_fails(server: Sshd) -> None:
 
 
 def test_reboot(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guest's own command is called, as root, and ends the connection."""
+    """The guest's own command is called, as root, and ends the connection. (Here not as root: never the host's.)"""
     boots = iter(["one", "two"])
     monkeypatch.setattr(Connection, "boot_id", lambda self: next(boots))
+    run, asked = Connection.run, []
+
+    def as_user(self: Connection, script: str, *, root: bool) -> Finished:
+        asked.append(root)
+        return run(self, script)
+
     server.program("systemctl", f'echo "$@" >{tmp_path}/said; kill -9 0')
-    with connect(replace(server.target)) as guest:
+    server.program("reboot", "echo Interactive authentication required >&2; exit 1")
+    with connect(server.target) as guest, monkeypatch.context() as patched:
+        patched.setattr(Connection, "run", as_user)
         guest.reboot(Deadline.after(60))
-        assert guest.run("echo on").text == "on\n" and (tmp_path / "said").read_text() == "reboot\n"
+        assert (tmp_path / "said").read_text() == "reboot\n"
         boots = iter(["one"])
         server.program("systemctl", "exit 1")
-        server.program("reboot", "echo Interactive authentication required >&2; exit 1")
         with pytest.raises(OvError, match="web: cannot reboot: Interactive authentication required"):
             guest.reboot(Deadline.after(60))
+    assert asked == [True, True]
