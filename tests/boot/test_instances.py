@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +19,20 @@ import pytest
 from ovtasks.graph.receipt import sha256_of
 from ovtasks.host.run import Result, run
 from tests.support.demo import Demo
+from tests.support.qemu import free_port
 from tests.support.session import SessionUser, session_user
 from tests.support.tmux import terminal
 
 pytestmark = pytest.mark.boot
 GiB = 1 << 30
 SECONDS = 300.0  # for what is on a screen, while two guests boot
-MATRIX = [(backend, firmware) for backend in ("libvirt", "qemu") for firmware in ("bios", "uefi-insecure")]
+MATRIX = [("libvirt", "bios"), ("libvirt", "uefi-insecure"), ("qemu", "bios"), ("qemu", "uefi-secure")]
+"""Backend and firmware; tests/bootc boots by qemu and uefi-insecure."""
+UDP = 5353
+SERVER = (
+    "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 5353)); "
+    "data, peer = s.recvfrom(99); s.sendto(data[::-1], peer)"
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ def project(user: SessionUser, demo: Demo, request: pytest.FixtureRequest) -> It
 def declare(project: Project, backend: str, firmware: str) -> None:
     fields = f"    disk_size: 2G\n    backend: {backend}\n    firmware: {firmware}"
     project.edit(r"(?m)^    disk_size: 2G$", fields)
-    project.edit(r"(?m)^    cpus: 2$", "    cpus: 1")  # a second one costs more than it gives without KVM
+    network = f'    network: {{port_forwards: ["{free_port()}:{UDP}/udp"]}}'
+    project.edit(r"(?m)^    cpus: 2$", f"    cpus: 1\n{network}")  # a second one costs more than it gives without KVM
 
 
 def check_guest(project: Project, firmware: str, vm: dict[str, Any]) -> None:
@@ -93,13 +104,23 @@ def check_guest(project: Project, firmware: str, vm: dict[str, Any]) -> None:
     questions = (
         "id -un; sudo id -un; hostname; findmnt -nbo SIZE /; cat /var/lib/cloud/data/instance-id; "
         "cloud-init status | head -1; test -d /sys/firmware/efi && echo uefi || echo bios; "
-        "systemctl --failed --plain --no-legend | wc -l; sudo cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub"
+        "systemctl --failed --plain --no-legend | wc -l; sudo cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; "
+        "cat /etc/machine-id; ls /etc/ssh/ssh_host_*_key; grep -ow no_timer_check /proc/cmdline; "
+        "grep -o 'NoCloud.*' /var/lib/cloud/instance/datasource; "
+        "sudo od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null || echo none"
     )
     login, root, hostname, size, instance_id, *rest = project.ssh(questions).splitlines()
     assert (login, root, hostname, instance_id) == ("demo", "root", "demo", vm["instance_id"])
     assert int(size) > 1.7 * GiB, "the root file system has not grown with the disk"
     public = (Path(vm["directory"]) / "ssh_host_ed25519_key.pub").read_text().split()[1]
-    assert rest == ["status: done", "bios" if firmware == "bios" else "uefi", "0", public]
+    assert rest[:4] == ["status: done", "bios" if firmware == "bios" else "uefi", "0", public]
+    machine, keys, argument, source, secure_boot = (line.strip() for line in rest[4:])
+    assert len(machine) == 32
+    assert (keys, argument) == ("/etc/ssh/ssh_host_ed25519_key", "no_timer_check")
+    assert source.startswith("NoCloud [seed=/dev/")
+    assert (secure_boot == "1") == (firmware == "uefi-secure")
+    log = (Path(vm["directory"]) / "serial.log").read_text(encoding="utf-8", errors="replace")
+    assert f"demo is ready, instance {vm['instance_id']}" in log, "the user's command has run"
     assert project.status()["host_key"] == "confirmed"
 
 
@@ -120,6 +141,8 @@ def test_boots(backend: str, firmware: str, project: Project, tmp_path: Path) ->
     vm = project.status()
     assert (vm["backend"], vm["state"]) == (backend, "running")
     check_guest(project, firmware, vm)
+    if (backend, firmware) == ("qemu", "uefi-secure"):
+        assert echo(project) == b"gnip"
     if firmware == "bios":
         life_goes_on(project, vm, tmp_path)
     project.ov("vm", "destroy", "--disk", "demo")
@@ -127,8 +150,8 @@ def test_boots(backend: str, firmware: str, project: Project, tmp_path: Path) ->
 
 
 def life_goes_on(project: Project, vm: dict[str, Any], terminals: Path) -> None:
-    """Built anew while it runs, stopped, started with an edited seed, seen on the console; libvirt's has a second
-    instance beside it."""
+    """Seen on the console, built anew while it runs, stopped, started with an edited seed."""
+    look_at_console(project, terminals)
     folder = Path(vm["directory"])
     stands_on = [*folder.glob("base-*"), *folder.glob("built/*")]
     before = {path: (path.stat().st_ino, sha256_of(path)) for path in stands_on}
@@ -145,22 +168,39 @@ def life_goes_on(project: Project, vm: dict[str, Any], terminals: Path) -> None:
     again = project.ov("vm", "create", "demo")
     assert "demo: seed rendered anew, started" in again.stderr
     assert sha256_of(folder / "seed.iso") != seed
+    assert project.status()["state"] == "running"
     if vm["backend"] == "libvirt":
-        project.ov("vm", "create", "demo", "-i", "second", "--ram", "768M")
-    project.ov("vm", "wait", "demo")
+        look_at_both(project, vm)
+
+
+def look_at_both(project: Project, vm: dict[str, Any]) -> None:
+    """What was started again has kept its disk; a second instance beside it has a name and a disk of its own."""
+    project.ov("vm", "create", "demo", "-i", "second", "--ram", "768M")
+    for options in ((), ("-i", "second")):
+        project.ov("vm", "wait", "demo", *options)
     assert project.ssh("cat mark") == "kept"
     assert project.ssh("cat /var/lib/cloud/data/instance-id") == vm["instance_id"]
-    look_at_console(project, terminals)
-    if vm["backend"] == "libvirt":
-        look_at_second(project)
-
-
-def look_at_second(project: Project) -> None:
-    """It has a name and a disk of its own."""
-    project.ov("vm", "wait", "demo", "-i", "second")
     assert project.ssh("hostname; cat mark 2>/dev/null || echo no", "-i", "second") == "demo-second\nno"
     assert [one["state"] for one in json.loads(project.ov("vm", "list", "--json").stdout)] == ["running"] * 2
     project.ov("vm", "destroy", "--disk", "demo", "-i", "second")
+
+
+def echo(project: Project) -> bytes:
+    """What the guest answers to a datagram through the forward."""
+    port = int(re.findall(rf'"(\d+):{UDP}/udp"', (project.root / "vms.yml").read_text(encoding="utf-8"))[0])
+    words = ("vm", "ssh", "demo", "--", f'python3 -c "{SERVER}"')
+    code = "import sys; from ovtasks.cli import main; sys.exit(main())"
+    server = project.user.popen(project.user.python, "-c", code, *words, cwd=project.root)
+    end = time.monotonic() + SECONDS
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(1.0)
+        while time.monotonic() < end:
+            client.sendto(b"ping", ("127.0.0.1", port))
+            with contextlib.suppress(TimeoutError):
+                answer = client.recv(99)
+                server.communicate(timeout=SECONDS)
+                return answer
+    raise AssertionError("no answer")
 
 
 def look_at_console(project: Project, folder: Path) -> None:
