@@ -15,7 +15,7 @@ pytestmark = pytest.mark.boot
 def test_without_seed_it_boots_and_nobody_gets_in(demo: Demo, tmp_path: Path) -> None:
     """And what was built stays as it is while a machine runs on it."""
     before = (demo.disk.stat().st_mtime_ns, demo.disk.stat().st_size)
-    with boot(demo.disk, None, tmp_path) as guest:
+    with boot(demo.disk, tmp_path) as guest:
         guest.wait_console(r"Command line: .* no_timer_check ")
         guest.wait_console(r"Cloud-init v\. \S+ finished at .*Datasource DataSourceNone")
         assert "login:" in guest.wait_console(r"^.*login:")[0]

@@ -106,7 +106,7 @@ def check_guest(project: Project, firmware: str, vm: dict[str, Any]) -> None:
         "cloud-init status | head -1; test -d /sys/firmware/efi && echo uefi || echo bios; "
         "systemctl --failed --plain --no-legend | wc -l; sudo cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; "
         "cat /etc/machine-id; ls /etc/ssh/ssh_host_*_key; grep -ow no_timer_check /proc/cmdline; "
-        "grep -o 'NoCloud.*' /var/lib/cloud/instance/datasource; "
+        "grep -o 'NoCloud \\[.*' /var/lib/cloud/instance/datasource; "
         "sudo od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null || echo none"
     )
     login, root, hostname, size, instance_id, *rest = project.ssh(questions).splitlines()

@@ -7,30 +7,28 @@ negative for a signal, or ``null`` when the run did not end in time and was kill
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import time
 from typing import Any
 
+import ovtasks
 from ovtasks.cli import main as ov  # before the module of that name takes its place
+
+OTHERS = """concurrent.futures.thread cryptography.hazmat.primitives.serialization doit.doit_cmd encodings.utf_8_sig
+html.entities jsonschema mmap netrc pycdlib requests yaml"""
 
 
 def _load() -> None:
-    import cryptography.hazmat.primitives.serialization
-    import doit.doit_cmd
-    import jsonschema
-    import requests
-    import yaml
-
-    import ovtasks.backends.qemu
-    import ovtasks.cli.main
-    import ovtasks.graph.loader
-    import ovtasks.instance.create
-    import ovtasks.sources.cloud_image.chain
-
-    del cryptography, doit, jsonschema, requests, yaml, ovtasks
+    """All of the program, and what it imports where it uses it: else each run would."""
+    for name in OTHERS.split():
+        importlib.import_module(name)
+    for module in pkgutil.walk_packages(ovtasks.__path__, "ovtasks."):
+        importlib.import_module(module.name)
 
 
 def _child(job: dict[str, Any]) -> None:

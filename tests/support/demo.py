@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.host.paths import instance_directory
 from ovtasks.host.run import run
 
 ROOT = Path(__file__).parents[2]
@@ -25,30 +22,10 @@ ENVIRONMENT = {"PYTHONPATH": os.fspath(ROOT)}
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The built artifacts; ``key`` is the private SSH key of the user ``demo``."""
+    """The built disk, and the project that it is in."""
 
     project: Path
     disk: Path
-    seed: Path
-    key: Path
-
-    def meta_data(self) -> str:
-        """``meta-data`` as the seed has it."""
-        import pycdlib
-
-        iso = pycdlib.PyCdlib()
-        iso.open(str(self.seed))
-        try:
-            data = io.BytesIO()
-            iso.get_file_from_iso_fp(data, joliet_path="/meta-data")
-        finally:
-            iso.close()
-        return data.getvalue().decode()
-
-    def instance_id(self) -> str:
-        found = re.search(r"instance-id\W+([\w-]+)", self.meta_data())
-        assert found is not None, self.meta_data()
-        return found[1]
 
     def base(self) -> tuple[Path, dict[str, object]]:
         """The base image and its record."""
@@ -61,9 +38,7 @@ class Demo:
 def build_demo(project: Path) -> Demo:
     """Build the demo in the folder ``project``; once per process, whoever asks."""
     run(BUILD, cwd=make_project(project), env=ENVIRONMENT)
-    folder = project / "output/demo/qcow2"
-    (public,) = instance_directory("ov-demo").rglob("*.pub")
-    return Demo(project, folder / "disk.qcow2", folder / "seed.iso", public.with_suffix(""))
+    return Demo(project, project / "output/demo/qcow2/disk.qcow2")
 
 
 def make_project(project: Path) -> Path:

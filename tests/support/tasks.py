@@ -65,15 +65,16 @@ def _module(name: str, *arguments: str) -> list[str]:
     return [*guard, sys.executable, "-m", name, *arguments]
 
 
-def _pytest_arguments(fast: bool, arguments: Sequence[str]) -> list[str]:
+def _pytest_arguments(fast: bool, arguments: Sequence[str], *, only_root: bool = False) -> list[str]:
     """One pytest run, so that one closing line tells all.
 
     Boots are slow and use a whole core: they are one group (tests/conftest.py) on one worker, and the others go through
     the rest meanwhile. The slow tests keep all cores busy: more workers would only make each other late. The fast ones
-    also wait, for servers and deadlines.
+    also wait, for servers and deadlines; but each worker first collects all tests, which takes seconds, and the few
+    fast ones that take root's rights are not worth a second worker.
     """
     cores = os.cpu_count() or 1
-    workers = min(2 * cores if fast else cores, 4) if cores > 1 else 1
+    workers = min(cores + fast, 4) if cores > 1 and not (fast and only_root) else 1
     spread = ["-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
     return [*spread, *(["-m", FAST] if fast else []), *arguments]
 
@@ -85,12 +86,12 @@ def run_tests(fast: bool, arguments: list[str]) -> TaskFailed | None:
     are, and by sudo the tests that take root's rights.
     """
     failed = [] if arguments else [" ".join(check) for check in CHECKS if _run(*_module(*check)) != 0]
-    words = _pytest_arguments(fast, arguments)
     if os.geteuid() != 0:
         _sudo()  # asks now, while somebody is there
-    statuses = [_run(*_module("pytest", *words))]
+    statuses = [_run(*_module("pytest", *_pytest_arguments(fast, arguments)))]
     if os.geteuid() != 0 and (sudo := _sudo()) is not None:
-        statuses.append(_run(*sudo, *_module("pytest", "-p", "no:cacheprovider", "--only-root", *words)))
+        words = ("--only-root", *_pytest_arguments(fast, arguments, only_root=True))
+        statuses.append(_run(*sudo, *_module("pytest", "-p", "no:cacheprovider", *words)))
     elif os.geteuid() != 0:
         print("tests that take root's rights did not run: sudo does not let you, or asks for a password that nobody")
         print(f"can type here; they run with: sudo {sys.executable} -m pytest --only-root", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,22 @@ OV = [sys.executable, "-c", "import sys; sys.argv[0] = 'ov'; from ovtasks.cli im
 DOIT = [sys.executable, "-m", "doit"]
 DODO = "from ovtasks import load_tasks\nload_tasks(globals())\n"
 TIMEOUT = 120.0
+HALT = bytes([0xFA, 0xF4, 0xEB, 0xFD])
+"""Machine code of x86: no interrupts, halt, and again."""
 
 
 def make_image(path: Path, size: str = "16M", *, mark: bytes = b"") -> str:
-    """A small qcow2 image with some content; returns its sha256 in hexadecimal."""
+    """A small qcow2 image with some content; returns its sha256 in hexadecimal.
+
+    A machine that boots it halts at once. Without a boot sector its firmware would go on looking, which is all that
+    many tests' machines would do.
+    """
     qemu_img("create", "-q", "-f", "qcow2", path, size)
-    qemu_io("-f", "qcow2", "-c", f"write -P {len(mark) + 1} 0 64k", path)
+    with tempfile.NamedTemporaryFile() as sector:
+        sector.write(HALT.ljust(510, b"\0") + b"\x55\xaa")
+        sector.flush()
+        writes = ("-c", f"write -P {len(mark) + 1} 0 64k", "-c", f"write -s {sector.name} 0 512")
+        qemu_io("-f", "qcow2", *writes, path)
     return sha256_of(path).removeprefix("sha256:")
 
 
