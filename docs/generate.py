@@ -1,7 +1,8 @@
 """Writes the generated documents: ``python -m docs.generate``.
 
 The field references ``docs/vms.md`` and ``docs/images.md`` come from their schemas, ``schemas/libvirt.schema.json`` and
-``docs/libvirt.md`` from the table in ``ovtasks/machine``, the picture in ``docs/architecture.md`` from the imports.
+``docs/libvirt.md`` from the table in ``ovtasks/machine``, ``docs/layers.md`` from the kinds of operations and their
+schema, the picture in ``docs/architecture.md`` from the imports.
 """
 
 from __future__ import annotations
@@ -42,16 +43,17 @@ def page(name: str) -> str:
     sections = [
         HEAD.format(name=name),
         WORDS if name == "vms" else "",
-        _section("The file", schema["description"], _rows(schema, schema, "")),
+        section("The file", schema["description"], rows(schema, schema, "")),
     ]
     entry = schema["$defs"][SCHEMAS[name]]
     title = {"vm": "A VM", "image": "An image"}[SCHEMAS[name]]
-    sections.append(_section(title, entry["description"], _rows(schema, entry, "")))
+    sections.append(section(title, entry["description"], rows(schema, entry, "")))
     for name, definition in schema["$defs"].items():
         if name.startswith("source_"):
             kind = name.removeprefix("source_")
-            title, rows = f"source.kind: {kind}", _rows(schema, definition, "source.")
-            sections.append(_section(title, definition["description"], rows, required=definition.get("required", [])))
+            lines = rows(schema, definition, "source.")
+            text, required = definition["description"], definition.get("required", [])
+            sections.append(section(f"source.kind: {kind}", text, lines, required=required))
     return "".join(sections).rstrip() + "\n"
 
 
@@ -62,15 +64,17 @@ def libvirt_schema() -> str:
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _section(title: str, text: str, rows: Iterator[str], *, required: list[str] | None = None) -> str:
+def section(title: str, text: str, lines: Iterator[str], *, required: list[str] | None = None) -> str:
+    """A heading, a text, and a table of these lines."""
     needed = [f"`source.{name}`" for name in required or [] if name != "kind"]
     text = f"{text} Required: {', '.join(needed)}." if needed else text
     return "\n".join(
-        [f"## {title}", "", text, "", "| field | value | default | meaning |", "|---|---|---|---|", *rows, "", ""]
+        [f"## {title}", "", text, "", "| field | value | default | meaning |", "|---|---|---|---|", *lines, "", ""]
     )
 
 
-def _rows(root: Schema, schema: Schema, prefix: str) -> Iterator[str]:
+def rows(root: Schema, schema: Schema, prefix: str) -> Iterator[str]:
+    """A line for each field of ``schema``, which is a part of ``root``, and for the fields below it."""
     for name, field in schema.get("properties", {}).items():
         yield from _field(root, f"{prefix}{name}", field)
 
@@ -80,14 +84,14 @@ def _field(root: Schema, path: str, field: Schema) -> Iterator[str]:
         yield _row(path, field if "description" in field else _resolve(root, field["$ref"]))
         return
     yield _row(path, field)
-    yield from _rows(root, field, f"{path}.")
+    yield from rows(root, field, f"{path}.")
     for branch in (*field.get("anyOf", ()), *field.get("oneOf", ())):
-        yield from _rows(root, branch, f"{path}.")
+        yield from rows(root, branch, f"{path}.")
     if isinstance(items := field.get("items"), Mapping):
         for branch in (items, *items.get("anyOf", ()), *items.get("oneOf", ())):
-            yield from _rows(root, branch, f"{path}[].")
+            yield from rows(root, branch, f"{path}[].")
     if isinstance(values := field.get("additionalProperties"), Mapping) and "$ref" not in values:
-        yield from _rows(root, values, f"{path}.<name>.")
+        yield from rows(root, values, f"{path}.<name>.")
 
 
 def _resolve(root: Schema, reference: str) -> Schema:
@@ -130,8 +134,9 @@ def _text(value: object) -> str:
 if __name__ == "__main__":
     for name, path in PAGES.items():
         path.write_text(page(name), encoding="utf-8")
-    from docs import libvirt_page, rooms
+    from docs import layers_page, libvirt_page, rooms
 
     LIBVIRT_SCHEMA.write_text(libvirt_schema(), encoding="utf-8")
+    layers_page.PAGE.write_text(layers_page.page(), encoding="utf-8")
     LIBVIRT_PAGE.write_text(libvirt_page.page(), encoding="utf-8")
     rooms.PAGE.write_text(rooms.page(), encoding="utf-8")

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from docs import libvirt_page, rooms
+from docs import layers_page, libvirt_page, rooms
 from docs.generate import LIBVIRT_PAGE, LIBVIRT_SCHEMA, PAGES, libvirt_schema, page
+from ovtasks.layers.checks.model import CheckContext, Probe
+from ovtasks.layers.checks.reading import read_checks
+from ovtasks.layers.facts import SystemFacts
+from ovtasks.layers.plan import compile_layer
+from ovtasks.project.layer_file import read_layer
+from ovtasks.project.schema import Checker
 
 AGAIN = "run: python -m docs.generate"
 
@@ -17,6 +25,24 @@ def test_libvirt_reference_is_up_to_date() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_field_reference_is_up_to_date(name: str) -> None:
     assert PAGES[name].read_text(encoding="utf-8") == page(name), AGAIN
+
+
+def test_layers_page_is_up_to_date() -> None:
+    assert layers_page.PAGE.read_text(encoding="utf-8") == layers_page.page(), AGAIN
+
+
+def test_the_page_s_layer_is_carried_out(tmp_path: Path) -> None:
+    text = layers_page.HEAD.partition("```yaml\n")[2].partition("```")[0]
+    place = tmp_path / "layers/notes/layer.yml"
+    place.parent.mkdir(parents=True)
+    place.write_text(text)
+    (place.parent / "notes.sh").touch()
+    layer, errors = read_layer(place, Checker())
+    assert layer is not None and not errors
+    for distro, version in (("debian", "13"), ("fedora", "43"), ("ubuntu", "24.04")):
+        plan = compile_layer(layer, SystemFacts(distro, version))
+        assert plan.operations and not plan.skipped
+    assert all(isinstance(one, Probe) for one in read_checks(layer.checks, CheckContext(SystemFacts("debian"))))
 
 
 def test_libvirt_schema_is_up_to_date() -> None:
