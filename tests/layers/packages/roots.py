@@ -40,7 +40,7 @@ mount --rbind /dev "$1/dev"
 mount -t tmpfs tmp "$1/run"
 root=$1
 shift
-exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin HOME=/root TERM=dumb "$@"
+exec chroot "$root" env -i PATH=/opt/bin:/usr/sbin:/usr/bin HOME=/root TERM=dumb "$@"
 """
 
 

@@ -75,12 +75,8 @@ def packages_operation(
         undo=call("ov_pkg_undo", *names),
         in_image=call("ov_pkg_image", *names, **more, ov_hint=hint),
         caveat=_CAVEATS.get(manager, ""),
-        complete=lambda operation, _: _complete(operation, manager),
+        complete=lambda operation, _: with_library(operation, manager),
     )
-
-
-def _complete(operation: Operation, manager: str) -> Operation:
-    return with_library(operation, manager)
 
 
 def _sections(context: LayerContext) -> list[LayerPart]:

@@ -5,25 +5,13 @@ ov_apk() { # WORDS...
     apk --no-progress --wait 300 "$@"
 }
 
-ov_apk_installed() {
-    for ov_db in /usr/lib/apk/db /lib/apk/db; do
-        if [ -e "$ov_db/installed" ]; then
-            cat "$ov_db/installed"
-            return
-        fi
-    done
-}
-
 pm_ready() {
     ov_pkg_wait /lib/apk/db/lock /usr/lib/apk/db/lock
 }
 
+# "name-1.2-r3"
 pm_list() {
-    ov_apk_installed | awk -v OFS='\t' '
-        /^P:/ { name = substr($0, 3) }
-        /^V:/ { version = substr($0, 3) }
-        /^$/ && name != "" { print name, version, "installed"; name = "" }
-        END { if (name != "") print name, version, "installed" }'
+    apk info -v 2>/dev/null | sed -n 's/^\(.*\)-\([^-]*-r[0-9]*\)$/\1\t\2\tinstalled/p'
 }
 
 ov_apk_world() {

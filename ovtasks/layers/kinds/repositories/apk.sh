@@ -27,9 +27,3 @@ ov_apk_repo_undo() {
     ov_repo_undo
     apk --quiet update >/dev/null 2>&1 || : # the lists of what is no longer there go with it
 }
-
-ov_apk_repo_image() { # LINE KEY-PATH
-    STATE=$(mktemp -d)
-    ov_apk_repo_do "$1" "$2"
-    rm -rf "$STATE"
-}

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from ovtasks.errors import Where
 from ovtasks.layers.context import LayerContext
+from ovtasks.layers.fragments import text_upload
 from ovtasks.layers.kinds.functions import call
 from ovtasks.layers.kinds.packages.library import with_library
-from ovtasks.layers.kinds.repositories.operations import KIND, brought, upload
+from ovtasks.layers.kinds.repositories.operations import KIND, brought
 from ovtasks.layers.operation import Bringer, Gate, Operation, Upload
 from ovtasks.layers.sections import words
 from ovtasks.project.layer_model import LayerPart
@@ -103,7 +104,7 @@ def _fill(
         save=call(f"{functions}_save", *saved),
         do=call(f"{functions}_do", *words),
         undo=call(f"{own}_undo", *(words[:1] if functions == "ov_pac_repo" else ())),
-        in_image=call(f"{functions}_image", *words),
+        in_image=call(f"{functions}_image", *words) if functions in {"ov_apt_repo", "ov_ini"} else "",
         uploads=uploads,
     )
     return with_library(done, manager, repositories=True)
@@ -131,7 +132,7 @@ def _apt(part: LayerPart, context: LayerContext) -> Operation:
             "Enabled": "no" if part.data.get("enabled") is False else "",
         }
         text = "".join(f"{field}: {value}\n" for field, value in lines.items() if value)
-        uploads = (upload("source", text.encode()), *((upload("key", content),) if key else ()))
+        uploads = (text_upload("source", text), *((text_upload("key", content),) if key else ()))
         saved = (f"/etc/apt/sources.list.d/{name}.sources", *((place,) if key else ()))
         return _fill(operation, "apt", "ov_apt_repo", uploads, (name, place), saved)
 
@@ -158,8 +159,8 @@ def _ini(manager: str) -> Callable[[LayerPart, LayerContext], Operation]:
             places = [
                 f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}{'' if n == 1 else f'-{n}'}" for n in range(1, len(keys) + 1)
             ]
-            uploads = [upload("source", text)]
-            uploads += [upload(f"key{n}", one.bring(bringer)) for n, one in enumerate(keys, 1)]
+            uploads = [text_upload("source", text)]
+            uploads += [text_upload(f"key{n}", one.bring(bringer)) for n, one in enumerate(keys, 1)]
             paths = (f"{folder}/{name}.repo", *places)
             return _fill(operation, manager, "ov_ini", tuple(uploads), paths, paths)
 
@@ -198,7 +199,7 @@ def _pacman(part: LayerPart, context: LayerContext) -> Operation:
     text = "\n".join(lines) + "\n"
 
     def complete(operation: Operation, bringer: Bringer) -> Operation:
-        uploads = (upload("source", text.encode()), *((upload("key", key.bring(bringer)),) if key else ()))
+        uploads = (text_upload("source", text), *((text_upload("key", key.bring(bringer)),) if key else ()))
         return _fill(operation, "pacman", "ov_pac_repo", uploads, (name, "yes" if key else ""), (name,))
 
     return _operation(name, part, complete, "ov_pac_repo", name)
@@ -211,7 +212,7 @@ def _apk(part: LayerPart, context: LayerContext) -> Operation:
     place = f"/etc/apk/keys/{PurePosixPath(urlsplit(key.url).path).name}" if key else ""
 
     def complete(operation: Operation, bringer: Bringer) -> Operation:
-        uploads = (upload("key", key.bring(bringer)),) if key else ()
+        uploads = (text_upload("key", key.bring(bringer)),) if key else ()
         return _fill(operation, "apk", "ov_apk_repo", uploads, (line, place), (place,))
 
     return _operation(name, part, complete, "ov_apk_repo", line)

@@ -105,6 +105,10 @@ ov_release_do() {
     ov_pkg_record "$1"
 }
 
+ov_release_image() {
+    ov_release_install "$FILES/release.rpm"
+}
+
 ov_release_look() {
     [ -e "$STATE/release" ] && ov_pkg_look "$(cat "$STATE/release")"
 }
@@ -142,7 +146,14 @@ ov_copr_do() { # OWNER/PROJECT
 }
 
 ov_copr_undo() { # OWNER/PROJECT
-    [ -z "$(ov_repo_others "copr $1")" ] || return 0
+    ov_heirs=$(ov_repo_others "copr $1")
+    if [ -n "$ov_heirs" ]; then
+        for ov_other in $ov_heirs; do # what was there before us is what was there before them
+            rm -f "$ov_other"/1.*
+            for ov_part in "$STATE"/1.*; do [ ! -e "$ov_part" ] || cp -a "$ov_part" "$ov_other"; done
+        done
+        return 0
+    fi
     if [ -e "$STATE/1.path" ]; then
         ov_restore
     elif [ -n "$(ov_copr_file "$1")" ]; then
@@ -175,7 +186,11 @@ ov_module_do() { # NAME STREAM
 
 ov_module_undo() { # NAME STREAM
     pm_ready
-    [ -z "$(ov_repo_others "module $1:$2")" ] || return 0
+    ov_heirs=$(ov_repo_others "module $1:$2")
+    if [ -n "$ov_heirs" ]; then
+        for ov_other in $ov_heirs; do cp "$STATE/stream" "$ov_other/stream"; done
+        return 0
+    fi
     ov_dnf module reset "$1"
     [ ! -s "$STATE/stream" ] || ov_dnf module enable "$1:$(cat "$STATE/stream")"
 }

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from ovtasks.errors import InputError, Where
+from ovtasks.layers.fragments import file_upload, quoted
 from ovtasks.layers.kinds.functions import call
 from ovtasks.layers.kinds.packages.library import with_library
-from ovtasks.layers.operation import Bringer, Gate, Operation, Upload
+from ovtasks.layers.operation import Bringer, Gate, Operation
 from ovtasks.project.layer_model import LayerPart
 
 KIND = "repositories"
-
-
-def upload(name: str, content: bytes) -> Upload:
-    """An upload of these bytes."""
-    import hashlib
-
-    return Upload(name, content, f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
 def brought(bringer: Bringer, url: str, digest: str | None, where: Where, what: str) -> bytes:
@@ -39,13 +33,9 @@ def release(manager: str, part: LayerPart) -> Operation:
     where = part.place("rpm")
 
     def complete(operation: Operation, bringer: Bringer) -> Operation:
-        path: Path = bringer.download(url, None, where)
-        import hashlib
-
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        path = bringer.download(url, None, where)
         done = with_library(operation, manager, repositories=True)
-        return replace(done, uploads=(Upload("release.rpm", path, f"sha256:{digest}"),))
+        return replace(done, uploads=(file_upload("release.rpm", path),))
 
     return Operation(
         kind=KIND,
@@ -55,7 +45,7 @@ def release(manager: str, part: LayerPart) -> Operation:
         save=call("ov_release_save"),
         do=call("ov_release_do", ov_url=url),
         undo=call("ov_release_undo"),
-        in_image=call("ov_release_install", url),
+        in_image=call("ov_release_image", ov_url=url),
         gate=Gate.REPOSITORY,
         complete=complete,
     )
@@ -84,8 +74,6 @@ def module(written: str, where: Where) -> Operation:
 
 
 def _of_dnf(name: str, functions: str, words: tuple[str, ...], where: Where, in_image: tuple[str, ...]) -> Operation:
-    import shlex
-
     return Operation(
         kind=KIND,
         name=name,
@@ -94,7 +82,7 @@ def _of_dnf(name: str, functions: str, words: tuple[str, ...], where: Where, in_
         save=call(f"{functions}_save", *words),
         do=call(f"{functions}_do", *words),
         undo=call(f"{functions}_undo", *words),
-        in_image=shlex.join(in_image) + "\n",
+        in_image=" ".join(map(quoted, in_image)) + "\n",
         gate=Gate.REPOSITORY,
         complete=lambda operation, _: with_library(operation, "dnf", repositories=True),
     )

@@ -45,9 +45,3 @@ ov_pac_repo_undo() { # NAME
     ov_repo_undo
     rmdir /etc/pacman.d/ovtasks 2>/dev/null || : # another layer's repository may be there
 }
-
-ov_pac_repo_image() { # NAME KEY
-    STATE=$(mktemp -d)
-    ov_pac_repo_do "$1" "$2"
-    rm -rf "$STATE"
-}
