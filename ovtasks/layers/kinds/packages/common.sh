@@ -141,10 +141,9 @@ ov_pkg_undo() { # NAME...
     # shellcheck disable=SC2086 # names have no blanks
     [ -z "$ov_go" ] || pm_remove $ov_go
 
-    ov_pkg_ours >"$STATE/ours" # what stays
     ov_pkg_hand_over
     ov_pkg_put_back
-    rm -f "$STATE/ours" "$STATE/others" "$STATE/wanted"
+    rm -f "$STATE/ours" "$STATE/others" "$STATE/wanted" "$STATE/stays" "$STATE/now"
 }
 
 # The lines of the first text that are in the second, too; those that are not.
@@ -178,27 +177,29 @@ ov_pkg_ours() {
 
 # What stays becomes the other layers': the last one that is undone removes it.
 ov_pkg_hand_over() {
+    pm_list >"$STATE/now"
+    awk -F '\t' -v OFS='\t' '
+        { file = FILENAME; sub(/.*\//, "", file) }
+        file == "now" { if ($3 != "config") there[$1]; next }
+        $1 in there && $4 != "used" { print $1, $2, $3 }' "$STATE/now" "$STATE/ours" >"$STATE/stays"
     while IFS= read -r ov_other; do
-        awk -F '\t' -v OFS='\t' '$4 != "used" { print $1, $2, $3 }' "$STATE/ours" >>"$ov_other/inherited"
+        cat "$STATE/stays" >>"$ov_other/inherited"
         # Who asked for it first knows that it was there for the sake of something older.
         grep -Fx -f "$ov_other/claims" "$STATE/marks" >>"$ov_other/marks" || :
     done <"$STATE/others"
-    pm_list >"$STATE/now"
     ov_auto=$(awk -F '\t' '
         { file = FILENAME; sub(/.*\//, "", file) }
         file == "now" { if ($3 == "installed") there[$1]; next }
         file == "wanted" { wanted[$1]; next }
-        $1 in wanted || !($1 in there) || $4 == "used" { next }
+        $1 in wanted || !($1 in there) { next }
         file == "marks" || $2 == "asked" { print $1 }' \
-        "$STATE/now" "$STATE/wanted" "$STATE/marks" "$STATE/ours" | sort -u)
-    rm -f "$STATE/now"
+        "$STATE/now" "$STATE/wanted" "$STATE/marks" "$STATE/stays" | sort -u)
     # shellcheck disable=SC2086 # names have no blanks
     [ -z "$ov_auto" ] || pm_mark auto $ov_auto
 }
 
 # Packages that had to go come back, and those that got another version get the old one.
 ov_pkg_put_back() {
-    pm_list >"$STATE/now"
     ov_back=$(awk -F '\t' '
         { file = FILENAME; sub(/.*\//, "", file) }
         file == "now" { if ($3 != "config") version[$1] = $2; next }
@@ -206,7 +207,6 @@ ov_pkg_put_back() {
         { if (!($1 in new) || new[$1] != $2) old[$1] = $2; new[$1] = $3 }
         END { for (one in new) if (version[one] == new[one]) print one, old[one] }' \
         "$STATE/now" "$STATE/removed" "$STATE/changed")
-    rm -f "$STATE/now"
     # shellcheck disable=SC2086 # pairs of words
     [ -z "$ov_back" ] || pm_restore $ov_back
     ov_auto=$(awk -F '\t' '$3 == "auto" { print $1 }' "$STATE/removed")
