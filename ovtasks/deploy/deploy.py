@@ -11,7 +11,7 @@ from ovtasks.deploy.compile import compile_all
 from ovtasks.deploy.gates import check_gates, left_out
 from ovtasks.deploy.inputs import Secrets
 from ovtasks.deploy.learn import first_look
-from ovtasks.deploy.reach import REBOOT_SECONDS, deploying, ended, reach
+from ovtasks.deploy.reach import REBOOT_SECONDS, again, deploying, ended, reach
 from ovtasks.deploy.receipts import (
     LayerReceipt,
     LayerState,
@@ -79,12 +79,15 @@ def deploy(
             checks_wanted = _wants_checks(wanted, record, found, verify=verify)
             if not found.nothing:
                 _carry_out(record, connection, facts, plans, found, progress)
-            results = run_all_checks(wanted, record, connection, facts) if checks_wanted else ()
+        results: tuple[CheckResult, ...] = ()
+        if checks_wanted:
+            with again(record) as fresh:  # what a login has was decided when it began
+                results = run_all_checks(wanted, record, fresh, facts)
         whole = start_at is None
         passed = checks_wanted and not any(one.outcome is CheckOutcome.FAILED for one in results)
         if whole:
             save_stamp(record, wanted, began, checked=passed or was_checked(record, wanted.deployment))
-        return Deployed(found, tuple(results), time.monotonic() - clock)
+        return Deployed(found, results, time.monotonic() - clock)
 
 
 def failed_checks(done: Deployed) -> OvError | None:

@@ -57,6 +57,14 @@ def reach(record: Record, progress: Progress, *, known_guest: bool) -> Connectio
     return connect(target_of(record, factor=slow))
 
 
+def again(record: Record) -> Connection:
+    """Another login to a guest that was just reached.
+
+    :raises OvError: it cannot be reached any more.
+    """
+    return connect(target_of(record, factor=slowness(record)))
+
+
 def ended(record: Record) -> str | None:
     """Why the VM does not run; None if it does."""
     now = status(record)
