@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ovtasks.errors import Where
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.quoting import environment_file, exec_word, specifiers
 from ovtasks.layers.variables import layer_variables, service_value
@@ -63,13 +64,21 @@ class Service:
 
         :raises InputError: a value names what nobody knows.
         """
-        values, where = self.merged("env"), self.part.place("env")
+        values = self.merged("env")
         if not isinstance(values, dict):
             return {}
         known = {one.name: one.value for one in layer_variables(self.context.layer, self.context)}
         written = {name: _plain(value) for name, value in values.items()}
         others = known | written
-        return {name: service_value(name, text, others, self.context, where) for name, text in written.items()}
+        return {
+            name: service_value(name, text, others, self.context, self._place(name)) for name, text in written.items()
+        }
+
+    def _place(self, variable: str) -> Where:
+        overrides = self.part.data.get("overrides")
+        more = overrides.get("env") if isinstance(overrides, dict) else None
+        inside = isinstance(more, dict) and variable in more
+        return self.part.place(f"overrides.env.{variable}" if inside else f"env.{variable}")
 
     def known(self) -> dict[str, str]:
         """What names in its command stand for.

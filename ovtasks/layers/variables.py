@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ovtasks.errors import InputError, Where
 from ovtasks.layers.context import LayerContext
@@ -33,6 +33,8 @@ class Variable:
 
 def layer_variables(layer: LayerSpec, context: LayerContext) -> Iterator[Variable]:
     """The layer's ``env`` and the deployment's, which wins. ``~``, ``${NAME}`` and ``$NAME`` are replaced.
+
+    Names may be those of the layers that it needs, too.
 
     :raises InputError: a value has a line break, refers to itself or to what nobody knows; PATH is among them.
     """
@@ -88,6 +90,11 @@ class _Resolver:
             return self.context.secrets[name]
         if name in known:
             return known[name]
+        for number, layer in reversed(list(enumerate(self.context.below))):
+            if layer.environment is not None and name in layer.environment.data:
+                context = replace(self.context, layer=layer, below=self.context.below[:number])
+                written = {key: str(value) for key, value in layer.environment.data.items()}
+                return _Resolver(written, context, layer.environment.place(name)).value(name)
         hint = f"known are {', '.join(sorted(known.keys() | self.written.keys()))}; a plain dollar is written $$"
         message = f"nothing says what {match[0]} in the value of {above[0]} stands for"
         raise InputError(message, hint=hint, where=self.where)

@@ -32,7 +32,9 @@ class LayerPart:
     places: Mapping[str, Where] = field(default_factory=dict)
 
     def place(self, key: str) -> Where:
-        """Where the value of ``key`` stands; without one: where the part begins."""
+        """Where the value of ``key`` (``env.NAME`` is one inside) stands, or what it would be in."""
+        while key and key not in self.places:
+            key = key.rpartition(".")[0]
         return self.places.get(key, self.where)
 
     def error(self, message: str, key: str | None = None, *, hint: str | None = None) -> InputError:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from ovtasks.errors import InputError
+from ovtasks.layers.context import LayerContext
 from ovtasks.layers.kinds.environment import Environment
 from ovtasks.layers.operation import ROOT
-from tests.layers.layers import layer, operations
+from tests.layers.layers import DEBIAN, layer, operations
 
 
 def test_one_operation_for_root() -> None:
@@ -25,6 +26,13 @@ def test_nothing_to_do() -> None:
 def test_the_deployment_wins() -> None:
     (operation,) = operations(Environment(), layer(env={"A": "1"}), environment={"A": "2", "B": "3"})
     assert "A=2" in operation.do and "B=3" in operation.do and "A=1" not in operation.do
+
+
+def test_layers_below_are_known() -> None:
+    below = (layer("base", env={"ROOT": "~/r", "OLD": "1"}), layer("more", env={"OLD": "$ROOT/2"}))
+    one = layer(env={"A": "<$OLD>", "ROOT": "x"})
+    (operation,) = Environment().layer(one, LayerContext(one, DEBIAN, below=below))
+    assert "A='</home/ada/r/2>'" in operation.do.replace("'\"'\"'", "'")
 
 
 @pytest.mark.parametrize(

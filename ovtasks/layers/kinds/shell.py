@@ -63,6 +63,12 @@ def _fields(part: LayerPart, shell: str) -> dict[str, Json]:
     return fields if fields.get("init") or fields.get("path_append") else {}
 
 
+def _key(part: LayerPart, shell: str, field: str) -> str:
+    """Where a field of a shell is written: under the shell's name, or at the top."""
+    own = part.data.get(shell)
+    return f"{shell}.{field}" if isinstance(own, dict) and field in own else field
+
+
 def _packages(layer: LayerSpec) -> set[str]:
     """The packages of the layer, for whatever system."""
     lists = (section.data.get("packages") for section in layer.sections.values())
@@ -79,7 +85,7 @@ def _operation(
     rank = int(str(fields.get("priority", PRIORITY)))
     note = f" ({', '.join(absent)}: not installed)" if absent else ""
     if written := fields.get("path"):
-        file = place(context, part, "path", str(written))
+        file = place(context, part, _key(part, shell, "path"), str(written))
     elif shell in _RC:
         file = f"{context.facts.home}/{_RC[shell]}"
     else:
@@ -126,7 +132,7 @@ def _text(shell: str, fields: Mapping[str, Json], part: LayerPart, context: Laye
     written = fields.get("path_append")
     lines = []
     for folder in written if isinstance(written, list) else [written] * (written is not None):
-        found = context.expand(str(folder), part.place("path_append"))
+        found = context.expand(str(folder), part.place(_key(part, shell, "path_append")))
         if not found.startswith("/"):
             raise part.error(
                 f"PATH takes absolute folders, and {found!r} is none", "path_append", hint="begin it with ~/"
@@ -134,7 +140,7 @@ def _text(shell: str, fields: Mapping[str, Json], part: LayerPart, context: Laye
         lines.append(_append(shell, found))
     init = str(fields.get("init") or "").replace("${SHELL_NAME}", shell).replace("$SHELL_NAME", shell).strip("\n")
     if any(line.startswith(("# >>> ov layer ", "# <<< ov layer ")) for line in init.splitlines()):
-        raise part.error("init has a line that marks our blocks", "init")
+        raise part.error("init has a line that marks our blocks", _key(part, shell, "init"))
     return "".join(f"{line}\n" for line in (*lines, init) if line)
 
 
