@@ -19,7 +19,7 @@ from tests.support.accounts import add_account
 from tests.support.processes import alive
 from tests.support.sshd import Sshd, new_sshd
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 @contextlib.contextmanager

@@ -69,6 +69,7 @@ def test_output_that_is_no_text(guest: Connection) -> None:
         guest.run(b"echo \0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["sh", "bash", "busybox"])
 def test_a_script_of_five_megabytes(shell: str, server: Sshd) -> None:
     """In every shell that a distribution calls sh, however it reads."""
@@ -114,6 +115,7 @@ print(size, len(done.stdout), len(done.stderr), done.stdout[-4:], grown < 20_000
 """
 
 
+@pytest.mark.slow
 def test_fifty_megabytes_need_no_memory(shared: Sshd) -> None:
     said = call(sys.executable, "-c", BIG.format(target=shared.target)).stdout
     assert said.split() == ["51000004", str(TAIL_BYTES), str(TAIL_BYTES), "b'end\\n'", "True"]
@@ -128,6 +130,7 @@ def test_background_processes_are_not_waited_for(guest: Connection, tmp_path: Pa
     assert done.text.endswith("next\n")
 
 
+@pytest.mark.slow
 def test_what_a_login_shell_says_is_not_the_scripts(server: Sshd) -> None:
     config = server.folder / "sshd_config"
     noise = 'echo noise; echo noise >&2; exec sh -c "$SSH_ORIGINAL_COMMAND"'
@@ -138,6 +141,7 @@ def test_what_a_login_shell_says_is_not_the_scripts(server: Sshd) -> None:
         assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
 
 
+@pytest.mark.slow
 def test_a_user_without_a_shell(server: Sshd) -> None:
     config = server.folder / "sshd_config"
     config.write_text(f"{config.read_text()}ForceCommand echo This account is not available.; exit 1\n")
@@ -154,6 +158,7 @@ def test_a_command_is_the_users_shells(guest: Connection) -> None:
         guest.command("exec sleep 20", timeout=0.5)
 
 
+@pytest.mark.slow
 def test_two_threads_have_two_connections(shared: Sshd) -> None:
     said: dict[int, str] = {}
 
@@ -173,6 +178,7 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["check", "output", "timeout"])
 def test_what_ends_a_script_leaves_the_connection(way: str, guest: Connection, tmp_path: Path) -> None:
     """Nothing of it runs any more when the exception comes out."""
@@ -190,6 +196,7 @@ def test_what_ends_a_script_leaves_the_connection(way: str, guest: Connection, t
     assert guest.run("echo on").text == "on\n"
 
 
+@pytest.mark.slow
 def test_what_ignores_sigterm_is_killed(guest: Connection, tmp_path: Path) -> None:
     script = f"trap '' TERM; echo $$ >{tmp_path}/pids; sh -c 'echo $$ >>{tmp_path}/pids; sleep 30; :'"
     with pytest.raises(TookTooLongError):

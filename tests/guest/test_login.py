@@ -20,6 +20,8 @@ from tests.support.processes import serve
 from tests.support.programs import call
 from tests.support.sshd import Sshd, new_sshd, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Sshd]:

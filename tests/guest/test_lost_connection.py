@@ -22,6 +22,7 @@ from ovtasks.guest.target import WrongHostKeyError
 from tests.support.processes import alive, settle, start
 from tests.support.sshd import Sshd, new_sshd
 
+pytestmark = pytest.mark.slow
 WORK = """
 from pathlib import PosixPath
 from ovtasks.guest.connection import connect

@@ -18,6 +18,8 @@ from ovtasks.host.run import require
 from tests.support.programs import call
 from tests.support.sshd import new_sshd
 
+pytestmark = pytest.mark.slow
+
 EVERY_BYTE = bytes(range(256))
 NAMES = ("plain", "it's one", 'a "b" $c `d` \\e', "line\nbreak", "-n", "ümlaut", "*")
 
