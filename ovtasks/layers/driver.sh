@@ -8,9 +8,15 @@
 #   layers/<layer>/receipt.json   as on the host; only there while the layer is whole
 #   layers/<layer>/operations/<NNN>-<slug>/
 #       name kind user gate digest sums look undo caveat prelude    one text each
-#       state/    what save kept; the folder of an operation gets its name when save has ended
+#       state/    what save keeps
+#       begun     save has begun
+#       saved     save has ended. Without it nothing was done, and the rest of the folder means nothing
 #       kept      it was so already: nothing was done, nothing is to be undone
 #       done      do has ended
+#
+# In a small guest each process costs more than all that the shell does by itself. So folders are made many at a time,
+# texts are written by the shell, and the disk is told to write only where a power cut could lose what was there before:
+# an operation that has replaced nothing waits for the next one, or for the end of its layer.
 # The script sets ov_token (begins each line for the host), ov_prelude and ov_prelude_digest; then it calls ov_begin.
 
 ov_event() { # WORDS...
@@ -19,7 +25,7 @@ ov_event() { # WORDS...
 
 ov_begin() { # [BASE]
     exec 3>&1 2>&1
-    umask 022
+    umask 077
     OV_UID=$(id -u)
     OV_GID=$(id -g)
     if [ -n "${1-}" ]; then
@@ -36,12 +42,15 @@ ov_begin() { # [BASE]
     export OV_UID OV_GID HOME USER LOGNAME PATH
     ov_run=$ov_base/run
     ov_bad=0
+    ov_number=0
+    ov_unsynced=
 }
 
 # One deployment at a time. A lock ends with its holder, so a killed one is in nobody's way.
-ov_lock() {
-    mkdir -p -- "$ov_base/layers" "$ov_base/preludes" || exit 1
-    chmod 0711 -- "$ov_base" "$ov_base/layers"
+ov_lock() { # [NUMBER of folders for uploads]
+    if [ ! -d "$ov_base/preludes" ]; then
+        (umask 066 && mkdir -p -- "$ov_base/layers" "$ov_base/preludes") || exit 1
+    fi
     if command -v flock >/dev/null; then
         exec 9>"$ov_base/lock"
         if ! flock -n 9; then
@@ -53,8 +62,14 @@ ov_lock() {
     fi
     trap 'ov_end' EXIT
     trap 'exit 130' HUP INT TERM
-    rm -rf -- "$ov_run"
-    mkdir -m 0711 -- "$ov_run" || exit 1
+    if [ -e "$ov_run" ]; then rm -rf -- "$ov_run"; fi
+    ov_rooms=${1-0}
+    set -- "$ov_run"
+    while [ "$ov_rooms" -gt 0 ]; do
+        set -- "$@" "$ov_run/$ov_rooms"
+        ov_rooms=$((ov_rooms - 1))
+    done
+    mkdir -- "$@" || exit 1
 }
 
 # Without flock: a folder with who holds it. The boot's id tells an old holder from a new process of its number.
@@ -78,8 +93,7 @@ ov_lock_folder() {
 }
 
 ov_end() {
-    rm -rf -- "$ov_run" "$ov_base/held"
-    if [ -n "${ov_uploads-}" ]; then rm -rf -- "$ov_uploads"; fi
+    rm -rf -- "$ov_run" "$ov_base/held" "${ov_uploads:-$ov_run}"
 }
 
 # Run one fragment in a process of its own, as its account. It sees STATE, FILES and OV_SUMS, and no open file of ours.
@@ -89,17 +103,21 @@ ov_fragment() { # TEXT USER
             exec 3>&- 9>&- </dev/null
             export STATE FILES OV_SUMS
             cd "$HOME" 2>/dev/null || cd /
+            umask 022
             set -eu
             eval "$1"
         )
         return
     fi
     # shellcheck disable=SC2016 # the other shell expands it
-    (umask 077 && printf '%s\n' 'set -eu; cd "$HOME" 2>/dev/null || cd /; export STATE="$1" FILES="$2"; . "$3"' \
-        "$1" >"$ov_run/fragment")
-    if [ ! -e "$ov_run/prelude.sh" ]; then printf '%s\n' "$ov_prelude" >"$ov_run/prelude.sh"; fi
+    printf '%s\n' 'set -eu; cd "$HOME" 2>/dev/null || cd /; export STATE="$1" FILES="$2"; . "$3"' "$1" >"$ov_run/fragment"
+    if [ ! -e "$ov_run/prelude.sh" ]; then
+        chmod 0711 -- "$ov_run"
+        (umask 022 && printf '%s\n' "$ov_prelude" >"$ov_run/prelude.sh")
+    fi
     (
         exec 3>&- 9>&- </dev/null
+        umask 022
         set -eu
         export OV_SUMS
         ov_give "$2" "$ov_run/fragment"
@@ -127,22 +145,28 @@ ov_enter() { # LAYER
     ov_event layer "$1"
 }
 
-# The layer is going to have the operations with these digests: undo what comes from the first difference on.
-ov_prepare() { # DIGEST...
+# The layer is going to have these operations: undo what comes from the first difference on, make folders for the new.
+ov_prepare() { # NNN-SLUG=DIGEST...
     ov_name="the record"
-    mkdir -p -- "$ov_ops" || ov_stop record 1
-    chmod 0711 -- "$ov_home" "$ov_ops"
-    rm -rf -- "$ov_home/receipt.json" "$ov_home/new" "$ov_home/gone"
+    if [ -e "$ov_home/receipt.json" ]; then rm -f -- "$ov_home/receipt.json"; fi
     ov_equal=0
+    ov_more=
     for ov_op in "$ov_ops"/*-*; do
+        [ -d "$ov_op" ] || break
+        ov_more=yes
         read -r ov_had 2>/dev/null <"$ov_op/digest" || ov_had=
-        ov_id=${ov_op##*/}
-        if [ -z "$ov_had" ] || [ "$ov_had" != "${1-}" ] || [ "${ov_id%%-*}" -ne $((ov_equal + 1)) ]; then break; fi
+        if [ ! -e "$ov_op/saved" ] || [ "${ov_op##*/}=$ov_had" != "${1-}" ]; then break; fi
+        ov_more=
         ov_equal=$((ov_equal + 1))
         shift
     done
-    ov_undo_from "$ov_equal"
-    if [ "$ov_failed" != 0 ]; then exit 1; fi
+    if [ -n "$ov_more" ]; then ov_undo_from "$ov_equal"; fi
+    if [ "${ov_failed-0}" != 0 ]; then exit 1; fi
+    for ov_id; do
+        set -- "$@" "$ov_ops/${ov_id%%=*}/state"
+        shift
+    done
+    if [ $# -gt 0 ]; then mkdir -p -- "$@" || ov_stop record 1; fi
 }
 
 # Undo the layer's operations but the first N, the last first. One that fails stays in the record.
@@ -155,7 +179,7 @@ ov_undo_from() { # N [GATE...] -> ov_failed
     for ov_id in $ov_ids; do
         if [ "${ov_id%%-*}" -gt "$ov_first" ]; then
             ov_op=$ov_ops/$ov_id
-            ov_undo_one
+            if [ -e "$ov_op/saved" ]; then ov_undo_one; else rm -rf -- "$ov_op"; fi
         fi
     done
 }
@@ -181,9 +205,7 @@ ov_undo_one() { # ov_op, ov_gates
         fi
         ov_result=undone
     fi
-    rm -rf -- "$ov_home/gone"
-    mv -- "$ov_op" "$ov_home/gone"
-    rm -rf -- "$ov_home/gone"
+    rm -rf -- "$ov_op/saved" "$ov_op" # in this order
     ov_event "$ov_result" "$ov_name"
 }
 
@@ -204,8 +226,9 @@ $(cat -- "$ov_op/undo")"
 # ov_look, ov_save, ov_do, ov_undo.
 ov_operation() {
     ov_op=$ov_ops/$ov_id
-    FILES=$ov_run/files
     STATE=$ov_op/state
+    if [ -n "$OV_SUMS" ]; then ov_number=$((ov_number + 1)); fi
+    FILES=$ov_run/$ov_number
     if [ -e "$ov_op/done" ] && [ -z "$ov_look" ]; then
         ov_event same "$ov_name"
         return
@@ -214,33 +237,44 @@ ov_operation() {
     if [ "$ov_status" = 0 ]; then
         if [ -e "$ov_op/done" ]; then
             ov_event same "$ov_name"
-        elif [ -d "$ov_op" ]; then # a killed run did it
-            : >"$ov_op/done" || ov_stop record 1
+        elif [ -e "$ov_op/saved" ]; then # a killed run did it
+            ov_mark "done"
             ov_event "done" "$ov_name"
         else
             ov_record
-            { : >"$ov_home/new/kept" && : >"$ov_home/new/done" && mv -- "$ov_home/new" "$ov_op"; } || ov_stop record 1
+            ov_mark kept "done" saved
             ov_event kept "$ov_name"
         fi
         return
     fi
-    if [ -e "$ov_op/kept" ]; then rm -rf -- "$ov_op"; fi # no longer so: what is there now is the prior state
+    if [ -e "$ov_op/kept" ]; then # no longer so: what is there now is the prior state
+        rm -rf -- "$ov_op/saved" "$ov_op"
+        mkdir -p -- "$STATE" || ov_stop record 1
+    fi
     ov_event doing "$ov_name"
     if [ -n "$OV_SUMS" ]; then ov_files; fi
-    if [ ! -d "$ov_op" ]; then ov_save_state; fi
+    if [ ! -e "$ov_op/saved" ]; then ov_save_state; fi
     if [ -e "$ov_op/done" ]; then rm -f -- "$ov_op/done"; fi
     ov_fragment "$ov_do" "$ov_user"
     ov_status=$?
     if [ "$ov_status" != 0 ]; then ov_stop "do" "$ov_status"; fi
-    : >"$ov_op/done" || ov_stop record 1
+    ov_mark "done"
     ov_event "done" "$ov_name"
+}
+
+ov_mark() { # WORD...
+    for ov_word; do
+        : >"$ov_op/$ov_word" || ov_stop record 1
+    done
 }
 
 # The operation's uploads: ov_bring writes them into FILES.
 ov_files() {
-    rm -rf -- "$FILES"
-    mkdir -m 0700 -- "$FILES"
-    (set -e && ov_bring)
+    if [ ! -d "$FILES" ]; then mkdir -- "$FILES"; fi
+    (
+        set -e
+        ov_bring
+    )
     ov_status=$?
     if [ "$ov_status" != 0 ]; then ov_stop upload "$ov_status"; fi
     (ov_give "$ov_user" "$FILES") || ov_stop upload 1
@@ -261,56 +295,71 @@ ov_looks_so() { # -> ov_status
 }
 
 ov_save_state() {
+    if [ -e "$ov_op/begun" ]; then
+        rm -rf -- "$STATE"
+        mkdir -- "$STATE" || ov_stop record 1
+    fi
     ov_record
-    mkdir -m 0700 -- "$ov_home/new/state" || ov_stop record 1
-    (ov_give "$ov_user" "$ov_home/new/state") || ov_stop save 1
-    STATE=$ov_home/new/state
+    ov_mark begun
+    if [ "$ov_user" != "$USER" ]; then
+        chmod 0711 -- "$ov_home" "$ov_ops" "$ov_op"
+        (ov_give "$ov_user" "$STATE") || ov_stop save 1
+    fi
     ov_fragment "$ov_save" "$ov_user"
     ov_status=$?
     if [ "$ov_status" != 0 ]; then ov_stop save "$ov_status"; fi
-    STATE=$ov_op/state
-    { ov_sync "$ov_home/new" && mv -- "$ov_home/new" "$ov_op"; } || ov_stop record 1
+    if ov_can_wait; then
+        ov_unsynced=yes
+    elif [ -n "$ov_unsynced$ov_undo" ]; then
+        ov_sync "$ov_op" || ov_stop record 1
+        ov_unsynced=
+    fi
+    ov_mark saved
 }
 
-# What undo will need, in a folder that is not yet the operation's.
+# Whether nothing is lost if the power fails now: ov_keep has found nothing, and do only puts that in its place.
+ov_can_wait() {
+    [ "$ov_undo" = ov_restore ] || return 1
+    for ov_file in "$STATE"/*; do
+        case $ov_file in
+        *.path | *.parents) ;;
+        *) return 1 ;;
+        esac
+    done
+}
+
+# What undo will need.
 ov_record() {
-    if [ -e "$ov_home/new" ]; then rm -rf -- "$ov_home/new"; fi
-    mkdir -m 0711 -- "$ov_home/new"
     if [ ! -e "$ov_base/preludes/$ov_prelude_digest.sh" ]; then
-        printf '%s\n' "$ov_prelude" >"$ov_base/preludes/.new" || ov_stop record 1
+        (umask 022 && printf '%s\n' "$ov_prelude" >"$ov_base/preludes/.new") || ov_stop record 1
         mv -- "$ov_base/preludes/.new" "$ov_base/preludes/$ov_prelude_digest.sh"
     fi
-    (
-        set -e
-        umask 077
-        cd "$ov_home/new"
-        printf '%s\n' "$ov_name" >name
-        printf '%s\n' "$ov_kind" >kind
-        printf '%s\n' "$ov_user" >user
-        printf '%s\n' "$ov_gate" >gate
-        printf '%s\n' "$ov_digest" >digest
-        printf '%s\n' "$ov_prelude_digest" >prelude
-        printf '%s\n' "$OV_SUMS" >sums
-        printf '%s\n' "$ov_caveat" >caveat
-        printf '%s' "$ov_look" >look
-        printf '%s' "$ov_undo" >undo
-    )
-    ov_status=$?
-    if [ "$ov_status" != 0 ]; then ov_stop record "$ov_status"; fi
+    {
+        printf '%s\n' "$ov_name" >"$ov_op/name" &&
+            printf '%s\n' "$ov_kind" >"$ov_op/kind" &&
+            printf '%s\n' "$ov_user" >"$ov_op/user" &&
+            printf '%s\n' "$ov_gate" >"$ov_op/gate" &&
+            printf '%s\n' "$ov_prelude_digest" >"$ov_op/prelude" &&
+            printf '%s\n' "$OV_SUMS" >"$ov_op/sums" &&
+            printf '%s\n' "$ov_caveat" >"$ov_op/caveat" &&
+            printf '%s' "$ov_look" >"$ov_op/look" &&
+            printf '%s' "$ov_undo" >"$ov_op/undo" &&
+            printf '%s\n' "$ov_digest" >"$ov_op/digest"
+    } || ov_stop record 1
 }
 
 # The layer is whole.
 ov_finish() { # RECEIPT
     ov_name="the receipt"
-    (umask 077 && printf '%s\n' "$1" >"$ov_home/receipt.new") || ov_stop record 1
-    ov_sync "$ov_home/receipt.new"
-    mv -- "$ov_home/receipt.new" "$ov_home/receipt.json" || ov_stop record 1
+    printf '%s\n' "$1" >"$ov_home/receipt.json" || ov_stop record 1
+    ov_sync "$ov_home"
+    ov_unsynced=
     ov_event whole "$ov_layer"
 }
 
 # Undo a whole layer; operations of these gates stay as they are.
 ov_remove_layer() { # [GATE...] -> ov_bad
-    rm -rf -- "$ov_home/receipt.json" "$ov_home/new" "$ov_home/gone"
+    rm -f -- "$ov_home/receipt.json"
     ov_undo_from 0 "$@"
     if [ "$ov_failed" = 0 ]; then
         rm -rf -- "$ov_home"
@@ -329,8 +378,7 @@ ov_forget() {
 
 # A folder for uploads that come before the script. Those of killed runs are old by now.
 ov_stage() { # NAME
-    mkdir -p -- "$ov_base/$1"
-    chmod 0700 -- "$ov_base/$1"
+    (umask 066 && mkdir -p -- "$ov_base") && mkdir -p -- "$ov_base/$1"
     find "$ov_base/$1" -mindepth 1 -maxdepth 1 -mtime +0 -exec rm -rf -- {} +
     mkdir -- "$ov_base/$1/$ov_token"
     ov_event staging "$ov_base/$1/$ov_token"
@@ -339,7 +387,7 @@ ov_stage() { # NAME
 # Look at each operation of the layer: is all as it was put?
 ov_drift() {
     for ov_op in "$ov_ops"/*-*; do
-        [ -e "$ov_op/digest" ] || continue
+        [ -e "$ov_op/saved" ] || continue
         IFS= read -r ov_name <"$ov_op/name"
         IFS= read -r ov_user <"$ov_op/user"
         ov_look=$(cat -- "$ov_op/look")
@@ -364,7 +412,7 @@ ov_installed() {
         read -r ov_receipt 2>/dev/null <"$ov_home/receipt.json" || ov_receipt=
         ov_event record "$ov_layer $ov_receipt"
         for ov_op in "$ov_home"/operations/*-*; do
-            [ -e "$ov_op/digest" ] || continue
+            [ -e "$ov_op/saved" ] || continue
             read -r ov_digest <"$ov_op/digest"
             IFS= read -r ov_name <"$ov_op/name"
             ov_state=begun
@@ -387,9 +435,10 @@ ov_start_in_image() {
 
 # One operation: ov_name, ov_user, OV_SUMS, ov_do.
 ov_in_image() {
-    FILES=$ov_run/files STATE=$ov_run/state
+    ov_number=$((ov_number + 1))
+    FILES=$ov_run/$ov_number STATE=$ov_run/state
     rm -rf -- "$STATE"
-    mkdir -m 0700 -- "$STATE"
+    mkdir -- "$STATE"
     ov_give "$ov_user" "$STATE"
     ov_event doing "$ov_name"
     if [ -n "$OV_SUMS" ]; then ov_files; fi

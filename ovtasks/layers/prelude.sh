@@ -37,16 +37,16 @@ ov_safe() { # PATH
 # Where a new version of a file lies until it is whole. A killed run's is found and replaced by the next one.
 ov_temp() { # PATH -> ov_new
     ov_new=${1%/*}/.${1##*/}.ovtasks
-    rm -rf -- "$ov_new"
+    if [ -e "$ov_new" ] || [ -h "$ov_new" ]; then rm -rf -- "$ov_new"; fi
 }
 
 # Give a new file its final name. What it replaces is never lost halfway, also if the power fails.
-ov_put() { # NEW PATH
+ov_put() { # NEW PATH [sync]
     if [ -d "$2" ] && [ ! -h "$2" ]; then
         rm -f -- "$1"
         ov_fail "$2 is a folder"
     fi
-    if [ -f "$2" ] && [ ! -h "$1" ]; then sync -- "$1" 2>/dev/null || sync; fi
+    if [ ! -h "$1" ] && { [ -f "$2" ] || [ -n "${3-}" ]; }; then sync -- "$1" 2>/dev/null || sync; fi
     mv -fT -- "$1" "$2"
     if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -- "$2" || :; fi
 }
@@ -125,7 +125,7 @@ ov_restore() {
         else
             ov_parents "$ov_path"
             ov_copy "$ov_entry.copy" "$ov_new"
-            ov_put "$ov_new" "$ov_path"
+            ov_put "$ov_new" "$ov_path" sync # before the kept one goes
             if [ -e "$ov_entry.caps" ]; then
                 IFS= read -r ov_want <"$ov_entry.caps" || ov_want=
                 if [ "$(ov_caps "$ov_path")" != "$ov_want" ]; then setcap "${ov_want:-=}" "$ov_path"; fi
@@ -203,9 +203,15 @@ ${ov_sum%% *} ${1##*/}
 ov_install() { # FILE PATH MODE [OWNER]
     ov_parents "$2"
     ov_temp "$2"
-    (umask 077 && set -C && cat -- "$1" >"$ov_new")
-    if [ -n "${4-}" ]; then chown "$(ov_ids "$4")" -- "$ov_new"; fi
-    chmod "$3" -- "$ov_new"
+    case ${4-}$3 in
+    0644 | 644) (umask 022 && set -C && cat -- "$1" >"$ov_new") ;;
+    0600 | 600) (umask 077 && set -C && cat -- "$1" >"$ov_new") ;;
+    *)
+        (umask 077 && set -C && cat -- "$1" >"$ov_new")
+        if [ -n "${4-}" ]; then chown "$(ov_ids "$4")" -- "$ov_new"; fi
+        chmod "$3" -- "$ov_new"
+        ;;
+    esac
     ov_put "$ov_new" "$2"
 }
 
@@ -227,7 +233,10 @@ ov_same_folder() { # PATH MODE [OWNER]
 # Make a folder, or give one that is there mode and owner.
 ov_folder() { # PATH MODE [OWNER]
     ov_parents "$1"
-    if [ ! -d "$1" ]; then mkdir -- "$1"; fi
+    if [ ! -d "$1" ]; then
+        mkdir -m "$2" -- "$1"
+        if [ -z "${3-}" ]; then return 0; fi
+    fi
     ov_owner=$(ov_ids "${3-}")
     if [ "$(stat -c '%u:%g' -- "$1")" != "$ov_owner" ]; then chown "$ov_owner" -- "$1"; fi
     chmod "$2" -- "$1"

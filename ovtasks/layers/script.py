@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -47,13 +47,17 @@ def apply_script(
     ``receipts``: one line of JSON for each layer, kept in the guest. ``staged``: where the uploads with these digests
     lie in the guest; the others are part of the script. ``base``: where the record is, if not at its usual place.
     """
-    lines = [_head(token, base), "ov_lock", f"ov_uploads=$ov_base/{STAGING}/{token}"]
+    rooms = sum(1 for plan in plans for operation in plan.operations if operation.uploads)
+    lines = [_head(token, base), f"ov_lock {rooms}"]
+    if staged:
+        lines.append(f"ov_uploads=$ov_base/{STAGING}/{token}")
     lines += [f"ov_enter {shlex.quote(name)}\nov_remove_layer" for name in remove]
     lines += ["[ $ov_bad = 0 ] || exit 1"]
     for plan in plans:
-        lines += [f"ov_enter {shlex.quote(plan.name)}", f"ov_prepare {' '.join(plan.digests)}"]
-        for number, (operation, digest) in enumerate(zip(plan.operations, plan.digests, strict=True), 1):
-            lines.append(_operation(number, operation, digest, staged or {}))
+        found = [*zip(_ids(plan), plan.operations, plan.digests, strict=True)]
+        ids = " ".join(f"{id}={digest}" for id, _, digest in found)
+        lines += [f"ov_enter {shlex.quote(plan.name)}", f"ov_prepare {ids}"]
+        lines += [_operation(id, operation, digest, staged or {}) for id, operation, digest in found]
         lines.append(f"ov_finish {shlex.quote((receipts or {}).get(plan.name, '{}'))}")
     return _bytes(lines)
 
@@ -123,10 +127,16 @@ def _head(token: str, base: str) -> str:
     )
 
 
-def _operation(number: int, operation: Operation, digest: str, staged: Mapping[str, str]) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", operation.name.lower()).strip("-")[:40].strip("-") or operation.kind
+def _ids(plan: LayerPlan) -> Iterator[str]:
+    """The names of the operations' folders in the record."""
+    for number, operation in enumerate(plan.operations, 1):
+        slug = re.sub(r"[^a-z0-9]+", "-", operation.name.lower()).strip("-")[:40].strip("-") or operation.kind
+        yield f"{number:03}-{slug}"
+
+
+def _operation(id: str, operation: Operation, digest: str, staged: Mapping[str, str]) -> str:
     values = {
-        "ov_id": f"{number:03}-{slug}",
+        "ov_id": id,
         "ov_name": operation.name.replace("\n", " "),
         "ov_kind": operation.kind,
         "ov_user": operation.user,
@@ -160,7 +170,7 @@ def _bring(uploads: Sequence[Upload], staged: Mapping[str, str]) -> str:
             lines.append(f"ln -f -- {source} {place} 2>/dev/null || cp -- {source} {place}")
         else:
             lines.append(_write(_content(upload), place))
-        if upload.mode != 0o644:
+        if upload.mode & 0o111:  # else the folder keeps others out
             lines.append(f"chmod {upload.mode:04o} -- {place}")
     body = "\n".join(lines or [":"])
     return f"ov_bring() {{\n{body}\n}}"

@@ -160,7 +160,7 @@ def test_a_full_disk_keeps_nothing_half(tmp_path: Path) -> None:
     guest = LocalShell(tmp_path)
     full = guest.folder / "bin/mkdir"
     full.write_text(
-        '#!/bin/sh\ncase $* in *new/state*) echo "No space left on device" >&2; exit 1;; esac\nexec /bin/mkdir "$@"\n'
+        '#!/bin/sh\ncase $* in *operations*) echo "No space left on device" >&2; exit 1;; esac\nexec /bin/mkdir "$@"\n'
     )
     full.chmod(0o755)
     layer: LayerPlan = plan(tmp_path, tasks(f'{{write: {tmp_path}/x, content: a, user: "${{USER}}"}}'))
