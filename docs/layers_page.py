@@ -63,7 +63,22 @@ The parts of a layer are carried out in this order, and undone in the reverse on
 2. the tasks, as they are written
 3. {after}
 
-Each of them looks first whether all is so already, and keeps what it is about to change.
+Each of them becomes operations that know how to look whether all is so already, how to keep what was there, how to do
+their work and how to undo it:
+
+* **Looked at first.** What is so already is left alone, and undo leaves it alone, too. Only commands (`cmd`, `build`,
+  `extract: sh`) cannot be looked at: they run once.
+* **Kept before.** The guest keeps what an operation is about to change, below `/var/lib/ovtasks` (for a user without
+  root: `~/.local/state/ovtasks`), until it is undone. Taking a layer out needs neither its file nor this machine's
+  records.
+* **Incremental.** When a layer is edited, its operations are compared, one after the other. From the first one that
+  differs on they are undone, the last one first; then the new ones are done. Those before it stay.
+* **Cut off at any moment.** A command that fails, a lost connection, a kill, a power cut: the same command goes on
+  where that ended, and undo restores what was there.
+* **One at a time.** A second deployment into the same guest waits for the first.
+
+Files belong to the `user` of their task. The folders above them are made when they are missing, with mode 0755, and go
+again with the last file in them.
 
 """
 CHECKS = """## Checks

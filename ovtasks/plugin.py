@@ -1,4 +1,4 @@
-"""The public API for plug-ins. A source or backend in another package imports from here only.
+"""The public API for plug-ins. A source, backend or kind of operation in another package imports from here only.
 
 The names stay here when their modules move. docs/plugins.md shows how to use them.
 """
@@ -10,7 +10,12 @@ from ovtasks.graph.receipt import sha256_of
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.programs import Program
 from ovtasks.host.run import run
+from ovtasks.layers.context import LayerContext
+from ovtasks.layers.fragments import file_upload, place, quoted, text_upload
+from ovtasks.layers.kind import OperationKind
+from ovtasks.layers.operation import Gate, Operation, Upload
 from ovtasks.machine.machine import Machine
+from ovtasks.project.layer_model import LayerSpec, LayerTask
 from ovtasks.project.model import Project, VmSpec
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
@@ -21,5 +26,7 @@ __all__ = [
     "SourcePlugin", "BuildOptions", "Option", "Program", "Project", "Step", "VmSpec", "Workspace",
     "IMAGES", "base_facts", "disk_step", "key_step", "seed_step", "sha256_of",
     "Backend", "Capabilities", "Handle", "Machine", "Recalled", "Recalls", "VmState", "VmStatus",
+    "Gate", "LayerContext", "LayerSpec", "LayerTask", "Operation", "OperationKind", "Upload",
+    "file_upload", "place", "quoted", "text_upload",
     "Hidden", "InputError", "OvError", "RefusedError", "run",
 ]  # fmt: skip

@@ -15,9 +15,10 @@ from ovtasks.values.jsonvalue import Json
 class OperationKind(Protocol):
     """What one part of a layer file becomes. A class of it takes no arguments; docs/layers.md is made from it.
 
-    ``name`` is the kind's and, if ``schema`` is set, the verb of the tasks that it carries out; ``schema`` is then the
-    JSON Schema (2020-12) of each key that such a task may have beside ``user``, ``uninstall`` and ``comment``, the verb
-    included, each with a description. ``doc`` says what it does, how it looks and what undo restores, in plain English.
+    ``name`` is the kind's, and the verb of the tasks that it carries out. ``schema`` is the JSON Schema (2020-12) of
+    each key that such a task may have beside ``user``, ``uninstall`` and ``comment``, the verb included, each with a
+    description; those of our own verbs stand in ``schemas/layer.schema.json`` instead. None: it has no tasks. ``doc``
+    says what it does, how it looks and what undo restores, in plain English.
     """
 
     name: str

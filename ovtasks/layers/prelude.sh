@@ -68,7 +68,6 @@ ov_keep() { # PATH...
     for ov_path; do
         ov_safe "$ov_path"
         ov_entry=$STATE/$ov_count
-        rm -f -- "$ov_entry".*
         if [ -h "$ov_path" ] || [ -f "$ov_path" ]; then
             ov_copy "$ov_path" "$ov_entry.copy"
             if [ -x "$ov_path" ] && [ ! -h "$ov_path" ] && command -v getcap >/dev/null; then
