@@ -42,9 +42,10 @@ def end_agent(home: Path) -> None:
 
 
 def deb(folder: Path, name: str, version: str = "1", conffile: bool = False, **control: str) -> Path:
-    """A Debian package with /opt/<name>, and /etc/<name>.conf if it has a ``conffile``. ``postinst`` is its script."""
+    """A Debian package with /opt/<name>, and /etc/<name>.conf if it has a ``conffile``. ``preinst`` and ``postinst``
+    are its scripts."""
     tree = folder / "tree"
-    script = control.pop("postinst", "")
+    scripts = {name: control.pop(name) for name in ("preinst", "postinst") if name in control}
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "opt").mkdir()
     (tree / "opt" / name).write_text(version)
@@ -55,9 +56,9 @@ def deb(folder: Path, name: str, version: str = "1", conffile: bool = False, **c
         (tree / "etc").mkdir()
         (tree / f"etc/{name}.conf").write_text(f"{name} {version}\n")
         (tree / "DEBIAN/conffiles").write_text(f"/etc/{name}.conf\n")
-    if script:
-        (tree / "DEBIAN/postinst").write_text(f"#!/bin/sh\n{script}\n")
-        (tree / "DEBIAN/postinst").chmod(0o755)
+    for file, script in scripts.items():
+        (tree / "DEBIAN" / file).write_text(f"#!/bin/sh\n{script}\n")
+        (tree / "DEBIAN" / file).chmod(0o755)
     path = folder / f"{name}_{version}_all.deb"
     call("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, path)
     for file in sorted(tree.rglob("*"), reverse=True):

@@ -18,6 +18,7 @@ from tests.layers.packages.roots import TOKEN, Root, killed_at, layer, make_root
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 FACTS = SystemFacts("debian", "12", codename="bookworm")
 URL = "file:///srv/apt"
+SLEEP = "touch /tmp/here; [ -e /tmp/quick ] || sleep 60"
 
 
 @dataclass
@@ -65,7 +66,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         deb(folder, "new-app", depends="base (>= 2)"),
         deb(folder, "base", "2"),
         deb(folder, "broken", postinst="echo it is broken; exit 3"),
-        deb(folder, "slow", depends="lib", postinst="touch /tmp/here; [ -e /tmp/quick ] || sleep 60"),
+        deb(folder, "slow", depends="lib", postinst=SLEEP),
+        deb(folder, "early", depends="lib", preinst=SLEEP),
     ]
     key, other = make_key(folder, "key"), make_key(folder, "other")
     apt_repository(root.path / "srv/apt", debs, key)
@@ -255,17 +257,18 @@ def test_exclude(root: Root) -> None:
     root.undo("b", "a")
 
 
-def test_killed_while_dpkg_works(root: Root, world: World) -> None:
-    """In the script of a package, all at once. Then again, and undone; and undone at once."""
+@pytest.mark.parametrize("name", ["slow", "early"])
+def test_killed_while_dpkg_works(root: Root, world: World, name: str) -> None:
+    """While it unpacks, or configures, a package. Then applied again, and undone; and undone at once."""
     before = world.snapshot()
-    slow = layer("a", packages=["slow"])
+    slow = layer("a", packages=[name])
     script = apply_script([root.plan(slow)], TOKEN)
     here, quick = root.path / "tmp/here", root.path / "tmp/quick"
     with killed_at(root, script, here.exists):
         quick.touch()
         told = root.apply(slow)
         assert "finishing what was left half done: dpkg --configure -a" in told.output
-        assert names(root) == ["base", "lib", "slow"]
+        assert names(root) == sorted(["base", "lib", name])
         root.undo("a")
         assert world.snapshot() == before
     here.unlink()

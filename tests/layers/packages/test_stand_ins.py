@@ -43,14 +43,14 @@ def test_apk(tmp_path: Path) -> None:
     app, lib = layer("a", packages=["app", "base"]), layer("b", packages=["lib"])
     root.apply(app, lib)
     assert log(root) == [
-        "apk --quiet add --simulate -- app",
-        "apk --no-progress --wait 300 add -- app",
-        "apk --no-progress --wait 300 add -- lib",  # there for app's sake, and asked for from now on
+        "apk --quiet add --simulate app",
+        "apk --no-progress --wait 300 add app",
+        "apk --no-progress --wait 300 add lib",  # there for app's sake, and asked for from now on
     ]
     assert world.read_text() == "app\nbase\nlib\n"
     assert What.DOING not in root.apply(app, lib).whats
     root.undo("a")
-    assert log(root) == ["apk --no-progress --wait 300 del -- app"] and world.read_text() == "base\nlib\n"
+    assert log(root) == ["apk --no-progress --wait 300 del app"] and world.read_text() == "base\nlib\n"
     root.undo("b")
     assert world.read_text() == "base\n"
     told = root.apply(layer("c", packages=["nosuch"]), good=False)

@@ -6,8 +6,9 @@ import pytest
 
 from ovtasks.layers.events import What
 from ovtasks.layers.facts import SystemFacts
+from ovtasks.layers.script import apply_script
 from tests.layers.packages.archives import make_key, rpm, rpm_repository
-from tests.layers.packages.roots import Root, layer, make_root
+from tests.layers.packages.roots import TOKEN, Root, layer, make_root
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 FACTS = SystemFacts("opensuse-tumbleweed", "20260101", like=("opensuse", "suse"))
@@ -76,3 +77,17 @@ def test_packages(root: Root) -> None:
     assert names(root) == ["base", "lib"]
     root.undo("b", "source")
     assert snapshot(root) == before
+
+
+def test_lock(root: Root) -> None:
+    """Another zypper, and whoever else works with rpm's database, are waited for."""
+    (root.path / "root/script").write_bytes(apply_script([root.plan(layer("a", packages=["base"]))], TOKEN))
+    take = "f = open('/var/lib/rpm/.rpm.lock', 'w'); fcntl.lockf(f, fcntl.LOCK_EX)"
+    lock = f"import fcntl, time; {take}; open('/run/held', 'w')"
+    for hold, file in (
+        ("sleep 30 & echo $! >/run/zypp.pid", "/run/zypp.pid"),
+        (f'python3 -c "{lock}; time.sleep(30)" & until [ -e /run/held ]; do :; done', "/var/lib/rpm/.rpm.lock"),
+    ):
+        said = root.sh(f"{hold}\nexport OV_LOCK_SECONDS=0\nsh /root/script", status=1)
+        assert "waiting for process" in said and f"which holds {file}" in said and "gave up" in said
+    root.undo("a")

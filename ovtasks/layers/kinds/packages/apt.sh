@@ -14,7 +14,7 @@ pm_ready() {
         ov_say "finishing what was left half done: dpkg --configure -a"
         # What still is broken afterwards need not be in the way; if it is, the next command says so.
         DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold || :
-        if ov_apt_half_done; then ov_apt -f install || :; fi
+        if ov_apt_half_done; then ov_apt -f --no-remove install || :; fi
     fi
 }
 
@@ -137,7 +137,7 @@ pm_mark() { # manual|auto PACKAGE...
 
 pm_removable() ( # PACKAGE...
     while [ $# -gt 0 ]; do
-        said=$(LC_ALL=C dpkg --no-act --abort-after=100000 --purge "$@" 2>&1 >/dev/null) && break
+        said=$(LC_ALL=C dpkg --no-act --abort-after=100000 --force-remove-reinstreq --purge "$@" 2>&1 >/dev/null) && break
         blocked=$(printf '%s\n' "$said" | sed -n 's/^dpkg: error processing package \([^ ]*\) .*/\1/p')
         if [ -z "$blocked" ]; then
             printf '%s\n' "$said" >&2
@@ -153,8 +153,9 @@ pm_settings() { # PACKAGE...
     ov_apt remove -- "$@"
 }
 
+# A package that was killed while it was unpacked is no longer apt's business if its archive is gone.
 pm_remove() { # PACKAGE...
-    ov_apt purge -- "$@"
+    ov_apt purge -- "$@" || dpkg --force-remove-reinstreq --purge "$@"
 }
 
 pm_restore() { # PACKAGE VERSION...

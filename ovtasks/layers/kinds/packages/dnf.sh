@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# dnf, version 4 and 5: see common.sh and rpm.sh.
+# dnf, version 4 and 5: see common.sh and rpm.sh. Version 5 wants the options of a command behind it.
 
 ov_dnf() { # WORDS...
     env LC_ALL=C.UTF-8 dnf -y "$@"
@@ -24,11 +24,11 @@ pm_install() { # NAME...
     ov_words=
     for ov_name in ${ov_exclude-}; do ov_words="$ov_words --exclude=$ov_name"; done
     # shellcheck disable=SC2086 # options are words
-    if ! ov_dnf $ov_words ${ov_options-} install "$@"; then
+    if ! ov_dnf install $ov_words ${ov_options-} "$@"; then
         # Old lists name files that the mirror no longer has, and miss new packages.
         ov_say "once more, with new lists of packages"
         # shellcheck disable=SC2086
-        ov_dnf --refresh $ov_words ${ov_options-} install "$@" || return 1
+        ov_dnf install --refresh $ov_words ${ov_options-} "$@" || return 1
     fi
     for ov_name; do
         case $ov_name in @*) [ -z "${STATE-}" ] || printf '%s\n' "$ov_name" >>"$STATE/groups" ;; esac
