@@ -56,9 +56,9 @@ def deb(folder: Path, name: str, version: str = "1", conffile: bool = False, **c
         (tree / "etc").mkdir()
         (tree / f"etc/{name}.conf").write_text(f"{name} {version}\n")
         (tree / "DEBIAN/conffiles").write_text(f"/etc/{name}.conf\n")
-    for file, script in scripts.items():
-        (tree / "DEBIAN" / file).write_text(f"#!/bin/sh\n{script}\n")
-        (tree / "DEBIAN" / file).chmod(0o755)
+    for kind, script in scripts.items():
+        (tree / "DEBIAN" / kind).write_text(f"#!/bin/sh\n{script}\n")
+        (tree / "DEBIAN" / kind).chmod(0o755)
     path = folder / f"{name}_{version}_all.deb"
     call("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, path)
     for file in sorted(tree.rglob("*"), reverse=True):
