@@ -18,7 +18,7 @@ CALLED = {
     "*": (
         *("DOIT_C*", "check_modified", "codec", "desc", "get_state", "in_", "remove_all"),  # doit
         *("CharacterDataHandler", "*ElementHandler", "ProcessingInstructionHandler"),  # expat
-        *("ConnectionCls", "max_redirects", "pool_classes_by_scheme"),  # requests
+        *("ConnectionCls", "max_redirects", "pool_classes_by_scheme", "trust_env"),  # requests
         *("close_connection", "daemon_threads", "do_HEAD", "log_message", "protocol_version"),  # http.server
         "ignore_aliases",  # PyYAML
     ),

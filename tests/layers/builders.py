@@ -8,6 +8,7 @@ from pathlib import Path
 from ovtasks.layers.events import What
 from ovtasks.layers.guest import look
 from ovtasks.layers.plan import LayerPlan, complete
+from ovtasks.layers.script import IN_IMAGE, image_script
 from tests.support.layers import FACTS, LocalShell, plan
 
 NPM = r"""#!/bin/sh
@@ -125,6 +126,12 @@ class Built:
         ]
         made = replace(made, operations=tuple(one for one, _ in pairs), digests=tuple(digest for _, digest in pairs))
         return complete(made, Nothing())
+
+    def in_image(self, layer: LayerPlan) -> None:
+        """Put the layer into an "image"."""
+        script = image_script(layer, "token", {}).decode().replace(IN_IMAGE, f"{self.folder}/image")
+        assert self.shell.run(script).status == 0
+        assert not (self.folder / "image").exists()
 
     def log(self, program: str) -> list[str]:
         """How a stand-in was called, since the last time."""

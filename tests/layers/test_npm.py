@@ -78,6 +78,12 @@ def test_a_killed_npm_leaves_nothing(tmp_path: Path) -> None:
     assert print_of(guest.home) == before
 
 
+def test_in_an_image(tmp_path: Path) -> None:
+    guest = Built(tmp_path, npm=NPM)
+    guest.in_image(guest.layer(package__json=manifest(a="*")))
+    assert (guest.home / ".npm-global/lib/node_modules/a").is_dir()
+
+
 def test_a_lock_file_pins(tmp_path: Path) -> None:
     guest = Built(tmp_path, npm=NPM)
     lock = {"packages": {"": {}, "node_modules/a": {"version": "1.4.2"}, "node_modules/a/node_modules/b": {}}}

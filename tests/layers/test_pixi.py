@@ -157,6 +157,14 @@ def test_the_real_cargo(tmp_path: Path) -> None:
     assert print_of(guest.home) == before
 
 
+def test_in_an_image(tmp_path: Path) -> None:
+    guest = Built(tmp_path, pixi=PIXI, cargo=CARGO)
+    guest.in_image(guest.layer("x", pixi__toml=MANIFEST.format("tool")))
+    assert said(guest.home / ".pixi/envs/default/bin/tool") == "tool of x"
+    guest.in_image(crate(guest, "#!/bin/sh\n"))
+    assert (guest.home / ".cargo/bin/tool").exists()
+
+
 def test_programs_are_in_path(tmp_path: Path) -> None:
     """For commands of the layer, and for every login."""
     layer = plan(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from ovtasks.guest.deadline import SYSTEM_CLOCK, Clock, Deadline, growing
 from ovtasks.layers.checks.model import (
-    CheckContext,
     CheckOutcome,
     CheckResult,
     CheckScope,
@@ -15,9 +14,7 @@ from ovtasks.layers.checks.model import (
     Probe,
     ProbeFacts,
 )
-from ovtasks.layers.checks.reading import read_checks
 from ovtasks.layers.checks.script import MISSING_TOOL, answers, new_token, script, seconds
-from ovtasks.project.layer_model import LayerCheck
 from ovtasks.values.durations import parse_duration
 
 PATIENCE = 10
@@ -39,25 +36,10 @@ class ScriptRunner(Protocol):
         """Run a script of ``sh`` as the user who logs in."""
 
 
-def run_checks(
-    connection: ScriptRunner,
-    checks: Iterable[LayerCheck],
-    context: CheckContext,
-    *,
-    clock: Clock = SYSTEM_CLOCK,
-) -> list[CheckResult]:
-    """Carry out checks; the results are in their order.
-
-    :raises InputErrors: some are no checks; then none is carried out.
-    :raises OvError: the connection is lost.
-    """
-    return carry_out(connection, read_checks(checks, context), clock=clock)
-
-
 def carry_out(
     connection: ScriptRunner, checks: Sequence[Probe | CheckResult], *, clock: Clock = SYSTEM_CLOCK
 ) -> list[CheckResult]:
-    """Carry out what :func:`read_checks` has read, of one layer or of several; the results are in their order.
+    """Carry out what :func:`~.reading.read_checks` has read, of one layer or of several; the results are in order.
 
     :raises OvError: the connection is lost.
     """

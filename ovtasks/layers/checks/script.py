@@ -9,7 +9,6 @@ import base64
 import binascii
 import secrets
 from collections.abc import Mapping, Sequence
-from shlex import quote
 
 from ovtasks.layers.checks.model import Probe
 
@@ -90,8 +89,3 @@ def seconds(facts: Mapping[str, bytes]) -> float:
         return round(float(facts["ended"]) - float(facts["began"]), 3)
     except (KeyError, ValueError):
         return 0.0
-
-
-def shell_words(*words: str) -> str:
-    """Words of a command, each quoted."""
-    return " ".join(map(quote, words))

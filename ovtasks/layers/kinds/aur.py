@@ -46,7 +46,7 @@ class Aur(OperationKind):
                 look=call("ov_pkg_look", *names),
                 save=call("ov_pkg_save"),
                 do=call("ov_pkg_do", *names, **variables),
-                undo=call("ov_pkg_undo", *names),
+                undo=call("ov_aur_undo", *names),
                 in_image=call("ov_pkg_image", *names, **variables),
                 complete=lambda operation, _: with_functions(operation, functions(*_FILES)),
                 where=_place(part, "packages", prefix),

@@ -23,6 +23,12 @@ pm_install() { # NAME...
     done
 }
 
+# A killed run has left its work.
+ov_aur_undo() { # NAME...
+    rm -rf -- "$ov_aur_work"
+    ov_pkg_undo "$@"
+}
+
 # What every recipe takes for granted.
 ov_aur_tools() {
     ov_missing_tools=$(pacman -T -- base-devel || :)

@@ -48,7 +48,6 @@ class Cargo(OperationKind):
             save=call("ov_cargo_save", **variables),
             do=call("ov_cargo_do", **variables),
             undo=call("ov_cargo_undo", **variables),
-            in_image=call("ov_cargo_image", **variables),
             user=context.facts.user,
             uploads=tuple(file_upload(f"crate/{name}", path) for name, path in source.items() if path.is_file()),
             complete=lambda operation, _: with_functions(operation, functions("cargo.sh")),

@@ -58,10 +58,3 @@ ov_cargo_undo() {
     fi
     ov_restore
 }
-
-# In an image nothing is undone, and nothing of the build stays.
-ov_cargo_image() {
-    STATE=$(mktemp -d)
-    trap 'rm -rf -- "$STATE"' EXIT
-    ov_cargo_do
-}

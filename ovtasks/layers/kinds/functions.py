@@ -37,5 +37,5 @@ def with_functions(operation: Operation, text: str) -> Operation:
         operation,
         save=keep + operation.save,
         look=f"[ -e {_PLACE} ] || exit 1\n{operation.look}",
-        in_image=text + image.removeprefix(_READ),
+        in_image=text + image.replace(_READ, ""),
     )

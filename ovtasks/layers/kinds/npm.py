@@ -61,7 +61,6 @@ class Npm(OperationKind):
             save=call("ov_npm_save", *wanted, ov_prefix=prefix),
             do=install + call("ov_npm_do", *wanted, ov_prefix=prefix),
             undo=call("ov_npm_undo", *wanted, ov_prefix=prefix),
-            in_image=call("ov_npm_image", ov_prefix=prefix) + install + "ov_npm_install\n",
             user=context.facts.user,
             uploads=tuple(uploads),
             complete=lambda operation, _: with_functions(operation, functions("npm.sh")),

@@ -65,10 +65,3 @@ ov_npm_undo() { # NAME...
     find "$ov_prefix/lib/node_modules" -mindepth 1 -maxdepth 1 -name '@*' -type d -exec rmdir -- {} + 2>/dev/null || :
     ov_restore
 }
-
-# In an image nothing is undone, and no cache stays.
-ov_npm_image() {
-    STATE=$(mktemp -d)
-    trap 'rm -rf -- "$STATE"' EXIT
-    ov_npm_ready
-}

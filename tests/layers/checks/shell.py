@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ovtasks.errors import Where
+from ovtasks.guest.deadline import SYSTEM_CLOCK, Clock
 from ovtasks.layers.checks.model import CheckContext, CheckResult
-from ovtasks.layers.checks.run import run_checks
+from ovtasks.layers.checks.reading import read_checks
+from ovtasks.layers.checks.run import ScriptRunner, carry_out
 from ovtasks.layers.facts import SystemFacts
 from ovtasks.project.layer_model import LayerCheck
 from ovtasks.project.layer_parts import value as plain
@@ -69,6 +72,13 @@ def part(line: int = 1, /, **data: Json) -> LayerCheck:
     """An entry of ``eval``, its verb first; ``kernel_param`` stands for ``kernel-param``."""
     renamed = {"kernel-param" if key == "kernel_param" else key: value for key, value in data.items()}
     return LayerCheck(plain(renamed), Where("layer.yml", line, 5), verb=next(iter(renamed)))
+
+
+def run_checks(
+    guest: ScriptRunner, parts: Sequence[LayerCheck], context: CheckContext, *, clock: Clock = SYSTEM_CLOCK
+) -> list[CheckResult]:
+    """Read checks, and carry them out."""
+    return carry_out(guest, read_checks(parts, context), clock=clock)
 
 
 def checked(*parts: LayerCheck, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[CheckResult]:

@@ -12,9 +12,8 @@ import pytest
 
 from ovtasks.guest.connection import connect
 from ovtasks.layers.checks.model import CheckOutcome
-from ovtasks.layers.checks.run import run_checks
 from ovtasks.layers.checks.script import answers
-from tests.layers.checks.shell import CONTEXT, Answered, FastClock, Shell, part
+from tests.layers.checks.shell import CONTEXT, Answered, FastClock, Shell, part, run_checks
 from tests.support.server import Site, serve
 from tests.support.sshd import new_sshd
 

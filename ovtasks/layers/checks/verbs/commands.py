@@ -24,6 +24,7 @@ def look(check: Probe) -> str:
     return f"""\
 D=$(mktemp -d) || exit
 trap 'rm -rf "$D"' EXIT
+trap 'exit 143' HUP INT TERM
 {exports}S=sh; if command -v bash >/dev/null; then S=bash; fi
 L=; if command -v timeout >/dev/null; then L='timeout -k 5 {limit:.0f}'; fi
 SHLVL=1 $L $S -c {quote(check.subject)} >"$D/out" 2>"$D/err"

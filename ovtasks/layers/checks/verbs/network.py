@@ -111,6 +111,7 @@ def look_http(check: Probe) -> str:
 if ! command -v curl >/dev/null; then tell cannot 'the guest has no curl'; exit; fi
 D=$(mktemp -d) || exit
 trap 'rm -rf "$D"' EXIT
+trap 'exit 143' HUP INT TERM
 curl {" ".join(map(quote, words))} -D "$D/headers" -o "$D/body" -w '%{{http_code}}' -- {quote(check.subject)} \
     >"$D/status" 2>"$D/error"
 fact status <"$D/status"
