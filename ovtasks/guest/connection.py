@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """An SSH session with a guest; :func:`connect` makes one. It is closed at the end of its ``with``."""
+    """An SSH session with a guest; :func:`connect` makes one. It is closed at the end of its ``with``.
+
+    It does one thing at a time: two threads need two.
+    """
 
     def __init__(self, target: Target, transport: Transport) -> None:
         self.target = target
