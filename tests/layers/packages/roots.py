@@ -95,6 +95,10 @@ class Root:
         assert status is None or done.returncode == status, f"{done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def answers(self, *scripts: str) -> tuple[str, ...]:
+        """What each of the scripts says."""
+        return tuple(self.sh(script) for script in scripts)
+
     def start(self, script: str) -> Process:
         """Start a script that does not end by itself."""
         return start(*self.words("sh", "-c", script))

@@ -30,14 +30,12 @@ class World:
     other: SigningKey
     debs: list[Path]
 
-    def snapshot(self) -> tuple[str, str, str]:
+    def snapshot(self) -> tuple[str, ...]:
         """Packages, marks, and the files of apt and of the packages."""
-        return (
-            self.root.sh("dpkg -l; dpkg-query -W"),
-            self.root.sh("apt-mark showauto; apt-mark showmanual"),
-            self.root.sh(
-                "find /etc/apt /etc/*.conf /opt /var/lib/apt/lists -type f -exec sha256sum {} +; ls /etc/apt/*"
-            ),
+        return self.root.answers(
+            "dpkg -l; dpkg-query -W",
+            "apt-mark showauto; apt-mark showmanual",
+            "find /etc/apt /etc/*.conf /opt /var/lib/apt/lists -type f -exec sha256sum {} +; ls /etc/apt/*",
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -29,21 +28,17 @@ def names(root: Root) -> list[str]:
     return sorted(root.sh("rpm -qa --qf '%{NAME}\\n' 2>/dev/null | grep -v gpg-pubkey").split())
 
 
-@dataclass
-class World:
-    root: Root
-
-    def snapshot(self) -> tuple[str, str, str]:
-        """Packages, marks, and files."""
-        return (
-            self.root.sh("rpm -qa 2>/dev/null | sort"),
-            self.root.sh("dnf -q --disablerepo='*' repoquery --userinstalled 2>/dev/null | sort"),
-            self.root.sh("find /etc/yum.repos.d /etc/pki /opt | sort; ls /var/cache/dnf | grep '^test-' | sort || :"),
-        )
+def snapshot(root: Root) -> tuple[str, ...]:
+    """Packages, marks, and files."""
+    return root.answers(
+        "rpm -qa 2>/dev/null | sort",
+        "dnf -q --disablerepo='*' repoquery --userinstalled 2>/dev/null | sort",
+        "find /etc/yum.repos.d /etc/pki /opt | sort; ls /var/cache/dnf | grep '^test-' | sort || :",
+    )
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Root:
     folder = tmp_path_factory.mktemp("dnf")
     root = make_root(folder, FACTS)
     for name in ("etc/rpm", "etc/yum.repos.d", "etc/dnf", "etc/pki", "var/lib/rpm", "var/cache/dnf"):
@@ -67,21 +62,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (root.shelf.folder / "key.asc").write_bytes(key.public)
     (root.shelf.folder / "other.asc").write_bytes(other.public)
     root.sh("rpm -i /srv/base.rpm; dnf -q mark install base")
-    return World(root)
+    return root
 
 
 @pytest.fixture
-def root(world: World) -> Iterator[Root]:
+def root(plain: Root) -> Iterator[Root]:
     """The root with the repository as a layer; afterwards it must be as it was."""
-    before = world.snapshot()
-    world.root.apply(SOURCE)
-    yield world.root
-    world.root.undo("source")
-    assert world.snapshot() == before
+    before = snapshot(plain)
+    plain.apply(SOURCE)
+    yield plain
+    plain.undo("source")
+    assert snapshot(plain) == before
 
 
-def test_repository(world: World) -> None:
-    root, before = world.root, world.snapshot()
+def test_repository(plain: Root) -> None:
+    root, before = plain, snapshot(plain)
     told = root.apply(SOURCE)
     assert told.whats[1:] == [What.DOING, What.DONE, What.WHOLE]
     assert (root.path / "etc/yum.repos.d/test.repo").read_text() == (
@@ -94,7 +89,7 @@ def test_repository(world: World) -> None:
     root.undo("source")
     assert "lib" in root.sh("dnf -q list --available 2>&1") and "gpg-pubkey" in root.sh("rpm -qa")
     root.undo("shared")
-    assert world.snapshot() == before
+    assert snapshot(root) == before
     for change, message in (
         ({"url": "file:///srv/none"}, "/srv/none"),
         ({"key": "https://example.org/other.asc"}, "repomd.xml GPG signature verification error"),
@@ -102,11 +97,11 @@ def test_repository(world: World) -> None:
         told = root.apply(layer("bad", "fedora", repos=[{**REPOSITORY, **change}]), good=False)
         assert told.status and message in told.output and "the repository test cannot be used" in told.output
         root.undo("bad")
-    assert world.snapshot() == before
+    assert snapshot(root) == before
 
 
-def test_packages(root: Root, world: World) -> None:
-    before = world.snapshot()
+def test_packages(root: Root) -> None:
+    before = snapshot(root)
     app = layer("a", packages=["app", "cap(lib)", "base", "kernel-extra"])
     told = root.apply(app)
     assert told.whats[1:] == [What.DOING, What.DONE, What.WHOLE] and "Installing" in told.output
@@ -119,18 +114,18 @@ def test_packages(root: Root, world: World) -> None:
     root.undo("a")
     assert names(root) == ["app", "base", "lib"]
     root.undo("b")
-    assert world.snapshot() == before
+    assert snapshot(root) == before
 
 
-def test_what_others_need_stays(root: Root, world: World) -> None:
-    before = world.snapshot()
+def test_what_others_need_stays(root: Root) -> None:
+    before = snapshot(root)
     root.apply(layer("a", packages=["app"]), layer("b", packages=["lib"]))
     root.sh("dnf -y install tool")
     root.undo("a", "b")
     assert names(root) == ["base", "lib", "tool"]
     assert "lib" not in root.sh("dnf -q --disablerepo='*' repoquery --userinstalled")
     root.sh("dnf -y remove tool")
-    assert world.snapshot() == before
+    assert snapshot(root) == before
     told = root.apply(layer("a", packages=["nosuch"]), good=False)
     assert "No match for argument: nosuch" in told.output
     told = root.apply(layer("a", packages=["clash"]), good=False)
@@ -138,16 +133,16 @@ def test_what_others_need_stays(root: Root, world: World) -> None:
     root.apply(layer("a", packages=["clash"], options=["--allowerasing"]))
     assert names(root) == ["clash"]
     root.undo("a")
-    assert world.snapshot() == before
+    assert snapshot(root) == before
     root.apply(layer("a", packages=["new-app"]))
     assert "base-2" in root.sh("rpm -qa")
     root.undo("a")
-    assert world.snapshot() == before
+    assert snapshot(root) == before
 
 
-def test_package_that_brings_a_repository(world: World) -> None:
+def test_package_that_brings_a_repository(plain: Root) -> None:
     """Its name is asked of the package, its URL has what the author lets a shell fill in."""
-    root, before = world.root, world.snapshot()
+    root, before = plain, snapshot(plain)
     made = rpm(root.shelf.folder, "test-release")
     made.rename(root.shelf.folder / "test-release-43.rpm")
     url = "https://example.org/test-release-$(rpm -E %fedora).rpm"
@@ -155,4 +150,4 @@ def test_package_that_brings_a_repository(world: World) -> None:
     assert told.events[1].operation == "add the repositories of test-release-43.rpm"
     assert names(root) == ["base", "test-release"]
     root.undo("a")
-    assert world.snapshot() == before
+    assert snapshot(root) == before
