@@ -39,25 +39,27 @@ class Answered:
 
 @dataclass
 class Shell:
-    """Runs the scripts of checks by this machine's ``sh``. ``programs``: a folder whose programs come first in PATH."""
+    """Runs the scripts of checks by a shell of this machine. ``programs``: a folder that comes first in PATH."""
 
     programs: Path | None = None
     scripts: list[str] = field(default_factory=list)
+    shell: Sequence[str] = ("sh",)
 
     def run(self, script: str, /) -> Answered:
         """As a connection does it; nothing may be said on stderr."""
         self.scripts.append(script)
         path = f"{self.programs}:{os.environ['PATH']}" if self.programs else os.environ["PATH"]
-        done: Ended = attempt("sh", "-s", stdin=script, env={**os.environ, "PATH": path})
+        done: Ended = attempt(*self.shell, "-s", stdin=script, env={**os.environ, "PATH": path})
         assert not done.stderr, done.stderr
         return Answered(done.stdout.encode())
 
 
 @dataclass
 class FastClock:
-    """A clock whose pauses take no time."""
+    """A clock whose pauses take no time; each is ``longer`` times as long as it should be."""
 
     now: float = 0.0
+    longer: float = 1.0
 
     def monotonic(self) -> float:
         """As :class:`Clock`."""
@@ -65,7 +67,7 @@ class FastClock:
 
     def sleep(self, seconds: float, /) -> None:
         """As :class:`Clock`."""
-        self.now += seconds
+        self.now += seconds * self.longer
 
 
 def part(line: int = 1, /, **data: Json) -> LayerCheck:
@@ -83,7 +85,7 @@ def run_checks(
 
 def checked(*parts: LayerCheck, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[CheckResult]:
     """The results of checks against this machine, without a wait."""
-    return run_checks(shell or Shell(), parts, replace(context, factor=context.factor), clock=FastClock())
+    return run_checks(shell or Shell(), parts, replace(context, factor=context.factor), clock=FastClock(longer=100))
 
 
 def told(*parts: LayerCheck, context: CheckContext = CONTEXT, shell: Shell | None = None) -> list[str]:

@@ -124,7 +124,7 @@ def test_values_are_quoted() -> None:
     shell = Shell()
     parts = [part(**{name: evil, "eventually": "1s"}) for name in names]
     parts += [part(dns=evil, scope="build"), part(http=f"http://{evil}", scope="build", method=evil)]
-    results = run_checks(shell, parts, CONTEXT, clock=FastClock())
+    results = run_checks(shell, parts, CONTEXT, clock=FastClock(longer=100))
     assert {one.outcome for one in results} == {"failed"}
     assert run_checks(shell, [part(file="/tmp/ov-check-was-here", exists=False)], CONTEXT)[0].outcome == "ok"
 
@@ -141,14 +141,14 @@ def test_http_from_this_machine_and_inside_of_the_guest() -> None:
         ]
         for context in (CONTEXT, replace(CONTEXT, forwards={int(port): int(port)})):
             shell = Shell()
-            results = run_checks(shell, inside, context, clock=FastClock())
+            results = run_checks(shell, inside, context, clock=FastClock(longer=100))
             assert [one.outcome for one in results] == ["ok"] * 3 + ["failed"] * 2
             assert [one.told for one in results[3:]] == [
                 "status: expected one below 400, found 404",
                 "body: expected contains 'back', found 'front page'",
             ]
             assert bool(shell.scripts) is (context is CONTEXT)
-    (late,) = run_checks(Shell(), [part(http=site.url, timeout="1s")], CONTEXT, clock=FastClock())
+    (late,) = run_checks(Shell(), [part(http=site.url, timeout="1s")], CONTEXT, clock=FastClock(longer=100))
     assert late.told.startswith("http: expected an answer, found ")
     assert late.told.endswith("Connection refused")
 
@@ -169,6 +169,6 @@ def test_over_a_real_connection(tmp_path: Path) -> None:
                         part(command="false"),
                     ],
                     CONTEXT,
-                    clock=FastClock(),
+                    clock=FastClock(longer=100),
                 )
                 assert [one.outcome for one in results] == ["ok"] * 4 + ["failed"]

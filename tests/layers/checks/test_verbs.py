@@ -15,6 +15,7 @@ import pytest
 
 from ovtasks.layers.checks.model import ServiceUnit
 from tests.layers.checks.shell import CONTEXT, Shell, part, told
+from tests.support.layers import SHELLS
 
 NAME = getpass.getuser()
 
@@ -175,6 +176,26 @@ def test_names() -> None:
         == ["ok"] * 4
     )
     assert told(part(dns="localhost", addrs=["192.0.2.1"]))[0].startswith("failed: addrs: expected 192.0.2.1, found ")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_that_is_sh_somewhere(shell: str, tmp_path: Path) -> None:
+    (tmp_path / "a b").write_text("x'y")
+    assert (
+        told(
+            part(file=f"{tmp_path}/a b", contains="x'y", owner=NAME, sha256=hashlib.sha256(b"x'y").hexdigest()),
+            part(file="/none", exists=False),
+            part(command='echo "it\'s"; exit 2', stdout="it's", exit_status=2),
+            part(user=NAME),
+            part(interface="lo"),
+            part(mount="/proc"),
+            part(process=SHELLS[shell][0]),
+            part(kernel_param="kernel.ostype", value="Linux"),
+            part(dns="localhost", scope="build"),
+            shell=Shell(shell=SHELLS[shell]),
+        )
+        == ["ok"] * 9
+    )
 
 
 SYSTEMCTL = """#!/bin/sh
