@@ -106,16 +106,29 @@ def rpm(folder: Path, name: str, version: str = "1", **tags: str) -> Path:
     return folder / f"{name}-{version}.rpm"
 
 
-def rpm_repository(root: Path, rpms: list[Path], key: SigningKey | None = None) -> None:
-    """A repository; with a ``key``, its lists are signed."""
+def rpm_repository(
+    root: Path, rpms: list[Path], key: SigningKey, groups: Mapping[str, list[str]] | None = None
+) -> None:
+    """A repository whose lists ``key`` signs; ``groups`` of packages by name."""
     root.mkdir(parents=True, exist_ok=True)
     for path in rpms:
         (root / path.name).write_bytes(path.read_bytes())
-    call("createrepo_c", "--quiet", root)
-    if key is not None:
-        list_of_lists = root / "repodata/repomd.xml"
-        key.sign(list_of_lists, "--detach-sign", "--armor", to=Path(f"{list_of_lists}.asc"))
-        end_agent(key.home)
+    members = {
+        name: "".join(f'<packagereq type="mandatory">{one}</packagereq>' for one in found)
+        for name, found in (groups or {}).items()
+    }
+    (root / "comps.xml").write_text(
+        "<comps>"
+        + "".join(
+            f"<group><id>{name}</id><name>{name}</name><packagelist>{found}</packagelist></group>"
+            for name, found in members.items()
+        )
+        + "</comps>"
+    )
+    call("createrepo_c", "--quiet", "--groupfile", "comps.xml", root)
+    lists = root / "repodata/repomd.xml"
+    key.sign(lists, "--detach-sign", "--armor", to=Path(f"{lists}.asc"))
+    end_agent(key.home)
 
 
 def pac_repository(root: Path, name: str, packages: Mapping[str, Mapping[str, str]], version: str = "1-1") -> None:

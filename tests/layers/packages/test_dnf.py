@@ -57,7 +57,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Root:
         rpm(folder, "kernel-extra", "6.1"),
     ]
     key, other = make_key(folder, "key"), make_key(folder, "other")
-    rpm_repository(root.path / "srv/repo", rpms, key)
+    rpm_repository(root.path / "srv/repo", rpms, key, {"several": ["app", "tool"]})
     (root.path / "srv/base.rpm").write_bytes(base.read_bytes())
     (root.shelf.folder / "key.asc").write_bytes(key.public)
     (root.shelf.folder / "other.asc").write_bytes(other.public)
@@ -115,6 +115,16 @@ def test_packages(root: Root) -> None:
     assert names(root) == ["app", "base", "lib"]
     root.undo("b")
     assert snapshot(root) == before
+
+
+def test_group(root: Root) -> None:
+    before = snapshot(root)
+    group = layer("a", packages=["@several"])
+    root.apply(group)
+    assert names(root) == ["app", "base", "lib", "tool"] and "several" in root.sh("dnf -q group list --installed")
+    assert root.apply(group).whats[1:] == [What.SAME, What.WHOLE]
+    root.undo("a")
+    assert snapshot(root) == before and "several" not in root.sh("dnf -q group list --installed")
 
 
 def test_what_others_need_stays(root: Root) -> None:

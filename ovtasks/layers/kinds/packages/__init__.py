@@ -36,10 +36,10 @@ class Packages(OperationKind):
         "by pacman, which then upgrades the whole system, as Arch supports nothing else. Nothing is removed, unless "
         "`options:` say so (`--remove` for apt, `--allowerasing` for dnf). Another package manager at work, such as "
         "that of cloud-init, is waited for, and what a killed one left half done is finished first.\n\n"
-        "Undo removes the packages that came, dependencies included, and their settings. What another layer wants, "
-        "somebody has asked for since, or something else needs, stays; the layer that wants it removes it when it is "
-        "undone. Packages that were there keep their mark (manual or automatic), and get their version back if it is "
-        "still to be had (not with pacman or apk)."
+        "Undo removes the packages that came, dependencies included, and their settings (apt purges them, and a few "
+        "packages then delete their data, too). What another layer wants, somebody has asked for since, or something "
+        "else needs, stays; the layer that wants it removes it when it is undone. Packages that were there keep their "
+        "mark (manual or automatic), and get their version back if it is still to be had (not with pacman or apk)."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterable[Operation]:

@@ -12,6 +12,7 @@
 #   pm_settings PKG...         as pm_remove, but leave the settings
 #   pm_restore PKG VERSION...  install these versions again, as far as they are still to be had
 #   pm_clean                   empty the caches, in an image
+#   pm_ungroup                 forget the groups in $STATE/groups, whose packages are gone; only where pm_install notes them
 #
 # Fields are parted by a tab. A package is what the manager tells apart: with its architecture where there are several.
 # What an operation keeps in $STATE:
@@ -143,6 +144,7 @@ ov_pkg_undo() { # NAME...
 
     ov_pkg_hand_over
     ov_pkg_put_back
+    if [ -s "$STATE/groups" ]; then pm_ungroup; fi
     rm -f "$STATE/ours" "$STATE/others" "$STATE/wanted" "$STATE/stays" "$STATE/now"
 }
 

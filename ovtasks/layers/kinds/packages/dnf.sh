@@ -55,6 +55,16 @@ pm_remove() { # PACKAGE...
     [ -z "$ov_rest" ] || ov_dnf --disablerepo='*' --setopt=clean_requirements_on_remove=False remove $ov_rest
 }
 
+pm_ungroup() {
+    # shellcheck disable=SC2013 # names have no blanks
+    for ov_name in $(sort -u "$STATE/groups"); do
+        case $(dnf --version 2>/dev/null) in
+        *dnf5*) ov_dnf -q group remove --no-packages "${ov_name#@}" || : ;;
+        *) ov_dnf -q group mark remove "${ov_name#@}" || : ;;
+        esac
+    done
+}
+
 pm_restore() { # PACKAGE VERSION...
     while [ $# -gt 0 ]; do
         ov_name=${1%.*}-$2.${1##*.}
