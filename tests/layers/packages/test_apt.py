@@ -132,6 +132,17 @@ def test_repository_that_cannot_be_used(world: World) -> None:
         root.undo("bad")
     assert world.snapshot() == before
 
+    # The same repository is there already, with other options: apt would refuse to do anything.
+    ours = root.path / "etc/apt/sources.list.d/ours.list"
+    ours.write_text(f"deb [trusted=yes] {URL} stable main\n")
+    told = root.apply(SOURCE, good=False)
+    assert "Conflicting values set for option" in told.output and ours.exists()
+    root.sh("apt-get update")
+    root.undo("source")
+    ours.unlink()
+    root.sh("apt-get update")
+    assert world.snapshot() == before
+
 
 def test_packages(root: Root, world: World) -> None:
     before = world.snapshot()

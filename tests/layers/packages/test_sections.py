@@ -13,7 +13,9 @@ from ovtasks.layers.kinds.packages import Packages
 from ovtasks.layers.kinds.repositories import Repositories
 from ovtasks.layers.operation import Gate, Operation
 from ovtasks.layers.sections import manager_of, section_of
+from ovtasks.project.layer_file import read_layer
 from ovtasks.project.layer_model import LayerPart, LayerSpec
+from ovtasks.project.schema import Checker
 from ovtasks.values.jsonvalue import Json
 from tests.layers.packages.roots import HERE, Shelf
 
@@ -208,3 +210,26 @@ def test_repository_of_pacman_and_apk(tmp_path: Path) -> None:
     assert content == b"[t]\nSigLevel = Required\nServer = https://example.org/$repo/$arch\n"
     alpine = one(spec(alpine={"repos": [{"url": "https://example.org/v3.21", "key": KEY}]}), ALPINE, tmp_path)
     assert alpine.do.splitlines()[-1] == "ov_apk_repo_do https://example.org/v3.21 /etc/apk/keys/test.asc"
+
+
+def test_places(tmp_path: Path) -> None:
+    """An error is where the value stands."""
+    lines = (
+        "name: a",
+        "distros:",
+        "  debian:",
+        "    repos:",
+        "      - name: t",
+        "        url: https://x/$(id)",
+        "packages: [b c]",
+    )
+    path = tmp_path / "layers/a/layer.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(lines) + "\n")
+    layer, errors = read_layer(path, Checker())
+    assert layer is not None and not errors
+    context = LayerContext(layer, DEBIAN)
+    for kind, place in ((Repositories(), "layer.yml:6:14"), (Packages(), "layer.yml:7:12")):
+        with pytest.raises(InputError) as found:
+            list(kind.layer(layer, context))
+        assert str(found.value.where).endswith(place)
