@@ -84,12 +84,12 @@ again with the last file in them.
 CHECKS = """## Checks
 
 `eval` says what must hold. `ov deploy add --verify` and `ov deploy status` carry the checks out: all that look into
-the guest by one script over one connection, as root where sudo allows it, commands as the user who logs in. `addr`,
-`http` and `dns` look from this machine: with `${{HOST_PORT:8080}}` at the port that leads to the guest's 8080, or
-inside of the guest when no port leads there. What comes up by itself (a service, a port, an answer) is looked at
-again and again for `timeout` (10 s), any other check for as long as `eventually` says. A check is `ok` or `failed`,
-with what was expected and found; `skipped`, because it says itself that it is not for this system; or `not carried
-out`: checks of the VM itself (`libvirt`, `spice`), of containers and of desktops ({others}).
+the guest by one script over one connection, as root where sudo or doas allows it, commands as the user who logs in.
+`addr`, `http` and `dns` look from this machine: with `${{HOST_PORT:8080}}` at the port that leads to the guest's
+8080, or inside of the guest when no port leads there. What comes up by itself (a service, a port, an answer) is
+looked at again and again for `timeout` (10 s), any other check for as long as `eventually` says. A check is `ok` or
+`failed`, with what was expected and found; `skipped`, because it says itself that it is not for this system; or `not
+carried out`: checks of the VM itself (`libvirt`, `spice`), of containers and of desktops ({others}).
 
 What is expected of a text is the text, blanks at its ends apart, or a mapping: {matchers}, each also with `not_`
 before it; `not:` turns anything round, and all of a list must hold.

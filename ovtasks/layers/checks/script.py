@@ -33,6 +33,8 @@ uptime_now() {{
 _AS_ROOT = """\
 if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then
     as_root() { sudo -n sh; }
+elif [ "$(id -u)" != 0 ] && doas -n true 2>/dev/null; then
+    as_root() { doas -n sh; }
 else
     as_root() { sh; }
 fi
@@ -51,10 +53,9 @@ def script(checks: Sequence[Probe], token: str) -> str:
     numbered = list(enumerate(checks))
     as_root = _looks([(number, check) for number, check in numbered if not check.verb.as_user], token)
     as_user = _looks([(number, check) for number, check in numbered if check.verb.as_user], token)
-    text = "export LC_ALL=C\n"
     if as_root:
-        text += f"{_AS_ROOT}as_root <<'{token}'\n{as_root}{token}\n"
-    return text + as_user
+        as_root = f"{_AS_ROOT}as_root <<'{token}'\nexport LC_ALL=C\n{as_root}{token}\n"
+    return as_root + as_user
 
 
 def _looks(checks: Sequence[tuple[int, Probe]], token: str) -> str:

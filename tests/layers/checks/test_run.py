@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -115,6 +116,26 @@ def test_only_our_lines_are_answers() -> None:
         b"junk T 0 a b",
     ]
     assert answers(b"\n".join(lines), "T") == {0: {"exists": b"yes"}}
+
+
+@pytest.mark.parametrize("tool", ["sudo", "doas"])
+def test_the_guest_s_user_looks_as_root_and_runs_commands_as_itself(tool: str, tmp_path: Path) -> None:
+    """A stand-in for the tool says who it was called for; so does one for id."""
+    programs = {
+        "id": '[ "${AS_ROOT-}" ] && echo 0 || echo 1000',
+        tool: 'shift; AS_ROOT=yes exec "$@"',
+        "sudo" if tool == "doas" else "doas": "exit 1",
+        "stat": '[ "${AS_ROOT-}" ] && echo "regular file|600|root|root|0|0|3"',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    parts = [
+        part(file="/etc/passwd", mode="0600"),
+        part(command='echo "${AS_ROOT-mine} ${LC_ALL-}"', stdout=f"mine {os.environ.get('LC_ALL', '')}"),
+    ]
+    results = run_checks(Shell(tmp_path), parts, CONTEXT, clock=FastClock())
+    assert [one.told for one in results] == ["", ""]
 
 
 def test_values_are_quoted() -> None:
