@@ -95,7 +95,7 @@ def run_status(args: argparse.Namespace) -> int:
                 "layer": one.layer,
                 "state": one.state.value,
                 "applied": one.applied,
-                "operations": [*one.operations],
+                "operations": [name for name, _ in one.operations],
                 "skipped": list(one.skipped),
             }
             for one in receipts.values()
@@ -237,7 +237,7 @@ def print_undo(record: Record | None, *, as_json: bool) -> None:
     from ovtasks.deploy.receipts import receipts_of
 
     receipts = receipts_of(record) if record is not None else {}
-    found = [(name, [*reversed([*receipts[name].operations])]) for name in undo_order(receipts)]
+    found = [(name, [one for one, _ in reversed(receipts[name].operations)]) for name in undo_order(receipts)]
     if as_json:
         output_json([{"layer": name, "operations": operations} for name, operations in found])
         return

@@ -91,7 +91,7 @@ def _own_reasons(plan: LayerPlan, receipt: LayerReceipt | None, salt: str) -> li
         return ["it was begun and not finished"]
     if receipt.digest == sealed_digest(plan, salt):
         return []
-    old, new = receipt.operations, sealed_operations(plan, salt)
+    old, new = dict(receipt.operations), dict(sealed_operations(plan, salt))
     found = [f"{name}: {'changed' if name in old else 'new'}" for name in new if old.get(name) != new[name]]
     found += [f"{name}: taken out" for name in old if name not in new]
     return found or ["its operations come in another order"]
@@ -165,9 +165,9 @@ def sealed_digest(plan: LayerPlan, salt: str) -> str:
     return slow_digest(plan.digest, salt) if any(one.secret for one in plan.operations) else plan.digest
 
 
-def sealed_operations(plan: LayerPlan, salt: str) -> dict[str, str]:
-    """Each operation's digest by its name, as far as it may be kept."""
-    return {
-        one.name: slow_digest(digest, salt) if one.secret else digest[:SHORT]
+def sealed_operations(plan: LayerPlan, salt: str) -> tuple[tuple[str, str], ...]:
+    """Each operation's name and digest, as far as it may be kept."""
+    return tuple(
+        (one.name, slow_digest(digest, salt) if one.secret else digest[:SHORT])
         for one, digest in zip(plan.operations, plan.digests, strict=True)
-    }
+    )

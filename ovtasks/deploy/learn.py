@@ -37,7 +37,7 @@ def learn(record: Record, shell: GuestShell, facts: SystemFacts) -> dict[str, La
     for layer in installed(shell, how=LayerRun(root=facts.root)):
         receipt = restored(layer.receipt) if layer.receipt else None
         if receipt is None:
-            operations = {one.name: one.digest[:SHORT] for one in layer.operations}
+            operations = tuple((one.name, one.digest[:SHORT]) for one in layer.operations)
             receipt = LayerReceipt(layer.name, str(record.instance_id), LayerState.BEGUN, operations=operations)
         found[layer.name] = replace(receipt, layer=layer.name, instance_id=str(record.instance_id))
     for receipt in found.values():

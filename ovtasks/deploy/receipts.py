@@ -36,7 +36,7 @@ class LayerReceipt:
     """A layer in an instance.
 
     ``digest`` is its plan's, ``requires`` has those of the layers that it needs, ``operations`` that of each operation
-    by name; what is secret is sealed. ``skipped`` is what the system cannot do. ``applied`` is when.
+    behind its name, in their order; what is secret is sealed. ``skipped`` is what the system cannot do. ``applied`` is when.
     """
 
     layer: str
@@ -44,7 +44,7 @@ class LayerReceipt:
     state: LayerState = LayerState.BEGUN
     digest: str = ""
     requires: Mapping[str, str] = field(default_factory=dict)
-    operations: Mapping[str, str] = field(default_factory=dict)
+    operations: tuple[tuple[str, str], ...] = ()
     skipped: tuple[str, ...] = ()
     applied: str = ""
 
