@@ -36,7 +36,7 @@ class LayerReceipt:
     """A layer in an instance.
 
     ``digest`` is its plan's, ``requires`` has those of the layers that it needs, ``operations`` that of each operation
-    behind its name, in their order; what is secret is sealed. ``skipped`` is what the system cannot do. ``applied`` is when.
+    behind its name, in their order; what is secret is sealed. ``skipped`` is what the system cannot do.
     """
 
     layer: str

@@ -160,7 +160,8 @@ def test_dry_run_writes_and_asks_nothing(guest: Guest) -> None:
 
 def test_an_images_layers_and_what_is_wrong(guest: Guest) -> None:
     (guest.project / "image.yml").write_text(
-        "images:\n  top: {base: mid, layers: [tools]}\n  mid: {base: docker.io/library/debian, layers: [other]}\n  bare: {ref: quay.io/x/y}\n"
+        "images:\n  top: {base: mid, layers: [tools]}\n"
+        "  mid: {base: docker.io/library/debian, layers: [other]}\n  bare: {ref: quay.io/x/y}\n"
     )
     three(guest)
     (guest.project / "deploy.yml").unlink()
