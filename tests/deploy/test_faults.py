@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from threading import Thread
 
 import pytest
 
@@ -90,16 +89,18 @@ def test_killed_and_then_taken_out(guest: Guest) -> None:
 
 def test_two_at_once(guest: Guest) -> None:
     three(guest)
-    other = Thread(target=time.sleep, args=(0.5,))
-    with flock(data_home() / "locks" / "ov-web.deploy"):
-        waiting = start(guest, "deploy", "add", "web-vm")
-        other.start()
-        other.join()
-        assert os.waitpid(waiting, os.WNOHANG) == (0, 0) and not receipts_of(guest.record)
-        assert guest.connections() == 0
-    assert os.waitpid(waiting, 0)[1] == 0
+    ready, told = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        with flock(data_home() / "locks" / "ov-web.deploy"):
+            os.write(told, b"x")
+            time.sleep(5)
+        os._exit(0)
+    os.read(ready, 1)
     guest.ov("deploy", "add", "web-vm")
-    assert "nothing to do" in guest.said
+    os.waitpid(holder, 0)
+    assert f"waiting for another deployment to ov-web: process {holder}" in guest.said
+    assert "applied base, tools, other" in guest.said
 
 
 def test_another_host_learns_what_is_there(guest: Guest) -> None:

@@ -36,8 +36,6 @@ def test_deploy_and_nothing_to_do(guest: Guest) -> None:
     assert "other: applied" in said and "tools: applied" not in said and guest.file("/srv/other") == "new"
     guest.off()
     assert "nothing to do" in doit(guest, "deploy:web-vm")
-    guest.layer("other", OTHER.replace("write", "wrte"))
-    assert "did you mean" in doit(guest, "deploy:web-vm", code=2)
 
 
 def test_gates_and_the_plan_of_a_vm_that_does_not_exist(guest: Guest) -> None:
