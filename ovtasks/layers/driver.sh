@@ -7,9 +7,9 @@
 #   preludes/<digest>.sh          the functions that a kept undo was written for
 #   layers/<layer>/receipt.json   as on the host; only there while the layer is whole
 #   layers/<layer>/operations/<NNN>-<slug>/
-#       name kind user gate digest sums look undo caveat prelude    one text each
+#       about     a line each: digest, name, user, gate, the prelude's digest, kind, caveat
+#       look undo sums    the texts; one that is empty is not there
 #       state/    what save keeps
-#       begun     save has begun
 #       saved     save has ended. Without it nothing was done, and the rest of the folder means nothing
 #       kept      it was so already: nothing was done, nothing is to be undone
 #       done      do has ended
@@ -154,7 +154,7 @@ ov_prepare() { # NNN-SLUG=DIGEST...
     for ov_op in "$ov_ops"/*-*; do
         [ -d "$ov_op" ] || break
         ov_more=yes
-        read -r ov_had 2>/dev/null <"$ov_op/digest" || ov_had=
+        read -r ov_had 2>/dev/null <"$ov_op/about" || ov_had=
         if [ ! -e "$ov_op/saved" ] || [ "${ov_op##*/}=$ov_had" != "${1-}" ]; then break; fi
         ov_more=
         ov_equal=$((ov_equal + 1))
@@ -184,10 +184,24 @@ ov_undo_from() { # N [GATE...] -> ov_failed
     done
 }
 
+# What the record says about ov_op -> ov_digest, ov_name, ov_user, ov_gate, ov_wants
+ov_about() {
+    {
+        IFS= read -r ov_digest
+        IFS= read -r ov_name
+        IFS= read -r ov_user
+        IFS= read -r ov_gate
+        IFS= read -r ov_wants
+    } <"$ov_op/about"
+}
+
+# A text of the record; nothing if it is empty.
+ov_text() { # NAME
+    if [ -e "$ov_op/$1" ]; then cat -- "$ov_op/$1"; fi
+}
+
 ov_undo_one() { # ov_op, ov_gates
-    IFS= read -r ov_name <"$ov_op/name" || ov_name=${ov_op##*/}
-    IFS= read -r ov_gate <"$ov_op/gate" || ov_gate=
-    IFS= read -r ov_user <"$ov_op/user" || ov_user=root
+    ov_about
     if [ -n "$ov_gate" ] && [ "${ov_gates#* "$ov_gate" }" != "$ov_gates" ]; then
         ov_result=left
     elif [ -e "$ov_op/kept" ]; then
@@ -211,15 +225,14 @@ ov_undo_one() { # ov_op, ov_gates
 
 ov_undo_text() {
     STATE=$ov_op/state FILES=$ov_run/none
-    OV_SUMS=$(cat -- "$ov_op/sums")
-    IFS= read -r ov_wants <"$ov_op/prelude"
+    OV_SUMS=$(ov_text sums)
     if [ "$ov_wants" != "$ov_prelude_digest" ] && [ -e "$ov_base/preludes/$ov_wants.sh" ]; then
-        ov_text=". '$ov_base/preludes/$ov_wants.sh'
-$(cat -- "$ov_op/undo")"
+        ov_undo=". '$ov_base/preludes/$ov_wants.sh'
+$(ov_text undo)"
     else
-        ov_text=$(cat -- "$ov_op/undo")
+        ov_undo=$(ov_text undo)
     fi
-    ov_fragment "$ov_text" "$ov_user"
+    ov_fragment "$ov_undo" "$ov_user"
 }
 
 # One operation: ov_id (NNN-slug), ov_name, ov_kind, ov_user, ov_gate, ov_digest, OV_SUMS, ov_caveat, and the texts
@@ -271,13 +284,12 @@ ov_mark() { # WORD...
 # The operation's uploads: ov_bring writes them into FILES.
 ov_files() {
     if [ ! -d "$FILES" ]; then mkdir -- "$FILES"; fi
-    (
-        set -e
-        ov_bring
-    )
+    ov_bring
     ov_status=$?
     if [ "$ov_status" != 0 ]; then ov_stop upload "$ov_status"; fi
-    (ov_give "$ov_user" "$FILES") || ov_stop upload 1
+    if [ "$ov_user" != "$USER" ]; then
+        (ov_give "$ov_user" "$FILES") || ov_stop upload 1
+    fi
 }
 
 ov_stop() { # PHASE STATUS
@@ -295,18 +307,20 @@ ov_looks_so() { # -> ov_status
 }
 
 ov_save_state() {
-    if [ -e "$ov_op/begun" ]; then
+    if [ -e "$ov_op/about" ]; then # a killed run began it
         rm -rf -- "$STATE"
         mkdir -- "$STATE" || ov_stop record 1
     fi
     ov_record
-    ov_mark begun
     if [ "$ov_user" != "$USER" ]; then
         chmod 0711 -- "$ov_home" "$ov_ops" "$ov_op"
         (ov_give "$ov_user" "$STATE") || ov_stop save 1
     fi
-    ov_fragment "$ov_save" "$ov_user"
-    ov_status=$?
+    ov_status=0
+    if [ -n "$ov_save" ]; then
+        ov_fragment "$ov_save" "$ov_user"
+        ov_status=$?
+    fi
     if [ "$ov_status" != 0 ]; then ov_stop save "$ov_status"; fi
     if ov_can_wait; then
         ov_unsynced=yes
@@ -334,18 +348,19 @@ ov_record() {
         (umask 022 && printf '%s\n' "$ov_prelude" >"$ov_base/preludes/.new") || ov_stop record 1
         mv -- "$ov_base/preludes/.new" "$ov_base/preludes/$ov_prelude_digest.sh"
     fi
-    {
-        printf '%s\n' "$ov_name" >"$ov_op/name" &&
-            printf '%s\n' "$ov_kind" >"$ov_op/kind" &&
-            printf '%s\n' "$ov_user" >"$ov_op/user" &&
-            printf '%s\n' "$ov_gate" >"$ov_op/gate" &&
-            printf '%s\n' "$ov_prelude_digest" >"$ov_op/prelude" &&
-            printf '%s\n' "$OV_SUMS" >"$ov_op/sums" &&
-            printf '%s\n' "$ov_caveat" >"$ov_op/caveat" &&
-            printf '%s' "$ov_look" >"$ov_op/look" &&
-            printf '%s' "$ov_undo" >"$ov_op/undo" &&
-            printf '%s\n' "$ov_digest" >"$ov_op/digest"
-    } || ov_stop record 1
+    printf '%s\n' "$ov_digest" "$ov_name" "$ov_user" "$ov_gate" "$ov_prelude_digest" "$ov_kind" "$ov_caveat" \
+        >"$ov_op/about" || ov_stop record 1
+    ov_write look "$ov_look"
+    ov_write undo "$ov_undo"
+    ov_write sums "$OV_SUMS"
+}
+
+ov_write() { # NAME TEXT
+    if [ -n "$2" ]; then
+        printf '%s' "$2" >"$ov_op/$1" || ov_stop record 1
+    elif [ -e "$ov_op/$1" ]; then
+        rm -f -- "$ov_op/$1"
+    fi
 }
 
 # The layer is whole.
@@ -388,10 +403,9 @@ ov_stage() { # NAME
 ov_drift() {
     for ov_op in "$ov_ops"/*-*; do
         [ -e "$ov_op/saved" ] || continue
-        IFS= read -r ov_name <"$ov_op/name"
-        IFS= read -r ov_user <"$ov_op/user"
-        ov_look=$(cat -- "$ov_op/look")
-        OV_SUMS=$(cat -- "$ov_op/sums")
+        ov_about
+        ov_look=$(ov_text look)
+        OV_SUMS=$(ov_text sums)
         STATE=$ov_op/state FILES=$ov_run/none
         if [ ! -e "$ov_op/done" ]; then
             ov_event begun "$ov_name"
@@ -413,8 +427,7 @@ ov_installed() {
         ov_event record "$ov_layer $ov_receipt"
         for ov_op in "$ov_home"/operations/*-*; do
             [ -e "$ov_op/saved" ] || continue
-            read -r ov_digest <"$ov_op/digest"
-            IFS= read -r ov_name <"$ov_op/name"
+            ov_about
             ov_state=begun
             if [ -e "$ov_op/kept" ]; then
                 ov_state=kept

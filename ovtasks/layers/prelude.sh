@@ -159,7 +159,7 @@ ov_caps() { # FILE
 # Make the folders above a path: mode 0755, of the account that runs this.
 ov_parents() { # PATH
     ov_safe "$1"
-    if [ ! -d "${1%/*}/" ]; then (umask 022 && mkdir -p -- "${1%/*}"); fi
+    if [ ! -d "${1%/*}/" ]; then mkdir -p -- "${1%/*}"; fi # umask is 022
 }
 
 # Numeric owner: of the account that runs this unless one is named.
@@ -203,8 +203,11 @@ ov_install() { # FILE PATH MODE [OWNER]
     ov_parents "$2"
     ov_temp "$2"
     case ${4-}$3 in
-    0644 | 644) (umask 022 && set -C && cat -- "$1" >"$ov_new") ;;
-    0600 | 600) (umask 077 && set -C && cat -- "$1" >"$ov_new") ;;
+    0644 | 644)
+        set -C
+        cat -- "$1" >"$ov_new"
+        set +C
+        ;;
     *)
         (umask 077 && set -C && cat -- "$1" >"$ov_new")
         if [ -n "${4-}" ]; then chown "$(ov_ids "$4")" -- "$ov_new"; fi

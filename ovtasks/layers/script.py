@@ -159,28 +159,28 @@ def _sums(operation: Operation) -> str:
 
 
 def _bring(uploads: Sequence[Upload], staged: Mapping[str, str]) -> str:
-    """The function that puts an operation's uploads into FILES."""
+    """The function that puts an operation's uploads into FILES. Its status is that of the first step that fails."""
     lines = []
     folders = {upload.name.rpartition("/")[0] for upload in uploads if "/" in upload.name}
-    lines += [f'mkdir -p -- "$FILES"/{shlex.quote(folder)}' for folder in sorted(folders)]
+    lines += [f'mkdir -p -- "$FILES"/{shlex.quote(folder)} || return' for folder in sorted(folders)]
     for upload in uploads:
         place = f'"$FILES"/{shlex.quote(upload.name)}'
         if upload.digest in staged:
             source = shlex.quote(staged[upload.digest])
-            lines.append(f"ln -f -- {source} {place} 2>/dev/null || cp -- {source} {place}")
+            lines.append(f"ln -f -- {source} {place} 2>/dev/null || cp -- {source} {place} || return")
         else:
             lines.append(_write(_content(upload), place))
         if upload.mode & 0o111:  # else the folder keeps others out
-            lines.append(f"chmod {upload.mode:04o} -- {place}")
+            lines.append(f"chmod {upload.mode:04o} -- {place} || return")
     body = "\n".join(lines or [":"])
     return f"ov_bring() {{\n{body}\n}}"
 
 
 def _write(content: bytes, place: str) -> str:
-    """A command that writes these bytes."""
+    """A command that writes these bytes, or returns."""
     if b"\0" in content:
-        return f"base64 -d >{place} <<'_END_'\n{base64.encodebytes(content).decode()}_END_"
-    return f"printf %s {shlex.quote(content.decode(errors='surrogateescape'))} >{place}"
+        return f"base64 -d >{place} <<'_END_' || return\n{base64.encodebytes(content).decode()}_END_"
+    return f"printf %s {shlex.quote(content.decode(errors='surrogateescape'))} >{place} || return"
 
 
 def _content(upload: Upload) -> bytes:
