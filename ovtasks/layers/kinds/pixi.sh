@@ -53,6 +53,9 @@ ov_pixi_do() {
     for ov_file in $ov_files; do
         if [ "$ov_file" != build.sh ]; then cp -- "$ov_work/given/$ov_file" "$ov_work/$ov_file"; fi
     done
+    # The user's own settings may have environments somewhere else.
+    mkdir -p -- "$ov_work/.pixi"
+    echo 'detached-environments = false' >"$ov_work/.pixi/config.toml"
     ov_manifest=$ov_work/pixi.toml
     ov_frozen=
     if [ -e "$ov_work/pixi.lock" ]; then ov_frozen=--frozen; fi
