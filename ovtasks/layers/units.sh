@@ -169,13 +169,18 @@ ov_unit_begin() { # SCOPE UNIT SECONDS
     if ov_running "$1"; then ov_unit_start "$@"; fi
 }
 
+# Start or restart a unit, however often that was done just now: systemd counts the starts.
+ov_unit_go() { # SCOPE start|restart UNIT
+    ov_systemctl "$1" reset-failed -- "$3" 2>/dev/null || :
+    ov_systemctl "$1" "$2" -- "$3"
+}
+
 ov_unit_start() { # SCOPE UNIT SECONDS
     ov_verb=start
     ov_stopped=
     if ov_unit_active "$1" "$2"; then
         if [ -e "$STATE/changed" ]; then ov_verb=restart; fi
     else
-        ov_systemctl "$1" reset-failed -- "$2" 2>/dev/null || :
         case $2 in
         *.socket) # it cannot listen while its service does
             for ov_other in $(ov_systemctl "$1" show -p Triggers --value -- "$2"); do
@@ -187,8 +192,8 @@ ov_unit_start() { # SCOPE UNIT SECONDS
             ;;
         esac
     fi
-    ov_systemctl "$1" "$ov_verb" -- "$2" || ov_unit_failed "$1" "$2"
-    for ov_other in $ov_stopped; do ov_systemctl "$1" start -- "$ov_other"; done
+    ov_unit_go "$1" "$ov_verb" "$2" || ov_unit_failed "$1" "$2"
+    for ov_other in $ov_stopped; do ov_unit_go "$1" start "$ov_other"; done
     if [ "$3" != 0 ]; then sleep "$3"; fi
     ov_unit_runs "$1" "$2" ends || ov_unit_failed "$1" "$2"
     rm -f -- "$STATE/changed"
@@ -204,7 +209,7 @@ ov_unit_settle() { # SCOPE UNIT
     if ov_running "$1"; then
         ov_systemctl "$1" daemon-reload
         if [ -e "$STATE/changed" ] && ov_unit_active "$1" "$2"; then
-            ov_systemctl "$1" restart -- "$2" || ov_unit_failed "$1" "$2"
+            ov_unit_go "$1" restart "$2" || ov_unit_failed "$1" "$2"
         fi
     fi
     rm -f -- "$STATE/changed"
@@ -240,9 +245,9 @@ ov_unit_undo() { # SCOPE
         ov_systemctl "$1" daemon-reload
         if [ -n "$ov_was" ]; then
             if [ -e "$STATE/1.path" ] && ov_unit_active "$1" "$ov_unit"; then
-                ov_systemctl "$1" restart -- "$ov_unit"
+                ov_unit_go "$1" restart "$ov_unit"
             else
-                ov_systemctl "$1" start -- "$ov_unit"
+                ov_unit_go "$1" start "$ov_unit"
             fi
         else
             ov_systemctl "$1" reset-failed -- "$ov_unit" 2>/dev/null || :
@@ -261,7 +266,7 @@ ov_unit_triggers() { # yes|no SCOPE
     while read -r ov_state ov_other; do
         if [ "$ov_state" != "$1" ]; then continue; fi
         if [ "$1" = yes ]; then
-            ov_systemctl "$2" start -- "$ov_other"
+            ov_unit_go "$2" start "$ov_other"
         elif ov_unit_active "$2" "$ov_other"; then
             ov_systemctl "$2" stop -- "$ov_other"
         fi

@@ -80,7 +80,7 @@ def test_a_written_unit(unchanged: System) -> None:
     put(system, "x", wanted)
     assert system.out(f"systemctl show -p MainPID --value {APP}").strip() == pid  # nothing was done
     take(system, "x", "e")
-    assert state(system, APP) == "not-found inactive"
+    assert state(system, APP).removeprefix("not-found ") == "inactive"
     system.out("rm -r /opt/bin")
     assert system.out("ls /var/log/app || echo gone").strip() == "out"  # what it wrote is its own
     system.out("rm -r /var/log/app")
@@ -212,6 +212,23 @@ def test_services_of_the_user(unchanged: System) -> None:
     assert system.out("ls /var/lib/systemd/linger").strip() == ""
     left = "find /home/ada/.config -not -type d"  # folders that both needed, and the first to come had made
     assert system.out(f"{left}; find /home/ada/.config -type d -empty -delete") == ""
+
+
+def test_a_packaged_service_of_the_user(unchanged: System) -> None:
+    system, unit = unchanged, "/usr/lib/systemd/user/pu.service"
+    text = UNIT.format("pu").replace("multi-user", "default")
+    system.out(f"loginctl enable-linger ada; systemctl start user@1000; printf '{text}' >{unit}")
+    control = "XDG_RUNTIME_DIR=/run/user/1000 runuser -u ada -- systemctl --user"
+    for running in (True, False):
+        offline = "" if running else "loginctl disable-linger ada; systemctl stop user@1000; "
+        system.out(f"{offline}[ -n '{offline}' ] || {control} daemon-reload")
+        found = services({"name": "pu", "use_packaged": "pu", "scope": "user", "overrides": {"env": {"A": "1"}}})
+        put(system, "x", found)
+        shown = system.out(f"{control} is-enabled pu; {control} is-active pu; {control} show -p EnvironmentFiles pu")
+        assert shown.startswith("enabled\nactive\n") and ".config/systemd/user/ov-x-pu.env" in shown
+        assert drift(system, "x") == []
+        take(system, "x")
+    system.out(f"rm {unit}")
 
 
 def test_linger_that_was_on_stays(unchanged: System) -> None:
