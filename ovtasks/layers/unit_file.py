@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ovtasks.errors import Where
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.quoting import environment_file, exec_word, specifiers
-from ovtasks.layers.variables import layer_variables, service_value
+from ovtasks.layers.variables import Variable, layer_variables, service_variable
 from ovtasks.project.layer_model import LayerPart
 from ovtasks.values.jsonvalue import Json
 
@@ -59,20 +59,17 @@ class Service:
         """The value of ``key`` with its names replaced."""
         return self.context.expand(self.text(key), self.part.place(key))
 
-    def own_variables(self) -> dict[str, str]:
+    def own_variables(self) -> list[Variable]:
         """Its ``env``, final.
 
         :raises InputError: a value names what nobody knows.
         """
         values = self.merged("env")
         if not isinstance(values, dict):
-            return {}
-        known = {one.name: one.value for one in layer_variables(self.context.layer, self.context)}
+            return []
         written = {name: _plain(value) for name, value in values.items()}
-        others = known | written
-        return {
-            name: service_value(name, text, others, self.context, self._place(name)) for name, text in written.items()
-        }
+        finals = list(layer_variables(self.context.layer, self.context))
+        return [service_variable(name, written, finals, self.context, self._place(name)) for name in written]
 
     def _place(self, variable: str) -> Where:
         overrides = self.part.data.get("overrides")
@@ -81,12 +78,12 @@ class Service:
         return self.part.place(f"overrides.env.{variable}" if inside else f"env.{variable}")
 
     def known(self) -> dict[str, str]:
-        """What names in its command stand for.
+        """What names in its command stand for; secrets are left to the environment that it gets.
 
         :raises InputError: as :meth:`own_variables`.
         """
-        layer = {one.name: one.value for one in layer_variables(self.context.layer, self.context) if not one.secret}
-        return self.context.variables | layer | self.own_variables()
+        found = (*layer_variables(self.context.layer, self.context), *self.own_variables())
+        return self.context.variables | {one.name: one.value for one in found if not one.secret}
 
     def merged(self, key: str) -> Json:
         """The value of ``key``, and what ``overrides`` says of it, which wins."""
@@ -134,9 +131,15 @@ def drop_in_text(service: Service, variables: str | None) -> str:
 def variables_text(service: Service) -> str:
     """The file with the service's own variables; empty if it has none.
 
+    A unit of ours also gets those of its layer that ``/etc/environment`` cannot have: secrets, for one.
+
     :raises InputError: a value names what nobody knows.
     """
-    return "".join(f"{environment_file(name, value)}\n" for name, value in service.own_variables().items())
+    found = {one.name: one.value for one in service.own_variables()}
+    if not service.for_user and service.part.data.get("use_packaged") is None:
+        others = layer_variables(service.context.layer, service.context)
+        found = {one.name: one.value for one in others if not one.reaches_commands} | found
+    return "".join(f"{environment_file(name, value)}\n" for name, value in found.items())
 
 
 def exec_line(service: Service) -> str:
@@ -160,13 +163,14 @@ def exec_line(service: Service) -> str:
     if not words:
         raise part.error("exec is empty", key)
     known = service.known()
-    program, *arguments = (_replace(word, known) for word in words)
+    program = _replace(words[0], known, for_shell=False)
     if program.startswith("~/"):
         program = service.context.facts.home + program[1:]
-    line = [program, *_arguments(program, arguments)]
+    shell = program.rsplit("/", 1)[-1] in _SHELLS
+    line = [program, *(_replace(word, known, for_shell=shell) for word in words[1:])]
     if not program.startswith("/"):
-        if "/" in program or "=" in program or "$" in program or program[0] in "-@:+!|~":
-            raise part.error(f"exec begins with {program!r}, which is no program", key, hint="write its whole path")
+        if "/" in program or "=" in program or "\0" in program or program[0] in "-@:+!|~":
+            raise part.error(f"exec begins with {words[0]!r}, which is no program", key, hint="write its whole path")
         line.insert(0, "/usr/bin/env")
     return " ".join(map(exec_word, line)).replace("\0", "$")
 
@@ -182,21 +186,18 @@ def restart_word(part: LayerPart) -> str:
     return _RESTART[word]
 
 
-def _replace(text: str, known: Mapping[str, str]) -> str:
-    """``text`` with what is known. ``%(ENV_X)s`` of something unknown becomes ``${X}``."""
+def _replace(text: str, known: Mapping[str, str], *, for_shell: bool) -> str:
+    """``text`` with what is known. The rest is left to the shell, or to systemd: NUL stands for its dollar."""
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2] or match[3]
-        return known.get(name, f"${{{name}}}" if match[3] else match[0])
+        if name in known:
+            return known[name]
+        if for_shell:
+            return f"${{{name}}}" if match[3] else match[0]
+        return f"\0{{{name}}}"
 
     return _NAMES.sub(value, text)
-
-
-def _arguments(program: str, words: Sequence[str]) -> Iterator[str]:
-    """The arguments; where systemd is to replace a name, NUL stands for the dollar."""
-    shell = program.rsplit("/", 1)[-1] in _SHELLS
-    for word in words:
-        yield word if shell else re.sub(r"\$\{(\w+)\}|\$([A-Za-z_]\w*)", lambda m: f"\0{{{m[1] or m[2]}}}", word)
 
 
 def _settings(service: Service, *, new: bool) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from ovtasks.errors import InputError, Where
 from ovtasks.layers.context import LayerContext
@@ -49,12 +49,15 @@ def layer_variables(layer: LayerSpec, context: LayerContext) -> Iterator[Variabl
         yield Variable(name, found.value(name), found.secret)
 
 
-def service_value(name: str, text: str, known: Mapping[str, str], context: LayerContext, where: Where) -> str:
-    """The value of a service's own variable, which may name those that are ``known``.
+def service_variable(
+    name: str, written: Mapping[str, str], finals: Iterable[Variable], context: LayerContext, where: Where
+) -> Variable:
+    """One of a service's own variables, which may name each other and those of the layer, which are ``finals``.
 
     :raises InputError: as :func:`layer_variables`.
     """
-    return _Resolver({**known, name: text}, context, where).value(name)
+    found = _Resolver(written, context, where, {one.name: one for one in finals})
+    return Variable(name, found.value(name), found.secret)
 
 
 @dataclass
@@ -64,6 +67,7 @@ class _Resolver:
     written: Mapping[str, str]
     context: LayerContext
     where: Where
+    finals: Mapping[str, Variable] = field(default_factory=dict)
     secret: bool = False
 
     def value(self, name: str, above: tuple[str, ...] = ()) -> str:
@@ -80,11 +84,15 @@ class _Resolver:
         if name is None:
             return "$"
         known = self.context.variables
-        if name in self.written and (name not in above or name not in known):
+        outside = name in known or name in self.finals
+        if name in self.written and (name not in above or not outside):
             if name in above:
                 circle = " → ".join((*above[above.index(name) :], name))
                 raise InputError(f"variables stand for each other in a circle: {circle}", where=self.where)
             return self.value(name, above)
+        if name in self.finals:
+            self.secret |= self.finals[name].secret
+            return self.finals[name].value
         if name in self.context.secrets:
             self.secret = True
             return self.context.secrets[name]
@@ -94,7 +102,10 @@ class _Resolver:
             if layer.environment is not None and name in layer.environment.data:
                 context = replace(self.context, layer=layer, below=self.context.below[:number])
                 written = {key: str(value) for key, value in layer.environment.data.items()}
-                return _Resolver(written, context, layer.environment.place(name)).value(name)
+                other = _Resolver(written, context, layer.environment.place(name))
+                found = other.value(name)
+                self.secret |= other.secret
+                return found
         hint = f"known are {', '.join(sorted(known.keys() | self.written.keys()))}; a plain dollar is written $$"
         message = f"nothing says what {match[0]} in the value of {above[0]} stands for"
         raise InputError(message, hint=hint, where=self.where)

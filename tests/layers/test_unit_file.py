@@ -128,6 +128,15 @@ def test_variables_of_the_layer_are_known() -> None:
     assert text(operation, "env") == 'D2="/home/ada/d/2"\nD3="/home/ada/3:/home/ada/d/2"\n'
 
 
+def test_secrets_are_in_no_unit() -> None:
+    service: dict[str, Json] = {"name": "app", "exec": "/bin/x ${KEY} $MINE $PLAIN", "env": {"MINE": "<${KEY}>"}}
+    one = layer(env={"KEY": "${TOKEN}", "PLAIN": "$$HOME"}, services=[service])
+    (operation,) = operations(Services(), one, secrets={"TOKEN": "s3cret"})
+    assert 'ExecStart=/bin/x "${KEY}" "${MINE}" $$HOME\n' in text(operation)
+    assert text(operation, "env") == 'KEY="s3cret"\nMINE="<s3cret>"\n'
+    assert "s3cret" not in text(operation) + operation.do + operation.look + operation.save + operation.undo
+
+
 def test_user_scope() -> None:
     found = operations(Services(), layer(services=[{**EXEC, "scope": "user", "env": {"A": "b"}}]))
     assert [operation.user for operation in found] == ["root", "ada"]
