@@ -24,7 +24,7 @@ CALLED = {
     ),
     "bench/*": ("outputfile",),  # http.server
     "ovtasks/cli/__init__.py": ("doit_known",),  # doitw
-    "ovtasks/guest/connection.py": ("upload", "upload_many", "reboot"),  # for deployments
+    "ovtasks/guest/connection.py": ("upload_many",),  # for whoever has many files
     "ovtasks/guest/login.py": ("*_timeout",),  # paramiko
     "ovtasks/machine/blocks/features.py": ("OTHERS",),  # a test compares it with what QEMU says
     "ovtasks/project/deploy_model.py": ("ttl", "keep_on_failure", "naming_pattern"),  # for ephemeral VMs

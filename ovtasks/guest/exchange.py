@@ -20,6 +20,8 @@ SEND_SECONDS = 0.05
 """Seconds that a send waits for room before the output is looked at again."""
 LAST_WORDS = 1.0
 """Seconds after a command's end, if something that it left behind holds its pipes."""
+NO_STATUS = 255
+"""The status when what stands in its place is none."""
 NOISE_BYTES = 64 << 10
 """The most bytes of what the user's shell says before a script begins that are kept."""
 
@@ -62,7 +64,7 @@ class ScriptOutput:
         self._held = b""
         status, complete, _ = after.partition(b"\n")
         if complete:
-            self.status = int(status)
+            self.status = int(status) if status.isdigit() else NO_STATUS
         elif found:
             self._held = found + after
         else:

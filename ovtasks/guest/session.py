@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -94,7 +95,8 @@ class Session:
         out, err = (ScriptOutput(token, stream, take) for stream in StdStream)
         exchange = self._shell(root=job.root)
         try:
-            status = exchange.hold(frame, job.content or iter(()), out, err, job.watch)
+            with self._talking():
+                status = exchange.hold(frame, job.content or iter(()), out, err, job.watch)
         except BaseException:
             self._drop(exchange, END_SECONDS)
             raise
@@ -114,7 +116,8 @@ class Session:
         out, err = (PlainOutput(stream, lambda data, stream: tails[stream].add(data)) for stream in StdStream)
         exchange = self._execute(line)
         try:
-            exchange.hold(stdin, _end_input(exchange), out, err, watch)
+            with self._talking():
+                exchange.hold(stdin, _end_input(exchange), out, err, watch)
             status = exchange.channel.recv_exit_status()
         finally:
             exchange.channel.close()
@@ -130,14 +133,26 @@ class Session:
         return exchange
 
     def _execute(self, line: str) -> Exchange:
+        with self._talking():
+            try:
+                channel = self._transport.open_session(timeout=self._target.patience)
+                channel.exec_command(line)
+            except OSError as e:
+                raise lost(self._target, str(e) or self._reason()) from None
+        return Exchange(channel)
+
+    @contextlib.contextmanager
+    def _talking(self) -> Iterator[None]:
+        """Translate what paramiko raises, and nothing that our callers do: their OSError may be about a full disk here.
+
+        :raises ConnectionLostError: the session broke.
+        """
         from paramiko import SSHException
 
         try:
-            channel = self._transport.open_session(timeout=self._target.patience)
-            channel.exec_command(line)
-        except (SSHException, OSError, EOFError) as e:
+            yield
+        except (SSHException, EOFError) as e:
             raise lost(self._target, str(e) or self._reason()) from None
-        return Exchange(channel)
 
     def _drop(self, exchange: Exchange, seconds: float) -> None:
         """End a shell, and give it so long for it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ovtasks.guest.exchange import NO_STATUS, ScriptOutput, StdStream, Tail
 from ovtasks.guest.remote_shell import CUT_SHORT, framed, loop_command
 from ovtasks.host.run import Result, require, run
 
@@ -49,3 +50,30 @@ def test_login_shells_of_all_kinds_read_it() -> None:
     for root in (False, True):
         text = loop_command(root=root).replace("$!;", "")  # csh looks at ! when somebody types it, not here
         assert not set("\\!\n") & set(text) and text.count("'") == (4 if root else 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_a_scripts_part_of_a_stream(size: int) -> None:
+    """However it is cut: nothing before the first mark, nothing after the last, and what only looks like one."""
+    heard: list[bytes] = []
+    output = ScriptOutput("token", StdStream.OUT, lambda data, stream: heard.append(data))
+    said = b"noise token\nnoise\ntoken\nout tok token\ntoken \xff\ntokentoken=30\ntoken=4\nlate"
+    for start in range(0, len(said), size):
+        output.feed(said[start : start + size])
+    assert (b"".join(heard), output.status) == (b"noise\ntoken\nout tok token\ntoken \xff\ntoken", 30)
+
+
+def test_a_status_that_is_none() -> None:
+    """From a guest that means us harm."""
+    output = ScriptOutput("token", StdStream.OUT, lambda data, stream: None)
+    output.feed(b"token\ntoken=\xffx\n")
+    assert output.status == NO_STATUS
+
+
+def test_the_end_of_what_is_said() -> None:
+    tail = Tail(4)
+    for _ in range(5):
+        tail.add(b"abc")
+        tail.add(b"")
+    assert bytes(tail) == b"cabc"
+    assert bytes(Tail(4)) == b""
