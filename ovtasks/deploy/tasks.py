@@ -14,6 +14,7 @@ from ovtasks.graph.tasks import BUILD, GroupTask, WorkTask
 from ovtasks.host.oserrors import explaining
 
 if TYPE_CHECKING:
+    from ovtasks.deploy.report import DeployPlan
     from ovtasks.instance.record import Record
     from ovtasks.project.deploy_model import Deployment
 
@@ -37,14 +38,19 @@ class DeployTask(WorkTask):
 
     @property
     def setup_tasks(self) -> list[str]:
-        """What doit runs first, if there is something to deploy: the build, as long as there is no VM."""
+        """What doit runs first, if there is something to deploy: the build, as long as there is no VM.
+
+        Nothing is built for layers that are refused; a run reports that.
+        """
         from ovtasks.deploy.instances import needs_create
 
         try:
-            missing = needs_create(self._record())
+            if not needs_create(self._record()):
+                return []
+            self._plan()
         except OvError:
-            return []  # a run will report the error
-        return [f"{BUILD}:{self.deployment.vm}"] if missing else []
+            return []
+        return [f"{BUILD}:{self.deployment.vm}"]
 
     @setup_tasks.setter
     def setup_tasks(self, value: list[str]) -> None:
@@ -73,15 +79,26 @@ class DeployTask(WorkTask):
         self.graph.settled.update([self.name] if fresh else [])
         return fresh
 
-    def reasons(self) -> list[str]:
+    def _plan(self) -> DeployPlan:
+        """What is to be done.
+
+        :raises RefusedError: it is not allowed. :raises OvError: a layer is wrong, and so on.
+        """
+        from ovtasks.deploy.gates import check_gates
         from ovtasks.deploy.report import plan_of
-        from ovtasks.deploy.wanted import read_wanted
+        from ovtasks.deploy.wanted import find_deployment, read_wanted
         from ovtasks.project.deploy_model import InstallOptions
 
+        project = self.graph.project
+        found = plan_of(read_wanted(project, find_deployment(project, self.deployment.name), InstallOptions()))
+        check_gates(found.wanted, found.changes.plans)
+        return found
+
+    def reasons(self) -> list[str]:
         if self.is_fresh():
             return []
         try:
-            found = plan_of(read_wanted(self.graph.project, self.deployment, InstallOptions()))
+            found = self._plan()
         except OvError as e:
             return [str(e)]
         return [f"{one.layer}: {reason}" for one in found.changes.layers for reason in one.reasons]
@@ -92,21 +109,15 @@ class DeployTask(WorkTask):
         :raises OvError: it failed.
         """
         from ovtasks.deploy.deploy import deploy, failed_checks
-        from ovtasks.deploy.gates import check_gates
         from ovtasks.deploy.instances import bring_up
-        from ovtasks.deploy.report import plan_of
-        from ovtasks.deploy.wanted import find_deployment, read_wanted
-        from ovtasks.project.deploy_model import InstallOptions
 
-        project = self.graph.project
-        with explaining(f"deploy {self.deployment.name}"), self.display.work(f"deploy {self.deployment.name}") as shown:
-            wanted = read_wanted(project, find_deployment(project, self.deployment.name), InstallOptions())
-            found = plan_of(wanted)
-            check_gates(wanted, found.changes.plans)
+        what = f"deploy {self.deployment.name}"
+        with explaining(what), self.display.work(what) as shown:
+            found = self._plan()
             record = found.record
             if record is None or not found.changes.nothing:
                 record = bring_up(self.graph, self.deployment, record, shown)
-            done = deploy(wanted, record, shown)
+            done = deploy(found.wanted, record, shown)
             if (error := failed_checks(done)) is not None:
                 raise error
 

@@ -44,6 +44,7 @@ def test_gates_and_the_plan_of_a_vm_that_does_not_exist(guest: Guest) -> None:
     vms = "vms:\n  db: {source: {kind: bootstrap, distro: debian}, disk_size: 2G}\n"
     (guest.project / "vms.yml").write_text(vms)
     assert "allow_root_tasks: true in install_opts of db" in doit(guest, "deploy:db", code=3)
+    assert not (guest.project / "output" / "db").exists()  # nothing was built for it
     plan = guest.ov("plan", "deploy:db")
     assert "run " in plan and "db: does not exist: it is built and created" in plan and "apply  base" in plan
     found = json.loads(guest.ov("plan", "deploy:db", "--json"))
