@@ -40,11 +40,6 @@ class LayerPlan:
         """Of all operations, as 64 hexadecimal digits."""
         return digest([*self.digests, self.reboot])
 
-    @property
-    def needs_root(self) -> bool:
-        """Whether an operation runs as root."""
-        return any(operation.user == ROOT for operation in self.operations)
-
 
 def compile_layer(
     layer: LayerSpec,

@@ -37,31 +37,39 @@ def open_folder(room: Path) -> Path:
     return place
 
 
+ACCOUNTS = {
+    "nobody": (NOBODY.pw_uid, NOBODY.pw_gid),
+    f"{NOBODY.pw_uid}:{NOBODY.pw_gid}": (NOBODY.pw_uid, NOBODY.pw_gid),
+    "4711:4712": (4711, 4712),  # nobody's
+}
+
+
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("account", ["nobody", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}", "4711:4712"])
-def test_another_account(shell: str, account: str, room: Path, open_folder: Path) -> None:
-    text = f"""
-name: a
-tasks:
-  - {{write: {open_folder}/new/file, content: secret, mode: "0600", user: "{account}"}}
-  - {{write: {open_folder}/there, content: after, user: "{account}"}}
-  - {{cmd: 'echo "$(id -u):$(id -g) $USER" >{open_folder}/said', user: "{account}", uninstall: ["{open_folder}/said"]}}
+def test_other_accounts(shell: str, room: Path, open_folder: Path) -> None:
+    text = "name: a\ntasks:\n"
+    for number, (account, ids) in enumerate(ACCOUNTS.items()):
+        place = open_folder / str(number)
+        place.mkdir()
+        (place / "there").write_text("before")
+        for path in (place, place / "there"):
+            os.chown(path, *ids)
+        text += f"""
+  - {{write: {place}/new/file, content: secret, mode: "0600", user: "{account}"}}
+  - {{write: {place}/there, content: after, user: "{account}"}}
+  - {{cmd: 'echo "$(id -u):$(id -g)" >{place}/said', user: "{account}", uninstall: ["{place}/said"]}}
 """
-    ids = (4711, 4712) if account.startswith("4711") else (NOBODY.pw_uid, NOBODY.pw_gid)
-    (open_folder / "there").write_text("before")
-    os.chown(open_folder / "there", *ids)
     before = print_of(open_folder)
     guest = LocalShell(room, SHELLS[shell])
     layer = plan(room, text)
     guest.apply(layer)
-    for name in ("new", "new/file", "there"):
-        at = (open_folder / name).stat()
-        assert (at.st_uid, at.st_gid) == ids
-    said = (open_folder / "said").read_text().split()
-    assert said[0] == f"{ids[0]}:{ids[1]}"
+    for number, ids in enumerate(ACCOUNTS.values()):
+        for name in ("new", "new/file", "there", "said"):
+            at = (open_folder / f"{number}/{name}").stat()
+            assert (at.st_uid, at.st_gid) == ids
+        assert (open_folder / f"{number}/said").read_text() == f"{ids[0]}:{ids[1]}\n"
+        state = next((room / "record/layers/a/operations").glob(f"{3 * number + 1:03}-*/state"))
+        assert state.stat().st_uid == ids[0] and state.stat().st_mode & 0o777 == 0o700
     assert {what for what, _ in guest.apply(layer)} == {What.SAME}
-    state = next((room / "record/layers/a/operations").glob("001-*/state"))
-    assert state.stat().st_uid == ids[0] and state.stat().st_mode & 0o777 == 0o700
     guest.undo("a")
     assert print_of(open_folder) == before
 

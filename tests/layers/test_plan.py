@@ -37,7 +37,7 @@ def test_names_accounts_gates_and_variables(tmp_path: Path) -> None:
     assert [one.user for one in found.operations] == ["root", "arch", "root", "root"]
     assert [one.gate for one in found.operations] == [Gate.ROOT_TASK, None, Gate.ROOT_TASK, Gate.ROOT_TASK]
     assert "/home/arch" in found.operations[3].do
-    assert found.requires == ("b", "c") and found.needs_root and not found.skipped
+    assert found.requires == ("b", "c") and not found.skipped
     assert str(found.operations[2].where).endswith("layer.yml:10:5")
 
 
