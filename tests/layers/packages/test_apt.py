@@ -11,7 +11,7 @@ import pytest
 
 from ovtasks.layers.events import What
 from ovtasks.layers.facts import SystemFacts
-from ovtasks.layers.script import apply_script
+from ovtasks.layers.script import apply_script, image_script
 from tests.layers.packages.archives import SigningKey, apt_repository, deb, make_key
 from tests.layers.packages.roots import TOKEN, Root, killed_at, layer, make_root
 
@@ -304,12 +304,13 @@ def test_lock_of_others(root: Root, world: World) -> None:
     root.undo("a")
 
 
-def test_in_an_image(root: Root, world: World) -> None:
-    """What an image build runs needs no state and leaves no lists."""
-    (operation,) = root.plan(layer("a", packages=["app"])).operations
-    from ovtasks.layers.script import prelude
-
-    root.sh(f"set -eu\n{prelude()}\n{operation.in_image}")
+def test_in_an_image(world: World) -> None:
+    """Repository and packages as an image build has them; it leaves no lists and no state."""
+    root, before = world.root, world.snapshot()
+    for one in (SOURCE, layer("a", packages=["app"])):
+        root.tell(image_script(root.plan(one), TOKEN, {}), True)
     assert names(root) == ["app", "base", "lib"]
+    assert (root.path / "etc/apt/sources.list.d/test.sources").exists()
     assert not list((root.path / "var/lib/apt/lists").glob("*_Packages"))
-    root.sh("apt-get -y purge app lib; apt-get update")
+    root.sh("apt-get -y purge app lib; rm -r /etc/apt/sources.list.d/* /etc/apt/keyrings; apt-get update")
+    assert world.snapshot() == before
