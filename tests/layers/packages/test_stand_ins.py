@@ -36,7 +36,7 @@ def log(root: Root, *, asked: bool = False) -> list[str]:
 
 def test_apk(tmp_path: Path) -> None:
     root = stand_ins(tmp_path, SystemFacts("alpine", "3.21.2"), "apk")
-    for name in "sh awk cat cp cut date grep ls mv rm sed sort stat tail tr".split():
+    for name in ("sh", "awk", "cat", "cp", "cut", "date", "grep", "mv", "rm", "sed", "sort", "stat", "tail", "tr"):
         (root.path / "opt/bin" / name).symlink_to("/usr/bin/busybox")  # as it is there
     (root.path / "etc/apk/keys").mkdir(parents=True)
     world, repositories = root.path / "etc/apk/world", root.path / "etc/apk/repositories"
