@@ -136,7 +136,8 @@ def _bring_up(
     """The instance; an exit code if its build failed."""
     from ovtasks.cli.build import run_goals
     from ovtasks.cli.goals import open_graph
-    from ovtasks.deploy.instances import bring_up, needs_create
+    from ovtasks.deploy.instances import bring_up
+    from ovtasks.deploy.missing import needs_create
 
     graph = open_graph(args, project)
     if needs_create(record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ovtasks.deploy.missing import needs_create
 from ovtasks.errors import OvError
 from ovtasks.graph.chains import Graph
 from ovtasks.host.progress import Progress
@@ -11,11 +12,6 @@ from ovtasks.instance.find import find
 from ovtasks.instance.pending import pending
 from ovtasks.instance.record import Record
 from ovtasks.project.deploy_model import Deployment
-
-
-def needs_create(record: Record | None) -> bool:
-    """Whether there is no VM that could be started; then its disk must be built, too."""
-    return record is None or not record.folder.machine.exists()
 
 
 def bring_up(graph: Graph, deployment: Deployment, record: Record | None, progress: Progress) -> Record:

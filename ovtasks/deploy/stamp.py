@@ -12,18 +12,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovtasks import __version__
-from ovtasks.deploy.inputs import environment_names
-from ovtasks.deploy.wanted import Wanted
 from ovtasks.host.files import write_atomic
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.state import try_load_state
-from ovtasks.instance.record import Record
 from ovtasks.project.cache import file_stat
-from ovtasks.project.deploy_model import Deployment
 from ovtasks.values.hidden import slow_digest
 from ovtasks.values.jsonvalue import Json, digest, plain, restore, state_text
+
+if TYPE_CHECKING:
+    from ovtasks.deploy.wanted import Wanted
+    from ovtasks.instance.record import Record
+    from ovtasks.project.deploy_model import Deployment
 
 FILE = "layers.stamp.json"
 RACY_NS = 50_000_000
@@ -72,6 +74,8 @@ def save_stamp(record: Record, wanted: Wanted, began_ns: int, *, checked: bool) 
 
     :raises OvError: it cannot be written.
     """
+    from ovtasks.deploy.inputs import environment_names
+
     assert record.instance_id is not None
     files = {str(path): _stat(str(path)) for path in _files(wanted)}
     young = any(found and found[0] > began_ns - RACY_NS for found in files.values())

@@ -42,7 +42,7 @@ class DeployTask(WorkTask):
 
         Nothing is built for layers that are refused; a run reports that.
         """
-        from ovtasks.deploy.instances import needs_create
+        from ovtasks.deploy.missing import needs_create
 
         try:
             if not needs_create(self._record()):
