@@ -49,6 +49,7 @@ ov_begin() { # [BASE]
 # One deployment at a time. A lock ends with its holder, so a killed one is in nobody's way.
 ov_lock() { # [NUMBER of folders for uploads]
     if [ ! -d "$ov_base/preludes" ]; then
+        (umask 022 && mkdir -p -- "${ov_base%/*}") || exit 1
         (umask 066 && mkdir -p -- "$ov_base/layers" "$ov_base/preludes") || exit 1
     fi
     if command -v flock >/dev/null; then
@@ -75,12 +76,16 @@ ov_lock() { # [NUMBER of folders for uploads]
 # Without flock: a folder with who holds it. The boot's id tells an old holder from a new process of its number.
 ov_lock_folder() {
     ov_told=
+    ov_tries=0
     read -r ov_boot </proc/sys/kernel/random/boot_id
     until mkdir -- "$ov_base/held" 2>/dev/null; do
         read -r ov_holder 2>/dev/null <"$ov_base/held/by" || ov_holder=
         if [ -n "$ov_holder" ] && { [ "${ov_holder#* }" != "$ov_boot" ] || [ ! -d "/proc/${ov_holder%% *}" ]; }; then
             rm -rf -- "$ov_base/held"
+        elif [ -z "$ov_holder" ] && [ "$ov_tries" -gt 5 ]; then # it was killed before it could say who it is
+            rm -rf -- "$ov_base/held"
         else
+            ov_tries=$((ov_tries + 1))
             [ -n "$ov_told" ] || ov_event waiting
             ov_told=yes
             sleep 1
@@ -109,6 +114,7 @@ ov_fragment() { # TEXT USER
         )
         return
     fi
+    rm -f -- "$ov_run/fragment" # it is another account's
     # shellcheck disable=SC2016 # the other shell expands it
     printf '%s\n' 'set -eu; cd "$HOME" 2>/dev/null || cd /; export STATE="$1" FILES="$2"; . "$3"' "$1" >"$ov_run/fragment"
     if [ ! -e "$ov_run/prelude.sh" ]; then
@@ -166,6 +172,7 @@ ov_prepare() { # NNN-SLUG=DIGEST...
         set -- "$@" "$ov_ops/${ov_id%%=*}/state"
         shift
     done
+    if [ $# = 0 ] && [ ! -d "$ov_home" ]; then set -- "$ov_home"; fi
     if [ $# -gt 0 ]; then mkdir -p -- "$@" || ov_stop record 1; fi
 }
 

@@ -82,6 +82,7 @@ class EventReader:
 
     def _line(self, line: str) -> None:
         output, found, event = line.partition(f"{self._token} ")
+        output = output.rstrip("\r").rpartition("\r")[2]  # of a progress bar the last state
         if output or not found:
             self.tail.append(output)
             self._say(GuestEvent(What.OUTPUT, self.layer, self.operation, output))

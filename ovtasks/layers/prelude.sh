@@ -110,7 +110,7 @@ ov_restore() {
     while [ "$ov_count" -gt 1 ]; do
         ov_count=$((ov_count - 1))
         ov_entry=$STATE/$ov_count
-        IFS= read -r ov_path <"$ov_entry.path"
+        IFS= read -r ov_path <"$ov_entry.path" || continue # cut off by a power cut, before anything was replaced
         ov_safe "$ov_path"
         ov_temp "$ov_path"
         if [ -e "$ov_entry.parents" ]; then

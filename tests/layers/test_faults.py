@@ -53,12 +53,17 @@ def test_a_failing_command(tmp_path: Path) -> None:
 def test_output_cannot_pass_for_an_event(tmp_path: Path) -> None:
     heard: list[GuestEvent] = []
     reader = EventReader("token", heard.append)
-    for piece in (b"layer a\ntok", b"en layer b\nno line endtoken doing x\nfailed do 1 x\n", b"\xff last"):
+    for piece in (
+        b"layer a\ntok",
+        b"en layer b\n 1 %\r 2 %\r\nno line endtoken doing x\nfailed do 1 x\n",
+        b"\xff last",
+    ):
         reader.feed(piece)
     reader.close()
     assert [(event.what, event.text or event.layer) for event in heard] == [
         (What.OUTPUT, "layer a"),
         (What.LAYER, "b"),
+        (What.OUTPUT, " 2 %"),
         (What.OUTPUT, "no line end"),
         (What.DOING, "x"),
         (What.OUTPUT, "failed do 1 x"),
@@ -82,6 +87,15 @@ def test_an_undo_that_fails_stays_in_the_record(tmp_path: Path) -> None:
     flag.write_text("")
     guest.undo("a")
     assert installed(guest, how=guest.how) == ()
+
+
+def test_a_layer_that_does_nothing_itself(tmp_path: Path) -> None:
+    guest = LocalShell(tmp_path)
+    empty, other = plan(tmp_path, "name: a\n"), plan(tmp_path, tasks(cmd("true")))
+    for layer in (empty, empty, other, empty):
+        guest.apply(layer)
+        assert [one.receipt for one in installed(guest, how=guest.how)] == ["{}"]
+    assert guest.undo("a") == [] and installed(guest, how=guest.how) == ()
 
 
 def test_gates_that_are_kept_and_layers_that_are_forgotten(tmp_path: Path) -> None:
