@@ -64,6 +64,7 @@ COMMANDS = (
         description="Layers of layers/ in VMs, as deploy.yml says.",
         verbs=DEPLOY,
     ),
+    CliCommand("update", "make a disposable VM anew, with its layers", "update:arguments"),
     CliCommand("plan", "show what would run and why; run nothing", "plan:arguments"),
     CliCommand("why", "explain one step: inputs, receipt, reason", "why:arguments"),
     CliCommand("graph", "print the graph of steps", "draw:arguments"),

@@ -101,13 +101,25 @@ def declared(args: argparse.Namespace) -> Collection[str]:
         return ()
 
 
+def settle_update(args: argparse.Namespace) -> None:
+    """Put back what an update of the instance on the command line has kept aside, if it was killed.
+
+    :raises OvError: it cannot be put back.
+    """
+    from ovtasks.instance.aside import settle
+    from ovtasks.instance.record import domain_of
+
+    settle(domain_of(args.vm, args.instance), note(args))
+
+
 def find_record(args: argparse.Namespace) -> Record:
-    """The instance that the command line names.
+    """The instance that the command line names. An update of it that was killed is settled first.
 
     :raises InputError: it does not exist.
     """
     from ovtasks.instance.find import find, find_or_none
 
+    settle_update(args)
     return find_or_none(args.vm, args.instance) or find(args.vm, args.instance, declared=declared(args))
 
 
@@ -121,4 +133,5 @@ __all__ = [
     "output_json",
     "project_around",
     "seconds",
+    "settle_update",
 ]

@@ -10,7 +10,6 @@ from ovtasks.cli.common import note, open_project, output_json
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError
 
 if TYPE_CHECKING:
-    from ovtasks.deploy.deploy import Deployed
     from ovtasks.deploy.wanted import Wanted
     from ovtasks.instance.record import Record
     from ovtasks.project.deploy_model import Deployment, InstallOptions
@@ -148,7 +147,7 @@ def _bring_up(
 
 
 def _deploy(args: argparse.Namespace, wanted: Wanted, record: Record) -> int:
-    from ovtasks.cli.deploy_show import changes_json, said
+    from ovtasks.cli.deploy_show import changes_json, check_json, check_line, said
     from ovtasks.deploy.deploy import deploy, failed_checks
 
     done = deploy(wanted, record, note(args), start_at=args.start_at, verify=args.verify)
@@ -159,22 +158,17 @@ def _deploy(args: argparse.Namespace, wanted: Wanted, record: Record) -> int:
                 "vm": record.vm,
                 "instance": record.instance,
                 "layers": changes_json(done.changes),
-                "checks": [_check_json(done, number) for number in range(len(done.checks))],
+                "checks": [check_json(check) for check in done.checks],
                 "seconds": round(done.seconds, 1),
             }
         )
     else:
         for check in done.checks:
-            print(f"{check.outcome.value:<8} {check.name}{f'  {check.told}' if check.told else ''}")
+            print(check_line(check))
         note(args).note(f"{record.words}: {said(done.changes)} ({done.seconds:.1f} s)")
     if (error := failed_checks(done)) is not None:
         raise error
     return EXIT_DONE
-
-
-def _check_json(done: Deployed, number: int) -> dict[str, object]:
-    check = done.checks[number]
-    return {"name": check.name, "verb": check.verb, "outcome": check.outcome.value, "told": check.told}
 
 
 def run_del(args: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ovtasks.deploy.report import DeployPlan
     from ovtasks.deploy.undo import Undone
     from ovtasks.instance.record import Record
+    from ovtasks.layers.checks.model import CheckResult
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
@@ -229,6 +230,16 @@ def said(changes: Changes) -> str:
         names = [one.layer for one in changes.layers if one.action is action]
         parts += [f"{word} {', '.join(names)}"] if names else []
     return "; ".join(parts) or "nothing to do"
+
+
+def check_line(check: CheckResult) -> str:
+    """How a check ended, for people."""
+    return f"{check.outcome.value:<8} {check.name}{f'  {check.told}' if check.told else ''}"
+
+
+def check_json(check: CheckResult) -> dict[str, object]:
+    """How a check ended, as JSON data."""
+    return {"name": check.name, "verb": check.verb, "outcome": check.outcome.value, "told": check.told}
 
 
 def print_undo(record: Record | None, *, as_json: bool) -> None:

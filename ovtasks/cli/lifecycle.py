@@ -6,7 +6,17 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import add_instance, declared, find_record, note, number, open_project, output_json, seconds
+from ovtasks.cli.common import (
+    add_instance,
+    declared,
+    find_record,
+    note,
+    number,
+    open_project,
+    output_json,
+    seconds,
+    settle_update,
+)
 from ovtasks.errors import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -90,6 +100,7 @@ def run_create(args: argparse.Namespace) -> int:
     graph = open_graph(args, project)
     graph.chain(args.vm)
     options = CreateOptions(overrides_of(args), args.reset, args.start, args.uri)
+    settle_update(args)
     if args.build:
         if (code := run_goals(graph, [f"build:{args.vm}"], quiet=args.quiet, idle="")) != EXIT_DONE:
             return code
@@ -164,6 +175,7 @@ def run_destroy(args: argparse.Namespace) -> int:
     from ovtasks.instance.destroy import destroy, remove_leftovers
     from ovtasks.instance.find import find_or_none
 
+    settle_update(args)
     if find_or_none(args.vm, args.instance) is None:
         words = f"{args.vm} -i {args.instance}" if args.instance else args.vm
         if args.disk and remove_leftovers(args.vm, args.instance) is not None:

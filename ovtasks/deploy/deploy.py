@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ovtasks.deploy.changes import Changes, changes, receipt_for, starting_at
@@ -58,36 +58,53 @@ def deploy(
     :raises InputError: a layer is wrong. :raises RefusedError: a gate is closed.
     :raises OvError: an operation failed, or the guest cannot be reached. The next run goes on from there.
     """
+    with deploying(record.domain, progress):
+        return deploy_locked(wanted, record, progress, start_at=start_at, verify=verify)
+
+
+def deploy_locked(
+    wanted: Wanted,
+    record: Record,
+    progress: Progress,
+    *,
+    start_at: str | None = None,
+    verify: bool = False,
+    on_applied: Callable[[], None] = lambda: None,
+) -> Deployed:
+    """Like :func:`deploy`, for who holds the lock. ``on_applied`` is called when all layers are whole, before checks.
+
+    :raises OvError: as :func:`deploy`.
+    """
     began = time.time_ns()
     clock = time.monotonic()
-    with deploying(record.domain, progress):
-        record = reread(record)
-        facts = facts_of(record)
-        if facts is not None:
-            found = _compare(wanted, record, facts, start_at)[1]
-            check_gates(wanted, found.plans)
-            if found.nothing and not _wants_checks(wanted, record, found, verify=verify):
-                save_stamp(record, wanted, began, checked=was_checked(record, wanted.deployment))
-                return Deployed(found, seconds=time.monotonic() - clock)
-        with reach(record, progress, known_guest=facts is not None) as connection:
-            if facts is None:
-                facts = first_look(record, connection)
-            plans, found = _compare(wanted, record, facts, start_at)
-            check_gates(wanted, found.plans)
-            for line in left_out(found.plans):
-                progress.note(line)
-            checks_wanted = _wants_checks(wanted, record, found, verify=verify)
-            if not found.nothing:
-                _carry_out(record, connection, facts, plans, found, progress)
-        results: tuple[CheckResult, ...] = ()
-        if checks_wanted:
-            with again(record) as fresh:  # what a login has was decided when it began
-                results = run_all_checks(wanted, record, fresh, facts)
-        whole = start_at is None
-        passed = checks_wanted and not any(one.outcome is CheckOutcome.FAILED for one in results)
-        if whole:
-            save_stamp(record, wanted, began, checked=passed or was_checked(record, wanted.deployment))
-        return Deployed(found, results, time.monotonic() - clock)
+    record = reread(record)
+    facts = facts_of(record)
+    if facts is not None:
+        found = _compare(wanted, record, facts, start_at)[1]
+        check_gates(wanted, found.plans)
+        if found.nothing and not _wants_checks(wanted, record, found, verify=verify):
+            save_stamp(record, wanted, began, checked=was_checked(record, wanted.deployment))
+            return Deployed(found, seconds=time.monotonic() - clock)
+    with reach(record, progress, known_guest=facts is not None) as connection:
+        if facts is None:
+            facts = first_look(record, connection)
+        plans, found = _compare(wanted, record, facts, start_at)
+        check_gates(wanted, found.plans)
+        for line in left_out(found.plans):
+            progress.note(line)
+        checks_wanted = _wants_checks(wanted, record, found, verify=verify)
+        if not found.nothing:
+            _carry_out(record, connection, facts, plans, found, progress)
+    on_applied()
+    results: tuple[CheckResult, ...] = ()
+    if checks_wanted:
+        with again(record) as fresh:  # what a login has was decided when it began
+            results = run_all_checks(wanted, record, fresh, facts)
+    whole = start_at is None
+    passed = checks_wanted and not any(one.outcome is CheckOutcome.FAILED for one in results)
+    if whole:
+        save_stamp(record, wanted, began, checked=passed or was_checked(record, wanted.deployment))
+    return Deployed(found, results, time.monotonic() - clock)
 
 
 def failed_checks(done: Deployed) -> OvError | None:

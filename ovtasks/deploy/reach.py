@@ -10,9 +10,9 @@ from ovtasks.guest.connection import Connection, connect
 from ovtasks.guest.connection_errors import ConnectionFailedError
 from ovtasks.host.files import flock
 from ovtasks.host.oserrors import explaining
-from ovtasks.host.paths import data_home
 from ovtasks.host.progress import Progress
 from ovtasks.instance.access import target_of
+from ovtasks.instance.aside import deploy_lock, settle_locked
 from ovtasks.instance.power import start
 from ovtasks.instance.ready import wait
 from ovtasks.instance.record import Record
@@ -25,16 +25,17 @@ REBOOT_SECONDS = 180.0
 
 @contextlib.contextmanager
 def deploying(domain: str, progress: Progress) -> Iterator[None]:
-    """Hold the lock of deployments to one instance: one at a time.
+    """Hold the lock of deployments to one instance: one at a time. An update that was killed is settled first.
 
-    :raises OvError: the lock file cannot be made.
+    :raises OvError: the lock file cannot be made, or the VM from before the update cannot be put back.
     """
-    locks = data_home() / "locks"
+    lock = deploy_lock(domain)
     with contextlib.ExitStack() as held:
-        with explaining(f"cannot lock the deployments to {domain}", locks):
-            locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with explaining(f"cannot lock the deployments to {domain}", lock):
+            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             said = f"waiting for another deployment to {domain}: "
-            held.enter_context(flock(locks / f"{domain}.deploy", waiting=lambda who: progress.note(f"{said}{who}")))
+            held.enter_context(flock(lock, waiting=lambda who: progress.note(f"{said}{who}")))
+        settle_locked(domain, progress)
         yield
 
 

@@ -36,18 +36,20 @@ def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:
         finish_removal(folder.path)
         found = existing(folder, record.vm, record.instance)
         if found is not None:
-            _undefine(found.record)
+            undefine(found.record)
             if not disk:
                 replace(found.record, forwards=(), ssh_port=None).save()
         if disk:
             remove_folder(folder.path)
 
 
-def _undefine(record: Record) -> None:
-    """Power off the instance and remove its definition and sockets.
+def undefine(record: Record) -> None:
+    """Power off the instance and remove its definition and sockets. The caller holds the lock.
 
     The backend is asked even without ``machine.json``, because a create that was killed may have defined the VM
     before it wrote that file.
+
+    :raises OvError: the backend cannot be asked.
     """
     driver = backend(record.backend)
     if known(record).active:

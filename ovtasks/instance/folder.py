@@ -164,6 +164,14 @@ def removed(path: Path) -> Path:
     return path.with_name(f".{path.name}.removed")
 
 
+ASIDE = ".aside"
+
+
+def aside(path: Path) -> Path:
+    """The name of a folder while a new instance is made in its place; see :mod:`ovtasks.instance.aside`."""
+    return path.with_name(f".{path.name}{ASIDE}")
+
+
 def make_sockets(path: Path) -> None:
     """Create the folder for sockets. A reboot may have emptied ``/run`` or ``/tmp``.
 

@@ -13,7 +13,9 @@ from ovtasks.host.beneath import check
 from ovtasks.host.files import is_locked, is_part
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import data_home
+from ovtasks.host.progress import SilentProgress
 from ovtasks.images.gc import Item
+from ovtasks.instance.aside import deploy_lock, settle, unfinished
 from ovtasks.instance.destroy import finish_removal, remove_folder
 from ovtasks.instance.folder import Folder, is_leftover, socket_places
 
@@ -21,6 +23,7 @@ REMOVED = "rest of a VM whose removal was killed"
 NEVER_MADE = "rest of a VM whose creation was killed"
 HALF = "half-written file of a VM"
 SOCKETS = "sockets of a VM that is gone"
+ASIDE = "VM kept aside by an update that was killed"
 HELPER = "process beside a VM whose start was killed"
 
 
@@ -32,7 +35,7 @@ def survey() -> list[Item]:
     """
     place = data_home() / "vm"
     lines = list(process.lines())
-    found: list[Item] = []
+    found = [Item(place / name, 0, ASIDE, _replacing(name)) for name in unfinished()]
     for path in _entries(place):
         if path.name.startswith(".") and path.name.endswith(".removed"):
             name = path.name.removeprefix(".").removesuffix(".removed")
@@ -68,6 +71,8 @@ def remove(items: list[Item]) -> list[Item]:
 
 def _remove(item: Item) -> bool:
     path = item.path
+    if item.what == ASIDE:
+        return settle(path.name, SilentProgress())
     if item.what == SOCKETS:
         shutil.rmtree(path, ignore_errors=True)
         return True
@@ -114,6 +119,10 @@ def _places(folder: Path) -> list[Path]:
 def _busy(path: Path) -> tuple[str, ...]:
     locked = is_locked(data_home() / "locks" / path.name)
     return (f"a command that works on {path.name}",) if locked else ()
+
+
+def _replacing(domain: str) -> tuple[str, ...]:
+    return (f"an update of {domain}",) if is_locked(deploy_lock(domain)) else ()
 
 
 def _is_sockets(path: Path) -> bool:

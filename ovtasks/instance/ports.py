@@ -19,6 +19,7 @@ from ovtasks.host import ports
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.host.state import StateError, load_state
+from ovtasks.instance.folder import aside
 from ovtasks.values.jsonvalue import Json, state_text
 from ovtasks.values.ports import PortForward
 
@@ -186,7 +187,7 @@ class _Registry:
         self.text = ""  # the file's content, as it would be written now; empty without a file
         self.path = instance_directory(domain) / FILE
         for path in self.path.parent.parent.glob(f"*/{FILE}"):
-            if path != self.path:
+            if path.parent not in (self.path.parent, aside(self.path.parent)):
                 try:
                     self.others[path.parent.name] = _read(path)
                 except OvError as e:  # ports that it really uses are found by trying to listen

@@ -70,6 +70,13 @@ class VerbTask(WorkTask):
         """The instance that ``-i`` names; None for the default instance."""
         return (self.options or {}).get("instance") or None
 
+    @property
+    def domain(self) -> str:
+        """The domain of the instance."""
+        from ovtasks.instance.record import domain_of
+
+        return domain_of(self.vm, self.instance)
+
     def find_record(self) -> Record | None:
         """The instance, if it exists."""
         from ovtasks.instance.find import find_or_none
@@ -91,11 +98,13 @@ class VerbTask(WorkTask):
         return self.is_fresh()
 
     def is_fresh(self) -> bool:
+        from ovtasks.instance.aside import is_unfinished
+
         if self.name in self.graph.settled:
             return True
         try:
             with explaining(self.name):
-                fresh = self.fresh()
+                fresh = not is_unfinished(self.domain) and self.fresh()
         except OvError:
             return False  # a run will report the error
         self.graph.settled.update([self.name] if fresh else [])
@@ -105,7 +114,10 @@ class VerbTask(WorkTask):
         return [] if self.is_fresh() else [f"not done: {self.doc}"]
 
     def work(self) -> None:
+        from ovtasks.instance.aside import settle
+
         with explaining(f"{self.verb} {self.vm}"), self.display.work(f"{self.verb} {self.vm}") as progress:
+            settle(self.domain, progress)
             self.act(progress)
 
     def take_options(self) -> None:
