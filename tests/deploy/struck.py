@@ -37,7 +37,7 @@ def _failing(wanted: Wanted, record: Record, *rest: object, **more: object) -> D
 def main() -> int:
     function = sys.argv[1]
     module, _, name = function.partition(":")
-    update.deploy_locked = _failing if function == "!" else _applied  # type: ignore[assignment]
+    update.deploy_locked = _failing if function == "!" else _applied  # type: ignore[assignment, attr-defined]
 
     def strike(frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
