@@ -3,9 +3,7 @@ installed but what a test puts there. What test packages bring lies in /opt."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -157,6 +155,6 @@ def killed_at(root: Root, script: bytes, here: Callable[[], bool]) -> Iterator[N
         while not here():
             assert process.poll() is None, "it ended before that"
     finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.communicate()
     yield

@@ -1,18 +1,10 @@
 # shellcheck shell=sh
 # Repositories of dnf and zypper: a file that names one or several, packages that bring them, COPR, module streams.
 
-ov_ini_path() { # NAME
-    if command -v zypper >/dev/null && [ -d /etc/zypp/repos.d ]; then
-        printf '/etc/zypp/repos.d/%s.repo\n' "$1"
-    else
-        printf '/etc/yum.repos.d/%s.repo\n' "$1"
-    fi
-}
-
-# The IDs of the repositories in a file; those alone that are used.
+# The IDs of the repositories in a file; those alone that are used. An ID becomes part of paths, so it has no slash.
 ov_ini_ids() { # FILE
     awk '
-        function out() { if (id != "" && on) print id }
+        function out() { if (on && id ~ /^[A-Za-z0-9][A-Za-z0-9._:+-]*$/) print id }
         /^\[/ { out(); id = $0; gsub(/[][[:space:]]/, "", id); on = 1 }
         /^enabled[[:space:]]*=[[:space:]]*(0|no|false|off)/ { on = 0 }
         END { out() }' "$1"
