@@ -3,24 +3,32 @@
 # this. Of a unit, STATE has: unit (its real name), enabled and active as they were, links (those that enabled units,
 # "<path><tab><target>"), triggers (units that it starts, with their state), changed (its process has old settings).
 
-# Whether a service manager answers here. An image build sets ov_offline, and asks nobody.
+# Whether a service manager answers here. An image build sets ov_offline, and asks nobody. A user's manager may be
+# about to end, so it is asked, once in a fragment.
 ov_running() { # SCOPE
     [ -z "${ov_offline-}" ] && [ -d /run/systemd/system ] || return 1
-    [ "$1" = system ] || [ -S "/run/user/$OV_UID/systemd/private" ]
+    if [ "$1" = system ]; then return 0; fi
+    if [ -z "${ov_manager-}" ]; then
+        ov_manager=no
+        if ov_user_systemctl show -p Version >/dev/null 2>&1; then ov_manager=yes; fi
+    fi
+    [ "$ov_manager" = yes ]
+}
+
+ov_user_systemctl() {
+    env XDG_RUNTIME_DIR="/run/user/$OV_UID" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$OV_UID/bus" \
+        systemctl --user "$@"
 }
 
 ov_systemctl() { # SCOPE WORDS...
     command -v systemctl >/dev/null || ov_fail "this system has no systemd, which runs services"
     ov_scope=$1
     shift
-    if [ "$ov_scope" = user ]; then
-        set -- env XDG_RUNTIME_DIR="/run/user/$OV_UID" \
-            DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$OV_UID/bus" systemctl --user "$@"
-    else
-        set -- systemctl "$@"
+    if ! ov_running "$ov_scope"; then
+        SYSTEMD_OFFLINE=1
+        export SYSTEMD_OFFLINE
     fi
-    if ! ov_running "$ov_scope"; then set -- env SYSTEMD_OFFLINE=1 "$@"; fi
-    "$@"
+    if [ "$ov_scope" = user ]; then ov_user_systemctl "$@"; else systemctl "$@"; fi
 }
 
 # What a user's services get as environment is read anew. Those that run keep what they have.
