@@ -17,7 +17,7 @@ from ovtasks.guest.connection import Finished
 from ovtasks.guest.exchange import Take
 from ovtasks.layers import script
 from ovtasks.layers.events import EventReader, GuestEvent, What
-from ovtasks.layers.operation import Gate
+from ovtasks.layers.operation import Gate, Upload
 from ovtasks.layers.plan import LayerPlan
 
 Hear = Callable[[GuestEvent], None]
@@ -97,6 +97,7 @@ class LayerRun:
 
 
 USUAL = LayerRun()
+UPLOAD = "upload"
 
 
 def apply(
@@ -124,11 +125,43 @@ def apply(
                 hint="log in as root (ssh.user), or let the user use sudo without a password",
                 where=needing.where,
             )
-    token = _token()
-    staged = _stage(shell, plans, token, how)
-    text = script.apply_script(plans, token, receipts=receipts, staged=staged, remove=remove, base=how.base)
+    remove = tuple(remove)
+    big = script.to_stage(plans)
+    there = _there(installed(shell, how=how), plans, remove) if big else frozenset()
     places = {(plan.name, one.name): one.where for plan in plans for one in plan.operations}
-    _run(shell, text, token, say, how, places)
+
+    def once(left_out: frozenset[str], hear: Hear) -> None:
+        token = _token()
+        staged = _stage(shell, big, left_out, token, how)
+        text = script.apply_script(plans, token, receipts=receipts, staged=staged, remove=remove, base=how.base)
+        _run(shell, text, token, hear, how, places)
+
+    def quiet(event: GuestEvent) -> None:
+        if not (event.what is What.FAILED and event.phase == UPLOAD):
+            say(event)
+
+    try:
+        once(there, quiet if there else say)
+    except LayerFailedError as e:
+        if e.phase != UPLOAD or not there:
+            raise
+        once(frozenset(), say)  # somebody has changed what was put there, so it is needed after all
+
+
+def _there(recorded: Iterable[RecordedLayer], plans: Iterable[LayerPlan], remove: Sequence[str]) -> frozenset[str]:
+    """Digests of the uploads of operations that the guest has done, and that nothing is going to undo."""
+    had = {layer.name: layer.operations for layer in recorded if layer.name not in remove}
+    done: set[str] = set()
+    needed: set[str] = set()
+    for plan in plans:
+        same = True
+        operations = had.get(plan.name, ())
+        for number, (operation, digest) in enumerate(zip(plan.operations, plan.digests, strict=True)):
+            old = operations[number] if number < len(operations) else None
+            same = same and old is not None and old.digest == digest
+            stays = same and old is not None and old.state != "begun"
+            (done if stays else needed).update(upload.digest for upload in operation.uploads)
+    return frozenset(done - needed)
 
 
 def undo(
@@ -186,9 +219,10 @@ def installed(shell: GuestShell, *, how: LayerRun = USUAL) -> tuple[RecordedLaye
     return tuple(found)
 
 
-def _stage(shell: GuestShell, plans: Sequence[LayerPlan], token: str, how: LayerRun) -> dict[str, str]:
-    """Bring what is too big for the script; returns where it lies, by digest."""
-    uploads = script.to_stage(plans)
+def _stage(
+    shell: GuestShell, uploads: Mapping[str, Upload], left_out: frozenset[str], token: str, how: LayerRun
+) -> dict[str, str]:
+    """Bring what is too big for the script, but for what is ``left_out``; returns where it lies, by digest."""
     if not uploads:
         return {}
     said: list[GuestEvent] = []
@@ -197,7 +231,8 @@ def _stage(shell: GuestShell, plans: Sequence[LayerPlan], token: str, how: Layer
     staged = {}
     for number, (digest, upload) in enumerate(uploads.items()):
         staged[digest] = f"{folder}/{number}"
-        shell.upload(upload.content, staged[digest], mode=0o600, root=how.root, check=how.check)
+        if digest not in left_out:
+            shell.upload(upload.content, staged[digest], mode=0o600, root=how.root, check=how.check)
     return staged
 
 

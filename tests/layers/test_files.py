@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,7 +171,7 @@ def test_what_others_put_into_our_folder_stays(tmp_path: Path) -> None:
     assert sorted(print_of(root)) == ["x", "x/mine"]
 
 
-def test_big_uploads_come_beside_the_script(tmp_path: Path) -> None:
+def test_big_uploads_come_beside_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "root"
     root.mkdir()
     guest = LocalShell(tmp_path)
@@ -179,7 +180,21 @@ def test_big_uploads_come_beside_the_script(tmp_path: Path) -> None:
     content = os.urandom(100_000)
     (layer / "big").write_bytes(content)
     copies = "".join(f'  - {{copy: big, to: {root}/{name}, user: "${{USER}}"}}\n' for name in ("one", "two"))
+    sent: list[str] = []
+    upload = guest.upload
+
+    def counted(content: bytes | Path, path: str, **more: Any) -> None:
+        sent.append(path)
+        upload(content, path, **more)
+
+    monkeypatch.setattr(guest, "upload", counted)
     guest.apply(plan(tmp_path, f"name: a\ntasks:\n{copies}"))
+    assert len(sent) == 1
     assert (root / "one").read_bytes() == (root / "two").read_bytes() == content
     assert max(map(len, guest.scripts)) < 60_000 and not any((tmp_path / "record/uploads").iterdir())
     assert {what for what, _ in guest.apply(plan(tmp_path, f"name: a\ntasks:\n{copies}"))} == {What.SAME}
+    assert len(sent) == 1  # the guest has it
+    (root / "two").write_text("other")
+    told = guest.apply(plan(tmp_path, f"name: a\ntasks:\n{copies}"))
+    assert What.FAILED not in dict(told) and told[-1][0] is What.DONE and len(sent) == 2
+    assert (root / "two").read_bytes() == content
