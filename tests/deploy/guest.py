@@ -163,7 +163,7 @@ def new_guest(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """A running VM ``web`` that nobody has deployed to yet."""
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(folder / name))
-    backends = {**registry.BUILT_IN[registry.BACKENDS], KIND: f"{__name__}:StandIn"}
+    backends = {**registry.BUILT_IN[registry.BACKENDS], KIND: f"{__name__}:{StandIn.__name__}"}
     monkeypatch.setattr(registry, "BUILT_IN", {**registry.BUILT_IN, registry.BACKENDS: backends})
     project, root = folder / "p", folder / "root"
     project.mkdir()
