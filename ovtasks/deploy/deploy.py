@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ovtasks.deploy.changes import Changes, changes, receipt_for, starting_at
 from ovtasks.deploy.compile import compile_all
+from ovtasks.deploy.fetch import fetch_artifacts, needed_here
 from ovtasks.deploy.gates import check_gates, left_out
 from ovtasks.deploy.inputs import Secrets
 from ovtasks.deploy.learn import first_look
@@ -75,15 +76,16 @@ def deploy_locked(
 
     :raises OvError: as :func:`deploy`.
     """
-    began = time.time_ns()
     clock = time.monotonic()
     record = reread(record)
     facts = facts_of(record)
     if facts is not None:
         found = _compare(wanted, record, facts, start_at)[1]
         check_gates(wanted, found.plans)
-        if found.nothing and not _wants_checks(wanted, record, found, verify=verify):
-            save_stamp(record, wanted, began, checked=was_checked(record, wanted.deployment))
+        needed = needed_here(wanted, facts)
+        idle = found.nothing and not _wants_checks(wanted, record, found, verify=verify)
+        if idle and all(path.exists() for path in needed):
+            save_stamp(record, wanted, checked=was_checked(record, wanted.deployment), fetched=needed)
             return Deployed(found, seconds=time.monotonic() - clock)
     with reach(record, progress, known_guest=facts is not None) as connection:
         if facts is None:
@@ -95,6 +97,7 @@ def deploy_locked(
         checks_wanted = _wants_checks(wanted, record, found, verify=verify)
         if not found.nothing:
             _carry_out(record, connection, facts, plans, found, progress)
+        fetch_artifacts(wanted, connection, facts, slowness(record), progress)
     on_applied()
     results: tuple[CheckResult, ...] = ()
     if checks_wanted:
@@ -103,7 +106,8 @@ def deploy_locked(
     whole = start_at is None
     passed = checks_wanted and not any(one.outcome is CheckOutcome.FAILED for one in results)
     if whole:
-        save_stamp(record, wanted, began, checked=passed or was_checked(record, wanted.deployment))
+        checked = passed or was_checked(record, wanted.deployment)
+        save_stamp(record, wanted, checked=checked, fetched=needed_here(wanted, facts))
     return Deployed(found, results, time.monotonic() - clock)
 
 

@@ -34,7 +34,10 @@ RACY_NS = 50_000_000
 
 @dataclass(frozen=True)
 class DeployStamp:
-    """What the last deployment was made from. ``environment`` has digests; ``checked``: its checks have passed."""
+    """What the last deployment was made from. ``environment`` has digests; ``checked``: its checks have passed.
+
+    ``fetched`` are files of this machine that must be there.
+    """
 
     instance_id: str
     deployment: str
@@ -42,6 +45,7 @@ class DeployStamp:
     files: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     checked: bool = False
+    fetched: tuple[str, ...] = ()
 
 
 def is_current(record: Record, deployment: Deployment) -> bool:
@@ -54,6 +58,7 @@ def is_current(record: Record, deployment: Deployment) -> bool:
         and stamp.deployment == _digest(deployment)
         and stamp.program == _program()
         and (stamp.checked or not deployment.options.verify)
+        and all(os.path.exists(path) for path in stamp.fetched)  # noqa: PTH110 — half the time of Path.exists
         and all(_stat(path) == before for path, before in stamp.files.items())
         and stamp.environment == _environment(stamp.environment, stamp.instance_id)
     )
@@ -67,7 +72,7 @@ def was_checked(record: Record, deployment: Deployment) -> bool:
     return stamp.checked and stamp.deployment == _digest(deployment)
 
 
-def save_stamp(record: Record, wanted: Wanted, began_ns: int, *, checked: bool) -> None:
+def save_stamp(record: Record, wanted: Wanted, began_ns: int, *, checked: bool, fetched: Iterable[Path] = ()) -> None:
     """Write the stamp, unless a file is so young that a next version could look the same.
 
     ``began_ns`` is when the layers' files began to be read (nanoseconds since the epoch).
@@ -86,6 +91,7 @@ def save_stamp(record: Record, wanted: Wanted, began_ns: int, *, checked: bool) 
         files,
         _environment(environment_names(wanted.layers), record.instance_id),
         checked,
+        tuple(map(str, fetched)),
     )
     path = record.folder.path / FILE
     with explaining(f"cannot note the deployment to {record.words}", path):

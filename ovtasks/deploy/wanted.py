@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,8 @@ COMMAND_LINE = Where("ov deploy")
 class Wanted:
     """A deployment with its layers in the order in which they are applied.
 
-    ``options`` are those of the entry and of the command line. ``files`` are the layers' files and folders.
+    ``options`` are those of the entry and of the command line. ``files`` are the layers' files and folders, which began
+    to be read at ``began_ns`` (nanoseconds since the epoch).
     """
 
     project: Project
@@ -34,6 +36,7 @@ class Wanted:
     layers: tuple[LayerSpec, ...]
     options: InstallOptions
     files: tuple[Path, ...] = ()
+    began_ns: int = 0
 
 
 def find_deployment(project: Project, name: str) -> Deployment:
@@ -127,6 +130,7 @@ def read_wanted(project: Project, deployment: Deployment, options: InstallOption
 
     :raises InputErrors: a layer is missing or wrong.
     """
+    began = time.time_ns()
     found = layers_of(project, deployment.layers)
     files = [path for layer in found for path in (layer.folder, layer.folder / LAYER_FILE)]
-    return Wanted(project, deployment, tuple(found), deployment.options.over(options), tuple(files))
+    return Wanted(project, deployment, tuple(found), deployment.options.over(options), tuple(files), began)

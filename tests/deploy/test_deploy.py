@@ -211,6 +211,30 @@ def test_secrets_variables_and_checks(guest: Guest, monkeypatch: pytest.MonkeyPa
     assert guest.file("/srv/values") == f"{token} another red big none"
 
 
+def test_artifacts(guest: Guest) -> None:
+    artifact = "{name: config, path: /srv/config, retrieve_to: 'kube/${vm_name}.yml', mode: '0600'"
+    rewrite = "rewrite: [{find: localhost, replace: '${SERVER:-example.org}'}]"
+    optional = "{name: more, path: /srv/none, retrieve_to: none, optional: true}"
+    task = "tasks:\n- {write: /srv/config, content: at localhost}\n"
+    guest.layer("base", f"{task}artifacts: [{artifact}, {rewrite}}}, {optional}]\n")
+    guest.ov("deploy", "add", "vm:web", "base", "--allow-root-tasks")
+    here = guest.project / "kube/web.yml"
+    assert here.read_text() == "at example.org" and here.stat().st_mode & 0o777 == 0o600
+    assert "more: not there, and need not be" in guest.said
+    guest.connections()
+    guest.ov("deploy", "add", "vm:web")
+    assert guest.connections() == 0
+    here.unlink()
+    guest.ov("deploy", "add", "vm:web")
+    assert here.exists() and guest.connections() == 1
+    guest.layer("base", f"{task}artifacts: [{artifact}}}, {{name: x, path: /srv/x, retrieve_to: '${{NO}}'}}]\n")
+    guest.ov("deploy", "add", "vm:web", code=2)
+    assert "nothing says what ${NO} stands for" in guest.said and "layer.yml:3:" in guest.said
+    guest.layer("base", f"{task}artifacts: [{artifact}}}, {{name: x, path: /srv/x, retrieve_to: x}}]\n")
+    guest.ov("deploy", "add", "vm:web", code=1)
+    assert "artifact x: " in guest.said and "optional: true lets it be missing" in guest.said
+
+
 def test_verify_of_the_entry_runs_until_it_passes_once(guest: Guest) -> None:
     guest.layer("base", "tasks:\n- {mkdir: /srv/x}\neval:\n- {file: /srv/flag, exists: true}\n")
     guest.deploy_yml(
