@@ -72,10 +72,8 @@ def was_checked(record: Record, deployment: Deployment) -> bool:
     return stamp.checked and stamp.deployment == _digest(deployment)
 
 
-def save_stamp(record: Record, wanted: Wanted, began_ns: int, *, checked: bool, fetched: Iterable[Path] = ()) -> None:
+def save_stamp(record: Record, wanted: Wanted, *, checked: bool, fetched: Iterable[Path] = ()) -> None:
     """Write the stamp, unless a file is so young that a next version could look the same.
-
-    ``began_ns`` is when the layers' files began to be read (nanoseconds since the epoch).
 
     :raises OvError: it cannot be written.
     """
@@ -83,7 +81,7 @@ def save_stamp(record: Record, wanted: Wanted, began_ns: int, *, checked: bool, 
 
     assert record.instance_id is not None
     files = {str(path): _stat(str(path)) for path in _files(wanted)}
-    young = any(found and found[0] > began_ns - RACY_NS for found in files.values())
+    young = any(found and found[0] > wanted.began_ns - RACY_NS for found in files.values())
     stamp = DeployStamp(
         record.instance_id,
         _digest(wanted.deployment),
