@@ -214,6 +214,10 @@ ov_install() { # FILE PATH MODE [OWNER]
         chmod "$3" -- "$ov_new"
         ;;
     esac
+    if [ -g "${2%/*}" ] && [ -z "${4-}" ]; then # the folder gave its group
+        chown "$OV_UID:$OV_GID" -- "$ov_new"
+        chmod "$3" -- "$ov_new"
+    fi
     ov_put "$ov_new" "$2"
 }
 
@@ -237,11 +241,11 @@ ov_folder() { # PATH MODE [OWNER]
     ov_parents "$1"
     if [ ! -d "$1" ]; then
         mkdir -m "$2" -- "$1"
-        if [ -z "${3-}" ]; then return 0; fi
+        if [ -z "${3-}" ] && [ ! -g "${1%/*}" ]; then return 0; fi
     fi
     ov_owner=$(ov_ids "${3-}")
     if [ "$(stat -c '%u:%g' -- "$1")" != "$ov_owner" ]; then chown "$ov_owner" -- "$1"; fi
-    chmod "$2" -- "$1"
+    chmod "00$2" -- "$1" # fewer digits leave setgid as it is
 }
 
 # The best shell for a script that people wrote: bash if it is there.

@@ -85,6 +85,25 @@ def test_root_follows_no_link_of_a_user(room: Path, open_folder: Path) -> None:
     assert not any(outside.iterdir())
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_folder_that_gives_its_group(shell: str, tmp_path: Path) -> None:
+    os.chown(tmp_path, 0, NOBODY.pw_gid)
+    tmp_path.chmod(0o2775)
+    text = f"""
+name: a
+tasks:
+  - {{write: {tmp_path}/plain, content: a}}
+  - {{write: {tmp_path}/program, content: a, mode: "0755"}}
+  - {{mkdir: {tmp_path}/folder, mode: "0750"}}
+"""
+    guest = LocalShell(tmp_path, SHELLS[shell])
+    layer = plan(tmp_path, text)
+    guest.apply(layer)
+    assert {(tmp_path / name).stat().st_gid for name in ("plain", "program", "folder")} == {0}
+    assert (tmp_path / "folder").stat().st_mode & 0o7777 == 0o750
+    assert {what for what, _ in guest.apply(layer)} == {What.SAME}
+
+
 def test_there_is_no_such_account(tmp_path: Path) -> None:
     with pytest.raises(LayerFailedError, match="there is no account mary"):
         LocalShell(tmp_path).apply(plan(tmp_path, "name: a\ntasks: [{cmd: id, user: mary}]\n"))
