@@ -9,7 +9,6 @@ from pathlib import Path
 from ovtasks.layers.context import LayerContext, program_path
 from ovtasks.layers.fragments import ACCOUNT_LINE, file_upload, files_below, own_name, quoted, text_upload
 from ovtasks.layers.kind import OperationKind
-from ovtasks.layers.kinds.environment import LOGIN_FILE
 from ovtasks.layers.operation import Operation, Upload
 from ovtasks.project.layer_model import LayerTask
 
@@ -23,7 +22,7 @@ class Cmd(OperationKind):
     name = "cmd"
     doc = (
         "Runs commands with bash, or with sh where there is no bash, in the home folder of `user`. They stop at the"
-        " first one that fails (`set -e`). Their environment has what the layers before it set, the layer's `vars` and"
+        " first one that fails (`set -e`). Their environment has what the layers that it requires set, the layer's `vars` and"
         " `env`, its secrets, the deployment's `env`, the task's own `env`, and `path_append` in PATH. `/ctx/` stands"
         " for the layer's folder: what the commands name below it is uploaded. Nobody can see what commands have done,"
         " so they run once, and again when their text changes; undo runs `uninstall`."
@@ -62,7 +61,6 @@ def environment(task: LayerTask, context: LayerContext) -> str:
     given = task.data.get("env")
     lines = [
         ACCOUNT_LINE,
-        f"if [ -r {LOGIN_FILE} ]; then . {LOGIN_FILE}; fi\n",
         *(_export(name, quoted(value)) for name, value in context.variables.items() if own_name(name)),
     ]
     for layer in (*context.below, context.layer):
