@@ -90,6 +90,11 @@ def run_add(args: argparse.Namespace) -> int:
     if args.dry_run:
         print_plan(plan, as_json=args.json)
         return EXIT_DONE
+    if plan.record is not None and plan.record.is_over:
+        from ovtasks.deploy.ephemeral import drop_expired
+
+        drop_expired(deployment, note(args))
+        plan = plan_of(wanted)
     names = tuple(layer.name for layer in deployment.layers)
     written = _write(args, project, deployment, EntryChange(names, args.disposable, args.lifecycle))
     if written:
@@ -229,6 +234,7 @@ def _agreed(args: argparse.Namespace, deployment: Deployment) -> bool:
 def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, record: Record | None) -> int:
     from ovtasks.cli.deploy_show import undone_json
     from ovtasks.deploy.undo import Undone, forget, undo_layers
+    from ovtasks.instance.destroy import destroy
     from ovtasks.layers.operation import Gate
     from ovtasks.project.deploy_write import remove_entry
     from ovtasks.project.places import display
@@ -239,6 +245,9 @@ def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, 
         say(f"{deployment.words} does not exist: nothing to undo")
     elif args.forget:
         forget(record, progress=note(args))
+    elif deployment.ephemeral is not None:
+        destroy(record, note(args), disk=True)
+        say(f"{deployment.words}: ephemeral: destroyed with its disk")
     else:
         keep = [Gate.SERVICE] if args.keep_services else []
         keep += [Gate.REPOSITORY] if args.keep_repo_changes else []
@@ -252,7 +261,7 @@ def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, 
     lock = project.state / "deploy.lock"
     if remove_entry(deployment.file, deployment.name, lock, lambda who: say(f"waiting for {who}")):
         say(f"{display(deployment.file)}: removed {deployment.name}")
-    if record is not None and not args.forget:
+    if record is not None and not args.forget and deployment.ephemeral is None:
         names = ", ".join(done.layers)
         say(f"{deployment.words}: {f'undone {names}' if names else 'nothing to undo'}")
     return EXIT_DONE

@@ -102,10 +102,12 @@ def run_status(args: argparse.Namespace) -> int:
             for one in receipts.values()
         ]
         found: dict[str, object] = {"name": deployment.name, "vm": deployment.vm, "instance": deployment.instance}
+        found["expires"] = row.record.expires if row.record is not None else None
         found |= {"state": row.state, "layers": layers, **({} if drifts is None else {"drift": drifts})}
         output_json(found)
     else:
-        print(f"{deployment.name}: {deployment.words}: {row.state}")
+        expires = row.record.expires if row.record is not None else None
+        print(f"{deployment.name}: {deployment.words}: {row.state}{f', expires {expires}' if expires else ''}")
         for one in receipts.values():
             asked = "" if one.layer in wanted else ", needed by another"
             print(f"  {one.layer}: {one.state.value}, {len(one.operations)} operations, {one.applied[:19]}{asked}")

@@ -27,7 +27,8 @@ from ovtasks.sources.bootc import leftovers as bootc_leftovers
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov gc``."""
     parser.description = (
-        "Remove base images without any other hard link, and what killed runs left of this project and of VMs. Says "
+        "Remove base images without any other hard link, what killed runs left of this project and of VMs, and "
+        "ephemeral VMs whose time is over. Says "
         "of every other file what holds it. With --older-than and --max-size only as much goes as they ask for, the "
         "oldest first, and never what a VM or a built disk holds."
     )
@@ -89,13 +90,17 @@ def _below(path: Path) -> Iterator[Path]:
 def _tidy_instances(*, dry_run: bool) -> tuple[list[Item], list[Item]]:
     """Remove leftovers of VMs: files, and domains of libvirt. Returns what was kept and what was removed."""
     from ovtasks.backends.libvirt import leftovers as libvirt_leftovers
+    from ovtasks.deploy import ephemeral
     from ovtasks.instance import leftovers as instance_leftovers
 
-    files, domains = instance_leftovers.survey(), libvirt_leftovers.survey()
-    kept = [item for item in (*files, *domains) if not item.removable]
+    files, over = instance_leftovers.survey(), ephemeral.survey()
     chosen = [item for item in files if item.removable]
+    expired = [item for item in over if item.removable]
+    gone = [*chosen, *expired] if dry_run else [*instance_leftovers.remove(chosen), *ephemeral.remove(expired)]
+    domains = libvirt_leftovers.survey()  # after updates that were killed are put back, whose domains lost their folder
+    kept = [item for item in (*files, *over, *domains) if not item.removable]
     lost = [item for item in domains if item.removable]
-    return kept, [*chosen, *lost] if dry_run else [*instance_leftovers.remove(chosen), *libvirt_leftovers.remove(lost)]
+    return kept, [*gone, *(lost if dry_run else libvirt_leftovers.remove(lost))]
 
 
 def _tidy_stores(

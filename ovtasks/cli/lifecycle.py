@@ -85,6 +85,9 @@ def destroy_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_instance(parser)
     parser.add_argument("--disk", action="store_true", help="remove its disk, seed, NVRAM, keys and logs too")
+    parser.add_argument(
+        "--expired", action="store_true", help="only an ephemeral VM whose time is over, with its disk; else do nothing"
+    )
     parser.set_defaults(run=run_destroy)
 
 
@@ -176,6 +179,11 @@ def run_destroy(args: argparse.Namespace) -> int:
     from ovtasks.instance.find import find_or_none
 
     settle_update(args)
+    if args.expired:
+        from ovtasks.deploy.ephemeral import take_down
+
+        take_down(args.vm, args.instance, note(args))
+        return EXIT_DONE
     if find_or_none(args.vm, args.instance) is None:
         words = f"{args.vm} -i {args.instance}" if args.instance else args.vm
         if args.disk and remove_leftovers(args.vm, args.instance) is not None:

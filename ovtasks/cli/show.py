@@ -74,7 +74,11 @@ def run_list(args: argparse.Namespace) -> int:
         output_json([facts(*one) for one in seen])
     elif records:
         rows = [_row(*one) for one in seen]
-        sys.stdout.write(table(("NAME", "INSTANCE", "BACKEND", "STATE", "SSH", "MEMORY", "UPTIME", "STALE"), rows))
+        head: tuple[str, ...] = ("NAME", "INSTANCE", "BACKEND", "STATE", "SSH", "MEMORY", "UPTIME", "STALE")
+        if any(record.expires for record in records):
+            head = (*head, "EXPIRES")
+            rows = [(*row, record.expires or "-") for row, record in zip(rows, records, strict=True)]
+        sys.stdout.write(table(head, rows))
     else:
         note(args).note("no VM is running; ov vm list -a shows all" if not args.all else "there are no VMs")
     for record in records:
@@ -145,6 +149,7 @@ def facts(record: Record, status: VmStatus, reasons: Sequence[str], place: Endpo
         "project": str(record.project),
         "directory": str(record.folder.path),
         "overrides": plain(record.overrides),
+        "expires": record.expires,
     }
 
 
@@ -183,6 +188,7 @@ def run_status(args: argparse.Namespace) -> int:
         "project": record.project,
         "folder": record.folder.path,
         "created": record.created,
+        "expires": f"{record.expires} (ephemeral)" if record.expires else None,
     }
     for key, value in lines.items():
         if value is not None:

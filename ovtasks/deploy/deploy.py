@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ovtasks.deploy.changes import Changes, changes, receipt_for, starting_at
 from ovtasks.deploy.compile import compile_all
+from ovtasks.deploy.ephemeral import discard_failed, note_deadline
 from ovtasks.deploy.fetch import fetch_artifacts, needed_here
 from ovtasks.deploy.gates import check_gates, left_out
 from ovtasks.deploy.inputs import Secrets
@@ -60,7 +61,14 @@ def deploy(
     :raises OvError: an operation failed, or the guest cannot be reached. The next run goes on from there.
     """
     with deploying(record.domain, progress):
-        return deploy_locked(wanted, record, progress, start_at=start_at, verify=verify)
+        try:
+            done = deploy_locked(wanted, record, progress, start_at=start_at, verify=verify)
+        except OvError as e:
+            discard_failed(wanted.deployment, record, progress, e)
+            raise
+        if failed_checks(done) is not None:
+            discard_failed(wanted.deployment, record, progress)
+        return done
 
 
 def deploy_locked(
@@ -77,7 +85,7 @@ def deploy_locked(
     :raises OvError: as :func:`deploy`.
     """
     clock = time.monotonic()
-    record = reread(record)
+    record = note_deadline(wanted.deployment, reread(record), progress)
     facts = facts_of(record)
     if facts is not None:
         found = _compare(wanted, record, facts, start_at)[1]

@@ -53,6 +53,7 @@ def is_current(record: Record, deployment: Deployment) -> bool:
     stamp = _load(record)
     return (
         stamp is not None
+        and not record.is_over
         and stamp.instance_id == record.instance_id
         and record.folder.disk.exists()
         and stamp.deployment == _digest(deployment)
@@ -119,6 +120,7 @@ def _digest(deployment: Deployment) -> str:
         "name": deployment.name,
         "layers": [layer.name for layer in deployment.layers],
         "options": plain(deployment.options),
+        "ephemeral": deployment.ephemeral is not None,
         "environment": dict(deployment.environment),
         "checks": [plain(check.data) for check in deployment.checks],
     }

@@ -45,7 +45,8 @@ class DeployTask(WorkTask):
         from ovtasks.deploy.missing import needs_create
 
         try:
-            if not needs_create(self._record()):
+            record = self._record()
+            if not needs_create(None if record is not None and record.is_over else record):
                 return []
             self._plan()
         except OvError:
@@ -109,10 +110,12 @@ class DeployTask(WorkTask):
         :raises OvError: it failed.
         """
         from ovtasks.deploy.deploy import deploy, failed_checks
+        from ovtasks.deploy.ephemeral import drop_expired
         from ovtasks.deploy.instances import bring_up
 
         what = f"deploy {self.deployment.name}"
         with explaining(what), self.display.work(what) as shown:
+            drop_expired(self.deployment, shown)
             found = self._plan()
             record = found.record
             if record is None or not found.changes.nothing:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ovtasks.deploy.deploy import Deployed, deploy_locked
+from ovtasks.deploy.deploy import Deployed, deploy_locked, failed_checks
+from ovtasks.deploy.ephemeral import discard_failed
 from ovtasks.deploy.inputs import FILE as SECRETS
 from ovtasks.deploy.reach import deploying
 from ovtasks.deploy.wanted import Wanted
@@ -59,4 +60,6 @@ def update(graph: Graph, wanted: Wanted, progress: Progress, *, timeout: float |
                 put_back(domain, progress)
                 progress.note(f"{deployment.words}: the update failed; the VM is as it was before")
             raise
+        if failed_checks(done) is not None:
+            discard_failed(deployment, record, progress)
     return Updated(record, done, old is not None, time.monotonic() - clock)

@@ -107,7 +107,7 @@ def _successor(record: Record, keep: Collection[str]) -> Record:
     folder.make()
     now = datetime.now(UTC).isoformat(timespec="seconds")
     made = replace(record, created=now, instance_id=None, built=None, host_key=HostKey.EXPECTED)
-    made = replace(made, accepted=(), log_start=0)
+    made = replace(made, accepted=(), log_start=0, expires=None)
     made.save()
     for old in sorted(aside(folder.path).iterdir()):
         if (old.name in {PORTS, *keep} or old.name.removeprefix(".").startswith(_KEY)) and old.is_file():

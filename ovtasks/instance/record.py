@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +14,7 @@ from ovtasks.host.paths import DOMAIN_PREFIX, instance_directory
 from ovtasks.host.state import StateError, load_state
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.owner import write_owner
+from ovtasks.values.instance_name import RULE, is_instance_name
 from ovtasks.values.jsonvalue import plain, restore, state_text
 from ovtasks.values.ports import PortForward
 
@@ -22,10 +22,19 @@ VERSION = 1
 NAMESPACE = "6f0a3c1e-6d0c-5a55-9d2e-7f6f0c2b9a11"
 """The namespace for UUIDs of version 5 (RFC 9562). The same instance in the same place always gets the same UUID."""
 
-_INSTANCE = re.compile(r"[a-z0-9][a-z0-9-]{0,29}", re.ASCII)
-
-
-LASTING = ("project", "uuid", "mac", "backend", "uri", "created", "sockets", "instance_id", "built", "overrides")
+LASTING = (
+    "project",
+    "uuid",
+    "mac",
+    "backend",
+    "uri",
+    "created",
+    "sockets",
+    "instance_id",
+    "built",
+    "overrides",
+    "expires",
+)
 """The fields that ``owner.json`` repeats, so that a lost record can be rebuilt."""
 
 
@@ -88,7 +97,8 @@ class Record:
     is None if the guest is reached at its own address; ``addresses`` are then those that its network-config sets.
     ``log_start`` is where the console log of the present boot begins, in bytes. ``cid`` is the guest's vsock address,
     None if it has none. ``first_use``: the first host key that the guest shows is accepted (``ssh.host_key:
-    first_use``). ``accepted`` are the keys (``type base64``) that were accepted.
+    first_use``). ``accepted`` are the keys (``type base64``) that were accepted. ``expires`` is when an ephemeral
+    instance may be taken down (ISO 8601, UTC).
     """
 
     vm: str
@@ -113,6 +123,16 @@ class Record:
     accepted: tuple[str, ...] = ()
     log_start: int = 0
     cid: int | None = None
+    expires: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is ephemeral and its time is over."""
+        if self.expires is None:
+            return False
+        from datetime import UTC, datetime
+
+        return datetime.fromisoformat(self.expires) <= datetime.now(UTC)
 
     @property
     def domain(self) -> str:
@@ -151,9 +171,8 @@ def domain_of(vm: str, instance: str | None) -> str:
     """
     if instance is None:
         return f"{DOMAIN_PREFIX}{vm}"
-    if not _INSTANCE.fullmatch(instance):
-        hint = "a-z, 0-9 and hyphens, at most 30 characters, and no hyphen first"
-        raise InputError(f"'{instance}' is no name of an instance", hint=hint)
+    if not is_instance_name(instance):
+        raise InputError(f"'{instance}' is no name of an instance", hint=RULE)
     return f"{DOMAIN_PREFIX}{vm}-{instance}"
 
 

@@ -49,6 +49,7 @@ def rebuild(folder: Folder, vm: str | None, instance: str | None, project: Path 
         sockets=Path(said["sockets"]) if "sockets" in said else record.sockets,
         instance_id=said.get("instance_id") or _instance_id(folder),
         built=said.get("built"),
+        expires=said.get("expires"),
         overrides=_overrides(folder),
     )
     if machine is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from ovtasks.project.layer_names import CHECK
 from ovtasks.project.layer_parts import checks
 from ovtasks.project.names import KeyNames
 from ovtasks.values.durations import parse_duration
+from ovtasks.values.instance_name import is_instance_name
 from ovtasks.values.sizes import MiB, parse_size
 
 PREFIX, SUFFIX = "vm:", "-vm"
@@ -52,6 +54,11 @@ def build_deployment(entry: Entry, vms: Sequence[str]) -> Deployment:
     :raises InputError: it names no VM of the project, or a value contradicts itself.
     """
     vm, instance = _target(entry, vms)
+    ephemeral = _ephemeral(entry)
+    if instance is not None and f"-{instance}".startswith(EPHEMERAL):
+        raise entry.error(f"instances {EPHEMERAL[1:]}… belong to ephemeral deployments", key=True, hint="rename it")
+    if ephemeral is not None and instance is None:
+        instance = _ephemeral_instance(entry, vm, ephemeral)
     if EPHEMERAL in entry.name:
         hint = "rename the deployment"
         raise entry.error(f"names with {EPHEMERAL} belong to ephemeral instances", key=True, hint=hint)
@@ -70,7 +77,7 @@ def build_deployment(entry: Entry, vms: Sequence[str]) -> Deployment:
         disposable=bool(entry.get("disposable")),
         disposable_where=entry.where("disposable") if "disposable" in entry.data else None,
         lifecycle=entry.text("lifecycle"),
-        ephemeral=_ephemeral(entry),
+        ephemeral=ephemeral,
         cpus=entry.get("cpus"),
         ram=_size(entry, "ram"),
         disk_size=_size(entry, "disk_size"),
@@ -137,6 +144,18 @@ def _ephemeral(entry: Entry) -> Ephemeral | None:
         keep_on_failure=bool(data.get("keep_on_failure")),
         naming_pattern=data.get("naming_pattern"),
     )
+
+
+def _ephemeral_instance(entry: Entry, vm: str, ephemeral: Ephemeral) -> str:
+    """The name of the instance: what the pattern has behind the VM's name. Always the same for the same entry."""
+    pattern = ephemeral.naming_pattern or f"{{vm}}{EPHEMERAL}{{id}}"
+    digits = hashlib.sha256(f"{vm}\0{entry.name}".encode()).hexdigest()[:6]
+    instance = pattern.replace("{vm}", vm).replace("{id}", digits).removeprefix(f"{vm}-")
+    if not is_instance_name(instance):
+        hint = "{vm} and {id} stand for the VM's name and 6 hexadecimal digits; else a-z, 0-9 and hyphens: {vm}-ci-{id}"
+        message = f"naming_pattern '{pattern}' makes no name of an instance"
+        raise entry.error(message, "ephemeral", "naming_pattern", hint=hint)
+    return instance
 
 
 def _size(entry: Entry, key: str) -> int | None:

@@ -42,7 +42,10 @@ class InstallOptions:
 
 @dataclass(frozen=True)
 class Ephemeral:
-    """An instance that is thrown away. ``ttl`` is in seconds. ``naming_pattern`` None: the VM's name and 6 digits."""
+    """An instance that is thrown away. ``ttl`` is in seconds.
+
+    ``naming_pattern`` names it (``{vm}-eph-{id}``), unless the entry's own name has the instance.
+    """
 
     ttl: int = HOUR
     keep_on_failure: bool = False
