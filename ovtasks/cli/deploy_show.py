@@ -50,7 +50,8 @@ def run_list(args: argparse.Namespace) -> int:
     """Print a line for each deployment."""
     from ovtasks.deploy.report import row_of
 
-    rows = [row_of(one) for one in open_project(args).deployments.values()]
+    project = open_project(args)
+    rows = [row_of(project, one) for one in project.deployments.values()]
     if args.json:
         output_json(
             [
@@ -85,8 +86,9 @@ def run_status(args: argparse.Namespace) -> int:
     from ovtasks.deploy.report import row_of
     from ovtasks.deploy.wanted import find_leftover
 
-    deployment = find_leftover(open_project(args), args.name)
-    row = row_of(deployment)
+    project = open_project(args)
+    deployment = find_leftover(project, args.name)
+    row = row_of(project, deployment)
     receipts = receipts_of(row.record) if row.record is not None else {}
     wanted = {layer.name for layer in deployment.layers}
     drifts = _drift(args, row.record) if args.drift else None

@@ -10,7 +10,7 @@ from ovtasks.deploy.inputs import Secrets
 from ovtasks.deploy.reach import try_reach
 from ovtasks.deploy.receipts import facts_of, had_layers, receipts_of
 from ovtasks.deploy.stamp import is_current
-from ovtasks.deploy.wanted import Wanted
+from ovtasks.deploy.wanted import Wanted, read_wanted
 from ovtasks.errors import OvError
 from ovtasks.host.progress import Progress
 from ovtasks.instance.find import find_or_none
@@ -18,7 +18,8 @@ from ovtasks.instance.record import Record
 from ovtasks.layers.events import GuestEvent
 from ovtasks.layers.guest import LayerRun, look
 from ovtasks.layers.plan import LayerPlan
-from ovtasks.project.deploy_model import Deployment
+from ovtasks.project.deploy_model import Deployment, InstallOptions
+from ovtasks.project.model import Project
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class DeployRow:
     state: str
 
 
-def row_of(deployment: Deployment) -> DeployRow:
+def row_of(project: Project, deployment: Deployment) -> DeployRow:
     """How far a deployment is, by this host's records alone."""
     record = find_or_none(deployment.vm, deployment.instance)
     if record is None:
@@ -77,7 +78,12 @@ def row_of(deployment: Deployment) -> DeployRow:
         return DeployRow(deployment, record, "deployed")
     if not receipts:
         return DeployRow(deployment, record, "not deployed")
-    return DeployRow(deployment, record, "differs")
+    try:  # the stamp is of another state of the files; they may say the same
+        wanted = read_wanted(project, deployment, InstallOptions())
+        same = deployment.vm in project.vms and plan_of(wanted).changes.nothing
+    except OvError:
+        same = False
+    return DeployRow(deployment, record, "deployed" if same else "differs")
 
 
 def drift(record: Record, progress: Progress) -> tuple[GuestEvent, ...]:

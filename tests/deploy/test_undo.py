@@ -110,6 +110,7 @@ def test_a_vm_that_is_gone(guest: Guest) -> None:
     guest.ov("deploy", "add", "web-vm")
     guest.deploy_yml("deploy: {}\n")
     (guest.project / "vms.yml").write_text("vms: {db: {source: {kind: cloud_image, url: 'https://x.org/a.qcow2'}}}\n")
+    assert "vm:web: web: differs" in guest.ov("deploy", "status", "vm:web")
     guest.ov("deploy", "del", "vm:web", "--forget")
     assert not receipts_of(guest.record)
     guest.ov("deploy", "del", "vm:nobody", code=2)
