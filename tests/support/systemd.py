@@ -45,7 +45,8 @@ mount -t tmpfs -o mode=755 tmpfs "$1/run"
 hostname box
 ip link set lo up
 cd "$1"
-exec env -i container=other PATH=/usr/sbin:/usr/bin chroot . /lib/systemd/systemd --log-target=journal
+pivot_root . mnt  # so that it holds no mount of others
+exec chroot . sh -c 'umount -l /mnt; exec env -i container=other PATH=/usr/sbin:/usr/bin /lib/systemd/systemd'
 """
 FINISH = f"""
 set -eu
