@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from ovtasks.values.jsonvalue import plain, restore, state_text
 
 FOLDER = "layers"
 FACTS = "layers.facts.json"
+ASKED = tuple(field.name for field in fields(SystemFacts))
 VERSION = 1
 
 
@@ -57,16 +58,17 @@ class LayerReceipt:
 
 @dataclass(frozen=True)
 class GuestFacts:
-    """The facts of one instance's system, asked once."""
+    """The facts of one instance's system, asked once. ``asked`` are the names of all: another version asks for more."""
 
     instance_id: str
     facts: SystemFacts
+    asked: tuple[str, ...] = ()
 
 
 def receipts_of(record: Record) -> dict[str, LayerReceipt]:
     """The receipts of the layers in this instance, by name. Those of a VM that was there before do not count."""
-    found = (_load(path) for path in _files(record))
-    return {one.layer: one for one in found if one is not None and one.instance_id == record.instance_id}
+    found = (_load(path, record) for path in _files(record))
+    return {one.layer: one for one in found if one.instance_id == record.instance_id}
 
 
 def had_layers(record: Record) -> bool:
@@ -121,7 +123,8 @@ def facts_of(record: Record) -> SystemFacts | None:
     data = try_load_state(record.folder.path / FACTS)
     with contextlib.suppress(ValueError, TypeError):
         found = restore(GuestFacts, data) if data is not None else None
-        return found.facts if found is not None and found.instance_id == record.instance_id else None
+        same = found is not None and (found.instance_id, found.asked) == (record.instance_id, ASKED)
+        return found.facts if found is not None and same else None
     return None
 
 
@@ -132,7 +135,8 @@ def save_facts(record: Record, facts: SystemFacts) -> None:
     """
     path = record.folder.path / FACTS
     with explaining(f"cannot note what {record.words} is", path):
-        write_atomic(path, state_text(plain(GuestFacts(str(record.instance_id), facts)), lines=True), mode=0o600)
+        known = GuestFacts(str(record.instance_id), facts, ASKED)
+        write_atomic(path, state_text(plain(known), lines=True), mode=0o600)
 
 
 def _files(record: Record) -> Iterator[Path]:
@@ -145,12 +149,10 @@ def _path(record: Record, layer: str) -> Path:
     return record.folder.path / FOLDER / f"{layer}.json"
 
 
-def _load(path: Path) -> LayerReceipt | None:
+def _load(path: Path, record: Record) -> LayerReceipt:
     """The receipt at ``path``; a damaged one says only that the layer may be there in part."""
-    data = try_load_state(path)
-    if data is None:
-        return None
+    data = try_load_state(path) or {}
     with contextlib.suppress(ValueError, TypeError):
         if data.pop("version", None) == VERSION:
             return restore(LayerReceipt, data)
-    return None
+    return LayerReceipt(path.stem, str(record.instance_id))

@@ -129,6 +129,10 @@ def test_a_damaged_receipt(guest: Guest, damage: str) -> None:
         (guest.folder / "layers.facts.json").write_text(damage)
     guest.ov("deploy", "add", "web-vm")
     assert receipts_of(guest.record)["base"].state.value == "whole" and guest.file("/etc/motd") == "hello"
+    (guest.folder / "layers/base.json").write_text(damage)
+    three(guest, "")
+    guest.ov("deploy", "add", "web-vm")
+    assert "undone base" in guest.said and guest.file("/etc/motd") is None
 
 
 def test_the_guest_cannot_be_reached(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
