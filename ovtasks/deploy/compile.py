@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovtasks.deploy.inputs import Secrets, variables_of
+from ovtasks.deploy.inputs import Secrets, environment_names, variables_of
 from ovtasks.deploy.wanted import Wanted
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.layers.facts import SystemFacts
@@ -19,11 +19,14 @@ def compile_all(wanted: Wanted, facts: SystemFacts, secrets: Secrets) -> list[La
     """
     plans: list[LayerPlan] = []
     errors: list[InputError] = []
+    hidden = environment_names(wanted.layers)
     for layer in wanted.layers:
         try:
             environment = variables_of(wanted, layer)
-            below = needs_of(layer, wanted.layers)
-            plans.append(compile_layer(layer, facts, environment, secrets.values(layer, environment), below))
+            given = secrets.values(layer, environment)
+            # Another layer's secret is not this one's variable, which everybody could read.
+            environment = {name: value for name, value in environment.items() if name in given or name not in hidden}
+            plans.append(compile_layer(layer, facts, environment, given, needs_of(layer, wanted.layers)))
         except InputErrors as e:
             errors += e.errors
         except InputError as e:

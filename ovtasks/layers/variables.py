@@ -46,7 +46,7 @@ def layer_variables(layer: LayerSpec, context: LayerContext) -> Iterator[Variabl
             hint = "write the folders that are to be added to path_append"
             raise InputError("env cannot set PATH: other layers add to it", hint=hint, where=where)
         found = _Resolver(written, context, where)
-        yield Variable(name, found.value(name), found.secret)
+        yield Variable(name, found.value(name), found.secret or name in context.secrets)
 
 
 def service_variable(

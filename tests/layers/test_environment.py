@@ -69,6 +69,13 @@ def test_secrets_are_the_users_alone() -> None:
     assert "s3cret" not in secret.do + secret.look + secret.undo
 
 
+def test_a_secret_that_the_deployment_sets() -> None:
+    public, secret = operations(
+        Environment(), layer(env={"A": "1"}), environment={"TOKEN": "s3cret"}, secrets={"TOKEN": "s3cret"}
+    )
+    assert "s3cret" not in public.do and secret.name == "environment with secrets: TOKEN"
+
+
 def test_what_pam_cannot_carry_is_named() -> None:
     (operation,) = operations(Environment(), layer(env={"COLOR": "#fff", "LONG": "x" * 1100, "A": "1"}))
     assert operation.caveat == "a command over ssh does not see COLOR, LONG; a login does"
