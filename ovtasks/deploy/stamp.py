@@ -65,6 +65,18 @@ def is_current(record: Record, deployment: Deployment) -> bool:
     )
 
 
+def watched(record: Record) -> list[Path] | None:
+    """The files that tell that the stamp still holds; None if the environment has a say.
+
+    The disk's own time says nothing: a running VM writes to it. Its folder tells whether it is there.
+    """
+    stamp = _load(record)
+    if stamp is None or stamp.environment:
+        return None
+    folder = record.folder
+    return [*map(Path, (*stamp.files, *stamp.fetched)), folder.record, folder.path, folder.path / FILE]
+
+
 def was_checked(record: Record, deployment: Deployment) -> bool:
     """Whether the deployment's checks have passed since it last changed."""
     stamp = _load(record)

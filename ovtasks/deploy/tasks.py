@@ -67,7 +67,7 @@ class DeployTask(WorkTask):
 
     def is_fresh(self) -> bool:
         """Whether nothing has to be done. Usually the stamp tells, and no layer is read."""
-        from ovtasks.deploy.stamp import is_current
+        from ovtasks.deploy.stamp import is_current, watched
 
         if self.name in self.graph.settled:
             return True
@@ -77,7 +77,10 @@ class DeployTask(WorkTask):
                 fresh = record is not None and is_current(record, self.deployment)
         except OvError:
             return False  # a run will report the error
-        self.graph.settled.update([self.name] if fresh else [])
+        if fresh and record is not None:
+            self.graph.settled.add(self.name)
+            if (files := watched(record)) is not None:
+                self.graph.watched[self.name] = files
         return fresh
 
     def _plan(self) -> DeployPlan:

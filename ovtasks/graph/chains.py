@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +62,8 @@ class Graph:
         self._found: dict[str, Step] = {}
         self._found_under = self.options.changes
         self.settled: set[str] = set()  # tasks that this run has found fresh, or has run
+        self.watched: dict[str, Sequence[Path]] = {}
+        """Tasks that are no steps and were found fresh, with the files that tell so."""
         self.finished: Callable[[Mapping[str, str]], None] | None = None
         """Called after a run without failures, with the titles of the steps by name, in the order of the run."""
 

@@ -13,7 +13,7 @@ from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.dodo import plain_files
 from ovtasks.graph.manifest import DOIT
 from ovtasks.graph.options import build_params
-from ovtasks.graph.save_manifest import save_manifest
+from ovtasks.graph.save_manifest import save_manifest, save_watched
 from ovtasks.graph.tasks import BUILD
 
 SETTINGS = ("pyproject.toml", "doit.cfg")
@@ -21,21 +21,26 @@ SETTINGS = ("pyproject.toml", "doit.cfg")
 
 
 def save_doit_manifest(graph: Graph, words: Sequence[str], loaded_ns: int, titles: Mapping[str, str]) -> None:
-    """Write the manifest of ``doit WORDS``, if they ask for builds only and nothing else can matter.
+    """Write the manifest of ``doit WORDS``, if they ask for builds or deployments only, and nothing else can matter.
 
     ``titles`` are those of the steps, in doit's order. ``loaded_ns`` is when loading began (ns since the epoch).
     """
     root = graph.project.root
     with contextlib.suppress(OvError, OSError):
-        chains = _chains(graph, words)
         files = doit_files(root)
-        if chains is None or files is None or root != Path.cwd():
+        if files is None or root != Path.cwd():
+            return
+        lines = [f"-- {title}" for title in titles.values()]
+        if words and titles.keys() == {*words} <= graph.watched.keys():
+            watched = [path for word in words for path in graph.watched[word]]
+            save_watched(graph, (DOIT, list(words)), lines, loaded_ns, [*files, *watched])
+            return
+        chains = _chains(graph, words)
+        if chains is None:
             return
         if {step.name for step in graph.closure(step for chain in chains for step in chain)} != titles.keys():
             return
-        save_manifest(
-            graph, chains, (DOIT, list(words)), [f"-- {title}" for title in titles.values()], loaded_ns, files
-        )
+        save_manifest(graph, chains, (DOIT, list(words)), lines, loaded_ns, files)
 
 
 def _chains(graph: Graph, words: Sequence[str]) -> list[Chain] | None:

@@ -63,6 +63,22 @@ def save_manifest(
         return False
     if not all(output.same_stat(output.path.stat()) for output in outputs):
         return False
+    return _write(graph, name, entries, lines)
+
+
+def save_watched(
+    graph: Graph, command: tuple[str, list[str]], lines: list[str], loaded_ns: int, more: Iterable[Path]
+) -> bool:
+    """Like :func:`save_manifest`, for goals that are no steps. ``more`` are all files that tell that they are fresh."""
+    name = file_name(*command)
+    paths = {*graph.project.files, graph.project.lock_file, *more, *_program(graph, ())}
+    entries = [entry_of(str(path)) for path in sorted(paths)]
+    if name is None or any(_young(entry, loaded_ns) for entry in entries):
+        return False
+    return _write(graph, name, entries, lines)
+
+
+def _write(graph: Graph, name: str, entries: Iterable[ManifestEntry], lines: list[str]) -> bool:
     root = graph.project.root
     content = dump(str(root), _once(entries, root), lines, (*graph.project.variables, *plugins.variables()))
     try:

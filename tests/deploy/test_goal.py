@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 import pytest
 
@@ -12,6 +13,7 @@ from ovtasks.cli.common import open_project
 from ovtasks.graph.chains import Graph
 from tests.deploy.guest import Guest
 from tests.deploy.test_deploy import OTHER, three
+from tests.support.programs import attempt
 
 
 def doit(guest: Guest, *goals: str, code: int = 0) -> str:
@@ -36,6 +38,26 @@ def test_deploy_and_nothing_to_do(guest: Guest) -> None:
     assert "other: applied" in said and "tools: applied" not in said and guest.file("/srv/other") == "new"
     guest.off()
     assert "nothing to do" in doit(guest, "deploy:web-vm")
+
+
+@pytest.mark.slow  # a guest that nobody knows
+def test_doitw_answers_from_stat_alone(guest: Guest) -> None:
+    three(guest)
+    (guest.project / "pyproject.toml").write_text('[tool.doit]\nloader = "ovtasks"\n')
+    guest.ov("deploy", "add", "web-vm")
+    guest.ov("deploy", "add", "web-vm")  # the files are no longer young
+    run = "import sys; sys.argv[0] = 'doit'; from ovtasks.cli import {0}; sys.exit({0}())"
+
+    def known() -> tuple[int, str]:
+        done = attempt(sys.executable, "-c", run.format("doit_known"), "deploy:web-vm", cwd=guest.project)
+        return done.returncode, done.stdout
+
+    assert known() == (1, "")
+    done = attempt(sys.executable, "-c", run.format("doit"), "deploy:web-vm", cwd=guest.project)
+    assert (done.returncode, done.stdout) == (0, "-- deploy:web-vm\n"), done.stderr
+    assert known() == (0, "-- deploy:web-vm\n")
+    guest.layer("other", OTHER.replace("content: other", "content: new"))
+    assert known() == (1, "")
 
 
 def test_gates_and_the_plan_of_a_vm_that_does_not_exist(guest: Guest) -> None:
