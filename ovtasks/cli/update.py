@@ -54,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
     from ovtasks.deploy.wanted import read_wanted
     from ovtasks.graph.chains import Graph
     from ovtasks.graph.options import OptionsByVm
-    from ovtasks.instance.aside import check_movable
     from ovtasks.project.deploy_model import InstallOptions
 
     project = open_project(args)
@@ -62,8 +61,6 @@ def run(args: argparse.Namespace) -> int:
     wanted = read_wanted(project, deployment, InstallOptions())
     plan = plan_of(wanted)
     check_gates(wanted, plan.plans)
-    if plan.record is not None:
-        check_movable(plan.record)
     options = OptionsByVm()
     options.set(None, {"refresh": args.rebuild_image})
     graph = Graph(project, options)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.errors import OvError, RefusedError
+from ovtasks.errors import OvError
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.instance.folder import ASIDE, Folder, aside, removed
@@ -52,17 +52,6 @@ def unfinished() -> list[str]:
     return sorted(name for name in hidden | names if not name.startswith(".") and is_unfinished(name))
 
 
-def check_movable(record: Record) -> None:
-    """Check that the instance's folder can be kept aside.
-
-    :raises RefusedError: it is a symbolic link, whose target belongs to the user.
-    """
-    path = record.folder.path
-    if path.is_symlink():
-        hint = f"rm {path}; mv {os.path.realpath(path)} {path}"
-        raise RefusedError(f"{path} is a symbolic link, so {record.words} cannot be kept aside", hint=hint)
-
-
 def set_aside(
     record: Record, progress: Progress, *, keep: Collection[str] = (), timeout: float | None = None
 ) -> Record:
@@ -70,7 +59,7 @@ def set_aside(
 
     ``keep``: further files that the new one gets. ``timeout``: seconds until the plug is pulled, as for ``stop``.
 
-    :raises RefusedError: as :func:`check_movable`. :raises OvError: it cannot be stopped, or a file not be written.
+    :raises OvError: it cannot be stopped, or a file not be written.
     """
     from ovtasks.backends.contract import backend
     from ovtasks.host.files import fsync_directory, write_atomic
@@ -79,7 +68,6 @@ def set_aside(
     from ovtasks.instance.status import known
     from ovtasks.values.jsonvalue import state_text
 
-    check_movable(record)
     folder = record.folder
     with explaining(f"cannot keep {record.words} aside", folder.path):
         write_atomic(folder.path / NOTE, state_text({"running": known(record).active}), mode=0o600)

@@ -2,6 +2,7 @@
 
 ``python -m tests.deploy.struck FUNCTION WORD…`` runs ``ov WORD…``: the layers of a deployment are taken for applied,
 and right before ``FUNCTION`` (``module:name``) is called the process dies. ``-``: it lives. ``!``: the layers fail.
+``^C``: somebody interrupts them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -22,22 +22,25 @@ from ovtasks.host.progress import Progress
 from ovtasks.instance.record import Record
 
 
-def _applied(
-    wanted: Wanted, record: Record, progress: Progress, *, verify: bool, on_applied: Callable[[], None]
-) -> Deployed:
-    on_applied()
+def _applied(wanted: Wanted, record: Record, progress: Progress, **more: Any) -> Deployed:
+    more["on_applied"]()
     return Deployed(Changes(()))
 
 
-def _failing(wanted: Wanted, record: Record, *rest: object, **more: object) -> Deployed:
+def _failing(wanted: Wanted, record: Record, progress: Progress, **more: Any) -> Deployed:
     (record.folder.path / "deploy.log").write_text("a layer failed\n")
     raise OvError("a layer failed", hint="mend it")
+
+
+def _interrupted(wanted: Wanted, record: Record, progress: Progress, **more: Any) -> Deployed:
+    os.kill(os.getpid(), signal.SIGINT)
+    raise AssertionError
 
 
 def main() -> int:
     function = sys.argv[1]
     module, _, name = function.partition(":")
-    update.deploy_locked = _failing if function == "!" else _applied  # type: ignore[assignment, attr-defined]
+    vars(update)["deploy_locked"] = {"!": _failing, "^C": _interrupted}.get(function, _applied)
 
     def strike(frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code

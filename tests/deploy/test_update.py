@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import start
 from tests.support.programs import FailedError
-from tests.support.rooms import Room, qemu_room
+from tests.support.rooms import Room, declare, libvirt_room, qemu_room
+from tests.support.session import session_user
 
 pytestmark = pytest.mark.slow
 
 SAME = ("uuid", "mac", "ssh_port", "overrides", "identity")
 
 
+def prepared(room: Room) -> Room:
+    """A running VM ``web`` of two processors that may be destroyed."""
+    (room.project / "deploy.yml").write_text("deploy:\n  vm:web: {disposable: true}\n")
+    room.ov("vm", "create", "web", "--cpus", "2", "--no-start")
+    room.mark()
+    room.ov("vm", "create", "web")
+    return room
+
+
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
-    """A running VM ``web`` of two processors that may be destroyed."""
     with qemu_room(tmp_path) as made:
-        (made.project / "deploy.yml").write_text("deploy:\n  vm:web: {disposable: true}\n")
-        made.ov("vm", "create", "web", "--cpus", "2", "--no-start")
-        made.mark()
-        made.ov("vm", "create", "web")
-        yield made
+        yield prepared(made)
 
 
 def update(room: Room, function: str, *words: str) -> tuple[int, str]:
     """``ov update web`` with a kill before ``function``; its status, and what it said."""
     at = room.words.index("-c")
     argv = [*room.words[:at], "-m", "tests.deploy.struck", function, "update", "web", "--timeout", "0", *words]
-    with start(*argv, cwd=room.project, env={**room.env, "PYTHONPATH": str(Path(__file__).parents[2])}) as process:
+    with start(*argv, cwd=room.project, env=room.env) as process:
         out, err = process.communicate(timeout=120)
     assert "Traceback" not in err, err
     return process.returncode, out + err
@@ -77,6 +82,47 @@ def test_done_and_failed(room: Room) -> None:
     ).read_text()
 
 
+def test_what_stops_it(room: Room) -> None:
+    """A build that fails leaves the VM running, untouched; Ctrl-C puts it back; one that was off is off again."""
+    before, pid = room.record(), room.qemus()
+    image = room.project.parent / "empty.qcow2"
+    declare(room, image.with_name("missing.qcow2"))
+    status, said = update(room, "-")
+    assert status == 2 and "missing.qcow2" in said and "stopped" not in said, said
+    assert room.qemus() == pid and room.record() == before and nothing_aside(room)
+    declare(room, image)
+
+    dry = room.ov("update", "web", "--dry-run", "--reuse-image")
+    assert room.qemus() == pid and nothing_aside(room) and "power the guest off" in dry
+    assert f"port {before['ssh_port']} --cpus 2 stay" in dry, dry
+
+    status, said = update(room, "^C")
+    assert status == 130 and "as it was before" in said, said
+    assert is_old(room, before)
+
+    room.ov("vm", "stop", "--force", "web")
+    status, said = update(room, "!")
+    assert status == 1 and room.qemus() == [] and room.marked() and nothing_aside(room), said
+    assert room.vm()["state"] == "stopped"
+
+
+def test_one_of_several(room: Room) -> None:
+    """Another instance of the VM is not touched, nor is its flag enough; a VM that does not exist is made."""
+    before, pid = room.record(), room.qemus()
+    assert update(room, "-", "-i", "dev")[0] == 3
+    (room.project / "deploy.yml").write_text("deploy:\n  vm:web/dev: {disposable: true}\n")
+    status, said = update(room, "-", "-i", "dev", "--json")
+    assert status == 0 and json.JSONDecoder().raw_decode(said)[0]["replaced"] is False, said
+    first = json.loads((room.data / "vm" / "ov-web-dev" / "instance.json").read_text())
+    status, said = update(room, "-", "-i", "dev", "--json")
+    assert status == 0 and json.JSONDecoder().raw_decode(said)[0]["replaced"] is True, said
+    second = json.loads((room.data / "vm" / "ov-web-dev" / "instance.json").read_text())
+    assert second["ssh_port"] == first["ssh_port"] != before["ssh_port"]
+    assert second["instance_id"] != first["instance_id"]
+    assert room.record() == before and room.qemus() == pid and room.marked()
+    room.ov("vm", "destroy", "--disk", "web", "-i", "dev")
+
+
 PHASES = {
     "instance/power:stop": ("vm", "status", "web"),
     "instance/destroy:finish_removal": ("vm", "start", "web"),
@@ -90,11 +136,11 @@ PHASES = {
 """A function that is not reached, and the verb that ends what was left."""
 
 
-def test_killed(room: Room) -> None:
+def check_killed(room: Room, phases: Mapping[str, tuple[str, ...]]) -> None:
     before = room.record()
-    for function, verb in PHASES.items():
+    for function, verb in phases.items():
         status, said = update(room, function)
-        assert status == -signal.SIGKILL, (function, said)
+        assert status in {-signal.SIGKILL, 128 + signal.SIGKILL}, (function, said)
         said = room.ov(*verb)
         if verb[0] == "deploy":  # a plan changes nothing
             assert not nothing_aside(room)
@@ -103,3 +149,21 @@ def test_killed(room: Room) -> None:
             assert room.qemus() == []
             room.ov("vm", "start", "web")
         assert is_old(room, before), (function, said)
+
+
+def test_killed(room: Room) -> None:
+    check_killed(room, PHASES)
+
+
+@pytest.mark.xdist_group("libvirt")
+def test_by_libvirt() -> None:
+    """Kills while libvirt has no definition, and one of the new VM; then it is made anew."""
+    with session_user() as user, libvirt_room(user) as made:
+        room = prepared(made)
+        before = room.record()
+        check_killed(room, {one: PHASES[one] for one in ("instance/aside:_successor", "instance/aside:drop_aside")})
+        status, said = update(room, "-")
+        assert status == 0 and nothing_aside(room), said
+        after = room.record()
+        assert {one: after[one] for one in SAME} == {one: before[one] for one in SAME}
+        assert after["instance_id"] != before["instance_id"] and len(room.qemus()) == 1
