@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.boot.project import project, user
 from tests.support.demo import demo
 
-__all__ = ["demo"]
+__all__ = ["demo", "project", "user"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,14 +13,20 @@ from tests.support.systemd import System, make_root, running
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree of a Debian as a tar file."""
+    path = tmp_path_factory.mktemp("debian") / "root.tar"
+    make_root(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def system(debian: Path) -> Iterator[System]:
     """A Debian whose systemd runs."""
-    folder = tmp_path_factory.mktemp("debian")
-    make_root(folder / "root.tar")
-    root = folder / "root"
+    root = debian.with_name("root")
     root.mkdir()
-    call("tar", "-xf", folder / "root.tar", "-C", root, "--numeric-owner")
-    with running(root, folder / "log") as found:
+    call("tar", "-xf", debian, "-C", root, "--numeric-owner")
+    with running(root, debian.with_name("log")) as found:
         yield found
 
 
