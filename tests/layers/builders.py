@@ -32,6 +32,7 @@ for spec; do
         mkdir -p "$modules/$name" "$NPM_CONFIG_PREFIX/bin"
         printf '{\n  "name": "%s",\n  "version": "%s"\n}\n' "$name" "${version#^}" >"$modules/$name/package.json"
         echo "#!/bin/sh" >"$NPM_CONFIG_PREFIX/bin/${name##*/}"
+        chmod 0755 "$NPM_CONFIG_PREFIX/bin/${name##*/}"
         if [ -n "${NPM_DIES:-}" ]; then mkdir "$modules/.${name##*/}-abcdEFGH"; exit 137; fi
     fi
 done

@@ -21,7 +21,7 @@ layer:
       repos:
       - {{name: test, url: "http://{guest}", suite: stable, components: main, key: "{host}/key.asc",
          key_sha256: {key}}}
-      packages: [ov-hello, npm]
+      packages: [ov-hello, ov-npm]
   env: {{OV_BASE: here and now}}
   path_append: [~/.local/bin]
   eval:
@@ -85,8 +85,9 @@ def tool_archive() -> bytes:
 
 def npm_package(folder: Path) -> Path:
     """A package with a stand-in for npm: the real one brings 400 others."""
-    script = "cat >/usr/bin/npm <<'_NPM_'\n" + NPM + "_NPM_\nchmod 0755 /usr/bin/npm"
-    return deb(folder, "npm", postinst=script)
+    program = "".join(line for line in NPM.splitlines(keepends=True) if "npm.log" not in line)
+    script = f"cat >/usr/bin/npm <<'_NPM_'\n{program}_NPM_\nchmod 0755 /usr/bin/npm"
+    return deb(folder, "ov-npm", postinst=script)
 
 
 def site_of(folder: Path) -> Site:

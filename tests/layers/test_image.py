@@ -57,7 +57,7 @@ def test_layers_in_an_image(bench: Workbench, podman: Podman) -> None:
     )
     assert said.splitlines() == [
         *("1ov-hello 1", "the tool here and now", "made by layers", "640:root", f"700:{USER}", f"644:{USER}"),
-        *("enabled", "README", "tool", "OV_BASE=here and now"),
+        *("enabled", "README", "tool", "OV_BASE='here and now'"),
     ]
     again = bench.ov("image", "build", "x")
     assert again.stdout == first and "nothing to do" in again.stderr
