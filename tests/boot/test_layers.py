@@ -13,9 +13,9 @@ import pytest
 
 from ovtasks.host.run import Result
 from tests.boot.project import Project
-from tests.layers.showcase import edit_service, site_of, write_layers
 from tests.support.processes import start
 from tests.support.server import serve
+from tests.support.showcase import edit_service, site_of, write_layers
 
 pytestmark = pytest.mark.boot
 

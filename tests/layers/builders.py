@@ -11,32 +11,6 @@ from ovtasks.layers.plan import LayerPlan, complete
 from ovtasks.layers.script import IN_IMAGE, image_script
 from tests.support.layers import FACTS, LocalShell, plan
 
-NPM = r"""#!/bin/sh
-set -eu
-echo "npm $*" >>"${0%/*}/../npm.log"
-: "${npm_config_cache:?}" "${NPM_CONFIG_PREFIX:?}"
-mkdir -p "$npm_config_cache/_cacache"
-command=$1
-[ "$2 $3" = "--global --" ]
-shift 3
-modules=$NPM_CONFIG_PREFIX/lib/node_modules
-for spec; do
-    name=${spec%@*}
-    version=${spec##*@}
-    if [ -z "$name" ] || [ "$name" = "$spec" ]; then name=$spec version=9.9.9; fi
-    case $spec in *.tgz) name=$(tar -xOf "$spec" name) version=$(tar -xOf "$spec" version) ;; esac
-    case $name in *missing*) echo "npm error 404 $name" >&2; exit 1 ;; esac
-    if [ "$command" = uninstall ]; then
-        rm -rf "$modules/$name" "$NPM_CONFIG_PREFIX/bin/${name##*/}"
-    else
-        mkdir -p "$modules/$name" "$NPM_CONFIG_PREFIX/bin"
-        printf '{\n  "name": "%s",\n  "version": "%s"\n}\n' "$name" "${version#^}" >"$modules/$name/package.json"
-        echo "#!/bin/sh" >"$NPM_CONFIG_PREFIX/bin/${name##*/}"
-        chmod 0755 "$NPM_CONFIG_PREFIX/bin/${name##*/}"
-        if [ -n "${NPM_DIES:-}" ]; then mkdir "$modules/.${name##*/}-abcdEFGH"; exit 137; fi
-    fi
-done
-"""
 PIXI = r"""#!/bin/sh
 set -eu
 echo "pixi $*" >>"${0%/*}/../pixi.log"

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.layers.guest import snapshot
 from tests.support.programs import call
-from tests.support.systemd import System, make_root, running
+from tests.support.systemd import System, debian_tar, running
 
 
 @pytest.fixture(scope="session")
-def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree of a Debian as a tar file."""
-    path = tmp_path_factory.mktemp("debian") / "root.tar"
-    make_root(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def system(debian: Path) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A Debian whose systemd runs."""
-    root = debian.with_name("root")
+    folder = tmp_path_factory.mktemp("system")
+    root = folder / "root"
     root.mkdir()
-    call("tar", "-xf", debian, "-C", root, "--numeric-owner")
-    with running(root, debian.with_name("log")) as found:
+    call("tar", "-xf", debian_tar(tmp_path_factory.getbasetemp()), "-C", root, "--numeric-owner")
+    with running(root, folder / "log") as found:
         yield found
 
 

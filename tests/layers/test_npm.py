@@ -13,9 +13,10 @@ import pytest
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.layers.events import What
-from tests.layers.builders import NPM, Built
+from tests.layers.builders import Built
 from tests.support.layers import print_of
 from tests.support.server import Site, serve
+from tests.support.showcase import NPM
 
 
 def manifest(**versions: str) -> str:

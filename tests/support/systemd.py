@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ovtasks.host.run import run
@@ -60,8 +61,16 @@ ln -sf /dev/null /etc/systemd/system/systemd-modules-load.service
 """
 
 
+@cache
+def debian_tar(folder: Path) -> Path:
+    """The tree as a tar file in ``folder``; once per process, whoever asks. It takes half a minute."""
+    archive = folder / "debian.tar"
+    make_root(archive)
+    return archive
+
+
 def make_root(archive: Path) -> None:
-    """Make the tree as a tar file: half a minute."""
+    """Make the tree as a tar file."""
     words = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=tar", f"--include={','.join(PACKAGES)}"]
     words += ['--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"']
     words += ['--aptopt=Acquire::Retries "3"', "--dpkgopt=force-unsafe-io"]

@@ -12,8 +12,8 @@ import pytest
 from ovtasks.layers.events import What
 from ovtasks.layers.facts import SystemFacts
 from ovtasks.layers.script import apply_script, image_script
-from tests.layers.packages.archives import SigningKey, apt_repository, deb, make_key
 from tests.layers.packages.roots import TOKEN, Root, killed_at, layer, make_root
+from tests.support.archives import SigningKey, apt_repository, deb, make_key
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 FACTS = SystemFacts("debian", "12", codename="bookworm")

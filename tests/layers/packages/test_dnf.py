@@ -9,8 +9,8 @@ import pytest
 from ovtasks.layers.events import What
 from ovtasks.layers.facts import SystemFacts
 from ovtasks.values.jsonvalue import Json
-from tests.layers.packages.archives import make_key, rpm, rpm_repository
 from tests.layers.packages.roots import Root, layer, make_root
+from tests.support.archives import make_key, rpm, rpm_repository
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 FACTS = SystemFacts("fedora", "43")

@@ -7,8 +7,8 @@ import pytest
 from ovtasks.layers.events import What
 from ovtasks.layers.facts import SystemFacts
 from ovtasks.layers.script import apply_script
-from tests.layers.packages.archives import pac_repository
 from tests.layers.packages.roots import TOKEN, Root, layer, make_root
+from tests.support.archives import pac_repository
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 FACTS = SystemFacts("arch")

@@ -8,10 +8,36 @@ import tarfile
 from hashlib import sha256
 from pathlib import Path
 
-from tests.layers.builders import NPM
-from tests.layers.packages.archives import apt_repository, deb, make_key
+from tests.support.archives import apt_repository, deb, make_key
 from tests.support.server import Site
 
+NPM = r"""#!/bin/sh
+set -eu
+echo "npm $*" >>"${0%/*}/../npm.log"
+: "${npm_config_cache:?}" "${NPM_CONFIG_PREFIX:?}"
+mkdir -p "$npm_config_cache/_cacache"
+command=$1
+[ "$2 $3" = "--global --" ]
+shift 3
+modules=$NPM_CONFIG_PREFIX/lib/node_modules
+for spec; do
+    name=${spec%@*}
+    version=${spec##*@}
+    if [ -z "$name" ] || [ "$name" = "$spec" ]; then name=$spec version=9.9.9; fi
+    case $spec in *.tgz) name=$(tar -xOf "$spec" name) version=$(tar -xOf "$spec" version) ;; esac
+    case $name in *missing*) echo "npm error 404 $name" >&2; exit 1 ;; esac
+    if [ "$command" = uninstall ]; then
+        rm -rf "$modules/$name" "$NPM_CONFIG_PREFIX/bin/${name##*/}"
+    else
+        mkdir -p "$modules/$name" "$NPM_CONFIG_PREFIX/bin"
+        printf '{\n  "name": "%s",\n  "version": "%s"\n}\n' "$name" "${version#^}" >"$modules/$name/package.json"
+        echo "#!/bin/sh" >"$NPM_CONFIG_PREFIX/bin/${name##*/}"
+        chmod 0755 "$NPM_CONFIG_PREFIX/bin/${name##*/}"
+        if [ -n "${NPM_DIES:-}" ]; then mkdir "$modules/.${name##*/}-abcdEFGH"; exit 137; fi
+    fi
+done
+"""
+"""A stand-in for npm with its command line; it notes what it was asked in npm.log beside its folder."""
 PINNED = {"key": "/key.asc", "tool": "/tool-1.0.tar.gz"}
 BASE = """
 layer:
