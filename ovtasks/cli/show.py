@@ -60,10 +60,13 @@ def run_list(args: argparse.Namespace) -> int:
     """Print one line per VM. Damaged records are reported on stderr; the others are listed anyway."""
     from ovtasks.cli.stale import stale
     from ovtasks.instance.address import reached
+    from ovtasks.instance.aside import settle, unfinished
     from ovtasks.instance.find import every
     from ovtasks.instance.status import statuses
 
     damaged: list[OvError] = []
+    for domain in unfinished():
+        settle(domain, note(args))
     records = list(every(damaged))
     states = statuses(records)
     if not args.all:

@@ -60,6 +60,9 @@ class StandIn:
     def defined(self, handle: Handle) -> str | None:
         return "a machine"
 
+    def undefine(self, handle: Handle) -> None:
+        pass
+
     def start(self, handle: Handle, machine: Machine) -> None:
         (handle.directory / "running").touch()
 

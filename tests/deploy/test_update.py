@@ -36,8 +36,12 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
 def update(room: Room, function: str, *words: str) -> tuple[int, str]:
     """``ov update web`` with a kill before ``function``; its status, and what it said."""
+    return struck(room, function, "update", "web", "--timeout", "0", *words)
+
+
+def struck(room: Room, function: str, *words: str) -> tuple[int, str]:
     at = room.words.index("-c")
-    argv = [*room.words[:at], "-m", "tests.deploy.struck", function, "update", "web", "--timeout", "0", *words]
+    argv = [*room.words[:at], "-m", "tests.deploy.struck", function, *words]
     with start(*argv, cwd=room.project, env=room.env) as process:
         out, err = process.communicate(timeout=120)
     assert "Traceback" not in err, err
@@ -130,7 +134,7 @@ PHASES = {
     "instance/aside:_successor": ("vm", "create", "web"),
     "instance/create:create": ("deploy", "plan", "vm:web"),
     "instance/disk:make_disk": ("vm", "stop", "--force", "web"),
-    "instance/power:start_machine": ("vm", "status", "web"),
+    "instance/power:start_machine": ("vm", "list"),
     "instance/aside:drop_aside": ("gc",),
 }
 """A function that is not reached, and the verb that ends what was left."""
@@ -153,6 +157,15 @@ def check_killed(room: Room, phases: Mapping[str, tuple[str, ...]]) -> None:
 
 def test_killed(room: Room) -> None:
     check_killed(room, PHASES)
+
+
+def test_killed_while_it_is_put_back(room: Room) -> None:
+    before = room.record()
+    assert update(room, "instance/aside:drop_aside")[0] == -signal.SIGKILL
+    for function in ("instance/destroy:remove_folder", "instance/aside:_restore", "backends/qemu/start:launch"):
+        assert struck(room, function, "vm", "status", "web")[0] == -signal.SIGKILL, function
+    room.ov("vm", "status", "web")
+    assert is_old(room, before)
 
 
 @pytest.mark.xdist_group("libvirt")
