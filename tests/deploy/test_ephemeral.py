@@ -17,8 +17,10 @@ from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.progress import SilentProgress
 from ovtasks.instance.find import find_or_none
 from ovtasks.instance.record import Record, new_record
-from ovtasks.project.deploy_model import Deployment
+from ovtasks.project.deploy_model import Deployment, Ephemeral
 from ovtasks.project.load import check, load_project
+from tests.support.checkout import ROOT
+from tests.support.pages import blocks
 from tests.support.programs import attempt
 from tests.support.projects import CLOUD, write
 
@@ -92,6 +94,16 @@ def test_bad_names(project: Path, entry: str, message: str, hint: str, place: in
     (error,) = check((), project).errors
     assert message in error.message and hint in (error.hint or "") and error.where is not None
     assert (error.where.line, error.where.column) == (1, place)
+
+
+def test_the_page(project: Path) -> None:
+    """The example of docs/deploy.md."""
+    ((_, example),) = blocks(ROOT / "docs" / "deploy.md", "ephemeral")
+    write(project, "tasks: [{mkdir: /srv/a}]\n", "layers/greeting/layer.yml")
+    write(project, example, "deploy.yml")
+    assert not check((), project).errors
+    found = load_project(project, cache=False).deployments["ci"]
+    assert str(found.instance).startswith("eph-") and found.ephemeral == Ephemeral(7200, keep_on_failure=True)
 
 
 def test_deadline(project: Path, no_systemd: list[list[str]]) -> None:
