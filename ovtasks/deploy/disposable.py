@@ -50,26 +50,17 @@ def _refused(found: Deployment) -> RefusedError:
     if found.where.line:
         hint = f"below `{found.name}:` in line {found.where.line} add `disposable: true`; or {add}"
         return RefusedError(message, hint=hint, where=found.where)
-    line, entry = _new_place(found.file), f"`{found.name}: {{disposable: true}}`"
-    what = f"below `deploy:` add {entry}" if line.key else f"add `deploy: {{{entry.strip('`')}}}`"
-    where = Where(display(found.file), line.line, 1)
-    return RefusedError(message, hint=f"{what}; or {add}", where=where)
+    line, has_key = _new_place(found.file)
+    entry = f"{found.name}: {{disposable: true}}"
+    what = f"to `deploy:` in line {line} add `{entry}`" if has_key else f"add `deploy: {{{entry}}}`"
+    return RefusedError(message, hint=f"{what}; or {add}", where=Where(display(found.file), line, 1))
 
 
-class _NewPlace:
-    """Where a new entry goes: ``line`` has the key ``deploy:`` (``key``), or is the first one after the file."""
-
-    def __init__(self, line: int, key: bool) -> None:
-        self.line = line
-        self.key = key
-
-
-def _new_place(file: Path) -> _NewPlace:
+def _new_place(file: Path) -> tuple[int, bool]:
+    """The line where a new entry goes: that of the key ``deploy:`` (True), or the first one after the file (False)."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return _NewPlace(1, False)
-    for number, line in enumerate(lines, 1):
-        if line.split("#")[0].rstrip() == "deploy:":
-            return _NewPlace(number, True)
-    return _NewPlace(len(lines) + 1, False)
+        return 1, False
+    found = next((number for number, line in enumerate(lines, 1) if line.startswith("deploy:")), None)
+    return (len(lines) + 1, False) if found is None else (found, True)

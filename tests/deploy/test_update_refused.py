@@ -39,7 +39,12 @@ def ov(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
             "deploy.yml:1:1",
             "add `deploy: {vm:web: {disposable: true}}`; or ov deploy add vm:web --disposable",
         ),
-        ("# ours\ndeploy:\n  vm:db: {}\n", "web", "deploy.yml:2:1", "below `deploy:` add `vm:web: {disposable: true}`"),
+        (
+            "# ours\ndeploy:\n  vm:db: {}\n",
+            "web",
+            "deploy.yml:2:1",
+            "to `deploy:` in line 2 add `vm:web: {disposable: true}`",
+        ),
         ("k8s: {}\n", "web", "deploy.yml:2:1", "add `deploy: {vm:web: {disposable: true}}`"),
         (
             "deploy:\n  mine:\n    target: vm\n    vm: web\n    lifecycle: dev\n",
@@ -50,7 +55,12 @@ def ov(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
             *("web", "deploy.yml:3:17", "write there `disposable: true` in place of `disposable: false`"),
         ),
         # neither the flag of the VM's other instances nor that of an outer deployment counts
-        ("deploy: {vm:web: {disposable: true}}\n", "web -i dev", "deploy.yml:2:1", "`deploy: {vm:web/dev: {disp"),
+        (
+            "deploy: {vm:web: {disposable: true}}\n",
+            "web -i dev",
+            "deploy.yml:1:1",
+            "`deploy:` in line 1 add `vm:web/dev: {disp",
+        ),
         ("deploy:\n  vm:web/dev: {disposable: true}\n", "web", "deploy.yml:1:1", "add `vm:web: {disposable: true}`"),
         (
             "deploy:\n  vm:db: {disposable: true, nested: {web: {target: vm, vm: web}}}\n",
