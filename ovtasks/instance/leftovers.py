@@ -23,7 +23,7 @@ REMOVED = "rest of a VM whose removal was killed"
 NEVER_MADE = "rest of a VM whose creation was killed"
 HALF = "half-written file of a VM"
 SOCKETS = "sockets of a VM that is gone"
-ASIDE = "VM kept aside by an update that was killed"
+ASIDE = "rest of an update that was killed; the VM is put back as it was before"
 HELPER = "process beside a VM whose start was killed"
 
 
