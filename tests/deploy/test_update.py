@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import start
-from tests.support.programs import FailedError
+from tests.support.programs import FailedError, attempt
 from tests.support.rooms import Room, declare, libvirt_room, qemu_room
 from tests.support.session import session_user
+from tests.support.workbench import DODO, DOIT
 
 pytestmark = pytest.mark.slow
 
@@ -164,7 +165,9 @@ def test_killed_while_it_is_put_back(room: Room) -> None:
     assert update(room, "instance/aside:drop_aside")[0] == -signal.SIGKILL
     for function in ("instance/destroy:remove_folder", "instance/aside:_restore", "backends/qemu/start:launch"):
         assert struck(room, function, "vm", "status", "web")[0] == -signal.SIGKILL, function
-    room.ov("vm", "status", "web")
+    (room.project / "dodo.py").write_text(DODO)
+    done = attempt(*DOIT, "start:web", cwd=room.project, env=room.env)
+    assert done.returncode == 0 and "put back as it was before" in done.stdout + done.stderr, done
     assert is_old(room, before)
 
 
