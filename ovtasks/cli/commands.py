@@ -70,7 +70,7 @@ COMMANDS = (
     CliCommand("graph", "print the graph of steps", "draw:arguments"),
     CliCommand("lock", "pin image URLs in ovtasks.lock", "lock:arguments"),
     CliCommand("gc", "remove base images that nobody uses", "gc:arguments"),
-    CliCommand("validate", "check vms.yml, image.yml and all that they include", "validate:arguments"),
+    CliCommand("validate", "check vms.yml, image.yml, deploy.yml and the layers", "validate:arguments"),
     CliCommand(
         "settings",
         "show and change the user's settings",

@@ -79,6 +79,8 @@ def run_add(args: argparse.Namespace) -> int:
     from ovtasks.deploy.wanted import find_deployment, read_wanted, with_layers
     from ovtasks.project.deploy_write import EntryChange
 
+    if args.lifecycle == "":
+        raise InputError("--lifecycle is empty", hint="for example --lifecycle dev")
     project = open_project(args)
     options = _options(args)
     deployment = with_layers(project, find_deployment(project, args.name), [*args.layers, *args.add_layer])

@@ -74,6 +74,8 @@ def run_list(args: argparse.Namespace) -> int:
         tags = [*([one.lifecycle] if one.lifecycle else []), *(["disposable"] if one.may_be_destroyed else [])]
         layers = ", ".join(layer.name for layer in one.layers)
         table.append((one.name, one.words, row.state, ", ".join(tags) or "-", layers or "-"))
+    if not rows:
+        note(args).note("no deployments: ov deploy add vm:VM LAYER makes one")
     widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
     for cells in table if rows else ():
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
@@ -112,7 +114,8 @@ def run_status(args: argparse.Namespace) -> int:
         print(f"{deployment.name}: {deployment.words}: {row.state}{f', expires {expires}' if expires else ''}")
         for one in receipts.values():
             asked = "" if one.layer in wanted else ", needed by another"
-            print(f"  {one.layer}: {one.state.value}, {len(one.operations)} operations, {one.applied[:19]}{asked}")
+            count = f"{len(one.operations)} operation{'' if len(one.operations) == 1 else 's'}"
+            print(f"  {one.layer}: {one.state.value}, {count}, {one.applied[:19]}{asked}")
         for layer in deployment.layers:
             if layer.name not in receipts:
                 print(f"  {layer.name}: not applied")
@@ -207,7 +210,9 @@ def plan_lines(plan: DeployPlan) -> Iterator[str]:
     for one in plan.changes.layers:
         yield from _change_lines(one, width)
     if not would_do(plan):
-        yield f"{deployment.name}: nothing to do: {len(plan.changes.layers)} layers are in {deployment.words}"
+        count = len(plan.changes.layers)
+        layers = "1 layer is" if count == 1 else f"{count or 'no'} layers are"
+        yield f"{deployment.name}: nothing to do: {layers} in {deployment.words}"
 
 
 def _change_lines(change: LayerChange, width: int) -> Iterator[str]:

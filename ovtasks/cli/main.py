@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         prog="ov",
         description="Build the VMs of vms.yml and the images of image.yml; only what is stale runs.",
         epilog="exit codes: 0 done, 1 failed, 2 wrong input, 3 refused, 4 something would run (plan --exit-code) "
-        "or differs (vm diff)",
+        "or differs (vm diff, deploy status --drift)",
     )
     top.add_argument("--version", action="version", version=f"ov {__version__}")
     top.add_argument(

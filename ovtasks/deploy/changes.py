@@ -131,7 +131,8 @@ def starting_at(found: Changes, layer: str) -> Changes:
     """
     order = [one.layer for one in found.layers if one.plan is not None]
     if layer not in order:
-        raise InputError(f"--from {layer}: there is no such layer", hint=f"they are {', '.join(order)}")
+        hint = f"they are {', '.join(order)}" if order else "the deployment has none"
+        raise InputError(f"--from {layer}: there is no such layer", hint=hint)
     before = {*order[: order.index(layer)]}
     kept = ("left as it is, as it stands before --from",)
     layers = [

@@ -28,8 +28,11 @@ def find_disposable(project: Project, name: str, instance: str | None = None) ->
 
 def _find(project: Project, name: str, instance: str | None) -> Deployment:
     if name not in project.vms:
-        if instance is None and (name in project.deployments or name.startswith(PREFIX)):
-            return find_deployment(project, name)
+        if name in project.deployments or name.startswith(PREFIX):
+            if instance is None:
+                return find_deployment(project, name)
+            hint = f"leave out -i {instance}, or name the VM"
+            raise InputError(f"-i goes with the name of a VM, and '{name}' is a deployment's", hint=hint)
         hint = f"they are {', '.join(list(project.vms)[:8])}" if project.vms else "vms.yml declares VMs"
         raise InputError(f"no VM '{name}' is declared", hint=hint)
     own = f"{PREFIX}{name}/{instance}" if instance else f"{PREFIX}{name}"

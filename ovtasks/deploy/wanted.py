@@ -12,7 +12,7 @@ from ovtasks.errors import InputError, Where
 from ovtasks.instance.find import find_or_none
 from ovtasks.instance.record import domain_of
 from ovtasks.project.deploy import FILE
-from ovtasks.project.deploy_entry import PREFIX
+from ovtasks.project.deploy_entry import PREFIX, reserved
 from ovtasks.project.deploy_model import Deployment, InstallOptions
 from ovtasks.project.layer_model import LayerSpec, Named
 from ovtasks.project.layers import layers_of
@@ -44,7 +44,7 @@ def find_deployment(project: Project, name: str) -> Deployment:
 
     Without such an entry it is a new one, which no file has yet.
 
-    :raises InputError: ``name`` names no VM, or several entries are for that instance.
+    :raises InputError: ``name`` names no VM or may not be used, or several entries are for that instance.
     """
     if name in project.deployments:
         found = project.deployments[name]
@@ -53,6 +53,8 @@ def find_deployment(project: Project, name: str) -> Deployment:
         if not name.startswith(PREFIX) or vm not in project.vms:
             raise InputError(f"'{name}' is no deployment", hint=_hint(project, name))
         domain_of(vm, instance or None)
+        if (why := reserved(name, instance or None)) is not None:
+            raise InputError(f"'{name}' cannot be a deployment: {why}", hint="use another name")
         file = project.root / FILE
         found = Deployment(name, vm, Where(display(file)), file, instance or None)
     same = [one for one in project.deployments.values() if (one.vm, one.instance) == (found.vm, found.instance)]
@@ -65,7 +67,7 @@ def find_deployment(project: Project, name: str) -> Deployment:
 def find_leftover(project: Project, name: str) -> Deployment:
     """Like :func:`find_deployment`; also an instance whose VM is no longer declared.
 
-    :raises InputError: there is none of both.
+    :raises InputError: there is neither.
     """
     vm, _, instance = name.removeprefix(PREFIX).partition("/")
     if name not in project.deployments and name.startswith(PREFIX) and vm not in project.vms:
@@ -77,11 +79,9 @@ def find_leftover(project: Project, name: str) -> Deployment:
 
 def _hint(project: Project, name: str) -> str:
     names = [*project.deployments, *(f"{PREFIX}{vm}" for vm in project.vms)]
-    if f"{PREFIX}{name}" in names:
-        return f"did you mean '{PREFIX}{name}'?"
-    guess = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if guess:
-        return f"did you mean '{guess[0]}'?"
+    for text in (name, f"{PREFIX}{name}"):
+        if guess := difflib.get_close_matches(text, names, n=1, cutoff=0.65):
+            return f"did you mean '{guess[0]}'?"
     return f"name a deployment of deploy.yml, or vm:NAME; there are {', '.join(names[:8])}" if names else "no VMs yet"
 
 

@@ -55,13 +55,10 @@ def build_deployment(entry: Entry, vms: Sequence[str]) -> Deployment:
     """
     vm, instance = _target(entry, vms)
     ephemeral = _ephemeral(entry)
-    if instance is not None and f"-{instance}".startswith(EPHEMERAL):
-        raise entry.error(f"instances {EPHEMERAL[1:]}… belong to ephemeral deployments", key=True, hint="rename it")
+    if (why := reserved(entry.name, instance)) is not None:
+        raise entry.error(why, key=True, hint="rename the deployment")
     if ephemeral is not None and instance is None:
         instance = _ephemeral_instance(entry, vm, ephemeral)
-    if EPHEMERAL in entry.name:
-        hint = "rename the deployment"
-        raise entry.error(f"names with {EPHEMERAL} belong to ephemeral instances", key=True, hint=hint)
     return Deployment(
         name=entry.name,
         vm=vm,
@@ -83,6 +80,13 @@ def build_deployment(entry: Entry, vms: Sequence[str]) -> Deployment:
         disk_size=_size(entry, "disk_size"),
         ignored=tuple(_ignored(entry)),
     )
+
+
+def reserved(name: str, instance: str | None) -> str | None:
+    """Why a deployment may not have this name, or the instance that it names; None if it may."""
+    if instance is not None and f"-{instance}".startswith(EPHEMERAL):
+        return f"instances {EPHEMERAL[1:]}… belong to ephemeral deployments"
+    return f"names with {EPHEMERAL} belong to ephemeral instances" if EPHEMERAL in name else None
 
 
 def _target(entry: Entry, vms: Sequence[str]) -> tuple[str, str | None]:

@@ -18,13 +18,12 @@ from ovtasks.errors import OvError, Where
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.oserrors import explaining
 from ovtasks.project.deploy_entry import NAMES
-from ovtasks.project.entry_lines import Indents, indents, spliced
+from ovtasks.project.entry_lines import ROOTS, Indents, indents, spliced
 from ovtasks.project.names import renamed
 from ovtasks.project.places import display
 from ovtasks.values.yamlio import parse_yaml
 
 ROOT = "deploy"
-ROOTS = (ROOT, "deployments")
 WIDTH = 1 << 16
 """No line is broken because it is long."""
 

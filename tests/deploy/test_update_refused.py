@@ -89,6 +89,7 @@ def test_refused(
     [
         ("{}", "wbe", 2, "no VM 'wbe' is declared"),
         ("{}", "vm:wbe", 2, "is no deployment"),
+        ("{}", "vm:web -i dev", 2, "-i goes with the name of a VM, and 'vm:web' is a deployment's"),
         ("{vm:web: {disposable: true}}", "web -i Dev", 2, "'Dev' is no name of an instance"),
         ("{a: {target: vm, vm: web, disposable: true}, b: {target: vm, vm: web}}", "web", 2, "several deployments"),
         ("{vm:web: {disposable: true}}", "web --reuse-image --rebuild-image", 2, "not allowed with"),

@@ -1,0 +1,46 @@
+"""What a user may get wrong on the command line of ``ov deploy``: said clearly, with nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ovtasks.cli.main import run
+from tests.support.projects import CLOUD, write
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    write(tmp_path / "p", f"vms: {{web: {{source: {CLOUD}}}, database: {{source: {CLOUD}}}}}\n")
+    write(tmp_path / "p", "tasks: [{mkdir: /srv/a}]\n", "layers/tools/layer.yml")
+    monkeypatch.chdir(tmp_path / "p")
+    return tmp_path / "p"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("add vm:web/eph-1", "'vm:web/eph-1' cannot be a deployment: instances eph-… belong to ephemeral"),
+        ("add vm:web/a-eph-1 tools", "names with -eph- belong to ephemeral instances"),
+        ("add vm:web --lifecycle=", "--lifecycle is empty\n  hint: for example --lifecycle dev"),
+        ("add vm:web --from tools", "--from tools: there is no such layer\n  hint: the deployment has none"),
+        ("add vm:web ../web", "there is no layer '../web'"),
+        ("plan wbe", "'wbe' is no deployment\n  hint: did you mean 'vm:web'?"),
+        ("plan xyz", "hint: name a deployment of deploy.yml, or vm:NAME; there are vm:web, vm:database"),
+        ("status databse", "'databse' is no deployment\n  hint: did you mean 'vm:database'?"),
+    ],
+)
+def test_wrong(project: Path, capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
+    assert run(["deploy", *words.split()]) == 2
+    said = capsys.readouterr()
+    assert message in said.err and not said.out, said
+    assert not (project / "deploy.yml").exists()
+
+
+def test_nothing_to_list(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["deploy", "list"]) == 0
+    said = capsys.readouterr()
+    assert not said.out and "no deployments: ov deploy add vm:VM LAYER makes one" in said.err
