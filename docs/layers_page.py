@@ -53,6 +53,8 @@ eval:
 * `${NAME}` in a text is one of `vars`, of the deployment's `env`, or one of `HOME`, `USER`, `UID`, `GID`, `ARCH`
   (amd64, arm64) and `BUILD_ARCH` (x86_64, aarch64).
 * What a system cannot do is an error that names it; with `skip_incompatible` it is left out, and named.
+* An image build has no values for `secret_requires` and `secrets`, nor for those `env_requires` that have no `default`:
+  such a layer is an error there, too. `ov deploy add` puts it into the VM.
 
 """
 ORDER = """## What becomes of it

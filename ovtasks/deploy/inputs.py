@@ -12,7 +12,8 @@ from ovtasks.errors import InputError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.state import load_state
-from ovtasks.project.layer_model import LayerInput, LayerSpec
+from ovtasks.layers.given import missing, name_of, with_defaults
+from ovtasks.project.layer_model import LayerSpec
 from ovtasks.values.jsonvalue import state_text
 
 FILE = "layers.secrets.json"
@@ -56,24 +57,16 @@ class Secrets:
             self._new = False
 
 
-def name_of(wanted: LayerInput) -> str:
-    """The variable that carries it."""
-    return str(wanted.data.get("env") or wanted.data.get("name"))
-
-
 def variables_of(wanted: Wanted, layer: LayerSpec) -> dict[str, str]:
     """The deployment's variables, and the defaults of those that the layer asks for.
 
     :raises InputError: the layer cannot do without one that nobody sets.
     """
-    found = dict(wanted.deployment.environment)
-    for one in layer.env_inputs:
-        name, default = name_of(one), one.data.get("default")
-        if name not in found and default is not None:
-            found[name] = str(default)
-        elif name not in found and one.required:
-            hint = f"env: [{name}=…] in {wanted.deployment.name} of deploy.yml"
-            raise InputError(f"layer {layer.name} needs the variable {name}", hint=hint, where=one.where)
+    found = with_defaults(layer, wanted.deployment.environment)
+    for one in missing(layer, found):
+        name = name_of(one)
+        hint = f"env: [{name}=…] in {wanted.deployment.name} of deploy.yml"
+        raise InputError(f"layer {layer.name} needs the variable {name}", hint=hint, where=one.where)
     return found
 
 

@@ -1,13 +1,14 @@
-"""Asks a guest what layers depend on, in one script."""
+"""Asks a guest or an image what layers depend on, in one script."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from typing import Protocol
 
 from ovtasks.errors import OvError
+from ovtasks.guest.connection import Finished
 from ovtasks.layers.facts import SystemFacts
-from ovtasks.layers.guest import GuestShell
 
 SHELLS = ("sh", "bash", "zsh", "fish")
 _SCRIPT = f"""\
@@ -29,18 +30,27 @@ cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release 2>/dev/null || :
 """
 
 
-def probe(shell: GuestShell) -> SystemFacts:
-    """The facts of the guest, for the user who logs in. PATH is what a command over ssh has.
+class Probed(Protocol):
+    """A guest, or the container of an image: it runs a script of ``sh`` as the user who logs in."""
 
-    :raises OvError: the guest does not say which distribution it is. Whatever the connection raises.
+    def run(self, script: str) -> Finished:
+        """Run the script to its end."""
+
+
+def probe(shell: Probed) -> SystemFacts:
+    """The facts of the system, for the user who logs in. PATH is what a command over ssh has.
+
+    :raises OvError: the system does not say which distribution it is, or who its user is. Whatever ``shell`` raises.
     """
     done = shell.run(_SCRIPT)
     said = dict(_pair(line) for line in done.text.splitlines() if "=" in line)
     if done.status or not said.get("ID"):
         raise OvError(
-            "the guest does not say which distribution it is",
-            hint="it needs /etc/os-release with ID=",
+            "the system does not say which distribution it is", hint="layers need /etc/os-release with ID= in it"
         )
+    if not (said.get("ov_uid", "").isdigit() and said.get("ov_gid", "").isdigit()):
+        last = "".join(done.error.strip().splitlines()[-1:])
+        raise OvError(f"the system does not say who its user is: {last}", hint="layers need the command id in it")
     return facts_of(said)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ovtasks.errors import OvError, Where
+from ovtasks.layers.given import missing, name_of, with_defaults
+from ovtasks.layers.operation import Skipped
 from ovtasks.project.layer_model import LayerSpec
 from ovtasks.project.layers import layers_of
 from ovtasks.project.model import ImageSpec, Project
@@ -32,6 +34,18 @@ def image_layers(image: ImageSpec, project: Project) -> list[LayerSpec]:
     :raises InputErrors: one of them is wrong or missing.
     """
     return layers_of(project, [(name, image.where) for name in image.layers])
+
+
+def ungiven(layers: Sequence[LayerSpec]) -> Iterator[Skipped]:
+    """What the layers cannot do without, and no image build gives them: only a deployment has values for it."""
+    for layer in layers:
+        for one in layer.secrets:
+            if one.required or one.own:
+                what = f"the secret {name_of(one)} of layer {layer.name}"
+                yield Skipped(what, "everybody who has an image can read it, so no secret is put into one", one.where)
+        for one in missing(layer, with_defaults(layer, {})):
+            what = f"the variable {name_of(one)} of layer {layer.name}"
+            yield Skipped(what, "it has no default, and only a deployment can set it", one.where)
 
 
 def layer_inputs(image: ImageSpec, project: Project) -> LayerInputs:

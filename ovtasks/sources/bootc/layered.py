@@ -6,7 +6,7 @@ the layers say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,16 +16,16 @@ from ovtasks.containers.engine import Engine, own
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.guest.connection import Finished
-from ovtasks.guest.exchange import Take
 from ovtasks.host.run import run
 from ovtasks.host.state import try_load_state
 from ovtasks.layers.containerfile import CONTAINERFILE, layered_context
 from ovtasks.layers.downloads import Downloads
+from ovtasks.layers.given import with_defaults
 from ovtasks.layers.operation import Skipped
 from ovtasks.layers.plan import LayerPlan, compile_layer, complete, needs_of
 from ovtasks.layers.probe import probe
 from ovtasks.project.model import ImageSpec, Project, Pull
-from ovtasks.sources.bootc.layer_inputs import image_layers, layer_inputs
+from ovtasks.sources.bootc.layer_inputs import image_layers, layer_inputs, ungiven
 from ovtasks.sources.bootc.stamp import (
     demands,
     finish,
@@ -40,14 +40,17 @@ from ovtasks.sources.bootc.stamp import (
 RECIPE = 1
 FOLDER = "context"
 SECONDS = 120.0
+PODMANS = range(125, 128)
+"""Statuses of ``podman run`` that say: it failed itself, the program cannot be run, or there is no such program."""
 
 
 def layered_step(image: ImageSpec, project: Project, options: BuildOptions, base: str) -> Step:
     """The step that puts the layers of ``image`` into what the step ``base`` brings.
 
-    :raises InputErrors: a layer is wrong or missing.
+    :raises InputErrors: a layer is wrong or missing. :raises InputError: an image cannot give a layer what it needs.
     """
     looked = layer_inputs(image, project)
+    _refuse(image, [] if image.skip_incompatible else [*ungiven(image_layers(image, project))])
     target = stamp_file(image, project)
     name = local_name(image)
     reason, reads = moved(target, name, project)
@@ -100,18 +103,27 @@ def _plans(ws: Workspace, image: ImageSpec, project: Project, engine: Engine, ba
 
     :raises InputError: a layer asks for what cannot be done in this image.
     """
-    facts = replace(probe(ImageShell(engine, base, image.user)), booted=False, root=True)
+    facts = replace(probe(ImageShell(engine, base, image)), booted=False, root=True)
     layers = image_layers(image, project)
-    plans = [compile_layer(layer, facts, below=needs_of(layer, layers)) for layer in layers]
-    skipped = [one for plan in plans for one in plan.skipped]
-    for one in skipped if image.skip_incompatible else ():
+    plans = [compile_layer(layer, facts, with_defaults(layer, {}), below=needs_of(layer, layers)) for layer in layers]
+    skipped = [*ungiven(layers), *(one for plan in plans for one in plan.skipped)]
+    if not image.skip_incompatible:
+        _refuse(image, skipped)
+    for one in skipped:
         ws.progress.note(f"left out: {_words(one)}")
-    if skipped and not image.skip_incompatible:
-        first = skipped[0]
-        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        hint = "skip_incompatible: true in the image's entry leaves it out"
-        raise InputError(f"image '{image.name}': {_words(first)}{more}", hint=hint, where=first.where)
     return [complete(plan, Downloads(ws.progress)) for plan in plans]
+
+
+def _refuse(image: ImageSpec, skipped: Sequence[Skipped]) -> None:
+    """:raises InputError: something would be left out."""
+    if not skipped:
+        return
+    first = skipped[0]
+    more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+    hint = (
+        "skip_incompatible: true in the image's entry leaves it out; ov deploy add puts the layer into the VM instead"
+    )
+    raise InputError(f"image '{image.name}': {_words(first)}{more}", hint=hint, where=first.where)
 
 
 def _words(skipped: Skipped) -> str:
@@ -142,42 +154,24 @@ def _writer(files: Mapping[str, bytes | Path]) -> Callable[[Path], None]:
 class ImageShell:
     """Runs scripts in a container of an image, so that one can ask it what one asks a guest. It changes nothing."""
 
-    def __init__(self, engine: Engine, image: str, user: str) -> None:
+    def __init__(self, engine: Engine, base: str, image: ImageSpec) -> None:
         self.engine = engine
+        self.base = base
         self.image = image
-        self.user = user
 
-    def run(
-        self,
-        script: str | bytes,
-        *,
-        root: bool = False,
-        on_output: Take | None = None,
-        check: Callable[[], None] | None = None,
-    ) -> Finished:
+    def run(self, script: str) -> Finished:
         """Run a script of ``sh`` without a network.
 
-        :raises OvError: the image has no shell, or no such account.
+        :raises OvError: the base has no shell, or no such account.
         """
-        data = script.encode() if isinstance(script, str) else script
-        words = ("run", "--rm", "--interactive", "--network=none", "--pull=never", "--user", self.user)
-        argv = self.engine.argv(*words, "--entrypoint", "/bin/sh", self.image, "-s")
-        done = run(argv, check=False, stdin=data, timeout=SECONDS, watch=check)
-        if done.returncode in {125, 126, 127}:
+        user = self.image.user
+        words = ("run", "--rm", "--interactive", "--network=none", "--pull=never", "--user", user)
+        argv = self.engine.argv(*words, "--entrypoint", "/bin/sh", self.base, "-s")
+        done = run(argv, check=False, stdin=script.encode(), timeout=SECONDS)
+        if done.returncode in PODMANS:
             raise OvError(
-                f"no shell runs as {self.user} in the base image: {done.stderr.strip()}",
+                f"image '{self.image.name}': podman cannot run /bin/sh as {user} in the base: {done.stderr.strip()}",
                 hint="layers need /bin/sh in the base, and user: must be one of its accounts",
+                where=self.image.where,
             )
         return Finished(done.returncode, done.stdout.encode(), done.stderr.encode())
-
-    def upload(
-        self,
-        content: bytes | Path,
-        path: str,
-        *,
-        mode: int = 0o644,
-        root: bool = False,
-        check: Callable[[], None] | None = None,
-    ) -> None:
-        """An image is not changed this way."""
-        raise NotImplementedError
