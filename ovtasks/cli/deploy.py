@@ -76,6 +76,7 @@ def run_add(args: argparse.Namespace) -> int:
     from ovtasks.deploy.changes import starting_at
     from ovtasks.deploy.gates import check_gates
     from ovtasks.deploy.report import plan_of
+    from ovtasks.deploy.stamp import was_of
     from ovtasks.deploy.wanted import find_deployment, read_wanted, with_layers
     from ovtasks.project.deploy_write import EntryChange
 
@@ -84,6 +85,7 @@ def run_add(args: argparse.Namespace) -> int:
     project = open_project(args)
     options = _options(args)
     deployment = with_layers(project, find_deployment(project, args.name), [*args.layers, *args.add_layer])
+    _settle(args, deployment)
     wanted = read_wanted(project, deployment, options)
     plan = plan_of(wanted)
     if args.start_at is not None:
@@ -103,12 +105,21 @@ def run_add(args: argparse.Namespace) -> int:
         project = open_project(args)
         wanted = read_wanted(project, find_deployment(project, deployment.name), options)
     record = plan.record
-    if record is None or written or not plan.changes.nothing:
+    if record is None or written or not plan.changes.nothing or not was_of(record, wanted.deployment):
         found = _bring_up(args, project, wanted.deployment, record)
         if isinstance(found, int):
             return found
         record = found
     return _deploy(args, wanted, record)
+
+
+def _settle(args: argparse.Namespace, deployment: Deployment) -> None:
+    """Put the VM back that an update has kept aside, if it was killed. A dry run leaves that alone."""
+    from ovtasks.instance.aside import settle
+    from ovtasks.instance.record import domain_of
+
+    if not args.dry_run:
+        settle(domain_of(deployment.vm, deployment.instance), note(args))
 
 
 def _options(args: argparse.Namespace) -> InstallOptions:
@@ -184,13 +195,16 @@ def run_del(args: argparse.Namespace) -> int:
     from ovtasks.deploy.wanted import find_leftover
     from ovtasks.instance.find import find_or_none
 
+    if args.forget and (args.keep_services or args.keep_repo_changes or args.purge):
+        raise InputError("--forget undoes nothing, so no other option says how", hint="leave out one of the two")
     project = open_project(args)
     deployment = find_leftover(project, args.name)
+    _settle(args, deployment)
     record = find_or_none(deployment.vm, deployment.instance)
     if args.layers:
         return _take_out(args, project, deployment)
     if args.dry_run:
-        print_undo(record, as_json=args.json)
+        print_undo(record, instead=_instead(args, deployment), as_json=args.json)
         return EXIT_DONE
     if not _agreed(args, deployment):
         return EXIT_FAILED
@@ -200,6 +214,7 @@ def run_del(args: argparse.Namespace) -> int:
 def _take_out(args: argparse.Namespace, project: Project, deployment: Deployment) -> int:
     """Take single layers out of the entry, and deploy what remains."""
     from ovtasks.cli.deploy_show import print_plan
+    from ovtasks.deploy.gates import check_gates
     from ovtasks.deploy.report import plan_of
     from ovtasks.deploy.wanted import find_deployment, read_wanted, without_layers
     from ovtasks.project.deploy_model import InstallOptions
@@ -209,8 +224,11 @@ def _take_out(args: argparse.Namespace, project: Project, deployment: Deployment
         if getattr(args, option):
             raise InputError(f"--{option.replace('_', '-')} is for all layers", hint="leave out the names of layers")
     rest = without_layers(deployment, project, args.layers)
+    wanted = read_wanted(project, rest, InstallOptions())
+    plan = plan_of(wanted)
+    check_gates(wanted, plan.changes.plans if plan.record is not None else ())
     if args.dry_run:
-        print_plan(plan_of(read_wanted(project, rest, InstallOptions())), as_json=args.json)
+        print_plan(plan, as_json=args.json)
         return EXIT_DONE
     _write(args, project, deployment, EntryChange(tuple(layer.name for layer in rest.layers)))
     project = open_project(args)
@@ -227,14 +245,22 @@ def _agreed(args: argparse.Namespace, deployment: Deployment) -> bool:
     """Whether the user wants it. Nobody is asked without a terminal."""
     if args.yes or not sys.stdin.isatty():
         return True
-    what = "forget" if args.forget else "undo"
+    what = _instead(args, deployment) or f"undo all layers of {deployment.words}"
     entry = f" and remove {deployment.name} from {deployment.file.name}"
-    print(f"{what} all layers of {deployment.words}{entry}? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{what}{entry}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _instead(args: argparse.Namespace, deployment: Deployment) -> str | None:
+    """What is done instead of undoing the layers; None if they are undone."""
+    if args.forget:
+        return f"forget all layers of {deployment.words}"
+    return f"destroy {deployment.words} with its disk" if deployment.ephemeral is not None else None
 
 
 def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, record: Record | None) -> int:
     from ovtasks.cli.deploy_show import undone_json
+    from ovtasks.deploy.reach import deploying
     from ovtasks.deploy.undo import Undone, forget, undo_layers
     from ovtasks.instance.destroy import destroy
     from ovtasks.layers.operation import Gate
@@ -248,7 +274,8 @@ def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, 
     elif args.forget:
         forget(record, progress=note(args))
     elif deployment.ephemeral is not None:
-        destroy(record, note(args), disk=True)
+        with deploying(record.domain, note(args)):
+            destroy(record, note(args), disk=True)
         say(f"{deployment.words}: ephemeral: destroyed with its disk")
     else:
         keep = [Gate.SERVICE] if args.keep_services else []

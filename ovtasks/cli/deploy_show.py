@@ -251,8 +251,8 @@ def check_json(check: CheckResult) -> dict[str, object]:
     return {"name": check.name, "verb": check.verb, "outcome": check.outcome.value, "told": check.told}
 
 
-def print_undo(record: Record | None, *, as_json: bool) -> None:
-    """Print what ``ov deploy del`` would undo."""
+def print_undo(record: Record | None, *, instead: str | None, as_json: bool) -> None:
+    """Print what ``ov deploy del`` would undo. ``instead``: what it does without an undo."""
     from ovtasks.deploy.changes import undo_order
     from ovtasks.deploy.receipts import receipts_of
 
@@ -260,6 +260,9 @@ def print_undo(record: Record | None, *, as_json: bool) -> None:
     found = [(name, [one for one, _ in reversed(receipts[name].operations)]) for name in undo_order(receipts)]
     if as_json:
         output_json([{"layer": name, "operations": operations} for name, operations in found])
+        return
+    if instead is not None and record is not None:
+        print(instead)
         return
     for name, operations in found:
         print(f"undo {name}")

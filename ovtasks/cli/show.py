@@ -57,7 +57,7 @@ def logs_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print one line per VM. Damaged records are reported on stderr; the others are listed anyway."""
+    """Print one line per VM. Damaged records, and what cannot be put back after a killed update, go to stderr."""
     from ovtasks.cli.stale import stale
     from ovtasks.instance.address import reached
     from ovtasks.instance.aside import settle, unfinished
@@ -66,7 +66,10 @@ def run_list(args: argparse.Namespace) -> int:
 
     damaged: list[OvError] = []
     for domain in unfinished():
-        settle(domain, note(args))
+        try:
+            settle(domain, note(args))
+        except OvError as e:
+            damaged.append(e)
     records = list(every(damaged))
     states = statuses(records)
     if not args.all:

@@ -23,7 +23,7 @@ from ovtasks.deploy.receipts import (
     receipts_of,
     save_receipt,
 )
-from ovtasks.deploy.stamp import drop_stamp, save_stamp, was_checked
+from ovtasks.deploy.stamp import drop_stamp, save_stamp, was_checked, was_fetched
 from ovtasks.deploy.telling import Teller, log_of, telling
 from ovtasks.deploy.verify import run_all_checks
 from ovtasks.deploy.wanted import Wanted
@@ -92,8 +92,9 @@ def deploy_locked(
         check_gates(wanted, found.plans)
         needed = needed_here(wanted, facts)
         idle = found.nothing and not _wants_checks(wanted, record, found, verify=verify)
-        if idle and all(path.exists() for path in needed):
-            save_stamp(record, wanted, checked=was_checked(record, wanted.deployment), fetched=needed)
+        if idle and was_fetched(record, wanted) and all(path.exists() for path in needed):
+            if start_at is None:
+                save_stamp(record, wanted, checked=was_checked(record, wanted), fetched=needed)
             return Deployed(found, seconds=time.monotonic() - clock)
     with reach(record, progress, known_guest=facts is not None) as connection:
         if facts is None:
@@ -111,10 +112,9 @@ def deploy_locked(
     if checks_wanted:
         with again(record) as fresh:  # what a login has was decided when it began
             results = run_all_checks(wanted, record, fresh, facts)
-    whole = start_at is None
-    passed = checks_wanted and not any(one.outcome is CheckOutcome.FAILED for one in results)
-    if whole:
-        checked = passed or was_checked(record, wanted.deployment)
+    if start_at is None:  # else layers before it may differ
+        failed = any(one.outcome is CheckOutcome.FAILED for one in results)
+        checked = not failed if checks_wanted else was_checked(record, wanted)
         save_stamp(record, wanted, checked=checked, fetched=needed_here(wanted, facts))
     return Deployed(found, results, time.monotonic() - clock)
 
@@ -142,7 +142,7 @@ def _compare(
 def _wants_checks(wanted: Wanted, record: Record, found: Changes, *, verify: bool) -> bool:
     if verify or not wanted.options.verify:
         return verify
-    return not found.nothing or not was_checked(record, wanted.deployment)
+    return not found.nothing or not was_checked(record, wanted)
 
 
 def _carry_out(

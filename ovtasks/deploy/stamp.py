@@ -36,7 +36,8 @@ RACY_NS = 50_000_000
 class DeployStamp:
     """What the last deployment was made from. ``environment`` has digests; ``checked``: its checks have passed.
 
-    ``fetched`` are files of this machine that must be there.
+    ``fetched`` are files of this machine that must be there. ``beside`` is the digest of what layers say beside their
+    plans: their checks, and which files are fetched.
     """
 
     instance_id: str
@@ -46,6 +47,7 @@ class DeployStamp:
     environment: Mapping[str, str] = field(default_factory=dict)
     checked: bool = False
     fetched: tuple[str, ...] = ()
+    beside: str = ""
 
 
 def is_current(record: Record, deployment: Deployment) -> bool:
@@ -54,9 +56,8 @@ def is_current(record: Record, deployment: Deployment) -> bool:
     return (
         stamp is not None
         and not record.is_over
-        and stamp.instance_id == record.instance_id
+        and _is_of(stamp, record, deployment)
         and record.folder.disk.exists()
-        and stamp.deployment == _digest(deployment)
         and stamp.program == _program()
         and (stamp.checked or not deployment.options.verify)
         and all(os.path.exists(path) for path in stamp.fetched)  # noqa: PTH110 — half the time of Path.exists
@@ -77,12 +78,32 @@ def watched(record: Record) -> list[Path] | None:
     return [*map(Path, (*stamp.files, *stamp.fetched)), folder.record, folder.path, folder.path / FILE]
 
 
-def was_checked(record: Record, deployment: Deployment) -> bool:
-    """Whether the deployment's checks have passed since it last changed."""
+def was_checked(record: Record, wanted: Wanted) -> bool:
+    """Whether the deployment's checks have passed since anything of it last changed."""
     stamp = _load(record)
-    if stamp is None or stamp.instance_id != record.instance_id:
-        return False
-    return stamp.checked and stamp.deployment == _digest(deployment)
+    return stamp is not None and stamp.checked and _says(stamp, record, wanted)
+
+
+def was_fetched(record: Record, wanted: Wanted) -> bool:
+    """Whether the files that layers want here were fetched as it is declared now."""
+    if not any(layer.artifacts for layer in wanted.layers):
+        return True
+    stamp = _load(record)
+    return stamp is not None and _says(stamp, record, wanted)
+
+
+def was_of(record: Record, deployment: Deployment) -> bool:
+    """Whether the last deployment to this instance was of what the entry says now. The layers may have changed."""
+    stamp = _load(record)
+    return stamp is not None and _is_of(stamp, record, deployment)
+
+
+def _is_of(stamp: DeployStamp, record: Record, deployment: Deployment) -> bool:
+    return stamp.instance_id == record.instance_id and stamp.deployment == _digest(deployment)
+
+
+def _says(stamp: DeployStamp, record: Record, wanted: Wanted) -> bool:
+    return _is_of(stamp, record, wanted.deployment) and stamp.beside == _beside(wanted)
 
 
 def save_stamp(record: Record, wanted: Wanted, *, checked: bool, fetched: Iterable[Path] = ()) -> None:
@@ -103,6 +124,7 @@ def save_stamp(record: Record, wanted: Wanted, *, checked: bool, fetched: Iterab
         _environment(environment_names(wanted.layers), record.instance_id),
         checked,
         tuple(map(str, fetched)),
+        _beside(wanted),
     )
     path = record.folder.path / FILE
     with explaining(f"cannot note the deployment to {record.words}", path):
@@ -134,9 +156,19 @@ def _digest(deployment: Deployment) -> str:
         "options": plain(deployment.options),
         "ephemeral": deployment.ephemeral is not None,
         "environment": dict(deployment.environment),
+        "machine": [deployment.cpus, deployment.ram, deployment.disposable, deployment.lifecycle],
         "checks": [plain(check.data) for check in deployment.checks],
     }
     return digest(parts)
+
+
+def _beside(wanted: Wanted) -> str:
+    return digest(
+        [
+            [layer.name, dict(layer.variables), *(plain(one.data) for one in (*layer.checks, *layer.artifacts))]
+            for layer in wanted.layers
+        ]
+    )
 
 
 def _files(wanted: Wanted) -> Iterable[Path]:

@@ -115,13 +115,17 @@ class DeployTask(WorkTask):
         from ovtasks.deploy.deploy import deploy, failed_checks
         from ovtasks.deploy.ephemeral import drop_expired
         from ovtasks.deploy.instances import bring_up
+        from ovtasks.deploy.stamp import was_of
+        from ovtasks.instance.aside import settle
+        from ovtasks.instance.record import domain_of
 
         what = f"deploy {self.deployment.name}"
         with explaining(what), self.display.work(what) as shown:
+            settle(domain_of(self.deployment.vm, self.deployment.instance), shown)
             drop_expired(self.deployment, shown)
             found = self._plan()
             record = found.record
-            if record is None or not found.changes.nothing:
+            if record is None or not found.changes.nothing or not was_of(record, self.deployment):
                 record = bring_up(self.graph, self.deployment, record, shown)
             done = deploy(found.wanted, record, shown)
             if (error := failed_checks(done)) is not None:
