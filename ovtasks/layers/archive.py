@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -20,6 +22,10 @@ PACKED = {"gz": "gz", "xz": "xz", "zst": "zst"}
 """One file, compressed."""
 TARS = {"tar": "", "tar.gz": "gz", "tgz": "gz", "tar.bz2": "bz2", "tar.xz": "xz", "tar.zst": "zst"}
 _CHUNK = 1 << 20
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, ValueError, RuntimeError),  # the last one: a zip with a password, or packed in a way that nobody knows
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ def repack(source: Path, how: str, wanted: Selection, target: Path) -> list[Memb
 
     :raises OvError: it is damaged, a name leads out of it, nothing is wanted. :raises OSError: the disk refuses.
     """
+    import zstandard
+
     found: dict[str, Member] = {}
     seen: list[str] = []
     try:
@@ -78,8 +86,9 @@ def repack(source: Path, how: str, wanted: Selection, target: Path) -> list[Memb
                 path = _path(info.name, wanted)
                 if path is not None:
                     found[path] = _add(out, path, info, content, wanted, found)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as e:
-        raise OvError(f"the archive is damaged: {e}", hint="is it packed as extract says?") from e
+    except (*_DAMAGED, zstandard.ZstdError) as e:
+        hint = "is it whole, and packed as extract says?"
+        raise OvError(f"the archive is damaged, or cannot be read here: {e}", hint=hint) from e
     links = {path for path, member in found.items() if member.target}
     for path in found:
         parents = Path(path).parents

@@ -4,8 +4,7 @@
 # A block may have a rank: it comes after those with a lower rank or the same, and before those with a higher one.
 # Blocks without one stand in the order in which they came. The first line of a block also says what the file was like
 # before: "new file" or "new file and folder" (removed with the last block), "line end added" (there was no line break at
-# its end). When a
-# block goes, what it knows is handed to a block that stays.
+# its end). When a block goes, what it knows is handed to a block that stays.
 
 ov_block_rules=$(
     cat <<'OV_END'
@@ -180,9 +179,10 @@ ov_environment_each() { # FUNCTION, which gets FILE LAYER TEXT MODE [PATH]
         ov_units="$units${units:+
 }$(printf '%s\n' "$folders" | sed 's/.*/PATH="${PATH}:&"/')"
     fi
-    if [ -n "$pam" ]; then "$1" /etc/environment "$layer" "$pam" 644 "$ov_search" || return; fi
-    if [ -n "$login" ]; then "$1" /etc/profile.d/ov-0-environment.sh "$layer" "$login" 644 || return; fi
-    if [ -n "$ov_units" ]; then "$1" /etc/environment.d/ov-environment.conf "$layer" "$ov_units" 644 || return; fi
+    # No "|| return" behind these: below it, the shell would ignore the fragment's set -e.
+    if [ -n "$pam" ]; then "$1" /etc/environment "$layer" "$pam" 644 "$ov_search"; fi
+    if [ -n "$login" ]; then "$1" /etc/profile.d/ov-0-environment.sh "$layer" "$login" 644; fi
+    if [ -n "$ov_units" ]; then "$1" /etc/environment.d/ov-environment.conf "$layer" "$ov_units" 644; fi
 }
 
 # What PATH begins with where /etc/environment does not say it.

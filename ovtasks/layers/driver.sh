@@ -102,11 +102,12 @@ ov_end() {
 }
 
 # Run one fragment in a process of its own, as its account. It sees STATE, FILES and OV_SUMS, and no open file of ours.
+# OV_SUMS stays out of the environment: a folder of two thousand files makes it longer than execve(2) takes.
 ov_fragment() { # TEXT USER
     if [ "$2" = "$USER" ]; then
         (
             exec 3>&- 9>&- </dev/null
-            export STATE FILES OV_SUMS
+            export STATE FILES
             cd "$HOME" 2>/dev/null || cd /
             umask 022
             set -eu
@@ -116,7 +117,8 @@ ov_fragment() { # TEXT USER
     fi
     rm -f -- "$ov_run/fragment" # it is another account's
     # shellcheck disable=SC2016 # the other shell expands it
-    printf '%s\n' 'set -eu; cd "$HOME" 2>/dev/null || cd /; export STATE="$1" FILES="$2"; . "$3"' "$1" >"$ov_run/fragment"
+    printf '%s\n' 'set -eu; cd "$HOME" 2>/dev/null || cd /; export STATE="$1" FILES="$2"; . "$3"' \
+        "OV_SUMS=$(ov_word "$OV_SUMS")" "$1" >"$ov_run/fragment"
     if [ ! -e "$ov_run/prelude.sh" ]; then
         chmod 0711 -- "$ov_run"
         (umask 022 && printf '%s\n' "$ov_prelude" >"$ov_run/prelude.sh")
@@ -125,10 +127,17 @@ ov_fragment() { # TEXT USER
         exec 3>&- 9>&- </dev/null
         umask 022
         set -eu
-        export OV_SUMS
         ov_give "$2" "$ov_run/fragment"
         ov_as "$2" sh "$ov_run/fragment" "$STATE" "$FILES" "$ov_run/prelude.sh"
     )
+}
+
+# A text as one word of the shell.
+ov_word() { # TEXT
+    case $1 in
+    *\'*) printf '%s\n' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/" ;;
+    *) printf "'%s'" "$1" ;;
+    esac
 }
 
 # Let an account have what its fragment works with.

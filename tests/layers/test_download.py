@@ -64,6 +64,27 @@ def zipped() -> bytes:
     return out.getvalue()
 
 
+def damaged(content: bytes) -> bytes:
+    """The zip, its first file compressed into nonsense."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", source.read("top-1/doc/read me") * 1000)
+    data = bytearray(out.getvalue())
+    data[31:41] = b"\xff" * 10  # behind the header of 30 bytes and the name
+    return bytes(data)
+
+
+def locked(content: bytes) -> bytes:
+    """The zip, its files marked as encrypted."""
+    data = bytearray(content)
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(mark)
+        while place >= 0:
+            data[place + at] |= 1
+            place = data.find(mark, place + 4)
+    return bytes(data)
+
+
 PACKERS: dict[str, Callable[[], bytes]] = {
     "tar": tree,
     "tar.gz": lambda: gzip.compress(tree()),
@@ -156,6 +177,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
         tar.addfile(tarfile.TarInfo("../up"), io.BytesIO())
     files = {"/evil.tar": evil.getvalue(), "/out.tar": outside.getvalue(), "/bad.tar": b"no tar", "/ok.tar": tree()}
     files["/empty"] = b""
+    files["/bad.tar.zst"], files["/bad.zip"] = zstandard.compress(tree())[:-20] + b"x" * 20, damaged(zipped())
+    files["/locked.zip"] = locked(zipped())
     with serve(Site(files)) as site:
 
         def error(name: str, digest: str | None = None, more: str = "") -> OvError:
@@ -168,12 +191,13 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
         assert "below a link" in error("/evil.tar").message
         assert "leads out" in error("/out.tar").message
-        assert "damaged" in error("/bad.tar").message
+        for name in ("/bad.tar", "/bad.tar.zst", "/bad.zip", "/locked.zip"):
+            assert "damaged" in error(name).message
         assert "nothing of what is wanted" in error("/ok.tar", more=", include: [other]").message
         assert "is empty" in error("/empty").message
         wrong = error("/ok.tar", "sha256:" + "0" * 64)
         assert sums(files["/ok.tar"]) in wrong.message and "write its checksum" in (wrong.hint or "")
-        assert not list((tmp_path / "cache").glob("*.part"))
+        assert not list((tmp_path / "cache").glob("*.part")) and not list((tmp_path / "cache").glob("*.tar*"))
         with pytest.raises(InputError, match="not protected"):
             fetched(tmp_path, f'name: a\ntasks: [{{download: "{site.url}/ok.tar", to: /x}}]\n')
         with pytest.raises(InputError, match="no web address"):

@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
+from ovtasks.errors import Where
 from ovtasks.layers.events import What
+from ovtasks.layers.fragments import text_upload
 from ovtasks.layers.guest import installed, look
-from tests.support.layers import SHELLS, LocalShell, plan, print_of
+from ovtasks.layers.operation import Operation
+from ovtasks.layers.plan import LayerPlan
+from ovtasks.layers.script import prelude
+from tests.support.layers import ME, SHELLS, LocalShell, plan, print_of
+from tests.support.programs import attempt
 
 TASKS = """
 name: a
@@ -198,3 +204,29 @@ def test_big_uploads_come_beside_the_script(tmp_path: Path, monkeypatch: pytest.
     told = guest.apply(plan(tmp_path, f"name: a\ntasks:\n{copies}"))
     assert What.FAILED not in dict(told) and told[-1][0] is What.DONE and len(sent) == 2
     assert (root / "two").read_bytes() == content
+
+
+def test_a_link_that_is_gone_from_a_folder_is_seen(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    guest = LocalShell(tmp_path)
+    layer = plan(tmp_path, f'name: a\ntasks: [{{copy: tree, to: {root}/old/tree, user: "${{USER}}"}}]\n')
+    guest.apply(layer)
+    (root / "old/tree/link").unlink()
+    assert [event.what for event in look(guest, ["a"], how=guest.how)] == [What.DIFFERS]
+    assert guest.apply(layer) == [(What.DONE, layer.operations[0].name)]
+    assert (root / "old/tree/link").is_symlink()
+
+
+def test_a_thousand_uploads(tmp_path: Path) -> None:
+    """Their sums are more than one variable of the environment can hold: 128 KiB."""
+    uploads = tuple(text_upload(f"it's {number:090}", "") for number in range(1000))
+    operation = Operation("x", "x", do=f"uname >{tmp_path}/done\n", where=Where("x"), user=ME.pw_name, uploads=uploads)
+    guest = LocalShell(tmp_path)
+    guest.apply(LayerPlan("a", Where("x"), (operation,), ("0",)))
+    assert (tmp_path / "done").read_text() == "Linux\n"
+
+
+def test_a_step_of_the_environment_that_fails_ends_it() -> None:
+    text = f"{prelude()}\npam=x login=y units= folders= layer=a\nbroken() {{ false; echo on; }}\nset -eu\n"
+    done = attempt("sh", "-c", f"{text}ov_environment_each broken\n")
+    assert done.returncode == 1 and done.stdout == ""

@@ -14,7 +14,7 @@ import pytest
 from ovtasks.errors import InputError, OvError
 from ovtasks.layers.events import What
 from tests.layers.builders import Built
-from tests.support.layers import print_of
+from tests.support.layers import plan, print_of
 from tests.support.server import Site, serve
 from tests.support.showcase import NPM
 
@@ -116,6 +116,14 @@ def test_a_package_beside_the_layer(tmp_path: Path) -> None:
     guest.shell.apply(layer)
     assert json.loads((guest.home / ".npm-global/lib/node_modules/own/package.json").read_text())["version"] == "3.1.0"
     assert guest.seen() == [What.SO]
+
+
+def test_two_packages_of_one_file_name(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / "layers/a" / folder).mkdir(parents=True)
+        (tmp_path / "layers/a" / folder / "x.tgz").write_bytes(folder.encode())
+    layer = plan(tmp_path, "name: a\n", package__json=manifest(one="file:one/x.tgz", two="file:./two/x.tgz"))
+    assert [one.name for one in layer.operations[-1].uploads] == ["one/x.tgz", "two/x.tgz"]
 
 
 def test_without_npm_the_error_says_what_to_add(tmp_path: Path) -> None:

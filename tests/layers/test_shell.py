@@ -72,6 +72,7 @@ def test_a_path_of_its_own() -> None:
     [
         ({"path_append": ["bin"]}, 41),
         ({"bash": {"init": "x", "path": "rc"}}, 41),
+        ({"bash": {"path_append": ["bin"]}}, 41),
         ({"init": "a\n# <<< ov layer x bash <<<\n"}, 41),
     ],
 )

@@ -1,6 +1,8 @@
 # shellcheck shell=sh disable=SC2154 # the fragment sets ov_builder and may set ov_replaces and ov_options
 # Packages of the AUR: the functions of pacman.sh, but for pm_install. An account without rights builds them, because
 # makepkg runs what the recipes say. What a recipe needs and no repository has comes from the AUR, too.
+#
+# The shell ignores set -e in pm_install, whose caller asks for its status: each step says itself when it fails.
 
 ov_aur_site=https://aur.archlinux.org
 ov_aur_work=/var/tmp/ovtasks-aur
@@ -8,16 +10,16 @@ ov_aur_work=/var/tmp/ovtasks-aur
 pm_install() { # NAME...
     command -v makepkg >/dev/null || ov_fail "there is no makepkg: pacman brings it, and this system has another one"
     rm -rf -- "$ov_aur_work"
-    mkdir -m 0711 -- "$ov_aur_work"
+    mkdir -m 0711 -- "$ov_aur_work" || return 1 # somebody else may have made it: everybody can write to /var/tmp
     trap 'rm -rf -- "$ov_aur_work"' EXIT
     ov_aur_tools || return 1
-    mkdir -m 0700 -- "$ov_aur_work/home" "$ov_aur_work/out"
+    mkdir -m 0700 -- "$ov_aur_work/home" "$ov_aur_work/out" || return 1
     {
         cat /etc/makepkg.conf
         echo 'OPTIONS+=(!debug)'
-    } >"$ov_aur_work/makepkg.conf"
+    } >"$ov_aur_work/makepkg.conf" || return 1
     ov_account "$ov_builder"
-    chown "$ov_to_uid:$ov_to_gid" -- "$ov_aur_work/home" "$ov_aur_work/out"
+    chown "$ov_to_uid:$ov_to_gid" -- "$ov_aur_work/home" "$ov_aur_work/out" || return 1
     for ov_name; do
         ov_aur_package "$ov_name" --asexplicit || return 1
     done

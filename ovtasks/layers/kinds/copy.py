@@ -36,7 +36,7 @@ class Copy(OperationKind):
                 raise task.error(f"{file} has a name that cannot be written in one line", "copy")
             if file.is_symlink() and source.is_dir():
                 target = quoted(str(file.readlink()))
-                look.append(f'[ -h {quoted(path)} ] && [ "$(readlink -- {quoted(path)})" = {target} ]')
+                look.append(f'[ "$(readlink -- {quoted(path)})" = {target} ]')  # one command, so that set -e sees it
                 do.append(f"ov_link {target} {quoted(path)}")
                 continue
             upload = file_upload(str(number), file)

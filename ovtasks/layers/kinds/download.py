@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -99,9 +101,9 @@ def _complete(operation: Operation, path: Path, source: _Fetch) -> Operation:
         return replace(operation, do='. "$FILES/env"\nov_shell "$FILES/script"', uploads=uploads)
     if how == "none" or how in PACKED:
         if how in PACKED:
-            single = path.with_suffix(f".{how}.file")
-            unpack_one(path, how, single)
-            path = single
+            with _whole(path.with_suffix(f".{how}.file")) as single:
+                unpack_one(path, how, single)
+            path = path.with_suffix(f".{how}.file")
         words = f'"$FILES/file" {quoted(to)} {0o644 if mode is None else mode:04o}'
         return replace(
             operation,
@@ -112,7 +114,20 @@ def _complete(operation: Operation, path: Path, source: _Fetch) -> Operation:
             uploads=(file_upload("file", path),),
         )
     tar = path.with_suffix(f".{operation_digest(operation)[:16]}.tar")
-    return _unpacked(operation, repack(path, how, source.wanted, tar), to, tar)
+    with _whole(tar) as part:
+        members = repack(path, how, source.wanted, part)
+    return _unpacked(operation, members, to, tar)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name for a file while it is written: another deployment may read what is at ``path`` meanwhile."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _unpacked(operation: Operation, members: list[Member], to: str, tar: Path) -> Operation:

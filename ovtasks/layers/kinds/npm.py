@@ -48,8 +48,9 @@ class Npm(OperationKind):
         for name, version in wanted.items():
             if version.startswith("file:"):
                 path = _beside(manifest, name, version, where)
-                uploads.append(file_upload(path.name, path))
-                specs.append(f'"$FILES"/{quoted(path.name)}')
+                place = path.relative_to(manifest.parent.resolve()).as_posix()
+                uploads.append(file_upload(place, path))
+                specs.append(f'"$FILES"/{quoted(place)}')
             else:
                 specs.append(quoted(name if version in _ANY else f"{name}@{version}"))
         install = f"ov_npm_install() {{ npm install --global -- {' '.join(specs)}; }}\n"
@@ -128,8 +129,8 @@ def _beside(manifest: Path, name: str, version: str, where: Where) -> Path:
 
     :raises InputError: it is no file of the layer.
     """
-    path = manifest.parent / version.removeprefix("file:").removeprefix("//")
-    if not path.resolve().is_relative_to(manifest.parent.resolve()) or not path.is_file():
+    path = (manifest.parent / version.removeprefix("file:").removeprefix("//")).resolve()
+    if not path.is_relative_to(manifest.parent.resolve()) or not path.is_file():
         hint = "`npm pack` makes one file of a folder; put it beside layer.yml"
         raise InputError(f"{name}: {version} is no file in the layer's folder", hint=hint, where=where)
     return path

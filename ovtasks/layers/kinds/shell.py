@@ -135,7 +135,9 @@ def _text(shell: str, fields: Mapping[str, Json], part: LayerPart, context: Laye
         found = context.expand(str(folder), part.place(_key(part, shell, "path_append")))
         if not found.startswith("/"):
             raise part.error(
-                f"PATH takes absolute folders, and {found!r} is none", "path_append", hint="begin it with ~/"
+                f"PATH takes absolute folders, and {found!r} is none",
+                _key(part, shell, "path_append"),
+                hint="begin it with / or ~/",
             )
         lines.append(_append(shell, found))
     init = str(fields.get("init") or "").replace("${SHELL_NAME}", shell).replace("$SHELL_NAME", shell).strip("\n")

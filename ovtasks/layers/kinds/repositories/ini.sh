@@ -85,16 +85,17 @@ ov_release_save() {
 
 ov_release_do() {
     pm_ready
-    set -- "$(rpm -qp --qf '%{NAME}' "$FILES/release.rpm")"
-    printf '%s\n' "$1" >"$STATE/release"
-    if [ -n "$(ov_pkg_missing "$1")" ]; then
+    # shellcheck disable=SC2154 # the fragment sets ov_url
+    ov_release=$(rpm -qp --qf '%{NAME}' "$FILES/release.rpm") || ov_fail "$ov_url is no package of rpm"
+    printf '%s\n' "$ov_release" >"$STATE/release"
+    if [ -n "$(ov_pkg_missing "$ov_release")" ]; then
         if [ ! -e "$STATE/start" ]; then
             pm_list >"$STATE/start.new"
             mv "$STATE/start.new" "$STATE/start"
         fi
         ov_release_install "$FILES/release.rpm"
     fi
-    ov_pkg_record "$1"
+    ov_pkg_record "$ov_release"
 }
 
 ov_release_image() {
