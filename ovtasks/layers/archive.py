@@ -93,7 +93,8 @@ def repack(source: Path, how: str, wanted: Selection, target: Path) -> list[Memb
     for path in found:
         parents = Path(path).parents
         if any(str(parent) in links for parent in parents):
-            raise OvError(f"the archive has {path!r} below a link, which could lead anywhere")
+            hint = "do not use this archive, or leave the link out by include"
+            raise OvError(f"the archive has {path!r} below a link, which could lead anywhere", hint=hint)
     if not found:
         some = ", ".join(seen[:5])
         raise OvError("the archive has nothing of what is wanted", hint=f"it has {some}{' …' if seen[5:] else ''}")
@@ -140,7 +141,8 @@ def _add(
     if info.islnk():
         first = _path(info.linkname, Selection(strip=wanted.strip)) or ""
         if first not in found:
-            raise OvError(f"the archive's {path} is the same file as {info.linkname}, which is not wanted")
+            hint = f"add {info.linkname} to include"
+            raise OvError(f"the archive's {path} is the same file as {info.linkname}, which is not wanted", hint=hint)
         new.linkname, new.size = first, 0
         out.addfile(new)
         return Member(path, found[first].executable, found[first].sha256)

@@ -8,10 +8,11 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from ovtasks.errors import OvError
 from ovtasks.layers.context import LayerContext
+from ovtasks.layers.manifests import unreadable
 from ovtasks.layers.operation import ROOT, Upload
 from ovtasks.project.layer_model import LayerPart
+from ovtasks.values.words import near
 
 quoted = shlex.quote
 ACCOUNT_LINE = ': "${UID:=$OV_UID}" "${GID:=$OV_GID}"; export UID GID\n'
@@ -39,7 +40,7 @@ def file_upload(name: str, path: Path) -> Upload:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         executable = path.stat().st_mode & 0o100
     except OSError as e:
-        raise OvError(f"{path} cannot be read: {e.strerror}") from e
+        raise unreadable(path, e) from e
     return Upload(name, path, f"sha256:{digest}", 0o755 if executable else 0o644)
 
 
@@ -51,7 +52,8 @@ def place(context: LayerContext, part: LayerPart, key: str, written: str | None 
     text = context.expand(str(part.data[key]) if written is None else written, part.place(key))
     path = posixpath.normpath(text)
     if not path.startswith("/") or not path.strip("/") or not path.isprintable():
-        raise part.error(f"{key} must be the absolute path of something in the guest, not {text!r}", key)
+        hint = "begin it with / or ~/; the root folder itself is none"
+        raise part.error(f"{key} must be the absolute path of something in the guest, not {text!r}", key, hint=hint)
     return "/" + path.lstrip("/")
 
 
@@ -65,7 +67,7 @@ def home(context: LayerContext, part: LayerPart) -> str:
         return context.facts.home
     if account == ROOT:
         return "/root"
-    raise part.error(f"nothing says where the home folder of {account} is: write an absolute path in 'to'")
+    raise part.error(f"nothing says where the home folder of {account} is", hint="write an absolute path in 'to'")
 
 
 def own_file(context: LayerContext, part: LayerPart, key: str, name: str) -> Path:
@@ -78,7 +80,10 @@ def own_file(context: LayerContext, part: LayerPart, key: str, name: str) -> Pat
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
         raise part.error(f"{name!r} is outside of the layer's folder", key, hint=f"put it into {folder}")
     if not path.exists():
-        raise part.error(f"{folder} has no {name!r}", key)
+        known = sorted(one.name for one in folder.iterdir())
+        meant = near(name, known)
+        hint = f"did you mean {meant!r}?" if meant else f"it has {', '.join(known[:8]) or 'nothing'}"
+        raise part.error(f"{folder} has no {name!r}", key, hint=hint)
     return path
 
 

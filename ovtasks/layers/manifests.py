@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from ovtasks.project.places import display
 
 NPM = "package.json"
 CARGO = "Cargo.toml"
+_PLACE = re.compile(r"line (\d+), column (\d+)")
 _PIXI = ("pixi.toml", "pyproject.toml", "environment.yml")
 
 
@@ -45,9 +47,23 @@ def toml_of(path: Path) -> Mapping[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
-        raise OvError(f"{display(path)} cannot be read: {e.strerror}") from e
+        raise unreadable(path, e) from e
     except ValueError as e:
-        raise InputError(f"{path.name} is no TOML: {e}", where=Where(display(path), 1, 1)) from None
+        hint = "correct it where the error is"
+        raise InputError(f"{path.name} is no TOML: {e}", hint=hint, where=place_in(path, e)) from None
+
+
+def unreadable(path: Path, error: OSError) -> OvError:
+    """The error about a file of a layer that cannot be read."""
+    hint = "it must be a file or folder that you may read; a link has to lead to one"
+    return OvError(f"{path.name} cannot be read: {error.strerror}", hint=hint, where=Where(display(path)))
+
+
+def place_in(path: Path, error: ValueError) -> Where:
+    """Where in the file a parser found the error: its message says so, or it is about the whole file."""
+    found = _PLACE.search(str(error))
+    line, column = (int(found[1]), int(found[2])) if found else (1, 1)
+    return Where(display(path), line, column)
 
 
 def table(data: Mapping[str, object], key: str) -> Mapping[str, object]:

@@ -94,7 +94,11 @@ def operation_kind(name: str, where: Where) -> OperationKind:
         raise InputError(f"no task can do {name!r}", hint=f"did you mean {meant}?" if meant else None, where=where)
     made = found() if isinstance(found, type) else found
     if not isinstance(made, OperationKind):
-        raise OvError(f"the plug-in {name} of {registry.OPERATIONS} is no kind of operation", where=where)
+        raise OvError(
+            f"the plug-in {name} of {registry.OPERATIONS} is no kind of operation",
+            hint="docs/plugins.md says what a kind has",
+            where=where,
+        )
     return made
 
 
@@ -135,7 +139,8 @@ def _with_uninstall(operations: Sequence[Operation], task: LayerTask, context: L
         if re.fullmatch(r"(/|~|\$\{?\w+\}?/)\S*", command):  # a path alone
             path = context.expand(command, place)
             if not path.startswith("/") or not path.strip("/"):
-                raise task.error(f"uninstall removes {command!r}, which is no absolute path", "uninstall")
+                hint = "begin it with / or ~/; a command has more words than one"
+                raise task.error(f"uninstall removes {command!r}, which is no absolute path", "uninstall", hint=hint)
             lines.append(f"rm -rf -- {quoted(path)}")
         else:
             lines.append(f"(set +u; eval {quoted(command)})")

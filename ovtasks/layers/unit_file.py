@@ -159,9 +159,11 @@ def exec_line(service: Service) -> str:
     try:
         words = shlex.split(text)
     except ValueError as e:
-        raise part.error(f"exec cannot be read: {str(e).lower()}", key) from e
+        raise part.error(
+            f"exec cannot be read: {str(e).lower()}", key, hint="close the quote, or write \\ before it"
+        ) from e
     if not words:
-        raise part.error("exec is empty", key)
+        raise part.error("exec is empty", key, hint="write the program and its arguments")
     known = service.known()
     program = _replace(words[0], known, for_shell=False)
     if program.startswith("~/"):
@@ -182,7 +184,8 @@ def restart_word(part: LayerPart) -> str:
     """
     word = _plain(part.data.get("restart", "no"))
     if word not in _RESTART:
-        raise part.error(f"restart is {word!r}; it can be no, on-failure, always or unless-stopped", "restart")
+        hint = "it can be no, on-failure, always or unless-stopped"
+        raise part.error(f"restart is {word!r}", "restart", hint=hint)
     return _RESTART[word]
 
 
@@ -210,7 +213,8 @@ def _settings(service: Service, *, new: bool) -> list[str]:
         lines.append("User=root")  # said, so that HOME and USER are set
     if folder := service.setting("working_directory"):
         if not folder.startswith("/"):
-            raise part.error(f"working_directory must be absolute, not {folder!r}", "working_directory")
+            hint = "begin it with /, ~/ or ${HOME}/"
+            raise part.error(f"working_directory must be absolute, not {folder!r}", "working_directory", hint=hint)
         lines.append(f"WorkingDirectory={specifiers(folder)}")
     if new or part.data.get("restart") is not None:
         lines.append(f"Restart={restart_word(part)}")
@@ -224,12 +228,12 @@ def _settings(service: Service, *, new: bool) -> list[str]:
         lines.append(f"TimeoutStopSec={span}")
     if signal := service.text("stop_signal").upper().removeprefix("SIG"):
         if not re.fullmatch(r"[A-Z0-9+-]+", signal):
-            raise part.error(f"stop_signal is no signal: {signal!r}", "stop_signal")
+            raise part.error(f"stop_signal is no signal: {signal!r}", "stop_signal", hint="write TERM or SIGTERM")
         lines.append(f"KillSignal={signal if signal.isdigit() else 'SIG' + signal}")
     if part.data.get("exit_codes") is not None:
         codes = re.split(r"[\s,]+", " ".join(_list(part.data["exit_codes"])).strip())
         if not all(code.isdigit() and int(code) < 256 for code in codes):
-            raise part.error("exit_codes are numbers from 0 to 255", "exit_codes")
+            raise part.error("exit_codes are numbers from 0 to 255", "exit_codes", hint="write exit_codes: 0,2")
         lines.append(f"SuccessExitStatus={' '.join(codes)}")
     return lines
 
@@ -252,7 +256,9 @@ def _output(part: LayerPart, target: str) -> str:
         return {"journal": "journal", "none": "null"}[target]
     path = target.removeprefix("file:")
     if not target.startswith("file:") or not path.startswith("/"):
-        raise part.error(f"stdout is {target!r}; it can be journal, none, or file: and an absolute path", "stdout")
+        raise part.error(
+            f"stdout is {target!r}", "stdout", hint="it can be journal, none, or file: and an absolute path"
+        )
     return f"append:{specifiers(path)}"
 
 
@@ -268,7 +274,7 @@ def _units(service: Service, key: str) -> list[str]:
     for name in _list(service.merged(key)):
         unit = service.names.get(name) or (name if "." in name else f"{name}.service")
         if not re.fullmatch(r"[\w:.@\\-]+", unit, re.ASCII):
-            raise service.part.error(f"{name!r} is no name of a unit", key)
+            raise service.part.error(f"{name!r} is no name of a unit", key, hint="write network-online.target, for one")
         found.append(unit)
     return found
 
@@ -289,7 +295,7 @@ def number(part: LayerPart, key: str) -> int:
     """
     text = _plain(part.data.get(key, 0))
     if not text.isdigit():
-        raise part.error(f"{key} is a whole number, not {text!r}", key)
+        raise part.error(f"{key} is a whole number, not {text!r}", key, hint=f"write {key}: 3")
     return int(text)
 
 

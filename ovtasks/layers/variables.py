@@ -88,7 +88,8 @@ class _Resolver:
         if name in self.written and (name not in above or not outside):
             if name in above:
                 circle = " → ".join((*above[above.index(name) :], name))
-                raise InputError(f"variables stand for each other in a circle: {circle}", where=self.where)
+                hint = "write out the value of one of them"
+                raise InputError(f"variables stand for each other in a circle: {circle}", hint=hint, where=self.where)
             return self.value(name, above)
         if name in self.finals:
             self.secret |= self.finals[name].secret

@@ -67,9 +67,10 @@ def _checked(matcher: Matcher) -> Matcher:
         try:
             re.compile(_text(value))
         except re.error as e:
-            raise InputError(f"{value!r} is no regular expression: {e}") from None
+            hint = "a backslash before a character takes its meaning away"
+            raise InputError(f"{value!r} is no regular expression: {e}", hint=hint) from None
     if matcher.name in _NUMBERS and _number(_text(value)) is None:
-        raise InputError(f"{matcher.name} needs a number, not {value!r}")
+        raise InputError(f"{matcher.name} needs a number, not {value!r}", hint=f"write {matcher.name}: 1")
     return matcher
 
 

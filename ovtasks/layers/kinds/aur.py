@@ -69,7 +69,9 @@ def _parts(layer: LayerSpec, context: LayerContext) -> Iterator[tuple[LayerPart,
 def _names(data: Mapping[str, Json], key: str, part: LayerPart, prefix: str) -> Iterator[str]:
     for name in dict.fromkeys(words(data.get(key))):
         if not _NAME.fullmatch(name):
-            raise InputError(f"{name!r} is no name of a package", where=_place(part, key, prefix))
+            raise InputError(
+                f"{name!r} is no name of a package", hint="one package an entry", where=_place(part, key, prefix)
+            )
         yield name
 
 

@@ -33,7 +33,7 @@ class Copy(OperationKind):
         look, do = [], []
         for number, (path, file) in enumerate(files.items(), 1):
             if not path.isprintable():
-                raise task.error(f"{file} has a name that cannot be written in one line", "copy")
+                raise task.error(f"{file} has a name that cannot be written in one line", "copy", hint="rename it")
             if file.is_symlink() and source.is_dir():
                 target = quoted(str(file.readlink()))
                 look.append(f'[ "$(readlink -- {quoted(path)})" = {target} ]')  # one command, so that set -e sees it

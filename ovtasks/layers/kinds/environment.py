@@ -78,7 +78,8 @@ def _folder(text: str, where: Where, context: LayerContext) -> str:
             f"PATH takes absolute folders, and {folder!r} is none", hint="begin it with / or ~/", where=where
         )
     if found := re.search(r"[:\"'\\$#`\s]", folder.replace(" ", "")):
-        raise InputError(f"a folder for PATH cannot have {found[0]!r} in its name: {folder!r}", where=where)
+        hint = "link it from a folder with a plain name, and write that one"
+        raise InputError(f"a folder for PATH cannot have {found[0]!r} in its name: {folder!r}", hint=hint, where=where)
     return folder.rstrip("/") or "/"
 
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ovtasks.errors import InputError, OvError, Where
+from ovtasks.errors import InputError, Where
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.fragments import file_upload, quoted
 from ovtasks.layers.kind import OperationKind
 from ovtasks.layers.kinds.functions import call, functions, with_functions
-from ovtasks.layers.manifests import NPM
+from ovtasks.layers.manifests import NPM, place_in, unreadable
 from ovtasks.layers.operation import Operation, Upload
 from ovtasks.project.layer_model import LayerSpec
 from ovtasks.project.places import display
@@ -86,13 +86,16 @@ def dependencies(manifest: Path, lock: Path | None, where: Where) -> dict[str, s
     for key in ("dependencies", "optionalDependencies"):
         group = data.get(key, {})
         if not isinstance(group, Mapping):
-            raise InputError(f"{key} is no mapping from names to versions", where=where)
+            hint = f'write "{key}": {{"NAME": "VERSION"}}'
+            raise InputError(f"{key} is no mapping from names to versions", hint=hint, where=where)
         found |= {name: str(version).strip() for name, version in group.items()}
     for name, version in found.items():
         if not _NAME.fullmatch(name):
-            raise InputError(f"{name!r} is no name of an npm package", where=where)
+            hint = "NAME or @SCOPE/NAME, of letters, digits and . _ ~ -"
+            raise InputError(f"{name!r} is no name of an npm package", hint=hint, where=where)
         if version.startswith(("workspace:", "link:")) or not version.isprintable():
-            raise InputError(f"{name}: {version!r} means nothing outside of a project", where=where)
+            hint = "write a version, or file: and an archive beside layer.yml"
+            raise InputError(f"{name}: {version!r} means nothing outside of a project", hint=hint, where=where)
     if lock is not None:
         pins = _pins(lock)
         found |= {name: pins[name] for name, version in found.items() if name in pins and ":" not in version}
@@ -116,11 +119,12 @@ def _read(path: Path, where: Where) -> Mapping[str, Json]:
     try:
         data = parse(path.read_bytes())
     except OSError as e:
-        raise OvError(f"{display(path)} cannot be read: {e.strerror}") from e
+        raise unreadable(path, e) from e
     except ValueError as e:
-        raise InputError(f"{path.name} is {e}", where=where) from None
+        hint = "correct it where the error is"
+        raise InputError(f"{path.name} is {e}", hint=hint, where=place_in(path, e)) from None
     if not isinstance(data, Mapping):
-        raise InputError(f"{path.name} holds no object", where=where)
+        raise InputError(f"{path.name} holds no object", hint='write {"dependencies": {…}}', where=where)
     return data
 
 

@@ -77,7 +77,8 @@ def _choose(layer: LayerSpec, context: LayerContext) -> Iterator[tuple[LayerPart
             hint = "another command of a packaged unit stands in overrides:" if is_packaged else None
             raise part.error(message, "exec" if is_packaged else None, hint=hint)
         if "overrides" in part.data and not is_packaged:
-            raise part.error("overrides change a packaged unit: add use_packaged", "overrides")
+            hint = "add use_packaged, or write what is in overrides beside exec"
+            raise part.error("overrides change a packaged unit", "overrides", hint=hint)
         if not is_packaged and name in packaged:
             continue
         if _text(part, "kind") == "eventlistener":
@@ -85,7 +86,10 @@ def _choose(layer: LayerSpec, context: LayerContext) -> Iterator[tuple[LayerPart
             continue
         key = (_text(part, "scope") or "system", unit_name(layer.name, part))
         if key in seen:
-            raise part.error(f"two services of the layer are {key[1]}", "use_packaged" if is_packaged else "name")
+            hint = "make one of them, or give it another name"
+            raise part.error(
+                f"two services of the layer are {key[1]}", "use_packaged" if is_packaged else "name", hint=hint
+            )
         seen.add(key)
         yield part, "the exec of its name is for containers" if is_packaged and name in variants else ""
 

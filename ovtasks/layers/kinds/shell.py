@@ -142,7 +142,8 @@ def _text(shell: str, fields: Mapping[str, Json], part: LayerPart, context: Laye
         lines.append(_append(shell, found))
     init = str(fields.get("init") or "").replace("${SHELL_NAME}", shell).replace("$SHELL_NAME", shell).strip("\n")
     if any(line.startswith(("# >>> ov layer ", "# <<< ov layer ")) for line in init.splitlines()):
-        raise part.error("init has a line that marks our blocks", _key(part, shell, "init"))
+        hint = "no line of it may begin with '# >>> ov layer' or '# <<< ov layer'"
+        raise part.error("init has a line that marks our blocks", _key(part, shell, "init"), hint=hint)
     return "".join(f"{line}\n" for line in (*lines, init) if line)
 
 

@@ -171,7 +171,7 @@ def _pull(
                 "no registry has names of localhost",
                 "declare in image.yml how it is built, or correct the name",
             )
-        raise OvError(f"{reference} is not in podman's storage, and {why}", hint=hint)
+        raise OvError(f"{reference} is not in podman's storage, and {why}", hint=hint, where=image.where)
     if here is None or asks:
         shop = workshop(ws, engine, project, options)
         try:
@@ -183,7 +183,9 @@ def _pull(
         shop.done()
         here = inspect(engine, reference)
     if here is None:
-        raise OvError(f"podman pulled {reference} and does not know it", hint="podman images shows what came")
+        raise OvError(
+            f"podman pulled {reference} and does not know it", hint="podman images shows what came", where=image.where
+        )
     finish(ws, image, here, reference, None if is_local(reference) else reference)
 
 
@@ -197,7 +199,11 @@ def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Pr
     shop.done()
     found = inspect(engine, made)
     if found is None:
-        raise OvError(f"podman built {local_name(image)} and does not know it", hint="podman images shows what came")
+        raise OvError(
+            f"podman built {local_name(image)} and does not know it",
+            hint="podman images shows what came",
+            where=image.where,
+        )
     finish(ws, image, found, local_name(image), None, mounted)
     if before is not None and before.get("id") != found.id:
         remove_nameless(engine, str(before.get("id")))

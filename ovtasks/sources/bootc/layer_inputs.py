@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ovtasks.errors import OvError, Where
+from ovtasks.errors import Where
 from ovtasks.layers.given import missing, name_of, with_defaults
+from ovtasks.layers.manifests import unreadable
 from ovtasks.layers.operation import Skipped
 from ovtasks.project.layer_model import LayerSpec
 from ovtasks.project.layers import layers_of
@@ -95,4 +96,4 @@ def _content(path: Path) -> str:
             executable = "x " if path.stat().st_mode & 0o100 else ""
             return executable + hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as e:
-        raise OvError(f"{path} cannot be read: {e.strerror}") from e
+        raise unreadable(path, e) from e

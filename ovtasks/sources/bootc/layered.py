@@ -92,7 +92,11 @@ def _build(ws: Workspace, image: ImageSpec, project: Project, options: BuildOpti
     shop.done()
     found = inspect(engine, built)
     if found is None:
-        raise OvError(f"podman built {local_name(image)} and does not know it", hint="podman images shows what came")
+        raise OvError(
+            f"podman built {local_name(image)} and does not know it",
+            hint="podman images shows what came",
+            where=image.where,
+        )
     finish(ws, image, found, local_name(image), None)
     if before is not None and before.get("id") != found.id:
         remove_nameless(engine, str(before.get("id")))
