@@ -11,6 +11,7 @@ from ovtasks.deploy.inputs import variables_of
 from ovtasks.deploy.wanted import Wanted
 from ovtasks.errors import OvError
 from ovtasks.guest.connection import Connection
+from ovtasks.guest.connection_errors import ConnectionFailedError
 from ovtasks.guest.deadline import Deadline
 from ovtasks.host.files import write_changed
 from ovtasks.host.oserrors import explaining
@@ -77,7 +78,10 @@ def _expanded(text: str, variables: Mapping[str, str], part: LayerPart, key: str
 
 
 def _content(one: LayerPart, connection: Connection, facts: SystemFacts, factor: float) -> bytes | None:
-    """The file, as soon as it is there; None if it is not and need not be."""
+    """The file, as soon as it is there; None if it is not and need not be.
+
+    :raises ConnectionFailedError: the connection is lost. :raises OvError: the file is not there, though it must be.
+    """
     seconds = one.data.get("wait_seconds", 0)
     deadline = Deadline.after(float(seconds) if isinstance(seconds, int) else 0.0, factor=factor)
     path = str(one.data["path"])
@@ -85,6 +89,8 @@ def _content(one: LayerPart, connection: Connection, facts: SystemFacts, factor:
     while True:
         try:
             return connection.download(path, root=facts.root)
+        except ConnectionFailedError:
+            raise
         except OvError as e:
             if deadline.expired and one.data.get("optional"):
                 return None

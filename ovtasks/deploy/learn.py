@@ -19,27 +19,25 @@ def first_look(record: Record, connection: Connection) -> SystemFacts:
     :raises OvError: the guest cannot be asked, or the answer cannot be written.
     """
     facts = probe(connection)
-    if not receipts_of(record):
-        learn(record, connection, facts)
+    learn(record, connection, facts)
     save_facts(record, facts)
     return facts
 
 
-def learn(record: Record, shell: GuestShell, facts: SystemFacts) -> dict[str, LayerReceipt]:
-    """Write receipts of all layers that the guest has; returns them by name.
+def learn(record: Record, shell: GuestShell, facts: SystemFacts) -> None:
+    """Write receipts of the layers that the guest has and this host has no receipt of.
 
-    A layer that is not whole there is noted as begun. Its secrets cannot be compared: another instance-id sealed them,
-    so such a layer is done again.
+    It is safe to repeat after a kill. A layer that is not whole there is noted as begun. Secrets of a layer cannot be
+    compared if another instance-id sealed them, so it is done again.
 
     :raises OvError: the guest cannot be asked, or a receipt cannot be written.
     """
-    found: dict[str, LayerReceipt] = {}
+    known = receipts_of(record)
     for layer in installed(shell, how=LayerRun(root=facts.root)):
+        if layer.name in known:
+            continue
         receipt = restored(layer.receipt) if layer.receipt else None
         if receipt is None:
             operations = tuple((one.name, one.digest[:SHORT]) for one in layer.operations)
             receipt = LayerReceipt(layer.name, str(record.instance_id), LayerState.BEGUN, operations=operations)
-        found[layer.name] = replace(receipt, layer=layer.name, instance_id=str(record.instance_id))
-    for receipt in found.values():
-        save_receipt(record, receipt)
-    return found
+        save_receipt(record, replace(receipt, layer=layer.name, instance_id=str(record.instance_id)))

@@ -7,46 +7,11 @@ from difflib import get_close_matches
 
 KNOWN = frozenset(
     (
-        *(
-            "almalinux",
-            "alpine",
-            "amzn",
-            "arch",
-            "artix",
-            "bazzite",
-            "cachyos",
-            "centos",
-            "chimera",
-            "debian",
-            "deepin",
-        ),
-        *(
-            "devuan",
-            "elementary",
-            "endeavouros",
-            "fedora",
-            "garuda",
-            "gentoo",
-            "kali",
-            "linuxmint",
-            "mageia",
-            "manjaro",
-        ),
-        *("neon", "nixos", "nobara", "ol", "opensuse", "opensuse-leap", "opensuse-tumbleweed", "photon", "pop"),
-        *(
-            "raspbian",
-            "rhel",
-            "rocky",
-            "sles",
-            "slackware",
-            "solus",
-            "steamos",
-            "suse",
-            "ubuntu",
-            "ultramarine",
-            "void",
-        ),
-        *("wolfi", "zorin"),
+        *("almalinux", "alpine", "amzn", "arch", "artix", "bazzite", "cachyos", "centos", "chimera", "debian"),
+        *("deepin", "devuan", "elementary", "endeavouros", "fedora", "garuda", "gentoo", "kali", "linuxmint"),
+        *("mageia", "manjaro", "neon", "nixos", "nobara", "ol", "opensuse", "opensuse-leap", "opensuse-tumbleweed"),
+        *("photon", "pop", "raspbian", "rhel", "rocky", "sles", "slackware", "solus", "steamos", "suse", "ubuntu"),
+        *("ultramarine", "void", "wolfi", "zorin"),
     )
 )
 """IDs of os-release(5). Others are allowed, too, unless they look like a misspelling of one of these."""

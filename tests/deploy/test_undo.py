@@ -117,3 +117,13 @@ def test_a_vm_that_is_gone(guest: Guest) -> None:
     assert "'vm:nobody' is no deployment" in guest.said
     guest.ov("deploy", "del", "vm:db")
     assert "db does not exist: nothing to undo" in guest.said
+
+
+def test_a_host_that_was_killed_while_it_learned_what_is_there(guest: Guest) -> None:
+    three(guest)
+    guest.ov("deploy", "add", "web-vm")
+    for name in ("layers.facts.json", "layers.stamp.json", "layers/tools.json", "layers/other.json"):
+        (guest.folder / name).unlink()
+    guest.ov("deploy", "del", "web-vm")
+    assert "undone other, tools, base" in guest.said or "undone tools, base, other" in guest.said
+    assert not [path for path in ("etc/motd", "opt/base", "srv/other") if (guest.root / path).exists()]
