@@ -105,7 +105,7 @@ def run_add(args: argparse.Namespace) -> int:
         project = open_project(args)
         wanted = read_wanted(project, find_deployment(project, deployment.name), options)
     record = plan.record
-    if record is None or written or not plan.changes.nothing or not was_of(record, wanted.deployment):
+    if record is None or written or not plan.changes.nothing or not was_of(record, wanted.deployment, wanted.vm):
         found = _bring_up(args, project, wanted.deployment, record)
         if isinstance(found, int):
             return found

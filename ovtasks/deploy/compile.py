@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ovtasks.deploy.inputs import Secrets, environment_names, variables_of
+from ovtasks.deploy.ov_program import program_plan
 from ovtasks.deploy.wanted import Wanted
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.layers.facts import SystemFacts
@@ -13,12 +14,17 @@ from ovtasks.values.arch import arch_of
 
 
 def compile_all(wanted: Wanted, facts: SystemFacts, secrets: Secrets) -> list[LayerPlan]:
-    """The plans in the order of their needs.
+    """The plans in the order of their needs; the first is that of ``ov`` itself if the VM asks for it.
 
     :raises InputErrors: what is wrong with the layers, for this system.
     """
     plans: list[LayerPlan] = []
     errors: list[InputError] = []
+    try:
+        first = program_plan(wanted.vm, wanted.deployment.environment, wanted.layers) if wanted.vm else None
+        plans += [first] if first else []
+    except InputError as e:
+        errors.append(e)
     hidden = environment_names(wanted.layers)
     for layer in wanted.layers:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ovtasks.deploy.changes import Changes, LayerAction, LayerChange, changes
 from ovtasks.deploy.compile import compile_all, guessed_facts
 from ovtasks.deploy.inputs import Secrets
+from ovtasks.deploy.ov_program import LAYER
 from ovtasks.deploy.reach import try_reach
 from ovtasks.deploy.receipts import facts_of, had_layers, receipts_of
 from ovtasks.deploy.stamp import is_current
@@ -51,7 +52,9 @@ def plan_of(wanted: Wanted) -> DeployPlan:
     facts = facts or guessed_facts(wanted.project.vms[deployment.vm])
     anew = record is not None and had_layers(record)
     if facts is None:
-        layers = [LayerChange(one.name, LayerAction.APPLY, ("the guest was never asked",)) for one in wanted.layers]
+        names = [one.name for one in wanted.layers]
+        names[:0] = [LAYER] if wanted.vm is not None and wanted.vm.asked_ov is not None else []
+        layers = [LayerChange(name, LayerAction.APPLY, ("the guest was never asked",)) for name in names]
         return DeployPlan(wanted, record, Changes(tuple(layers)), unknown=True, anew=anew)
     plans = compile_all(wanted, facts, Secrets(record.folder.path if record else None))
     receipts = receipts_of(record) if record is not None else {}
@@ -74,7 +77,7 @@ def row_of(project: Project, deployment: Deployment) -> DeployRow:
     if record is None:
         return DeployRow(deployment, None, "not created")
     receipts = receipts_of(record)
-    if is_current(record, deployment):
+    if is_current(record, deployment, project.vms.get(deployment.vm)):
         return DeployRow(deployment, record, "deployed")
     if not receipts:
         return DeployRow(deployment, record, "not deployed")

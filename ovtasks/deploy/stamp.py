@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ovtasks.deploy.wanted import Wanted
     from ovtasks.instance.record import Record
     from ovtasks.project.deploy_model import Deployment
+    from ovtasks.project.model import VmSpec
 
 FILE = "layers.stamp.json"
 RACY_NS = 50_000_000
@@ -50,13 +51,13 @@ class DeployStamp:
     beside: str = ""
 
 
-def is_current(record: Record, deployment: Deployment) -> bool:
+def is_current(record: Record, deployment: Deployment, vm: VmSpec | None) -> bool:
     """Whether the last deployment was made from what there is now, and ended well."""
     stamp = _load(record)
     return (
         stamp is not None
         and not record.is_over
-        and _is_of(stamp, record, deployment)
+        and _is_of(stamp, record, deployment, vm)
         and record.folder.disk.exists()
         and stamp.program == _program()
         and (stamp.checked or not deployment.options.verify)
@@ -92,18 +93,18 @@ def was_fetched(record: Record, wanted: Wanted) -> bool:
     return stamp is not None and _says(stamp, record, wanted)
 
 
-def was_of(record: Record, deployment: Deployment) -> bool:
+def was_of(record: Record, deployment: Deployment, vm: VmSpec | None) -> bool:
     """Whether the last deployment to this instance was of what the entry says now. The layers may have changed."""
     stamp = _load(record)
-    return stamp is not None and _is_of(stamp, record, deployment)
+    return stamp is not None and _is_of(stamp, record, deployment, vm)
 
 
-def _is_of(stamp: DeployStamp, record: Record, deployment: Deployment) -> bool:
-    return stamp.instance_id == record.instance_id and stamp.deployment == _digest(deployment)
+def _is_of(stamp: DeployStamp, record: Record, deployment: Deployment, vm: VmSpec | None) -> bool:
+    return stamp.instance_id == record.instance_id and stamp.deployment == _digest(deployment, vm)
 
 
 def _says(stamp: DeployStamp, record: Record, wanted: Wanted) -> bool:
-    return _is_of(stamp, record, wanted.deployment) and stamp.beside == _beside(wanted)
+    return _is_of(stamp, record, wanted.deployment, wanted.vm) and stamp.beside == _beside(wanted)
 
 
 def save_stamp(record: Record, wanted: Wanted, *, checked: bool, fetched: Iterable[Path] = ()) -> None:
@@ -118,7 +119,7 @@ def save_stamp(record: Record, wanted: Wanted, *, checked: bool, fetched: Iterab
     young = any(found and found[0] > wanted.began_ns - RACY_NS for found in files.values())
     stamp = DeployStamp(
         record.instance_id,
-        _digest(wanted.deployment),
+        _digest(wanted.deployment, wanted.vm),
         _program() if not young else "",
         files,
         _environment(environment_names(wanted.layers), record.instance_id),
@@ -148,9 +149,9 @@ def _load(record: Record) -> DeployStamp | None:
     return None
 
 
-def _digest(deployment: Deployment) -> str:
-    """What the deployment says, wherever it stands in its file."""
-    parts: Json = {
+def _digest(deployment: Deployment, vm: VmSpec | None) -> str:
+    """What the deployment says, wherever it stands in its file, and what its VM says about ``ov``."""
+    parts: dict[str, Json] = {
         "name": deployment.name,
         "layers": [layer.name for layer in deployment.layers],
         "options": plain(deployment.options),
@@ -159,6 +160,8 @@ def _digest(deployment: Deployment) -> str:
         "machine": [deployment.cpus, deployment.ram, deployment.disposable, deployment.lifecycle],
         "checks": [plain(check.data) for check in deployment.checks],
     }
+    if vm is not None and (asked := vm.asked_ov) is not None:
+        parts["ov_install"] = [asked.strategy, asked.url, asked.checksum]
     return digest(parts)
 
 

@@ -73,8 +73,8 @@ class DeployTask(WorkTask):
             return True
         try:
             with explaining(self.name):
-                record = self._record()
-                fresh = record is not None and is_current(record, self.deployment)
+                record, vm = self._record(), self.graph.project.vms.get(self.deployment.vm)
+                fresh = record is not None and is_current(record, self.deployment, vm)
         except OvError:
             return False  # a run will report the error
         if fresh and record is not None:
@@ -125,7 +125,7 @@ class DeployTask(WorkTask):
             drop_expired(self.deployment, shown)
             found = self._plan()
             record = found.record
-            if record is None or not found.changes.nothing or not was_of(record, self.deployment):
+            if record is None or not found.changes.nothing or not was_of(record, self.deployment, found.wanted.vm):
                 record = bring_up(self.graph, self.deployment, record, shown)
             done = deploy(found.wanted, record, shown)
             if (error := failed_checks(done)) is not None:

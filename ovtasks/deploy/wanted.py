@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ovtasks.deploy.own_wheel import brings_wheel, own_files
 from ovtasks.errors import InputError, Where
 from ovtasks.instance.find import find_or_none
 from ovtasks.instance.record import domain_of
@@ -16,7 +17,7 @@ from ovtasks.project.deploy_entry import PREFIX, reserved
 from ovtasks.project.deploy_model import Deployment, InstallOptions
 from ovtasks.project.layer_model import LayerSpec, Named
 from ovtasks.project.layers import layers_of
-from ovtasks.project.model import Project
+from ovtasks.project.model import Project, VmSpec
 from ovtasks.project.places import LAYER_FILE, display
 
 COMMAND_LINE = Where("ov deploy")
@@ -27,7 +28,7 @@ COMMAND_LINE = Where("ov deploy")
 class Wanted:
     """A deployment with its layers in the order in which they are applied.
 
-    ``options`` are those of the entry and of the command line. ``files`` are the layers' files and folders, which began
+    ``options`` are those of the entry and of the command line. ``files`` are what they are made from, which began
     to be read at ``began_ns`` (nanoseconds since the epoch).
     """
 
@@ -37,6 +38,11 @@ class Wanted:
     options: InstallOptions
     files: tuple[Path, ...] = ()
     began_ns: int = 0
+
+    @property
+    def vm(self) -> VmSpec | None:
+        """The VM as declared; None if it no longer is."""
+        return self.project.vms.get(self.deployment.vm)
 
 
 def find_deployment(project: Project, name: str) -> Deployment:
@@ -133,4 +139,7 @@ def read_wanted(project: Project, deployment: Deployment, options: InstallOption
     began = time.time_ns()
     found = layers_of(project, deployment.layers)
     files = [path for layer in found for path in (layer.folder, layer.folder / LAYER_FILE)]
-    return Wanted(project, deployment, tuple(found), deployment.options.over(options), tuple(files), began)
+    wanted = Wanted(project, deployment, tuple(found), deployment.options.over(options), tuple(files), began)
+    if wanted.vm is None or not brings_wheel(wanted.vm):
+        return wanted
+    return replace(wanted, files=(*files, *(path for _, path in own_files())))

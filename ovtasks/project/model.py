@@ -278,6 +278,13 @@ class VmSpec:
         """The name of the VM's default instance for backends and in the data folder."""
         return f"ov-{self.name}"
 
+    @property
+    def asked_ov(self) -> OvInstall | None:
+        """``cloud_init.ov_install`` if it is written; deployments do nothing about ``ov`` without it."""
+        block = self.declared.get("cloud_init")
+        written = isinstance(block, Mapping) and "ov_install" in block
+        return self.cloud_init.ov_install if written and self.cloud_init is not None else None
+
     def placement(self, instance: str | None) -> Placement:
         """What deployments say about one instance; of several that speak of it, the first to say something counts."""
         found = [one for one in self.placed if one.instance == instance]

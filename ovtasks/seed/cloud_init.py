@@ -148,7 +148,7 @@ def _runcmd(wanted: CloudInit, distro: Distro | None) -> list[Json]:
 
 
 def _ov_install(wanted: OvInstall) -> list[Json]:
-    """Commands that download ``ov``. ``auto`` and ``scp`` copy it later, over SSH; ``skip`` expects it in the image."""
+    """Commands that download ``ov``. The rest is up to deployments."""
     if wanted.strategy != "url" or not wanted.url:
         return []
     checksum = (wanted.checksum or "").removeprefix("sha256:").lower()

@@ -28,6 +28,7 @@ KIND = "standin"
 SPEC = "source: {kind: cloud_image, url: https://example.org/debian.qcow2, base_user: debian}"
 _ENTER = """
 mount --rbind /usr "$1/usr" && mount -o remount,ro,bind "$1/usr"
+mount --bind "$1/local" "$1/usr/local"
 mount -t proc proc "$1/proc" 2>/dev/null || mount --rbind /proc "$1/proc"
 mount --rbind /dev "$1/dev"
 root=$1
@@ -142,7 +143,21 @@ class Guest:
 
 def make_root(root: Path) -> None:
     """A little system: this machine's programs, and folders of its own."""
-    for name in ("usr", "etc", "var/lib", "var/log", "home", "root", "opt", "tmp", "proc", "dev", "run", "srv"):
+    for name in (
+        "usr",
+        "etc",
+        "var/lib",
+        "var/log",
+        "home",
+        "root",
+        "opt",
+        "tmp",
+        "proc",
+        "dev",
+        "run",
+        "srv",
+        "local",
+    ):
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in ("bin", "sbin", "lib", "lib64"):
         if Path("/", name).is_symlink():

@@ -18,7 +18,8 @@ VERIFIED = "install_opts: {allow_root_tasks: true, verify: true}"
 
 
 def current(guest: Guest) -> bool:
-    return is_current(guest.record, load_project(guest.project).deployments["web-vm"])
+    project = load_project(guest.project)
+    return is_current(guest.record, project.deployments["web-vm"], project.vms["web"])
 
 
 def settled(guest: Guest) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 import venv
 import zipfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import ovtasks
+from ovtasks.deploy.own_wheel import own_wheel
 from tests.support.checkout import ROOT, environment, run
 from tests.support.readme import SHIP
 from tests.support.workbench import DODO
@@ -71,6 +73,22 @@ def test_wheel_has_all_and_only_what_runs(wheel: Path) -> None:
     info = f"ovtasks-{ovtasks.__version__}.dist-info"
     assert {name for name in names if not name.startswith(info)} == sources | schemas
     assert f"{info}/licenses/LICENSE" in names
+
+
+def test_an_installation_makes_its_own_wheel(wheel: Path, installed: Path, tmp_path: Path) -> None:
+    """A checkout and an installed package make the same one, with the files of the built one, and pip takes it."""
+    own = own_wheel()
+    built = zipfile.ZipFile(wheel)
+    with zipfile.ZipFile(io.BytesIO(own.content())) as made:
+        assert made.testzip() is None and {*made.namelist()} == {*built.namelist()}
+        differ = {name for name in made.namelist() if made.read(name) != built.read(name)}
+        assert {name.rpartition("/")[2] for name in differ} <= {"WHEEL", "RECORD"}
+    command = "from ovtasks.deploy.own_wheel import own_wheel as o; print(o().digest)"
+    assert run(installed / "python", "-c", command, cwd=tmp_path, check=True).stdout.strip() == own.digest
+    (tmp_path / own.name).write_bytes(own.content())
+    pip = (sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "install", "--no-deps", "--no-index")
+    run(*pip, "--target", tmp_path / "there", tmp_path / own.name, cwd=tmp_path, check=True)
+    assert (tmp_path / "there/ovtasks/schemas/vms.schema.json").is_file()
 
 
 def test_metadata(wheel: Path) -> None:
