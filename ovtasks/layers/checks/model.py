@@ -138,7 +138,7 @@ class CheckVerb:
     ``keys`` are what it may have beside its name. ``look`` is text for a POSIX shell in the guest that reports facts
     (:mod:`.script`), None if there is nothing to look at. ``outside`` looks from this machine instead, for so many
     seconds. ``as_user``: the user who logs in looks, else root where sudo allows it. ``waits``: the check may become
-    true by itself, so it is repeated.
+    true by itself, so it is repeated. ``problem``: the key whose value cannot be meant, and what to write instead.
     """
 
     name: str
@@ -148,6 +148,7 @@ class CheckVerb:
     outside: Callable[[Probe, float], ProbeFacts] | None = None
     as_user: bool = False
     waits: Callable[[Probe], bool] = lambda _: False
+    problem: Callable[[Probe], tuple[str, str] | None] = lambda _: None
 
 
 def differs(key: str, expected: object, found: object) -> list[Mismatch]:

@@ -113,7 +113,7 @@ def _check_keys(part: LayerCheck, verb: CheckVerb) -> None:
 def _ready(part: LayerCheck, verb: CheckVerb, name: str, context: CheckContext) -> Probe:
     """The check with the names in its texts replaced. A command's ``${NAME}`` is left to its shell.
 
-    :raises UnknownNameError: nothing says what one stands for.
+    :raises UnknownNameError: nothing says what one stands for. :raises InputError: its verb cannot look at that.
     """
     in_guest = False
 
@@ -143,4 +143,8 @@ def _ready(part: LayerCheck, verb: CheckVerb, name: str, context: CheckContext) 
     home = context.facts.home
     text = subject if isinstance(subject, str) else str(subject)
     text = home + text[1:] if verb.name == "file" and text.startswith("~/") else text
-    return Probe(verb, name, text, found, part, context, in_guest)
+    check = Probe(verb, name, text, found, part, context, in_guest)
+    if (problem := verb.problem(check)) is not None:
+        key, hint = problem
+        raise part.error(f"a check of {verb.name} cannot look at {found[key]!r}", key, hint=hint)
+    return check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -13,6 +14,7 @@ from ovtasks.layers.checks.model import CheckScope, Probe, ServiceUnit
 from ovtasks.layers.checks.reading import read_checks
 from ovtasks.layers.checks.units import service_units
 from ovtasks.project.layer_model import LayerCheck
+from ovtasks.values.jsonvalue import Json
 from tests.layers.checks.shell import CONTEXT, part, told
 from tests.support.layers import spec
 
@@ -101,3 +103,26 @@ def test_a_service_is_the_unit_that_its_layer_made_of_it(tmp_path: Path) -> None
         "mine": ServiceUnit("ov-web-mine.service", user=True),
         "db": ServiceUnit("postgresql.service"),
     }
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"addr": "localhost"}, "'localhost'"),
+        ({"addr": "localhost:web"}, "'localhost:web'"),
+        ({"addr": "localhost:70000"}, "'localhost:70000'"),
+        ({"port": 22, "ip": "localhost"}, "'localhost'"),
+    ],
+)
+def test_what_cannot_be_looked_at(data: Mapping[str, Json], said: str) -> None:
+    with pytest.raises(InputErrors) as caught:
+        read_checks([part(7, **data)], CONTEXT)
+    (error,) = caught.value.errors
+    assert error.message.endswith(f"cannot look at {said}") and error.hint is not None
+    assert error.where is not None and error.where.line == 7
+
+
+def test_a_name_that_no_host_can_have() -> None:
+    long = f"{'x' * 70}.example"
+    forms = part(addr=f"{long}:80", scope="deploy"), part(dns=long, scope="deploy", resolvable=False)
+    assert told(*forms) == ["failed: reachable: expected yes, found no host can have this name", "ok"]

@@ -193,3 +193,12 @@ def test_over_a_real_connection(tmp_path: Path) -> None:
                     clock=FastClock(longer=100),
                 )
                 assert [one.outcome for one in results] == ["ok"] * 4 + ["failed"]
+
+
+def test_the_body_of_a_request_stands_in_no_argv(tmp_path: Path) -> None:
+    (tmp_path / "curl").write_text(f'#!/bin/sh\ncat >{tmp_path}/body\necho "$*" >{tmp_path}/words\n')
+    (tmp_path / "curl").chmod(0o755)
+    asked = part(http="http://x/", request_body="@it's", scope="build")
+    run_checks(Shell(tmp_path), [asked], CONTEXT, clock=FastClock(longer=100))
+    assert (tmp_path / "body").read_text() == "@it's"
+    assert "--data-binary @- " in (tmp_path / "words").read_text()

@@ -46,29 +46,11 @@ def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
         said = (errors.strip() or output.strip()).splitlines()[-1:]
         late = " (it took too long)" if status == _LATE else ""
         yield Mismatch("exit_status", str(wanted), f"{status}{late}{': ' if said else ''}{''.join(said)[:200]}")
-    yield from unmet(
-        "stdout",
-        check.expectations(
-            "stdout",
-        ),
-        output,
-    )
-    yield from unmet(
-        "stderr",
-        check.expectations(
-            "stderr",
-        ),
-        errors,
-    )
+    yield from unmet("stdout", check.expectations("stdout"), output)
+    yield from unmet("stderr", check.expectations("stderr"), errors)
 
 
-COMMAND = CheckVerb(
-    "command",
-    ("exit_status", "stdout", "stderr"),
-    look,
-    judge,
-    as_user=True,
-)
+COMMAND = CheckVerb("command", ("exit_status", "stdout", "stderr"), look, judge, as_user=True)
 
 
 def judge_value(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
@@ -76,19 +58,9 @@ def judge_value(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     for key in _MATCHING:
         yield from unmet("matching", check.expectations(key, key), check.subject)
     if "value" in check.data:
-        yield from differs(
-            "matching",
-            check.text(
-                "value",
-            ),
-            check.subject,
-        )
+        yield from differs("matching", check.text("value"), check.subject)
 
 
 MATCHING = CheckVerb(
-    "matching",
-    ("equals", "contains", "matches", "value"),
-    None,
-    judge_value,
-    outside=lambda check, seconds: {},
+    "matching", ("equals", "contains", "matches", "value"), None, judge_value, outside=lambda check, seconds: {}
 )

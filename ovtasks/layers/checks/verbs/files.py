@@ -8,11 +8,7 @@ from shlex import quote
 from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, differs, unmet
 from ovtasks.layers.checks.script import LIMIT
 
-TYPES = {
-    "file": ("regular file", "regular empty file"),
-    "directory": ("directory",),
-    "symlink": ("symbolic link",),
-}
+TYPES = {"file": ("regular file", "regular empty file"), "directory": ("directory",), "symlink": ("symbolic link",)}
 """``filetype`` and what stat(1) calls it."""
 
 
@@ -33,13 +29,7 @@ stat {follow} -c '%F|%a|%U|%G|%u|%g|%s' -- "$F" | fact stat
 def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """What is not as expected; nothing more when the file is not there."""
     exists = facts.get("exists") == b"yes"
-    yield from differs(
-        "exists",
-        check.wants(
-            "exists",
-        ),
-        exists,
-    )
+    yield from differs("exists", check.wants("exists"), exists)
     if not exists or not check.wants("exists"):
         return
     kind, *rest = facts.get("stat", b"").decode("utf-8", "replace").strip().split("|")
@@ -64,9 +54,4 @@ def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
         yield from unmet("contains", check.expectations("contains", "contains"), text)
 
 
-FILE = CheckVerb(
-    "file",
-    ("exists", "filetype", "mode", "owner", "group_of", "contains", "sha256"),
-    look,
-    judge,
-)
+FILE = CheckVerb("file", ("exists", "filetype", "mode", "owner", "group_of", "contains", "sha256"), look, judge)

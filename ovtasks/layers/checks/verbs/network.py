@@ -36,6 +36,15 @@ def host_and_port(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def problem_of_addr(check: Probe) -> tuple[str, str] | None:
+    """Both parts are needed."""
+    try:
+        known = 0 < host_and_port(check.subject)[1] < 65536
+    except ValueError:
+        known = False
+    return None if known else ("addr", "write HOST:PORT or [HOST]:PORT, as in 127.0.0.1:8080")
+
+
 def look_addr(check: Probe) -> str:
     """bash can connect by itself; else nc."""
     host, port = host_and_port(check.subject)
@@ -59,6 +68,8 @@ def outside_addr(check: Probe, seconds: float) -> ProbeFacts:
             return {"reachable": b"yes"}
     except OSError as e:
         return {"error": (e.strerror or str(e)).encode()}
+    except UnicodeError:
+        return {"error": b"no host can have this name"}
 
 
 def judge_addr(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
@@ -76,7 +87,7 @@ def look_dns(check: Probe) -> str:
 
 def outside_dns(check: Probe, seconds: float) -> ProbeFacts:
     """Ask this machine's resolver; its own limits of time hold."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeError):  # UnicodeError: no host can have this name
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(check.subject, None)}
         return {"addresses": "\n".join(sorted(found)).encode()}
     return {}
@@ -85,13 +96,7 @@ def outside_dns(check: Probe, seconds: float) -> ProbeFacts:
 def judge_dns(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """One of ``addrs`` is enough."""
     found = facts.get("addresses", b"").decode("ascii", "replace").split()
-    yield from differs(
-        "resolvable",
-        check.wants(
-            "resolvable",
-        ),
-        bool(found),
-    )
+    yield from differs("resolvable", check.wants("resolvable"), bool(found))
     wanted = check.words("addrs")
     if found and wanted and not set(wanted) & set(found):
         yield Mismatch("addrs", " or ".join(wanted), ", ".join(found))
@@ -103,8 +108,8 @@ def look_http(check: Probe) -> str:
     words += ["--request", check.text("method") or "GET"]
     words += [] if check.wants("no_follow_redirects", False) else ["--location"]
     words += ["--insecure"] if check.wants("allow_insecure", False) else []
-    if (body := check.text("request_body")) is not None:
-        words += ["--data-binary", body if not body.startswith("@") else f"\\{body}"]
+    body = check.text("request_body")
+    words += ["--data-binary", "@-"] if body is not None else []
     if ca_file := check.text("ca_file"):
         words += ["--cacert", ca_file]
     return f"""\
@@ -112,8 +117,8 @@ if ! command -v curl >/dev/null; then tell cannot 'the guest has no curl'; exit;
 D=$(mktemp -d) || exit
 trap 'rm -rf "$D"' EXIT
 trap 'exit 143' HUP INT TERM
-curl {" ".join(map(quote, words))} -D "$D/headers" -o "$D/body" -w '%{{http_code}}' -- {quote(check.subject)} \
-    >"$D/status" 2>"$D/error"
+printf %s {quote(body or "")} | curl {" ".join(map(quote, words))} \
+    -D "$D/headers" -o "$D/body" -w '%{{http_code}}' -- {quote(check.subject)} >"$D/status" 2>"$D/error"
 fact status <"$D/status"
 fact error <"$D/error"
 fact headers <"$D/headers"
@@ -135,9 +140,7 @@ def outside_http(check: Probe, seconds: float) -> ProbeFacts:
             answer = session.request(
                 check.text("method") or "GET",
                 check.subject,
-                data=check.text(
-                    "request_body",
-                ),
+                data=check.text("request_body"),
                 timeout=limit,
                 allow_redirects=not check.wants("no_follow_redirects", False),
                 verify=verify,
@@ -164,13 +167,7 @@ def judge_http(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     elif int(status) >= 400:
         yield Mismatch("status", "one below 400", status)
     body, headers = (facts.get(name, b"").decode("utf-8", "replace") for name in ("body", "headers"))
-    yield from unmet(
-        "body",
-        check.expectations(
-            "body",
-        ),
-        body,
-    )
+    yield from unmet("body", check.expectations("body"), body)
     yield from unmet("headers", check.expectations("headers", "contains"), headers)
 
 
@@ -180,23 +177,13 @@ ADDR = CheckVerb(
     look_addr,
     judge_addr,
     outside_addr,
-    waits=lambda check: check.wants(
-        "reachable",
-    ),
+    waits=lambda check: check.wants("reachable"),
+    problem=problem_of_addr,
 )
-DNS = CheckVerb(
-    "dns",
-    ("resolvable", "addrs"),
-    look_dns,
-    judge_dns,
-    outside_dns,
-)
+DNS = CheckVerb("dns", ("resolvable", "addrs"), look_dns, judge_dns, outside_dns)
 HTTP = CheckVerb(
     "http",
-    (
-        *("status", "body", "headers", "method", "request_body"),
-        *("allow_insecure", "no_follow_redirects", "ca_file"),
-    ),
+    (*("status", "body", "headers", "method", "request_body"), *("allow_insecure", "no_follow_redirects", "ca_file")),
     look_http,
     judge_http,
     outside_http,

@@ -10,7 +10,6 @@ from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, 
 from ovtasks.project.distro_tags import normalized
 
 _COMM = 15  # the kernel keeps so many bytes of a process's name
-_RUNNING = "Whether it runs; default: yes."
 
 
 def package_name(check: Probe) -> str:
@@ -45,13 +44,7 @@ fi
 def judge_package(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """A distribution's revision may follow a version that is asked for."""
     found = facts.get("version", b"").decode("utf-8", "replace").strip()
-    yield from differs(
-        "installed",
-        check.wants(
-            "installed",
-        ),
-        bool(found),
-    )
+    yield from differs("installed", check.wants("installed"), bool(found))
     wanted = check.words("versions")
     if found and wanted and not any(found == one or found.startswith(f"{one}-") for one in wanted):
         yield Mismatch("versions", " or ".join(wanted), found)
@@ -111,18 +104,21 @@ def look_process(check: Probe) -> str:
 def judge_process(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """As ``pgrep -x`` does: the whole name, as far as the kernel keeps it."""
     names = facts.get("names", b"").split(b"\n")
-    yield from differs(
-        "running",
-        check.wants(
-            "running",
-        ),
-        check.subject.encode()[:_COMM] in names,
-    )
+    yield from differs("running", check.wants("running"), check.subject.encode()[:_COMM] in names)
 
 
 def look_port(check: Probe) -> str:
     """The kernel's tables of sockets."""
     return "cat /proc/net/tcp /proc/net/tcp6 | grep ' 0A ' | fact sockets"  # 0A: LISTEN
+
+
+def problem_of_port(check: Probe) -> tuple[str, str] | None:
+    """``ip`` is compared as an address, so it must be one."""
+    try:
+        ip_address(check.text("ip") or "::")
+    except ValueError:
+        return "ip", "write an IP address, as in 127.0.0.1"
+    return None
 
 
 def judge_port(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
@@ -137,13 +133,7 @@ def judge_port(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
         if not any(one.is_unspecified or one == ip_address(wanted) for one in found):
             yield Mismatch("ip", wanted, ", ".join(map(str, found)))
         return
-    yield from differs(
-        "listening",
-        check.wants(
-            "listening",
-        ),
-        bool(found),
-    )
+    yield from differs("listening", check.wants("listening"), bool(found))
 
 
 def listeners(table: bytes) -> Iterator[tuple[IPv4Address | IPv6Address, int]]:
@@ -156,36 +146,16 @@ def listeners(table: bytes) -> Iterator[tuple[IPv4Address | IPv6Address, int]]:
             yield ip_address(b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))), int(port, 16)
 
 
-PACKAGE = CheckVerb(
-    "package",
-    ("installed", "versions", "package_map"),
-    look_package,
-    judge_package,
-)
+PACKAGE = CheckVerb("package", ("installed", "versions", "package_map"), look_package, judge_package)
 SERVICE = CheckVerb(
-    "service",
-    ("running", "enabled"),
-    look_service,
-    judge_service,
-    waits=lambda check: check.wants(
-        "running",
-    ),
+    "service", ("running", "enabled"), look_service, judge_service, waits=lambda check: check.wants("running")
 )
-PROCESS = CheckVerb(
-    "process",
-    ("running",),
-    look_process,
-    judge_process,
-    waits=lambda check: check.wants(
-        "running",
-    ),
-)
+PROCESS = CheckVerb("process", ("running",), look_process, judge_process, waits=lambda check: check.wants("running"))
 PORT = CheckVerb(
     "port",
     ("listening", "ip"),
     look_port,
     judge_port,
-    waits=lambda check: check.wants(
-        "listening",
-    ),
+    waits=lambda check: check.wants("listening"),
+    problem=problem_of_port,
 )

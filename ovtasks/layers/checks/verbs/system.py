@@ -31,13 +31,7 @@ def look_user(check: Probe) -> str:
 def judge_user(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """All of ``groups`` must be among its groups."""
     entry = _entry(facts, "entry")
-    yield from differs(
-        "exists",
-        check.wants(
-            "exists",
-        ),
-        len(entry) == 7,
-    )
+    yield from differs("exists", check.wants("exists"), len(entry) == 7)
     if len(entry) == 7 and check.wants("exists"):
         yield from _wants(check, {"uid": entry[2], "gid": entry[3], "home": entry[5], "shell": entry[6]})
         groups = facts.get("groups", b"").decode("utf-8", "replace").split()
@@ -53,13 +47,7 @@ def look_group(check: Probe) -> str:
 def judge_group(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """Whether it is there, and its number."""
     entry = _entry(facts, "entry")
-    yield from differs(
-        "exists",
-        check.wants(
-            "exists",
-        ),
-        len(entry) == 4,
-    )
+    yield from differs("exists", check.wants("exists"), len(entry) == 4)
     if len(entry) == 4 and check.wants("exists"):
         yield from _wants(check, {"gid": entry[2]})
 
@@ -79,13 +67,7 @@ ip -o addr show dev "$I" | fact addresses
 def judge_interface(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """An address may be given with or without the length of its prefix."""
     exists = facts.get("exists") == b"yes"
-    yield from differs(
-        "exists",
-        check.wants(
-            "exists",
-        ),
-        exists,
-    )
+    yield from differs("exists", check.wants("exists"), exists)
     if exists and check.wants("exists"):
         yield from _wants(check, {"mtu": facts.get("mtu", b"").decode().strip()})
         words = facts.get("addresses", b"").decode("utf-8", "replace").split()
@@ -104,13 +86,7 @@ def judge_mount(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     """The last mount on a path is the one that is seen."""
     table = [line.split(" ") for line in facts.get("mounts", b"").decode("utf-8", "replace").splitlines()]
     found = [row for row in table if len(row) > 3 and _unescaped(row[1]) == (check.subject.rstrip("/") or "/")]
-    yield from differs(
-        "exists",
-        check.wants(
-            "exists",
-        ),
-        bool(found),
-    )
+    yield from differs("exists", check.wants("exists"), bool(found))
     if found and check.wants("exists"):
         source, _, filesystem, options = found[-1][:4]
         yield from _wants(check, {"mount_source": _unescaped(source), "filesystem": filesystem})
@@ -135,43 +111,11 @@ def judge_kernel_param(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
         yield Mismatch("value", "a parameter that can be read", "none")
         return
     value = " ".join(facts["value"].decode("utf-8", "replace").split())
-    yield from unmet(
-        "value",
-        check.expectations(
-            "value",
-        ),
-        value,
-    )
+    yield from unmet("value", check.expectations("value"), value)
 
 
-_EXISTS = "Whether there is one; default: yes."
-USER = CheckVerb(
-    "user",
-    ("exists", "uid", "gid", "home", "shell", "groups"),
-    look_user,
-    judge_user,
-)
-GROUP = CheckVerb(
-    "group",
-    ("exists", "gid"),
-    look_group,
-    judge_group,
-)
-INTERFACE = CheckVerb(
-    "interface",
-    ("exists", "mtu", "addrs"),
-    look_interface,
-    judge_interface,
-)
-MOUNT = CheckVerb(
-    "mount",
-    ("exists", "mount_source", "filesystem", "opts"),
-    look_mount,
-    judge_mount,
-)
-KERNEL_PARAM = CheckVerb(
-    "kernel-param",
-    ("value",),
-    look_kernel_param,
-    judge_kernel_param,
-)
+USER = CheckVerb("user", ("exists", "uid", "gid", "home", "shell", "groups"), look_user, judge_user)
+GROUP = CheckVerb("group", ("exists", "gid"), look_group, judge_group)
+INTERFACE = CheckVerb("interface", ("exists", "mtu", "addrs"), look_interface, judge_interface)
+MOUNT = CheckVerb("mount", ("exists", "mount_source", "filesystem", "opts"), look_mount, judge_mount)
+KERNEL_PARAM = CheckVerb("kernel-param", ("value",), look_kernel_param, judge_kernel_param)
