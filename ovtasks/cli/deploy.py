@@ -165,21 +165,12 @@ def _bring_up(
 
 
 def _deploy(args: argparse.Namespace, wanted: Wanted, record: Record) -> int:
-    from ovtasks.cli.deploy_show import changes_json, check_json, check_line, said
+    from ovtasks.cli.deploy_show import check_line, deployed_json, said
     from ovtasks.deploy.deploy import deploy, failed_checks
 
     done = deploy(wanted, record, note(args), start_at=args.start_at, verify=args.verify)
     if args.json:
-        output_json(
-            {
-                "deployment": wanted.deployment.name,
-                "vm": record.vm,
-                "instance": record.instance,
-                "layers": changes_json(done.changes),
-                "checks": [check_json(check) for check in done.checks],
-                "seconds": round(done.seconds, 1),
-            }
-        )
+        output_json(deployed_json(wanted.deployment, done))
     else:
         for check in done.checks:
             print(check_line(check))
@@ -213,7 +204,9 @@ def run_del(args: argparse.Namespace) -> int:
 
 def _take_out(args: argparse.Namespace, project: Project, deployment: Deployment) -> int:
     """Take single layers out of the entry, and deploy what remains."""
-    from ovtasks.cli.deploy_show import print_plan
+    from ovtasks.cli.deploy_show import deployed_json, print_plan
+    from ovtasks.deploy.changes import Changes
+    from ovtasks.deploy.deploy import Deployed
     from ovtasks.deploy.gates import check_gates
     from ovtasks.deploy.report import plan_of
     from ovtasks.deploy.wanted import find_deployment, read_wanted, without_layers
@@ -236,6 +229,8 @@ def _take_out(args: argparse.Namespace, project: Project, deployment: Deployment
     record = plan_of(wanted).record
     if record is None:
         note(args).note(f"{deployment.words} does not exist: nothing to undo")
+        if args.json:
+            output_json(deployed_json(deployment, Deployed(Changes(()))))
         return EXIT_DONE
     args.start_at, args.verify = None, False
     return _deploy(args, wanted, record)

@@ -12,10 +12,12 @@ from ovtasks.errors import EXIT_DONE, EXIT_STALE
 
 if TYPE_CHECKING:
     from ovtasks.deploy.changes import Changes, LayerChange
+    from ovtasks.deploy.deploy import Deployed
     from ovtasks.deploy.report import DeployPlan
     from ovtasks.deploy.undo import Undone
     from ovtasks.instance.record import Record
     from ovtasks.layers.checks.model import CheckResult
+    from ovtasks.project.deploy_model import Deployment
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
@@ -158,6 +160,13 @@ def would_do(plan: DeployPlan) -> bool:
     return plan.record is None or plan.unknown or not plan.changes.nothing
 
 
+def makes_vm(plan: DeployPlan) -> bool:
+    """Whether a deployment would build and create the VM: it does not exist, or is no longer defined."""
+    from ovtasks.deploy.missing import needs_create
+
+    return would_do(plan) and needs_create(plan.record)
+
+
 def print_plan(plan: DeployPlan, *, as_json: bool) -> None:
     """Print what a deployment would do."""
     if as_json:
@@ -173,9 +182,21 @@ def plan_json(plan: DeployPlan) -> dict[str, object]:
         "deployment": deployment.name,
         "vm": deployment.vm,
         "instance": deployment.instance,
-        "creates": plan.record is None,
+        "creates": makes_vm(plan),
         "guessed": plan.guessed,
         "layers": changes_json(plan.changes),
+    }
+
+
+def deployed_json(deployment: Deployment, done: Deployed) -> dict[str, object]:
+    """What a deployment did, as JSON data."""
+    return {
+        "deployment": deployment.name,
+        "vm": deployment.vm,
+        "instance": deployment.instance,
+        "layers": changes_json(done.changes),
+        "checks": [check_json(check) for check in done.checks],
+        "seconds": round(done.seconds, 1),
     }
 
 
@@ -201,6 +222,8 @@ def plan_lines(plan: DeployPlan) -> Iterator[str]:
     deployment = plan.wanted.deployment
     if plan.record is None:
         yield f"{deployment.words}: does not exist: it is built and created"
+    elif makes_vm(plan):
+        yield f"{deployment.words}: is not defined: it is created again"
     if plan.unknown or plan.guessed:
         what = "what it runs is not known" if plan.unknown else "what it runs is a guess"
         yield f"{deployment.words}: was never asked: {what}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from ovtasks.cli.common import open_project, output_json
-from ovtasks.cli.deploy_show import plan_json, print_plan, would_do
+from ovtasks.cli.deploy_show import makes_vm, plan_json, print_plan, would_do
 from ovtasks.cli.goals import add_build_options, goals, open_graph
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
 from ovtasks.graph.chains import Chain, Graph, StepState, StepStatus
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     graph = open_graph(args, open_project(args))
     deployments = _deployments(graph, args.goals)
-    builds = [f"build:{one.wanted.deployment.vm}" for one in deployments if one.record is None]
+    builds = [f"build:{one.wanted.deployment.vm}" for one in deployments if makes_vm(one)]
     words = [*(word for word in args.goals if not word.startswith(DEPLOY)), *builds]
     chains, steps = goals(graph, words) if words or not deployments else ([], [])
     statuses = graph.status(steps)

@@ -99,3 +99,8 @@ def test_an_update_that_was_killed_is_settled_first(guest: Guest) -> None:
     guest.ov("deploy", "del", "vm:web", "--forget", "--purge", code=2)
     assert "--forget undoes nothing" in guest.said
     assert guest.ov("deploy", "del", "vm:web", "--forget", "--dry-run") == "forget all layers of web\n"
+    # a VM that was destroyed without its disk is made again, when there is something to do
+    guest.record.folder.machine.unlink()
+    plan = guest.ov("deploy", "plan", "vm:web")
+    assert "web: is not defined: it is created again" in plan and "redo" in plan
+    assert "disk:web" in guest.ov("plan", "deploy:vm:web")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,10 @@ def test_nothing_to_list(project: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run(["deploy", "list"]) == 0
     said = capsys.readouterr()
     assert not said.out and "no deployments: ov deploy add vm:VM LAYER makes one" in said.err
+
+
+def test_json_for_a_vm_that_does_not_exist(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(project, "deploy: {vm:web: {add_layers: [tools]}}\n", "deploy.yml")
+    assert run(["deploy", "del", "vm:web", "tools", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["layers"] == [] and "web does not exist: nothing to undo" in said.err
