@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ovtasks.deploy.stamp import was_of
+from ovtasks.deploy.wanted import find_deployment
+from ovtasks.project.load import load_project
+from ovtasks.project.model import CloudInit, OvInstall
 from tests.deploy.guest import SPEC, Guest
 from tests.support.server import Site, serve
 
@@ -139,5 +144,9 @@ def test_skip_only_looks(guest: Guest) -> None:
     assert "ov does not run: broken" in guest.said
     there.write_text(PROGRAM)
     guest.ov("deploy", "add", "vm:web")
+    project = load_project(guest.project)
+    deployment, vm = find_deployment(project, "vm:web"), project.vms["web"]
+    other = replace(vm, cloud_init=CloudInit(ov_install=OvInstall("scp")))
+    assert was_of(guest.record, deployment, vm) and not was_of(guest.record, deployment, other)
     guest.ov("deploy", "del", "vm:web", "-y")
     assert there.read_text() == PROGRAM
