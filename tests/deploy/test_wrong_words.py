@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from ovtasks.cli.main import run
+from ovtasks.errors import OvError
+from ovtasks.host.progress import Progress
+from ovtasks.instance import aside
 from tests.support.projects import CLOUD, write
 
 
@@ -52,3 +55,20 @@ def test_json_for_a_vm_that_does_not_exist(project: Path, capsys: pytest.Capture
     assert run(["deploy", "del", "vm:web", "tools", "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["layers"] == [] and "web does not exist: nothing to undo" in said.err
+
+
+def test_what_cannot_be_put_back_does_not_stop_the_list(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settle(domain: str, progress: Progress) -> bool:
+        raise OvError(f"{domain} is back, but does not start")
+
+    monkeypatch.setattr(aside, "unfinished", lambda: ["ov-web", "ov-database"])
+    monkeypatch.setattr(aside, "settle", settle)
+    assert run(["vm", "list", "--json"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == []
+    assert [line for line in said.err.splitlines() if "is back" in line] == [
+        "ov: ov-web is back, but does not start",
+        "ov: ov-database is back, but does not start",
+    ]
