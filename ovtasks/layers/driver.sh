@@ -116,9 +116,10 @@ ov_fragment() { # TEXT USER
         return
     fi
     rm -f -- "$ov_run/fragment" # it is another account's
+    ov_quote "$OV_SUMS"
     # shellcheck disable=SC2016 # the other shell expands it
     printf '%s\n' 'set -eu; cd "$HOME" 2>/dev/null || cd /; export STATE="$1" FILES="$2"; . "$3"' \
-        "OV_SUMS=$(ov_word "$OV_SUMS")" "$1" >"$ov_run/fragment"
+        "OV_SUMS=$ov_quoted" "$1" >"$ov_run/fragment"
     if [ ! -e "$ov_run/prelude.sh" ]; then
         chmod 0711 -- "$ov_run"
         (umask 022 && printf '%s\n' "$ov_prelude" >"$ov_run/prelude.sh")
@@ -133,11 +134,9 @@ ov_fragment() { # TEXT USER
 }
 
 # A text as one word of the shell.
-ov_word() { # TEXT
-    case $1 in
-    *\'*) printf '%s\n' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/" ;;
-    *) printf "'%s'" "$1" ;;
-    esac
+ov_quote() { # TEXT -> ov_quoted
+    ov_quoted="'$1'"
+    case $1 in *\'*) ov_quoted=$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/") ;; esac
 }
 
 # Let an account have what its fragment works with.
@@ -468,7 +467,7 @@ ov_in_image() {
     FILES=$ov_run/$ov_number STATE=$ov_run/state
     rm -rf -- "$STATE"
     mkdir -- "$STATE"
-    ov_give "$ov_user" "$STATE"
+    (ov_give "$ov_user" "$STATE")
     ov_event doing "$ov_name"
     if [ -n "$OV_SUMS" ]; then ov_files; fi
     ov_fragment "$ov_do" "$ov_user"

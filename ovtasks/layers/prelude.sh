@@ -253,8 +253,11 @@ ov_shell() { # FILE
     if command -v bash >/dev/null; then bash -- "$1"; else sh -- "$1"; fi
 }
 
-# Who an account is -> ov_to_uid, ov_to_gid, ov_to_name (empty: a number without an account), ov_to_home.
+# Who an account is -> ov_to_uid, ov_to_gid, ov_to_name (empty: a number without an account), ov_to_home. A process asks
+# once; the next fragment is another process, so that it sees what became of the account.
 ov_account() { # NAME or UID:GID
+    if [ "$1" = "${ov_to_whom-}" ]; then return 0; fi
+    ov_to_whom=
     case $1 in
     '' | *[!0-9:]* | :* | *:) ov_line=$(getent passwd "$1" 2>/dev/null || grep "^$1:" /etc/passwd || :) ;;
     *) ov_line=$(getent passwd "${1%%:*}" 2>/dev/null || awk -F: -v u="${1%%:*}" '$3 == u' /etc/passwd) ;;
@@ -269,6 +272,7 @@ EOF2
         ov_to_uid=${1%%:*} ov_to_gid=${1#*:} ov_to_home=${ov_to_home:-/}
         ;;
     esac
+    ov_to_whom=$1
 }
 
 # util-linux has a setpriv that changes accounts; that of busybox, which its shell may prefer, does not. -> ov_setpriv

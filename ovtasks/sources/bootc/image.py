@@ -21,12 +21,12 @@ from ovtasks.sources.bootc.layered import layered_step
 from ovtasks.sources.bootc.stamp import (
     demands,
     finish,
+    finish_build,
     is_local,
     key_of,
     local_name,
     moved,
     named_stamp,
-    remove_nameless,
     stamp_file,
     workshop,
 )
@@ -197,16 +197,7 @@ def _build(ws: Workspace, image: ImageSpec, looked: context.Context, project: Pr
     cache = mounted is None or (before is not None and before.get("mounted") == mounted)
     made = shop.build(image, looked, local_name(image), pull=image.pull is not Pull.NEVER, cache=cache)
     shop.done()
-    found = inspect(engine, made)
-    if found is None:
-        raise OvError(
-            f"podman built {local_name(image)} and does not know it",
-            hint="podman images shows what came",
-            where=image.where,
-        )
-    finish(ws, image, found, local_name(image), None, mounted)
-    if before is not None and before.get("id") != found.id:
-        remove_nameless(engine, str(before.get("id")))
+    finish_build(ws, image, engine, made, mounted)
 
 
 def _mounted(ws: Workspace, looked: context.Context) -> str | None:

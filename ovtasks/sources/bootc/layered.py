@@ -10,14 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ovtasks.containers.builder import inspect
 from ovtasks.containers.context import Context
 from ovtasks.containers.engine import Engine, own
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.guest.connection import Finished
 from ovtasks.host.run import run
-from ovtasks.host.state import try_load_state
 from ovtasks.layers.containerfile import CONTAINERFILE, layered_context
 from ovtasks.layers.downloads import Downloads
 from ovtasks.layers.given import with_defaults
@@ -28,11 +26,10 @@ from ovtasks.project.model import ImageSpec, Project, Pull
 from ovtasks.sources.bootc.layer_inputs import image_layers, layer_inputs, ungiven
 from ovtasks.sources.bootc.stamp import (
     demands,
-    finish,
+    finish_build,
     key_of,
     local_name,
     moved,
-    remove_nameless,
     stamp_file,
     workshop,
 )
@@ -79,7 +76,6 @@ def layered_step(image: ImageSpec, project: Project, options: BuildOptions, base
 
 def _build(ws: Workspace, image: ImageSpec, project: Project, options: BuildOptions) -> None:
     engine = own()
-    before = try_load_state(ws.step.targets[0])
     (needed,) = ws.needs.values()
     base = str(needed.facts["id"])
     plans = _plans(ws, image, project, engine, base)
@@ -90,16 +86,7 @@ def _build(ws: Workspace, image: ImageSpec, project: Project, options: BuildOpti
     fill = _writer(made.files)
     built = shop.build(image, looked, local_name(image), pull=image.pull is not Pull.NEVER, fill=fill)
     shop.done()
-    found = inspect(engine, built)
-    if found is None:
-        raise OvError(
-            f"podman built {local_name(image)} and does not know it",
-            hint="podman images shows what came",
-            where=image.where,
-        )
-    finish(ws, image, found, local_name(image), None)
-    if before is not None and before.get("id") != found.id:
-        remove_nameless(engine, str(before.get("id")))
+    finish_build(ws, image, engine, built)
 
 
 def _plans(ws: Workspace, image: ImageSpec, project: Project, engine: Engine, base: str) -> list[LayerPlan]:

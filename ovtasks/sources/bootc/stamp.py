@@ -7,7 +7,7 @@ from pathlib import Path
 from ovtasks.containers.builder import LABELS, Found, Workshop, inspect
 from ovtasks.containers.engine import Engine, own
 from ovtasks.containers.storage import configuration, storage
-from ovtasks.errors import InputError
+from ovtasks.errors import InputError, OvError
 from ovtasks.graph.step import BuildOptions, Workspace
 from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import try_load_state
@@ -41,7 +41,7 @@ def named_stamp(project: Project, verb: str, key: str) -> Path:
 
 
 def key_of(image: ImageSpec) -> str:
-    """What the names of an image\'s steps and files hold: 16 hexadecimal digits."""
+    """What the names of an image's steps and files hold: 16 hexadecimal digits."""
     if image.ref is None:
         return digest({"built": image.name})[:16]
     return digest([image.ref, image.pull, image.tls_verify, image.bootc is True])[:16]
@@ -96,6 +96,22 @@ def remove_nameless(engine: Engine, image_id: str) -> None:
     old = inspect(engine, image_id)
     if old is not None and not old.names:
         engine.run("image", "rm", image_id, check=False)
+
+
+def finish_build(ws: Workspace, image: ImageSpec, engine: Engine, built: str, mounted: str | None = None) -> None:
+    """:func:`finish` for the image ``built`` (its ID), and remove the one that it replaced.
+
+    :raises OvError: podman does not know it. :raises InputError: as :func:`finish`.
+    """
+    before = try_load_state(ws.step.targets[0])
+    name = local_name(image)
+    found = inspect(engine, built)
+    if found is None:
+        hint = "podman images shows what came"
+        raise OvError(f"podman built {name} and does not know it", hint=hint, where=image.where)
+    finish(ws, image, found, name, None, mounted)
+    if before is not None and before.get("id") != found.id:
+        remove_nameless(engine, str(before.get("id")))
 
 
 def finish(
