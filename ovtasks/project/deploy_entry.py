@@ -142,6 +142,9 @@ def _ephemeral(entry: Entry) -> Ephemeral | None:
     if written is False:
         hint = "remove it: an instance is not ephemeral unless the entry says so"
         raise entry.error("ephemeral: false means nothing", "ephemeral", hint=hint)
+    if entry.get("disposable") is False:
+        hint = "an ephemeral instance is destroyed when its time is over: remove one of the two"
+        raise entry.error("disposable: false contradicts ephemeral", "disposable", hint=hint)
     data = entry.mapping("ephemeral")
     return Ephemeral(
         ttl=_converted(entry, ("ephemeral", "ttl"), parse_duration) or HOUR,

@@ -147,6 +147,7 @@ k8s: {{x: {{image: ''}}}}
     ("entry", "message", "hint", "column"),
     [
         ("ephemeral: false", "ephemeral: false means nothing", "remove it", 32),
+        ("disposable: false, ephemeral: true", "disposable: false contradicts ephemeral", "remove one", 33),
         ("ephemeral: {ttl: soon}", "ephemeral.ttl: 'soon' is no length of time", "30d", 38),
         ("ephemeral: {ttl: 60}", "'60' has no unit", "90m", 38),
         ("ephemeral: {tll: 1h}", "unknown key 'tll'", "'ttl'", 33),
