@@ -42,7 +42,7 @@ def test_what_no_image_has(tmp_path: Path, layer: str, said: str, column: int) -
     with pytest.raises(InputError) as caught:
         steps_with(tmp_path, layer)
     error = caught.value
-    assert error.message.startswith(f"image 'x': {said}: ") and error.hint is not None
+    assert error.message.startswith(f"image 'x': {said}: ") and "ov deploy add" in str(error.hint)
     assert error.where == Where(str(tmp_path / "layers/a/layer.yml"), 2, column)
     steps_with(tmp_path, layer, skip_incompatible=True)
 

@@ -47,7 +47,8 @@ def layered_step(image: ImageSpec, project: Project, options: BuildOptions, base
     :raises InputErrors: a layer is wrong or missing. :raises InputError: an image cannot give a layer what it needs.
     """
     looked = layer_inputs(image, project)
-    _refuse(image, [] if image.skip_incompatible else [*ungiven(image_layers(image, project))])
+    if not image.skip_incompatible:
+        _refuse(image, [*ungiven(image_layers(image, project))], "; ov deploy add puts the layer into the VM instead")
     target = stamp_file(image, project)
     name = local_name(image)
     reason, reads = moved(target, name, project)
@@ -105,15 +106,13 @@ def _plans(ws: Workspace, image: ImageSpec, project: Project, engine: Engine, ba
     return [complete(plan, Downloads(ws.progress)) for plan in plans]
 
 
-def _refuse(image: ImageSpec, skipped: Sequence[Skipped]) -> None:
+def _refuse(image: ImageSpec, skipped: Sequence[Skipped], more_hint: str = "") -> None:
     """:raises InputError: something would be left out."""
     if not skipped:
         return
     first = skipped[0]
     more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-    hint = (
-        "skip_incompatible: true in the image's entry leaves it out; ov deploy add puts the layer into the VM instead"
-    )
+    hint = "skip_incompatible: true in the image's entry leaves it out" + more_hint
     raise InputError(f"image '{image.name}': {_words(first)}{more}", hint=hint, where=first.where)
 
 
