@@ -92,13 +92,16 @@ def killed(scene: Scene) -> None:
 def updated(scene: Scene) -> None:
     """Refused without the flag; harmless when the build fails; done with it, layers included."""
     project = scene.project
-    scene.project.ov("deploy", "add", "vm:demo", "base", *GATES)
+    entry = "deploy:\n  vm:demo:\n    add_layers: [base]\n    install_opts: {allow_repo_changes: true}\n"
+    (project.root / "deploy.yml").write_text(entry)
+    project.user.owned(project.root / "deploy.yml")
+    project.ov("deploy", "add", "vm:demo")
     first = project.ssh("cat /var/lib/cloud/data/instance-id")
     refused = project.ov("update", "demo", code=3).stderr
     assert "deploy.yml" in refused and "disposable: true" in refused
-    scene.project.ov("deploy", "add", "vm:demo", "base", *GATES, "--disposable")
+    project.ov("deploy", "add", "vm:demo", "--disposable")
     project.edit(r"(?m)^      suite: bookworm$", "      suite: nosuchsuite")
-    project.ov("update", "demo", code=1)
+    project.ov("update", "demo", code=2)
     assert project.ssh("cat /var/lib/cloud/data/instance-id") == first
     project.edit(r"(?m)^      suite: nosuchsuite$", "      suite: bookworm")
     project.ov("update", "demo")
