@@ -67,8 +67,10 @@ def test_layers_of_a_booted_guest(scene: Scene) -> None:
     assert "checks fail" not in done.stderr
     assert "nothing to do" in scene.add().stderr
     assert "all is as it was put" in project.ov("deploy", "status", "vm:demo", "--drift").stdout
-    edit_service(project.root, 1000002)
+    boot = project.ssh("cat /proc/sys/kernel/random/boot_id")
+    edit_service(project.root, 1000002, reboot=True)
     edited = scene.add().stderr
+    assert project.ssh("cat /proc/sys/kernel/random/boot_id") != boot
     assert "redone services" in edited and "tools" not in edited and "base" not in edited
     assert project.ssh("systemctl show -P ExecStart ov-services-sleeper").count("1000002") == 1
     project.ov("deploy", "del", "vm:demo", "--yes")

@@ -136,9 +136,9 @@ def write_layers(project: Path, host: str, guest: str, site: Site) -> None:
     edit_service(project, 1000000)
 
 
-def edit_service(project: Path, seconds: int) -> None:
-    """Write the layer ``services``, with this in its text."""
-    _write(project, "services", SERVICES.format(seconds=seconds))
+def edit_service(project: Path, seconds: int, *, reboot: bool = False) -> None:
+    """Write the layer ``services``, with this in its text; ``reboot``: it asks for a restart."""
+    _write(project, "services", SERVICES.format(seconds=seconds) + ("  reboot: true\n" if reboot else ""))
 
 
 def _write(project: Path, layer: str, text: str, **files: str) -> None:
