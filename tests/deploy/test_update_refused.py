@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.cli.main import run
+from tests.deploy.project import enter
 from tests.support.projects import CLOUD, write
 
 DEBIAN = "{kind: cloud_image, url: https://example.org/debian-13.qcow2, base_user: debian}"
@@ -15,12 +16,7 @@ DEBIAN = "{kind: cloud_image, url: https://example.org/debian-13.qcow2, base_use
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    write(tmp_path / "p", f"vms: {{web: {{source: {DEBIAN}}}, db: {{source: {CLOUD}}}}}\n")
-    write(tmp_path / "p", "tasks: [{mkdir: /srv/a}]\n", "layers/tools/layer.yml")
-    monkeypatch.chdir(tmp_path / "p")
-    return tmp_path / "p"
+    return enter(tmp_path / "p", f"vms: {{web: {{source: {DEBIAN}}}, db: {{source: {CLOUD}}}}}\n", monkeypatch)
 
 
 def ov(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

@@ -11,17 +11,13 @@ from ovtasks.cli.main import run
 from ovtasks.errors import OvError
 from ovtasks.host.progress import Progress
 from ovtasks.instance import aside
+from tests.deploy.project import enter
 from tests.support.projects import CLOUD, write
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    write(tmp_path / "p", f"vms: {{web: {{source: {CLOUD}}}, database: {{source: {CLOUD}}}}}\n")
-    write(tmp_path / "p", "tasks: [{mkdir: /srv/a}]\n", "layers/tools/layer.yml")
-    monkeypatch.chdir(tmp_path / "p")
-    return tmp_path / "p"
+    return enter(tmp_path / "p", f"vms: {{web: {{source: {CLOUD}}}, database: {{source: {CLOUD}}}}}\n", monkeypatch)
 
 
 @pytest.mark.parametrize(

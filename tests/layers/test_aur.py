@@ -20,6 +20,8 @@ from tests.layers.builders import Nothing
 from tests.support.layers import FACTS, LocalShell, plan
 from tests.support.server import Site, serve
 
+pytestmark = pytest.mark.root  # pacman is root's
+
 ARCH = replace(FACTS, distro="arch", version="", like=(), codename="")
 PACMAN = r"""#!/bin/sh
 # Files in db and repo are packages: version, then "auto" or "asked".

@@ -15,7 +15,7 @@ def test_commands_see_variables_and_programs_of_needed_layers(tmp_path: Path) ->
     tool.chmod(0o755)
     a = spec(tmp_path / "a", f"env: {{ONE: a, TWO: a}}\npath_append: ['{tmp_path}/bin']\n", "a")
     b = spec(tmp_path / "b", "requires: [a]\nenv: {TWO: '${ONE}b'}\n", "b")
-    c = spec(tmp_path / "c", "requires: [b]\nenv: {THREE: c}\ntasks: [{cmd: ov-test-tool}]\n", "c")
+    c = spec(tmp_path / "c", "requires: [b]\nenv: {THREE: c}\ntasks: [{cmd: ov-test-tool, user: '${USER}'}]\n", "c")
     d = spec(tmp_path / "d", "env: {ONE: d}\n", "d")
     layers = [a, d, b, c]
     assert [one.name for one in needs_of(c, layers)] == ["a", "b"] and needs_of(a, layers) == []

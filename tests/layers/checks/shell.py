@@ -45,6 +45,13 @@ class Shell:
     scripts: list[str] = field(default_factory=list)
     shell: Sequence[str] = ("sh",)
 
+    def __post_init__(self) -> None:
+        if self.programs is None:
+            return
+        for name in ("sudo", "doas"):  # root would not see the other programs
+            (self.programs / name).write_text("#!/bin/sh\nexit 1\n")
+            (self.programs / name).chmod(0o755)
+
     def run(self, script: str, /) -> Answered:
         """As a connection does it; nothing may be said on stderr."""
         self.scripts.append(script)
