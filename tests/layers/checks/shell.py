@@ -48,9 +48,10 @@ class Shell:
     def __post_init__(self) -> None:
         if self.programs is None:
             return
-        for name in ("sudo", "doas"):  # root would not see the other programs
-            (self.programs / name).write_text("#!/bin/sh\nexit 1\n")
-            (self.programs / name).chmod(0o755)
+        for program in (self.programs / "sudo", self.programs / "doas"):  # root would not see the other programs
+            if not program.exists():
+                program.write_text("#!/bin/sh\nexit 1\n")
+                program.chmod(0o755)
 
     def run(self, script: str, /) -> Answered:
         """As a connection does it; nothing may be said on stderr."""
