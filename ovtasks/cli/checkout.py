@@ -15,7 +15,7 @@ TEST = (
     *("bash", "busybox", "dash", "dot", "git", "rsync", "shellcheck", "tmux", "xmllint", "cloud-init"),
     *("gpg-agent", "gpgv", "xz", "zstd"),
     *("blkid", "e2fsck", "isoinfo", "mdir", "mkfs.btrfs", "mount", "setpriv", "useradd"),
-    *("systemd-notify", "systemd-tmpfiles"),
+    *("setcap", "systemd-analyze", "systemd-notify", "systemd-tmpfiles"),
     *("dnf", "zypper", "pacman", "rpmbuild", "createrepo_c"),  # for layers of packages
 )
 GOALS = {"test": TEST, "bench": BENCH}

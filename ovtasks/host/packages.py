@@ -97,6 +97,8 @@ PACKAGES: dict[str, dict[str, str]] = {
         "suse": "libvirt-daemon-log",
     },
     "python3-libvirt": {"arch": "libvirt-python", "suse": "python3-libvirt-python"},
+    "setcap": {"debian": "libcap2-bin", "fedora": "libcap", "arch": "libcap", "suse": "libcap-progs"},
+    "systemd-analyze": {"debian": "systemd", "fedora": "systemd", "arch": "systemd", "suse": "systemd"},
     "systemd-notify": {"debian": "systemd", "fedora": "systemd", "arch": "systemd", "suse": "systemd"},
     "systemd-tmpfiles": {"debian": "systemd", "fedora": "systemd", "arch": "systemd", "suse": "systemd"},
     "virt-xml-validate": {

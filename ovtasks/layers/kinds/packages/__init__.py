@@ -9,7 +9,7 @@ from ovtasks.errors import InputError, Where
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.kind import OperationKind
 from ovtasks.layers.kinds.functions import call
-from ovtasks.layers.kinds.packages.library import with_library
+from ovtasks.layers.kinds.packages.scripts import with_scripts
 from ovtasks.layers.operation import Operation
 from ovtasks.layers.sections import manager_of, missing_section, section_of, words
 from ovtasks.project.layer_model import LayerPart, LayerSpec
@@ -75,7 +75,7 @@ def packages_operation(
         undo=call("ov_pkg_undo", *names),
         in_image=call("ov_pkg_image", *names, **more, ov_hint=hint),
         caveat=_CAVEATS.get(manager, ""),
-        complete=lambda operation, _: with_library(operation, manager),
+        complete=lambda operation, _: with_scripts(operation, manager),
     )
 
 

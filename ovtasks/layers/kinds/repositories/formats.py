@@ -12,7 +12,7 @@ from ovtasks.errors import Where
 from ovtasks.layers.context import LayerContext
 from ovtasks.layers.fragments import text_upload
 from ovtasks.layers.kinds.functions import call
-from ovtasks.layers.kinds.packages.library import with_library
+from ovtasks.layers.kinds.packages.scripts import with_scripts
 from ovtasks.layers.kinds.repositories.operations import KIND, brought
 from ovtasks.layers.operation import Bringer, Gate, Operation, Upload
 from ovtasks.layers.sections import words
@@ -107,7 +107,7 @@ def _fill(
         in_image=call(f"{functions}_image", *words) if functions in {"ov_apt_repo", "ov_ini"} else "",
         uploads=uploads,
     )
-    return with_library(done, manager, repositories=True)
+    return with_scripts(done, manager, repositories=True)
 
 
 def _apt(part: LayerPart, context: LayerContext) -> Operation:

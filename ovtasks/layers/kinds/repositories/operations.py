@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ovtasks.errors import InputError, Where
 from ovtasks.layers.fragments import file_upload, quoted
 from ovtasks.layers.kinds.functions import call
-from ovtasks.layers.kinds.packages.library import with_library
+from ovtasks.layers.kinds.packages.scripts import with_scripts
 from ovtasks.layers.operation import Bringer, Gate, Operation
 from ovtasks.project.layer_model import LayerPart
 
@@ -35,7 +35,7 @@ def release(manager: str, part: LayerPart) -> Operation:
     def complete(operation: Operation, bringer: Bringer) -> Operation:
         bringer.say(f"the package {url} is not pinned, and nothing checks its signature")
         path = bringer.download(url, None, where)
-        done = with_library(operation, manager, repositories=True)
+        done = with_scripts(operation, manager, repositories=True)
         return replace(done, uploads=(file_upload("release.rpm", path),))
 
     return Operation(
@@ -85,5 +85,5 @@ def _of_dnf(name: str, functions: str, words: tuple[str, ...], where: Where, in_
         undo=call(f"{functions}_undo", *words),
         in_image=" ".join(map(quoted, in_image)) + "\n",
         gate=Gate.REPOSITORY,
-        complete=lambda operation, _: with_library(operation, "dnf", repositories=True),
+        complete=lambda operation, _: with_scripts(operation, "dnf", repositories=True),
     )

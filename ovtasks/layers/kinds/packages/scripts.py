@@ -8,7 +8,7 @@ from ovtasks.layers.operation import Operation
 _SHARED = {"dnf": "rpm", "zypper": "rpm"}
 
 
-def with_library(operation: Operation, manager: str, repositories: bool = False) -> Operation:
+def with_scripts(operation: Operation, manager: str, repositories: bool = False) -> Operation:
     """The operation with the functions that it calls: of packages, and of ``repositories`` if these are wanted."""
     shared = _SHARED.get(manager)
     names = ["packages/common", *([f"packages/{shared}"] if shared else []), f"packages/{manager}"]
