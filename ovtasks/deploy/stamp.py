@@ -195,8 +195,7 @@ def _environment(names: Iterable[str], salt: str) -> dict[str, str]:
 def _program() -> str:
     """The version of what compiles layers; in a checkout that is its files' newest time."""
     package = Path(__file__).parent.parent
-    folders = [package / "layers", package / "layers" / "kinds", package / "deploy", package / "project"]
-    newest = max(
-        (entry.stat().st_mtime_ns for folder in folders for entry in os.scandir(folder) if entry.is_file()), default=0
-    )
+    found = (os.walk(package / room) for room in ("deploy", "layers", "project"))
+    files = (os.path.join(folder, name) for walk in found for folder, _, names in walk for name in names)  # noqa: PTH118
+    newest = max((os.stat(path).st_mtime_ns for path in files if path.endswith((".py", ".sh"))), default=0)  # noqa: PTH116
     return f"{__version__} {newest}"

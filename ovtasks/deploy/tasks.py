@@ -10,7 +10,8 @@ from doit.task import Task
 from ovtasks.errors import OvError
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.display import Display
-from ovtasks.graph.tasks import BUILD, GroupTask, WorkTask
+from ovtasks.graph.looking import LookingTask
+from ovtasks.graph.tasks import BUILD, GroupTask
 from ovtasks.host.oserrors import explaining
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 DEPLOY = "deploy"
 
 
-class DeployTask(WorkTask):
+class DeployTask(LookingTask):
     """Makes the layers of an instance what ``deploy.yml`` says. A missing instance is built and created first."""
 
     def __init__(self, graph: Graph, deployment: Deployment, display: Display) -> None:
@@ -30,10 +31,8 @@ class DeployTask(WorkTask):
             graph,
             f"{DEPLOY}:{deployment.name}",
             display,
-            uptodate=[self._fresh],
             doc=f"the layers of {deployment.words}",
             subtask_of=DEPLOY,
-            io={"capture": False},
         )
 
     @property
@@ -62,26 +61,16 @@ class DeployTask(WorkTask):
 
         return find_or_none(self.deployment.vm, self.deployment.instance)
 
-    def _fresh(self, task: Task, values: object) -> bool:
-        return self.is_fresh()
-
-    def is_fresh(self) -> bool:
+    def fresh(self) -> bool:
         """Whether nothing has to be done. Usually the stamp tells, and no layer is read."""
         from ovtasks.deploy.stamp import is_current, watched
 
-        if self.name in self.graph.settled:
-            return True
-        try:
-            with explaining(self.name):
-                record, vm = self._record(), self.graph.project.vms.get(self.deployment.vm)
-                fresh = record is not None and is_current(record, self.deployment, vm)
-        except OvError:
-            return False  # a run will report the error
-        if fresh and record is not None:
-            self.graph.settled.add(self.name)
-            if (files := watched(record)) is not None:
-                self.graph.watched[self.name] = files
-        return fresh
+        record, vm = self._record(), self.graph.project.vms.get(self.deployment.vm)
+        if record is None or not is_current(record, self.deployment, vm):
+            return False
+        if (files := watched(record)) is not None:
+            self.graph.watched[self.name] = files
+        return True
 
     def _plan(self) -> DeployPlan:
         """What is to be done.

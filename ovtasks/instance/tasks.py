@@ -13,7 +13,8 @@ from doit.task import Task
 from ovtasks.errors import OvError
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.display import Display
-from ovtasks.graph.tasks import BUILD, GroupTask, WorkTask
+from ovtasks.graph.looking import LookingTask
+from ovtasks.graph.tasks import BUILD, GroupTask
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 
@@ -40,7 +41,7 @@ DESTROY: Params = [
 ]
 
 
-class VerbTask(WorkTask):
+class VerbTask(LookingTask):
     """One verb of one VM's instance; ``-i`` chooses which."""
 
     verb: str
@@ -54,11 +55,9 @@ class VerbTask(WorkTask):
             f"{self.verb}:{vm}",
             display,
             task_dep=self.needs(vm),
-            uptodate=[self._fresh],
             params=self.params,
             doc=self.doc.format(vm=vm),
             subtask_of=self.verb,
-            io={"capture": False},
         )
 
     def needs(self, vm: str) -> list[str]:
@@ -83,8 +82,8 @@ class VerbTask(WorkTask):
 
         return find_or_none(self.vm, self.instance)
 
-    def fresh(self) -> bool:
-        """Whether there is nothing to do."""
+    def is_done(self) -> bool:
+        """Whether the verb has nothing to do."""
         return False
 
     def act(self, progress: Progress) -> None:
@@ -94,21 +93,10 @@ class VerbTask(WorkTask):
         """
         raise NotImplementedError
 
-    def _fresh(self, task: Task, values: object) -> bool:
-        return self.is_fresh()
-
-    def is_fresh(self) -> bool:
+    def fresh(self) -> bool:
         from ovtasks.instance.aside import is_unfinished
 
-        if self.name in self.graph.settled:
-            return True
-        try:
-            with explaining(self.name):
-                fresh = not is_unfinished(self.domain) and self.fresh()
-        except OvError:
-            return False  # a run will report the error
-        self.graph.settled.update([self.name] if fresh else [])
-        return fresh
+        return not is_unfinished(self.domain) and self.is_done()
 
     def reasons(self) -> list[str]:
         return [] if self.is_fresh() else [f"not done: {self.doc}"]
@@ -147,7 +135,7 @@ class DefineTask(VerbTask):
 
         return pending(self.graph.project.vms[self.vm], self.instance, Overrides.of(self.options or {}))
 
-    def fresh(self) -> bool:
+    def is_done(self) -> bool:
         found = self.pending()
         return not found.changes and (found.running or not self.starts)
 
@@ -185,7 +173,7 @@ class StartTask(VerbTask):
     verb = "start"
     doc = "start {vm}, as it was created"
 
-    def fresh(self) -> bool:
+    def is_done(self) -> bool:
         record = self.find_record()
         return record is not None and _is_active(record)
 
@@ -203,7 +191,7 @@ class StopTask(VerbTask):
     doc = "power {vm} off and wait until it is"
     params: ClassVar[Params] = [*INSTANCE, *STOP]
 
-    def fresh(self) -> bool:
+    def is_done(self) -> bool:
         record = self.find_record()
         return record is None or not _is_active(record)
 
@@ -225,7 +213,7 @@ class DestroyTask(VerbTask):
     doc = "remove {vm}'s definition (--disk: its disk too)"
     params: ClassVar[Params] = [*INSTANCE, *DESTROY]
 
-    def fresh(self) -> bool:
+    def is_done(self) -> bool:
         from ovtasks.instance.destroy import leftovers_of
 
         record = self.find_record()

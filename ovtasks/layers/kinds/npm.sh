@@ -10,6 +10,7 @@ ov_npm_ready() {
         ov_fail "there is no npm: the layer needs one before it that brings it; add that to requires (nodejs)"
     unset npm_config_prefix npm_config_cache NPM_CONFIG_CACHE
     export NPM_CONFIG_PREFIX="$ov_prefix" npm_config_cache="$STATE/cache" npm_config_update_notifier=false \
+        NODE_DISABLE_COMPILE_CACHE=1 \
         npm_config_fund=false npm_config_audit=false npm_config_loglevel=error
     # What a killed npm left on its way is called .name-xxxxxxxx and lies beside name.
     find "$ov_prefix/lib/node_modules" -mindepth 1 -maxdepth 2 -name '.*-????????' -prune -exec rm -rf -- {} + \
