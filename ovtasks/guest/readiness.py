@@ -34,6 +34,10 @@ REFUSALS_SECONDS = 20.0
 """Seconds, times the deadline's factor, for which a key may be refused: it may still be on its way into the guest."""
 WRONG_KEY_SECONDS = 5.0
 """The same for another host key: it may be the image's own SSH server, which cloud-init is about to restart."""
+SETTLED = b"! systemctl list-jobs 2>/dev/null | grep -q cloud-config"
+"""Succeeds unless systemd has cloud-init's second stage still before it, which may restart the SSH server."""
+SETTLE_SECONDS = 60.0
+"""Seconds, times the deadline's factor, to wait for that stage."""
 LOOK_SECONDS = 2.0
 """Seconds between two looks at the console and the VM, at most."""
 TAIL_BYTES = 64 << 10
@@ -148,8 +152,7 @@ class Wait:
             self._go_on(pause)
 
     def _log_in(self) -> None:
-        """Wait until two logins in a row have run ``true``, since cloud-init may restart the SSH server during the
-        boot.
+        """Wait until two logins have run ``true``, and between them cloud-init has done what restarts the SSH server.
 
         A wrong host key never gets better, and a refused key rarely does.
         """
@@ -166,12 +169,22 @@ class Wait:
                         self._reach(Stage.LOGGED_IN)
                         return
                     again = True
+                    self._settle()
                     continue
                 again = False
                 if isinstance(self._failure, KeyRefusedError):
                     refused_since = self.deadline.elapsed if refused_since is None else refused_since
                     if self.deadline.elapsed - refused_since > REFUSALS_SECONDS * self.deadline.factor:
                         raise self._failed("it lets nobody in")
+            self._go_on(pause)
+
+    def _settle(self) -> None:
+        """Wait for the end of what may restart the SSH server; not for ever, since a login works already."""
+        end = self.deadline.elapsed + SETTLE_SECONDS * self.deadline.factor
+        for pause in growing():
+            done = self._command("sh", SETTLED)
+            if done is None or done.status == 0 or self.deadline.elapsed > end or self.deadline.expired:
+                return
             self._go_on(pause)
 
     def _contacted(self) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from ovtasks import registry
 from ovtasks.backends.contract import Capabilities, Handle, VmState, VmStatus
 from ovtasks.cli.main import run
+from ovtasks.deploy.stamp import RACY_NS
 from ovtasks.errors import OvError
 from ovtasks.instance.access import write_access
 from ovtasks.instance.record import HostKey, Record, new_record
@@ -112,12 +114,19 @@ class Guest:
 
     def ov(self, *words: str, code: int = 0) -> str:
         """Run ``ov``; returns what it printed on stdout. What it said on stderr is in :attr:`said`."""
+        self.settle()
         self.capsys.readouterr()
         status = run(["-C", str(self.project), *words])
         done = self.capsys.readouterr()
         self.said = done.err
         assert status == code, f"{status}: {done.out}{done.err}"
         return done.out
+
+    def settle(self) -> None:
+        """Wait until no file of the project is so young that its next version could have the same time."""
+        files = [self.project / "vms.yml", self.project / "deploy.yml", *(self.project / "layers").rglob("*")]
+        newest = max((path.lstat().st_ctime_ns for path in files if path.exists()), default=0)
+        time.sleep(max(0, newest + 2 * RACY_NS - time.time_ns()) / 1e9)
 
     def connections(self) -> int:
         """How often somebody has logged in since the last call."""

@@ -18,6 +18,7 @@ from tests.support.programs import attempt
 
 def doit(guest: Guest, *goals: str, code: int = 0) -> str:
     """Run goals; returns what was said."""
+    guest.settle()
     guest.capsys.readouterr()
     graph = Graph(open_project(argparse.Namespace(directory=guest.project)))
     status = run_goals(graph, goals)

@@ -15,7 +15,7 @@ from ovtasks.errors import OvError
 from ovtasks.guest.connection import Connection, GuestFile, connect
 from ovtasks.host.run import require, run
 from tests.support import leftovers
-from tests.support.accounts import add_account
+from tests.support.accounts import add_account, remove_account
 from tests.support.processes import alive
 from tests.support.sshd import Sshd, new_sshd
 
@@ -50,7 +50,7 @@ def user(server: Sshd) -> Iterator[str]:
         run(["usermod", "--password", "*", name])  # not locked, and no password
         yield name
     finally:
-        run(["userdel", name])
+        remove_account(name)
 
 
 @contextlib.contextmanager

@@ -79,6 +79,29 @@ def test_waits_for_a_server_that_comes_later(server: Sshd) -> None:
     assert ready.stage is Stage.LOGGED_IN and ready.seconds >= 0.9
 
 
+def test_waits_for_what_restarts_the_server(server: Sshd) -> None:
+    """cloud-init's second stage is still queued; then it runs; then it is over."""
+    log = server.folder / "asked"
+    script = f"""echo >> {log}
+case $(wc -l < {log}) in
+  1) echo '126 cloud-config.service start waiting' ;;
+  2) echo '126 cloud-config.service start running' ;;
+  *) echo '127 cloud-final.service start running' ;;
+esac"""
+    server.program("systemctl", script)
+    server.start()
+    ready, stages = climb(server, Level.SSH)
+    assert ready.stage is Stage.LOGGED_IN and stages == [Stage.ANSWERS, Stage.LOGGED_IN]
+    assert log.read_text() == "\n" * 3
+
+
+def test_a_login_counts_though_cloud_init_never_ends(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ovtasks.guest.readiness.SETTLE_SECONDS", 0.5)
+    server.program("systemctl", "echo 126 cloud-config.service start running")
+    server.start()
+    assert climb(server, Level.SSH)[0].stage is Stage.LOGGED_IN
+
+
 def test_boot_is_seen_on_the_console(server: Sshd) -> None:
     ready, stages = climb(server, Level.BOOT, serial="Debian GNU/Linux 12 web ttyS0\r\n\r\nweb login: ")
     assert stages == [Stage.BOOTED] and ready.stage is Stage.BOOTED

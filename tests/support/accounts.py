@@ -22,3 +22,8 @@ def add_account(name: str, home: Path) -> None:
     taken = {account.pw_uid for account in pwd.getpwall()}
     uid = random.choice([uid for uid in UIDS if uid not in taken])
     run(["useradd", "--uid", str(uid), "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name])
+
+
+def remove_account(name: str) -> None:
+    """Undo :func:`add_account`. What still ends of the account's processes is ended first."""
+    leftovers.end_user(name)

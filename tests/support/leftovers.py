@@ -153,7 +153,7 @@ def _undo_one(entry: dict[str, str]) -> bool:
         case "link" if Path("/sys/class/net", entry["name"]).exists():
             call("ip", "link", "del", entry["name"])
         case "user" if _has_user(entry["name"]):
-            _end_user(entry["name"])
+            end_user(entry["name"])
         case _:
             return False
     return True
@@ -163,7 +163,7 @@ def _has_user(name: str) -> bool:
     return any(line.split(":")[0] == name for line in Path("/etc/passwd").read_text(encoding="utf-8").splitlines())
 
 
-def _end_user(name: str) -> None:
+def end_user(name: str) -> None:
     """Processes first: userdel refuses a user who has some."""
     import pwd
 

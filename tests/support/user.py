@@ -17,7 +17,7 @@ import sh
 
 from ovtasks.host.run import require, run, stop, which
 from tests.support import leftovers
-from tests.support.accounts import add_account
+from tests.support.accounts import add_account, remove_account
 from tests.support.demo import ROOT
 
 SUBORDINATE = "2000000000-2000065535"  # far from what useradd gives, so that nobody else has them
@@ -111,7 +111,7 @@ def made(kind: type[U], prefix: str, *, account: bool = True) -> Iterator[U]:
     finally:
         user.end_all()
         if user.words:
-            run(["userdel", user.name])
+            remove_account(user.name)
         shutil.rmtree(home)
 
 
