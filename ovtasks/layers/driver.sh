@@ -44,6 +44,7 @@ ov_begin() { # [BASE]
     ov_bad=0
     ov_number=0
     ov_unsynced=
+    ov_whole=
 }
 
 # One deployment at a time. A lock ends with its holder, so a killed one is in nobody's way.
@@ -251,7 +252,7 @@ $(ov_text undo)"
 }
 
 # One operation: ov_id (NNN-slug), ov_name, ov_kind, ov_user, ov_gate, ov_digest, OV_SUMS, ov_caveat, and the texts
-# ov_look, ov_save, ov_do, ov_undo.
+# ov_look, ov_save, ov_do, ov_undo; ov_makes is a path that do makes.
 ov_operation() {
     ov_op=$ov_ops/$ov_id
     STATE=$ov_op/state
@@ -281,10 +282,13 @@ ov_operation() {
     fi
     ov_event doing "$ov_name"
     if [ -n "$OV_SUMS" ]; then ov_files; fi
-    if [ ! -e "$ov_op/saved" ]; then ov_save_state; fi
-    if [ -e "$ov_op/done" ]; then rm -f -- "$ov_op/done"; fi
-    ov_fragment "$ov_do" "$ov_user"
-    ov_status=$?
+    if [ -e "$ov_op/saved" ]; then
+        if [ -e "$ov_op/done" ]; then rm -f -- "$ov_op/done"; fi
+        ov_fragment "$ov_do" "$ov_user"
+        ov_status=$?
+    else
+        ov_save_and_do
+    fi
     if [ "$ov_status" != 0 ]; then ov_stop "do" "$ov_status"; fi
     ov_mark "done"
     ov_event "done" "$ov_name"
@@ -308,6 +312,7 @@ ov_files() {
 }
 
 ov_stop() { # PHASE STATUS
+    if [ -n "$ov_whole" ]; then wait "$ov_whole"; fi
     ov_event failed "$1 $2 $ov_name"
     exit 1
 }
@@ -315,13 +320,15 @@ ov_stop() { # PHASE STATUS
 # A fragment runs below no condition (if, &&, ||): there the shell ignores its set -e.
 ov_looks_so() { # -> ov_status
     ov_status=1
+    if [ -n "$ov_makes" ] && [ ! -e "$ov_makes" ] && [ ! -h "$ov_makes" ]; then return; fi
     if [ -n "$ov_look" ]; then
         ov_fragment "$ov_look" "$ov_user" >/dev/null 2>&1
         ov_status=$?
     fi
 }
 
-ov_save_state() {
+# Begin an operation: keep what was there, then do. -> ov_status of do
+ov_save_and_do() {
     if [ -e "$ov_op/about" ]; then # a killed run began it
         rm -rf -- "$STATE"
         mkdir -- "$STATE" || ov_stop record 1
@@ -332,18 +339,44 @@ ov_save_state() {
         (ov_give "$ov_user" "$STATE") || ov_stop save 1
     fi
     ov_status=0
+    if [ "$ov_user" = "$USER" ] && ov_only_keeps; then
+        ov_fragment "$ov_save
+ov_saved
+$ov_do" "$ov_user"
+        ov_status=$?
+        if [ ! -e "$ov_op/saved" ]; then ov_stop save "$ov_status"; fi
+        ov_unsynced=yes
+        return
+    fi
     if [ -n "$ov_save" ]; then
         ov_fragment "$ov_save" "$ov_user"
         ov_status=$?
     fi
     if [ "$ov_status" != 0 ]; then ov_stop save "$ov_status"; fi
+    ov_saved || ov_stop record 1
+    ov_fragment "$ov_do" "$ov_user"
+    ov_status=$?
+}
+
+# Whether save is one call of ov_keep. It leaves nothing behind in its process, so that do may follow in the same one.
+ov_only_keeps() {
+    case $ov_save in
+    *"
+"* | *[\;\&\|]*) return 1 ;;
+    'ov_keep '*) ;;
+    *) return 1 ;;
+    esac
+}
+
+# Save has ended: what it kept outlives a power cut from here on, as far as do changes anything.
+ov_saved() {
     if ov_can_wait; then
         ov_unsynced=yes
     elif [ -n "$ov_unsynced$ov_undo" ]; then
-        ov_sync "$ov_op" || ov_stop record 1
+        ov_sync "$ov_op" || return
         ov_unsynced=
     fi
-    ov_mark saved
+    : >"$ov_op/saved"
 }
 
 # Whether nothing is lost if the power fails now: ov_keep has found nothing, and do only puts that in its place.
@@ -378,13 +411,27 @@ ov_write() { # NAME TEXT
     fi
 }
 
-# The layer is whole.
+# The layer is whole, as soon as the disk has it. The next layer need not wait for that, but for nothing else: layers
+# become whole in their order.
 ov_finish() { # RECEIPT
     ov_name="the receipt"
-    printf '%s\n' "$1" >"$ov_home/receipt.json" || ov_stop record 1
-    ov_sync "$ov_home"
+    ov_settle
+    (
+        exec </dev/null
+        ov_sync "$ov_home"
+        printf '%s\n' "$1" >"$ov_home/receipt.json" || exit 1
+        ov_event whole "$ov_layer"
+    ) &
+    ov_whole=$!
     ov_unsynced=
-    ov_event whole "$ov_layer"
+}
+
+# Wait until the layer before is whole.
+ov_settle() {
+    if [ -n "$ov_whole" ]; then
+        wait "$ov_whole" || ov_stop record 1
+        ov_whole=
+    fi
 }
 
 # Undo a whole layer; operations of these gates stay as they are.
@@ -421,6 +468,7 @@ ov_drift() {
         ov_about
         ov_look=$(ov_text look)
         OV_SUMS=$(ov_text sums)
+        ov_makes=
         STATE=$ov_op/state FILES=$ov_run/none
         if [ ! -e "$ov_op/done" ]; then
             ov_event begun "$ov_name"

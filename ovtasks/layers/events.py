@@ -102,7 +102,9 @@ class EventReader:
                 status = int(number)
                 event = GuestEvent(what, self.layer, name, text, phase, status)
                 self.failure = event
-            case What.WHOLE | What.REMOVED | What.FORGOTTEN | What.WAITING | What.STAGING | What.RECORD:
+            case What.WHOLE:  # the next layer may have begun
+                event = GuestEvent(what, text, "", text)
+            case What.REMOVED | What.FORGOTTEN | What.WAITING | What.STAGING | What.RECORD:
                 event = GuestEvent(what, self.layer, "", text)
             case What.RECORDED:
                 event = GuestEvent(what, self.layer, text.split(" ", 2)[2], text)

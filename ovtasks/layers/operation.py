@@ -70,6 +70,7 @@ class Operation:
     cannot be seen, so it is done once. ``save`` keeps in ``$STATE`` what ``do`` is about to change. ``undo`` restores
     exactly that; empty: it cannot be undone, and ``caveat`` says why. ``user`` runs the fragments: ``root``, an
     account's name or ``uid:gid``. ``in_image``: what an image build does instead of ``do``; empty means the same.
+    ``makes``: a path that is there after ``do``; while nothing has it, nobody needs to look.
     ``secret``: ``do`` holds a secret, so nobody is shown it. ``complete``: the texts and uploads are made by this
     function, just before the operation is applied; those that are here tell it from others, and nobody runs them.
     """
@@ -86,6 +87,7 @@ class Operation:
     gate: Gate | None = None
     caveat: str = ""
     in_image: str = ""
+    makes: str = ""
     secret: bool = field(default=False, repr=False)
     complete: Callable[[Operation, Bringer], Operation] | None = field(default=None, repr=False, compare=False)
 

@@ -224,6 +224,10 @@ ov_install() { # FILE PATH MODE [OWNER]
 # Make PATH a symbolic link; what is there, unless it is a folder, is replaced.
 ov_link() { # TARGET PATH
     ov_parents "$2"
+    if [ ! -e "$2" ] && [ ! -h "$2" ] && [ ! -e /sys/fs/selinux/enforce ]; then
+        ln -sT -- "$1" "$2" # it is there at once or not at all
+        return
+    fi
     ov_temp "$2"
     ln -s -- "$1" "$ov_new"
     ov_put "$ov_new" "$2"

@@ -59,6 +59,7 @@ def apply_script(
         lines += [f"ov_enter {shlex.quote(plan.name)}", f"ov_prepare {ids}"]
         lines += [_operation(id, operation, digest, staged or {}) for id, operation, digest in found]
         lines.append(f"ov_finish {shlex.quote((receipts or {}).get(plan.name, '{}'))}")
+    lines.append("ov_settle")
     return _bytes(lines)
 
 
@@ -144,6 +145,7 @@ def _operation(id: str, operation: Operation, digest: str, staged: Mapping[str, 
         "ov_digest": digest,
         "OV_SUMS": _sums(operation),
         "ov_caveat": operation.caveat.replace("\n", " "),
+        "ov_makes": operation.makes,
         "ov_look": operation.look,
         "ov_save": operation.save,
         "ov_do": operation.do,

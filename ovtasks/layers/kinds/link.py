@@ -21,15 +21,17 @@ class Link(OperationKind):
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:
-        path = quoted(place(context, task, "link"))
+        link = place(context, task, "link")
+        path = quoted(link)
         target = quoted(context.expand(str(task.data["target"]), task.place("target")))
         yield Operation(
             kind=self.name,
-            name=f"link {place(context, task, 'link')}",
+            name=f"link {link}",
             look=f'[ -h {path} ] && [ "$(readlink -- {path})" = {target} ]',
             save=f"ov_keep {path}",
             do=f"ov_link {target} {path}",
             undo="ov_restore",
+            makes=link,
             user=context.account(task),
             where=task.where,
         )

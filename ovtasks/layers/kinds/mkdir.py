@@ -35,6 +35,7 @@ class Mkdir(OperationKind):
             save=f"ov_keep {where}",
             do=do,
             undo="ov_restore",
+            makes=path,
             user=context.account(task),
             where=task.where,
         )

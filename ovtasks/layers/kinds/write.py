@@ -31,6 +31,7 @@ class Write(OperationKind):
             save=f"ov_keep {quoted(path)}",
             do=f"ov_install {words}",
             undo="ov_restore",
+            makes=path,
             user=context.account(task),
             uploads=(text_upload("content", str(task.data.get("content", ""))),),
             where=task.where,
