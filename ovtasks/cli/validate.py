@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{layer.ignored[0].where}: only containers have this, a VM ignores it: {fields}")
         for field in checked.ignored if args.verbose else ():
             print(f"{field.where}: '{field.name}' changes nothing")
+        if checked.ignored and not args.verbose:
+            print(_note(checked), file=sys.stderr)
         print(_summary(checked), file=sys.stderr if checked.errors else sys.stdout)
     return EXIT_INPUT if checked.errors else EXIT_DONE
 
@@ -77,6 +79,12 @@ def _summary(checked: Checked) -> str:
     images = f", {_count(checked.image_names, 'image')}" if checked.image_names else ""
     layers = f", {_count(checked.layers, 'layer')}" if checked.layers else ""
     return f"{_count(checked.names, 'VM')}{images}{layers} valid"
+
+
+def _note(checked: Checked) -> str:
+    """One line about everything that changes nothing, each name once."""
+    names = sorted({field.name for field in checked.ignored})
+    return f"note: accepted, and without effect on a VM: {', '.join(names)} (ov validate -v says where)"
 
 
 def _count(items: Sequence[object], word: str) -> str:

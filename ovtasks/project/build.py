@@ -9,6 +9,7 @@ from typing import Any
 from ovtasks.errors import Where
 from ovtasks.project.expand import KEY_WORDS, expand_path
 from ovtasks.project.model import (
+    BOOTC_DISK,
     BootcSource,
     BootstrapSource,
     Checksum,
@@ -58,7 +59,7 @@ def build_vm(
         name=name,
         source=source,
         where=where,
-        disk_size=parse_size(data["disk_size"], bare=MiB) if "disk_size" in data else None,
+        disk_size=_disk_size(data),
         ram=parse_size(data.get("ram", "4G"), bare=MiB),
         firmware=Firmware(data.get("firmware", _firmware(data))),
         compress=data.get("output", {}).get("compress"),
@@ -77,6 +78,12 @@ def build_vm(
         placed=placed,
         **chosen,
     )
+
+
+def _disk_size(data: Data) -> int | None:
+    if "disk_size" in data:
+        return parse_size(data["disk_size"], bare=MiB)
+    return BOOTC_DISK if data["source"]["kind"] == "bootc" else None
 
 
 def _firmware(data: Data) -> str:

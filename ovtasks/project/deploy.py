@@ -33,14 +33,11 @@ class Deployments:
         self.built: list[Deployment] = []
 
     def add(self, document: Document, file: Path) -> None:
-        """Take the entries of a file. Those with other targets than VMs are left alone."""
+        """Take the entries of a file, which has our names. Those with other targets than VMs are left alone."""
         if not isinstance(document.data, dict) or not any(root in document.data for root in ROOTS):
             return
-        from ovtasks.project.deploy_entry import NAMES, PREFIX, Entry
-        from ovtasks.project.names import renamed
+        from ovtasks.project.deploy_entry import PREFIX, Entry
 
-        document, wrong = renamed(document, NAMES)
-        self.errors += wrong
         data = document.data
         assert isinstance(data, dict)
         for name, value, path in _entries(data):

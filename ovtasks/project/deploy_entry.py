@@ -11,9 +11,7 @@ from ovtasks.errors import InputError
 from ovtasks.project.declared import Declared
 from ovtasks.project.deploy_model import HOUR, Deployment, Ephemeral, InstallOptions
 from ovtasks.project.layer_model import LayerCheck, Named
-from ovtasks.project.layer_names import CHECK
 from ovtasks.project.layer_parts import checks
-from ovtasks.project.names import KeyNames
 from ovtasks.values.durations import parse_duration
 from ovtasks.values.instance_name import is_instance_name
 from ovtasks.values.sizes import MiB, parse_size
@@ -22,26 +20,6 @@ PREFIX, SUFFIX = "vm:", "-vm"
 EPHEMERAL = "-eph-"
 """Names with this belong to ephemeral instances."""
 WITHOUT_EFFECT = ("from_snapshot", "cloud_init_clean", "nested", "host", "user", "ssh_args", "vm_state", "description")
-_ENTRY = KeyNames(
-    names={"add_layer": "add_layers", "install_opt": "install_opts", "cpu": "cpus", "vm_source": "vm"},
-    below={
-        "eval": CHECK,
-        "install_opts": KeyNames(
-            names={
-                "with_service": "with_services",
-                "allow_repo_change": "allow_repo_changes",
-                "allow_root_task": "allow_root_tasks",
-            }
-        ),
-    },
-)
-NAMES = KeyNames(
-    below={
-        "deploy": KeyNames(every=_ENTRY),
-        "deployments": KeyNames(every=_ENTRY, below={"images": KeyNames(every=_ENTRY)}),
-    }
-)
-"""Names of other versions of ``deploy.yml``."""
 
 
 class Entry(Declared):

@@ -17,8 +17,8 @@ from typing import Any
 from ovtasks.errors import OvError, Where
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.oserrors import explaining
-from ovtasks.project.deploy_entry import NAMES
 from ovtasks.project.entry_lines import ROOTS, Indents, indents, spliced
+from ovtasks.project.file_names import DEPLOY
 from ovtasks.project.names import renamed
 from ovtasks.project.places import display
 from ovtasks.values.yamlio import parse_yaml
@@ -115,7 +115,7 @@ def _entries(data: bytes, file: Path) -> dict[tuple[int, str], Any]:
     """Everything in the file: by document, and by entry for deployments."""
     found: dict[tuple[int, str], Any] = {}
     for number, document in enumerate(parse_yaml(data, display(file))):
-        content = renamed(document, NAMES)[0].data
+        content = renamed(document, DEPLOY)[0].data
         if not isinstance(content, dict):
             found[number, ""] = content
             continue

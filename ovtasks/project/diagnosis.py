@@ -61,6 +61,8 @@ _MOVED = {
     "uuid": "it is the VM's own: create chooses it, and it stays",
     "qemu_args": "there is no way to pass QEMU arguments; see libvirt.snippets",
 }
+UNUSED = "no VM's"
+"""The ``$comment`` of a key that is accepted and means nothing to a VM. No hint proposes it."""
 # Places whose values are secret: messages do not quote them.
 _SECRET = re.compile(r"(passw|secret|token|content|cloud_init\.(extra|network|runcmd|bootcmd))[^.]*(\.|$)")
 
@@ -156,7 +158,8 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
         return f"'{key}' belongs under {below[0]}:"
     if path and (block := words.places.get(key)) and not ("libvirt" in path and key in words.common):
         return f"'{key}' belongs under {block}:"
-    return f"known keys: {', '.join(sorted(known))}" if known else "no keys are known here"
+    useful = [name for name, schema in known.items() if schema.get("$comment") != UNUSED]
+    return f"known keys: {', '.join(sorted(useful))}" if useful else "no keys are known here"
 
 
 def _value(error: Any, place: str) -> tuple[str, str | None]:

@@ -163,6 +163,8 @@ def origin_rule(image: DeclaredImage) -> Iterator[InputError]:
                 yield image.error(f"'{key}' contradicts base in image '{image.name}'", key, key=True, hint=hint)
         if {"layers", "layer"} <= data.keys():
             yield image.error(f"layers of image '{image.name}' stand there twice", "layer", key=True, hint="layers:")
+    elif is_foreign(image):
+        return  # base_rules and vm_rules speak up when somebody needs it
     elif isinstance(image.data, dict) and not {"containerfile", "context"} & data.keys():
         message = f"image '{image.name}' has neither ref nor containerfile nor base"
         hint = "ref: quay.io/fedora/fedora-bootc:42, or containerfile: Containerfile, or base: with layers:"
@@ -173,6 +175,27 @@ def origin_rule(image: DeclaredImage) -> Iterator[InputError]:
                 yield image.error(
                     f"'{key}' needs base in image '{image.name}'", key, key=True, hint="base: a reference"
                 )
+
+
+def is_foreign(image: DeclaredImage) -> bool:
+    """Whether another program builds the image, in a way that ov does not have (``from: builder:pacstrap``)."""
+    return "from" in image.mapping() and not {"ref", "base", "containerfile", "context"} & image.mapping().keys()
+
+
+def foreign_error(image: DeclaredImage) -> InputError:
+    """The error for who needs such an image."""
+    how = f"from: {image.get('from')}"
+    hint = f"build it by other means and write ref: localhost/{image.name}, or name another image"
+    return image.error(f"image '{image.name}' is built by `{how}`, which ov does not do", "from", key=True, hint=hint)
+
+
+def chain_of(name: str | None, images: Mapping[str, DeclaredImage]) -> list[DeclaredImage]:
+    """The declared image ``name`` and those that it is built from, the first one first; empty if there is none."""
+    found: dict[str, DeclaredImage] = {}
+    while name is not None and name in images and name not in found:
+        found[name] = images[name]
+        name = images[name].text("base")
+    return [*reversed(found.values())]
 
 
 def ref_rule(image: DeclaredImage) -> Iterator[InputError]:
@@ -226,6 +249,11 @@ def vm_rules(images: Mapping[str, DeclaredImage], vms: Sequence[DeclaredVm]) -> 
         if named is not None and named.get("bootc") is False:
             hint = f"bootc: false stands at {named.where('bootc')}; name a bootc image"
             yield vm.error(f"source.image {named.name} is no bootc image", "source", "image", hint=hint)
+        for one in chain_of(named.name if named is not None else None, images):
+            if is_foreign(one):
+                problem = foreign_error(one)
+                message = f"source.image {vm.text('source', 'image')}: {problem.message}"
+                yield vm.error(message, "source", "image", hint=problem.hint)
         same = images.get(vm.name)
         if same is not None and same is not named:
             message = f"image '{same.name}' has the name of a VM that is made from another image"

@@ -36,12 +36,13 @@ def locate(vm: VmSpec, field: Sequence[str | int], at: tuple[int, int] | None = 
     VM's name.
     """
     from ovtasks.host.yamlfile import read_yaml
+    from ovtasks.project.file_names import with_our_names
 
     try:
         documents = read_yaml(Path(vm.where.file), vm.where.file)
     except InputError:
         return vm.where
-    for document in documents:
+    for document, _ in map(with_our_names, documents):
         for path in (("vm",), ("vm", vm.name), ("vms", vm.name)):  # only a key begins at this place
             if document.where(*path, key=True) == vm.where:
                 return document.where(*path, *field, at=at)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ovtasks.project.layer_model import LayerSpec
 
 
+BOOTC_DISK = 10 * GiB
+"""The disk of a bootc VM that says nothing about its size."""
+
+
 class Injection(StrEnum):
     """Whether a channel carries the SSH key into the guest."""
 

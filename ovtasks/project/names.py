@@ -30,8 +30,23 @@ class KeyNames:
 def renamed(document: Document, block: KeyNames) -> tuple[Document, list[InputError]]:
     """``document`` with our names, all places kept; and an error for each key that has two of its names at once."""
     errors: list[InputError] = []
+    if not _has_other(document.data, block):
+        return document, errors
     data, mark = _walk(document.data, document.mark, block, (), _report(document, errors))
     return replace(document, data=data, mark=mark), errors
+
+
+def _has_other(value: Any, block: KeyNames) -> bool:
+    """Whether a key in ``value`` has another name than ours. Looking is cheap."""
+    if isinstance(value, list):
+        return any(_has_other(item, block) for item in value)
+    if not isinstance(value, dict):
+        return False
+    if block.names and not block.names.keys().isdisjoint(value):
+        return True
+    if block.every is not None:
+        return any(_has_other(item, block.below.get(key, block.every)) for key, item in value.items())
+    return any(_has_other(value[key], below) for key, below in block.below.items() if key in value)
 
 
 Report = Callable[[tuple[Key, ...], str, str], None]

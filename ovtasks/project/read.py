@@ -14,19 +14,24 @@ from ovtasks.project.cache import FileStat, file_stat
 from ovtasks.project.declared import Declared, DeclaredImage, DeclaredVm
 from ovtasks.project.deploy import FILE as DEPLOY_FILE
 from ovtasks.project.deploy import Deployments, Layered
+from ovtasks.project.file_names import is_single, with_our_names
+from ovtasks.project.images import chain_of
+from ovtasks.project.layer_model import Named
 from ovtasks.project.layers import Layers
 from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, ROOT_FILES, VM_FILES, display
 from ovtasks.project.schema import Checker
+from ovtasks.project.unused import unused_of_image, unused_of_vm, unused_sections
 from ovtasks.project.user_data import pass_on
 from ovtasks.values.yamlio import Document, Key
 
 if TYPE_CHECKING:
     from ovtasks.project.deploy_model import Deployment
-    from ovtasks.project.layer_model import Named
 
 # Declarations of other kinds, for other parts of ov. An include of such a file is noted and otherwise left alone.
 OTHER_FILES = frozenset({LAYER_FILE, "layers.yml", "build.yml", "pod.yml"})
 
+OTHER_KINDS = frozenset({"local.yml", "k8s.yml", "host.yml", "eval.yml", "android.yml"})
+"""Files that hold nothing for VMs. They are read, for someone may put a VM there, but they need not exist."""
 VM_FLAGS = ("disposable", "lifecycle")
 """Of a VM that stands in deploy.yml. Only a deployment's own flag allows to destroy anything."""
 
@@ -73,9 +78,11 @@ class ProjectReader:
                 self._deploy_document(document, path)
 
     def _deploy_document(self, document: Document, path: Path) -> None:
+        document = self._ours(document)
         data, errors = self.checker.check_file(document.data, document, "deploy")
         self.errors += errors
         if isinstance(data, dict):
+            self.ignored += unused_sections(data, document, "deploy")
             self.deployments.add(document, path)
             for name, value, place in (*_entries(data, "vms"), *_entries(data, "vm")):
                 self._vm(name, self._without_flags(value, document, place), document, place, path)
@@ -84,8 +91,6 @@ class ProjectReader:
         """A VM of ``deploy.yml`` without the flags that count in a deployment only."""
         if not isinstance(value, dict):
             return value
-        from ovtasks.project.layer_model import Named
-
         self.ignored += [Named(key, document.where(*path, key, key=True)) for key in VM_FLAGS if key in value]
         return {key: part for key, part in value.items() if key not in VM_FLAGS}
 
@@ -114,16 +119,8 @@ class ProjectReader:
         found: Layered = {}
         for vm in self.vms.values():
             name = vm.text("source", "image") if vm.text("source", "kind") == "bootc" else None
-            if brought := [xml for image in self._bases(name) for xml in own[image]]:
+            if brought := [xml for image in chain_of(name, self.images) for xml in own[image.name]]:
                 found[vm.name] = tuple(dict.fromkeys(brought))
-        return found
-
-    def _bases(self, name: str | None) -> list[str]:
-        """The declared image ``name`` and those that it is built from, the first one first."""
-        found: list[str] = []
-        while name is not None and name in self.images and name not in found:
-            found.insert(0, name)
-            name = self.images[name].text("base")
         return found
 
     def _note(self, path: Path) -> None:
@@ -150,7 +147,14 @@ class ProjectReader:
         self._active.pop()
         self._done.add(real)
 
+    def _ours(self, document: Document) -> Document:
+        """The document with our names for its keys."""
+        document, errors = with_our_names(document)
+        self.errors += errors
+        return document
+
     def _document(self, document: Document, path: Path) -> None:
+        document = self._ours(document)
         data = document.data
         if not isinstance(data, dict):
             kind = "a list" if isinstance(data, list) else "a single value"
@@ -161,6 +165,7 @@ class ProjectReader:
         # Other kinds are known in every file, except in files for VMs or images alone.
         schema = "vms" if path.name in VM_FILES else "image" if path.name in IMAGE_FILES else "overthink"
         self.errors += self.checker.check_root(data, document, schema)
+        self.ignored += unused_sections(data, document, schema)
         if schema != "image":
             for name, value, place in (*_entries(data, "vms"), *_entries(data, "vm")):
                 self._vm(name, value, document, place, path)
@@ -186,6 +191,7 @@ class ProjectReader:
         self.errors += errors
         self.vms[name], errors = pass_on(DeclaredVm(name, data, document, path, file))
         self.errors += errors
+        self.ignored += unused_of_vm(self.vms[name])
 
     def _image(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
         where = document.where(*path, key=True)
@@ -194,6 +200,7 @@ class ProjectReader:
             data, errors = self.checker.check_image(value, document, path)
             self.errors += errors
             self.images[name] = DeclaredImage(name, data, document, path, file)
+            self.ignored += unused_of_image(self.images[name])
 
     def _is_new(self, what: str, before: Declared | None, value: Any, where: Where, example: str) -> bool:
         """Whether the name is new and has a value; otherwise an error is noted."""
@@ -221,6 +228,9 @@ class ProjectReader:
             if os.path.isdir(path):  # noqa: PTH112 — unlike Path.is_dir, takes any text
                 hint = f"name a file: {pattern}/vms.yml"
                 self.errors.append(InputError(f"{pattern} is a folder", hint=hint, where=where))
+            elif not _exists(path) and path.name in OTHER_KINDS:
+                self._note(path)
+                self.ignored.append(Named(pattern, where))
             elif not _exists(path):
                 self._note(path)
                 hint = "paths start at this file's folder"
@@ -267,9 +277,8 @@ def _entries(data: dict[str, Any], key: str) -> Iterator[tuple[str, Any, tuple[K
     value = data.get(key)
     if not isinstance(value, dict):
         return
-    name = value.get("name")
-    if key in {"vm", "image"} and name is not None and not isinstance(name, dict):
-        yield str(name), {item: part for item, part in value.items() if item != "name"}, (key,)
+    if is_single(key, value):
+        yield str(value["name"]), {item: part for item, part in value.items() if item != "name"}, (key,)
         return
     for entry, part in value.items():
         yield entry, part, (key, entry)

@@ -14,6 +14,7 @@ from ovtasks.project.bootc_rules import bootc_rules
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.project.expand import EXPANDED, KEY_WORDS, expand, variables
 from ovtasks.project.libvirt_vms import libvirt_rules
+from ovtasks.project.model import BOOTC_DISK
 from ovtasks.project.network_rules import network_rules
 from ovtasks.project.user_data import user_data_rules
 from ovtasks.project.xml_rules import xml_rules
@@ -85,13 +86,15 @@ def size_rules(vm: DeclaredVm) -> Iterator[InputError]:
                 hint = f"did you mean {written}G? A number without a unit counts in MiB" if bare else None
                 message = f"{_dotted(path)} of {format_size(size)} is too small: at least {format_size(least)}"
                 yield vm.error(message, *path, hint=hint)
-    if sizes.get("root_size", 0) > sizes.get("disk_size", 1 << 62):
-        message = f"source.root_size {vm.get('source', 'root_size')} is more than disk_size {vm.get('disk_size')}"
-        yield vm.error(message, "source", "root_size", hint="enlarge disk_size, or leave root_size out")
     kind = vm.text("source", "kind")
-    if kind in {"bootc", "bootstrap"} and "disk_size" not in vm.mapping():
+    disk = sizes.get("disk_size", BOOTC_DISK if kind == "bootc" and vm.get("disk_size") is None else 1 << 62)
+    if sizes.get("root_size", 0) > disk:
+        written = vm.get("disk_size") or format_size(disk)
+        message = f"source.root_size {vm.get('source', 'root_size')} is more than disk_size {written}"
+        yield vm.error(message, "source", "root_size", hint="enlarge disk_size, or leave root_size out")
+    if kind == "bootstrap" and "disk_size" not in vm.mapping():
         yield vm.error(
-            f"'disk_size' is missing in VM '{vm.name}': source.kind {kind} makes a new disk",
+            f"'disk_size' is missing in VM '{vm.name}': source.kind bootstrap makes a new disk",
             hint="for example disk_size: 20G",
             key=True,
         )
@@ -104,7 +107,7 @@ def checksum_rules(vm: DeclaredVm) -> Iterator[InputError]:
     kind, value = vm.text(*at, "type") or "sha256", vm.text(*at, "value")
     if kind == "none":
         for key in ("value", "keyring", "url"):
-            if key in checksum:
+            if checksum.get(key):
                 yield vm.error(
                     f"checksum.{key} contradicts checksum.type none", *at, key, key=True, hint="remove one of the two"
                 )
@@ -119,7 +122,7 @@ def _checksum_url_rules(vm: DeclaredVm, url: str) -> Iterator[InputError]:
     """The URL of the checksum file is valid, has an effect, and is as trustworthy as the image's."""
     at = ("source", "checksum", "url")
     checksum, image = vm.mapping("source", "checksum"), vm.text("source", "url") or ""
-    if "value" in checksum and "keyring" not in checksum:
+    if checksum.get("value") and "keyring" not in checksum:
         yield vm.error("checksum.value makes checksum.url useless", *at, key=True, hint="remove one of the two")
     try:
         place = beside_url(image, url)

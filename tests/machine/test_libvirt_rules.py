@@ -142,7 +142,7 @@ ERRORS = [
     ("{devices: {channels: [{type: spicevmc}, {type: qemu-vdagent}]}}", "com.redhat.spice.0 is there twice", None, 0),
     ("{devices: {channels: [{name: a, path: /x, source: /y}]}}", "source contradicts path", "remove", 64),
     (
-        "{devices: {channels: [{name: org.qemu.guest_agent.0, path: /x}]}}",
+        "{devices: {channels: [{name: org.qemu.guest_agent.0, type: pty}]}}",
         "which ov itself talks through",
         "every VM has it",
         43,

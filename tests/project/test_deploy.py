@@ -138,6 +138,7 @@ k8s: {{x: {{image: ''}}}}
     assert {*loaded.vms} == {"web", "db", "arch"}
     assert loaded.vms["arch"].placement(None).disposable is None
     assert [(field.name, field.where.line) for field in check((), tmp_path).ignored] == [
+        ("k8s", 7),
         ("disposable", 5),
         ("lifecycle", 6),
     ]

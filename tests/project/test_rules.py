@@ -195,9 +195,8 @@ def test_a_key_channel_that_is_asked_for_is_there(tmp_path: Path, kind: str, ssh
     assert place(error)[:2] == ("vms.yml", 5)
 
 
-@pytest.mark.parametrize("source", ["{kind: bootc, image: x}", BOOTSTRAP])
-def test_new_disks_need_a_size(tmp_path: Path, source: str) -> None:
-    error = one(errors_of(tmp_path, _vm("ram: 2G", source)))
+def test_a_bootstrapped_disk_needs_a_size(tmp_path: Path) -> None:
+    error = one(errors_of(tmp_path, _vm("ram: 2G", BOOTSTRAP)))
     assert "'disk_size' is missing in VM 'a'" in error.message
     assert error.hint == "for example disk_size: 20G"
     assert place(error) == ("vms.yml", 2, 3)

@@ -87,14 +87,23 @@ def _rules(found: Sequence[Tree], _: Tree) -> Faults:
 
 
 def _rules_of_one(one: Tree, kind: str, name: str | None) -> Faults:
-    if name == AGENT and (kind not in {"unix", "virtio"} or one.has("path") or one.has("source")):
+    if name == AGENT and kind not in {"unix", "virtio"}:
         yield one.fault(f"is {AGENT}, which ov itself talks through", "leave the channel out: every VM has it", "name")
     if kind == "spiceport" and not one.has("channel"):
         yield one.fault("is missing: type spiceport needs it", f"channel: {name or 'org.example.0'}", "channel")
+    if name == AGENT:
+        return  # its path is ours, whatever is written: see agent_paths
     if one.has("path") and one.has("source") and one.text("path") != one.text("source"):
         yield one.fault("contradicts path", "remove one of the two", "source")
     for key in ("path", "source"):
         yield from portable(one, key)
+
+
+def agent_paths(block: Tree) -> Iterator[Place]:
+    """The places of paths for the guest agent's channel. They change nothing: ov talks through a socket of its own."""
+    for one in block.block("devices").items(CHANNEL.name):
+        if one.text("name") == AGENT:
+            yield from ((*one.place, key) for key in ("path", "source") if one.has(key))
 
 
 def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
@@ -119,7 +128,7 @@ def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
 
 def _sockets(one: Tree) -> Iterator[tuple[Place, str]]:
     for key in ("path", "source"):
-        if path := one.text(key):
+        if one.text("name") != AGENT and (path := one.text(key)):
             yield (*one.place, key), path
 
 

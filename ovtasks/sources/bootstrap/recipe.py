@@ -179,7 +179,7 @@ def _check_builder(source: BootstrapSource, where: Where) -> None:
             hint=f"supported: {', '.join(BUILDERS)}; for other distributions use source.kind cloud_image",
             where=where,
         )
-    if source.builder_image is not None:
+    if source.builder_image is not None and source.builder == BUILDERS[0]:
         raise InputError(
             "builder_image has no meaning here: the image is built without a container",
             hint="leave builder_image out",
