@@ -6,8 +6,7 @@
 # before: "new file" or "new file and folder" (removed with the last block), "line end added" (there was no line break at
 # its end). When a block goes, what it knows is handed to a block that stays.
 
-ov_block_rules=$(
-    cat <<'OV_END'
+ov_block_rules='
 function begins(line) { return substr(line, 1, 15) == "# >>> ov layer " }
 function owner(line) { line = substr(line, 16); return substr(line, 1, index(line " >>>", " >>>") - 1) }
 function knows(line, what) { return index(line, " (" what ")") > 0 }
@@ -15,10 +14,10 @@ function newness(line) { return match(line, / \(new file[a-z ]*\)/) ? substr(lin
 function rank_of(line) { return match(line, /rank [0-9]+/) ? substr(line, RSTART + 5, RLENGTH - 5) + 0 : 0 }
 function unquoted(text, quote) {
     quote = substr(text, 1, 1)
-    if (quote != "\"" && quote != "'") return text
+    if (quote != "\"" && quote != "\047") return text
     return substr(text, 2, length(text) - 2)
 }
-# The lines of a block's text, one by one.
+# The lines of a text, one by one.
 function add(text,    i, parts, last) {
     last = split(text, parts, "\n")
     for (i = 1; i <= last; i++) lines[++count] = parts[i]
@@ -88,8 +87,7 @@ END {
     if (ENVIRON["OV_BLOCK_PATH"] != "") complete_paths()
     for (i = 1; i <= count; i++) printf "%s%s", lines[i], (i < count || ends) ? "\n" : ""
 }
-OV_END
-)
+'
 
 # Print FILE with the block of LAYER, or without it if there is no TEXT. Status 10: nothing is left of the file;
 # 12: nor of the folder that it was put into.

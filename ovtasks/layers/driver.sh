@@ -15,8 +15,10 @@
 #       done      do has ended
 #
 # In a small guest each process costs more than all that the shell does by itself. So folders are made many at a time,
-# texts are written by the shell, and the disk is told to write only where a power cut could lose what was there before:
-# an operation that has replaced nothing waits for the next one, or for the end of its layer.
+# texts are written by the shell, save and do share a process, and the disk is told to write only where a power cut could
+# lose what was there before: an operation that has replaced nothing waits for one that has, and for a command that
+# nobody can undo, some seconds at most. Small layers wait for each other: ov_flush makes all of them last at once, and
+# only then says that they are whole.
 # The script sets ov_token (begins each line for the host), ov_prelude and ov_prelude_digest; then it calls ov_begin.
 
 ov_event() { # WORDS...
@@ -26,8 +28,13 @@ ov_event() { # WORDS...
 ov_begin() { # [BASE]
     exec 3>&1 2>&1
     umask 077
-    OV_UID=$(id -u)
-    OV_GID=$(id -g)
+    ov_said=$(id)
+    OV_UID=${ov_said#uid=} OV_GID=${ov_said#*gid=} USER=${ov_said%% *}
+    OV_UID=${OV_UID%%[!0-9]*} OV_GID=${OV_GID%%[!0-9]*}
+    case $USER in
+    *"("*")") USER=${USER#*"("} USER=${USER%")"} ;;
+    *) USER=$OV_UID ;;
+    esac
     if [ -n "${1-}" ]; then
         ov_base=$1
     elif [ "$OV_UID" = 0 ]; then
@@ -36,7 +43,6 @@ ov_begin() { # [BASE]
     else
         ov_base=${XDG_STATE_HOME:-$HOME/.local/state}/ovtasks
     fi
-    USER=$(id -un 2>/dev/null) || USER=$OV_UID
     LOGNAME=$USER
     PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
     export OV_UID OV_GID HOME USER LOGNAME PATH
@@ -44,7 +50,22 @@ ov_begin() { # [BASE]
     ov_bad=0
     ov_number=0
     ov_unsynced=
-    ov_whole=
+    ov_waiting=0
+    ov_clock
+    ov_flushed=$ov_now
+}
+
+# Whether it is some seconds ago that all was written to the disk.
+ov_late() {
+    ov_clock
+    [ $((ov_now - ov_flushed)) -ge 5 ]
+}
+
+# Seconds since the boot -> ov_now
+ov_clock() {
+    ov_now=0
+    if [ -r /proc/uptime ]; then read -r ov_now _ </proc/uptime; fi
+    ov_now=${ov_now%%.*}
 }
 
 # One deployment at a time. A lock ends with its holder, so a killed one is in nobody's way.
@@ -99,7 +120,18 @@ ov_lock_folder() {
 }
 
 ov_end() {
+    ov_flush || :
     rm -rf -- "$ov_run" "$ov_base/held" "${ov_uploads:-$ov_run}"
+}
+
+# Run a fragment in this process.
+ov_inside() { # TEXT
+    cd "$HOME" 2>/dev/null || cd /
+    umask 022
+    set -eu
+    # shellcheck disable=SC2016 # the text itself
+    if [ "$1" = 'ov_shell "$FILES/body"' ]; then ov_last=exec; fi # nothing comes after it
+    eval "$1"
 }
 
 # Run one fragment in a process of its own, as its account. It sees STATE, FILES and OV_SUMS, and no open file of ours.
@@ -109,10 +141,7 @@ ov_fragment() { # TEXT USER
         (
             exec 3>&- 9>&- </dev/null
             export STATE FILES
-            cd "$HOME" 2>/dev/null || cd /
-            umask 022
-            set -eu
-            eval "$1"
+            ov_inside "$1"
         )
         return
     fi
@@ -252,7 +281,7 @@ $(ov_text undo)"
 }
 
 # One operation: ov_id (NNN-slug), ov_name, ov_kind, ov_user, ov_gate, ov_digest, OV_SUMS, ov_caveat, and the texts
-# ov_look, ov_save, ov_do, ov_undo; ov_makes is a path that do makes.
+# ov_look, ov_save, ov_do, ov_undo.
 ov_operation() {
     ov_op=$ov_ops/$ov_id
     STATE=$ov_op/state
@@ -282,8 +311,8 @@ ov_operation() {
     fi
     ov_event doing "$ov_name"
     if [ -n "$OV_SUMS" ]; then ov_files; fi
+    if [ -e "$ov_op/done" ]; then rm -f -- "$ov_op/done"; fi
     if [ -e "$ov_op/saved" ]; then
-        if [ -e "$ov_op/done" ]; then rm -f -- "$ov_op/done"; fi
         ov_fragment "$ov_do" "$ov_user"
         ov_status=$?
     else
@@ -312,7 +341,7 @@ ov_files() {
 }
 
 ov_stop() { # PHASE STATUS
-    if [ -n "$ov_whole" ]; then wait "$ov_whole"; fi
+    ov_flush || : # what failed first is told
     ov_event failed "$1 $2 $ov_name"
     exit 1
 }
@@ -320,15 +349,47 @@ ov_stop() { # PHASE STATUS
 # A fragment runs below no condition (if, &&, ||): there the shell ignores its set -e.
 ov_looks_so() { # -> ov_status
     ov_status=1
-    if [ -n "$ov_makes" ] && [ ! -e "$ov_makes" ] && [ ! -h "$ov_makes" ]; then return; fi
-    if [ -n "$ov_look" ]; then
+    if [ -n "$ov_look" ] && ! ov_absent; then
         ov_fragment "$ov_look" "$ov_user" >/dev/null 2>&1
         ov_status=$?
     fi
 }
 
-# Begin an operation: keep what was there, then do. -> ov_status of do
-ov_save_and_do() {
+# Whether what it makes is missing. Once done, only its account knows: root may not see into each home.
+ov_absent() {
+    [ -n "${ov_makes-}" ] && [ ! -e "$ov_op/done" ] && [ ! -e "$ov_makes" ] && [ ! -h "$ov_makes" ]
+}
+
+# Save, then do. Our own account's share a process; save has ended when there is the mark for it.
+ov_save_and_do() { # -> ov_status, of do
+    ov_save_begins
+    if [ "$ov_user" = "$USER" ]; then
+        (
+            exec 3>&- 9>&- </dev/null
+            export STATE FILES
+            ov_inside "$ov_save"
+            ov_saved
+            ov_inside "$ov_do"
+        )
+        ov_status=$?
+        if [ -e "$ov_op/saved" ]; then
+            if ov_can_wait; then ov_unsynced=yes; elif [ -n "$ov_undo" ]; then ov_unsynced=; fi
+            return
+        fi
+    else
+        ov_status=0
+        if [ -n "$ov_save" ]; then
+            ov_fragment "$ov_save" "$ov_user"
+            ov_status=$?
+        fi
+    fi
+    if [ "$ov_status" != 0 ]; then ov_stop save "$ov_status"; fi
+    ov_saved || ov_stop record 1 # also where save has ended the process that was to go on with do
+    ov_fragment "$ov_do" "$ov_user"
+    ov_status=$?
+}
+
+ov_save_begins() {
     if [ -e "$ov_op/about" ]; then # a killed run began it
         rm -rf -- "$STATE"
         mkdir -- "$STATE" || ov_stop record 1
@@ -338,42 +399,13 @@ ov_save_and_do() {
         chmod 0711 -- "$ov_home" "$ov_ops" "$ov_op"
         (ov_give "$ov_user" "$STATE") || ov_stop save 1
     fi
-    ov_status=0
-    if [ "$ov_user" = "$USER" ] && ov_only_keeps; then
-        ov_fragment "$ov_save
-ov_saved
-$ov_do" "$ov_user"
-        ov_status=$?
-        if [ ! -e "$ov_op/saved" ]; then ov_stop save "$ov_status"; fi
-        ov_unsynced=yes
-        return
-    fi
-    if [ -n "$ov_save" ]; then
-        ov_fragment "$ov_save" "$ov_user"
-        ov_status=$?
-    fi
-    if [ "$ov_status" != 0 ]; then ov_stop save "$ov_status"; fi
-    ov_saved || ov_stop record 1
-    ov_fragment "$ov_do" "$ov_user"
-    ov_status=$?
 }
 
-# Whether save is one call of ov_keep. It leaves nothing behind in its process, so that do may follow in the same one.
-ov_only_keeps() {
-    case $ov_save in
-    *"
-"* | *[\;\&\|]*) return 1 ;;
-    'ov_keep '*) ;;
-    *) return 1 ;;
-    esac
-}
-
-# Save has ended: what it kept outlives a power cut from here on, as far as do changes anything.
 ov_saved() {
     if ov_can_wait; then
         ov_unsynced=yes
-    elif [ -n "$ov_unsynced$ov_undo" ]; then
-        ov_sync "$ov_op" || return
+    elif [ -n "$ov_undo" ] || { [ -n "$ov_unsynced" ] && ov_late; }; then
+        ov_sync "$ov_op" || return 1
         ov_unsynced=
     fi
     : >"$ov_op/saved"
@@ -411,27 +443,33 @@ ov_write() { # NAME TEXT
     fi
 }
 
-# The layer is whole, as soon as the disk has it. The next layer need not wait for that, but for nothing else: layers
-# become whole in their order.
+# The layer is whole, and waits for those after it unless some seconds have passed.
 ov_finish() { # RECEIPT
     ov_name="the receipt"
-    ov_settle
-    (
-        exec </dev/null
-        ov_sync "$ov_home"
-        printf '%s\n' "$1" >"$ov_home/receipt.json" || exit 1
-        ov_event whole "$ov_layer"
-    ) &
-    ov_whole=$!
-    ov_unsynced=
+    ov_waiting=$((ov_waiting + 1))
+    # shellcheck disable=SC2034 # ov_flush reads it
+    ov_receipt=$1
+    eval "ov_whole_$ov_waiting=\$ov_layer ov_receipt_$ov_waiting=\$ov_receipt"
+    if ov_late; then ov_flush || exit 1; fi
 }
 
-# Wait until the layer before is whole.
-ov_settle() {
-    if [ -n "$ov_whole" ]; then
-        wait "$ov_whole" || ov_stop record 1
-        ov_whole=
-    fi
+# What was done lasts; then the layers that wait for that are whole.
+ov_flush() {
+    if [ "$ov_waiting" = 0 ]; then return 0; fi
+    set --
+    while [ $# -lt "$ov_waiting" ]; do
+        eval "ov_whole=\$ov_whole_$(($# + 1)) ov_receipt=\$ov_receipt_$(($# + 1))"
+        printf '%s\n' "$ov_receipt" >"$ov_base/layers/$ov_whole/receipt.json" || break
+        set -- "$@" "$ov_whole"
+    done
+    ov_sync "$ov_base"
+    ov_unsynced=
+    for ov_whole; do ov_event whole "$ov_whole"; done
+    if [ $# -lt "$ov_waiting" ]; then ov_bad=1; fi
+    ov_waiting=0
+    ov_clock
+    ov_flushed=$ov_now
+    return "$ov_bad"
 }
 
 # Undo a whole layer; operations of these gates stay as they are.
@@ -468,7 +506,6 @@ ov_drift() {
         ov_about
         ov_look=$(ov_text look)
         OV_SUMS=$(ov_text sums)
-        ov_makes=
         STATE=$ov_op/state FILES=$ov_run/none
         if [ ! -e "$ov_op/done" ]; then
             ov_event begun "$ov_name"

@@ -102,7 +102,7 @@ class EventReader:
                 status = int(number)
                 event = GuestEvent(what, self.layer, name, text, phase, status)
                 self.failure = event
-            case What.WHOLE:  # the next layer may have begun
+            case What.WHOLE:  # one of those before, perhaps
                 event = GuestEvent(what, text, "", text)
             case What.REMOVED | What.FORGOTTEN | What.WAITING | What.STAGING | What.RECORD:
                 event = GuestEvent(what, self.layer, "", text)

@@ -1,7 +1,7 @@
 """An operation: how to look whether it is so already, how to do it, and how to undo it, as text for a POSIX shell.
 
 The texts run in the guest (or the image) as fragments: each in a subshell of its own with ``set -eu``, as ``user``,
-after ``prelude.sh``, whose functions they may use. They find in their environment:
+after ``prelude.sh``, whose functions they may use (``do`` may come in the subshell that ran ``save``). They find in their environment:
 
 ``STATE``
     a folder of this operation alone, kept in the guest until it is undone; what ``save`` writes there is the prior
@@ -70,7 +70,7 @@ class Operation:
     cannot be seen, so it is done once. ``save`` keeps in ``$STATE`` what ``do`` is about to change. ``undo`` restores
     exactly that; empty: it cannot be undone, and ``caveat`` says why. ``user`` runs the fragments: ``root``, an
     account's name or ``uid:gid``. ``in_image``: what an image build does instead of ``do``; empty means the same.
-    ``makes``: a path that is there after ``do``; while nothing has it, nobody needs to look.
+    ``makes``: a path without which ``look`` says no; while nothing is there, nobody needs to look.
     ``secret``: ``do`` holds a secret, so nobody is shown it. ``complete``: the texts and uploads are made by this
     function, just before the operation is applied; those that are here tell it from others, and nobody runs them.
     """

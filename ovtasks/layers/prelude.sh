@@ -48,7 +48,12 @@ ov_put() { # NEW PATH [sync]
     fi
     if [ ! -h "$1" ] && { [ -f "$2" ] || [ -n "${3-}" ]; }; then sync -- "$1" 2>/dev/null || sync; fi
     mv -fT -- "$1" "$2"
-    if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -- "$2" || :; fi
+    ov_labelled "$2"
+}
+
+# What SELinux calls a file at this place.
+ov_labelled() { # PATH
+    if [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -- "$1" || :; fi
 }
 
 # A copy with owner, mode, time and attributes. busybox forgets the time of a link.
@@ -224,13 +229,14 @@ ov_install() { # FILE PATH MODE [OWNER]
 # Make PATH a symbolic link; what is there, unless it is a folder, is replaced.
 ov_link() { # TARGET PATH
     ov_parents "$2"
-    if [ ! -e "$2" ] && [ ! -h "$2" ] && [ ! -e /sys/fs/selinux/enforce ]; then
-        ln -sT -- "$1" "$2" # it is there at once or not at all
-        return
-    fi
     ov_temp "$2"
-    ln -s -- "$1" "$ov_new"
-    ov_put "$ov_new" "$2"
+    if [ -e "$2" ] || [ -h "$2" ]; then
+        ln -s -- "$1" "$ov_new"
+        ov_put "$ov_new" "$2"
+    else
+        ln -sT -- "$1" "$2" # it is there at once or not at all
+        ov_labelled "$2"
+    fi
 }
 
 # In look: whether PATH is a folder with this mode and owner.
@@ -254,7 +260,7 @@ ov_folder() { # PATH MODE [OWNER]
 
 # The best shell for a script that people wrote: bash if it is there.
 ov_shell() { # FILE
-    if command -v bash >/dev/null; then bash -- "$1"; else sh -- "$1"; fi
+    if command -v bash >/dev/null; then ${ov_last-} bash -- "$1"; else ${ov_last-} sh -- "$1"; fi
 }
 
 # Who an account is -> ov_to_uid, ov_to_gid, ov_to_name (empty: a number without an account), ov_to_home. A process asks

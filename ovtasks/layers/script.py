@@ -59,7 +59,7 @@ def apply_script(
         lines += [f"ov_enter {shlex.quote(plan.name)}", f"ov_prepare {ids}"]
         lines += [_operation(id, operation, digest, staged or {}) for id, operation, digest in found]
         lines.append(f"ov_finish {shlex.quote((receipts or {}).get(plan.name, '{}'))}")
-    lines.append("ov_settle")
+    lines.append("ov_flush || exit 1")
     return _bytes(lines)
 
 

@@ -50,6 +50,7 @@ class Copy(OperationKind):
             kind=self.name,
             name=f"copy {name} to {to}",
             look="\n".join(look),
+            makes=to,
             save=f"ov_keep {' '.join(map(quoted, files or [to]))}",
             do="\n".join(do),
             undo="ov_restore",

@@ -108,6 +108,7 @@ def _complete(operation: Operation, path: Path, source: _Fetch) -> Operation:
         return replace(
             operation,
             look=f"ov_same {words}",
+            makes=to,
             save=f"ov_keep {quoted(to)}",
             do=f"ov_install {words}",
             undo=f"{operation.undo}\nov_restore".lstrip(),

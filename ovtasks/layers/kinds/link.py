@@ -21,17 +21,17 @@ class Link(OperationKind):
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:
-        link = place(context, task, "link")
-        path = quoted(link)
+        made = place(context, task, "link")
+        path = quoted(made)
         target = quoted(context.expand(str(task.data["target"]), task.place("target")))
         yield Operation(
             kind=self.name,
-            name=f"link {link}",
+            name=f"link {made}",
             look=f'[ -h {path} ] && [ "$(readlink -- {path})" = {target} ]',
+            makes=made,
             save=f"ov_keep {path}",
             do=f"ov_link {target} {path}",
             undo="ov_restore",
-            makes=link,
             user=context.account(task),
             where=task.where,
         )

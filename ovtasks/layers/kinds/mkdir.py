@@ -32,10 +32,10 @@ class Mkdir(OperationKind):
             kind=self.name,
             name=f"mkdir {path}",
             look=look,
+            makes=path,
             save=f"ov_keep {where}",
             do=do,
             undo="ov_restore",
-            makes=path,
             user=context.account(task),
             where=task.where,
         )
