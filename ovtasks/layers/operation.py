@@ -1,7 +1,8 @@
 """An operation: how to look whether it is so already, how to do it, and how to undo it, as text for a POSIX shell.
 
 The texts run in the guest (or the image) as fragments: each in a subshell of its own with ``set -eu``, as ``user``,
-after ``prelude.sh``, whose functions they may use (``do`` may come in the subshell that ran ``save``). They find in their environment:
+after ``prelude.sh``, whose functions they may use (``do`` may run in the subshell that ``save`` ran in). They find in
+their environment:
 
 ``STATE``
     a folder of this operation alone, kept in the guest until it is undone; what ``save`` writes there is the prior
