@@ -255,9 +255,8 @@ def _instead(args: argparse.Namespace, deployment: Deployment) -> str | None:
 
 def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, record: Record | None) -> int:
     from ovtasks.cli.deploy_show import undone_json
-    from ovtasks.deploy.reach import deploying
     from ovtasks.deploy.undo import Undone, forget, undo_layers
-    from ovtasks.instance.destroy import destroy
+    from ovtasks.instance.destroy import destroy_alone
     from ovtasks.layers.operation import Gate
     from ovtasks.project.deploy_write import remove_entry
     from ovtasks.project.places import display
@@ -269,8 +268,7 @@ def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, 
     elif args.forget:
         forget(record, progress=note(args))
     elif deployment.ephemeral is not None:
-        with deploying(record.domain, note(args)):
-            destroy(record, note(args), disk=True)
+        destroy_alone(record, note(args), disk=True)
         say(f"{deployment.words}: ephemeral: destroyed with its disk")
     else:
         keep = [Gate.SERVICE] if args.keep_services else []

@@ -175,7 +175,7 @@ def run_restart(args: argparse.Namespace) -> int:
 
 def run_destroy(args: argparse.Namespace) -> int:
     """Destroy an instance; it may not exist."""
-    from ovtasks.instance.destroy import destroy, remove_leftovers
+    from ovtasks.instance.destroy import destroy_alone, remove_leftovers
     from ovtasks.instance.find import find_or_none
 
     settle_update(args)
@@ -193,7 +193,7 @@ def run_destroy(args: argparse.Namespace) -> int:
         note(args).note(f"{words}: does not exist")
         return EXIT_DONE
     record = find_record(args)
-    destroy(record, note(args), disk=args.disk)
+    destroy_alone(record, note(args), disk=args.disk)
     kept = "" if args.disk else f" (its disk is kept in {record.folder.path})"
     note(args).note(f"{record.words}: destroyed{kept}")
     return EXIT_DONE

@@ -13,7 +13,7 @@ from ovtasks.deploy.fetch import fetch_artifacts, needed_here
 from ovtasks.deploy.gates import check_gates, left_out
 from ovtasks.deploy.inputs import Secrets
 from ovtasks.deploy.learn import first_look
-from ovtasks.deploy.reach import REBOOT_SECONDS, again, deploying, ended, reach
+from ovtasks.deploy.reach import REBOOT_SECONDS, again, ended, reach
 from ovtasks.deploy.receipts import (
     LayerReceipt,
     LayerState,
@@ -31,6 +31,7 @@ from ovtasks.errors import OvError
 from ovtasks.guest.connection import Connection
 from ovtasks.guest.deadline import Deadline
 from ovtasks.host.progress import Progress
+from ovtasks.instance.aside import deploying
 from ovtasks.instance.power import reread
 from ovtasks.instance.record import Record
 from ovtasks.instance.status import slowness

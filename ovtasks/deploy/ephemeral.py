@@ -14,12 +14,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ovtasks.deploy.reach import deploying
 from ovtasks.errors import EXIT_FAILED, OvError
 from ovtasks.host.files import is_locked
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress, SilentProgress
-from ovtasks.instance.aside import deploy_lock
+from ovtasks.instance.aside import deploy_lock, deploying
 from ovtasks.instance.find import every, find_or_none
 from ovtasks.instance.power import reread
 from ovtasks.instance.record import Record

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 from ovtasks.errors import OvError
 from ovtasks.guest.connection import Connection, connect
 from ovtasks.guest.connection_errors import ConnectionFailedError
-from ovtasks.host.files import flock
-from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
 from ovtasks.instance.access import target_of
-from ovtasks.instance.aside import deploy_lock, settle_locked
 from ovtasks.instance.power import start
 from ovtasks.instance.ready import wait
 from ovtasks.instance.record import Record
@@ -21,22 +15,6 @@ from ovtasks.instance.status import known, slowness, status
 READY_SECONDS = 300.0
 """How long a guest gets to boot and to finish cloud-init; ten times that under plain emulation."""
 REBOOT_SECONDS = 180.0
-
-
-@contextlib.contextmanager
-def deploying(domain: str, progress: Progress) -> Iterator[None]:
-    """Hold the lock of deployments to one instance: one at a time. An update that was killed is settled first.
-
-    :raises OvError: the lock file cannot be made, or the VM from before the update cannot be put back.
-    """
-    lock = deploy_lock(domain)
-    with contextlib.ExitStack() as held:
-        with explaining(f"cannot lock the deployments to {domain}", lock):
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            said = f"waiting for another deployment to {domain}: "
-            held.enter_context(flock(lock, waiting=lambda who: progress.note(f"{said}{who}")))
-        settle_locked(domain, progress)
-        yield
 
 
 def reach(record: Record, progress: Progress, *, known_guest: bool) -> Connection:

@@ -9,13 +9,14 @@ from ovtasks.deploy.changes import undo_order
 from ovtasks.deploy.inputs import FILE as SECRETS
 from ovtasks.deploy.learn import first_look
 from ovtasks.deploy.purge import made_folders, purge
-from ovtasks.deploy.reach import deploying, reach
+from ovtasks.deploy.reach import reach
 from ovtasks.deploy.receipts import FACTS, FOLDER, drop_older, drop_receipt, facts_of, receipts_of
 from ovtasks.deploy.stamp import drop_stamp
 from ovtasks.deploy.telling import telling
 from ovtasks.guest.connection import Connection
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
+from ovtasks.instance.aside import deploying
 from ovtasks.instance.power import reread, stop
 from ovtasks.instance.record import Record
 from ovtasks.instance.status import known

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from ovtasks.deploy.deploy import Deployed, deploy_locked, failed_checks
 from ovtasks.deploy.ephemeral import discard_failed
 from ovtasks.deploy.inputs import FILE as SECRETS
-from ovtasks.deploy.reach import deploying
 from ovtasks.deploy.wanted import Wanted
 from ovtasks.graph.chains import Graph
 from ovtasks.host.progress import Progress
-from ovtasks.instance.aside import drop_aside, is_unfinished, put_back, set_aside
+from ovtasks.instance.aside import deploying, drop_aside, is_unfinished, put_back, set_aside
 from ovtasks.instance.assemble import check_firmware
 from ovtasks.instance.built import built_disk
 from ovtasks.instance.create import CreateOptions, create

@@ -218,6 +218,26 @@ def settle_locked(domain: str, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
+def deploying(domain: str, progress: Progress) -> Iterator[None]:
+    """Hold the lock of deployments to one instance: one at a time, and nobody destroys it meanwhile.
+
+    An update that was killed is settled first.
+
+    :raises OvError: the lock file cannot be made, or the VM from before the update cannot be put back.
+    """
+    from ovtasks.host.files import flock
+
+    lock = deploy_lock(domain)
+    with contextlib.ExitStack() as held:
+        with explaining(f"cannot lock the deployments to {domain}", lock):
+            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            said = f"waiting for another deployment to {domain}: "
+            held.enter_context(flock(lock, waiting=lambda who: progress.note(f"{said}{who}")))
+        settle_locked(domain, progress)
+        yield
+
+
+@contextlib.contextmanager
 def _free(domain: str) -> Iterator[bool]:
     from ovtasks.images.gc import try_locks
 

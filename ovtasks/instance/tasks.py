@@ -222,11 +222,11 @@ class DestroyTask(VerbTask):
         return record is None or not record.folder.machine.exists()
 
     def act(self, progress: Progress) -> None:
-        from ovtasks.instance.destroy import destroy, remove_leftovers
+        from ovtasks.instance.destroy import destroy_alone, remove_leftovers
 
         record = self.find_record()
         if record is not None:
-            destroy(record, progress, disk=bool((self.options or {}).get("disk")))
+            destroy_alone(record, progress, disk=bool((self.options or {}).get("disk")))
         else:
             remove_leftovers(self.vm, self.instance)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from ovtasks.host.paths import data_home
 from tests.deploy.guest import Guest
 from tests.deploy.test_deploy import ALLOWED, actions, three
 from tests.deploy.test_undo import system
+from tests.support.tmux import wait_for
 
 pytestmark = pytest.mark.slow  # each begins with a guest that nobody knows
 
@@ -144,3 +147,33 @@ def test_the_guest_cannot_be_reached(guest: Guest, monkeypatch: pytest.MonkeyPat
     assert "web: not ready after" in guest.said and "web-vm" in (guest.project / "deploy.yml").read_text()
     guest.ov("deploy", "del", "web-vm", "--forget")
     assert not receipts_of(guest.record) and "web-vm" not in (guest.project / "deploy.yml").read_text()
+
+
+def test_destroy_waits_for_a_deployment(guest: Guest) -> None:
+    lock = data_home() / "locks" / "ov-web.deploy"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    until, end = os.pipe()
+    ready, told = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        os.close(end)
+        with flock(lock):
+            os.write(told, b"x")
+            os.read(until, 1)
+        os._exit(0)
+    os.close(until)
+    os.read(ready, 1)
+    child = start(guest, "vm", "destroy", "web", "--disk")
+    assert wait_for(lambda: str(lock) in open_files(child), seconds=60)
+    assert guest.record.folder.machine.exists() and guest.record.folder.disk.exists()
+    os.write(end, b"x")
+    assert os.waitpid(holder, 0)[1] == 0 and os.waitpid(child, 0)[1] == 0
+    assert not guest.folder.exists()
+
+
+def open_files(process: int) -> set[str]:
+    found = set()
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(str(path.readlink()))
+    return found
