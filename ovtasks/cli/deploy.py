@@ -256,7 +256,7 @@ def _instead(args: argparse.Namespace, deployment: Deployment) -> str | None:
 def _remove(args: argparse.Namespace, project: Project, deployment: Deployment, record: Record | None) -> int:
     from ovtasks.cli.deploy_show import undone_json
     from ovtasks.deploy.undo import Undone, forget, undo_layers
-    from ovtasks.instance.destroy import destroy_alone
+    from ovtasks.instance.aside import destroy_alone
     from ovtasks.layers.operation import Gate
     from ovtasks.project.deploy_write import remove_entry
     from ovtasks.project.places import display

@@ -175,7 +175,8 @@ def run_restart(args: argparse.Namespace) -> int:
 
 def run_destroy(args: argparse.Namespace) -> int:
     """Destroy an instance; it may not exist."""
-    from ovtasks.instance.destroy import destroy_alone, remove_leftovers
+    from ovtasks.instance.aside import destroy_alone
+    from ovtasks.instance.destroy import remove_leftovers
     from ovtasks.instance.find import find_or_none
 
     settle_update(args)

@@ -237,6 +237,17 @@ def deploying(domain: str, progress: Progress) -> Iterator[None]:
         yield
 
 
+def destroy_alone(record: Record, progress: Progress, *, disk: bool = False) -> None:
+    """Destroy an instance once no deployment works on it. A killed update is settled first.
+
+    :raises OvError: as :func:`ovtasks.instance.destroy.destroy`, or the lock of deployments cannot be made.
+    """
+    from ovtasks.instance.destroy import destroy
+
+    with deploying(record.domain, progress):
+        destroy(record, progress, disk=disk)
+
+
 @contextlib.contextmanager
 def _free(domain: str) -> Iterator[bool]:
     from ovtasks.images.gc import try_locks

@@ -13,7 +13,6 @@ from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
-from ovtasks.instance.aside import deploying
 from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_instance, removed
 from ovtasks.instance.owner import read_owner
@@ -42,15 +41,6 @@ def destroy(record: Record, progress: Progress, *, disk: bool = False) -> None:
                 replace(found.record, forwards=(), ssh_port=None).save()
         if disk:
             remove_folder(folder.path)
-
-
-def destroy_alone(record: Record, progress: Progress, *, disk: bool = False) -> None:
-    """Like :func:`destroy`, once no deployment works on the instance. A killed update is settled first.
-
-    :raises OvError: as :func:`destroy`, or the lock of deployments cannot be made.
-    """
-    with deploying(record.domain, progress):
-        destroy(record, progress, disk=disk)
 
 
 def undefine(record: Record) -> None:

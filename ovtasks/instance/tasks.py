@@ -222,7 +222,8 @@ class DestroyTask(VerbTask):
         return record is None or not record.folder.machine.exists()
 
     def act(self, progress: Progress) -> None:
-        from ovtasks.instance.destroy import destroy_alone, remove_leftovers
+        from ovtasks.instance.aside import destroy_alone
+        from ovtasks.instance.destroy import remove_leftovers
 
         record = self.find_record()
         if record is not None:
