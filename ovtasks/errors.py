@@ -50,6 +50,8 @@ class InputError(OvError):
 
     ``field`` is the path of the wrong value in the VM's spec, for code that does not know the file. From it and the VM,
     :mod:`ovtasks.project.locate` finds ``where``. ``at`` is the line and column (from 1) inside a value that is text.
+    ``owners`` are the entries of the project that the mistake spoils (a VM's name, ``image:<name>``,
+    ``deploy:<name>``); none: it spoils the whole project.
     """
 
     exit_code = EXIT_INPUT
@@ -66,6 +68,12 @@ class InputError(OvError):
         super().__init__(message, hint=hint, where=where)
         self.field = None if field is None else tuple(field)
         self.at = at
+        self.owners: frozenset[str] = frozenset()
+
+    def of(self, *owners: str) -> InputError:
+        """This error, with ``owners`` added to those that it spoils."""
+        self.owners |= {*owners}
+        return self
 
 
 class RefusedError(OvError):

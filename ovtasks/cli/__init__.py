@@ -18,7 +18,7 @@ def main() -> int:
         wanted = asked(words)
         text = answer(wanted) if wanted is not None else None
         if wanted is not None and text is not None:
-            _say_nothing_to_do(text, "" if wanted.quiet else "nothing to do\n")
+            _say_nothing_to_do(text, "" if wanted.quiet else f"{wanted.warnings}nothing to do\n")
     from ovtasks.cli.main import run
 
     return run(words)
@@ -29,9 +29,9 @@ def doit_known() -> int:
     _before_any_import()
     from ovtasks.graph.manifest import doit_answer
 
-    text = doit_answer(sys.argv[1:])
-    if text is not None:
-        _say_nothing_to_do(text, "")
+    found = doit_answer(sys.argv[1:])
+    if found is not None:
+        _say_nothing_to_do(*found)
     return 1
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.streams import output_json
@@ -15,20 +16,39 @@ if TYPE_CHECKING:
     from ovtasks.project.model import Project
 
 
-def open_project(args: argparse.Namespace) -> Project:
+def open_project(args: argparse.Namespace, about: Iterable[str] = ()) -> Project:
     """The project that ``-C`` or the current folder is in.
+
+    ``about`` are the VMs, goals or deployments (``deploy:<name>``) that the command is about. With them, mistakes in
+    other entries are warnings.
 
     :raises InputError: there is none, or its files are wrong.
     """
-    from ovtasks.project.load import find_root, load_project
+    from ovtasks.project.load import find_root
 
-    root = find_root(args.directory.absolute())
+    return read_project(args, find_root(args.directory.absolute()), about)
+
+
+def read_project(args: argparse.Namespace, root: Path, about: Iterable[str] = ()) -> Project:
+    """The project in ``root``, for :func:`open_project`.
+
+    :raises InputErrors: its files are wrong.
+    """
     from ovtasks.graph import plugins
+    from ovtasks.project.load import load_project
 
-    return load_project(root, kinds=plugins.schema)
+    about = tuple(about)
+    project = load_project(root, kinds=plugins.schema, tolerant=bool(about))
+    if project.wrong:
+        from ovtasks.project.mistakes import owners_in, raise_wrong, warnings
+
+        raise_wrong(project, owners_in(about))
+        for text in warnings(project):
+            note(args).note(text)
+    return project
 
 
-def project_around(args: argparse.Namespace) -> Project | None:
+def project_around(args: argparse.Namespace, about: Iterable[str] = ()) -> Project | None:
     """Like :func:`open_project`, but None if there is no project.
 
     :raises InputError: its files are wrong, and they decide what is in use.
@@ -39,7 +59,7 @@ def project_around(args: argparse.Namespace) -> Project | None:
         find_root(args.directory.absolute())
     except InputError:
         return None
-    return open_project(args)
+    return open_project(args, about)
 
 
 class Notes:
@@ -132,6 +152,7 @@ __all__ = [
     "open_project",
     "output_json",
     "project_around",
+    "read_project",
     "seconds",
     "settle_update",
 ]

@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import add_instance, note, output_json, project_around
+from ovtasks.cli.common import add_instance, note, output_json, project_around, read_project
 from ovtasks.errors import EXIT_DONE, EXIT_STALE, InputError, OvError
 
 if TYPE_CHECKING:
@@ -155,13 +155,12 @@ def _project(args: argparse.Namespace, record: Record | None) -> Project | None:
 
     :raises InputError: its files are wrong.
     """
-    from ovtasks.graph import plugins
-    from ovtasks.project.load import find_root, load_project
+    from ovtasks.project.load import find_root
 
     if record is not None and record.project.is_dir():
         try:
             root = find_root(record.project)
         except InputError:
             return None
-        return load_project(root, kinds=plugins.schema)
-    return project_around(args)
+        return read_project(args, root, [args.vm])
+    return project_around(args, [args.vm])

@@ -82,7 +82,7 @@ def run_add(args: argparse.Namespace) -> int:
 
     if args.lifecycle == "":
         raise InputError("--lifecycle is empty", hint="for example --lifecycle dev")
-    project = open_project(args)
+    project = open_project(args, [args.name])
     options = _options(args)
     deployment = with_layers(project, find_deployment(project, args.name), [*args.layers, *args.add_layer])
     _settle(args, deployment)
@@ -102,7 +102,7 @@ def run_add(args: argparse.Namespace) -> int:
     names = tuple(layer.name for layer in deployment.layers)
     written = _write(args, project, deployment, EntryChange(names, args.disposable, args.lifecycle))
     if written:
-        project = open_project(args)
+        project = open_project(args, [args.name])
         wanted = read_wanted(project, find_deployment(project, deployment.name), options)
     record = plan.record
     if record is None or written or not plan.changes.nothing or not was_of(record, wanted.deployment, wanted.vm):
@@ -188,7 +188,7 @@ def run_del(args: argparse.Namespace) -> int:
 
     if args.forget and (args.keep_services or args.keep_repo_changes or args.purge):
         raise InputError("--forget undoes nothing, so no other option says how", hint="leave out one of the two")
-    project = open_project(args)
+    project = open_project(args, [args.name])
     deployment = find_leftover(project, args.name)
     _settle(args, deployment)
     record = find_or_none(deployment.vm, deployment.instance)
@@ -224,7 +224,7 @@ def _take_out(args: argparse.Namespace, project: Project, deployment: Deployment
         print_plan(plan, as_json=args.json)
         return EXIT_DONE
     _write(args, project, deployment, EntryChange(tuple(layer.name for layer in rest.layers)))
-    project = open_project(args)
+    project = open_project(args, [args.name])
     wanted = read_wanted(project, find_deployment(project, deployment.name), InstallOptions())
     record = plan_of(wanted).record
     if record is None:

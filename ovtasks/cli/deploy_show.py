@@ -90,7 +90,7 @@ def run_status(args: argparse.Namespace) -> int:
     from ovtasks.deploy.report import row_of
     from ovtasks.deploy.wanted import find_leftover
 
-    project = open_project(args)
+    project = open_project(args, [args.name])
     deployment = find_leftover(project, args.name)
     row = row_of(project, deployment)
     receipts = receipts_of(row.record) if row.record is not None else {}
@@ -149,7 +149,7 @@ def run_plan(args: argparse.Namespace) -> int:
     from ovtasks.deploy.wanted import find_deployment, read_wanted
     from ovtasks.project.deploy_model import InstallOptions
 
-    project = open_project(args)
+    project = open_project(args, [args.name])
     plan = plan_of(read_wanted(project, find_deployment(project, args.name), InstallOptions()))
     print_plan(plan, as_json=args.json)
     return EXIT_STALE if args.exit_code and would_do(plan) else EXIT_DONE

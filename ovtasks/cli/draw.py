@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the graph; fresh, maybe and run have colours."""
     from ovtasks.graph.draw import FORMATS
 
-    graph = open_graph(args, open_project(args))
+    graph = open_graph(args, open_project(args, args.goals))
     chains, steps = goals(graph, args.goals)
     sys.stdout.write(FORMATS[args.format](graph, chains, graph.status(steps)))
     return EXIT_DONE

@@ -73,7 +73,7 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_build(args: argparse.Namespace) -> int:
     """Build through doit."""
-    project = open_project(args)
+    project = open_project(args, _owners(args))
     chosen = _chosen(args, project, built=True)
     for goal, image in chosen.items():
         if image.ref is not None:
@@ -85,7 +85,7 @@ def run_build(args: argparse.Namespace) -> int:
 
 def run_pull(args: argparse.Namespace) -> int:
     """Pull through doit."""
-    project = open_project(args)
+    project = open_project(args, _owners(args))
     chosen = _chosen(args, project, built=False)
     for goal, image in chosen.items():
         name = goal.removeprefix(IMAGE)
@@ -97,6 +97,10 @@ def run_pull(args: argparse.Namespace) -> int:
                 f"image '{name}' says pull: never", hint="remove that, or podman pull it", where=image.where
             )
     return _run(args, project, chosen)
+
+
+def _owners(args: argparse.Namespace) -> list[str]:
+    return [word for name in args.images for word in (f"{IMAGE}{name}", name)]
 
 
 def _chosen(args: argparse.Namespace, project: Project, *, built: bool) -> dict[str, ImageSpec]:
@@ -115,7 +119,8 @@ def _chosen(args: argparse.Namespace, project: Project, *, built: bool) -> dict[
 
 def _named(name: str, project: Project) -> ImageSpec:
     """A declared image, or that of a VM."""
-    from ovtasks.project.images import image_of, unknown_image
+    from ovtasks.project.images import image_of
+    from ovtasks.project.load import unknown_image
 
     if name in project.images:
         return project.images[name]

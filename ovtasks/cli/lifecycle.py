@@ -99,7 +99,7 @@ def run_create(args: argparse.Namespace) -> int:
     from ovtasks.instance.create import CreateOptions, create
 
     loaded_ns = time.time_ns()
-    project = open_project(args)
+    project = open_project(args, [args.vm])
     graph = open_graph(args, project)
     graph.chain(args.vm)
     options = CreateOptions(overrides_of(args), args.reset, args.start, args.uri)

@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
-    graph = open_graph(args, open_project(args))
+    graph = open_graph(args, open_project(args, args.goals))
     deployments = _deployments(graph, args.goals)
     builds = [f"build:{one.wanted.deployment.vm}" for one in deployments if makes_vm(one)]
     words = [*(word for word in args.goals if not word.startswith(DEPLOY)), *builds]

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from ovtasks.graph.options import OptionsByVm
     from ovtasks.project.deploy_model import InstallOptions
 
-    project = open_project(args)
+    project = open_project(args, [args.name])
     deployment = find_disposable(project, args.name, args.instance)
     wanted = read_wanted(project, deployment, InstallOptions())
     plan = plan_of(wanted)

@@ -29,7 +29,7 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
 def run_build(args: argparse.Namespace) -> int:
     """Build through doit; stdout gets the artifacts' paths and nothing else."""
     loaded_ns = time.time_ns()
-    project = open_project(args)
+    project = open_project(args, args.vms)
     graph = open_graph(args, project)
     chains = chains_of(graph, args.vms)
     options = ["-n", str(args.jobs)] if args.jobs > 1 else []

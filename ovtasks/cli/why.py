@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what is known about one step."""
-    graph = open_graph(args, open_project(args))
+    graph = open_graph(args, open_project(args, [args.step]))
     status = graph.status([graph.find(args.step)])[-1]
     if args.json:
         output_json(as_json(status))

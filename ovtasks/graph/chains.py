@@ -112,7 +112,7 @@ class Graph:
     def _image_steps(self, name: str, options: BuildOptions) -> tuple[Step, ...]:
         image = self.project.images.get(name)
         if image is None:
-            from ovtasks.project.images import unknown_image
+            from ovtasks.project.load import unknown_image
 
             raise unknown_image(name, self.project)
         return tuple(plugins.images().steps(image, self.project, options))

@@ -19,7 +19,7 @@ from doit.cmdparse import CmdOption, CmdParseError, TaskParse
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
-from ovtasks.errors import InputError, OvError
+from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.graph import manifest, plugins, verbs
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
@@ -62,7 +62,7 @@ def install(namespace: dict[str, object]) -> None:
 
     def create() -> Iterator[Task]:
         """VMs of vms.yml."""
-        graph = Graph(_load(root))
+        graph = Graph(_load(root, sys.argv[1:]))
         note_options(graph, sys.argv[1:])  # doit's loader does not tell a creator what was asked for
         display = Display()
         yield from tasks(graph, owners(graph.project), display)
@@ -157,7 +157,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
     def _load_tasks(self, cmd: Any, pos_args: list[str]) -> list[Task]:
         self.namespace = {name: value for name, value in self.namespace.items() if name != CREATOR}
         own: list[Task] = super().load_tasks(cmd, pos_args)
-        project = self._project or _load(self._root)
+        project = self._project or _load(self._root, pos_args)
         self.graph = Graph(project, OptionsByVm())
         note_options(self.graph, pos_args)
         if manifest.launched == pos_args and cmd.execute_tasks:
@@ -248,9 +248,18 @@ def _owner_of(word: str, project: Project) -> str | None:
     return None
 
 
-def _load(root: Path) -> Project:
+def _load(root: Path, words: Sequence[str]) -> Project:
+    """The project. If ``words`` ask for VMs that are right, mistakes elsewhere are warnings."""
     try:
         with explaining("cannot read the project"):
-            return load_project(root, kinds=plugins.schema)
+            project = load_project(root, kinds=plugins.schema, tolerant=True)
+            if project.mistakes:
+                from ovtasks.project.mistakes import warnings
+
+                if not selected(words, project):
+                    raise InputErrors(project.mistakes)
+                for text in warnings(project):
+                    print(text, file=sys.stderr)
+            return project
     except OvError as e:
         raise InvalidDodoFile(str(e)) from None

@@ -40,6 +40,7 @@ class Asked:
         self.words = words
         self.folder = folder
         self.quiet = quiet
+        self.warnings = ""
 
 
 def asked(words: list[str]) -> Asked | None:
@@ -61,10 +62,17 @@ def asked(words: list[str]) -> Asked | None:
 
 
 def answer(wanted: Asked) -> str | None:
-    """The paths that ``ov vm build`` prints if there is nothing to do; None if that is not certain."""
+    """The paths that ``ov vm build`` prints if there is nothing to do; None if that is not certain.
+
+    With mistakes elsewhere in the project, ``wanted.warnings`` are to be printed, too.
+    """
     try:
-        found = built(wanted.folder, wanted.words)
-        return None if found is None else shown(found[1], found[0], os.getcwd())
+        root = find_root(wanted.folder)
+        found = _hold(root, OV, wanted.words) if root not in (None, "/") else None
+        if root is None or found is None:
+            return None
+        wanted.warnings = "".join(f"{text}\n" for text in found[1])
+        return shown(found[0], root, os.getcwd())
     except USELESS:  # the folder is gone
         return None
 
@@ -77,16 +85,16 @@ def built(folder: str, words: list[str]) -> tuple[str, list[str]] | None:
     try:
         root = find_root(folder)
         found = _hold(root, OV, words) if root not in (None, "/") else None
-        return None if root is None or found is None else (root, found)
+        return None if root is None or found is None else (root, found[0])
     except USELESS:  # nothing is there, or it is damaged
         return None
 
 
-def doit_answer(words: list[str]) -> str | None:
-    """What ``doit WORDS`` prints in this folder if there is nothing to do; None if that is not certain."""
+def doit_answer(words: list[str]) -> tuple[str, str] | None:
+    """What ``doit WORDS`` prints in this folder if there is nothing to do, and its warnings; None: not certain."""
     try:
         found = _hold(os.getcwd(), DOIT, words)
-        return None if found is None else "".join(f"{line}\n" for line in found)
+        return None if found is None else ("".join(f"{x}\n" for x in found[0]), "".join(f"{x}\n" for x in found[1]))
     except USELESS:
         return None
 
@@ -128,22 +136,22 @@ def file_name(kind: str, words: list[str]) -> str | None:
     return name if len(os.fsencode(name)) < 200 and "\0" not in name else None
 
 
-def _hold(root: str, kind: str, words: list[str]) -> list[str] | None:
-    """The lines noted for a command line, if nothing changed that they depend on; else None."""
+def _hold(root: str, kind: str, words: list[str]) -> tuple[list[str], list[str]] | None:
+    """The lines and warnings noted for a command line, if nothing changed that they depend on; else None."""
     name = file_name(kind, words)
     if name is None:
         return None
     gc.disable()  # thousands of small tuples without a cycle: collecting takes as long as loading
     try:
-        identity, variables, chunks, lines = _content(f"{root}/{FOLDER}/{name}")
+        identity, variables, chunks, lines, warnings = _content(f"{root}/{FOLDER}/{name}")
         if identity == _identity(root) and variables == _values(variables) and _unchanged(root, chunks):
-            return [str(line) for line in lines]
+            return [str(line) for line in lines], [str(text) for text in warnings]
     finally:
         gc.enable()
     return None
 
 
-def _content(path: str) -> tuple[tuple[object, ...], dict[str, str | None], list[bytes], list[str]]:
+def _content(path: str) -> tuple[tuple[object, ...], dict[str, str | None], list[bytes], list[str], list[str]]:
     """The content of a manifest. It must be our own file that nobody else can write: marshal is unsafe for others'
     data.
 
@@ -154,8 +162,8 @@ def _content(path: str) -> tuple[tuple[object, ...], dict[str, str | None], list
         now = os.fstat(fd)
         if now.st_uid != os.geteuid() or now.st_mode != 0o100600 or now.st_nlink != 1:
             raise ValueError
-        identity, variables, chunks, lines = marshal.loads(file.read())
-        return identity, variables, chunks, lines
+        identity, variables, chunks, lines, warnings = marshal.loads(file.read())
+        return identity, variables, chunks, lines, warnings
 
 
 def noted(path: str) -> list[ManifestEntry] | None:
@@ -229,8 +237,17 @@ def entry_of(path: str) -> ManifestEntry:
     return (path, now.st_size, now.st_mtime_ns, now.st_ino, now.st_ctime_ns)
 
 
-def dump(root: str, entries: list[ManifestEntry], lines: list[str], variables: tuple[str, ...] = ()) -> bytes:
-    """A manifest's content. ``variables`` are environment variables that the project's files or a source use."""
+def dump(
+    root: str,
+    entries: list[ManifestEntry],
+    lines: list[str],
+    variables: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
+) -> bytes:
+    """A manifest's content. ``variables`` are environment variables that the project's files or a source use.
+
+    ``warnings`` are about mistakes in the project that the goal does not depend on.
+    """
     chunks = [marshal.dumps(entries[start : start + CHUNK]) for start in range(0, len(entries), CHUNK)]
-    content: tuple[object, ...] = (_identity(root), _values(variables), chunks, lines)
+    content: tuple[object, ...] = (_identity(root), _values(variables), chunks, lines, [*warnings])
     return marshal.dumps(content)  # type: ignore[arg-type]

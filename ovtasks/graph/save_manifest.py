@@ -80,12 +80,22 @@ def save_watched(
 
 def _write(graph: Graph, name: str, entries: Iterable[ManifestEntry], lines: list[str]) -> bool:
     root = graph.project.root
-    content = dump(str(root), _once(entries, root), lines, (*graph.project.variables, *plugins.variables()))
+    variables = (*graph.project.variables, *plugins.variables())
+    content = dump(str(root), _once(entries, root), lines, variables, tuple(_warnings(graph)))
     try:
         write_atomic(root / FOLDER / name, content, mode=0o600)
     except (OSError, OvError):
         return False  # a read-only project works, too, only slower
     return True
+
+
+def _warnings(graph: Graph) -> list[str]:
+    """The warnings that the goal prints each time, also when nothing is to do."""
+    if not graph.project.wrong:
+        return []
+    from ovtasks.project.mistakes import warnings
+
+    return warnings(graph.project)
 
 
 def relative(path: Path | str, root: Path) -> str:

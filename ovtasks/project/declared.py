@@ -9,6 +9,9 @@ from typing import Any
 from ovtasks.errors import InputError, Where
 from ovtasks.values.yamlio import Document, Key
 
+IMAGE = "image:"
+"""Stands before the name of an image, where VMs and images are called by one word."""
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -54,7 +57,12 @@ class Declared:
 
     def error(self, message: str, *path: Key, hint: str | None = None, key: bool = False) -> InputError:
         """An error at the value (or the key) at ``path``."""
-        return InputError(message, hint=hint, where=self.where(*path, key=key))
+        return InputError(message, hint=hint, where=self.where(*path, key=key)).of(self.owner)
+
+    @property
+    def owner(self) -> str:
+        """How errors call the entry: ``InputError.owners``."""
+        return self.name
 
 
 class DeclaredVm(Declared):
@@ -63,3 +71,8 @@ class DeclaredVm(Declared):
 
 class DeclaredImage(Declared):
     """One entry of ``images:``."""
+
+    @property
+    def owner(self) -> str:
+        """``image:<name>``."""
+        return f"{IMAGE}{self.name}"

@@ -29,6 +29,7 @@ class Deployments:
     def __init__(self, checker: Checker, errors: list[InputError]) -> None:
         self.checker = checker
         self.errors = errors
+        self.seen: list[Entry] = []  # wrong ones, too
         self.entries: list[Entry] = []
         self.built: list[Deployment] = []
 
@@ -48,7 +49,8 @@ class Deployments:
             if (before := next((one for one in self.entries if one.name == name), None)) is not None:
                 hint = f"also at {before.where(key=True)}; rename or remove one of the two"
                 errors.append(found.error(f"deployment '{name}' is defined twice", key=True, hint=hint))
-            self.errors += errors
+            self.errors += (error.of(found.owner) for error in errors)
+            self.seen.append(found)
             if not errors:
                 self.entries.append(found)
 
@@ -68,7 +70,9 @@ class Deployments:
         """What the layers of all deployments bring to each VM, in the order of their application."""
         found: Layered = {}
         for one in self.built:
-            brought = [xml for layer in layers.order(one.layers, self.errors) for xml in layer.xml]
+            wrong: list[InputError] = []
+            brought = [xml for layer in layers.order(one.layers, wrong) for xml in layer.xml]
+            self.errors += (error.of(f"deploy:{one.name}") for error in wrong)
             found[one.vm] = (*found.get(one.vm, ()), *(xml._replace(instance=one.instance) for xml in brought))
         return found
 

@@ -17,6 +17,8 @@ from ovtasks.values.instance_name import is_instance_name
 from ovtasks.values.sizes import MiB, parse_size
 
 PREFIX, SUFFIX = "vm:", "-vm"
+OWNER = "deploy:"
+"""Stands before a deployment's name in ``InputError.owners``."""
 EPHEMERAL = "-eph-"
 """Names with this belong to ephemeral instances."""
 WITHOUT_EFFECT = ("from_snapshot", "cloud_init_clean", "nested", "host", "user", "ssh_args", "vm_state", "description")
@@ -24,6 +26,11 @@ WITHOUT_EFFECT = ("from_snapshot", "cloud_init_clean", "nested", "host", "user",
 
 class Entry(Declared):
     """One entry of ``deploy:`` for a VM."""
+
+    @property
+    def owner(self) -> str:
+        """``deploy:<name>``."""
+        return f"{OWNER}{self.name}"
 
 
 def build_deployment(entry: Entry, vms: Sequence[str]) -> Deployment:
@@ -78,8 +85,16 @@ def _target(entry: Entry, vms: Sequence[str]) -> tuple[str, str | None]:
         own = own.removesuffix(SUFFIX)
     vm = written or own
     if vm not in vms:
-        raise InputError(f"no VM '{vm}' is declared", hint=_hint(vm, vms), where=where)
+        raise InputError(f"no VM '{vm}' is declared", hint=_hint(vm, vms), where=where).of(entry.owner)
     return vm, instance or None
+
+
+def vm_of(entry: Entry, vms: Sequence[str]) -> str | None:
+    """The VM that an entry is for, as far as that can be told."""
+    try:
+        return _target(entry, vms)[0]
+    except InputError:
+        return None
 
 
 def _hint(vm: str, vms: Sequence[str]) -> str:
@@ -109,7 +124,7 @@ def _word(value: Any) -> str:
 def _checks(entry: Entry) -> tuple[LayerCheck, ...]:
     found, errors = checks(entry.list("eval"), entry.document, (*entry.path, "eval"))
     if errors:
-        raise errors[0]
+        raise errors[0].of(entry.owner)
     return tuple(found)
 
 

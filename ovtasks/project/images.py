@@ -121,12 +121,6 @@ def near_names(word: str, names: Mapping[str, object]) -> str | None:
     return f"declared are {', '.join([*names][:8])}{more}" if names else None
 
 
-def unknown_image(name: str, project: Project) -> InputError:
-    """The error for an image that the project does not declare."""
-    hint = near_names(name, project.images) or "the project declares no images; they stand in image.yml"
-    return InputError(f"no image '{name}' is declared in {project.root}", hint=hint)
-
-
 def image_rules(images: Sequence[DeclaredImage], vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
     """Every violation, and the names of the environment variables that the images' paths use."""
     errors = [error for image in images for rule in RULES for error in rule(image)]

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from ovtasks.errors import InputError, Where
 from ovtasks.project.placement import LayerXml
+from ovtasks.project.placement import Named as Named
 from ovtasks.values.jsonvalue import Json
-
-
-class Named(NamedTuple):
-    """A name and where it is written: a layer that is needed, a field that means nothing to a VM."""
-
-    name: str
-    where: Where
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,15 @@ from ovtasks.project import cache as spec_cache
 from ovtasks.project.build import build_vm
 from ovtasks.project.cache import CacheEntry, FileStat, Kinds
 from ovtasks.project.model import ImageSpec, LayerXml, Placement, Project, VmSpec
+from ovtasks.project.placement import Named
 from ovtasks.project.places import LAYER_FILE, ROOT_FILES, display
 
 if TYPE_CHECKING:
     from ovtasks.project.declared import Declared
     from ovtasks.project.deploy import Layered
     from ovtasks.project.deploy_model import Deployment
-    from ovtasks.project.layer_model import LayerSpec, Named
+    from ovtasks.project.layer_model import LayerSpec
+    from ovtasks.project.read import ProjectReader
 
 T = TypeVar("T")
 
@@ -96,6 +98,7 @@ class Checked:
     layers: tuple[LayerSpec, ...] = ()
     deployments: Mapping[str, CacheEntry] = field(default_factory=dict)
     ignored: tuple[Named, ...] = ()
+    wrong: Mapping[str, tuple[InputError, ...]] = field(default_factory=dict)
 
 
 def find_root(start: Path) -> Path:
@@ -124,6 +127,7 @@ def check(
     With ``all_layers`` that includes the layers that no deployment uses; a mistake in them is no mistake in a VM.
     """
     from ovtasks.project.images import image_rules
+    from ovtasks.project.mistakes import mistakes
     from ovtasks.project.read import ProjectReader
     from ovtasks.project.rules import all_rules
     from ovtasks.project.schema import Checker
@@ -143,14 +147,12 @@ def check(
         layered = {name: (*in_images.get(name, ()), *layered.get(name, ())) for name in {**in_images, **layered}}
         layers = reader.layers(root).all(reader.errors) if all_layers else reader.layers(root).whole()
     image_errors, image_variables = image_rules(images, vms)
-    order = {display(file): index for index, file in enumerate(reader.files)}
-    blamed = {error.where for error in reader.errors}  # rules need not repeat what the schema has found wrong
-    rule_errors = [e for e in rule_errors if not (e.message.startswith("libvirt.") and e.where in blamed)]
-    errors = sorted(
-        {str(e): e for e in [*reader.errors, *rule_errors, *image_errors]}.values(), key=lambda e: _position(e, order)
-    )
+    errors = _in_order(reader, [*rule_errors, *image_errors])
+    wrong = mistakes(errors, reader.images)
+    deployments = [one for one in deployments if f"deploy:{one.name}" not in wrong]
     used = tuple(sorted({*variables, *image_variables}))
-    entries = ({}, {}) if errors else (_entries(vms, layered, deployments), _entries(images, {}, ()))
+    good = [[one for one in found if one.owner not in wrong] for found in (vms, images)]
+    entries = (_entries(good[0], layered, deployments), _entries(good[1], {}, ()))
     names = (tuple(reader.vms), tuple(reader.images))
     return Checked(
         tuple(errors),
@@ -162,7 +164,20 @@ def check(
         tuple(layers),
         {one.name: _deployment_entry(one) for one in deployments},
         tuple(reader.ignored),
+        wrong,
     )
+
+
+def _in_order(reader: ProjectReader, more: Iterable[InputError]) -> list[InputError]:
+    """The reader's errors and those of rules, in the order of files and lines, each with all whom it spoils."""
+    from ovtasks.project.mistakes import blame, merged
+
+    order = {display(file): index for index, file in enumerate(reader.files)}
+    blamed = {error.where for error in reader.errors}  # rules need not repeat what the schema has found wrong
+    more = [e for e in more if not (e.message.startswith("libvirt.") and e.where in blamed)]
+    errors = sorted(merged([*reader.errors, *more]), key=lambda e: _position(e, order))
+    blame(errors, reader.vms, reader.images, reader.deployments.seen)
+    return errors
 
 
 def check_layer(path: Path) -> Checked:
@@ -204,14 +219,16 @@ def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, in
     return (order.get(where.file, len(order)), where.line, where.column) if where else (len(order), 0, 0)
 
 
-def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) -> Project:
+def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True, tolerant: bool = False) -> Project:
     """The project in folder ``root`` (see :func:`find_root`).
 
     ``kinds`` gives the JSON Schema of the ``source:`` mapping for a plug-in's kind, None for an unknown kind. With
     ``cache`` a project that was checked before comes from ``output/.ov/spec.cache``, as long as no file and no
-    environment variable that was used has changed.
+    environment variable that was used has changed. ``tolerant``: the mistakes of single VMs, images and deployments are
+    in the project's ``wrong``, and the others are there.
 
-    :raises InputErrors: everything that is wrong in all files, in the order of files and lines.
+    :raises InputErrors: everything that is wrong in all files, in the order of files and lines; if ``tolerant``, only
+        when an error spoils the whole project.
     :raises UnsafeError: ``output`` is a link to a folder that has not consented.
     """
     root = root.resolve()
@@ -222,9 +239,9 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True) 
         return _project(root, known, (Path(file) for file in known.files), Lazy(known.layers, _restore_layer))
     guard = spec_cache.Guard()
     checked = check((), root, kinds=kinds)
-    if checked.errors:
+    if checked.errors and not (tolerant and all(error.owners for error in checked.errors)):
         raise InputErrors(checked.errors)
-    if cache:
+    if cache and not checked.errors:
         layers = {layer.name: _layer_entry(layer) for layer in checked.layers}
         found = (checked.entries, checked.images, checked.deployments, layers)
         guard.save(store, root, checked.files, found, checked.variables, checked.plugin_schemas)
@@ -239,12 +256,18 @@ def _project(
 ) -> Project:
     vms, images = Lazy(found.entries, _build_vm), Lazy(found.images, _build_image)
     deployments = Lazy(found.deployments, _build_deployment)
-    return Project(root, vms, tuple(files), images, found.variables, deployments, layers)
+    wrong = found.wrong if isinstance(found, Checked) else {}
+    return Project(root, vms, tuple(files), images, found.variables, deployments, layers, wrong)
 
 
 def unknown_vm(name: str, project: Project) -> InputError:
-    """The error for a VM that the project does not declare, with similar names."""
+    """The error for a VM that the project does not declare, with similar names; or what is wrong with it."""
     import difflib
+
+    if name in project.wrong:
+        from ovtasks.project.mistakes import one_of
+
+        return one_of(project.wrong[name])
 
     names = [*project.vms]
     guesses = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
@@ -256,3 +279,13 @@ def unknown_vm(name: str, project: Project) -> InputError:
     else:
         hint = "the project declares no VMs"
     return InputError(f"no VM '{name}' is declared in {project.root}", hint=hint)
+
+
+def unknown_image(name: str, project: Project) -> InputError:
+    """The error for an image that the project does not declare; or what is wrong with it. Only errors read again."""
+    from ovtasks.project.images import near_names
+
+    if found := (project.wrong or check((), project.root).wrong).get(f"image:{name}"):
+        return found[0]
+    hint = near_names(name, project.images) or "the project declares no images; they stand in image.yml"
+    return InputError(f"no image '{name}' is declared in {project.root}", hint=hint)

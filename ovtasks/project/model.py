@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.errors import Where
+from ovtasks.errors import InputError, Where
 from ovtasks.project.placement import LayerXml as LayerXml
 from ovtasks.project.placement import Placement as Placement
 from ovtasks.values.firmware import Firmware
@@ -335,7 +335,8 @@ class Project:
 
     ``files`` are all files that were read or looked for. ``variables`` are the environment variables in their paths.
     ``deployments`` are those of ``deploy.yml``. ``layers`` are those that deployments and images name, with all that
-    they need; :func:`~ovtasks.project.layers.layers_of` gives them in order, and others too.
+    they need; :func:`~ovtasks.project.layers.layers_of` gives them in order, and others too. ``wrong`` is what is wrong
+    with an entry, by a VM's name, ``image:<name>`` or ``deploy:<name>``.
     """
 
     root: Path
@@ -345,6 +346,16 @@ class Project:
     variables: tuple[str, ...] = ()
     deployments: Mapping[str, Deployment] = field(default_factory=dict)
     layers: Mapping[str, LayerSpec] = field(default_factory=dict)
+    wrong: Mapping[str, tuple[InputError, ...]] = field(default_factory=dict)
+
+    @property
+    def mistakes(self) -> tuple[InputError, ...]:
+        """Every error in the files, once; the entries that they spoil are not in ``vms``, ``images``, ``deployments``.
+
+        An image that another program builds is no error as long as nobody needs it.
+        """
+        found = {str(error): error for errors in self.wrong.values() for error in errors if error.owners}
+        return tuple(sorted(found.values(), key=lambda e: (e.where.file, e.where.line) if e.where else ("", 0)))
 
     @property
     def output(self) -> Path:

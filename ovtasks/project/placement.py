@@ -1,8 +1,17 @@
-"""What deployments bring to a VM: XML of their layers, and what they say about its instances."""
+"""What deployments bring to a VM: XML of their layers, what they say about its instances; and names with places."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from ovtasks.errors import Where
+
+
+class Named(NamedTuple):
+    """A name and where it is written: a layer that is needed, a field that means nothing to a VM."""
+
+    name: str
+    where: Where
 
 
 class LayerXml(NamedTuple):

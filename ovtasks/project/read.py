@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ovtasks.errors import InputError, Where
 from ovtasks.host.yamlfile import read_yaml
 from ovtasks.project.cache import FileStat, file_stat
-from ovtasks.project.declared import Declared, DeclaredImage, DeclaredVm
+from ovtasks.project.declared import IMAGE, Declared, DeclaredImage, DeclaredVm
 from ovtasks.project.deploy import FILE as DEPLOY_FILE
 from ovtasks.project.deploy import Deployments, Layered
 from ovtasks.project.file_names import is_single, with_our_names
 from ovtasks.project.images import chain_of
-from ovtasks.project.layer_model import Named
 from ovtasks.project.layers import Layers
+from ovtasks.project.placement import Named
 from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, ROOT_FILES, VM_FILES, display
 from ovtasks.project.schema import Checker
 from ovtasks.project.unused import unused_of_image, unused_of_vm, unused_sections
@@ -112,16 +112,26 @@ class ProjectReader:
         Returns what they bring to the VMs that are made from these images. An image has the layers of its base, too.
         """
         own: Layered = {}
+        needed = {image for vm in self.vms.values() for image in self._images_of(vm)}
         for image in self.images.values():
             key = "layers" if image.get("layers") else "layer"
             names = [(name, image.where(key, n)) for n, name in enumerate(image.list(key)) if isinstance(name, str)]
-            own[image.name] = tuple(xml for layer in self.layers(root).order(names, errors) for xml in layer.xml)
+            if image.name not in needed:  # a layer of another repository makes it an image that is built elsewhere
+                self.ignored += [Named(f"layer {name}", where) for name, where in names if name.startswith("@")]
+                names = [one for one in names if not one[0].startswith("@")]
+            wrong: list[InputError] = []
+            own[image.name] = tuple(xml for layer in self.layers(root).order(names, wrong) for xml in layer.xml)
+            errors += (error.of(image.owner) for error in wrong)
         found: Layered = {}
         for vm in self.vms.values():
-            name = vm.text("source", "image") if vm.text("source", "kind") == "bootc" else None
-            if brought := [xml for image in chain_of(name, self.images) for xml in own[image.name]]:
+            if brought := [xml for image in self._images_of(vm) for xml in own[image]]:
                 found[vm.name] = tuple(dict.fromkeys(brought))
         return found
+
+    def _images_of(self, vm: DeclaredVm) -> list[str]:
+        """The declared images that a VM is made from, the first one first."""
+        name = vm.text("source", "image") if vm.text("source", "kind") == "bootc" else None
+        return [image.name for image in chain_of(name, self.images)]
 
     def _note(self, path: Path) -> None:
         self.files.setdefault(path, file_stat(path))
@@ -185,30 +195,30 @@ class ProjectReader:
     def _vm(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
         where = document.where(*path, key=True)
         example = f"{name}: {{source: {{kind: bootstrap}}, disk_size: 2G}}"
-        if not self._is_new(f"VM '{name}'", self.vms.get(name), value, where, example):
+        if not self._is_new(f"VM '{name}'", name, self.vms.get(name), value, where, example):
             return
         data, errors = self.checker.check_vm(value, document, path)
-        self.errors += errors
-        self.vms[name], errors = pass_on(DeclaredVm(name, data, document, path, file))
-        self.errors += errors
+        self.vms[name], more = pass_on(DeclaredVm(name, data, document, path, file))
+        self.errors += (error.of(name) for error in (*errors, *more))
         self.ignored += unused_of_vm(self.vms[name])
 
     def _image(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
         where = document.where(*path, key=True)
         example = f"{name}: {{ref: quay.io/fedora/fedora-bootc:42, bootc: true}}"
-        if self._is_new(f"image '{name}'", self.images.get(name), value, where, example):
+        if self._is_new(f"image '{name}'", f"{IMAGE}{name}", self.images.get(name), value, where, example):
             data, errors = self.checker.check_image(value, document, path)
-            self.errors += errors
-            self.images[name] = DeclaredImage(name, data, document, path, file)
-            self.ignored += unused_of_image(self.images[name])
+            self.images[name] = image = DeclaredImage(name, data, document, path, file)
+            self.errors += (error.of(image.owner) for error in errors)
+            self.ignored += unused_of_image(image)
 
-    def _is_new(self, what: str, before: Declared | None, value: Any, where: Where, example: str) -> bool:
-        """Whether the name is new and has a value; otherwise an error is noted."""
+    def _is_new(self, what: str, owner: str, before: Declared | None, value: Any, where: Where, example: str) -> bool:
+        """Whether the name is new and has a value; otherwise an error of ``owner`` is noted."""
         if before is not None:
             hint = f"also at {before.where(key=True)}; rename or remove one of the two"
-            self.errors.append(InputError(f"{what} is defined twice", hint=hint, where=where))
+            self.errors.append(InputError(f"{what} is defined twice", hint=hint, where=where).of(owner))
         elif value is None:
-            self.errors.append(InputError(f"{what} declares nothing", hint=f"for example: {example}", where=where))
+            hint = f"for example: {example}"
+            self.errors.append(InputError(f"{what} declares nothing", hint=hint, where=where).of(owner))
         return before is None and value is not None
 
     def _include(self, pattern: str, where: Where, file: Path) -> None:

@@ -36,7 +36,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 
 def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
     """Every violation, and the names of the environment variables that the VMs' paths use."""
-    errors = [error for vm in vms for rule in RULES for error in rule(vm)]
+    errors = [error.of(vm.name) for vm in vms for rule in RULES for error in rule(vm)]
     errors += libvirt_rules(vms)
     errors += across_rules(vms)
     used = {name for vm in vms for path in EXPANDED if (text := vm.text(*path)) for name in variables(text)}

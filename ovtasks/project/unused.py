@@ -7,7 +7,7 @@ from typing import Any
 
 from ovtasks.project.declared import DeclaredImage, DeclaredVm
 from ovtasks.project.diagnosis import UNUSED
-from ovtasks.project.layer_model import Named
+from ovtasks.project.placement import Named
 from ovtasks.project.schema import image_schema, inlined
 from ovtasks.values.yamlio import Document, Key
 

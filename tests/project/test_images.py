@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ovtasks.errors import InputError, Where
-from ovtasks.project.images import image_of, near_names, reference_error, unknown_image
-from ovtasks.project.load import check, load_project
+from ovtasks.project.images import image_of, near_names, reference_error
+from ovtasks.project.load import check, load_project, unknown_image
 from ovtasks.project.model import ImageSpec, Pull
 from tests.support.projects import errors_of, one, place, write
 
