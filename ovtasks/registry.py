@@ -61,6 +61,11 @@ def names(group: str) -> tuple[str, ...]:
     return (*ours, *sorted({point.name for point in _points(group)} - ours.keys()))
 
 
+def foreign(group: str) -> Mapping[str, str]:
+    """The module of each name in ``group`` that another package brings, and none of ours is called."""
+    return {point.name: point.module for point in _points(group) if point.name not in BUILT_IN[group]}
+
+
 def find(group: str, name: str) -> object | None:
     """Load what is called ``name`` in ``group``. Our own comes before another package's. None if nobody provides it.
 

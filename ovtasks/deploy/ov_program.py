@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ovtasks.deploy.own_wheel import brings_wheel, own_wheel
+from ovtasks.deploy.own_wheel import OwnWheel, brings_wheel, own_wheel
 from ovtasks.errors import InputError
 from ovtasks.layers.fragments import quoted, text_upload
 from ovtasks.layers.operation import Bringer, Operation, operation_digest
@@ -93,8 +93,7 @@ def _install(vm: VmSpec, environment: Mapping[str, str]) -> Operation:
             f'"$ov_python" -m venv -- {VENV}\n'
             f"{VENV}/bin/python -m pip install -q --no-input --no-cache-dir --disable-pip-version-check"
             f' -- "$FILES"/{quoted(wheel.name)} ||'
-            " ov_fail 'pip cannot install ov: what it depends on comes from the index of the pip in the guest;"
-            " PIP_INDEX_URL in env: of the deployment names another'\n"
+            f" ov_fail {_without_index(wheel, vm)}\n"
             f"ov_runs {VENV}/bin/ov\nprintf '%s\\n' {wheel.digest} >{MARK}\nov_link {VENV}/bin/ov {OV_PROGRAM}\n"
             f'printf "%s\\n" "{OV_PROGRAM} runs from {VENV}, by $("$ov_python" --version)"'
         ),
@@ -103,6 +102,21 @@ def _install(vm: VmSpec, environment: Mapping[str, str]) -> Operation:
         complete=complete,
         where=vm.where,
     )
+
+
+def _without_index(wheel: OwnWheel, vm: VmSpec) -> str:
+    """What to do when pip finds no index, as a word of the shell that knows the guest's ``$ov_version`` of Python."""
+    needs = " ".join(quoted(one) for one in wheel.needs)
+    begin = (
+        "pip cannot install ov: what it depends on comes from the index of the pip in the guest; PIP_INDEX_URL in env:"
+        " of the deployment names another. Where the guest can reach none, three steps here bring it:\n"
+        "  python3 -m pip download -d wheels --only-binary :all: --python-version "
+    )
+    end = (
+        f" {needs}\n  ov vm scp -r {vm.name} wheels :/var/tmp/\n"
+        "  env: {PIP_NO_INDEX: '1', PIP_FIND_LINKS: /var/tmp/wheels} in the deployment's entry, and the same again"
+    )
+    return f'{quoted(begin)}"$ov_version"{quoted(end)}'
 
 
 def _download(wanted: OvInstall, vm: VmSpec) -> Operation:

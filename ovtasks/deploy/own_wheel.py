@@ -27,13 +27,15 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class OwnWheel:
-    """``digest`` tells one set of files from another; ``python`` is the oldest Python that runs them: ``(3, 11)``."""
+    """``digest`` tells one set of files from another; ``python`` is the oldest Python that runs them: ``(3, 11)``.
+    ``needs`` is what they depend on, as pip's words: ``paramiko>=3.4``."""
 
     name: str
     version: str
     python: tuple[int, ...]
     digest: str
     files: Mapping[str, bytes]
+    needs: tuple[str, ...] = ()
 
     def content(self) -> bytes:
         """The wheel."""
@@ -91,7 +93,8 @@ def own_wheel() -> OwnWheel:
     oldest = str(found.metadata["Requires-Python"]).removeprefix(">=")
     sums = digest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
     name = f"{PACKAGE}-{found.version}-py3-none-any.whl"
-    return OwnWheel(name, found.version, tuple(map(int, oldest.split("."))), sums, files)
+    needs = [one.replace(" ", "") for one in found.requires or () if ";" not in one]  # those with one are of extras
+    return OwnWheel(name, found.version, tuple(map(int, oldest.split("."))), sums, files, tuple(needs))
 
 
 def _hash(data: bytes) -> str:

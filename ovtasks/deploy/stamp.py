@@ -175,8 +175,11 @@ def _beside(wanted: Wanted) -> str:
 
 
 def _files(wanted: Wanted) -> Iterable[Path]:
-    """Everything in the layers' folders, and what was looked for."""
+    """Everything in the layers' folders, what was looked for, and the packages that bring kinds of operations."""
+    from ovtasks.layers.plugins import plugin_files
+
     yield from wanted.files
+    yield from plugin_files()
     for layer in wanted.layers:
         for folder, _, names in os.walk(layer.folder):
             yield Path(folder)

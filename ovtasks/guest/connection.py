@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ovtasks.errors import OvError
-from ovtasks.guest.connection_errors import ConnectionFailedError, ConnectionLostError
+from ovtasks.guest.connection_errors import ConnectionFailedError, ConnectionLostError, hint_of
 from ovtasks.guest.deadline import Deadline, growing
 from ovtasks.guest.exchange import Take
 from ovtasks.guest.login import log_in
@@ -123,7 +123,7 @@ class Connection:
             size = _size(source)
             script = place_stream(path, size, mode, owner)
             job = Job(root, watching(self.target, None, check), content=_chunks(source, size, path))
-            self._need(self._session.perform(script, job), f"cannot write {path}")
+            self._need(self._session.perform(script, job), f"cannot write {path}", root=root)
 
     def upload_many(self, files: Iterable[GuestFile], *, root: bool = False) -> None:
         """Write small files in one go. If one cannot be written, none is, unless the last step itself fails: renaming.
@@ -132,7 +132,7 @@ class Connection:
         """
         files = list(files)
         names = ", ".join(file.path for file in files[:3]) + (", …" if len(files) > 3 else "")
-        self._need(self.run(place_many(files), root=root), f"cannot write {names}")
+        self._need(self.run(place_many(files), root=root), f"cannot write {names}", root=root)
 
     def download(self, path: str, *, root: bool = False) -> bytes:
         """The content of a file that fits in memory.
@@ -140,7 +140,7 @@ class Connection:
         :raises OvError: it cannot be read. :raises ConnectionLostError: as :meth:`run`.
         """
         done = self.run(f"cat -- {shlex.quote(path)}", root=root)
-        self._need(done, f"cannot read {path}")
+        self._need(done, f"cannot read {path}", root=root)
         return done.stdout
 
     def boot_id(self) -> str:
@@ -186,14 +186,16 @@ class Connection:
         """
         before = self.boot_id()
         with contextlib.suppress(ConnectionLostError):
-            self._need(self.run("systemctl reboot 2>/dev/null || reboot", root=True), "cannot reboot")
+            self._need(self.run("systemctl reboot 2>/dev/null || reboot", root=True), "cannot reboot", root=True)
         self.reconnect(deadline, after=before, alive=alive)
 
-    def _need(self, done: Finished, what: str) -> None:
+    def _need(self, done: Finished, what: str, *, root: bool) -> None:
         """:raises OvError: it failed."""
         if done.status != 0:
             said = done.error.strip().splitlines()
-            raise OvError(f"{self.target.name}: {what}: {said[-1] if said else f'status {done.status}'}")
+            why = said[-1] if said else f"status {done.status}"
+            hint = hint_of(why, self.target, root=root)
+            raise OvError(f"{self.target.name}: {what}: {why}", hint=hint)
 
 
 def connect(target: Target, *, limit: float | None = None, check: Callable[[], None] | None = None) -> Connection:

@@ -34,6 +34,25 @@ class TookTooLongError(OvError):
     """A command in the guest took longer than it was allowed to; it was ended."""
 
 
+def hint_of(said: str, target: Target, *, root: bool) -> str:
+    """What to do about a file that could not be written or read, by what the guest said."""
+    look = f"ov vm ssh {target.name}"
+    hints = {
+        "no space left": f"make room in the guest: `{look} -- df -h` shows which disk is full",
+        "disk quota": f"make room in the guest: `{look} -- quota` shows what {target.user} may use",
+        "read-only file system": "choose a place that can be written to: that of the path is mounted read-only",
+        "no such file": f"make the folder first, or correct the path: `{look}` looks around there",
+        "nonexistent": f"make the folder first, or correct the path: `{look}` looks around there",
+        "is a directory": "name a file in that folder, or remove the folder",
+        "not a directory": "correct the path: a part of it is a file in the guest",
+        "invalid user": f"name an account of the guest: `{look} -- getent passwd` lists them",
+        "invalid group": f"name a group of the guest: `{look} -- getent group` lists them",
+    }
+    refused = f"`{look}` shows who may; {'something denies it to root, too' if root else 'as root it may work'}"
+    hints |= {"permission denied": refused, "not permitted": refused}
+    return next((hint for sign, hint in hints.items() if sign in said.lower()), f"try it by hand: `{look}`")
+
+
 def unreachable(target: Target, error: OSError) -> UnreachableError:
     """No TCP connection."""
     if isinstance(error, ConnectionRefusedError):

@@ -6,7 +6,7 @@
 #   uploads/<token>/              big uploads on their way
 #   preludes/<digest>.sh          the functions that a kept undo was written for
 #   layers/<layer>/receipt.json   as on the host; only there while the layer is whole
-#   layers/<layer>/operations/<NNN>-<slug>/
+#   layers/<layer>/operations/<NNN>-<slug>/   NNN has as many digits as the layer needs, but three
 #       about     a line each: digest, name, user, gate, the prelude's digest, kind, caveat
 #       look undo sums    the texts; one that is empty is not there
 #       state/    what save keeps

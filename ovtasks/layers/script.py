@@ -129,10 +129,11 @@ def _head(token: str, base: str) -> str:
 
 
 def _ids(plan: LayerPlan) -> Iterator[str]:
-    """The names of the operations' folders in the record."""
+    """The names of the operations' folders in the record: they sort as the operations come."""
+    width = max(3, len(str(len(plan.operations))))
     for number, operation in enumerate(plan.operations, 1):
         slug = re.sub(r"[^a-z0-9]+", "-", operation.name.lower()).strip("-")[:40].strip("-") or operation.kind
-        yield f"{number:03}-{slug}"
+        yield f"{number:0{width}}-{slug}"
 
 
 def _operation(id: str, operation: Operation, digest: str, staged: Mapping[str, str]) -> str:

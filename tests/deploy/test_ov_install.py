@@ -92,9 +92,12 @@ def test_a_guest_that_cannot_have_it(guest: Guest) -> None:
     pythons(guest, "case $2 in *print*) echo 3.12 ;; *ensurepip*) exit 1 ;; esac")
     guest.ov(*add, code=1)
     assert "the guest's Python has no venv: add its package (python3-venv in Debian" in guest.said
-    pythons(guest, 'case $2 in venv) mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;; pip) echo no index; exit 1 ;; esac')
+    made = 'venv) mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;; pip) echo no index; exit 1 ;;'
+    pythons(guest, f"case $2 in *print*) echo 3.12 ;; {made} esac")
     guest.ov(*add, code=1)
     assert "no index" in guest.said and "pip cannot install ov: what it depends on" in guest.said
+    assert "--python-version 3.12 '" in guest.said and "'paramiko>=3" in guest.said
+    assert "ov vm scp -r web wheels :/var/tmp/" in guest.said and "PIP_FIND_LINKS: /var/tmp/wheels" in guest.said
     assert not (guest.root / "etc/motd").exists() and not (guest.root / "local/bin").exists()
     guest.ov("deploy", "del", "vm:web", "-y")
     assert not [*(guest.root / "local").iterdir()]

@@ -10,6 +10,7 @@ import pytest
 
 from ovtasks.errors import OvError
 from ovtasks.layers.events import What
+from ovtasks.layers.script import apply_script
 from tests.support.layers import LocalShell, plan
 
 LAYER = """
@@ -97,3 +98,14 @@ def test_a_save_that_ends_its_process(tmp_path: Path) -> None:
     assert (tmp_path / "root" / "file").read_text() == "new"
     guest.undo("a")
     assert not (tmp_path / "root").exists()
+
+
+def test_thousands_of_operations_keep_their_order(tmp_path: Path) -> None:
+    """In the guest they are folders, which it takes in the order of their names."""
+    tasks = "".join(f'- {{mkdir: {tmp_path}/root/{n}, user: "${{USER}}"}}\n' for n in range(1003))
+    script = apply_script([plan(tmp_path, f"tasks:\n{tasks}")], "0" * 16).decode()
+    line = next(line for line in script.splitlines() if line.startswith("ov_prepare "))
+    folders = [word.partition("=")[0] for word in line.split()[1:]]
+    assert len(folders) == 1003 and folders == sorted(folders)
+    few = apply_script([plan(tmp_path, f'tasks: [{{mkdir: {tmp_path}/x, user: "${{USER}}"}}]')], "0" * 16).decode()
+    assert "ov_prepare 001-mkdir" in few, "as it was before, so that nothing is done again"

@@ -6,16 +6,21 @@ import re
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ovtasks import registry
+from ovtasks.deploy.stamp import _files as watched
 from ovtasks.errors import InputError
+from ovtasks.graph.step import BuildOptions, Step
 from ovtasks.layers.events import What
 from ovtasks.layers.guest import look
 from ovtasks.layers.operation import Gate
 from ovtasks.project.layer_file import read_layer
+from ovtasks.project.load import load_project
 from ovtasks.project.schema import Checker
+from ovtasks.sources.bootc.image import image_steps
 from tests.support.layers import LocalShell, plan, print_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -63,6 +68,25 @@ def test_put_in_and_taken_out(guest: LocalShell, tmp_path: Path) -> None:
     assert [event.what for event in look(guest, ["calm"], how=guest.how)] == [What.DIFFERS]
     guest.undo("calm")
     assert (tmp_path / "kernel").read_text() == "60\n" and print_of(tmp_path / "etc") == {}
+
+
+def test_an_edited_plug_in_makes_images_and_deployments_stale(guest: LocalShell, tmp_path: Path) -> None:
+    module = tmp_path / "ov_sysctl.py"
+    (tmp_path / "layers/calm").mkdir(parents=True)
+    (tmp_path / "layers/calm/layer.yml").write_text(code_block("yaml"))
+    (tmp_path / "vms.yml").write_text("vms: {}\n")
+    (tmp_path / "image.yml").write_text("image: {x: {base: localhost/b, layers: [calm]}}\n")
+
+    def step() -> Step:
+        project = load_project(tmp_path, cache=False)
+        return image_steps(project.images["x"], project, BuildOptions())[-1]
+
+    before = step()
+    assert before.inputs == step().inputs and module in before.reads
+    assert [*watched(SimpleNamespace(files=(), layers=()))].count(module) == 1  # type: ignore[arg-type]
+    module.write_text(module.read_text() + "# edited\n")
+    after = step()
+    assert {name for name in after.inputs if after.inputs[name] != before.inputs[name]} == {"plug-ins"}
 
 
 def test_as_root_it_needs_a_word(guest: LocalShell, tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ class Download(OperationKind):
         " Plain http needs a `checksum`; without one, a file from https is taken as it is, downloaded once, and said to"
         " be not pinned. An archive's files belong to `user`; its folders are made as they are needed. With"
         " `extract: sh` the file is a script, run in the guest with `env`, and nobody knows how to undo it but"
-        " `uninstall`. Else undo restores each file that was replaced and removes the others."
+        " `uninstall`. Else undo restores each file that was replaced and removes the others. What an archive holds"
+        " keeps whether it may be executed; a single file has mode 0644 without `mode`, as the web does not say more."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

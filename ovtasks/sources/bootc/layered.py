@@ -21,6 +21,7 @@ from ovtasks.layers.downloads import Downloads
 from ovtasks.layers.given import with_defaults
 from ovtasks.layers.operation import Skipped
 from ovtasks.layers.plan import LayerPlan, compile_layer, complete, needs_of
+from ovtasks.layers.plugins import plugin_digests, plugin_files
 from ovtasks.layers.probe import probe
 from ovtasks.project.model import ImageSpec, Project, Pull
 from ovtasks.sources.bootc.layer_inputs import image_layers, layer_inputs, ungiven
@@ -50,6 +51,7 @@ def layered_step(image: ImageSpec, project: Project, options: BuildOptions, base
     if not image.skip_incompatible:
         _refuse(image, [*ungiven(image_layers(image, project))], "; ov deploy add puts the layer into the VM instead")
     target = stamp_file(image, project)
+    kinds = plugin_digests()
     name = local_name(image)
     reason, reads = moved(target, name, project)
     return Step(
@@ -62,12 +64,13 @@ def layered_step(image: ImageSpec, project: Project, options: BuildOptions, base
             "content": dict(looked.digests),
             "user": image.user,
             "skip_incompatible": image.skip_incompatible,
+            **({"plug-ins": dict(kinds)} if kinds else {}),
         },
         targets=(target,),
         run=lambda ws: _build(ws, image, project, options),
         title=f"container image {image.name}",
         needs=(base,),
-        reads=(*reads, *looked.reads),
+        reads=(*reads, *looked.reads, *plugin_files()),
         makes="container image",
         shared=True,
         refresh=reason,
