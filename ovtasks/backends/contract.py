@@ -98,6 +98,18 @@ class Recalls(Protocol):
         """Find the running or defined VM of this name whose files are in ``directory``. None if there is none."""
 
 
+@runtime_checkable
+class Overlays(Protocol):
+    """An optional part of a :class:`Backend`: it lets a running VM write to another file."""
+
+    def write_to(self, handle: Handle, disk: Path) -> None:
+        """Let the VM write its own disk to ``disk`` from now on: an empty qcow2 overlay that stands on the file to
+        which it has been writing. It is in place already, with the name by which the VM knows its disk.
+
+        :raises OvError: it cannot; it goes on writing where it did.
+        """
+
+
 class Backend(Protocol):
     """Runs VMs. Every method may raise OvError when the backend cannot be asked.
 

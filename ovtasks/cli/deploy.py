@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import note, open_project, output_json
@@ -32,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-repo-changes", action="store_true", help="allow layers to add package repositories")
     parser.add_argument("--allow-root-tasks", action="store_true", help="allow layers to run commands as root")
     parser.add_argument("--skip-incompatible", action="store_true", help="leave out what the VM's system cannot do")
+    parser.add_argument(
+        "--snapshots", action="store_true", help="keep the disk after each layer; a disposable VM goes back to it"
+    )
     parser.add_argument("--builder-image", metavar="IMAGE", help="the image that builds packages of the AUR")
     parser.add_argument("--verify", action="store_true", help="run the checks of the layers and of the deployment")
     parser.add_argument(
@@ -85,6 +89,8 @@ def run_add(args: argparse.Namespace) -> int:
     project = open_project(args, [args.name])
     options = _options(args)
     deployment = with_layers(project, find_deployment(project, args.name), [*args.layers, *args.add_layer])
+    if args.disposable:
+        deployment = replace(deployment, disposable=True)
     _settle(args, deployment)
     wanted = read_wanted(project, deployment, options)
     plan = plan_of(wanted)
@@ -130,6 +136,7 @@ def _options(args: argparse.Namespace) -> InstallOptions:
         allow_repo_changes=args.allow_repo_changes,
         allow_root_tasks=args.allow_root_tasks,
         skip_incompatible=args.skip_incompatible,
+        snapshots=args.snapshots,
         builder_image=args.builder_image,
     )
 

@@ -23,6 +23,7 @@ from ovtasks.deploy.receipts import (
     receipts_of,
     save_receipt,
 )
+from ovtasks.deploy.rewind import keep_after, keep_first, rewind, state_to_go_back_to
 from ovtasks.deploy.stamp import drop_stamp, save_stamp, was_checked, was_fetched
 from ovtasks.deploy.telling import Teller, log_of, telling
 from ovtasks.deploy.verify import run_all_checks
@@ -89,8 +90,12 @@ def deploy_locked(
     record = note_deadline(wanted.deployment, reread(record), progress)
     facts = facts_of(record)
     if facts is not None:
-        found = _compare(wanted, record, facts, start_at)[1]
+        plans, found = _compare(wanted, record, facts, start_at)
         check_gates(wanted, found.plans)
+        state = state_to_go_back_to(record, plans, found) if wanted.options.snapshots and start_at is None else None
+        if state is not None:
+            rewind(record, state, progress)
+            found = _compare(wanted, record, facts, start_at)[1]
         needed = needed_here(wanted, facts)
         idle = found.nothing and not _wants_checks(wanted, record, found, verify=verify)
         if idle and was_fetched(record, wanted) and all(path.exists() for path in needed):
@@ -106,7 +111,7 @@ def deploy_locked(
             progress.note(line)
         checks_wanted = _wants_checks(wanted, record, found, verify=verify)
         if not found.nothing:
-            _carry_out(record, connection, facts, plans, found, progress)
+            _carry_out(record, connection, facts, plans, found, progress, snapshots=wanted.options.snapshots)
         fetch_artifacts(wanted, connection, facts, slowness(record), progress)
     on_applied()
     results: tuple[CheckResult, ...] = ()
@@ -153,10 +158,14 @@ def _carry_out(
     plans: Sequence[LayerPlan],
     found: Changes,
     progress: Progress,
+    *,
+    snapshots: bool,
 ) -> None:
     drop_stamp(record)
     drop_older(record)
     before = receipts_of(record)
+    if snapshots:
+        keep_first(record, connection, before)
     instance_id = str(record.instance_id)
     bringer = Downloads(progress)
     ready = [complete(plan, bringer) for plan in found.plans]
@@ -173,7 +182,7 @@ def _carry_out(
         teller.on_whole = lambda layer: save_receipt(record, whole[layer])
         teller.on_removed = removed
         try:
-            _apply(record, connection, facts, ready, found.remove, whole, teller)
+            _apply(record, connection, facts, ready, found.remove, whole, teller, snapshots=snapshots)
         except LayerFailedError as e:
             for name in _untouched(e, ready, found.remove):
                 save_receipt(record, before[name]) if name in before else drop_receipt(record, name)
@@ -188,23 +197,27 @@ def _apply(
     remove: Sequence[str],
     receipts: Mapping[str, LayerReceipt],
     teller: Teller,
+    *,
+    snapshots: bool,
 ) -> None:
     lines = {name: receipt.line() for name, receipt in receipts.items()}
-    for group in _groups(plans):
+    for group in _groups(plans, single=snapshots):
         apply(connection, group, teller.hear, receipts=lines, remove=remove, how=LayerRun(root=facts.root))
         remove = ()
         if group and group[-1].reboot:
             teller.progress.note(f"{record.words}: reboots, as {group[-1].name} asks")
             deadline = Deadline.after(REBOOT_SECONDS, factor=slowness(record))
             connection.reboot(deadline, alive=lambda: ended(record))
+        if group and snapshots:
+            keep_after(record, connection, group[-1].name)
 
 
-def _groups(plans: Sequence[LayerPlan]) -> Iterator[list[LayerPlan]]:
-    """The plans that go in one script: up to one after which the guest reboots."""
+def _groups(plans: Sequence[LayerPlan], *, single: bool) -> Iterator[list[LayerPlan]]:
+    """The plans that go in one script: up to one after which the guest reboots, or each alone."""
     group: list[LayerPlan] = []
     for plan in plans:
         group.append(plan)
-        if plan.reboot:
+        if plan.reboot or single:
             yield group
             group = []
     if group or not plans:

@@ -25,9 +25,16 @@ SKIP = "--skip-incompatible"
 def check_gates(wanted: Wanted, plans: Sequence[LayerPlan]) -> None:
     """Check that everything in ``plans`` is allowed, and can be done.
 
-    :raises RefusedError: something is not; the message names each step and its place, the hint the option.
+    :raises RefusedError: something is not, or snapshots are asked for where they could lose something. The message
+        names each step and its place, the hint the option.
     """
     allowed = wanted.options
+    if allowed.snapshots and not wanted.deployment.may_be_destroyed:
+        raise RefusedError(
+            f"{wanted.deployment.words} is not disposable, so its disk does not go back to earlier states",
+            hint="leave out --snapshots (and install_opts.snapshots); or --disposable allows to lose what is in the VM",
+            where=wanted.deployment.where,
+        )
     closed = [
         (plan, one)
         for plan in plans

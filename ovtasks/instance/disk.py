@@ -15,6 +15,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import fsync_directory, link_or_copy, part_name
 from ovtasks.host.run import run
 from ovtasks.instance.folder import Folder
+from ovtasks.instance.overlays import forget_states
 from ovtasks.values.jsonvalue import Json, need
 from ovtasks.values.sizes import format_size
 
@@ -30,6 +31,7 @@ def make_disk(folder: Folder, artifact: Path, size: int | None = None) -> None:
     """
     if not artifact.is_file():
         raise OvError(f"the built disk {artifact} is missing", hint="ov vm build makes it")
+    forget_states(folder)
     if folder.built.exists():
         shutil.rmtree(folder.built)
     for half in (*folder.path.glob(part_name("base-*")), *folder.path.glob("base-*")):  # left by an earlier disk

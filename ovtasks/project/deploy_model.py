@@ -18,7 +18,8 @@ HOUR = 3600
 class InstallOptions:
     """What a deployment allows. The names are those of ``install_opts``, and of the options of ``ov deploy add``.
 
-    ``builder_image`` is the container image that builds packages of the Arch user repository.
+    ``snapshots``: the disk of a disposable instance is kept after each layer. ``builder_image`` is the container image
+    that builds packages of the Arch user repository.
     """
 
     with_services: bool = False
@@ -26,6 +27,7 @@ class InstallOptions:
     allow_root_tasks: bool = False
     skip_incompatible: bool = False
     verify: bool = False
+    snapshots: bool = False
     builder_image: str | None = None
 
     def over(self, other: InstallOptions) -> InstallOptions:
@@ -36,6 +38,7 @@ class InstallOptions:
             self.allow_root_tasks or other.allow_root_tasks,
             self.skip_incompatible or other.skip_incompatible,
             self.verify or other.verify,
+            self.snapshots or other.snapshots,
             self.builder_image or other.builder_image,
         )
 

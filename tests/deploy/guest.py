@@ -4,6 +4,7 @@ it runs. What layers do there stays below the test's folder."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -19,6 +20,7 @@ from ovtasks.backends.contract import Capabilities, Handle, VmState, VmStatus
 from ovtasks.cli.main import run
 from ovtasks.deploy.stamp import RACY_NS
 from ovtasks.errors import OvError
+from ovtasks.host.run import run as run_program
 from ovtasks.instance.access import write_access
 from ovtasks.instance.record import HostKey, Record, new_record
 from ovtasks.instance.saved_machine import save_machine
@@ -67,6 +69,10 @@ class StandIn:
         pass
 
     def start(self, handle: Handle, machine: Machine) -> None:
+        kept = handle.directory / "roots" / _below(handle.directory / "disk.qcow2")
+        if kept.exists():
+            shutil.rmtree(_root(handle))
+            shutil.copytree(kept, _root(handle), symlinks=True)
         (handle.directory / "running").touch()
 
     def shutdown(self, handle: Handle) -> None:
@@ -80,8 +86,24 @@ class StandIn:
             for one in handles
         }
 
+    def write_to(self, handle: Handle, disk: Path) -> None:
+        """What the guest has now is what stands below the new overlay."""
+        kept = handle.directory / "roots" / _below(disk)
+        shutil.rmtree(kept, ignore_errors=True)  # of a state that is gone
+        shutil.copytree(_root(handle), kept, symlinks=True)
+
     def addresses(self, handle: Handle) -> tuple[str, ...]:
         return ()
+
+
+def _root(handle: Handle) -> Path:
+    """The guest's root: the instance's folder has a link to it."""
+    return (handle.directory / "root").resolve()
+
+
+def _below(disk: Path) -> str:
+    info = json.loads(run_program(["qemu-img", "info", "-U", "--output=json", disk]).stdout)
+    return str(info.get("backing-filename", "none"))
 
 
 @dataclass
@@ -199,7 +221,9 @@ def new_guest(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     with new_sshd(folder / "sshd") as sshd:
         _enter_root(sshd, root)
         sshd.start()
-        yield Guest(project, root, sshd, _record(project, sshd), capsys)
+        record = _record(project, sshd)
+        (record.folder.path / "root").symlink_to(root)
+        yield Guest(project, root, sshd, record, capsys)
 
 
 def _enter_root(sshd: Sshd, root: Path) -> None:

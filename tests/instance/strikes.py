@@ -17,7 +17,12 @@ CHANGES = {
     *("virDomainDefineXMLFlags", "virDomainCreate", "virDomainDestroy", "virDomainUndefineFlags"),
     *("virDomainSetAutostart", "virConnectOpen"),
 }
-ROOMS = ("/ovtasks/instance/create.py", "/ovtasks/instance/destroy.py", "/ovtasks/instance/power.py")
+ROOMS = (
+    "/ovtasks/instance/create.py",
+    "/ovtasks/instance/overlays.py",
+    "/ovtasks/instance/destroy.py",
+    "/ovtasks/instance/power.py",
+)
 """Where a verb begins: what a build does before is tried elsewhere."""
 
 

@@ -110,6 +110,11 @@ class Libvirt:
 
         return console(handle)
 
+    def write_to(self, handle: Handle, disk: Path) -> None:
+        from ovtasks.backends.libvirt.overlay import write_to
+
+        write_to(handle, disk)
+
     def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
         from ovtasks.backends.libvirt.definition import recall
 

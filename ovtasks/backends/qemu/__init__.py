@@ -25,7 +25,15 @@ from ovtasks.backends.qemu.status import DEFINITION
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.state import StateError, read_text
-from ovtasks.machine.qemu.names import AGENT_CHANNEL, AGENT_SOCKET, QMP_SOCKET, SERIAL, SERIAL_SOCKET, STATUS_SOCKET
+from ovtasks.machine.qemu.names import (
+    AGENT_CHANNEL,
+    AGENT_SOCKET,
+    DISK_NODE,
+    QMP_SOCKET,
+    SERIAL,
+    SERIAL_SOCKET,
+    STATUS_SOCKET,
+)
 from ovtasks.values.jsonvalue import parse
 
 if TYPE_CHECKING:
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
 LOCK = "qemu.lock"
 _QMP = re.compile(r"\bpath=((?:[^,]|,,)+)/qmp\.sock\b")
 _MAC = re.compile(r"\bmac=([0-9a-f:]{17})")
+OVERLAY = "overlay"
+"""Nodes of overlays that a running VM has changed to are called so, with a number behind."""
 GRACE = 20.0
 """Seconds that QEMU gets to write its buffers to the disk before it is killed."""
 
@@ -156,6 +166,22 @@ class Qemu:
                 connection.close()
                 raise
         return connection
+
+    def write_to(self, handle: Handle, disk: Path) -> None:
+        with connect(handle.sockets / QMP_SOCKET, _running(handle).pid) as qmp:
+            nodes = qmp.execute("query-named-block-nodes", flat=True)
+            names = [str(mapping(node).get("node-name")) for node in nodes] if isinstance(nodes, list) else []
+            before = [int(name.removeprefix(OVERLAY)) for name in names if re.fullmatch(f"{OVERLAY}[0-9]+", name)]
+            qmp.execute(
+                "blockdev-snapshot-sync",
+                **{
+                    "node-name": f"{OVERLAY}{max(before)}" if before else DISK_NODE,
+                    "snapshot-file": str(disk),
+                    "snapshot-node-name": f"{OVERLAY}{max(before, default=0) + 1}",
+                    "format": "qcow2",
+                    "mode": "existing",
+                },
+            )
 
     def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
         from ovtasks.backends.hostfwd import forwards_in

@@ -17,7 +17,15 @@ from ovtasks.machine.machine import Machine
 from ovtasks.machine.outside import attached
 from ovtasks.machine.qemu.command import Command, QemuFeatures
 from ovtasks.machine.qemu.families import command
-from ovtasks.machine.qemu.names import AGENT_CHANNEL, AGENT_SOCKET, QMP_SOCKET, SERIAL, SERIAL_SOCKET, STATUS_SOCKET
+from ovtasks.machine.qemu.names import (
+    AGENT_CHANNEL,
+    AGENT_SOCKET,
+    DISK_NODE,
+    QMP_SOCKET,
+    SERIAL,
+    SERIAL_SOCKET,
+    STATUS_SOCKET,
+)
 from ovtasks.machine.qemu.option import listener, option
 from ovtasks.machine.tree import LIBVIRT_HINT
 from ovtasks.values.arch import slow_features
@@ -155,8 +163,8 @@ def _disks(extra: Command) -> Iterator[str]:
     The seed is a disk because cloud kernels lack the driver for CD-ROMs (SATA)."""
     machine = extra.machine
     order = max(extra.orders, default=0) + 1
-    yield from _file("disk", "qcow2", machine.disk, discard="unmap", **{"detect-zeroes": "unmap"})
-    yield from extra.one("virtio-blk-pci", id="disk0", drive="disk", bootindex=order, addr="0x3")
+    yield from _file(DISK_NODE, "qcow2", machine.disk, discard="unmap", **{"detect-zeroes": "unmap"})
+    yield from extra.one("virtio-blk-pci", id="disk0", drive=DISK_NODE, bootindex=order, addr="0x3")
     if machine.seed is not None:
         yield from _file("seed", "raw", machine.seed, **{"read-only": "on"})
         yield from extra.one("virtio-blk-pci", id="seed0", drive="seed", addr="0x4")
