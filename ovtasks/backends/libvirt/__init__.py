@@ -111,6 +111,7 @@ class Libvirt:
         return console(handle)
 
     def write_to(self, handle: Handle, disk: Path) -> None:
+        """Let the running VM write to an overlay; see :class:`ovtasks.backends.contract.Overlays`."""
         from ovtasks.backends.libvirt.overlay import write_to
 
         write_to(handle, disk)

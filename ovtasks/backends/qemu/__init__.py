@@ -168,6 +168,7 @@ class Qemu:
         return connection
 
     def write_to(self, handle: Handle, disk: Path) -> None:
+        """Let the running VM write to an overlay; see :class:`ovtasks.backends.contract.Overlays`."""
         with connect(handle.sockets / QMP_SOCKET, _running(handle).pid) as qmp:
             nodes = qmp.execute("query-named-block-nodes", flat=True)
             names = [str(mapping(node).get("node-name")) for node in nodes] if isinstance(nodes, list) else []
