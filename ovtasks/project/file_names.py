@@ -10,9 +10,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError
+from ovtasks.project.declared import IMAGE as IMAGE_OWNER
 from ovtasks.project.layer_names import CHECK
 from ovtasks.project.names import KeyNames, renamed
-from ovtasks.values.yamlio import Document
+from ovtasks.values.yamlio import Document, Key
 
 if TYPE_CHECKING:
     from ovtasks.machine.field import Block
@@ -116,4 +117,10 @@ def _any_libvirt(value: object) -> bool:
 
 def with_our_names(document: Document) -> tuple[Document, list[InputError]]:
     """``document`` with our names, and an error for each key that has two of its names at once."""
-    return renamed(document, file_names(document.data))
+    return renamed(document, file_names(document.data), _owner)
+
+
+def _owner(path: tuple[Key, ...]) -> str | None:
+    """The entry that ``path`` lies in. What is wrong in a single ``vm:`` or ``image:`` with its name counts for all."""
+    kinds = {"vms": "", "vm": "", "images": IMAGE_OWNER, "image": IMAGE_OWNER, "deploy": "deploy:"}
+    return f"{kinds[str(path[0])]}{path[1]}" if len(path) > 1 and path[0] in kinds else None

@@ -177,10 +177,11 @@ def is_foreign(image: DeclaredImage) -> bool:
 
 
 def foreign_error(image: DeclaredImage) -> InputError:
-    """The error for who needs such an image."""
+    """The error for who needs such an image. As long as nobody does, it is nobody's."""
     how = f"from: {image.get('from')}"
     hint = f"build it by other means and write ref: localhost/{image.name}, or name another image"
-    return image.error(f"image '{image.name}' is built by `{how}`, which ov does not do", "from", key=True, hint=hint)
+    message = f"image '{image.name}' is built by `{how}`, which ov does not do"
+    return InputError(message, hint=hint, where=image.where("from", key=True))
 
 
 def chain_of(name: str | None, images: Mapping[str, DeclaredImage]) -> list[DeclaredImage]:

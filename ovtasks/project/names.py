@@ -27,12 +27,18 @@ class KeyNames:
     every: KeyNames | None = None
 
 
-def renamed(document: Document, block: KeyNames) -> tuple[Document, list[InputError]]:
-    """``document`` with our names, all places kept; and an error for each key that has two of its names at once."""
+Owner = Callable[[tuple[Key, ...]], str | None]
+
+
+def renamed(document: Document, block: KeyNames, owner: Owner = lambda path: None) -> tuple[Document, list[InputError]]:
+    """``document`` with our names, all places kept; and an error for each key that has two of its names at once.
+
+    ``owner`` says whose mistake an error at a path is (``InputError.owners``).
+    """
     errors: list[InputError] = []
     if not _has_other(document.data, block):
         return document, errors
-    data, mark = _walk(document.data, document.mark, block, (), _report(document, errors))
+    data, mark = _walk(document.data, document.mark, block, (), _report(document, errors, owner))
     return replace(document, data=data, mark=mark), errors
 
 
@@ -53,11 +59,12 @@ Report = Callable[[tuple[Key, ...], str, str], None]
 """Is told of two keys at a path that mean the same."""
 
 
-def _report(document: Document, errors: list[InputError]) -> Report:
+def _report(document: Document, errors: list[InputError], owner: Owner) -> Report:
     def report(path: tuple[Key, ...], first: str, second: str) -> None:
         one, two = (document.where(*path, key, key=True) for key in (first, second))
         message = f"'{second}' and '{first}' mean the same"
-        errors.append(InputError(message, hint=f"'{first}' stands at {one}; make one of the two", where=two))
+        error = InputError(message, hint=f"'{first}' stands at {one}; make one of the two", where=two)
+        errors.append(error.of(*filter(None, [owner(path)])))
 
     return report
 
