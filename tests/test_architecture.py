@@ -25,6 +25,7 @@ ROOMS = (
     "layers",
     "backends",
     "instance",
+    "probes",
     "sources",
     "deploy",
     "plugin",

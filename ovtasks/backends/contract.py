@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from ovtasks import registry
 from ovtasks.errors import InputError
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.keys import KeyCode
 from ovtasks.values.ports import PortForward
 
 if TYPE_CHECKING:
@@ -107,6 +109,83 @@ class Overlays(Protocol):
         which it has been writing. It is in place already, with the name by which the VM knows its disk.
 
         :raises OvError: it cannot; it goes on writing where it did.
+        """
+
+
+@dataclass(frozen=True)
+class SpicePlace:
+    """Where a VM's SPICE server listens: on a Unix socket, else at ``host`` and ``port``."""
+
+    socket: Path | None = None
+    host: str = ""
+    port: int = 0
+    password: str = ""
+
+    def __str__(self) -> str:
+        return str(self.socket) if self.socket else f"{self.host}:{self.port}"
+
+
+@runtime_checkable
+class Screens(Protocol):
+    """An optional part of a :class:`Backend`: it shows what the guest shows. The VM needs no agent."""
+
+    def screen(self, handle: Handle, number: int = 0) -> bytes:
+        """The display ``number`` as a PPM or PNG picture.
+
+        :raises OvError: the VM does not run, or has no such display.
+        """
+
+
+@runtime_checkable
+class Keys(Protocol):
+    """An optional part of a :class:`Backend`: it presses keys of the guest's keyboard."""
+
+    def press(self, handle: Handle, chord: Sequence[KeyCode], hold: int) -> None:
+        """Press the keys of ``chord`` together, for ``hold`` milliseconds.
+
+        :raises OvError: the VM does not run.
+        """
+
+
+@runtime_checkable
+class Monitor(Protocol):
+    """An optional part of a :class:`Backend`: its VMs have a QEMU that speaks QMP."""
+
+    def monitor(self, handle: Handle, command: str, arguments: Mapping[str, Json]) -> Json:
+        """The answer to a QMP command.
+
+        :raises OvError: the VM does not run, or QEMU refuses the command.
+        """
+
+    def events(self, handle: Handle, seconds: float) -> Iterator[Mapping[str, Json]]:
+        """QEMU's events as they come, as QMP has them: ``event``, ``data``, ``timestamp``."""
+
+    def spice(self, handle: Handle) -> SpicePlace | None:
+        """Where the VM's SPICE server listens. None if the VM has none.
+
+        :raises OvError: the VM does not run.
+        """
+
+
+@runtime_checkable
+class LiveXml(Protocol):
+    """An optional part of a :class:`Backend`: its VMs are libvirt's domains."""
+
+    def domain_xml(self, handle: Handle, *, config: bool = False) -> str:
+        """The domain as it runs, without passwords; with ``config``, as it will start next.
+
+        :raises OvError: it is not defined.
+        """
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """An optional part of a :class:`Backend`: it reaches the guest agent (QEMU Guest Agent Protocol Reference)."""
+
+    def ask_agent(self, handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
+        """The answer of the guest agent within ``seconds``.
+
+        :raises OvError: the VM does not run, no agent answers, or the agent refuses the command.
         """
 
 

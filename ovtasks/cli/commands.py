@@ -27,6 +27,9 @@ VM = (
     CliCommand("ssh-config", "ssh's configuration of the VMs", "reach:ssh_config_arguments"),
     CliCommand("console", "the serial console; ^] leaves", "reach:console_arguments"),
     CliCommand("wait", "wait until the guest is ready", "reach:wait_arguments"),
+    CliCommand("screenshot", "what the VM shows, as PNG", "eval_machine:screenshot_arguments"),
+    CliCommand("sendkey", "press keys of the VM's keyboard together", "eval_machine:sendkey_arguments"),
+    CliCommand("type", "type text on the VM's keyboard", "eval_machine:type_arguments"),
 )
 IMAGE = (
     CliCommand("build", "build what is stale of the images that have a containerfile", "image:build_arguments"),
@@ -48,6 +51,7 @@ SETTINGS = (
     CliCommand("reset", "take a setting out of the file; without KEY: all", "settings:reset_arguments"),
     CliCommand("path", "print where the file is", "settings:path_arguments"),
 )
+EVAL = (CliCommand("libvirt", "a VM from outside: screen, keys, QMP, guest agent", "eval_machine:libvirt_arguments"),)
 COMMANDS = (
     CliCommand(
         "vm", "build, create, start, stop, destroy, list and reach VMs", description="VMs of vms.yml.", verbs=VM
@@ -64,6 +68,7 @@ COMMANDS = (
         description="Layers of layers/ in VMs, as deploy.yml says.",
         verbs=DEPLOY,
     ),
+    CliCommand("eval", "look at VMs that run", description="Look at VMs that run.", verbs=EVAL),
     CliCommand("update", "make a disposable VM anew, with its layers", "update:arguments"),
     CliCommand("plan", "show what would run and why; run nothing", "plan:arguments"),
     CliCommand("why", "explain one step: inputs, receipt, reason", "why:arguments"),

@@ -16,6 +16,8 @@ from ovtasks.cli.parser import Parser, add_commands
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
 EXIT_INTERRUPTED = 130
+_REST = {("vm", "ssh"), ("guest", "exec"), ("fsfreeze", "freeze")}
+"""The verbs that take a command behind ``--``."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,10 +43,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def split_rest(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split off the guest's command after ``ov vm ssh … --``, in which argparse would look for options."""
+    """Split off the command behind ``--`` of ``ov vm ssh`` and the like, in which argparse would look for options."""
     words = list(words)
     at = words.index("--") if "--" in words else len(words)
-    if ("vm", "ssh") not in pairwise(words[:at]):
+    if not _REST & set(pairwise(words[:at])):
         return words, []
     return words[:at], words[at + 1 :]
 

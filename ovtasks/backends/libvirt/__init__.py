@@ -7,12 +7,14 @@ libvirt as here; the uuid tells whether the domain of that name is really ours.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ovtasks.backends.contract import Capabilities, Handle, Recalled, VmStatus
+from ovtasks.backends.contract import Capabilities, Handle, Recalled, SpicePlace, VmStatus
 from ovtasks.errors import InputError, OvError
 from ovtasks.machine.machine import Machine
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.keys import KeyCode
 
 
 class Libvirt:
@@ -115,6 +117,48 @@ class Libvirt:
         from ovtasks.backends.libvirt.overlay import write_to
 
         write_to(handle, disk)
+
+    def screen(self, handle: Handle, number: int = 0) -> bytes:
+        """See :class:`ovtasks.backends.contract.Screens`."""
+        from ovtasks.backends.libvirt import probing
+
+        return probing.screen(handle, number)
+
+    def press(self, handle: Handle, chord: Sequence[KeyCode], hold: int) -> None:
+        """See :class:`ovtasks.backends.contract.Keys`."""
+        from ovtasks.backends.libvirt import probing
+
+        probing.press(handle, chord, hold)
+
+    def monitor(self, handle: Handle, command: str, arguments: Mapping[str, Json]) -> Json:
+        """See :class:`ovtasks.backends.contract.Monitor`."""
+        from ovtasks.backends.libvirt import probing
+
+        return probing.monitor(handle, command, arguments)
+
+    def events(self, handle: Handle, seconds: float) -> Iterator[Mapping[str, Json]]:
+        """See :class:`ovtasks.backends.contract.Monitor`."""
+        from ovtasks.backends.libvirt import probing
+
+        return probing.events(handle, seconds)
+
+    def spice(self, handle: Handle) -> SpicePlace | None:
+        """See :class:`ovtasks.backends.contract.Monitor`."""
+        from ovtasks.backends.libvirt import probing
+
+        return probing.spice(handle)
+
+    def ask_agent(self, handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
+        """See :class:`ovtasks.backends.contract.Agent`."""
+        from ovtasks.backends.libvirt import probing
+
+        return probing.ask_agent(handle, command, arguments, seconds)
+
+    def domain_xml(self, handle: Handle, *, config: bool = False) -> str:
+        """See :class:`ovtasks.backends.contract.LiveXml`."""
+        from ovtasks.backends.libvirt import probing
+
+        return probing.domain_xml(handle, config=config)
 
     def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
         from ovtasks.backends.libvirt.definition import recall

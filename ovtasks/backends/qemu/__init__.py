@@ -11,12 +11,12 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Capabilities, Handle, Recalled, VmStatus
+from ovtasks.backends.contract import Capabilities, Handle, Recalled, SpicePlace, VmStatus
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
@@ -34,7 +34,8 @@ from ovtasks.machine.qemu.names import (
     SERIAL_SOCKET,
     STATUS_SOCKET,
 )
-from ovtasks.values.jsonvalue import parse
+from ovtasks.values.jsonvalue import Json, parse
+from ovtasks.values.keys import KeyCode
 
 if TYPE_CHECKING:
     from ovtasks.machine.machine import Machine
@@ -183,6 +184,42 @@ class Qemu:
                     "mode": "existing",
                 },
             )
+
+    def screen(self, handle: Handle, number: int = 0) -> bytes:
+        """See :class:`ovtasks.backends.contract.Screens`."""
+        from ovtasks.backends.qemu import probing
+
+        return probing.screen(handle, number)
+
+    def press(self, handle: Handle, chord: Sequence[KeyCode], hold: int) -> None:
+        """See :class:`ovtasks.backends.contract.Keys`."""
+        from ovtasks.backends.qemu import probing
+
+        probing.press(handle, chord, hold)
+
+    def monitor(self, handle: Handle, command: str, arguments: Mapping[str, Json]) -> Json:
+        """See :class:`ovtasks.backends.contract.Monitor`."""
+        from ovtasks.backends.qemu import probing
+
+        return probing.monitor(handle, command, arguments)
+
+    def events(self, handle: Handle, seconds: float) -> Iterator[Mapping[str, Json]]:
+        """See :class:`ovtasks.backends.contract.Monitor`."""
+        from ovtasks.backends.qemu import probing
+
+        return probing.events(handle, seconds)
+
+    def spice(self, handle: Handle) -> SpicePlace | None:
+        """See :class:`ovtasks.backends.contract.Monitor`."""
+        from ovtasks.backends.qemu import probing
+
+        return probing.spice(handle)
+
+    def ask_agent(self, handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
+        """See :class:`ovtasks.backends.contract.Agent`."""
+        from ovtasks.backends.qemu import probing
+
+        return probing.ask_agent(handle, command, arguments, seconds)
 
     def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
         from ovtasks.backends.hostfwd import forwards_in

@@ -7,10 +7,11 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ovtasks.backends.qemu.qmp import mapping
+from ovtasks.errors import OvError
 from ovtasks.host import lan
 from ovtasks.values.jsonvalue import Json
 
@@ -42,15 +43,48 @@ def addresses(path: Path, macs: Sequence[str] = (), deadline: float = DEADLINE) 
             return ()
 
 
+def ask(path: Path, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
+    """The agent's answer to one command, within ``seconds``.
+
+    :raises OvError: no agent answers, or it refuses the command.
+    """
+    until = time.monotonic() + seconds
+    question: dict[str, Json] = {"execute": command, **({"arguments": arguments} if arguments else {})}
+    number = int.from_bytes(os.urandom(4))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.settimeout(seconds)
+            connection.connect(str(path))
+            sync = {"execute": "guest-sync", "arguments": {"id": number}}
+            connection.sendall(b"\xff" + json.dumps(sync).encode() + b"\n")
+            messages = _messages(connection, until)
+            while next(messages).get("return") != number:
+                pass
+            connection.settimeout(max(until - time.monotonic(), 0.001))
+            connection.sendall(json.dumps(question).encode() + b"\n")
+            message = next(messages)
+        except (OSError, ValueError, StopIteration) as e:
+            why = "not in time" if isinstance(e, TimeoutError) else str(e) or "it ended"
+            hint = "qemu-guest-agent must run in the guest (cloud_init.packages: [qemu-guest-agent])"
+            raise OvError(f"no guest agent answers: {why}", hint=hint) from e
+    if (error := message.get("error")) is not None:
+        raise OvError(f"the guest agent refuses: {mapping(error).get('desc')}", hint="guest info lists what it can do")
+    return message.get("return")
+
+
 def _answers(connection: socket.socket, until: float) -> Iterator[Json]:
+    return (message.get("return") for message in _messages(connection, until))
+
+
+def _messages(connection: socket.socket, until: float) -> Iterator[Mapping[str, Json]]:
     pending = b""
     while True:
         connection.settimeout(max(until - time.monotonic(), 0.001))
-        if not (chunk := connection.recv(65536)):
+        if not (chunk := connection.recv(1 << 18)):
             return
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
-            yield json.loads(line.lstrip(b"\xff")).get("return")
+            yield mapping(json.loads(line.lstrip(b"\xff")))
 
 
 def _addresses(interfaces: Json, macs: Sequence[str]) -> Iterator[tuple[bool, bool, str]]:

@@ -95,6 +95,14 @@ class Qmp:
         """Send a command and wait for its answer."""
         return self.receive(self.send(command, **arguments))
 
+    def events(self) -> Iterator[Mapping[str, Json]]:
+        """QEMU's events as they come, until the connection's time is over or QEMU ends."""
+        with contextlib.suppress(SilentError):
+            for line in self._lines:
+                message = json.loads(line)
+                if "event" in message:
+                    yield message
+
     def _read_lines(self) -> Iterator[bytes]:
         """The lines until QEMU ends the connection."""
         pending = b""

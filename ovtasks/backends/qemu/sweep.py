@@ -16,6 +16,11 @@ def sweep(handle: Handle) -> None:
         return
     from ovtasks.machine.devices import DEVICES  # imports all devices, so only if there is something to remove
 
-    patterns = (*_SOCKETS, f"*{SECRET_SUFFIX}", *(pattern for device in DEVICES for pattern in device.leaves))
+    patterns = (
+        *_SOCKETS,
+        f"*{SECRET_SUFFIX}",
+        "screen-*.ppm",
+        *(pattern for device in DEVICES for pattern in device.leaves),
+    )
     for path in (path for pattern in patterns for path in handle.sockets.glob(pattern)):
         path.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""Looks into a VM from outside, by QEMU's control sockets: its screen, keys, monitor, and the guest agent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from ovtasks.backends.contract import Handle, SpicePlace
+from ovtasks.backends.qemu import agent
+from ovtasks.backends.qemu.qmp import connect, mapping
+from ovtasks.backends.qemu.status import find
+from ovtasks.errors import OvError
+from ovtasks.machine.qemu.names import AGENT_SOCKET, QMP_SOCKET, SPICE_SOCKET, STATUS_SOCKET
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.keys import KeyCode
+
+SCREEN_SUFFIX = ".ppm"
+
+
+def pid_of(handle: Handle) -> int:
+    """The id of the VM's process.
+
+    :raises OvError: it does not run.
+    """
+    found = find(handle)
+    if found is None:
+        raise OvError(f"{handle.domain} is not running", hint="ov vm start")
+    return found.pid
+
+
+def screen(handle: Handle, number: int) -> bytes:
+    """QEMU writes the picture into the folder of its sockets, which nobody else may enter."""
+    path = handle.sockets / f"screen-{time.monotonic_ns()}{SCREEN_SUFFIX}"
+    arguments: dict[str, Json] = {"filename": str(path)}
+    with connect(handle.sockets / QMP_SOCKET, pid_of(handle)) as qmp:
+        if number:
+            arguments |= {"device": _display(qmp.execute("query-pci"), number, handle), "head": 0}
+        try:
+            qmp.execute("screendump", **arguments)
+            return path.read_bytes()
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _display(buses: Json, number: int, handle: Handle) -> str:
+    """The id of the display device ``number`` (PCI class 3: display)."""
+    found = []
+    for bus in buses if isinstance(buses, list) else ():
+        devices = mapping(bus).get("devices")
+        for device in map(mapping, devices if isinstance(devices, list) else ()):
+            kind = mapping(device.get("class_info")).get("class")
+            if isinstance(kind, int) and kind >> 8 == 3:
+                found.append(str(device.get("qdev_id") or ""))
+    if number >= len(found) or not found[number]:
+        raise OvError(f"{handle.domain} has no display {number}", hint=f"it has {len(found)}; the first one is 0")
+    return found[number]
+
+
+def press(handle: Handle, chord: Sequence[KeyCode], hold: int) -> None:
+    """Press keys by their scan codes. QEMU holds them and goes on, so this waits as long."""
+    keys: list[Json] = [{"type": "number", "data": key.xt} for key in chord]
+    held: dict[str, Json] = {"keys": keys, "hold-time": hold}
+    with connect(handle.sockets / QMP_SOCKET, pid_of(handle)) as qmp:
+        qmp.execute("send-key", **held)
+    time.sleep(hold / 1000)
+
+
+def monitor(handle: Handle, command: str, arguments: Mapping[str, Json]) -> Json:
+    """Ask QEMU."""
+    with connect(handle.sockets / QMP_SOCKET, pid_of(handle)) as qmp:
+        return qmp.execute(command, **arguments)
+
+
+def events(handle: Handle, seconds: float) -> Iterator[Mapping[str, Json]]:
+    """QEMU's events. They are read at the socket that only reads its state, so that other verbs go on."""
+    with connect(handle.sockets / STATUS_SOCKET, pid_of(handle), seconds) as qmp:
+        yield from qmp.events()
+
+
+def spice(handle: Handle) -> SpicePlace | None:
+    """The socket in the VM's folder, or where QEMU says that it listens."""
+    answer = mapping(monitor(handle, "query-spice", {}))
+    if not answer.get("enabled"):
+        return None
+    path = handle.sockets / SPICE_SOCKET
+    if path.is_socket():
+        return SpicePlace(path)
+    port = answer.get("port")
+    if not isinstance(port, int):
+        return None
+    return SpicePlace(host=str(answer.get("host") or "127.0.0.1"), port=port)
+
+
+def ask_agent(handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
+    """Ask the guest agent at its socket."""
+    pid_of(handle)
+    return agent.ask(handle.sockets / AGENT_SOCKET, command, arguments, seconds)

@@ -1,0 +1,109 @@
+"""What the guest agent does in several steps: run a command, read and write files, freeze file systems."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ovtasks.backends.qemu.qmp import mapping
+from ovtasks.errors import OvError
+from ovtasks.instance.record import Record
+from ovtasks.probes.machine import ask_agent
+from ovtasks.values.jsonvalue import Json
+
+CHUNK = 256 << 10
+"""Bytes of a file in one message. libvirt takes messages of 4 MiB at most."""
+SECONDS = 10.0
+"""Seconds for each answer of the agent."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command in the guest ended. ``code`` is its exit status, 128 and the signal's number if that ended it."""
+
+    code: int
+    out: bytes
+    errors: bytes
+
+
+def run_in_guest(record: Record, argv: Sequence[str], *, seconds: float = 60.0, capture: bool = True) -> Ended:
+    """Run a command through the agent, without a shell, and wait for its end.
+
+    :raises OvError: no agent answers, it cannot run the command, or the command takes longer than ``seconds``.
+    """
+    words: dict[str, Json] = {"path": argv[0], "arg": list(argv[1:]), "capture-output": capture}
+    pid = mapping(ask_agent(record, "guest-exec", SECONDS, words)).get("pid")
+    until = time.monotonic() + seconds
+    pause = 0.02
+    while True:
+        status = mapping(ask_agent(record, "guest-exec-status", SECONDS, {"pid": pid}))
+        if status.get("exited"):
+            break
+        if time.monotonic() > until:
+            hint = f"it goes on in the guest as process {pid}; --wait gives it more time"
+            raise OvError(f"{argv[0]} has not ended within {seconds:g} s", hint=hint)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1.0)
+    signal = status.get("signal")
+    code = 128 + signal if isinstance(signal, int) else int(str(status.get("exitcode", 0)))
+    return Ended(code, _bytes(status.get("out-data")), _bytes(status.get("err-data")))
+
+
+def read_guest_file(record: Record, path: str) -> Iterator[bytes]:
+    """The content of a file in the guest, chunk by chunk."""
+    with _opened(record, path, "r") as handle:
+        while True:
+            arguments: dict[str, Json] = {"handle": handle, "count": CHUNK}
+            answer = mapping(ask_agent(record, "guest-file-read", SECONDS, arguments))
+            if data := _bytes(answer.get("buf-b64")):
+                yield data
+            if answer.get("eof") or not data:
+                return
+
+
+def write_guest_file(record: Record, path: str, source: BinaryIO) -> int:
+    """Write all of ``source`` into a file of the guest. Returns how many bytes these were."""
+    total = 0
+    with _opened(record, path, "w") as handle:
+        while data := source.read(CHUNK):
+            while data:
+                arguments: dict[str, Json] = {"handle": handle, "buf-b64": base64.b64encode(data).decode()}
+                count = mapping(ask_agent(record, "guest-file-write", SECONDS, arguments)).get("count")
+                if not isinstance(count, int) or count < 1:
+                    raise OvError(f"the guest wrote nothing to {path}", hint="is its disk full?")
+                total += count
+                data = data[count:]
+        ask_agent(record, "guest-file-flush", SECONDS, {"handle": handle})
+    return total
+
+
+@contextlib.contextmanager
+def _opened(record: Record, path: str, mode: str) -> Iterator[Json]:
+    handle = ask_agent(record, "guest-file-open", SECONDS, {"path": path, "mode": mode})
+    try:
+        yield handle
+    finally:
+        ask_agent(record, "guest-file-close", SECONDS, {"handle": handle})
+
+
+@contextlib.contextmanager
+def frozen(record: Record) -> Iterator[int]:
+    """The guest's file systems hold still inside the block, and are thawed however it ends. Yields how many."""
+    try:
+        count = ask_agent(record, "guest-fsfreeze-freeze", 60.0)
+        yield int(str(count))
+    finally:
+        thaw(record)
+
+
+def thaw(record: Record) -> int:
+    """Thaw the guest's file systems. Returns how many were frozen."""
+    return int(str(ask_agent(record, "guest-fsfreeze-thaw", 60.0)))
+
+
+def _bytes(value: Json) -> bytes:
+    return base64.b64decode(value) if isinstance(value, str) else b""

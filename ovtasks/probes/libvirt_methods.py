@@ -1,0 +1,154 @@
+"""The methods of ``ov eval libvirt`` about the VM. They work for both backends, but for what only libvirt has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from ovtasks.backends.contract import backend
+from ovtasks.backends.qemu.qmp import mapping
+from ovtasks.errors import InputError, OvError
+from ovtasks.instance.record import Record
+from ovtasks.instance.status import status
+from ovtasks.probes.guest_methods import GUEST
+from ovtasks.probes.machine import HOLD, ask_agent, domain_xml, monitor_of, picture, press
+from ovtasks.probes.method import Argument, Method, MethodValues, Said
+from ovtasks.values.jsonvalue import Json, parse
+from ovtasks.values.keys import parse_chord
+
+_AGENT_SECONDS = 3.0
+_PROTOCOLS = ("spice", "vnc")
+
+
+def _info(record: Record, values: MethodValues) -> Said:
+    now = status(record)
+    found: dict[str, Json] = {"name": record.domain, "uuid": record.uuid, "backend": record.backend}
+    found |= {"state": now.state.value, "memory": now.memory, "uptime": now.uptime, "pid": now.pid, "note": now.note}
+    if now.active:
+        monitor = monitor_of(record)
+        cpus = monitor.monitor(record.handle, "query-cpus-fast", {})
+        found["cpus"] = len(cpus) if isinstance(cpus, list) else None
+        found["graphics"] = _graphics(record)
+        try:
+            ask_agent(record, "guest-ping", _AGENT_SECONDS)
+        except OvError as e:
+            found |= {"agent": False, "agent_note": e.message}
+        else:
+            found["agent"] = True
+    return Said(data=found)
+
+
+def _graphics(record: Record) -> list[Json]:
+    """The servers of the VM's display that listen."""
+    monitor = monitor_of(record)
+    found: list[Json] = []
+    if place := monitor.spice(record.handle):
+        found.append({"type": "spice", "listen": str(place), "password": bool(place.password)})
+    try:
+        vnc = mapping(monitor.monitor(record.handle, "query-vnc", {}))
+    except OvError:  # this QEMU is built without VNC
+        return found
+    if vnc.get("enabled"):
+        listen = f"{vnc.get('host')}:{vnc.get('service')}"
+        found.append({"type": "vnc", "listen": listen, "password": vnc.get("auth") not in {None, "none"}})
+    return found
+
+
+def _screenshot(record: Record, values: MethodValues) -> Said:
+    return Said(picture(record, int(str(values["screen"]))).png())
+
+
+def _send_key(record: Record, values: MethodValues) -> Said:
+    words = values["keys"]
+    chord = parse_chord(words if isinstance(words, list) else [str(words)])
+    press(record, [chord], int(str(values["hold"])))
+    return Said(note=f"pressed in {record.words}")
+
+
+def _passwd(record: Record, values: MethodValues) -> Said:
+    kind, password = str(values["type"]), values["password"]
+    if kind not in _PROTOCOLS:
+        raise InputError(f"{kind!r} has no password", hint=f"--type {' or '.join(_PROTOCOLS)}")
+    if not isinstance(password, str):
+        raise InputError("no password is given", hint="write it on stdin")
+    monitor_of(record).monitor(record.handle, "set_password", {"protocol": kind, "password": password})
+    return Said(note=f"the {kind} password of {record.words} is changed until it stops")
+
+
+def _qmp(record: Record, values: MethodValues) -> Said:
+    text = values["arguments"]
+    try:
+        arguments = parse(str(text)) if text else {}
+    except ValueError as e:
+        raise InputError(f"the arguments are no JSON: {e}", hint="""as in '{"device": "vda"}'""") from None
+    if not isinstance(arguments, dict):
+        raise InputError("the arguments of a QMP command are an object", hint="""as in '{"device": "vda"}'""")
+    return Said(data=monitor_of(record).monitor(record.handle, str(values["command"]), arguments))
+
+
+def _domain_xml(record: Record, values: MethodValues) -> Said:
+    return Said(domain_xml(record, config=bool(values["config"])).encode())
+
+
+def _console(record: Record, values: MethodValues) -> Iterator[Said]:
+    """What the guest says on its serial console for a while."""
+    until = time.monotonic() + float(str(values["duration"]))
+    with backend(record.backend).console(record.handle) as connection:
+        while (left := until - time.monotonic()) > 0:
+            connection.settimeout(left)
+            try:
+                data = connection.recv(65536)
+            except TimeoutError:
+                return
+            if not data:
+                return
+            yield Said(data)
+
+
+def _events(record: Record, values: MethodValues) -> Iterator[Said]:
+    for event in monitor_of(record).events(record.handle, float(str(values["duration"]))):
+        yield Said(data=event)
+
+
+SCREEN = Argument("--screen", "the number of the display (0)", 0, int)
+_DURATION = Argument("--duration", "seconds", 10.0, float)
+LIBVIRT = (
+    Method("info", "state, memory, processors, graphics, whether the agent answers", _info),
+    Method("screenshot", "what the display shows, as PNG", _screenshot, (SCREEN,), picture=True),
+    Method(
+        "send-key",
+        "press keys together: ctrl+alt+delete",
+        _send_key,
+        (
+            Argument("keys", "names of keys", key="key", needed=True, many=True),
+            Argument("--hold", f"milliseconds ({HOLD})", HOLD, int),
+        ),
+    ),
+    Method(
+        "passwd",
+        "change the password of the display; it is read from stdin",
+        _passwd,
+        (
+            Argument("password", "visible to every user of this host; better on stdin", key="text"),
+            Argument("--type", "spice or vnc", "spice"),
+        ),
+    ),
+    Method(
+        "qmp",
+        "a command of QEMU's monitor, and its answer",
+        _qmp,
+        (
+            Argument("command", "as query-status", key="text", needed=True),
+            Argument("arguments", "a JSON object", key="input"),
+        ),
+    ),
+    Method(
+        "domain-xml",
+        "the domain as libvirt has it",
+        _domain_xml,
+        (Argument("--config", "as it will start next", False),),
+    ),
+    Method("console", "what the guest says on its serial console", _console, (_DURATION,)),
+    Method("events", "QEMU's events as they come, one JSON object a line", _events, (_DURATION,)),
+    *GUEST,
+)

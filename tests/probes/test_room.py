@@ -1,0 +1,70 @@
+"""A VM with an empty disk, looked at from outside: the BIOS has a picture and takes keys."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.rooms import Room, declare, libvirt_room, qemu_room
+from tests.support.session import session_user
+
+pytestmark = pytest.mark.slow
+DEVICES: dict[str, Any] = {"devices": {"video": [{"model": "vga"}], "graphics": [{"type": "spice"}]}}
+
+
+@contextmanager
+def _room(kind: str, folder: Path) -> Iterator[Room]:
+    if kind == "qemu":
+        with qemu_room(folder) as made:
+            yield made
+    else:
+        with session_user() as user, libvirt_room(user) as made:
+            yield made
+
+
+@pytest.fixture(scope="module", params=["qemu", "libvirt"])
+def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    with _room(request.param, tmp_path_factory.mktemp("probes")) as made:
+        image = made.project.parent / "empty.qcow2"
+        declare(made, image, libvirt=DEVICES)
+        made.ov("vm", "create", "web")
+        yield made
+
+
+def answer(room: Room, *words: str) -> Any:
+    return json.loads(room.ov("-q", "eval", "libvirt", *words))
+
+
+def test_the_screen_is_a_png_of_known_size(room: Room) -> None:
+    said = room.ov("vm", "screenshot", "web", "screen.png")
+    data = (room.project / "screen.png").read_bytes()
+    width, height = struct.unpack(">II", data[16:24])
+    assert data.startswith(b"\x89PNG") and width >= 640 and height >= 350
+    assert f"screen.png: {width}x{height}" in said
+
+
+def test_keys_arrive(room: Room) -> None:
+    room.ov("vm", "sendkey", "web", "ctrl+alt+f1")
+    room.ov("vm", "type", "web", "Hi", "--enter")
+    assert "did you mean 'enter'" in room.ov("vm", "sendkey", "web", "entr", code=2)
+
+
+def test_qemu_answers(room: Room) -> None:
+    assert answer(room, "qmp", "web", "query-status")["status"] == "running"
+    assert "refuses" in room.ov("eval", "libvirt", "qmp", "web", "no-such-command", code=1)
+    assert "no JSON" in room.ov("eval", "libvirt", "qmp", "web", "query-status", "{", code=2)
+    found = answer(room, "info", "web")
+    assert (found["state"], found["cpus"], found["agent"]) == ("running", 1, False)
+    assert found["graphics"][0]["type"] == "spice"
+
+
+def test_what_a_backend_or_guest_cannot_is_said(room: Room) -> None:
+    assert "guest agent" in room.ov("eval", "libvirt", "guest", "ping", "web", "--timeout", "1", code=1)
+    said = room.ov("eval", "libvirt", "domain-xml", "web", code=1 if room.backend == "qemu" else 0)
+    assert ("no domain XML" if room.backend == "qemu" else "<domain") in said
