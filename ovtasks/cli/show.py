@@ -154,6 +154,7 @@ def facts(record: Record, status: VmStatus, reasons: Sequence[str], place: Endpo
         "stale": list(reasons),
         "project": str(record.project),
         "directory": str(record.folder.path),
+        "forwards": plain(record.forwards),
         "overrides": plain(record.overrides),
         "expires": record.expires,
     }
@@ -164,7 +165,6 @@ def run_status(args: argparse.Namespace) -> int:
     from ovtasks.cli.stale import stale
     from ovtasks.instance.address import reached
     from ovtasks.instance.status import status
-    from ovtasks.values.jsonvalue import plain
 
     record = find_record(args)
     now = status(record)
@@ -174,7 +174,7 @@ def run_status(args: argparse.Namespace) -> int:
         more: dict[str, object] = {"uuid": record.uuid, "mac": record.mac, "created": record.created}
         more |= {"instance_id": record.instance_id, "identity": str(record.identity) if record.identity else None}
         more |= {"host_key": record.host_key.value, "accepted_host_keys": list(record.accepted)}
-        output_json({**facts(record, now, reasons, place), **more, "forwards": plain(record.forwards)})
+        output_json({**facts(record, now, reasons, place), **more})
         return EXIT_DONE
     lines = {
         "name": record.words,

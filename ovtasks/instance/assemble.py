@@ -49,12 +49,12 @@ def wanted_ports(vm: VmSpec, instance: str | None) -> tuple[Want, ...]:
     """The forwards to lease, with SSH's first.
 
     Ports written in the spec belong to the default instance. A second instance could not listen on them, so named
-    instances get leased ports.
+    instances get leased ports; so does a port that the spec leaves open (``auto:80``).
     """
     if vm.network.mode != "user":
         return ()
     wants = [
-        Want(f.guest, f.protocol, f.address, f.host if instance is None else None, vm.where, "network.port_forwards")
+        Want(f.guest, f.protocol, f.address, None if instance else f.host or None, vm.where, "network.port_forwards")
         for f in vm.network.port_forwards
     ]
     written = [want for want in wants if (want.guest, want.protocol, want.address) == (SSH, "tcp", "127.0.0.1")]

@@ -34,7 +34,8 @@ def _ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:
                 host, _, protocol, address = parse_forward(item)
             except InputError:
                 continue  # the VM's own rules report it
-            yield host, protocol, address, ("network", "port_forwards", index)
+            if host:  # else create chooses one that nobody has
+                yield host, protocol, address, ("network", "port_forwards", index)
 
 
 def _card_ports(vm: DeclaredVm) -> Iterator[tuple[int, str, str, tuple[Key, ...]]]:

@@ -17,9 +17,12 @@ import pytest
 from ovtasks.errors import OvError, RefusedError, Where
 from ovtasks.host.paths import data_home, instance_directory
 from ovtasks.instance import ports as registry
+from ovtasks.instance.assemble import wanted_ports
 from ovtasks.instance.ports import Want, lease, preview, recheck, registered, release
+from ovtasks.project.load import load_project
 from ovtasks.values.ports import PortForward
 from tests.support.processes import talk
+from tests.support.projects import CLOUD, write
 from tests.support.workbench import ROOT
 
 SSH = Want(22)
@@ -73,6 +76,20 @@ def test_preview_is_what_lease_gives_and_registers_nothing() -> None:
     written = unused()
     assert preview("ov-a", [Want(22, host=written)]) == (PortForward(written, 22),)
     assert registered("ov-a") == seen
+
+
+def test_ports_that_the_spec_leaves_open(tmp_path: Path) -> None:
+    texts = "['auto:80', 'auto:80', '[::1]:auto:53/udp', '1234:81']"
+    write(tmp_path, f"vms: {{a: {{source: {CLOUD}, network: {{ports: {texts}}}}}}}")
+    vm = load_project(tmp_path, cache=False).vms["a"]
+    wants = wanted_ports(vm, None)
+    assert [(want.host, want.guest) for want in wants] == [(None, 22), (None, 80), (None, 80), (None, 53), (1234, 81)]
+    assert [want.address for want in wants][3] == "::1"
+    ours = lease(make("ov-a"), wants[:4])
+    assert len({(one.host, one.protocol) for one in ours}) == 4 and all(one.host in registry.LEASES for one in ours)
+    assert lease("ov-a", wants[:4]) == ours == registered("ov-a")
+    others = lease(make("ov-b"), wants[:4]) + lease(make("ov-a-dev"), wanted_ports(vm, "dev")[:4])
+    assert len({(one.host, one.protocol) for one in (*ours, *others)}) == 12
 
 
 def test_the_same_number_comes_back() -> None:

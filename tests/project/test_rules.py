@@ -333,3 +333,9 @@ GOOD = [
 @pytest.mark.parametrize("fields", GOOD)
 def test_what_the_rules_leave_alone(tmp_path: Path, fields: str) -> None:
     assert errors_of(tmp_path, _vm(fields)) == []
+
+
+@pytest.mark.parametrize("text", ["auto:auto", "80:auto", "auto:0", "Auto:80", "auto"])
+def test_only_a_host_port_may_be_auto(tmp_path: Path, text: str) -> None:
+    error = one(errors_of(tmp_path, _vm(f"network: {{port_forwards: ['{text}']}}")))
+    assert text in error.message and '"auto:80"' in (error.hint or "")
