@@ -95,7 +95,7 @@ def test_gc_takes_what_a_killed_build_left(bench: Bench, clean: Before) -> None:
     assert str(bench.root / "output/web/qcow2/.install") in bench.ov("gc", "--dry-run").stdout
     assert any("container" in what for what in clean.leftovers())
     bench.ov("gc")
-    wait_for(lambda: not clean.leftovers(), seconds=10.0)
+    wait_for(lambda: not clean.leftovers(), seconds=60.0)
     builds_cleanly(bench)
 
 
@@ -113,7 +113,7 @@ def test_kill_us_while_we_convert(bench: Bench, clean: Before, tmp_path: Path) -
     kill(bench.room, "ov")
     process.wait(PATIENCE)
     hold.unlink()
-    wait_for(lambda: not bench.room.processes(), seconds=10.0)
+    wait_for(lambda: not bench.room.processes(), seconds=60.0)
     assert ran(bench.ov("vm", "build", "web").stderr) == ["convert:web"]
     assert bench.leftovers() == []
 
@@ -128,7 +128,7 @@ def test_a_signal_while_steps_run_in_threads(bench: Bench, clean: Before) -> Non
     os.kill(inner_pid(process), signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM
-    wait_for(lambda: all(rest.endswith(".running") for rest in clean.leftovers()), seconds=10.0)
+    wait_for(lambda: all(rest.endswith(".running") for rest in clean.leftovers()), seconds=60.0)
     control(bench.room, "")
     bench.ov("vm", "build")
     assert bench.leftovers() == []
@@ -140,7 +140,7 @@ def test_signals(bench: Bench, clean: Before, stage: str, number: signal.Signals
     os.kill(inner_pid(process), number)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number
-    wait_for(lambda: not clean.leftovers(), seconds=10.0)
+    wait_for(lambda: not clean.leftovers(), seconds=60.0)
     assert not (bench.root / "output/web/qcow2/.install").exists()
 
 

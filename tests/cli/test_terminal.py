@@ -339,7 +339,7 @@ def test_overlap() -> None:
     assert overlap(b"x" * 100_000, b"x" * 200_000) == 100_000
     assert overlap(b"x" * 100_000, b"y" + b"x" * 200_000) == 1 + 16
     assert overlap(b"x" * 100_000 + b"y" * 70, b"x" * 200_000) == 0
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60
 
 
 def test_the_log_is_cut_at_a_line(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -127,7 +127,7 @@ def test_sigterm_ends_parallel_runs_at_once(paused: Workbench, small_image: Path
             time.sleep(0.01)
         process.terminate()
         try:
-            process.communicate(timeout=15)
+            process.communicate(timeout=60)
         finally:
             process.kill()
         assert gone(process.pid)

@@ -182,7 +182,7 @@ def test_what_listens_is_no_ssh_server(said: bytes | None, server: Sshd) -> None
         begun = time.monotonic()
         with pytest.raises(UnreachableError, match="the SSH server of web does not answer"):
             connect(replace(server.target, patience=1))
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 60
         thread.join()
 
 
@@ -200,7 +200,7 @@ def test_a_limit_and_a_check_end_the_wait(server: Sshd) -> None:
         begun = time.monotonic()
         with pytest.raises(ConnectionFailedError):
             connect(server.target, limit=1.0)
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 60
 
 
 def test_no_name_has_no_address(server: Sshd) -> None:

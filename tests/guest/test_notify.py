@@ -66,7 +66,7 @@ def listener(guest: Guest) -> Iterator[Listener]:
 def test_nothing_is_said(listener: Listener) -> None:
     started = time.monotonic()
     listener.pause(0.2)
-    assert not listener.booted and 0.19 <= time.monotonic() - started < 2
+    assert not listener.booted and 0.19 <= time.monotonic() - started < 30
 
 
 def test_ready(listener: Listener, guest: Guest) -> None:
@@ -172,7 +172,7 @@ def test_a_wait_for_the_boot_ends_with_the_announcement(server: Sshd, listener: 
         ready = wait.until(Level.BOOT)
     finally:
         timer.join()
-    assert stages == [Stage.BOOTED] and 0.9 < ready.seconds < 5
+    assert stages == [Stage.BOOTED] and 0.9 < ready.seconds < 40
 
 
 def test_a_wait_for_ssh_goes_on_after_it(server: Sshd, listener: Listener, guest: Guest) -> None:

@@ -209,7 +209,7 @@ def test_each_check_has_a_folder_and_a_deadline() -> None:
     started = time.monotonic()
     named = [Check("a", side_by_side), Check("b", side_by_side), Check("c", hangs, needed=True)]
     found = examine([*named, Check("d", fails_ov), Check("e", fails_os)], deadline=2)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert [finding.state for finding in found] == ["ok", "ok", "broken", "broken", "broken"]
     assert found[2].detail == "no answer within 2 s"
     assert (found[3].detail, found[3].hint) == ("two lines", "do it")

@@ -53,7 +53,7 @@ def nbd_server(tmp_path: Path) -> Iterator[str]:
     ]
     server = serve(*argv)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with socket.socket() as client:
                 if client.connect_ex(("127.0.0.1", port)) == 0:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import socket
 import time
@@ -82,10 +83,18 @@ def boot(disk: Path, folder: Path) -> Iterator[Guest]:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A port of 127.0.0.1 that nobody uses now, by TCP or UDP, nor soon: each worker has a range of its own, outside of
+    those that the kernel and instances take theirs from."""
+    first = 10_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw"))
+    for port in random.sample(range(first, first + 1_000), 1_000):
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(type=kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return port
+    raise AssertionError("every port is taken")
 
 
 def _format(disk: Path) -> str:

@@ -145,6 +145,6 @@ def end(room: Room) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while room.qemus() and time.monotonic() < until:
         time.sleep(0.05)

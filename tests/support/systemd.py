@@ -156,7 +156,7 @@ def _cgroups() -> Path:
 
 
 def _remove(group: Path) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
             for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):

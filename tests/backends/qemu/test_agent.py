@@ -70,7 +70,7 @@ def test_addresses(listener: socket.socket, macs: list[str], expected: tuple[str
 def test_an_agent_that_does_not_answer(listener: socket.socket) -> None:
     begin = time.monotonic()
     assert addresses(Path(listener.getsockname()), deadline=0.2) == ()
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
 
 
 def test_no_agent(tmp_path: Path) -> None:
