@@ -17,6 +17,7 @@ ROOMS = (
     "host",
     "machine",
     "project",
+    "migrate",
     "seed",
     "images",
     "containers",

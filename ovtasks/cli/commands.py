@@ -76,6 +76,7 @@ COMMANDS = (
     CliCommand("lock", "pin image URLs in ovtasks.lock", "lock:arguments"),
     CliCommand("gc", "remove base images that nobody uses", "gc:arguments"),
     CliCommand("validate", "check vms.yml, image.yml, deploy.yml and the layers", "validate:arguments"),
+    CliCommand("migrate", "rewrite files of other versions in today's format", "migrate:arguments"),
     CliCommand(
         "settings",
         "show and change the user's settings",

@@ -52,8 +52,8 @@ _OTHER_NAMES = {
     "variant": "bootstrap_variant",
 }
 _MOVED = {
-    "disposable": "it is a property of the deployment (deploy.yml)",
-    "lifecycle": "it is a property of the deployment (deploy.yml)",
+    "disposable": "it is a property of the deployment (deploy.yml): `ov migrate deploy-schema-v-3` moves it",
+    "lifecycle": "it is a property of the deployment (deploy.yml): `ov migrate deploy-schema-v-3` moves it",
     "min_guarantee": "QEMU cannot guarantee memory; see memory_backing.locked",
     "accel2d": "QEMU has no 2D acceleration",
     "imagelabel": "libvirt chooses it; baselabel is what it starts from",
@@ -147,6 +147,10 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
         return f"did you mean '{other}'?"
     if key in _MOVED:
         return _MOVED[key]
+    if key in {"vm", "libvirt"} and path and path[0] in {"images", "image"}:
+        return "an image says nothing about VMs: `ov migrate vm-spec` makes a VM of that"
+    if not path and key == "images" and "deploy" in known and "images" not in known:
+        return "deployments stand below deploy: `ov migrate deploy-schema-v-3` puts them there"
     if not path and key in {"images", "image"}:
         return "container images stand in image.yml, or in overthink.yml"
     if not path and key in {"vms", "vm"}:

@@ -10,6 +10,8 @@ VM_FILES = ("vms.yml", "vm.yml")
 IMAGE_FILES = ("images.yml", "image.yml")
 LAYER_FILE = "layer.yml"
 """A layer is such a file in a folder of its own."""
+MIGRATING = ".ov-migrate"
+"""The folder of a migration that has not ended: some files may be old, and some new."""
 ROOT_FILES = (PROJECT_FILE, *VM_FILES)
 """A folder with one of these files is a project."""
 

@@ -18,7 +18,7 @@ from ovtasks.project.file_names import is_single, with_our_names
 from ovtasks.project.images import chain_of
 from ovtasks.project.layers import Layers
 from ovtasks.project.placement import Named
-from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, ROOT_FILES, VM_FILES, display
+from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, MIGRATING, ROOT_FILES, VM_FILES, display
 from ovtasks.project.schema import Checker
 from ovtasks.project.unused import unused_of_image, unused_of_vm, unused_sections
 from ovtasks.project.user_data import pass_on
@@ -56,6 +56,11 @@ class ProjectReader:
 
     def read_root(self, root: Path) -> None:
         """Read ``overthink.yml`` and what it includes, then ``vms.yml``, ``vm.yml``, ``images.yml``, ``image.yml``."""
+        if os.path.isfile(root / MIGRATING / "journal.json"):  # noqa: PTH113
+            where = Where(display(root / MIGRATING))
+            hint = "`ov migrate` finishes it"
+            self.errors.append(InputError("a migration of this project was interrupted", hint=hint, where=where))
+            return
         for name in (*ROOT_FILES, *IMAGE_FILES):
             path = root / name
             self._note(path)
