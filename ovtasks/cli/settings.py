@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
+
+if TYPE_CHECKING:
+    from ovtasks.host.settings import Setting
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,17 +51,27 @@ def run_list(args: argparse.Namespace) -> int:
     values = {name: settings.get(name) for name in settings.SETTINGS}
     if args.json:
         data = [
-            {"key": name, "value": found.value, "origin": found.origin, "source": found.source}
+            {
+                "key": name,
+                "value": found.value,
+                "origin": found.origin,
+                "source": found.source,
+                "flag": settings.SETTINGS[name].flag,
+            }
             for name, found in values.items()
         ]
         output_json(data)
         return EXIT_DONE
     rows = [("KEY", "VALUE", "FROM", "MEANING")]
-    rows += [(name, v.value, v.source, settings.SETTINGS[name].meaning) for name, v in values.items()]
+    rows += [(name, v.value, v.source, _meaning(settings.SETTINGS[name])) for name, v in values.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]))
     return EXIT_DONE
+
+
+def _meaning(setting: Setting) -> str:
+    return setting.meaning + (f" ({setting.flag} wins)" if setting.flag else "")
 
 
 def run_get(args: argparse.Namespace) -> int:

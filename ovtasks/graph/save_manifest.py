@@ -14,6 +14,7 @@ from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.manifest import FOLDER, ManifestEntry, dump, entry_of, file_name
 from ovtasks.graph.receipt import Output
 from ovtasks.host.files import write_atomic
+from ovtasks.host.settings_place import settings_file
 
 RACY_NS = 20_000_000
 """Nanoseconds: a file that changed so shortly before it was read could change again without a trace (git has the same
@@ -41,7 +42,13 @@ def save_manifest(
     steps = graph.closure(step for chain in chains for step in chain)
     if name is None or any(step.refresh for step in steps):
         return False
-    sources = {*graph.project.files, graph.project.lock_file, *(path for step in steps for path in step.reads), *more}
+    sources = {
+        *graph.project.files,
+        settings_file(),
+        graph.project.lock_file,
+        *(path for step in steps for path in step.reads),
+        *more,
+    }
     entries = [entry_of(str(path)) for path in sorted({*sources, *_program(graph, chains)})]
     if any(_young(entry, loaded_ns) for entry in entries):
         return False
@@ -71,7 +78,7 @@ def save_watched(
 ) -> bool:
     """Like :func:`save_manifest`, for goals that are no steps. ``more`` are all files that tell that they are fresh."""
     name = file_name(*command)
-    paths = {*graph.project.files, graph.project.lock_file, *more, *_program(graph, ())}
+    paths = {*graph.project.files, settings_file(), graph.project.lock_file, *more, *_program(graph, ())}
     entries = [entry_of(str(path)) for path in sorted(paths)]
     if name is None or any(_young(entry, loaded_ns) for entry in entries):
         return False

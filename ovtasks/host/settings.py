@@ -7,29 +7,35 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from ovtasks import registry
-from ovtasks.errors import InputError, InputErrors, OvError
+from ovtasks.errors import InputError, InputErrors, OvError, Where
 from ovtasks.host.files import discard, flock, write_atomic
 from ovtasks.host.paths import config_home
+from ovtasks.host.settings_edit import edited
+from ovtasks.host.settings_place import settings_file
 from ovtasks.host.state import MAX_BYTES, read_input
 from ovtasks.host.yamlfile import read_yaml
 from ovtasks.values.jsonvalue import Json
+from ovtasks.values.sizes import MIN_DISK, MIN_RAM, MiB, format_size, parse_size
 from ovtasks.values.words import choice, dotted, near, shown
 from ovtasks.values.yamlio import Document, parse_yaml
 
 _RESET = "correct it, or remove all settings: ov settings reset"
-_QUOTED = re.compile(r"'(?:[^']|'')*'" r'|"(?:[^"\\]|\\.)*"')
+MAX_CPUS = 4096
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. ``plugins``: also a name that the registry has in that group."""
+    """One setting.
+
+    Its value is a word of ``allowed``, a name that the registry has in the group ``plugins``, or what ``read`` accepts.
+    ``flag`` is the option of ``ov vm`` that wins over it, if there is one.
+    """
 
     name: str
     variable: str
@@ -37,6 +43,24 @@ class Setting:
     allowed: tuple[str, ...]
     default: str = "auto"
     plugins: str | None = None
+    read: Callable[[str], object] | None = None
+    flag: str | None = None
+
+
+def _size(least: int) -> Callable[[str], object]:
+    def read(text: str) -> object:
+        size = parse_size(text, bare=MiB)
+        if size < least:
+            raise InputError(f"{text} is too small: at least {format_size(least)}")
+        return size
+
+    return read
+
+
+def _cpus(text: str) -> object:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_CPUS:
+        raise InputError(f"{shown(text)} is no number of processors", hint=f"1 to {MAX_CPUS}")
+    return int(text)
 
 
 SETTINGS = {
@@ -54,6 +78,39 @@ SETTINGS = {
             "OV_VM_ACCEL",
             "for VMs that say accel: auto; auto: KVM where it really works, else emulation",
             ("auto", "kvm", "tcg"),
+        ),
+        Setting(
+            "vm.ram",
+            "OV_VM_RAM",
+            "memory of VMs without ram:",
+            (),
+            "4G",
+            read=_size(MIN_RAM),
+            flag="ov vm create --ram",
+        ),
+        Setting(
+            "vm.cpus", "OV_VM_CPUS", "processors of VMs without cpus:", (), "2", read=_cpus, flag="ov vm create --cpus"
+        ),
+        Setting(
+            "vm.disk_size",
+            "OV_VM_DISK_SIZE",
+            "disk of VMs without disk_size:; auto: the image's own size, 10G for bootc",
+            ("auto",),
+            read=_size(MIN_DISK),
+            flag="ov vm build --size",
+        ),
+        Setting(
+            "vm.rootfs",
+            "OV_VM_ROOTFS",
+            "file system of disks that ov makes, for VMs without source.rootfs:; auto: ext4",
+            ("auto", "ext4", "xfs", "btrfs"),
+        ),
+        Setting(
+            "vm.transport",
+            "OV_VM_TRANSPORT",
+            "how bootc images without source.transport: are read; auto: registry",
+            ("auto", "registry", "containers-storage"),
+            flag="ov vm build --transport",
         ),
         Setting(
             "engine.rootful",
@@ -87,7 +144,7 @@ class SettingValue:
 
 def path() -> Path:
     """``settings.yml``; it need not exist."""
-    return config_home() / "settings.yml"
+    return settings_file()
 
 
 def get(name: str) -> SettingValue:
@@ -104,6 +161,16 @@ def get(name: str) -> SettingValue:
     return _values().get(name) or SettingValue(key.default, Origin.DEFAULT, "the default")
 
 
+def vm_defaults() -> dict[str, str]:
+    """The settings that stand for what a VM's entry does not say, by their last word (``ram``). ``auto`` is left out.
+
+    :raises InputError: as :func:`get`.
+    """
+    names = ("vm.ram", "vm.cpus", "vm.disk_size", "vm.rootfs", "vm.transport")
+    found = {name.removeprefix("vm."): get(name).value for name in names}
+    return {name: value for name, value in found.items() if value != "auto"}
+
+
 def warning() -> str | None:
     """What is wrong with the file's permissions, which could let others decide what we run; None if all is well."""
     with contextlib.suppress(OSError):
@@ -114,10 +181,10 @@ def warning() -> str | None:
 
 
 def put(name: str, value: str) -> None:
-    """Write a setting into the file, 0600. Comments stay, unless the file is in YAML's flow style (``{…}``).
+    """Write a setting into the file, 0600. Comments stay.
 
     :raises InputError: there is no such setting, it cannot have that value, or the file is not YAML.
-    :raises OvError: the file cannot be written.
+    :raises OvError: the file cannot be written, or not without changing something else.
     """
     key = _key(name)
     message, hint = _wrong(key, name, value)
@@ -157,12 +224,29 @@ def _wrong(key: Setting, place: str, value: Json) -> tuple[str, str | None]:
     """Message and hint for a wrong value; an empty message if the value is right."""
     if value in key.allowed:
         return "", None
+    if key.read is not None:
+        return _unread(key, key.read, place, value)
     found: list[str] = []
     if key.plugins is not None:
         found = [*registry.names(key.plugins)]
         if value in found:
             return "", None
     return choice(place, value, dict.fromkeys((*key.allowed, *found)))
+
+
+def _unread(key: Setting, read: Callable[[str], object], place: str, value: Json) -> tuple[str, str | None]:
+    """Message and hint of what ``read`` finds wrong; an empty message if it accepts the value."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return f"{place} must be {_example(key)}, not {shown(value)}", None
+    try:
+        read(str(value))
+    except InputError as e:
+        return f"{place}: {e.message}", e.hint
+    return "", None
+
+
+def _example(key: Setting) -> str:
+    return "a number" if key.name == "vm.cpus" else " or ".join(["a size such as 8G", *key.allowed])
 
 
 def _values() -> dict[str, SettingValue]:
@@ -251,45 +335,17 @@ def _write(name: str, value: str | None) -> None:
         assert document is not None
         raise InputError(f"{dotted([section])} must be a mapping", where=document.where(section))
     entries = {key: item for key, item in (below or {}).items() if key != last}
-    if value is not None:
-        entries = {**(below or {}), last: value}
+    typed = int(value) if value and value.isdecimal() else value
+    if typed is not None:
+        entries = {**(below or {}), last: typed}
     wanted[section] = entries
     if not entries:
         del wanted[section]
-    text = _edited(data.decode("utf-8-sig"), document, section, last, value)
+    text = edited(data.decode("utf-8-sig"), document, section, last, typed)
     if not _means(text, wanted):
-        text = _plain(wanted)
+        hint = f"edit it by hand: {name}"
+        raise OvError("the file would change in other places, too", hint=hint, where=Where(str(target)))
     write_atomic(target, text, mode=0o600)
-
-
-def _edited(text: str, document: Document | None, section: str, name: str, value: str | None) -> str:
-    """``text`` with one line changed, added or removed. This is a guess; the caller checks it."""
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    data = document.data if document and isinstance(document.data, dict) else {}
-    if document is None or section not in data:
-        return "".join(lines) + (f"{section}:\n  {name}: {value}\n" if value is not None else "")
-    entries = data[section] or {}
-    row = document.where(section, key=True).line
-    if not isinstance(entries, Mapping) or not entries:
-        lines.insert(row, f"  {name}: {value}\n" if value is not None else "")
-    elif name not in entries:
-        first = document.where(section, next(iter(entries)), key=True)
-        lines.insert(first.line - 1, f"{' ' * (first.column - 1)}{name}: {value}\n" if value is not None else "")
-    elif value is None:
-        own = document.where(section, name, key=True).line
-        del lines[own - 1]
-        if len(entries) == 1 and own > row:
-            del lines[row - 1]
-    else:
-        at = document.where(section, name)
-        line = lines[at.line - 1]
-        start, old = line[: at.column - 1], line[at.column - 1 :]
-        quoted = _QUOTED.match(old)
-        end = quoted.end() if quoted else len(document.raw(section, name) or "")
-        lines[at.line - 1] = start + value + old[end:]
-    return "".join(lines)
 
 
 def _means(text: str, wanted: Mapping[str, Json]) -> bool:
@@ -301,10 +357,3 @@ def _means(text: str, wanted: Mapping[str, Json]) -> bool:
     return isinstance(found, dict) and {k: v for k, v in found.items() if v is not None} == {
         k: v for k, v in wanted.items() if v is not None
     }
-
-
-def _plain(wanted: Mapping[str, Json]) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(dict(wanted), sort_keys=False, allow_unicode=True)
-    return text

@@ -39,6 +39,9 @@ from ovtasks.values.sizes import MiB, parse_size
 from ovtasks.values.urls import split_digest
 
 Data = Mapping[str, Any]
+NO_DEFAULTS: Mapping[str, str] = {}
+_OF_SETTINGS = {"bootc": ("rootfs", "transport"), "bootstrap": ("rootfs",)}
+"""Kind of source → the settings ``vm.*`` that are fields of its mapping."""
 
 
 def build_vm(
@@ -48,19 +51,24 @@ def build_vm(
     where: Where,
     layers: tuple[LayerXml, ...] = (),
     placed: tuple[Placement, ...] = (),
+    defaults: Mapping[str, str] = NO_DEFAULTS,
 ) -> VmSpec:
     """The spec of VM ``name``. ``base`` is the declaring file's folder; ``layers`` and ``placed`` are deployments'.
+    ``defaults`` are the user's settings for what the entry does not say
+    (:func:`ovtasks.host.settings.vm_defaults`).
 
     :raises InputError: an environment variable in a path is not set any more.
     """
-    source = build_source(data["source"], base)
+    source = build_source(_with_defaults(data["source"], defaults), base)
     chosen = {key: data[key] for key in ("cpus", "machine", "backend", "accel", "autostart") if key in data}
+    if "cpus" in defaults:
+        chosen.setdefault("cpus", int(defaults["cpus"]))
     return VmSpec(
         name=name,
         source=source,
         where=where,
-        disk_size=_disk_size(data),
-        ram=parse_size(data.get("ram", "4G"), bare=MiB),
+        disk_size=_disk_size(data, defaults),
+        ram=parse_size(data.get("ram", defaults.get("ram", "4G")), bare=MiB),
         firmware=Firmware(data.get("firmware", _firmware(data))),
         compress=data.get("output", {}).get("compress"),
         network=_network(data.get("network", {})),
@@ -80,9 +88,15 @@ def build_vm(
     )
 
 
-def _disk_size(data: Data) -> int | None:
-    if "disk_size" in data:
-        return parse_size(data["disk_size"], bare=MiB)
+def _with_defaults(source: Data, defaults: Mapping[str, str]) -> Data:
+    """The ``source:`` mapping with the settings that this kind has a field for, and does not say."""
+    fields = _OF_SETTINGS.get(source["kind"], ())
+    return {**{key: defaults[key] for key in fields if key in defaults}, **source}
+
+
+def _disk_size(data: Data, defaults: Mapping[str, str]) -> int | None:
+    if size := data.get("disk_size", defaults.get("disk_size")):
+        return parse_size(size, bare=MiB)
     return BOOTC_DISK if data["source"]["kind"] == "bootc" else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.host import beneath
+from ovtasks.host.settings_place import VM_VARIABLES, anything_said, settings_file
 from ovtasks.project import cache as spec_cache
 from ovtasks.project.build import build_vm
 from ovtasks.project.cache import CacheEntry, FileStat, Kinds
@@ -57,9 +59,24 @@ class Lazy(Mapping[str, T]):
         return f"<{', '.join(self._entries)}>"
 
 
-def _build_vm(name: str, entry: CacheEntry, base: Path, where: Where) -> VmSpec:
+def _vm_builder() -> Callable[[str, CacheEntry, Path, Where], VmSpec]:
+    """Builds VMs; the user's settings are read once, when the first one is built."""
+    return functools.partial(_build_vm, functools.cache(_defaults))
+
+
+def _defaults() -> Mapping[str, str]:
+    if not anything_said():
+        return {}
+    from ovtasks.host.settings import vm_defaults
+
+    return vm_defaults()
+
+
+def _build_vm(
+    defaults: Callable[[], Mapping[str, str]], name: str, entry: CacheEntry, base: Path, where: Where
+) -> VmSpec:
     layers, placed = (LayerXml(*layer) for layer in entry.layers), (Placement(*one) for one in entry.placed)
-    return build_vm(name, entry.data(), base, where, tuple(layers), tuple(placed))
+    return build_vm(name, entry.data(), base, where, tuple(layers), tuple(placed), defaults())
 
 
 def _build_image(name: str, entry: CacheEntry, base: Path, where: Where) -> ImageSpec:
@@ -150,7 +167,7 @@ def check(
     errors = _in_order(reader, [*rule_errors, *image_errors])
     wrong = mistakes(errors, reader.images)
     deployments = [one for one in deployments if f"deploy:{one.name}" not in wrong]
-    used = tuple(sorted({*variables, *image_variables}))
+    used = tuple(sorted({*variables, *image_variables, *VM_VARIABLES, "XDG_CONFIG_HOME", "HOME"}))
     good = [[one for one in found if one.owner not in wrong] for found in (vms, images)]
     entries = (_entries(good[0], layered, deployments), _entries(good[1], {}, ()))
     names = (tuple(reader.vms), tuple(reader.images))
@@ -235,16 +252,19 @@ def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True, 
     beneath.guard(root / "output", project=root)
     beneath.check(root / "output")
     store = root / "output" / ".ov" / "spec.cache"
+    own = settings_file()
     if cache and (known := spec_cache.load(store, root, kinds)) is not None:
-        return _project(root, known, (Path(file) for file in known.files), Lazy(known.layers, _restore_layer))
+        files = (Path(file) for file in known.files if file != str(own))
+        return _project(root, known, files, Lazy(known.layers, _restore_layer))
     guard = spec_cache.Guard()
+    before = spec_cache.file_stat(own)
     checked = check((), root, kinds=kinds)
     if checked.errors and not (tolerant and all(error.owners for error in checked.errors)):
         raise InputErrors(checked.errors)
     if cache and not checked.errors:
         layers = {layer.name: _layer_entry(layer) for layer in checked.layers}
         found = (checked.entries, checked.images, checked.deployments, layers)
-        guard.save(store, root, checked.files, found, checked.variables, checked.plugin_schemas)
+        guard.save(store, root, {**checked.files, own: before}, found, checked.variables, checked.plugin_schemas)
     return _project(root, checked, checked.files, {layer.name: layer for layer in checked.layers})
 
 
@@ -254,7 +274,7 @@ def _project(
     files: Iterable[Path],
     layers: Mapping[str, LayerSpec],
 ) -> Project:
-    vms, images = Lazy(found.entries, _build_vm), Lazy(found.images, _build_image)
+    vms, images = Lazy(found.entries, _vm_builder()), Lazy(found.images, _build_image)
     deployments = Lazy(found.deployments, _build_deployment)
     wrong = found.wrong if isinstance(found, Checked) else {}
     return Project(root, vms, tuple(files), images, found.variables, deployments, layers, wrong)

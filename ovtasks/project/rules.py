@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from ovtasks.errors import InputError
+from ovtasks.host import settings
 from ovtasks.project.across import across_rules
 from ovtasks.project.bootc_rules import bootc_rules
 from ovtasks.project.declared import DeclaredVm
@@ -19,7 +20,7 @@ from ovtasks.project.network_rules import network_rules
 from ovtasks.project.user_data import user_data_rules
 from ovtasks.project.xml_rules import xml_rules
 from ovtasks.values.arch import arch_of
-from ovtasks.values.sizes import MIN_DISK, MiB, format_size, parse_size
+from ovtasks.values.sizes import MIN_DISK, MIN_RAM, MiB, format_size, parse_size
 from ovtasks.values.urls import DIGEST_DIGITS, beside_url, check_url, is_https, is_web, split_digest
 from ovtasks.values.words import near
 from ovtasks.values.yamlio import Key
@@ -28,7 +29,6 @@ MAX_NAME = 50
 RESERVED = "-eph-"  # names of ephemeral instances
 NAME_RULE = f"a VM's name begins with a-z or 0-9, then a-z, 0-9 or hyphens, at most {MAX_NAME} characters"
 # A bare number below these was surely meant as gigabytes.
-MIN_RAM = 32 * MiB
 
 _URL = re.compile("https?://[^/]+/|file://.|/", re.IGNORECASE)  # what the schema accepts
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
@@ -92,10 +92,10 @@ def size_rules(vm: DeclaredVm) -> Iterator[InputError]:
         written = vm.get("disk_size") or format_size(disk)
         message = f"source.root_size {vm.get('source', 'root_size')} is more than disk_size {written}"
         yield vm.error(message, "source", "root_size", hint="enlarge disk_size, or leave root_size out")
-    if kind == "bootstrap" and "disk_size" not in vm.mapping():
+    if kind == "bootstrap" and "disk_size" not in vm.mapping() and settings.get("vm.disk_size").value == "auto":
         yield vm.error(
             f"'disk_size' is missing in VM '{vm.name}': source.kind bootstrap makes a new disk",
-            hint="for example disk_size: 20G",
+            hint="for example disk_size: 20G, or for all VMs: ov settings set vm.disk_size 20G",
             key=True,
         )
 

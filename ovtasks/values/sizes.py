@@ -11,6 +11,7 @@ MiB = UNITS["M"]
 GiB = UNITS["G"]
 LIMIT = 1 << 60
 MIN_DISK = 32 * MiB
+MIN_RAM = 32 * MiB
 EXAMPLES = "write a size as 20G, 10 GiB, 8192M, 1.5G or 2T"
 
 _SIZE = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,9}))?[ \t]*(?:([KMGTP])(?:i?B)?|(B))?", re.IGNORECASE | re.ASCII)

@@ -26,8 +26,9 @@ def test_settings(tmp_path: Path) -> None:
         "value": "libvirt",
         "origin": "environment",
         "source": "OV_VM_BACKEND",
+        "flag": None,
     }
-    assert listed["vm.accel"]["origin"] == "default"
+    assert listed["vm.accel"]["origin"] == "default" and listed["vm.ram"]["flag"] == "ov vm create --ram"
     table = bench.ov("settings", "list").stdout.splitlines()
     assert table[0].split() == ["KEY", "VALUE", "FROM", "MEANING"] and len(table) == 1 + len(listed)
     bench.ov("settings", "reset", "vm.backend")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from ovtasks.cli.main import run
 from ovtasks.graph import manifest, save_manifest
 from ovtasks.graph.manifest import answer, asked, shown
+from ovtasks.host import settings
 from ovtasks.project import places
 from tests.support.workbench import Workbench, cloud_vm, ran
 
@@ -243,3 +245,26 @@ def test_paths_are_shown_as_the_long_way_does(monkeypatch: pytest.MonkeyPatch, t
 
 def test_a_project_is_known_by_the_same_files() -> None:
     assert sorted(manifest.ROOT_FILES) == sorted(places.ROOT_FILES)
+
+
+def test_settings_are_watched(
+    built: Workbench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Settings decide what an entry leaves open: a change is noticed, and makes stale what it changes."""
+    more = built.root / "more.yml"
+    more.write_text(re.sub(r"disk_size: \S+", "ram: 1G", more.read_text(encoding="utf-8")), encoding="utf-8")
+    settle()
+    assert run(["vm", "build", "a"]) == 0
+    assert fast("vm", "build", "a") is not None
+    settings.put("vm.disk_size", "64M")
+    assert fast("vm", "build", "a") is None
+    settle()
+    capsys.readouterr()
+    assert run(["plan", "a"]) == 0
+    assert "64M" in capsys.readouterr().out
+    assert run(["vm", "build", "a"]) == 0
+    assert fast("vm", "build", "a") is not None
+    monkeypatch.setenv("OV_VM_DISK_SIZE", "80M")
+    assert fast("vm", "build", "a") is None
+    monkeypatch.delenv("OV_VM_DISK_SIZE")
+    assert fast("vm", "build", "a") is not None

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.host import settings
 from ovtasks.host.settings import SETTINGS, Origin, get, put, reset
+from ovtasks.host.settings_place import VM_VARIABLES
 from ovtasks.project.schema import schema_text
 
 
@@ -54,7 +55,14 @@ def test_a_file_that_says_nothing(text: str) -> None:
         ("vm:\n  backend:\n", "2:11", "vm.backend must be one of auto, libvirt, qemu, not nothing", ""),
         ("vm:\n  backend: [qemu]\n", "2:12", "vm.backend must be one of auto, libvirt, qemu, not a list", ""),
         ("vm:\n  bakend: qemu\n", "2:3", "unknown key 'vm.bakend'", "did you mean 'vm.backend'?"),
-        ("vm: {ram: 4G}\n", "1:6", "unknown key 'vm.ram'", ""),
+        ("vm: {size: 4G}\n", "1:6", "unknown key 'vm.size'", ""),
+        ("vm: {ram: 4Q}\n", "1:11", "vm.ram: '4Q' is not a size", "20G"),
+        ("vm: {ram: auto}\n", "1:11", "vm.ram: 'auto' is not a size", "20G"),
+        ("vm: {ram: 1M}\n", "1:11", "vm.ram: 1M is too small: at least 32M", ""),
+        ("vm: {disk_size: []}\n", "1:17", "vm.disk_size must be a size such as 8G or auto, not a list", ""),
+        ("vm: {cpus: 0}\n", "1:12", "vm.cpus: '0' is no number of processors", "1 to 4096"),
+        ("vm: {cpus: true}\n", "1:12", "vm.cpus must be a number, not true", ""),
+        ("vm: {transport: oci}\n", "1:17", "vm.transport must be one of auto, registry, containers-storage", ""),
         ("backend: qemu\n", "1:1", "unknown key 'backend'", "did you mean 'vm.backend'?"),
         ("vm: qemu\n", "1:1", "unknown key 'vm'", ""),
         ("- vm\n", "1:1", "the top level must be a mapping", "vm: {backend: qemu}"),
@@ -147,6 +155,9 @@ def test_put(before: str, after: str | None) -> None:
         ("vm: {backend: qemu}", None),
         ("engine: {rootful: sudo} # c\n", "engine: {rootful: sudo} # c\n"),
         ("", ""),
+        ("vm:\n  backend: qemu\n\n# e\nengine:\n  rootful: sudo\n", "\n# e\nengine:\n  rootful: sudo\n"),
+        ("engine:\n  rootful: sudo # c\nvm:\n  backend: qemu\n# end\n", "engine:\n  rootful: sudo # c\n# end\n"),
+        ("vm:\n  backend: qemu\n  # about accel\n  accel: tcg\n", "vm:\n  # about accel\n  accel: tcg\n"),
     ],
 )
 def test_reset(before: str, after: str | None) -> None:
@@ -157,6 +168,15 @@ def test_reset(before: str, after: str | None) -> None:
     assert get("vm.backend").origin is Origin.DEFAULT
     assert get("vm.accel").value == ("tcg" if "tcg" in before else "auto")
     assert get("engine.rootful").value == ("sudo" if "sudo" in before else "auto")
+
+
+def test_put_numbers_and_keep_comments() -> None:
+    file = write("# top\n\nvm: # VMs\n    ram: 8G   # much\n\n# engines\nengine:\n    rootful: sudo\n# end\n")
+    put("vm.cpus", "8")
+    put("vm.ram", "16G")
+    text = "# top\n\nvm: # VMs\n    cpus: 8\n    ram: 16G   # much\n\n# engines\nengine:\n    rootful: sudo\n# end\n"
+    assert file.read_text(encoding="utf-8") == text
+    assert get("vm.cpus").value == "8"
 
 
 def test_repair_of_a_wrong_file() -> None:
@@ -202,5 +222,11 @@ def test_schema_and_table_agree() -> None:
     assert fields.keys() == SETTINGS.keys()
     for name, field in fields.items():
         key = SETTINGS[name]
-        assert tuple(field["examples" if key.plugins else "enum"]) == key.allowed and field["default"] == key.default
+        if key.read is None:
+            assert tuple(field["examples" if key.plugins else "enum"]) == key.allowed
+        assert str(field["default"]) == key.default
         assert field["description"].endswith(f"{key.variable} wins.")
+
+
+def test_variables_that_the_fast_path_watches() -> None:
+    assert tuple(key.variable for key in SETTINGS.values() if key.name.startswith("vm.")) == VM_VARIABLES
