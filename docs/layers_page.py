@@ -91,7 +91,9 @@ the guest by one script over one connection, as root where sudo or doas allows i
 8080, or inside of the guest when no port leads there. What comes up by itself (a service, a port, an answer) is
 looked at again and again for `timeout` (10 s), any other check for as long as `eventually` says. A check is `ok` or
 `failed`, with what was expected and found; `skipped`, because it says itself that it is not for this system; or `not
-carried out`: checks of the VM itself (`libvirt`, `spice`), of containers and of desktops ({others}).
+carried out`: checks of containers and of desktops ({others}). `libvirt` and `spice` ask the VM itself
+([probes.md](probes.md)). `ov eval live NAME` carries out all checks of a VM that runs, with those of its entry in
+`vms.yml`.
 
 What is expected of a text is the text, blanks at its ends apart, or a mapping: {matchers}, each also with `not_`
 before it; `not:` turns anything round, and all of a list must hold.

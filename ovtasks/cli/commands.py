@@ -51,7 +51,11 @@ SETTINGS = (
     CliCommand("reset", "take a setting out of the file; without KEY: all", "settings:reset_arguments"),
     CliCommand("path", "print where the file is", "settings:path_arguments"),
 )
-EVAL = (CliCommand("libvirt", "a VM from outside: screen, keys, QMP, guest agent", "eval_machine:libvirt_arguments"),)
+EVAL = (
+    CliCommand("live", "carry out the checks of a VM or deployment that runs", "eval_live:arguments"),
+    CliCommand("libvirt", "a VM from outside: screen, keys, QMP, guest agent", "eval_machine:libvirt_arguments"),
+    CliCommand("spice", "a VM's SPICE server: status, screenshot, pointer, keys", "eval_machine:spice_arguments"),
+)
 COMMANDS = (
     CliCommand(
         "vm", "build, create, start, stop, destroy, list and reach VMs", description="VMs of vms.yml.", verbs=VM

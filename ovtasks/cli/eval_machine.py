@@ -80,11 +80,31 @@ def libvirt_arguments(parser: argparse.ArgumentParser) -> None:
     from ovtasks.probes.libvirt_methods import LIBVIRT
 
     parser.description = "Look at a VM from outside. Both backends answer, but domain-xml needs libvirt."
-    _offer(parser, LIBVIRT)
+    _offer(parser, LIBVIRT).add_parser("list", help="all VMs of this user").set_defaults(run=run_list)
 
 
-def _offer(parser: argparse.ArgumentParser, methods: Sequence[Method]) -> None:
-    """A parser for each method, below those of its groups."""
+def spice_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov eval spice``."""
+    from ovtasks.probes.spice_methods import SPICE
+
+    parser.description = (
+        "Talk to a VM's SPICE server. QEMU has one session at a time: a viewer that is connected is thrown out."
+    )
+    _offer(parser, SPICE)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print all VMs."""
+    from ovtasks.probes.listing import domains
+
+    output_json(domains())
+    return EXIT_DONE
+
+
+def _offer(
+    parser: argparse.ArgumentParser, methods: Sequence[Method]
+) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """A parser for each method, below those of its groups. Returns where further ones go."""
     parser.set_defaults(run=run_method)
     groups: dict[tuple[str, ...], argparse._SubParsersAction[argparse.ArgumentParser]] = {}
     groups[()] = parser.add_subparsers(required=True, metavar="METHOD", parser_class=argparse.ArgumentParser)
@@ -101,6 +121,7 @@ def _offer(parser: argparse.ArgumentParser, methods: Sequence[Method]) -> None:
         if method.picture:
             one.add_argument("file", nargs="?", default="screenshot.png", metavar="FILE", help=_FILE)
         one.set_defaults(method=method)
+    return groups[()]
 
 
 def _declare(parser: argparse.ArgumentParser, one: Argument) -> None:
@@ -112,7 +133,7 @@ def _declare(parser: argparse.ArgumentParser, one: Argument) -> None:
         parser.add_argument(one.name, type=one.of, default=one.default, help=one.help)
     else:
         many = "+" if one.many else None if one.needed else "?"
-        parser.add_argument(one.name, nargs=many, metavar=one.name.upper(), help=one.help)
+        parser.add_argument(one.name, nargs=many, type=one.of, metavar=one.name.upper(), help=one.help)
 
 
 def run_method(args: argparse.Namespace) -> int:

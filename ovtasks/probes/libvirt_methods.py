@@ -110,6 +110,18 @@ def _events(record: Record, values: MethodValues) -> Iterator[Said]:
         yield Said(data=event)
 
 
+def _snapshots(record: Record, values: MethodValues) -> Said:
+    """The snapshots inside of the VM's disks, which QEMU knows, by disk."""
+    answer = monitor_of(record).monitor(record.handle, "query-block", {})
+    found: list[Json] = []
+    for device in map(mapping, answer if isinstance(answer, list) else ()):
+        image = mapping(mapping(device.get("inserted")).get("image"))
+        inside = image.get("snapshots")
+        for one in map(mapping, inside if isinstance(inside, list) else ()):
+            found.append({"disk": image.get("filename"), "name": one.get("name"), "date": one.get("date-sec")})
+    return Said(data=found)
+
+
 SCREEN = Argument("--screen", "the number of the display (0)", 0, int)
 _DURATION = Argument("--duration", "seconds", 10.0, float)
 LIBVIRT = (
@@ -150,5 +162,6 @@ LIBVIRT = (
     ),
     Method("console", "what the guest says on its serial console", _console, (_DURATION,)),
     Method("events", "QEMU's events as they come, one JSON object a line", _events, (_DURATION,)),
+    Method("snapshot/list", "snapshots inside of the disks; ov vm snapshot has the others", _snapshots),
     *GUEST,
 )

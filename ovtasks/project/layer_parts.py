@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ovtasks.errors import InputError, Where
+from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.project.distro_tags import FORMATS, misspelled, normalized, split
 from ovtasks.project.layer_model import LayerCheck, LayerInput, LayerPart, Named
 from ovtasks.values.words import dotted
@@ -166,9 +166,7 @@ def checks(data: Any, document: Document, path: Path) -> tuple[list[LayerCheck],
     for n, item in enumerate(data):
         if item and item.keys() <= SENTENCES:
             continue
-        verbs = [key for key in item if key in VERBS]
-        if any(verb in METHODS for verb in verbs):
-            verbs = [verb for verb in verbs if verb != "command"]
+        verbs = _verbs(item)
         here = part(item, document, (*path, n))
         if len(verbs) != 1:
             has = f"it has {' and '.join(verbs)}" if verbs else "it has none"
@@ -176,6 +174,32 @@ def checks(data: Any, document: Document, path: Path) -> tuple[list[LayerCheck],
         else:
             found.append(LayerCheck(here.data, here.where, here.places, verb=verbs[0]))
     return found, errors
+
+
+def _verbs(item: Mapping[str, Any]) -> list[str]:
+    """What a check is about. A command is part of a method's check, if there is one."""
+    verbs = [key for key in item if key in VERBS]
+    return [verb for verb in verbs if verb != "command"] if any(verb in METHODS for verb in verbs) else verbs
+
+
+def checks_without_place(data: Iterable[Any], where: Where) -> tuple[LayerCheck, ...]:
+    """The checks in a list whose places are not known any more: of a VM, which is at ``where``.
+
+    :raises InputErrors: one is about nothing, or about several things.
+    """
+    found: list[LayerCheck] = []
+    errors: list[InputError] = []
+    for n, item in enumerate(data):
+        verbs = _verbs(item)
+        if len(verbs) == 1:
+            found.append(LayerCheck(value(item), where, verb=verbs[0]))
+        else:
+            has = f"it has {' and '.join(verbs)}" if verbs else "it has none"
+            message = f"a check is about one thing, but eval[{n}]: {has}"
+            errors.append(InputError(message, hint=f"one of {', '.join(VERBS[:17])}", where=where))
+    if errors:
+        raise InputErrors(errors)
+    return tuple(found)
 
 
 def layer_checks(data: Mapping[str, Any], document: Document) -> tuple[list[LayerCheck], list[InputError]]:

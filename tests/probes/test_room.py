@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -15,6 +16,25 @@ from tests.support.rooms import Room, declare, libvirt_room, qemu_room
 from tests.support.session import session_user
 
 pytestmark = pytest.mark.slow
+CHECKS: list[dict[str, Any]] = [
+    {"libvirt": "info", "stdout": {"contains": "running"}},
+    {"libvirt": "list", "stdout": {"contains": "ov-web"}},
+    {"libvirt": "qmp", "text": "query-status", "stdout": {"contains": "running"}},
+    {"libvirt": "send-key", "key": "KEY_LEFTCTRL KEY_C"},
+    {"libvirt": "snapshot/list"},
+    {"spice": "status", "stdout": {"contains": ["ok", "display"]}},
+    {
+        "id": "shot",
+        "spice": "screenshot",
+        "artifact": "shot.png",
+        "artifact_min_bytes": 200,
+        "artifact_min_dimensions": "640x350",
+        "artifact_not_uniform": True,
+        "eventually": "120s",
+    },
+    {"id": "silent", "libvirt": "guest/ping", "timeout": "1s"},
+    {"libvirt": "domain-xml", "stdout": {"contains": "<domain"}},
+]
 DEVICES: dict[str, Any] = {"devices": {"video": [{"model": "vga"}], "graphics": [{"type": "spice"}]}}
 
 
@@ -32,7 +52,7 @@ def _room(kind: str, folder: Path) -> Iterator[Room]:
 def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     with _room(request.param, tmp_path_factory.mktemp("probes")) as made:
         image = made.project.parent / "empty.qcow2"
-        declare(made, image, libvirt=DEVICES)
+        declare(made, image, libvirt=DEVICES, eval=CHECKS)
         made.ov("vm", "create", "web")
         yield made
 
@@ -68,3 +88,30 @@ def test_what_a_backend_or_guest_cannot_is_said(room: Room) -> None:
     assert "guest agent" in room.ov("eval", "libvirt", "guest", "ping", "web", "--timeout", "1", code=1)
     said = room.ov("eval", "libvirt", "domain-xml", "web", code=1 if room.backend == "qemu" else 0)
     assert ("no domain XML" if room.backend == "qemu" else "<domain") in said
+
+
+def test_the_spice_server_is_greeted_and_takes_input(room: Room) -> None:
+    said = room.ov("eval", "spice", "status", "web")
+    assert "spice ok" in said and "inputs ready" in said
+    assert "display " in said and "display not ready" not in said
+    room.ov("eval", "spice", "screenshot", "web", "spice.png")
+    assert (room.project / "spice.png").read_bytes().startswith(b"\x89PNG")
+    room.ov("eval", "spice", "type", "web", "abc")
+    room.ov("eval", "spice", "key", "web", "ctrl+alt+f2")
+    assert json.loads(room.ov("-q", "eval", "spice", "cursor", "web"))["width"] >= 0
+    assert "takes movements only" in room.ov("eval", "spice", "click", "web", "1", "1", code=1)
+    assert "cannot be reached" in room.ov("eval", "spice", "status", "web", "--socket", "/nowhere", code=1)
+
+
+def test_checks_of_the_vm_need_no_login(room: Room) -> None:
+    found = json.loads(room.ov("-q", "eval", "live", "web", "--json", code=1))
+    assert found["failed"] == 1
+    outcomes = {one["name"]: one["outcome"] for one in found["checks"]}
+    assert [name for name, outcome in outcomes.items() if outcome == "failed"] == ["silent"]
+    other = "not carried out" if room.backend == "qemu" else "ok"
+    assert outcomes["libvirt domain-xml"] == other
+    assert (room.project / "shot.png").read_bytes().startswith(b"\x89PNG")
+    said = room.ov("eval", "live", "web", "--junit", "junit.xml", code=1)
+    assert "failed   silent" in said and "9 checks, 1 failed" in said
+    assert ET.parse(room.project / "junit.xml").getroot().get("failures") == "1"
+    assert "is no deployment" in room.ov("eval", "live", "wob", code=2)

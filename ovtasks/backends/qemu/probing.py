@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 
 from ovtasks.backends.contract import Handle, SpicePlace
 from ovtasks.backends.qemu import agent
 from ovtasks.backends.qemu.qmp import connect, mapping
-from ovtasks.backends.qemu.status import find
+from ovtasks.backends.qemu.status import DEFINITION, find
 from ovtasks.errors import OvError
-from ovtasks.machine.qemu.names import AGENT_SOCKET, QMP_SOCKET, SPICE_SOCKET, STATUS_SOCKET
+from ovtasks.machine.qemu.names import AGENT_SOCKET, QMP_SOCKET, SECRET_SUFFIX, STATUS_SOCKET
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.keys import KeyCode
 
@@ -78,17 +82,21 @@ def events(handle: Handle, seconds: float) -> Iterator[Mapping[str, Json]]:
 
 
 def spice(handle: Handle) -> SpicePlace | None:
-    """The socket in the VM's folder, or where QEMU says that it listens."""
-    answer = mapping(monitor(handle, "query-spice", {}))
-    if not answer.get("enabled"):
+    """As the command line that is in place says, with its password."""
+    pid_of(handle)
+    try:
+        words = json.loads((handle.directory / DEFINITION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-    path = handle.sockets / SPICE_SOCKET
-    if path.is_socket():
-        return SpicePlace(path)
-    port = answer.get("port")
-    if not isinstance(port, int):
+    text = next((after for word, after in pairwise(words) if word == "-spice"), None)
+    if text is None:
         return None
-    return SpicePlace(host=str(answer.get("host") or "127.0.0.1"), port=port)
+    options = dict(one.replace(",,", ",").partition("=")[::2] for one in re.split(r"(?<!,),(?!,)", text))
+    secret = handle.sockets / f"spice{SECRET_SUFFIX}"
+    password = secret.read_text(encoding="utf-8") if "password-secret" in options and secret.exists() else ""
+    if options.get("unix") == "on":
+        return SpicePlace(Path(options["addr"]), password=password)
+    return SpicePlace(host=options.get("addr") or "127.0.0.1", port=int(options.get("port") or 0), password=password)
 
 
 def ask_agent(handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:

@@ -37,12 +37,19 @@ class ServiceUnit:
     user: bool = False
 
 
+ProbeFacts = Mapping[str, bytes]
+"""What a look found, by name."""
+MachineAsker = Callable[[str, str, Mapping[str, Json], float], ProbeFacts]
+"""Asks about the VM itself: the verb, its method, the check's keys, seconds."""
+
+
 @dataclass(frozen=True)
 class CheckContext:
     """What checks are carried out against.
 
     ``forwards`` are ports of this machine by the guest's port that they lead to, on ``host``; ``units`` the units that
     layers wrote, by the service's name. ``factor`` is how much slower the guest runs than with KVM.
+    ``ask_machine`` is None where there is no VM that runs: in an image build.
     """
 
     facts: SystemFacts
@@ -52,10 +59,7 @@ class CheckContext:
     units: Mapping[str, ServiceUnit] = field(default_factory=dict)
     scopes: frozenset[CheckScope] = frozenset(CheckScope)
     factor: float = 1.0
-
-
-ProbeFacts = Mapping[str, bytes]
-"""What a look found, by name."""
+    ask_machine: MachineAsker | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""Carries out the checks ``libvirt`` and ``spice`` of a VM that runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from ovtasks.errors import OvError
+from ovtasks.host.files import write_atomic
+from ovtasks.instance.record import Record
+from ovtasks.layers.checks.model import MachineAsker, ProbeFacts
+from ovtasks.layers.checks.script import MISSING_TOOL
+from ovtasks.probes.libvirt_methods import LIBVIRT
+from ovtasks.probes.listing import domains
+from ovtasks.probes.machine import UnableError
+from ovtasks.probes.method import Method, MethodValues, Said
+from ovtasks.probes.picture import read_picture
+from ovtasks.probes.spice_methods import SPICE
+from ovtasks.values.jsonvalue import Json
+
+METHODS: Mapping[str, Mapping[str, Method]] = {
+    verb: {one.name: one for one in methods if one.checked}
+    for verb, methods in (("libvirt", LIBVIRT), ("spice", SPICE))
+}
+_SECONDS = ("timeout", "wait")
+"""The arguments by which a check's own time reaches a method."""
+
+
+def asker(record: Record) -> MachineAsker:
+    """What asks this VM. An answer that is none is a failure of the check, no error."""
+
+    def ask(verb: str, name: str, data: Mapping[str, Json], seconds: float) -> ProbeFacts:
+        method: Method | None = None
+        try:
+            if (verb, name) == ("libvirt", "list"):
+                said = [Said(data=domains())]
+            else:
+                if (method := METHODS[verb].get(name)) is None:
+                    return {MISSING_TOOL: f"{name} changes the VM; ov vm snapshot does that".encode()}
+                found = method.run(record, _values(method, data, seconds))
+                said = [found] if isinstance(found, Said) else list(found)
+            return _facts(record, method, said, data)
+        except UnableError as e:
+            return {MISSING_TOOL: e.message.encode()}
+        except OvError as e:
+            return {"status": str(e.exit_code).encode(), "stderr": str(e).encode()}
+
+    return ask
+
+
+def _values(method: Method, data: Mapping[str, Json], seconds: float) -> MethodValues:
+    values: dict[str, object] = {}
+    for one in method.arguments:
+        values[one.field] = one.default
+        if one.key is not None and one.key in data:
+            written = data[one.key]
+            text = json.dumps(written) if isinstance(written, dict | list) else str(written)
+            values[one.field] = text.split() if one.many else text
+        elif one.field in _SECONDS and "timeout" in data:
+            values[one.field] = seconds
+    return values
+
+
+def _facts(record: Record, method: Method | None, said: Iterable[Said], data: Mapping[str, Json]) -> ProbeFacts:
+    out, errors, code = b"", b"", 0
+    for one in said:
+        out += one.out + (json.dumps(one.data, ensure_ascii=False).encode() + b"\n" if one.data is not None else b"")
+        errors += one.errors + (f"{one.note}\n".encode() if one.note else b"")
+        code = one.code or code
+    facts = {"status": str(code).encode(), "stderr": errors, "size": str(len(out)).encode()}
+    if method is not None and method.picture:
+        picture = read_picture(out)
+        facts["dimensions"] = f"{picture.width}x{picture.height}".encode()
+        facts["uniform"] = b"yes" if picture.uniform else b"no"
+    else:
+        facts["stdout"] = out
+    if (file := data.get("artifact")) is not None:
+        write_atomic(record.project / str(file), out)
+    return facts

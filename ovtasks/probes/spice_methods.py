@@ -1,0 +1,155 @@
+"""The methods of ``ov eval spice``: by the VM's SPICE server. QEMU ends the session of another viewer for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ovtasks.backends.contract import SpicePlace
+from ovtasks.errors import InputError, OvError
+from ovtasks.instance.record import Record
+from ovtasks.probes.machine import monitor_of, picture
+from ovtasks.probes.method import Argument, Method, MethodRun, MethodValues, Said
+from ovtasks.probes.spice import SpiceSession, display_size, move, pointer, press_keys, session
+from ovtasks.probes.spice_link import SpiceChannel
+from ovtasks.values.jsonvalue import Json
+from ovtasks.values.keys import chords, parse_chord
+
+_MODES = {1: "server", 2: "client"}
+_ADDRESS = re.compile(r"\[?([^\[\]]+)\]?:([0-9]{1,5})")
+
+
+def place_of(record: Record, values: MethodValues) -> SpicePlace:
+    """Where the server listens: as the options say, else as the VM does.
+
+    :raises OvError: the VM has no SPICE server. :raises InputError: an option is wrong.
+    """
+    found: SpicePlace | None
+    if values.get("socket"):
+        found = SpicePlace(Path(str(values["socket"])))
+    elif address := values.get("address"):
+        if (match := _ADDRESS.fullmatch(str(address))) is None:
+            raise InputError(f"{address!r} is no HOST:PORT", hint="as in 127.0.0.1:5900")
+        found = SpicePlace(host=match[1], port=int(match[2]))
+    else:
+        found = monitor_of(record).spice(record.handle)
+    if found is None:
+        hint = "libvirt.devices.graphics: [{type: spice}] in vms.yml gives it one"
+        raise OvError(f"{record.words} has no SPICE server", hint=hint)
+    if file := values.get("password_file"):
+        try:
+            password = Path(str(file)).read_text(encoding="utf-8").rstrip("\n")
+        except OSError as e:
+            raise InputError(f"{file} cannot be read: {e.strerror}", hint="name the file with the password") from e
+        found = replace(found, password=password)
+    return found
+
+
+def _in_session(work: Callable[[SpiceSession, MethodValues], Said]) -> MethodRun:
+    """A method that does ``work`` in a session."""
+
+    def run(record: Record, values: MethodValues) -> Said:
+        with session(place_of(record, values), float(str(values["wait"]))) as one:
+            return work(one, values)
+
+    return run
+
+
+def _status(one: SpiceSession, values: MethodValues) -> Said:
+    """The display and the inputs are asked, too; what does not answer is told, and is no failure."""
+    found: list[str] = [f"spice ok at {one.place}"]
+    try:
+        width, height = display_size(one)
+        found.append(f"display {width}x{height}")
+    except OvError as e:
+        found.append(f"display not ready: {e.message}")
+    try:
+        with one.channel(SpiceChannel.INPUTS) as link:
+            link.receive()
+        found.append("inputs ready")
+    except OvError as e:
+        found.append(f"inputs not ready: {e.message}")
+    found.append(f"mouse mode {_MODES.get(one.mode, one.mode)}")
+    found.append(f"spice-vdagent {'connected' if one.agent else 'not connected'}")
+    return Said(("\n".join(found) + "\n").encode())
+
+
+def _screenshot(record: Record, values: MethodValues) -> Said:
+    """The server is greeted, so that it is known to work; the picture is QEMU's own, of what the display shows."""
+    with session(place_of(record, values), float(str(values["wait"]))):
+        pass
+    return Said(picture(record).png())
+
+
+def _cursor(one: SpiceSession, values: MethodValues) -> Said:
+    found = pointer(one)
+    data: dict[str, Json] = {"x": found.x, "y": found.y, "visible": found.visible}
+    data |= {"width": found.size[0], "height": found.size[1], "hot_x": found.hot[0], "hot_y": found.hot[1]}
+    if (file := values["file"]) is not None:
+        if found.image is None:
+            raise OvError("the pointer has no image", hint="the guest has not drawn one yet")
+        from ovtasks.host.files import write_atomic
+
+        write_atomic(Path(str(file)), found.image.png())
+    return Said(data=data)
+
+
+def _click(one: SpiceSession, values: MethodValues) -> Said:
+    move(one, int(str(values["x"])), int(str(values["y"])), str(values["button"]))
+    return Said(note=f"clicked at {values['x']} {values['y']}")
+
+
+def _mouse(one: SpiceSession, values: MethodValues) -> Said:
+    move(one, int(str(values["x"])), int(str(values["y"])))
+    return Said(note=f"moved to {values['x']} {values['y']}")
+
+
+def _type(one: SpiceSession, values: MethodValues) -> Said:
+    press_keys(one, chords(str(values["text"])))
+    return Said(note=f"typed {len(str(values['text']))} characters")
+
+
+def _key(one: SpiceSession, values: MethodValues) -> Said:
+    press_keys(one, [parse_chord([str(values["key"])])])
+    return Said(note=f"pressed {values['key']}")
+
+
+_WHERE = (
+    Argument("--wait", "seconds for the whole session (5)", 5.0, float),
+    Argument("--socket", "the server's Unix socket; else the VM's own"),
+    Argument("--address", "HOST:PORT of the server"),
+    Argument("--password-file", "the file with the password of the display"),
+)
+_X = Argument("x", "pixels from the left", of=int, key="x", needed=True)
+_Y = Argument("y", "pixels from the top", of=int, key="y", needed=True)
+SPICE = (
+    Method("status", "greet the server; what it has", _in_session(_status), _WHERE),
+    Method("screenshot", "greet the server; what the display shows, as PNG", _screenshot, _WHERE, picture=True),
+    Method(
+        "cursor",
+        "where the pointer is, and its image as PNG",
+        _in_session(_cursor),
+        (Argument("file", "a PNG file for its image"), *_WHERE),
+    ),
+    Method(
+        "click",
+        "click at a place; the guest needs a tablet",
+        _in_session(_click),
+        (_X, _Y, Argument("--button", "left, middle, right, up, down", "left", key="button"), *_WHERE),
+    ),
+    Method("mouse", "move the pointer to a place; the guest needs a tablet", _in_session(_mouse), (_X, _Y, *_WHERE)),
+    Method(
+        "type",
+        "type text on a US keyboard",
+        _in_session(_type),
+        (Argument("text", "the text", key="text", needed=True), *_WHERE),
+    ),
+    Method(
+        "key",
+        "press keys together: ctrl+alt+delete",
+        _in_session(_key),
+        (Argument("key", "names of keys", key="key", needed=True), *_WHERE),
+    ),
+)
