@@ -95,7 +95,7 @@ def size_rules(vm: DeclaredVm) -> Iterator[InputError]:
     if kind == "bootstrap" and "disk_size" not in vm.mapping() and settings.get("vm.disk_size").value == "auto":
         yield vm.error(
             f"'disk_size' is missing in VM '{vm.name}': source.kind bootstrap makes a new disk",
-            hint="for example disk_size: 20G, or for all VMs: ov settings set vm.disk_size 20G",
+            hint="for example disk_size: 20G",
             key=True,
         )
 
