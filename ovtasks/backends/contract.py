@@ -101,6 +101,20 @@ class Recalls(Protocol):
 
 
 @runtime_checkable
+class RendersAnywhere(Protocol):
+    """An optional part of a :class:`Backend`: it renders definitions for a host that has all they ask for."""
+
+    def anywhere(self) -> Capabilities:
+        """What the backend can do on such a host; ``accels`` is empty."""
+
+    def render_anywhere(self, machine: Machine) -> str:
+        """Like :meth:`Backend.render`, without a look at this host.
+
+        :raises InputError: no host has what the spec asks for.
+        """
+
+
+@runtime_checkable
 class Overlays(Protocol):
     """An optional part of a :class:`Backend`: it lets a running VM write to another file."""
 

@@ -24,6 +24,7 @@ def xml_arguments(parser: argparse.ArgumentParser) -> None:
         "defined or written."
     )
     add_instance(parser)
+    _add_for_host(parser)
     parser.set_defaults(run=run_xml)
 
 
@@ -35,7 +36,13 @@ def argv_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_instance(parser)
     parser.add_argument("--json", action="store_true", help="print JSON: a list of words")
+    _add_for_host(parser)
     parser.set_defaults(run=run_argv)
+
+
+def _add_for_host(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "What this host lacks for it is said on stderr."
+    parser.add_argument("--for-host", action="store_true", help="refuse, as create does, what this host cannot run")
 
 
 def diff_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +57,7 @@ def diff_arguments(parser: argparse.ArgumentParser) -> None:
 def run_xml(args: argparse.Namespace) -> int:
     """Print the domain XML."""
     try:
-        found = _preview(args, "libvirt")
+        found = _preview(args, "libvirt", for_host=args.for_host)
     except OvError as e:
         raise _with_other_verb(e, args, "qemu", "argv") from e
     sys.stdout.write(found.text)
@@ -73,14 +80,17 @@ def run_argv(args: argparse.Namespace) -> int:
 
 
 def _argv(args: argparse.Namespace) -> list[str]:
-    found = _preview(args, None)
+    found = _preview(args, None, for_host=args.for_host)
     if found.backend == "libvirt":
         from ovtasks.backends.libvirt.native import argv
 
         try:
             return argv(found.text, found.record.domain, found.record.uri)
         except OvError as e:
-            raise _with_other_verb(e, args, "libvirt", "xml") from e
+            if args.for_host:
+                raise _with_other_verb(e, args, "libvirt", "xml") from e
+            note(args).note(f"libvirt cannot tell here what it would run: {e.message}")
+            found = _preview(args, "qemu", for_host=False)
     try:
         words: list[str] = json.loads(found.text)
     except ValueError:
@@ -128,7 +138,7 @@ def run_diff(args: argparse.Namespace) -> int:
     return EXIT_STALE if text else EXIT_DONE
 
 
-def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
+def _preview(args: argparse.Namespace, kind: str | None, *, for_host: bool = True) -> Preview:
     """The definition of an instance from its own project, or of a VM from the current project.
 
     :raises InputError: there is neither.
@@ -140,11 +150,11 @@ def _preview(args: argparse.Namespace, kind: str | None) -> Preview:
     record = find_or_none(args.vm, args.instance)
     project = _project(args, record)
     if project is not None and args.vm in project.vms:
-        found = preview(project.vms[args.vm], args.instance, project.root, kind=kind)
+        found = preview(project.vms[args.vm], args.instance, project.root, kind=kind, for_host=for_host)
     elif record is None and project is not None:
         raise unknown_vm(args.vm, project)
     else:
-        found = saved_preview(record or find(args.vm, args.instance), kind=kind)
+        found = saved_preview(record or find(args.vm, args.instance), kind=kind, for_host=for_host)
     for text in found.notes:
         note(args).note(text)
     return found

@@ -133,21 +133,30 @@ def accelerator(vm: VmSpec, arch: str, capabilities: Capabilities) -> str:
     return accel.choose(wanted, arch).kind
 
 
+def wanted_accelerator(vm: VmSpec, arch: str) -> str:
+    """What the VM or the setting asks for, even if it does not work here; ``auto`` is the best that does."""
+    wanted = vm.accel if vm.accel != "auto" else settings.get("vm.accel").value
+    return wanted if wanted != "auto" else accel.usable(arch)[0]
+
+
 def assemble(
     vm: VmSpec,
     record: Record,
     backend: Backend,
     forwards: Sequence[PortForward],
     keys: Sequence[str],
+    anywhere: Capabilities | None = None,
 ) -> Machine:
     """The machine as the backend gets it. ``keys`` are lines of ``authorized_keys``.
+
+    ``anywhere`` stands for what the backend can do here: the machine is to be shown, not run.
 
     :raises OvError: this host lacks the firmware or the accelerator.
     """
     arch = architecture(vm)
     placed = vm.placement(record.instance)
     type = machine_type(vm, arch)
-    capabilities = backend.capabilities(arch, type, record.uri)
+    capabilities = anywhere or backend.capabilities(arch, type, record.uri)
     with located(vm):
         snippets = snippets_of(vm, record.instance)
     seeded = wants_seed(vm)
@@ -165,7 +174,7 @@ def assemble(
         project=record.project,
         arch=arch,
         machine=type,
-        accel=accelerator(vm, arch, capabilities),
+        accel=accelerator(vm, arch, capabilities) if anywhere is None else wanted_accelerator(vm, arch),
         ram=record.overrides.ram or placed.ram or vm.ram,
         cpus=record.overrides.cpus or placed.cpus or vm.cpus,
         boot=boot_of(vm, record, arch, capabilities),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ovtasks.backends.contract import backend
-from ovtasks.errors import InputError
+from ovtasks.backends.contract import Backend, RendersAnywhere, backend
+from ovtasks.errors import InputError, OvError
+from ovtasks.host import settings
 from ovtasks.instance import ports
 from ovtasks.instance.assemble import assemble, wanted_ports
 from ovtasks.instance.choice import choose
@@ -37,10 +38,15 @@ class Preview:
     notes: tuple[str, ...] = ()
 
 
-def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None = None) -> Preview:
+def preview(
+    vm: VmSpec, instance: str | None, project: Path, *, kind: str | None = None, for_host: bool = True
+) -> Preview:
     """The definition for the instance's backend, or for backend ``kind``.
 
-    :raises OvError: the backend cannot be asked, or the spec asks for what it or this host lacks.
+    Without ``for_host`` a note says what this host lacks, and the definition is one for a host that has it.
+
+    :raises OvError: the spec asks for what the backend lacks; with ``for_host``: or this host, or the backend cannot be
+        asked.
     """
     record = find_or_none(vm.name, instance)
     running = record is not None and status(record).active
@@ -48,7 +54,7 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
     notes: list[str] = []
     if record is None:
         if kind is None or vm.backend not in {"auto", kind}:
-            chosen = choose(vm).backend
+            chosen = _chosen(vm, kind, notes, for_host=for_host)
             record = new_record(vm.name, instance, project, chosen.kind, chosen.place(), mac)
         else:
             record = new_record(vm.name, instance, project, kind, backend(kind).place(), mac)
@@ -70,13 +76,38 @@ def preview(vm: VmSpec, instance: str | None, project: Path, *, kind: str | None
         notes.append("its SSH key is made by create, and not in here")
     driver = backend(record.backend)
     with located(vm):
-        machine = assemble(vm, record, driver, forwards, keys.keys)
-        text = driver.render(machine, record.uri)
-        notes += driver.notes(machine)
+        try:
+            machine = assemble(vm, record, driver, forwards, keys.keys)
+            text = driver.render(machine, record.uri)
+            notes += driver.notes(machine)
+        except OvError as e:
+            if for_host or not isinstance(driver, RendersAnywhere):
+                raise
+            machine = assemble(vm, record, driver, forwards, keys.keys, driver.anywhere())
+            text = driver.render_anywhere(machine)
+            notes.append(_lacks(e))
     return Preview(record, machine, record.backend, text, tuple(notes))
 
 
-def saved_preview(record: Record, *, kind: str | None = None) -> Preview:
+def _chosen(vm: VmSpec, kind: str | None, notes: list[str], *, for_host: bool) -> Backend:
+    """The backend that ``create`` would choose. Without ``for_host``: or the declared one, though it does not run."""
+    try:
+        return choose(vm).backend
+    except OvError as e:
+        if for_host:
+            raise
+        notes.append(_lacks(e))
+        names = (vm.backend, settings.get("vm.backend").value, kind or "qemu")
+        return backend(next(name for name in names if name != "auto"))
+
+
+def _lacks(error: OvError) -> str:
+    """What this host lacks, as a note."""
+    hint = f" ({error.hint})" if error.hint else ""
+    return f"not for this host, where ov vm create refuses: {error.message}{hint}"
+
+
+def saved_preview(record: Record, *, kind: str | None = None, for_host: bool = True) -> Preview:
     """Like :func:`preview` for an instance whose spec is gone: the last definition.
 
     :raises InputError: it was never defined.
@@ -88,5 +119,12 @@ def saved_preview(record: Record, *, kind: str | None = None) -> Preview:
     if kind is not None and kind != record.backend:
         notes.append(f"it runs by {record.backend}; this is what {kind} would run")
         record = replace(record, backend=kind, uri=backend(kind).place())
-    text = backend(record.backend).render(machine, record.uri)
+    driver = backend(record.backend)
+    try:
+        text = driver.render(machine, record.uri)
+    except OvError as e:
+        if for_host or not isinstance(driver, RendersAnywhere):
+            raise
+        text = driver.render_anywhere(machine)
+        notes.append(_lacks(e))
     return Preview(record, machine, record.backend, text, tuple(notes))

@@ -30,6 +30,16 @@ class HostFeatures:
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
+EVERY_HOST = HostFeatures(
+    passt=True,
+    known={
+        "devices/graphics/type": frozenset({"vnc", "spice", "sdl", "egl-headless", "dbus", "rdp"}),
+        "devices/tpm/backendModel": frozenset({"emulator", "passthrough", "external"}),
+    },
+)
+"""A host of which nothing is known but that it lacks nothing."""
+
+
 def lacking(error_place: Place, problem: str, hint: str) -> InputError:
     """The error about a value that this host cannot have."""
     return InputError(f"{dotted(error_place)} {problem}", hint=hint, field=error_place)

@@ -99,5 +99,22 @@ def test_xml_of_a_vm_of_qemu_where_libvirt_cannot_be_used(bench: Workbench, empt
     declare(bench, empty_image)
     bench.ov("vm", "create", "web", "--no-start")
     bench.env["OV_LIBVIRT_URI"] = f"qemu:///session?socket={bench.root}/none"
-    error = bench.ov("vm", "xml", "web", code=1).stderr
+    error = bench.ov("vm", "xml", "web", "--for-host", code=1).stderr
     assert "ov vm argv web prints what qemu uses" in error
+    shown = bench.ov("vm", "xml", "web")
+    assert shown.stdout.startswith("<domain ") and "ov vm create refuses" in shown.stderr
+
+
+def test_any_host_prints_what_another_one_would_run(bench: Workbench, empty_image: Path) -> None:
+    """No libvirt, no QEMU, no KVM for such a guest: the definition comes all the same, and a note says what lacks."""
+    bench.env["OV_LIBVIRT_URI"] = f"qemu:///session?socket={bench.root}/none"
+    bench.env["PATH"] = "/nowhere"
+    bench.env["OV_VM_BACKEND"] = ""
+    declare(bench, empty_image, accel="kvm", libvirt={"devices": {"tpm": [{}]}})
+    before = files(data_home() / "vm")
+    for verb, begins in (("xml", '<domain type="kvm"'), ("argv", "qemu-system-")):
+        assert "Traceback" not in bench.ov("vm", verb, "web", "--for-host", code=1).stderr
+        shown = bench.ov("vm", verb, "web")
+        assert shown.stdout.startswith(begins) and "ov vm create refuses" in shown.stderr, shown
+        assert "tpm" in shown.stdout
+    assert files(data_home() / "vm") == before

@@ -55,6 +55,19 @@ class Libvirt:
 
         return domain_xml(machine, host_features(machine.arch, machine.machine, machine.accel, uri))
 
+    def anywhere(self) -> Capabilities:
+        """See :class:`ovtasks.backends.contract.RendersAnywhere`."""
+        from ovtasks.backends.libvirt.features import ANYWHERE
+
+        return ANYWHERE
+
+    def render_anywhere(self, machine: Machine) -> str:
+        """See :class:`ovtasks.backends.contract.RendersAnywhere`."""
+        from ovtasks.machine.host import EVERY_HOST
+        from ovtasks.machine.xml.domain import domain_xml
+
+        return domain_xml(machine, EVERY_HOST)
+
     def notes(self, machine: Machine) -> tuple[str, ...]:
         from ovtasks.machine.xml.domain import notes
 

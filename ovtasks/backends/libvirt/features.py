@@ -33,6 +33,8 @@ PASST_SINCE = "20240101"  # under newer kernels, older ones die on the first con
 
 
 NOTHING = HostFeatures()
+ANYWHERE = Capabilities((), passt=True, firmware=(Firmware.UEFI_INSECURE.value, Firmware.UEFI_SECURE.value), vsock=True)
+"""What a new libvirt can do on a host that has all programs for it."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,16 @@ class Qemu:
 
         return text_of(command_of(machine))
 
+    def anywhere(self) -> Capabilities:
+        """See :class:`ovtasks.backends.contract.RendersAnywhere`."""
+        return Capabilities((), vsock=True)
+
+    def render_anywhere(self, machine: Machine) -> str:
+        """See :class:`ovtasks.backends.contract.RendersAnywhere`."""
+        from ovtasks.backends.qemu.definition import command_anywhere, text_of
+
+        return text_of(command_anywhere(machine))
+
     def notes(self, machine: Machine) -> tuple[str, ...]:
         from ovtasks.backends.qemu.definition import command_of
 
