@@ -160,12 +160,6 @@ def assemble(
     with located(vm):
         snippets = snippets_of(vm, record.instance)
     seeded = wants_seed(vm)
-    strings: tuple[str, ...] = ()
-    if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
-        # without a seed, one credential has everything for systemd-tmpfiles: these keys and the secret host key
-        strings = ssh_credentials(vm.ssh.user, keys if seeded or vm.ssh.user == "root" else ())
-    if not seeded:
-        strings = (*strings, hostname_credential(guest_hostname(vm, record.instance)))
     return Machine(
         domain=record.domain,
         uuid=record.uuid,
@@ -183,7 +177,7 @@ def assemble(
         serial_log=record.folder.serial_log,
         sockets=record.sockets,
         nic=_nic(vm, record, forwards, capabilities),
-        oem_strings=strings,
+        oem_strings=_oem_strings(vm, record, keys, seeded=seeded),
         credentials={} if seeded else {TMPFILES: record.folder.tmpfiles},
         autostart=vm.autostart,
         disposable=placed.disposable,
@@ -192,6 +186,17 @@ def assemble(
         libvirt=vm.libvirt if record.instance is None else _without_macs(vm.libvirt),
         snippets=snippets,
     )
+
+
+def _oem_strings(vm: VmSpec, record: Record, keys: Sequence[str], *, seeded: bool) -> tuple[str, ...]:
+    """The systemd credentials that the guest reads from its SMBIOS tables."""
+    strings: tuple[str, ...] = ()
+    if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
+        # without a seed, one credential has everything for systemd-tmpfiles: these keys and the secret host key
+        strings = ssh_credentials(vm.ssh.user, keys if seeded or vm.ssh.user == "root" else ())
+    if not seeded:
+        strings = (*strings, hostname_credential(guest_hostname(vm, record.instance)))
+    return strings
 
 
 def _without_macs(libvirt: Mapping[str, Json]) -> Mapping[str, Json]:
