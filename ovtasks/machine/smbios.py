@@ -8,6 +8,7 @@ systemd-tmpfiles, which reads a single credential, ``tmpfiles.extra``: all its l
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 
 from ovtasks.errors import InputError
@@ -17,7 +18,10 @@ FW_CFG = "opt/io.systemd.credentials/"  # QEMU's other way: it reads a file, so 
 TMPFILES = "tmpfiles.extra"
 ROOT_KEYS = "ssh.authorized_keys.root"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+KEYS_BESIDE = "/etc/ssh/authorized_keys.d"
+SSHD_DROP_IN = "/etc/ssh/sshd_config.d/20-ov-keys.conf"
 
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NOT_IN_NAMES = frozenset("/:\0\n\r")
 
 
@@ -47,6 +51,8 @@ def tmpfiles_extra(user: str, keys: Sequence[str], host_key: tuple[str, str] | N
     another name, and systemd-tmpfiles skips lines with an unknown group. It also skips lines with an unknown user, and
     makes nothing for them. ``~`` marks content in base64.
 
+    The keys go to a second place, too, which cloud-init does not overwrite. Root's have a credential of their own.
+
     :raises InputError: no account can be called ``user``.
     """
     lines = []
@@ -55,11 +61,29 @@ def tmpfiles_extra(user: str, keys: Sequence[str], host_key: tuple[str, str] | N
         owner = _word(user)
         lines.append(f"d {_word(folder)} 0700 {owner} - -")
         lines.append(_file(f"{folder}/authorized_keys", "0600", owner, _authorized_keys(keys)))
+        lines += _beside(user, keys)
     if host_key is not None:
         private, public = (text.rstrip("\n") + "\n" for text in host_key)
         lines.append(_file(HOST_KEY, "0600", "root", private))
         lines.append(_file(f"{HOST_KEY}.pub", "0644", "root", public))
     return "".join(line + "\n" for line in lines)
+
+
+def _beside(user: str, keys: Sequence[str]) -> list[str]:
+    """The keys once more where neither cloud-init nor the account's owner writes, and a drop-in: sshd looks there, too.
+
+    The drop-in is for this account alone and begins with OpenSSH's default places. An sshd whose configuration
+    includes no ``sshd_config.d`` does not see it, and uses the file in the home.
+    """
+    if not _PLAIN.fullmatch(user):  # sshd would take it as a pattern
+        return []
+    places = f".ssh/authorized_keys .ssh/authorized_keys2 {KEYS_BESIDE}/%u"
+    return [
+        f"d {KEYS_BESIDE} 0755 root - -",
+        _file(f"{KEYS_BESIDE}/{user}", "0644", "root", _authorized_keys(keys)),
+        "d /etc/ssh/sshd_config.d 0755 root - -",
+        _file(SSHD_DROP_IN, "0644", "root", f"Match User {user}\n  AuthorizedKeysFile {places}\n"),
+    ]
 
 
 def binary(name: str, content: str) -> str:

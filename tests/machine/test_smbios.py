@@ -10,7 +10,14 @@ import pytest
 
 from ovtasks.errors import InputError
 from ovtasks.host.run import run
-from ovtasks.machine.smbios import HOST_KEY, notify_credential, ssh_credentials, tmpfiles_extra
+from ovtasks.machine.smbios import (
+    HOST_KEY,
+    KEYS_BESIDE,
+    SSHD_DROP_IN,
+    notify_credential,
+    ssh_credentials,
+    tmpfiles_extra,
+)
 from tests.support.specs import KEY, KEY2
 
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -61,6 +68,41 @@ def test_another_users_keys(tmp_path: Path) -> None:
     keys = root / "home/demo/.ssh/authorized_keys"
     assert keys.read_text() == f"{KEY}\n{KEY2}\n"
     assert (mode(keys), mode(keys.parent)) == ("0o600", "0o700")
+
+
+def test_keys_beside_the_home_are_what_sshd_reads(tmp_path: Path) -> None:
+    """cloud-init may overwrite the file in the home; sshd finds the keys in the other place, for this account alone."""
+    root = tmp_path / "root"
+    as_in_guest(root, tmpfiles_extra("demo", [KEY, KEY2]), "demo")
+    beside = root / KEYS_BESIDE.removeprefix("/") / "demo"
+    assert beside.read_text() == f"{KEY}\n{KEY2}\n"
+    assert (mode(beside), mode(beside.parent)) == ("0o644", "0o755")
+    drop_in = root / SSHD_DROP_IN.removeprefix("/")
+    known = {line.split()[0]: line.split()[1:] for line in drop_in.read_text().splitlines()}
+    assert known["Match"] == ["User", "demo"]
+    assert known["AuthorizedKeysFile"] == [".ssh/authorized_keys", ".ssh/authorized_keys2", f"{KEYS_BESIDE}/%u"]
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="sshd itself is asked")
+def test_sshd_takes_the_drop_in_for_one_account(tmp_path: Path) -> None:
+    root, host_key = tmp_path / "root", tmp_path / "host_key"
+    as_in_guest(root, tmpfiles_extra("demo", [KEY]), "demo")
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key])
+    config = tmp_path / "sshd_config"
+    config.write_text(f"Include {root}{SSHD_DROP_IN}\nHostKey {host_key}\nAuthorizedKeysFile .ssh/own\n")
+    for user, places in (
+        ("demo", f".ssh/authorized_keys .ssh/authorized_keys2 {KEYS_BESIDE}/%u"),
+        ("root", ".ssh/own"),
+    ):
+        said = run(["/usr/sbin/sshd", "-T", "-f", config, "-C", f"user={user},host=h,addr=127.0.0.1"], check=False)
+        if "privilege separation" in said.stderr:
+            pytest.skip("this sshd wants its folder in /run before it says anything")
+        assert f"authorizedkeysfile {places}\n" in said.stdout, said
+
+
+@pytest.mark.parametrize("user", ["a*", "!a", "a,b", "a b"])
+def test_a_pattern_gets_no_drop_in(user: str) -> None:
+    assert "/etc/ssh" not in tmpfiles_extra(user, [KEY])
 
 
 def test_nothing_is_made_for_an_unknown_user(tmp_path: Path) -> None:
