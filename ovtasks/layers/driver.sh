@@ -51,6 +51,7 @@ ov_begin() { # [BASE]
     ov_number=0
     ov_unsynced=
     ov_waiting=0
+    ov_phase=
     ov_clock
     ov_flushed=$ov_now
 }
@@ -84,7 +85,7 @@ ov_lock() { # [NUMBER of folders for uploads]
         ov_lock_folder
     fi
     trap 'ov_end' EXIT
-    trap 'exit 130' HUP INT TERM
+    trap 'ov_phase= && exit 130' HUP INT TERM
     if [ -e "$ov_run" ]; then rm -rf -- "$ov_run"; fi
     ov_rooms=${1-0}
     set -- "$ov_run"
@@ -120,7 +121,10 @@ ov_lock_folder() {
 }
 
 ov_end() {
+    ov_ended=$?
+    set +eu
     ov_flush || :
+    if [ -n "$ov_phase" ]; then ov_event failed "$ov_phase $ov_ended $ov_name"; fi
     rm -rf -- "$ov_run" "$ov_base/held" "${ov_uploads:-$ov_run}"
 }
 
@@ -332,6 +336,7 @@ ov_mark() { # WORD...
 # The operation's uploads: ov_bring writes them into FILES.
 ov_files() {
     if [ ! -d "$FILES" ]; then mkdir -- "$FILES"; fi
+    ov_content_at=
     ov_bring
     ov_status=$?
     if [ "$ov_status" != 0 ]; then ov_stop upload "$ov_status"; fi
@@ -363,6 +368,10 @@ ov_absent() {
 # Save, then do. Our own account's share a process; save has ended when there is the mark for it.
 ov_save_and_do() { # -> ov_status, of do
     ov_save_begins
+    if [ "$ov_user" = "$USER" ] && ov_is_simple; then
+        ov_here
+        return
+    fi
     if [ "$ov_user" = "$USER" ]; then
         (
             exec 3>&- 9>&- </dev/null
@@ -387,6 +396,33 @@ ov_save_and_do() { # -> ov_status, of do
     ov_saved || ov_stop record 1 # also where save has ended the process that was to go on with do
     ov_fragment "$ov_do" "$ov_user"
     ov_status=$?
+}
+
+# Whether save and do are a call each of a function that leaves this shell as it is.
+ov_is_simple() {
+    case $ov_save$ov_do in
+    *[\;\&\|\`\<\>\(\)]* | *"
+"*) return 1 ;;
+    esac
+    case $ov_save%$ov_do in
+    "ov_keep "*"%ov_install "* | "ov_keep "*"%ov_link "*) ;;
+    *) return 1 ;;
+    esac
+}
+
+# Save and do without a process of their own. One that fails ends the script, and ov_end tells.
+ov_here() { # -> ov_status
+    ov_phase=save
+    umask 022
+    set -eu
+    eval "$ov_save"
+    ov_saved
+    ov_phase="do"
+    eval "$ov_do"
+    set +eu
+    umask 077
+    ov_phase=
+    ov_status=0
 }
 
 ov_save_begins() {

@@ -203,6 +203,11 @@ ${ov_sum%% *} ${1##*/}
     return 1
 }
 
+# Print an upload. The script has a small text at hand, which needs no process.
+ov_pour() { # FILE
+    if [ "$1" = "${ov_content_at:-/}" ]; then printf %s "$ov_content"; else cat -- "$1"; fi
+}
+
 # Put an upload at PATH: whole or not at all, with parents.
 ov_install() { # FILE PATH MODE [OWNER]
     ov_parents "$2"
@@ -210,11 +215,11 @@ ov_install() { # FILE PATH MODE [OWNER]
     case ${4-}$3 in
     0644 | 644)
         set -C
-        cat -- "$1" >"$ov_new"
+        ov_pour "$1" >"$ov_new"
         set +C
         ;;
     *)
-        (umask 077 && set -C && cat -- "$1" >"$ov_new")
+        (umask 077 && set -C && ov_pour "$1" >"$ov_new")
         if [ -n "${4-}" ]; then chown "$(ov_ids "$4")" -- "$ov_new"; fi
         chmod "$3" -- "$ov_new"
         ;;

@@ -172,18 +172,21 @@ def _bring(uploads: Sequence[Upload], staged: Mapping[str, str]) -> str:
             source = shlex.quote(staged[upload.digest])
             lines.append(f"ln -f -- {source} {place} 2>/dev/null || cp -- {source} {place} || return")
         else:
-            lines.append(_write(_content(upload), place))
+            lines.append(_write(_content(upload), place, keep=len(uploads) == 1))
         if upload.mode & 0o111:  # else the folder keeps others out
             lines.append(f"chmod {upload.mode:04o} -- {place} || return")
     body = "\n".join(lines or [":"])
     return f"ov_bring() {{\n{body}\n}}"
 
 
-def _write(content: bytes, place: str) -> str:
-    """A command that writes these bytes, or returns."""
+def _write(content: bytes, place: str, *, keep: bool) -> str:
+    """A command that writes these bytes, or returns. ``keep``: a text stays at hand, for ``ov_pour``."""
     if b"\0" in content:
         return f"base64 -d >{place} <<'_END_' || return\n{base64.encodebytes(content).decode()}_END_"
-    return f"printf %s {shlex.quote(content.decode(errors='surrogateescape'))} >{place} || return"
+    text = shlex.quote(content.decode(errors="surrogateescape"))
+    if keep:
+        return f'ov_content={text} ov_content_at={place}\nprintf %s "$ov_content" >{place} || return'
+    return f"printf %s {text} >{place} || return"
 
 
 def _content(upload: Upload) -> bytes:

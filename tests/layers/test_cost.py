@@ -10,8 +10,9 @@ import pytest
 
 from ovtasks.errors import OvError
 from ovtasks.layers.events import What
+from ovtasks.layers.guest import LayerFailedError
 from ovtasks.layers.script import apply_script
-from tests.support.layers import LocalShell, plan
+from tests.support.layers import SHELLS, LocalShell, plan
 
 LAYER = """
 tasks:
@@ -19,7 +20,7 @@ tasks:
 - {{write: {0}/file, content: "text\\n", user: "${{USER}}"}}
 - {{link: {0}/link, target: file, user: "${{USER}}"}}
 """
-PROCESSES = 95
+PROCESSES = 65
 """At most, for ten layers of three operations. Written by hand in one script, their commands alone are 30."""
 OWN_PIDS = ("unshare", *(() if os.geteuid() == 0 else ("--map-current-user",)), "--pid", "--fork", "--kill-child", "sh")
 """A shell whose processes are numbered from 1."""
@@ -56,7 +57,7 @@ def test_ten_small_layers(tmp_path: Path) -> None:
     assert guest.syncs() <= 4, "one, or one each five seconds"
     again = guest.apply(*layers)
     assert {what for what, _ in again} == {What.SAME}
-    assert guest.processes() <= PROCESSES and guest.syncs() <= 2
+    assert guest.processes() <= PROCESSES + 10 and guest.syncs() <= 2  # now they look
 
 
 def test_what_replaces_a_file_waits_for_no_other(tmp_path: Path) -> None:
@@ -87,6 +88,25 @@ def test_layers_before_one_that_fails_are_whole(tmp_path: Path) -> None:
     assert guest.events[-1].what is What.FAILED
     receipts = sorted(path.parent.name for path in (tmp_path / "record" / "layers").glob("*/receipt.json"))
     assert receipts == ["a", "b"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(("place", "phase"), [("file/below", "do"), ("pipe", "save")])
+def test_what_needs_no_process_fails_like_others(tmp_path: Path, shell: str, place: str, phase: str) -> None:
+    guest = LocalShell(tmp_path, shell=SHELLS[shell])
+    home = tmp_path / "root"
+    home.mkdir()
+    (home / "file").write_text("a file")
+    os.mkfifo(home / "pipe")
+    texts = [f'tasks: [{{write: {home}/{name}, content: new, user: "${{USER}}"}}]' for name in ("first", place, "last")]
+    layers = [plan(tmp_path, text, f"l{n}") for n, text in enumerate(texts)]
+    with pytest.raises(LayerFailedError) as failed:
+        guest.apply(*layers)
+    error = failed.value
+    assert (error.layer, error.operation, error.phase, error.status) == ("l1", f"write {home}/{place}", phase, 1)
+    assert error.tail and [one.what for one in guest.events].count(What.FAILED) == 1
+    assert (home / "first").exists() and not (home / "last").exists()
+    assert not (tmp_path / "record/run").exists()
 
 
 def test_a_save_that_ends_its_process(tmp_path: Path) -> None:

@@ -26,7 +26,16 @@ tasks:
   - {link: ROOT/link, target: there, user: "${USER}"}
 """
 FUNCTIONS = (
-    *("ov_operation", "ov_save_and_do", "ov_save_begins", "ov_saved", "ov_inside", "ov_record", "ov_prepare"),
+    *(
+        "ov_operation",
+        "ov_save_and_do",
+        "ov_save_begins",
+        "ov_saved",
+        "ov_here",
+        "ov_inside",
+        "ov_record",
+        "ov_prepare",
+    ),
     *("ov_finish", "ov_flush", "ov_files", "ov_lock", "ov_mark"),
     *("ov_undo_from", "ov_undo_one", "ov_undo_text", "ov_remove_layer", "ov_end"),
     *("ov_keep", "ov_restore", "ov_remove", "ov_put", "ov_install", "ov_temp", "ov_link", "ov_folder"),
