@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.words import WORDS
+from ovtasks.project.diagnosis import UNUSED
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS = {"vms": "vm", "image": "image"}
@@ -75,8 +76,12 @@ def section(title: str, text: str, lines: Iterator[str], *, required: list[str] 
 
 def rows(root: Schema, schema: Schema, prefix: str) -> Iterator[str]:
     """A line for each field of ``schema``, which is a part of ``root``, and for the fields below it."""
-    for name, field in schema.get("properties", {}).items():
-        yield from _field(root, f"{prefix}{name}", field)
+    properties: Mapping[str, Schema] = schema.get("properties", {})
+    for name, field in properties.items():
+        if field.get("$comment") != UNUSED:
+            yield from _field(root, f"{prefix}{name}", field)
+    if unused := [f"`{prefix}{name}`" for name, field in properties.items() if field.get("$comment") == UNUSED]:
+        yield f"| {', '.join(sorted(unused))} | anything |  | Accepted, and without effect on a VM. |"
 
 
 def _field(root: Schema, path: str, field: Schema) -> Iterator[str]:

@@ -30,6 +30,19 @@ root, `ssh_redirect_user`, a shell that is none) is an error of `ov validate`. A
 `#cloud-config`; other kinds of user-data (`## template: jinja`, `#!`, `#cloud-boothook`, `#include`, MIME and so on)
 are refused by name.
 
+## Files of other versions
+
+Keys that were only renamed have all their names: `cpu`, `snapshot`, `package`, `port_forward`, `device`, `disk` and
+the like mean `cpus`, `snapshots`, `packages`, `port_forwards`, `devices`, `disks`, also in `overthink.yml`,
+`deploy.yml` and `layer.yml`. Two names of one key at once are an error. `vm:` and `vms:` mean the same in every file.
+
+Sections and images that are no VM's business are accepted. `ov validate` names them in one line, and with `-v` their
+places. An image that another program builds (`from: builder:…`) is an error for a VM that is made from it.
+
+A mistake in one VM is that VM's: `ov vm build web` prints mistakes of others as warnings, and builds. `ov validate`,
+and what is about all VMs, fail. A layer, a deployment or an image spoils the VMs that it is for; a file that is not
+YAML spoils all.
+
 ## Secrets
 
 Nothing is marked as secret: what is not known to be harmless is. Of `cloud_init` these are shown by `ov plan` and `ov

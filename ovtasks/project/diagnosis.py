@@ -182,7 +182,8 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
                 hint = "put it into [ ], or a hyphen before it: there may be several"
             return f"{place} must be {words}, not {shown(value)}", hint
         case "enum":
-            return choice(place, value, wanted)
+            message, hint = choice(place, value, wanted)
+            return message, error.schema.get("enumErrorHints", {}).get(value, hint)
         case "const":
             return f"{place} must be {shown(wanted)}, not {shown(value)}", None
         case "pattern":

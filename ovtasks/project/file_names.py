@@ -43,7 +43,14 @@ _VM = KeyNames(
 )
 IMAGE = KeyNames({"build_arg": "build_args"})
 _ENTRY = KeyNames(
-    names={"add_layer": "add_layers", "install_opt": "install_opts", "cpu": "cpus", "vm_source": "vm"},
+    names={
+        "add_layer": "add_layers",
+        "add_candy": "add_layers",
+        "ssh_arg": "ssh_args",
+        "install_opt": "install_opts",
+        "cpu": "cpus",
+        "vm_source": "vm",
+    },
     below={
         "eval": CHECK,
         "install_opts": KeyNames(
