@@ -51,7 +51,7 @@ eval:
 * A layer comes after those that it `requires`. What a file beside `layer.yml` needs is required by itself, if the
   project has such a layer: `nodejs` for `package.json`, `pixi` for `pixi.toml`, `rust` for `Cargo.toml`.
 * `${NAME}` in a text is one of `vars`, of the deployment's `env`, or one of `HOME`, `USER`, `UID`, `GID`, `ARCH`
-  (amd64, arm64) and `BUILD_ARCH` (x86_64, aarch64).
+  (amd64, arm64) and `BUILD_ARCH` (x86_64, aarch64). One of `vars` may name those before it.
 * What a system cannot do is an error that names it; with `skip_incompatible` it is left out, and named.
 * An image build has no values for `secret_requires` and `secrets`, nor for those `env_requires` that have no `default`:
   such a layer is an error there, too. `ov deploy add` puts it into the VM.

@@ -14,6 +14,7 @@ from ovtasks.project.layer_model import LayerPart, LayerSpec, Named
 from ovtasks.values.arch import arch_of
 
 _NAME = re.compile(r"\$\{(\w+)\}|\$(\w+)|%\(ENV_(\w+)\)s", re.ASCII)
+_BRACED = re.compile(r"\$\{(\w+)\}", re.ASCII)
 
 
 @dataclass
@@ -33,7 +34,10 @@ class LayerContext:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What ``${NAME}`` stands for. The layer's own ``vars`` win over ours, as they are written by its author."""
+        """What ``${NAME}`` stands for. The layer's own ``vars`` win over ours, as they are written by its author.
+
+        One of them may name those before it as ``${NAME}``.
+        """
         facts = self.facts
         ours = {
             "HOME": facts.home,
@@ -43,7 +47,10 @@ class LayerContext:
             "ARCH": arch_of(facts.arch).oci,
             "BUILD_ARCH": facts.arch,
         }
-        return ours | dict(self.environment) | dict(self.layer.variables)
+        known = ours | dict(self.environment)
+        for name, value in self.layer.variables.items():
+            known[name] = _BRACED.sub(lambda match: known.get(match[1], match[0]), value)
+        return known
 
     @property
     def path_append(self) -> tuple[Named, ...]:

@@ -119,3 +119,10 @@ tasks:
     assert write.undo.endswith("ov_restore\n") and "rm -rf -- /var/lib/x" in write.undo
     assert "(set +u; eval 'systemctl reload x || true')" in write.undo
     assert not cmd.undo and "uninstall" in cmd.caveat
+
+
+def test_a_variable_names_those_before_it(tmp_path: Path) -> None:
+    text = "vars: {A: one, B: '/srv/${A}', C: '${B}/$A ${D}', D: late}\ntasks: [{mkdir: '${B}'}, {cmd: 'echo $C'}]\n"
+    made, said = plan(tmp_path, text).operations
+    assert made.name == "mkdir /srv/one"
+    assert b"export C='/srv/one/$A ${D}'\n" in said.uploads[0].content  # type: ignore[operator]
