@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ovtasks.migrate.edit import Edits, Pair, shifted
 from ovtasks.migrate.files import Texts
 from ovtasks.migrate.flags import move_flags
 from ovtasks.migrate.tree import YamlNode, nodes
+from ovtasks.migrate.verify import verified
 from ovtasks.project.deploy import FILE
 from ovtasks.project.deploy_entry import PREFIX, SUFFIX
 from ovtasks.project.places import LAYER_FILE
@@ -42,8 +45,9 @@ def _roots(text: str) -> Iterator[YamlNode]:
 def _gather(path: Path, text: str) -> str:
     """The entries of ``images:`` (in deploy.yml) and ``deployments.images`` below ``deploy:``."""
     edits = Edits(path, text)
+    old = ("deployments", *(("images",) if path.name == FILE else ()))
     for root in _roots(text):
-        found = root.get("deployments", *(("images",) if path.name == FILE else ()))
+        found = root.get(*old)
         if found is None:
             continue
         if (other := root.get("deploy")) is not None:
@@ -52,7 +56,17 @@ def _gather(path: Path, text: str) -> str:
         edits.scalar(found[0], "deploy")
         if found[0].value == "deployments" and (inner := found[1].get("images")) and inner[1].kind == "map":
             _unwrap(edits, found[1], inner)
-    return edits.done()
+    return verified(path, text, edits.done(), partial(_gathered, old=old))
+
+
+def _gathered(data: Any, old: tuple[str, ...]) -> Any:
+    key = next((key for key in old if key in data), None) if isinstance(data, dict) else None
+    if key is None:
+        return data
+    entries = data[key]
+    if key == "deployments" and isinstance(entries, dict) and isinstance(entries.get("images"), dict):
+        entries = {**{name: entry for name, entry in entries.items() if name != "images"}, **entries["images"]}
+    return {**{name: part for name, part in data.items() if name != key}, "deploy": entries}
 
 
 def _unwrap(edits: Edits, parent: YamlNode, pair: Pair) -> None:

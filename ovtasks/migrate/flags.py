@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ovtasks.migrate.append import append_entry
 from ovtasks.migrate.edit import Edits, Pair
 from ovtasks.migrate.files import Texts
-from ovtasks.migrate.tree import nodes
+from ovtasks.migrate.tree import YamlNode, entries, nodes
+from ovtasks.migrate.verify import verified, without
 from ovtasks.project.deploy import FILE
 from ovtasks.project.deploy_entry import SUFFIX
 from ovtasks.project.places import LAYER_FILE
@@ -32,15 +35,16 @@ def move_flags(texts: Texts) -> None:
             if flags:
                 found.append((key.value, flags))
                 edits.remove(value, flags)
-        texts.now[path] = edits.done()
+        taken = partial(without, sections=("vms", "vm"), keys=dict.fromkeys((vm for vm, _ in found), FLAGS))
+        texts.now[path] = verified(path, edits.text, edits.done(), taken)
         for vm, flags in found:
             _write(texts, vm, flags, edits)
 
 
 def _section(edits: Edits, *names: str) -> Iterator[Pair]:
     for root in nodes(edits.text):
-        pair = root.get(*names)
-        yield from pair[1].pairs if pair and pair[1].kind == "map" else ()
+        for name in names:
+            yield from entries(root.get(name))
 
 
 def _write(texts: Texts, vm: str, flags: list[Pair], source: Edits) -> None:
@@ -57,7 +61,7 @@ def _write(texts: Texts, vm: str, flags: list[Pair], source: Edits) -> None:
             lines = []
             for flag, written in flags:
                 if (other := entry.get(flag.value)) is None:
-                    lines.append(f"{flag.value}: {source.text[written.start : written.end]}")
+                    lines.append(f"{flag.value}: {_one_line(source, written)}")
                 elif other[1].value != written.value:
                     hint = f"deployment '{key.value}' says otherwise at {edits.where(other[0])}; keep one of the two"
                     raise source.error(flag, f"VM '{vm}' has {flag.value}: {written.value}", hint)
@@ -67,8 +71,16 @@ def _write(texts: Texts, vm: str, flags: list[Pair], source: Edits) -> None:
             texts.now[path] = edits.done()
             return
     lines = [f"{vm}{SUFFIX}:", "  target: vm", f"  vm: {vm}"]
-    lines += [f"  {flag.value}: {source.text[written.start : written.end]}" for flag, written in flags]
+    lines += [f"  {flag.value}: {_one_line(source, written)}" for flag, written in flags]
     append_entry(texts, _deploy_file(texts), "deploy", lines, HEADER)
+
+
+def _one_line(source: Edits, written: YamlNode) -> str:
+    """A value as it is written, or as a quoted text if it takes several lines or has an anchor."""
+    text = source.text[written.start : written.end]
+    if "\n" not in text and text[:1] not in "|>&*":
+        return text
+    return written.value if written.value in {"true", "false"} else json.dumps(written.value, ensure_ascii=False)
 
 
 def _deploy_file(texts: Texts) -> Path:

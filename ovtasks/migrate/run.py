@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ovtasks.errors import InputError, InputErrors, RefusedError, Where
+from ovtasks.errors import InputError, InputErrors, OvError, RefusedError, Where
 from ovtasks.host.files import write_atomic
 from ovtasks.migrate.deploy_schema import migrate_deploy
 from ovtasks.migrate.files import Texts, read_texts
@@ -30,15 +30,29 @@ def migrated(root: Path, kinds: list[str]) -> Texts:
     :raises InputError: a file is not YAML, or cannot be migrated as it is.
     """
     texts = read_texts(root)
+    migrate(texts, kinds)
+    return texts
+
+
+def migrate(texts: Texts, kinds: list[str]) -> None:
+    """Change the texts by these migrations.
+
+    :raises InputError: as :func:`migrated`.
+    """
+    import yaml
+
     if NAMES in kinds:
         _names(texts)
-    if VM_SPEC in kinds:
-        migrate_vm_spec(texts, bare=kinds == [VM_SPEC])
-    if DEPLOY in kinds:
-        migrate_deploy(texts)
+    try:
+        if VM_SPEC in kinds:
+            migrate_vm_spec(texts, bare=kinds == [VM_SPEC])
+        if DEPLOY in kinds:
+            migrate_deploy(texts)
+    except yaml.YAMLError as e:  # an edit made a text that is no YAML; none has been written
+        hint = "write what it changes with each field on a line of its own, without anchors"
+        raise OvError(f"a file is laid out in a way that this migration would damage: {e}", hint=hint) from None
     for path in texts.changed():
         parse_yaml(texts.now[path].encode(), display(path))
-    return texts
 
 
 def _names(texts: Texts) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+SINGLE = ("vm", "image", "box")
 NOTHING = ("~", "null", "Null", "NULL")
 
 
@@ -43,6 +44,15 @@ class YamlNode:
             yield from value.walk()
         for item in self.items:
             yield from item.walk()
+
+
+def entries(section: tuple[YamlNode, YamlNode] | None) -> list[tuple[YamlNode, YamlNode]]:
+    """Name and value of each entry of ``vms:``, ``images:``… ``vm:`` and ``image:`` may hold one, with its ``name``."""
+    if section is None or section[1].kind != "map":
+        return []
+    name = section[1].get("name")
+    single = section[0].value in SINGLE and name is not None and name[1].kind == "scalar"
+    return [(name[1], section[1])] if single and name else section[1].pairs
 
 
 def filled(text: str) -> list[YamlNode]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from ovtasks.errors import InputError
 from ovtasks.migrate.append import append_entry
 from ovtasks.migrate.edit import Edits, Pair
 from ovtasks.migrate.files import Texts
-from ovtasks.migrate.tree import YamlNode, filled, nodes
+from ovtasks.migrate.tree import YamlNode, entries, filled, nodes
+from ovtasks.migrate.verify import verified, without
 from ovtasks.project.places import LAYER_FILE, PROJECT_FILE, VM_FILES
 from ovtasks.project.schema import source_schema, vm_schema
 from ovtasks.values.yamlio import parse_yaml
 
 SUFFIX = "-bootc"
+SECTIONS = ("images", "image", "box")
 SOURCE = ("transport", "rootfs", "root_size", "kernel_args")
 HEADER = "# Made by ov migrate vm-spec of what images said about VMs."
 _INDENT = 2
@@ -72,7 +75,9 @@ def migrate_vm_spec(texts: Texts, *, bare: bool) -> None:
                 image.edits.remove(image.value, image.legacy)
             if image.key.value not in vms:
                 renames[image.key.value] = name
-        texts.now[path] = edits.done()
+        keys = {image.key.value: tuple(key.value for key, _ in image.legacy) for image in images}
+        taken = partial(without, sections=SECTIONS, keys=keys)
+        texts.now[path] = verified(path, edits.text, edits.done(), taken)
     for lines in made:
         append_entry(texts, _file(texts), "vms", lines, HEADER)
     _include(texts)
@@ -116,18 +121,17 @@ def _declared(texts: Texts) -> dict[str, tuple[str, Any]]:
         data = parse_yaml(text.encode(), str(path))
         for document, root in zip(data, filled(text), strict=True):
             for section in ("vms", "vm"):
-                value = document.data.get(section) if isinstance(document.data, dict) else None
-                pair = root.get(section)
-                for key, _ in pair[1].pairs if pair and isinstance(value, dict) else ():
-                    found[key.value] = (str(edits.where(key)), value.get(key.value) if value else None)
+                part = document.data.get(section) if isinstance(document.data, dict) else None
+                if isinstance(part, dict):
+                    for key, _ in entries(root.get(section)):
+                        found[key.value] = (str(edits.where(key)), part.get(key.value, part))
     return found
 
 
 def _images(edits: Edits) -> Iterator[_LegacyImage]:
     for root in nodes(edits.text):
-        for section in ("images", "image", "box"):
-            pair = root.get(section)
-            for key, value in pair[1].pairs if pair and pair[1].kind == "map" else ():
+        for section in SECTIONS:
+            for key, value in entries(root.get(section)):
                 if value.kind == "map":
                     yield _LegacyImage(edits, key, value)
 
@@ -221,8 +225,8 @@ def _references(path: Path, text: str, renames: dict[str, str]) -> str:
         for section in ("deploy", "deployments"):
             pair = root.get(section)
             wrapped = pair[1].get("images") if pair else None
-            for entries in (pair, wrapped):
-                for key, value in entries[1].pairs if entries and entries[1].kind == "map" else ():
+            for part in (pair, wrapped):
+                for key, value in part[1].pairs if part and part[1].kind == "map" else ():
                     vm, slash, rest = key.value.removeprefix("vm:").partition("/")
                     if key.value.startswith("vm:") and vm in renames and not value.get("vm", "vm_source"):
                         edits.scalar(key, f"vm:{renames[vm]}{slash}{rest}")
