@@ -12,6 +12,7 @@ from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
 from ovtasks.machine.devices.interface import card_forwards
 from ovtasks.machine.machine import Boot, Machine, Nic
+from ovtasks.machine.qemu.snippets import refuse
 from ovtasks.machine.read import reading
 from ovtasks.machine.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
 from ovtasks.project.layers import snippets_of
@@ -159,6 +160,8 @@ def assemble(
     capabilities = anywhere or backend.capabilities(arch, type, record.uri)
     with located(vm):
         snippets = snippets_of(vm, record.instance)
+        if vm.backend == "qemu" and record.backend == "qemu":
+            refuse(snippets)
     seeded = wants_seed(vm)
     return Machine(
         domain=record.domain,

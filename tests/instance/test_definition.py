@@ -90,9 +90,13 @@ def test_names_and_projects(bench: Workbench, empty_image: Path, tmp_path: Path)
 
 
 def test_errors_name_the_line(bench: Workbench, empty_image: Path) -> None:
-    declare(bench, empty_image, libvirt={"snippets": ["<rng model='virtio'/>"]})
+    snippets = {"snippets": ["<rng model='virtio'/>", "<redirdev bus='usb' type='spicevmc'/>"]}
+    declare(bench, empty_image, libvirt=snippets, backend="qemu")
     error = bench.ov("vm", "argv", "web", code=2).stderr
-    assert re.search(r"vms\.yml:\d+:\d+: libvirt\.snippets\[0\]: the backend qemu has no use", error)
+    assert re.search(r"vms\.yml:\d+:\d+: libvirt\.snippets\[1\]: the backend qemu has no use", error)
+    declare(bench, empty_image, libvirt=snippets)  # which backend it gets was not written for this VM
+    said = bench.ov("vm", "argv", "web").stderr
+    assert "libvirt.snippets[1]: <redirdev> is libvirt's; the backend qemu leaves it out" in said and "rng" not in said
 
 
 def test_xml_of_a_vm_of_qemu_where_libvirt_cannot_be_used(bench: Workbench, empty_image: Path) -> None:

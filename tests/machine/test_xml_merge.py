@@ -15,8 +15,7 @@ from ovtasks.host.run import run
 from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.machine.devices import ELEMENTS as DEVICE_ELEMENTS
 from ovtasks.machine.machine import Nic, Snippet
-from ovtasks.machine.qemu.argv import argv
-from ovtasks.machine.qemu.command import QemuFeatures
+from ovtasks.machine.qemu.snippets import refuse
 from ovtasks.machine.xml.domain import QEMU_NAMESPACE, domain_xml
 from ovtasks.machine.xml.merge import LISTS, ONE_DEVICE, distinct, own_snippets
 from ovtasks.machine.xml.names import DOMAIN_ELEMENTS
@@ -323,10 +322,9 @@ def test_a_stored_machine_has_them(tmp_path: Path) -> None:
 
 
 def test_qemu_alone_has_no_use_for_them() -> None:
-    host = QemuFeatures("qemu-system-x86_64", (7, 2), True, True, True, False, frozenset())
     for libvirt in ({"snippets": ["<rng/>"]}, {"xml_passthrough": "<rng/>"}):
         with pytest.raises(InputError) as caught:
-            argv(machine(snippets=own_snippets(libvirt)), host)
+            refuse(own_snippets(libvirt))
         (name,) = libvirt
         assert f"libvirt.{name}" in caught.value.message and caught.value.field is not None
 

@@ -7,6 +7,7 @@ from ovtasks.machine.blocks import clock, cpu, features, memory, security, sysin
 from ovtasks.machine.devices import DEVICES, QEMU_ORDER
 from ovtasks.machine.machine import Machine
 from ovtasks.machine.qemu.command import Command, QemuFeatures
+from ovtasks.machine.qemu.snippets import arguments
 from ovtasks.machine.read import block_of
 from ovtasks.machine.tree import LIBVIRT_HINT, Place, Tree
 from ovtasks.values.words import dotted
@@ -14,9 +15,9 @@ from ovtasks.values.words import dotted
 _CGROUPS = ("memtune", "resource", "cputune")
 _HINTS = {
     **{f"libvirt.{name}": "it is done by cgroups, which libvirt keeps: backend: libvirt" for name in _CGROUPS},
-    "libvirt.seclabel": "labels are libvirt's: backend: libvirt",
     "libvirt.snippets": "they are libvirt's XML: backend: libvirt",
     "libvirt.xml_passthrough": "it is libvirt's XML: backend: libvirt",
+    "libvirt.seclabel": "labels are libvirt's: backend: libvirt",
 }
 
 
@@ -25,9 +26,10 @@ def command(machine: Machine, host: QemuFeatures) -> Command:
 
     :raises InputError: plain QEMU does not have a field, or this host lacks what it asks for.
     """
-    _refuse_xml(machine)
     root = block_of(machine).watched()
     to = Command(machine, host)
+    own, unused = arguments(machine.snippets)
+    to.notes += unused
     cpu.words(processor := root.block("cpu"), to)
     features.words(root.block("features"), to)
     clock.words(root.block("clock"), to)
@@ -37,17 +39,14 @@ def command(machine: Machine, host: QemuFeatures) -> Command:
     _devices(root.block("devices"), to)
     tuning.pinning(root.block("cputune"), to)
     memory.words(root.block("memory_backing"), root.block("numatune"), processor.items("numa"), to)
+    to.words += own
+    if machine.snippets:  # they hold what the two fields say
+        root.get("snippets"), root.get("xml_passthrough")
     if to.orders:
         to.notes.append(f"boot order by devices: the VM's own disk is number {max(to.orders) + 1}")
     if errors := [_refused(place) for place in root.left()]:
         raise errors[0] if len(errors) == 1 else InputErrors(errors)
     return to
-
-
-def _refuse_xml(machine: Machine) -> None:
-    for snippet in machine.snippets:
-        message = f"{snippet.name}: the backend qemu has no use for libvirt's XML"
-        raise InputError(message, hint=LIBVIRT_HINT, field=snippet.field, where=snippet.where)
 
 
 def _devices(devices: Tree, to: Command) -> None:
