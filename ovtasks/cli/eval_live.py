@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     results = live_checks(read_wanted(project, deployment, InstallOptions()), record)
     if args.junit is not None:
         from ovtasks.cli.junit import junit_xml
-        from ovtasks.host.files import write_atomic
+        from ovtasks.probes.output import save
 
-        write_atomic(args.junit, junit_xml(record.words, results))
+        save(args.junit, junit_xml(record.words, results).encode())
     failed = sum(one.outcome is CheckOutcome.FAILED for one in results)
     if args.json:
         output_json(

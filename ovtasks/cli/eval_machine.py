@@ -182,6 +182,6 @@ def _write(data: bytes, file: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    from ovtasks.host.files import write_atomic
+    from ovtasks.probes.output import save
 
-    write_atomic(Path(file), data)
+    save(Path(file), data)

@@ -35,7 +35,7 @@ def check_contexts(
     forwards = {one.guest: one.host for one in record.forwards if one.protocol == "tcp" and one.host is not None}
     base = CheckContext(
         facts,
-        wanted.deployment.environment,
+        {"HOME": facts.home, **wanted.deployment.environment},
         forwards,
         LOOPBACK,
         service_units(wanted.layers),

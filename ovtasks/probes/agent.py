@@ -93,6 +93,7 @@ def _opened(record: Record, path: str, mode: str) -> Iterator[Json]:
 @contextlib.contextmanager
 def frozen(record: Record) -> Iterator[int]:
     """The guest's file systems hold still inside the block, and are thawed however it ends. Yields how many."""
+    ask_agent(record, "guest-ping")  # without an agent there is nothing to thaw, and it is known at once
     try:
         count = ask_agent(record, "guest-fsfreeze-freeze", 60.0)
         yield int(str(count))

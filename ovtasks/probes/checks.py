@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping
 
 from ovtasks.errors import OvError
-from ovtasks.host.files import write_atomic
 from ovtasks.instance.record import Record
 from ovtasks.layers.checks.model import MachineAsker, ProbeFacts
 from ovtasks.layers.checks.script import MISSING_TOOL
@@ -14,6 +13,7 @@ from ovtasks.probes.libvirt_methods import LIBVIRT
 from ovtasks.probes.listing import domains
 from ovtasks.probes.machine import UnableError
 from ovtasks.probes.method import Method, MethodValues, Said
+from ovtasks.probes.output import save
 from ovtasks.probes.picture import read_picture
 from ovtasks.probes.spice_methods import SPICE
 from ovtasks.values.jsonvalue import Json
@@ -75,5 +75,5 @@ def _facts(record: Record, method: Method | None, said: Iterable[Said], data: Ma
     else:
         facts["stdout"] = out
     if (file := data.get("artifact")) is not None:
-        write_atomic(record.project / str(file), out)
+        save(record.project / str(file), out)
     return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -42,8 +43,9 @@ def _graphics(record: Record) -> list[Json]:
     """The servers of the VM's display that listen."""
     monitor = monitor_of(record)
     found: list[Json] = []
-    if place := monitor.spice(record.handle):
-        found.append({"type": "spice", "listen": str(place), "password": bool(place.password)})
+    with contextlib.suppress(OvError):  # of another host nothing is known
+        if place := monitor.spice(record.handle):
+            found.append({"type": "spice", "listen": str(place), "password": bool(place.password)})
     try:
         vnc = mapping(monitor.monitor(record.handle, "query-vnc", {}))
     except OvError:  # this QEMU is built without VNC
@@ -71,7 +73,11 @@ def _passwd(record: Record, values: MethodValues) -> Said:
         raise InputError(f"{kind!r} has no password", hint=f"--type {' or '.join(_PROTOCOLS)}")
     if not isinstance(password, str):
         raise InputError("no password is given", hint="write it on stdin")
-    monitor_of(record).monitor(record.handle, "set_password", {"protocol": kind, "password": password})
+    try:
+        monitor_of(record).monitor(record.handle, "set_password", {"protocol": kind, "password": password})
+    except OvError as e:
+        hint = f"the {kind} display must have a password when the VM starts: passwd in libvirt.devices.graphics"
+        raise OvError(e.message, hint=hint) from e
     return Said(note=f"the {kind} password of {record.words} is changed until it stops")
 
 

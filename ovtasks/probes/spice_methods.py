@@ -12,6 +12,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.instance.record import Record
 from ovtasks.probes.machine import monitor_of, picture
 from ovtasks.probes.method import Argument, Method, MethodRun, MethodValues, Said
+from ovtasks.probes.output import save
 from ovtasks.probes.spice import SpiceSession, display_size, move, pointer, press_keys, session
 from ovtasks.probes.spice_link import SpiceChannel
 from ovtasks.values.jsonvalue import Json
@@ -90,9 +91,7 @@ def _cursor(one: SpiceSession, values: MethodValues) -> Said:
     if (file := values["file"]) is not None:
         if found.image is None:
             raise OvError("the pointer has no image", hint="the guest has not drawn one yet")
-        from ovtasks.host.files import write_atomic
-
-        write_atomic(Path(str(file)), found.image.png())
+        save(Path(str(file)), found.image.png())
     return Said(data=data)
 
 

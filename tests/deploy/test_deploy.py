@@ -209,6 +209,9 @@ def test_secrets_variables_and_checks(guest: Guest, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("KEY", "another")
     guest.ov("deploy", "add", "web-vm", "--verify")
     assert guest.file("/srv/values") == f"{token} another red big none"
+    for name in ("web-vm", "web"):
+        live = json.loads(guest.ov("eval", "live", name, "--json"))
+        assert [(one["name"], one["outcome"]) for one in live["checks"]] == [("file /srv/values", "ok"), ("mine", "ok")]
 
 
 def test_artifacts(guest: Guest) -> None:

@@ -35,7 +35,13 @@ CHECKS: list[dict[str, Any]] = [
     {"id": "silent", "libvirt": "guest/ping", "timeout": "1s"},
     {"libvirt": "domain-xml", "stdout": {"contains": "<domain"}},
 ]
-DEVICES: dict[str, Any] = {"devices": {"video": [{"model": "vga"}], "graphics": [{"type": "spice"}]}}
+DEVICES: dict[str, Any] = {
+    "devices": {
+        "video": [{"model": "vga"}],
+        "graphics": [{"type": "spice", "passwd": "first words"}],
+        "input": [{"type": "tablet", "bus": "usb"}],
+    }
+}
 
 
 @contextmanager
@@ -67,6 +73,7 @@ def test_the_screen_is_a_png_of_known_size(room: Room) -> None:
     width, height = struct.unpack(">II", data[16:24])
     assert data.startswith(b"\x89PNG") and width >= 640 and height >= 350
     assert f"screen.png: {width}x{height}" in said
+    assert "cannot write" in room.ov("vm", "screenshot", "web", "/dev/null/screen.png", code=1)
 
 
 def test_keys_arrive(room: Room) -> None:
@@ -115,3 +122,39 @@ def test_checks_of_the_vm_need_no_login(room: Room) -> None:
     assert "failed   silent" in said and "9 checks, 1 failed" in said
     assert ET.parse(room.project / "junit.xml").getroot().get("failures") == "1"
     assert "is no deployment" in room.ov("eval", "live", "wob", code=2)
+
+
+def test_events_and_the_console_come_as_they_happen(room: Room) -> None:
+    """A reset makes an event. It is asked for again and again, since nothing says when the watching has begun."""
+    watching = room.start("eval", "libvirt", "events", "web", "--duration", "10")
+    while watching.poll() is None:
+        answer(room, "qmp", "web", "system_reset")
+    out, _ = watching.communicate()
+    assert "RESET" in [json.loads(line)["event"] for line in out.splitlines()]
+    room.ov("eval", "libvirt", "console", "web", "--duration", "1")
+
+
+def test_words_behind_two_dashes_are_the_guests(room: Room) -> None:
+    assert "no command" in room.ov("eval", "libvirt", "guest", "exec", "web", code=2)
+    said = room.ov("eval", "libvirt", "guest", "exec", "web", "--", "uname", "-r", "--json", code=1)
+    assert "agent" in said and "usage" not in said
+
+
+def test_a_guest_with_a_tablet_is_clicked_at_a_place(room: Room) -> None:
+    """A guest's driver would make QEMU take the tablet; here QEMU is told to."""
+    mice = answer(room, "qmp", "web", "human-monitor-command", '{"command-line": "info mice"}')
+    number = next(line.split("#")[1].split(":")[0] for line in mice.splitlines() if "Tablet" in line)
+    answer(room, "qmp", "web", "human-monitor-command", json.dumps({"command-line": f"mouse_set {number}"}))
+    assert "clicked at 10 20" in room.ov("eval", "spice", "click", "web", "10", "20")
+    assert "moved to 30 40" in room.ov("eval", "spice", "mouse", "web", "30", "40")
+    assert "no button" in room.ov("eval", "spice", "click", "web", "1", "1", "--button", "fourth", code=2)
+
+
+def test_a_changed_password_is_asked_for(room: Room) -> None:
+    """The last test: the password stays until the VM stops. Until now it was the one of vms.yml."""
+    file = room.project / "password"
+    file.write_text("secret words\n", encoding="utf-8")
+    file.chmod(0o644)
+    room.ov("eval", "libvirt", "passwd", "web", "secret words")
+    assert "wrong password" in room.ov("eval", "spice", "status", "web", code=1)
+    assert "spice ok" in room.ov("eval", "spice", "status", "web", "--password-file", "password")

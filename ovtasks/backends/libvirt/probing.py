@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 from ovtasks.backends.contract import Handle, SpicePlace
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.diagnosis import diagnosed
-from ovtasks.backends.libvirt.session import connection, load, open_connection, uri_of
+from ovtasks.backends.libvirt.session import connection, is_local, load, open_connection, uri_of
 from ovtasks.errors import OvError
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.keys import KeyCode
@@ -129,6 +129,9 @@ def _taken(found: list[Mapping[str, Json]]) -> Iterator[Mapping[str, Json]]:
 
 def spice(handle: Handle) -> SpicePlace | None:
     """From the definition that runs, with its password. A socket comes before a port."""
+    if not is_local(uri_of(handle.uri)):
+        hint = "ssh -L 5900:127.0.0.1:PORT forwards it; then --address 127.0.0.1:5900"
+        raise OvError(f"the SPICE server of {handle.domain} is on another host", hint=hint)
     libvirt = load()
     with diagnosed(f"look at {handle.domain}", handle.domain):
         domain = running(connection(handle.uri), handle)
