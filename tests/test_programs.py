@@ -66,8 +66,8 @@ def test_signals_are_as_they_were() -> None:
 def test_what_takes_too_long_is_killed() -> None:
     started = time.monotonic()
     with pytest.raises(TimeoutError, match="early"):
-        attempt("sh", "-c", "echo early; exec sleep 60", timeout=0.3)
-    assert time.monotonic() - started < 10
+        attempt("sh", "-c", "echo early; exec sleep 300", timeout=3)
+    assert time.monotonic() - started < 60
 
 
 def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:

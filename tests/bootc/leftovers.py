@@ -15,7 +15,7 @@ from tests.bootc.room import Room
 # Where a mount of ours can be; podman binds its own folder to itself, and keeps it so.
 PLACES = ("/var/lib/containers", "/run/bootc")
 PODMANS = "/var/lib/containers/storage/overlay"
-SECONDS = 30.0  # for processes that are ending
+SECONDS = 120.0  # for processes that are ending
 NAMES = (".part", ".running", ".link", ".raw")
 
 

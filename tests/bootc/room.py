@@ -22,7 +22,7 @@ from ovtasks.host.run import Result, require
 from tests.support.containers import CONTAINERS_CONF
 from tests.support.processes import Process, start, talk
 
-DEADLINE = 30.0  # seconds for what takes milliseconds
+DEADLINE = 120.0  # seconds for what takes milliseconds
 COMMAND_DEADLINE = 600.0
 STORAGE_CONF = '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "{graphroot}"\n'
 GRAPHROOT = "/var/lib/containers/storage"

@@ -18,6 +18,7 @@ from ovtasks.host.paths import data_home
 from tests.deploy.guest import Guest
 from tests.deploy.test_deploy import ALLOWED, actions, three
 from tests.deploy.test_undo import system
+from tests.support.locks import await_waiter
 from tests.support.tmux import wait_for
 
 pytestmark = pytest.mark.slow  # each begins with a guest that nobody knows
@@ -32,6 +33,7 @@ def start(guest: Guest, *words: str) -> int:
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
         os._exit(run(["-C", str(guest.project), *words]))
+    os.setpgid(child, child)  # here too: the child may not have come to it when we kill its group
     return child
 
 
@@ -75,9 +77,9 @@ def test_killed_at_any_moment(guest: Guest) -> None:
 
 
 def test_killed_and_then_taken_out(guest: Guest) -> None:
-    guest.layer("base", "tasks:\n- {write: /srv/a, content: a}\n- cmd: touch /srv/there; sleep 30\n")
+    guest.layer("base", "tasks:\n- {write: /srv/a, content: a}\n- cmd: touch /srv/there; sleep 300\n")
     child = start(guest, "deploy", "add", "vm:web", "base", "--allow-root-tasks")
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not (guest.root / "srv/there").exists() and time.monotonic() < end:
         time.sleep(0.05)
     os.killpg(child, signal.SIGKILL)
@@ -95,9 +97,10 @@ def test_two_at_once(guest: Guest) -> None:
     ready, told = os.pipe()
     holder = os.fork()
     if holder == 0:
-        with flock(data_home() / "locks" / "ov-web.deploy"):
+        lock = data_home() / "locks" / "ov-web.deploy"
+        with flock(lock):
             os.write(told, b"x")
-            time.sleep(5)
+            await_waiter(lock)
         os._exit(0)
     os.read(ready, 1)
     guest.ov("deploy", "add", "web-vm")

@@ -46,12 +46,12 @@ def strike(bench: Workbench, point: str, number: signal.Signals) -> None:
     flag.unlink(missing_ok=True)
     bench.env["PAUSE_AT"] = point
     with bench.start([*OV, "vm", "build", "a"]) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not flag.exists():
             assert process.poll() is None and time.monotonic() < deadline, process.communicate()
             time.sleep(0.01)
         process.send_signal(number)
-        _, error = process.communicate(timeout=30)
+        _, error = process.communicate(timeout=120)
     del bench.env["PAUSE_AT"]
     assert process.returncode != 0
     assert "Traceback" not in error, error
@@ -138,7 +138,7 @@ def test_sigterm_ends_parallel_runs_at_once(paused: Workbench, small_image: Path
 
 def gone(session: int) -> bool:
     """Whether the session has no process left; zombies are reaped when their parent gets to it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             os.killpg(session, 0)
@@ -158,7 +158,7 @@ def test_a_signal_that_wakes_nobody_ends_a_parallel_run(bench: Workbench, small_
         file.write(own)
     with bench.start([*DOIT, "-n", "2", "-P", "thread", "hang"]) as process:
         try:
-            _, error = process.communicate(timeout=30)
+            _, error = process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == 128 + signal.SIGTERM and "interrupted by SIGTERM" in error

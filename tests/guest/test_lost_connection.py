@@ -39,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[Sshd]:
         yield server
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

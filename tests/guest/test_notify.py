@@ -82,11 +82,11 @@ def test_what_systemds_own_client_sends(listener: Listener, guest: Guest) -> Non
     """It speaks to Unix datagram sockets only; its bytes go on to ours."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as recorder:
         recorder.bind("datagrams.sock")
-        recorder.settimeout(10)
+        recorder.settimeout(60)
         run(
             ["systemd-notify", "--no-block", "--ready", "--status=Startup finished", "--pid=1"],
             env={"NOTIFY_SOCKET": str(Path("datagrams.sock").absolute())},
-            timeout=20,
+            timeout=60,
         )
         message = recorder.recv(4096)
     assert b"READY=1" in message

@@ -147,9 +147,9 @@ def test_early_end_takes_the_whole_tree(tmp_path: Path) -> None:
     inner = "trap '' TERM; echo $$ >inner; while :; do sleep 1; done"
     script = f"trap '' TERM; setsid sh -c \"{inner.replace('$', chr(92) + '$')}\" & echo $$ >outer; wait; sleep 300"
     start = time.monotonic()
-    with pytest.raises(CommandError, match="took longer than 1 s"):
-        run(["sh", "-c", script], cwd=tmp_path, timeout=1)
-    assert time.monotonic() - start < 1 + AT_ONCE
+    with pytest.raises(CommandError, match="took longer than 5 s"):
+        run(["sh", "-c", script], cwd=tmp_path, timeout=5)
+    assert time.monotonic() - start < 5 + AT_ONCE
     assert gone(int((tmp_path / "inner").read_text())) and gone(int((tmp_path / "outer").read_text()))
 
 
@@ -168,8 +168,8 @@ def test_what_sudo_runs_is_ended_too() -> None:
         start = time.monotonic()
         process = user.start("tests.host.sudo_child")
         said = process.communicate(timeout=60)[0].decode()
-        assert said.strip().endswith("took longer than 2 s"), said
-        assert time.monotonic() - start < 2 + AT_ONCE + 5
+        assert said.strip().endswith("took longer than 10 s"), said
+        assert time.monotonic() - start < 10 + AT_ONCE + 5
         assert gone(int((user.home / "pid").read_text()))
 
 

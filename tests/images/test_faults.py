@@ -57,7 +57,7 @@ def start(url: str, store: Store) -> Process:
 
 def await_part(store: Store, process: Process) -> int:
     """Wait until a download is well under way; returns how many bytes are there."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         for path in (store.root / "incoming").glob("[!.]*.part"):
             if (size := path.stat().st_size) >= 1 << 20:

@@ -62,7 +62,7 @@ def nbd_server(tmp_path: Path) -> Iterator[str]:
         yield f"nbd://127.0.0.1:{port}/disk"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def install_plugin(folder: Path) -> Path:

@@ -23,7 +23,7 @@ from tests.support.programs import attempt
 from tests.support.user import User, made
 
 SITE = Path(sysconfig.get_path("purelib"))
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 class SessionUser(User):

@@ -19,7 +19,7 @@ from ovtasks.instance.keys import generate_key_pair
 from tests.support.processes import Server, serve
 from tests.support.qemu import free_port
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 BATCH = ("-o", "BatchMode=yes")  # ssh asks nothing
 CONNECTION_FAILED = 255  # ssh's own exit status; others are the remote command's
 
