@@ -6,6 +6,7 @@
 # before: "new file" or "new file and folder" (removed with the last block), "line end added" (there was no line break at
 # its end). When a block goes, what it knows is handed to a block that stays.
 
+# shellcheck disable=SC2016 # awk's, not the shell's
 ov_block_rules='
 function begins(line) { return substr(line, 1, 15) == "# >>> ov layer " }
 function owner(line) { line = substr(line, 16); return substr(line, 1, index(line " >>>", " >>>") - 1) }

@@ -134,7 +134,7 @@ ov_inside() { # TEXT
     umask 022
     set -eu
     # shellcheck disable=SC2016 # the text itself
-    if [ "$1" = 'ov_shell "$FILES/body"' ]; then ov_last=exec; fi # nothing comes after it
+    if [ "$1" = 'ov_shell "$FILES/body"' ]; then ov_last="exec"; fi # nothing comes after it
     eval "$1"
 }
 

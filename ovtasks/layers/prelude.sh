@@ -205,6 +205,7 @@ ${ov_sum%% *} ${1##*/}
 
 # Print an upload. The script has a small text at hand, which needs no process.
 ov_pour() { # FILE
+    # shellcheck disable=SC2154 # the script sets it
     if [ "$1" = "${ov_content_at:-/}" ]; then printf %s "$ov_content"; else cat -- "$1"; fi
 }
 
