@@ -21,9 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "changed or started. NAME is a VM or a deployment. Ends with 1 if a check fails."
     )
     add_instance(parser)
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--json", action="store_true", help="print JSON")
-    group.add_argument("--junit", type=Path, metavar="FILE", help="also write the results as JUnit's XML")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="also write the results as JUnit's XML")
     parser.set_defaults(run=run)
 
 

@@ -111,15 +111,13 @@ def test_the_spice_server_is_greeted_and_takes_input(room: Room) -> None:
 
 
 def test_checks_of_the_vm_need_no_login(room: Room) -> None:
-    found = json.loads(room.ov("-q", "eval", "live", "web", "--json", code=1))
+    found = json.loads(room.ov("-q", "eval", "live", "web", "--json", "--junit", "junit.xml", code=1))
     assert found["failed"] == 1
     outcomes = {one["name"]: one["outcome"] for one in found["checks"]}
     assert [name for name, outcome in outcomes.items() if outcome == "failed"] == ["silent"]
     other = "not carried out" if room.backend == "qemu" else "ok"
     assert outcomes["libvirt domain-xml"] == other
     assert (room.project / "shot.png").read_bytes().startswith(b"\x89PNG")
-    said = room.ov("eval", "live", "web", "--junit", "junit.xml", code=1)
-    assert "failed   silent" in said and "9 checks, 1 failed" in said
     assert ET.parse(room.project / "junit.xml").getroot().get("failures") == "1"
     assert "is no deployment" in room.ov("eval", "live", "wob", code=2)
 
