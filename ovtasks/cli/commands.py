@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from ovtasks.cli.parser import CliCommand
 
+SNAPSHOT = (
+    CliCommand("create", "make a snapshot of a VM's disk; the VM may run", "snapshot:create_arguments"),
+    CliCommand("list", "list the snapshots of a VM", "snapshot:list_arguments"),
+    CliCommand("revert", "make the disk of a VM that is off what it was", "snapshot:revert_arguments"),
+    CliCommand("delete", "delete a snapshot; the disk keeps what it has", "snapshot:delete_arguments"),
+)
 VM = (
     CliCommand("build", "build what is stale and print the artifacts' paths", "vm:build_arguments"),
     CliCommand("create", "build what is stale, then make or update the VM and start it", "lifecycle:create_arguments"),
@@ -19,6 +25,12 @@ VM = (
     CliCommand("status", "everything about one VM", "show:status_arguments"),
     CliCommand("ip", "where the guest is reached from here", "show:ip_arguments"),
     CliCommand("logs", "what the guest said on its serial console", "show:logs_arguments"),
+    CliCommand(
+        "snapshot",
+        "keep states of a VM's disk, and go back to them",
+        description="Snapshots of a VM's disk.",
+        verbs=SNAPSHOT,
+    ),
     CliCommand("xml", "the libvirt domain that a VM is to be", "definition:xml_arguments"),
     CliCommand("argv", "the QEMU command line that a VM is to run with", "definition:argv_arguments"),
     CliCommand("diff", "how a VM's definition differs from what vms.yml says", "definition:diff_arguments"),

@@ -11,11 +11,12 @@ import os
 import shutil
 from pathlib import Path
 
-from ovtasks.errors import InputError, OvError
+from ovtasks.errors import InputError, OvError, RefusedError
 from ovtasks.host.files import fsync_directory, link_or_copy, part_name
 from ovtasks.host.run import run
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.overlays import forget_states
+from ovtasks.instance.snapshot_list import snapshots_of
 from ovtasks.values.jsonvalue import Json, need
 from ovtasks.values.sizes import format_size
 
@@ -28,9 +29,16 @@ def make_disk(folder: Folder, artifact: Path, size: int | None = None) -> None:
 
     :raises OvError: the artifact is missing, its backing file lies outside the VM's folder, or it is larger than
         ``size``.
+    :raises RefusedError: there are snapshots of an earlier disk.
     """
     if not artifact.is_file():
         raise OvError(f"the built disk {artifact} is missing", hint="ov vm build makes it")
+    if snapshots := snapshots_of(folder):
+        names = ", ".join(one.name for one in snapshots)
+        hint = "`ov vm snapshot revert` makes its disk again, `ov vm destroy --disk` removes all of it"
+        raise RefusedError(
+            f"the disk of {folder.path.name} is missing, but its snapshots are there: {names}", hint=hint
+        )
     forget_states(folder)
     if folder.built.exists():
         shutil.rmtree(folder.built)

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from ovtasks.host.run import run
 from ovtasks.host.state import try_load_state
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import Record
+from ovtasks.instance.snapshot_list import snapshots_of
 from ovtasks.instance.status import known
 from ovtasks.values.jsonvalue import plain, restore, state_text
 
@@ -66,26 +68,35 @@ def keep_state(record: Record, label: str, content: Sequence[tuple[str, str]]) -
     :raises RefusedError: the instance's backend cannot do that.
     :raises OvError: the VM cannot change to the new overlay, or the disk is full. Nothing is changed then.
     """
+    with explaining(f"cannot keep the disk of {record.words}", record.folder.path), record.folder.lock():
+        state = KeptState(hold(record).name, label, tuple(content))
+        _write(record, (*kept_states(record), state))
+    return state
+
+
+def hold(record: Record) -> Path:
+    """Put a new overlay above the disk; returns the file that has what the disk had. The caller holds the lock.
+
+    :raises RefusedError: the instance's backend cannot do that.
+    :raises OvError: the VM cannot change to the new overlay, or the disk is full. Nothing is changed then.
+    """
     driver = backend(record.backend)
     if not isinstance(driver, Overlays):
         raise RefusedError(f"the backend {record.backend} keeps no states of a disk", hint="backend: libvirt or qemu")
     folder = record.folder
-    with explaining(f"cannot keep the disk of {record.words}", folder.path), folder.lock():
-        number = max((number for number, _ in _files(folder)), default=0) + 1
-        held = folder.path / f"disk.{number}.qcow2"
-        part = _overlay(folder, held.name, _size(folder.disk))
-        os.link(folder.disk, held)
-        try:
-            part.replace(folder.disk)
-            if known(record).active:
-                driver.write_to(record.handle, folder.disk)
-        except BaseException:
-            held.replace(folder.disk)  # what the VM has open, and goes on with
-            raise
-        fsync_directory(folder.path)
-        state = KeptState(held.name, label, tuple(content))
-        _write(record, (*kept_states(record), state))
-    return state
+    number = max((number for number, _ in _files(folder)), default=0) + 1
+    held = folder.path / f"disk.{number}.qcow2"
+    part = _overlay(folder, held.name, _size(folder.disk))
+    os.link(folder.disk, held)
+    try:
+        part.replace(folder.disk)
+        if known(record).active:
+            driver.write_to(record.handle, folder.disk)
+    except BaseException:
+        held.replace(folder.disk)  # what the VM has open, and goes on with
+        raise
+    fsync_directory(folder.path)
+    return held
 
 
 def go_back(record: Record, state: KeptState) -> None:
@@ -104,10 +115,63 @@ def go_back(record: Record, state: KeptState) -> None:
         _write(record, states[: states.index(state) + 1])
         part.replace(folder.disk)
         fsync_directory(folder.path)
-        newest = int(_NAME.fullmatch(state.file)[1])  # type: ignore[index]
-        for number, path in _files(folder):
-            if number > newest:
-                path.unlink()
+        _drop_unused(record)
+
+
+def stand_on(record: Record, file: str) -> None:
+    """Make the disk an empty overlay above the held ``file``. The VM is off, and the caller holds the lock.
+
+    :raises OvError: the disk is full, or the file is missing.
+    """
+    folder = record.folder
+    _overlay(folder, file, _size(folder.path / file)).replace(folder.disk)
+    fsync_directory(folder.path)
+
+
+def tidy(record: Record) -> None:
+    """Remove held files that nothing needs, and merge those that one file alone needs into that one.
+
+    The VM is off, and the caller holds the lock. A merge copies first and lets go of the file below last, so the disk
+    shows the same at any moment.
+
+    :raises OvError: the disk is full.
+    """
+    folder = record.folder
+    _drop_unused(record)
+    wanted = _wanted(record)
+    for _, path in _files(folder):
+        above = [one for one in (folder.disk, *(file for _, file in _files(folder))) if _below(one) == path.name]
+        if path.name not in wanted and len(above) == 1:
+            info = json.loads(run(["qemu-img", "info", "--output=json", path]).stdout)
+            words = ["-b", info["backing-filename"], "-F", info["backing-filename-format"]]
+            run(["qemu-img", "rebase", "-q", "-f", "qcow2", *words, above[0].name], cwd=folder.path)
+            path.unlink()
+
+
+def _wanted(record: Record) -> set[str]:
+    """The held files that somebody may go back to."""
+    return {one.file for one in kept_states(record)} | {one.file for one in snapshots_of(record.folder)}
+
+
+def _drop_unused(record: Record) -> None:
+    """Remove the held files on which neither the disk nor anything that somebody may go back to stands."""
+    folder = record.folder
+    used = _wanted(record)
+    for name in (folder.disk.name, *sorted(used)):
+        below = name
+        while _NAME.fullmatch(below := _below(folder.path / below) or ""):
+            used.add(below)
+    for _, path in reversed(_files(folder)):
+        if path.name not in used:
+            path.unlink()
+
+
+def _below(disk: Path) -> str | None:
+    """The name of the file on which this qcow2 image stands, as its header has it; None if it stands alone."""
+    with disk.open("rb") as file:
+        offset, size = struct.unpack(">8xQI", file.read(20))
+        file.seek(offset)
+        return os.fsdecode(file.read(size)) if offset else None
 
 
 def forget_states(folder: Folder) -> None:

@@ -20,9 +20,11 @@ CHANGES = {
 ROOMS = (
     "/ovtasks/instance/create.py",
     "/ovtasks/instance/overlays.py",
+    "/ovtasks/instance/snapshots.py",
     "/ovtasks/instance/destroy.py",
     "/ovtasks/instance/power.py",
 )
+VERBS = {"create", "destroy", "remove_leftovers", "start", "create_snapshot", "revert_snapshot", "delete_snapshot"}
 """Where a verb begins: what a build does before is tried elsewhere."""
 
 
@@ -44,7 +46,7 @@ class Strike:
 
     @staticmethod
     def _is_verb(frame: FrameType) -> bool:
-        return frame.f_code.co_name in {"create", "destroy", "remove_leftovers", "start"}
+        return frame.f_code.co_name in VERBS
 
 
 def main() -> int:

@@ -1,0 +1,87 @@
+"""Snapshots of an instance's disk, which the user names: made, gone back to, and deleted.
+
+A snapshot is a file that nobody writes to any more, as the states of :mod:`ovtasks.instance.overlays` are, and what
+stands on it may branch. The list is written last when one is made, and first when one is deleted, so that a kill
+leaves a chain that is too long, never one that is broken. The next verb with the VM off shortens it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ovtasks.errors import InputError, RefusedError
+from ovtasks.host.oserrors import explaining
+from ovtasks.instance.overlays import hold, stand_on, tidy
+from ovtasks.instance.power import reread
+from ovtasks.instance.record import Record
+from ovtasks.instance.snapshot_list import Snapshot, save_snapshots, snapshots_of, stands_on_snapshot
+from ovtasks.instance.status import known
+from ovtasks.values.instance_name import RULE, is_instance_name
+
+
+def create_snapshot(record: Record, name: str, description: str = "") -> Snapshot:
+    """Make a snapshot of the disk as it is now. The VM may run, and goes on.
+
+    :raises InputError: the name is wrong or taken.
+    :raises OvError: the backend cannot do it, or the disk is full. Nothing is changed then.
+    """
+    if not is_instance_name(name):
+        raise InputError(f"{name!r} is no name of a snapshot", hint=RULE)
+    with explaining(f"cannot make a snapshot of {record.words}", record.folder.path), record.folder.lock():
+        record = reread(record)
+        there = snapshots_of(record.folder)
+        if any(one.name == name for one in there):
+            raise InputError(
+                f"{record.words} has a snapshot {name} already", hint=f"ov vm snapshot delete {_words(record, name)}"
+            )
+        held = hold(record)
+        made = Snapshot(name, held.name, datetime.now(UTC).isoformat(timespec="seconds"), description)
+        save_snapshots(record.folder, (*there, made), name)
+    return made
+
+
+def revert_snapshot(record: Record, name: str) -> None:
+    """Make the disk what it was at the snapshot. Other snapshots stay. What was written since the last one is lost.
+
+    :raises InputError: there is no such snapshot. :raises RefusedError: the VM runs.
+    :raises OvError: the disk is full.
+    """
+    with explaining(f"cannot go back to {name} with {record.words}", record.folder.path), record.folder.lock():
+        record = reread(record)
+        snapshot = _named(record, name)
+        if known(record).active:
+            raise RefusedError(f"{record.words} is running", hint=f"ov vm stop {record.words}")
+        stand_on(record, snapshot.file)
+        save_snapshots(record.folder, snapshots_of(record.folder), name)
+        tidy(record)
+
+
+def delete_snapshot(record: Record, name: str) -> bool:
+    """Delete the snapshot; the disk and the other snapshots keep what they have.
+
+    Returns whether its file has been merged or removed, too. That needs the VM to be off; otherwise the next verb of
+    snapshots does it.
+
+    :raises InputError: there is no such snapshot. :raises OvError: the disk is full.
+    """
+    with explaining(f"cannot delete {name} of {record.words}", record.folder.path), record.folder.lock():
+        record = reread(record)
+        gone = _named(record, name)
+        rest = [one for one in snapshots_of(record.folder) if one != gone]
+        save_snapshots(record.folder, rest, stands_on_snapshot(record.folder))
+        if known(record).active:
+            return False
+        tidy(record)
+        return True
+
+
+def _named(record: Record, name: str) -> Snapshot:
+    found = {one.name: one for one in snapshots_of(record.folder)}
+    if name not in found:
+        hint = f"there are: {', '.join(found)}" if found else f"ov vm snapshot create {_words(record, name)}"
+        raise InputError(f"{record.words} has no snapshot {name}", hint=hint)
+    return found[name]
+
+
+def _words(record: Record, name: str) -> str:
+    return f"{record.vm} {name}" + (f" -i {record.instance}" if record.instance else "")

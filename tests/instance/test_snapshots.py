@@ -1,0 +1,117 @@
+"""``ov vm snapshot``: made, gone back to and deleted, and killed on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import attempt, qemu_img, qemu_io
+from tests.support.rooms import Room, qemu_room
+
+pytestmark = pytest.mark.slow
+SECONDS = 120.0
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with qemu_room(tmp_path) as made:
+        made.ov("vm", "create", "web", "--no-start")
+        yield made
+
+
+def put(room: Room, value: int) -> None:
+    qemu_io("-f", "qcow2", "-c", f"write -P {value} 64k 64k", room.folder / "disk.qcow2")
+
+
+def has(room: Room, value: int) -> bool:
+    disk = room.folder / "disk.qcow2"
+    said = attempt("qemu-io", "-r", "-f", "qcow2", "-c", f"read -P {value} 64k 64k", disk, timeout=SECONDS).stdout
+    return "failed" not in said and "read 65536/65536" in said
+
+
+def names(room: Room) -> list[str]:
+    return [one["name"] for one in json.loads(room.ov("vm", "snapshot", "list", "web", "--json"))]
+
+
+def files(room: Room) -> int:
+    return len([*room.folder.glob("disk.*.qcow2")])
+
+
+def struck(room: Room, number: int, *words: str) -> int:
+    """Run ``ov vm snapshot`` with a kill before call NUMBER; returns the exit code."""
+    at = room.words.index("-c")
+    argv = [*room.words[:at], "-m", "tests.instance.strikes", str(number), "vm", "snapshot", *words]
+    done = attempt(*argv, cwd=room.project, env=room.env, timeout=SECONDS)
+    assert done.returncode in {0, -9, 137}, done.stderr
+    return done.returncode
+
+
+def test_life(room: Room) -> None:
+    for value in (1, 2, 3):
+        put(room, value)
+        room.ov("vm", "snapshot", "create", "web", f"s{value}")
+    put(room, 4)
+    room.ov("vm", "snapshot", "revert", "web", "s1")
+    assert has(room, 1) and names(room) == ["s1", "s2", "s3"]
+    room.ov("vm", "snapshot", "revert", "web", "s3")
+    assert has(room, 3)
+    room.ov("vm", "snapshot", "delete", "web", "s2")
+    room.ov("vm", "snapshot", "delete", "web", "s1")
+    assert has(room, 3) and names(room) == ["s3"] and files(room) == 1
+    room.ov("vm", "snapshot", "delete", "web", "s3")
+    assert has(room, 3) and names(room) == [] and files(room) == 0
+    qemu_img("check", "-q", room.folder / "disk.qcow2")
+    room.ov("vm", "destroy", "--disk", "web")
+    assert not room.folder.exists()
+
+
+def test_running(room: Room) -> None:
+    put(room, 1)
+    room.ov("vm", "start", "web")
+    room.ov("vm", "snapshot", "create", "web", "live", "--description", "it runs")
+    room.ov("vm", "snapshot", "create", "web", "more")
+    assert "is running" in room.ov("vm", "snapshot", "revert", "web", "live", code=3)
+    room.ov("vm", "snapshot", "delete", "web", "more")
+    assert names(room) == ["live"] and files(room) == 2
+    room.ov("vm", "stop", "--force", "web")
+    room.ov("vm", "snapshot", "revert", "web", "live")
+    assert has(room, 1) and files(room) == 1
+
+
+def test_mistakes(room: Room) -> None:
+    assert "no snapshot x" in room.ov("vm", "snapshot", "revert", "web", "x", code=2)
+    assert "no name" in room.ov("vm", "snapshot", "create", "web", "../x", code=2)
+    room.ov("vm", "snapshot", "create", "web", "x")
+    assert "already" in room.ov("vm", "snapshot", "create", "web", "x", code=2)
+    (room.folder / "disk.qcow2").unlink()
+    assert "its snapshots are there: x" in room.ov("vm", "create", "web", "--no-start", code=3)
+    room.ov("vm", "snapshot", "revert", "web", "x")
+    room.ov("vm", "create", "web", "--no-start")
+
+
+def test_killed(room: Room) -> None:
+    """Twenty strikes on each verb: the disk has what it had, or what it was asked to have; repeated, all is well."""
+    put(room, 1)
+    room.ov("vm", "snapshot", "create", "web", "one")
+    put(room, 2)
+    kills = dict.fromkeys(("create", "revert", "delete"), 0)
+    for number in range(1, 21):
+        kills["create"] += struck(room, number, "create", "web", "two") != 0
+        assert has(room, 2), number
+        if "two" not in names(room):
+            room.ov("vm", "snapshot", "create", "web", "two")
+        kills["revert"] += struck(room, number, "revert", "web", "one") != 0
+        assert has(room, 1) or has(room, 2), number
+        room.ov("vm", "snapshot", "revert", "web", "one")
+        assert has(room, 1), number
+        room.ov("vm", "snapshot", "revert", "web", "two")
+        assert has(room, 2), number
+        kills["delete"] += struck(room, number, "delete", "web", "two") != 0
+        assert has(room, 2), number
+        if "two" in names(room):
+            room.ov("vm", "snapshot", "delete", "web", "two")
+        assert has(room, 2) and names(room) == ["one"], number
+    assert min(kills.values()) >= 8, kills
