@@ -16,7 +16,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class DiskSnapshot:
     """``file`` lies beside the disk, and nobody writes to it; ``created`` is ISO 8601, UTC."""
 
     name: str
@@ -27,12 +27,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class _Listed:
-    snapshots: tuple[Snapshot, ...] = ()
+    snapshots: tuple[DiskSnapshot, ...] = ()
     on: str | None = None
     version: int = VERSION
 
 
-def snapshots_of(folder: Folder) -> tuple[Snapshot, ...]:
+def snapshots_of(folder: Folder) -> tuple[DiskSnapshot, ...]:
     """The snapshots that there are, the oldest first.
 
     :raises OvError: the list is damaged, or of a later version.
@@ -45,7 +45,7 @@ def stands_on_snapshot(folder: Folder) -> str | None:
     return _load(folder).on
 
 
-def save_snapshots(folder: Folder, snapshots: Sequence[Snapshot], on: str | None) -> None:
+def save_snapshots(folder: Folder, snapshots: Sequence[DiskSnapshot], on: str | None) -> None:
     """Write the list; ``on`` is the snapshot that the disk stands on."""
     on = on if on in {one.name for one in snapshots} else None
     write_atomic(folder.path / FILE, state_text(plain(_Listed(tuple(snapshots), on)), lines=True), mode=0o600)

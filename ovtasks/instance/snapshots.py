@@ -14,12 +14,12 @@ from ovtasks.host.oserrors import explaining
 from ovtasks.instance.overlays import hold, stand_on, tidy
 from ovtasks.instance.power import reread
 from ovtasks.instance.record import Record
-from ovtasks.instance.snapshot_list import Snapshot, save_snapshots, snapshots_of, stands_on_snapshot
+from ovtasks.instance.snapshot_list import DiskSnapshot, save_snapshots, snapshots_of, stands_on_snapshot
 from ovtasks.instance.status import known
 from ovtasks.values.instance_name import RULE, is_instance_name
 
 
-def create_snapshot(record: Record, name: str, description: str = "") -> Snapshot:
+def create_snapshot(record: Record, name: str, description: str = "") -> DiskSnapshot:
     """Make a snapshot of the disk as it is now. The VM may run, and goes on.
 
     :raises InputError: the name is wrong or taken.
@@ -35,7 +35,7 @@ def create_snapshot(record: Record, name: str, description: str = "") -> Snapsho
                 f"{record.words} has a snapshot {name} already", hint=f"ov vm snapshot delete {_words(record, name)}"
             )
         held = hold(record)
-        made = Snapshot(name, held.name, datetime.now(UTC).isoformat(timespec="seconds"), description)
+        made = DiskSnapshot(name, held.name, datetime.now(UTC).isoformat(timespec="seconds"), description)
         save_snapshots(record.folder, (*there, made), name)
     return made
 
@@ -75,7 +75,7 @@ def delete_snapshot(record: Record, name: str) -> bool:
         return True
 
 
-def _named(record: Record, name: str) -> Snapshot:
+def _named(record: Record, name: str) -> DiskSnapshot:
     found = {one.name: one for one in snapshots_of(record.folder)}
     if name not in found:
         hint = f"there are: {', '.join(found)}" if found else f"ov vm snapshot create {_words(record, name)}"
