@@ -29,6 +29,7 @@ CALLED = {
     "ovtasks/layers/events.py": ("SAME",),  # a word of the script in the guest
     "ovtasks/machine/blocks/features.py": ("OTHERS",),  # a test compares it with what QEMU says
     "ovtasks/project/deploy_model.py": ("ttl", "keep_on_failure", "naming_pattern"),  # for ephemeral VMs
+    "ovtasks/host/settings_edit.py": ("preserve_quotes",),  # ruamel.yaml
     "ovtasks/project/deploy_write.py": ("preserve_quotes",),  # ruamel.yaml
     "ovtasks/project/model.py": (  # what is declared for kinds of sources and verbs that are not made yet
         *("adopted_at", "base_user", "cloud_init_clean", "deploy_eval", "disk_format", "disk_path", "eval"),

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 from ovtasks import registry
 from ovtasks.errors import InputError
 from ovtasks.values.jsonvalue import Json
-from ovtasks.values.keys import KeyCode
 from ovtasks.values.ports import PortForward
 
 if TYPE_CHECKING:
     import socket
 
     from ovtasks.machine.machine import Machine
+    from ovtasks.values.keys import KeyCode
 
 
 LONGEST_SOCKET = "channel-com.example.some-agent.0.sock"

@@ -14,7 +14,7 @@ from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.manifest import FOLDER, ManifestEntry, dump, entry_of, file_name
 from ovtasks.graph.receipt import Output
 from ovtasks.host.files import write_atomic
-from ovtasks.host.settings_place import settings_file
+from ovtasks.host.paths import settings_file
 
 RACY_NS = 20_000_000
 """Nanoseconds: a file that changed so shortly before it was read could change again without a trace (git has the same

@@ -39,3 +39,19 @@ def config_home() -> Path:
 def instance_directory(domain: str) -> Path:
     """The directory of one instance; ``domain`` is ``ov-<vm>`` or ``ov-<vm>-<instance>``."""
     return data_home() / "vm" / domain
+
+
+DEFAULTS = tuple(f"OV_VM_{name}" for name in ("RAM", "CPUS", "DISK_SIZE", "ROOTFS", "TRANSPORT"))
+"""The variables of the settings that stand for what a VM's entry does not say."""
+VM_VARIABLES = ("OV_VM_BACKEND", "OV_VM_ACCEL", *DEFAULTS)
+"""The variables of the settings ``vm.*``."""
+
+
+def settings_file() -> Path:
+    """``settings.yml``; it need not exist."""
+    return config_home() / "settings.yml"
+
+
+def anything_said() -> bool:
+    """Whether there is a file of settings, or a variable of :data:`DEFAULTS`."""
+    return any(map(os.environ.get, DEFAULTS)) or os.path.lexists(settings_file())

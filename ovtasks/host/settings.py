@@ -15,9 +15,7 @@ from pathlib import Path
 from ovtasks import registry
 from ovtasks.errors import InputError, InputErrors, OvError, Where
 from ovtasks.host.files import discard, flock, write_atomic
-from ovtasks.host.paths import config_home
-from ovtasks.host.settings_edit import edited
-from ovtasks.host.settings_place import settings_file
+from ovtasks.host.paths import config_home, settings_file
 from ovtasks.host.state import MAX_BYTES, read_input
 from ovtasks.host.yamlfile import read_yaml
 from ovtasks.values.jsonvalue import Json
@@ -341,6 +339,8 @@ def _write(name: str, value: str | None) -> None:
     wanted[section] = entries
     if not entries:
         del wanted[section]
+    from ovtasks.host.settings_edit import edited
+
     text = edited(data.decode("utf-8-sig"), document, section, last, typed)
     if not _means(text, wanted):
         hint = f"edit it by hand: {name}"

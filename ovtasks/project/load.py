@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.host import beneath
-from ovtasks.host.settings_place import VM_VARIABLES, anything_said, settings_file
+from ovtasks.host.paths import VM_VARIABLES, anything_said, settings_file
 from ovtasks.project import cache as spec_cache
 from ovtasks.project.build import build_vm
 from ovtasks.project.cache import CacheEntry, FileStat, Kinds

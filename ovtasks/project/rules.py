@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from ovtasks.errors import InputError
-from ovtasks.host import settings
 from ovtasks.project.across import across_rules
 from ovtasks.project.bootc_rules import bootc_rules
 from ovtasks.project.declared import DeclaredVm
@@ -92,12 +91,19 @@ def size_rules(vm: DeclaredVm) -> Iterator[InputError]:
         written = vm.get("disk_size") or format_size(disk)
         message = f"source.root_size {vm.get('source', 'root_size')} is more than disk_size {written}"
         yield vm.error(message, "source", "root_size", hint="enlarge disk_size, or leave root_size out")
-    if kind == "bootstrap" and "disk_size" not in vm.mapping() and settings.get("vm.disk_size").value == "auto":
+    if kind == "bootstrap" and "disk_size" not in vm.mapping() and not _size_by_setting():
         yield vm.error(
             f"'disk_size' is missing in VM '{vm.name}': source.kind bootstrap makes a new disk",
             hint="for example disk_size: 20G",
             key=True,
         )
+
+
+def _size_by_setting() -> bool:
+    """Whether the user's settings say how large disks are."""
+    from ovtasks.host import settings
+
+    return settings.get("vm.disk_size").value != "auto"
 
 
 def checksum_rules(vm: DeclaredVm) -> Iterator[InputError]:

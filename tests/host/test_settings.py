@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 
 from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.host import settings
+from ovtasks.host.paths import VM_VARIABLES
 from ovtasks.host.settings import SETTINGS, Origin, get, put, reset
-from ovtasks.host.settings_place import VM_VARIABLES
 from ovtasks.project.schema import schema_text
 
 
