@@ -9,12 +9,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovtasks.backends.contract import Capabilities, Handle, Recalled, SpicePlace, VmStatus
 from ovtasks.errors import InputError, OvError
 from ovtasks.machine.machine import Machine
 from ovtasks.values.jsonvalue import Json
-from ovtasks.values.keys import KeyCode
+
+if TYPE_CHECKING:
+    from ovtasks.values.keys import KeyCode
 
 
 class Libvirt:

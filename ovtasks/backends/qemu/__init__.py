@@ -35,10 +35,10 @@ from ovtasks.machine.qemu.names import (
     STATUS_SOCKET,
 )
 from ovtasks.values.jsonvalue import Json, parse
-from ovtasks.values.keys import KeyCode
 
 if TYPE_CHECKING:
     from ovtasks.machine.machine import Machine
+    from ovtasks.values.keys import KeyCode
 
 LOCK = "qemu.lock"
 _QMP = re.compile(r"\bpath=((?:[^,]|,,)+)/qmp\.sock\b")
