@@ -105,10 +105,10 @@ def _of(errors: list[InputError], file: Path) -> list[InputError]:
 
 def _copy(project: Path, copy: Path) -> None:
     if project.is_dir():
-        shutil.copytree(project, copy, symlinks=True)
+        shutil.copytree(project, copy, symlinks=True, copy_function=shutil.copyfile)  # a migration writes to it
     else:
         copy.mkdir()
-        shutil.copy(project, copy / ("vms.yml" if project.name != PROJECT_FILE else PROJECT_FILE))
+        shutil.copyfile(project, copy / ("vms.yml" if project.name != PROJECT_FILE else PROJECT_FILE))
 
 
 def main() -> None:
