@@ -183,7 +183,8 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
             return f"{place} must be {words}, not {shown(value)}", hint
         case "enum":
             message, hint = choice(place, value, wanted)
-            return message, error.schema.get("enumErrorHints", {}).get(value, hint)
+            hints = error.schema.get("enumErrorHints", {})
+            return message, hints.get(value, hint) if isinstance(value, str) else hint
         case "const":
             return f"{place} must be {shown(wanted)}, not {shown(value)}", None
         case "pattern":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import ROOT
+from tests.support.pages import blocks
 from tests.support.programs import attempt, qemu_img, qemu_io
 from tests.support.rooms import Room, qemu_room
 
@@ -47,6 +50,13 @@ def struck(room: Room, number: int, *words: str) -> int:
     done = attempt(*argv, cwd=room.project, env=room.env, timeout=SECONDS)
     assert done.returncode in {0, -9, 137}, done.stderr
     return done.returncode
+
+
+def test_the_page(room: Room) -> None:
+    """The commands of docs/snapshots.md, in their order."""
+    ((_, text),) = blocks(ROOT / "docs" / "snapshots.md", "web")
+    said = [room.ov(*shlex.split(line)[1:]) for line in text.splitlines()]
+    assert "before-upgrade" in said[1] and "all is well" in said[1] and names(room) == []
 
 
 def test_life(room: Room) -> None:

@@ -22,7 +22,10 @@ MOST = 3
 LINES = 250
 HOMONYMS = {
     "audio": "a field of sound cards and displays",
+    "channels": "QEMU's identifier of the bus that they hang on",
     "console": "ov vm console, and the guest's first serial port",
+    "disks": "what the guest's agent lists, and an element of libvirt's snapshots",
+    "graphics": "what ov eval libvirt info shows",
     "inputs": "a step's inputs",
     "interfaces": "of cloud-init's network configuration",
     "memory": "the VM's own, ram:",
