@@ -57,6 +57,10 @@ def _no_cards(_: Tree) -> Iterator[Attached]:
     return iter(())
 
 
+def _nothing_unused(_: Tree) -> Iterator[tuple[Place, str]]:
+    return iter(())
+
+
 def _no_arguments(*_: object) -> Iterator[str]:
     return iter(())
 
@@ -83,6 +87,7 @@ class Device:
     * ``qemu(found, to)``: writes QEMU's options; None: the backend qemu has no such device.
     * ``sockets(one)``: the Unix sockets that QEMU makes, with their places in the spec. ``attached(one)``: the networks
       that it joins. ``spice(one)``: the word of the spec that sends it through SPICE, or None.
+    * ``unused(one)``: the places of what is accepted and changes nothing, and what people are told that it is.
     * ``same``: where the values stand (``target@name``) that tell two elements apart. When users write XML, elements
       that agree in all of them are the same device.
     * ``display``: people see the VM through it. ``leaves``: patterns of the sockets that a killed QEMU leaves behind.
@@ -103,6 +108,7 @@ class Device:
     sockets: Callable[[Tree], Iterable[tuple[Place, str]]] = _no_sockets
     attached: Callable[[Tree], Iterable[Attached]] = _no_cards
     spice: Callable[[Tree], str | None] = _no_spice
+    unused: Callable[[Tree], Iterable[tuple[Place, str]]] = _nothing_unused
     same: tuple[str, ...] = ()
     display: bool = False
     leaves: tuple[str, ...] = ()

@@ -30,11 +30,14 @@ def unused_of_vm(vm: DeclaredVm) -> Iterator[Named]:
         yield Named("snapshots", vm.where("snapshots", key=True))
     if not vm.mapping("libvirt"):
         return
-    from ovtasks.machine.devices.channel import agent_paths
+    from ovtasks.machine.devices import DEVICES
     from ovtasks.machine.read import reading
 
-    for path in agent_paths(reading(vm.mapping("libvirt")).tree):
-        yield Named(f"{path[-1]} of the guest agent's channel", vm.where(*path, key=True))
+    devices = reading(vm.mapping("libvirt")).tree.block("devices")
+    for device in DEVICES:
+        for one in devices.items(device.name):
+            for path, words in device.unused(one):
+                yield Named(words, vm.where(*path, key=True))
 
 
 def _marked(

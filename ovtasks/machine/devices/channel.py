@@ -92,18 +92,19 @@ def _rules_of_one(one: Tree, kind: str, name: str | None) -> Faults:
     if kind == "spiceport" and not one.has("channel"):
         yield one.fault("is missing: type spiceport needs it", f"channel: {name or 'org.example.0'}", "channel")
     if name == AGENT:
-        return  # its path is ours, whatever is written: see agent_paths
+        return  # its path is ours, whatever is written: see _unused
     if one.has("path") and one.has("source") and one.text("path") != one.text("source"):
         yield one.fault("contradicts path", "remove one of the two", "source")
     for key in ("path", "source"):
         yield from portable(one, key)
 
 
-def agent_paths(block: Tree) -> Iterator[Place]:
-    """The places of paths for the guest agent's channel. They change nothing: ov talks through a socket of its own."""
-    for one in block.block("devices").items(CHANNEL.name):
-        if one.text("name") == AGENT:
-            yield from ((*one.place, key) for key in ("path", "source") if one.has(key))
+def _unused(one: Tree) -> Iterator[tuple[Place, str]]:
+    """Paths for the guest agent's channel: ov talks through a socket of its own."""
+    if one.text("name") == AGENT:
+        for key in ("path", "source"):
+            if one.has(key):
+                yield (*one.place, key), f"{key} of the guest agent's channel"
 
 
 def _complete(found: Sequence[Tree], _: Draft) -> Sequence[Tree]:
@@ -190,6 +191,7 @@ CHANNEL = Device(
     qemu=_words,
     sockets=_sockets,
     spice=_through_spice,
+    unused=_unused,
     leaves=(f"{CHANNEL_PREFIX}*.sock",),
     same=("target@name",),
 )
