@@ -35,7 +35,7 @@ def unused_of_vm(vm: DeclaredVm) -> Iterator[Named]:
 
     devices = reading(vm.mapping("libvirt")).tree.block("devices")
     for device in DEVICES:
-        for one in devices.items(device.name):
+        for one in device.found(devices):
             for path, words in device.unused(one):
                 yield Named(words, vm.where(*path, key=True))
 
