@@ -81,10 +81,17 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_revert(args: argparse.Namespace) -> int:
     """Go back to a snapshot."""
-    from ovtasks.instance.snapshots import revert_snapshot
+    from ovtasks.deploy.receipts import drop_all
+    from ovtasks.deploy.stamp import drop_stamp
+    from ovtasks.instance.aside import deploying
+    from ovtasks.instance.snapshots import check_revert, revert_snapshot
 
     record = find_record(args)
-    revert_snapshot(record, args.snapshot)
+    with deploying(record.domain, note(args)):
+        check_revert(record, args.snapshot)
+        drop_stamp(record)  # the disk may have other layers
+        drop_all(record)
+        revert_snapshot(record, args.snapshot)
     note(args).note(f"{record.words}: its disk is what it was at {args.snapshot}")
     return EXIT_DONE
 

@@ -139,6 +139,17 @@ def save_facts(record: Record, facts: SystemFacts) -> None:
         write_atomic(path, state_text(plain(known), lines=True), mode=0o600)
 
 
+def drop_all(record: Record) -> None:
+    """Forget the layers and the facts: the next deployment asks the guest, which has a record of its own.
+
+    :raises OvError: a file cannot be removed.
+    """
+    with explaining(f"cannot forget the layers of {record.words}", record.folder.path):
+        (record.folder.path / FACTS).unlink(missing_ok=True)
+        for path in list(_files(record)):
+            path.unlink()
+
+
 def _files(record: Record) -> Iterator[Path]:
     folder = record.folder.path / FOLDER
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):

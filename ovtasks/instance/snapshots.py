@@ -40,6 +40,17 @@ def create_snapshot(record: Record, name: str, description: str = "") -> DiskSna
     return made
 
 
+def check_revert(record: Record, name: str) -> DiskSnapshot:
+    """The snapshot, if the instance can go back to it now.
+
+    :raises InputError: there is no such snapshot. :raises RefusedError: the VM runs.
+    """
+    snapshot = _named(record, name)
+    if known(record).active:
+        raise RefusedError(f"{record.words} is running", hint=f"ov vm stop {record.words}")
+    return snapshot
+
+
 def revert_snapshot(record: Record, name: str) -> None:
     """Make the disk what it was at the snapshot. Other snapshots stay. What was written since the last one is lost.
 
@@ -48,10 +59,7 @@ def revert_snapshot(record: Record, name: str) -> None:
     """
     with explaining(f"cannot go back to {name} with {record.words}", record.folder.path), record.folder.lock():
         record = reread(record)
-        snapshot = _named(record, name)
-        if known(record).active:
-            raise RefusedError(f"{record.words} is running", hint=f"ov vm stop {record.words}")
-        stand_on(record, snapshot.file)
+        stand_on(record, check_revert(record, name).file)
         save_snapshots(record.folder, snapshots_of(record.folder), name)
         tidy(record)
 

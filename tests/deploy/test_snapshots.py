@@ -141,3 +141,28 @@ def test_no_room_for_a_state(guest: Guest) -> None:
     assert Path(guest.record.folder.disk).exists() and labels(guest) == ["before its layers"]
     guest.ov("deploy", "add", "web-vm")
     assert layers(guest) == {"base", "tools", "other"} and guest.file("/srv/other") == "other"
+
+
+def test_layers_of_a_disk_that_went_back(guest: Guest) -> None:
+    """``ov vm snapshot revert``: what the host remembers of the disk's layers no longer holds."""
+    declare(guest, ENTRY.replace(", snapshots: true", ""))
+    guest.ov("vm", "snapshot", "create", "web", "bare")
+    guest.ov("deploy", "add", "web-vm")
+    guest.ov("vm", "snapshot", "create", "web", "full")
+    guest.ov("vm", "snapshot", "revert", "web", "bare", code=3)
+    guest.ov("deploy", "add", "web-vm")
+    assert "nothing to do" in guest.said, "refused, so nothing is forgotten"
+    guest.off()
+    guest.ov("vm", "snapshot", "revert", "web", "bare")
+    guest.ov("deploy", "add", "web-vm")
+    assert "applied base, tools, other" in guest.said and guest.file("/srv/other") == "other"
+    guest.ov("deploy", "del", "web-vm", "-y")
+    guest.off()
+    guest.ov("vm", "snapshot", "revert", "web", "full")
+    guest.deploy_yml(ENTRY.replace(", snapshots: true", ""))
+    guest.ov("deploy", "add", "web-vm")
+    assert (
+        "nothing to do" in guest.said
+        and guest.file("/srv/other") == "other"
+        and layers(guest) == {"base", "tools", "other"}
+    )
