@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -262,11 +263,11 @@ def _values() -> dict[str, SettingValue]:
         if full not in SETTINGS:
             guess = near(full, SETTINGS)
             hint = f"did you mean '{guess}'?" if guess else f"settings: {', '.join(SETTINGS)}"
-            errors.append(InputError(f"unknown key '{full}'", hint=hint, where=document.where(*at, key=True)))
+            errors.append(InputError(f"unknown key '{full}'", hint=_way_out(hint), where=document.where(*at, key=True)))
             continue
         message, hint2 = _wrong(SETTINGS[full], full, value)
         if message:
-            errors.append(InputError(message, hint=hint2, where=document.where(*at)))
+            errors.append(InputError(message, hint=_way_out(hint2), where=document.where(*at)))
         else:
             values[full] = SettingValue(str(value), Origin.FILE, str(document.where(*at)))
     if len(errors) > 1:
@@ -291,10 +292,21 @@ def _document() -> Document | None:
 
     :raises InputError: it is not one mapping.
     """
+    file = path()
+    if file.exists() and not file.is_file():
+        quoted = shlex.quote(str(file))
+        raise InputError(f"{file} is no file", hint=f"move it away: mv {quoted} {quoted}.old")
     try:
-        return _one(read_yaml(path(), str(path()))) if path().exists() else None
+        return _one(read_yaml(file, str(file))) if file.exists() else None
     except InputError as e:
-        raise InputError(e.message, hint=e.hint or _RESET, where=e.where) from None
+        raise InputError(e.message, hint=_way_out(e.hint), where=e.where) from None
+
+
+def _way_out(hint: str | None) -> str:
+    """The hint with a command that helps in any case: without good settings no project can be read."""
+    if not hint:
+        return _RESET
+    return f"{hint}{' ' if hint.endswith('?') else '; '}`ov settings reset` removes all settings"
 
 
 def _one(documents: Sequence[Document]) -> Document | None:

@@ -106,6 +106,8 @@ def examine(world: World, name: str, kind: str, reader: tuple[str, ...] | None) 
     world.site.requests.clear()
     wrong = judge(world.run(*reader)) if reader else []
     wrong += heal(world, name)
+    if name == SETTINGS and not path.exists():  # moved away or reset, as we were told
+        wrong += judge(world.run("settings", "set", "vm.backend", "qemu"))
     if not wrong and world.state(name) == damaged and differences(world, name):
         wrong += dig(world, name, damaged)
     elif not wrong:
