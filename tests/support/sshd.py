@@ -87,13 +87,18 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def make_empty_folder() -> None:
+    """The one in which root's sshd locks up what talks to strangers; its service makes it."""
+    if os.geteuid() == 0:
+        run(["mkdir", "-p", "-m", "0755", "/run/sshd"])
+
+
 @contextlib.contextmanager
 def new_sshd(folder: Path) -> Iterator[Sshd]:
     """Configured, with known host key and one user's key; not started."""
     server = Sshd(folder, free_port())
     server.programs.mkdir(parents=True)
-    if os.geteuid() == 0:
-        run(["mkdir", "-p", "-m", "0755", "/run/sshd"])  # sshd's empty folder, which its service makes
+    make_empty_folder()
     server.new_host_key()
     private, public = generate_key_pair("me")
     write(folder / "id", private)
