@@ -66,7 +66,7 @@ def keep_state(record: Record, label: str, content: Sequence[tuple[str, str]]) -
     """Keep the disk as it is now. The VM may run; what its guest has not yet written to its disk is not part of it.
 
     :raises RefusedError: the instance's backend cannot do that.
-    :raises OvError: the VM cannot change to the new overlay, or the disk is full. Nothing is changed then.
+    :raises OvError: as :func:`hold`.
     """
     with explaining(f"cannot keep the disk of {record.words}", record.folder.path), record.folder.lock():
         state = KeptState(hold(record).name, label, tuple(content))
@@ -78,7 +78,8 @@ def hold(record: Record) -> Path:
     """Put a new overlay above the disk; returns the file that has what the disk had. The caller holds the lock.
 
     :raises RefusedError: the instance's backend cannot do that.
-    :raises OvError: the VM cannot change to the new overlay, or the disk is full. Nothing is changed then.
+    :raises OvError: the VM cannot change to the new overlay, or the disk is full. The disk shows what it had, and the VM
+        goes on.
     """
     driver = backend(record.backend)
     if not isinstance(driver, Overlays):
@@ -88,14 +89,12 @@ def hold(record: Record) -> Path:
     held = folder.path / f"disk.{number}.qcow2"
     part = _overlay(folder, held.name, _size(folder.disk))
     os.link(folder.disk, held)
-    try:
-        part.replace(folder.disk)
-        if known(record).active:
-            driver.write_to(record.handle, folder.disk)
-    except BaseException:
-        held.replace(folder.disk)  # what the VM has open, and goes on with
-        raise
+    # From here on nothing is taken back: a backend that fails may have changed to the overlay all the same, and the
+    # disk shows what it had in either case.
+    part.replace(folder.disk)
     fsync_directory(folder.path)
+    if known(record).active:
+        driver.write_to(record.handle, folder.disk)
     return held
 
 

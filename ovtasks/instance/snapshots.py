@@ -23,7 +23,7 @@ def create_snapshot(record: Record, name: str, description: str = "") -> DiskSna
     """Make a snapshot of the disk as it is now. The VM may run, and goes on.
 
     :raises InputError: the name is wrong or taken.
-    :raises OvError: the backend cannot do it, or the disk is full. Nothing is changed then.
+    :raises OvError: the backend cannot do it, or the disk is full. There is no snapshot then.
     """
     if not is_instance_name(name):
         raise InputError(f"{name!r} is no name of a snapshot", hint=RULE)

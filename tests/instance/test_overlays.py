@@ -140,6 +140,23 @@ def test_keeping_killed(room: Room) -> None:
     assert has(room, range(1, 21))
 
 
+def test_an_answer_is_lost(room: Room) -> None:
+    """The VM writes to the new overlay although the verb failed: nothing of it is lost."""
+    room.ov("vm", "create", "web")
+    put(room, 1)
+    at = room.words.index("-c")
+    words = [*room.words[:at], "-m", "tests.instance.keeping", "0", "lose", "one"]
+    done = attempt(*words, cwd=room.project, env=room.env, timeout=SECONDS)
+    assert done.returncode == 1 and "QEMU does not answer" in done.stderr
+    put(room, 2)
+    assert labels(keeping(room, 0, "keep", "two")) == ["two"]
+    put(room, 3)
+    room.ov("vm", "stop", "--force", "web")
+    assert has(room, range(1, 4))
+    keeping(room, 0, "back", "two")
+    assert has(room, range(1, 3))
+
+
 def test_going_back_killed(room: Room) -> None:
     """Repeated, it comes to its end; until then the disk is one of the two."""
     room.ov("vm", "create", "web", "--no-start")
