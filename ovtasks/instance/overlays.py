@@ -78,8 +78,8 @@ def hold(record: Record) -> Path:
     """Put a new overlay above the disk; returns the file that has what the disk had. The caller holds the lock.
 
     :raises RefusedError: the instance's backend cannot do that.
-    :raises OvError: the VM cannot change to the new overlay, or the disk is full. The disk shows what it had, and the VM
-        goes on.
+    :raises OvError: the VM cannot change to the new overlay, or the disk is full. The disk shows what it had, and the
+        VM goes on.
     """
     driver = backend(record.backend)
     if not isinstance(driver, Overlays):
