@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from ovtasks.layers.checks.model import CheckOutcome
     from ovtasks.project.deploy_model import InstallOptions
 
-    project = open_project(args)
+    project = open_project(args, [args.vm])
     deployment = _deployment(project, args.vm, args.instance)
     args.vm, args.instance = deployment.vm, deployment.instance
     record = find_record(args)

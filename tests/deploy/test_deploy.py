@@ -209,6 +209,8 @@ def test_secrets_variables_and_checks(guest: Guest, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("KEY", "another")
     guest.ov("deploy", "add", "web-vm", "--verify")
     assert guest.file("/srv/values") == f"{token} another red big none"
+    vms = (guest.project / "vms.yml").read_text()
+    (guest.project / "vms.yml").write_text(f"{vms}  bad: {{rams: 4G}}\n")  # another VM's mistake
     for name in ("web-vm", "web"):
         live = json.loads(guest.ov("eval", "live", name, "--json"))
         assert [(one["name"], one["outcome"]) for one in live["checks"]] == [("file /srv/values", "ok"), ("mine", "ok")]
