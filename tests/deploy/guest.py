@@ -96,6 +96,12 @@ class StandIn:
         return ()
 
 
+def version(path: Path) -> tuple[int, int, int, int]:
+    """What differs once a file has been written again; not when it was read last."""
+    stat = path.lstat()
+    return stat.st_ino, stat.st_mode, stat.st_size, stat.st_mtime_ns
+
+
 def _root(handle: Handle) -> Path:
     """The guest's root: the instance's folder has a link to it."""
     return (handle.directory / "root").resolve()
@@ -163,6 +169,10 @@ class Guest:
         """A file of the guest; None if there is none."""
         found = self.root / path.lstrip("/")
         return found.read_text() if found.exists() else None
+
+    def version(self, path: str) -> tuple[int, int, int, int]:
+        """What differs once the guest's file has been written again."""
+        return version(self.root / path.lstrip("/"))
 
     def anew(self) -> None:
         """The VM was destroyed and made again."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from ovtasks.deploy.receipts import receipts_of
-from tests.deploy.guest import Guest
+from tests.deploy.guest import Guest, version
 
 pytestmark = pytest.mark.slow  # each begins with a guest that nobody knows
 
@@ -53,7 +53,7 @@ def test_apply_edit_and_take_out(guest: Guest) -> None:
     assert "did you mean 'vm:web'?" in guest.said
     guest.ov("deploy", "add", "vm:web", "--add-layer", "other", "--allow-root-tasks")
     assert "applied other" in guest.said and "redone" not in guest.said and guest.connections() == 1
-    other = (guest.root / "srv/other").stat()
+    other = guest.version("srv/other")
 
     guest.layer("base", BASE.replace("hello", "good morning"))
     plan = guest.ov("deploy", "plan", "vm:web")
@@ -64,7 +64,7 @@ def test_apply_edit_and_take_out(guest: Guest) -> None:
     guest.ov("deploy", "add", "vm:web", "--allow-root-tasks")
     assert "redone base, tools" in guest.said and guest.connections() == 1
     assert guest.file("/etc/motd") == "good morning" and guest.file("/opt/base/tools") == "one"
-    assert (guest.root / "srv/other").stat() == other
+    assert guest.version("srv/other") == other
 
     guest.ov("deploy", "del", "vm:web", "other")
     assert "undone other" in guest.said and guest.file("/srv/other") is None and guest.file("/etc/motd")
@@ -149,12 +149,12 @@ def test_off_and_made_anew(guest: Guest) -> None:
 
 def test_dry_run_writes_and_asks_nothing(guest: Guest) -> None:
     guest.layer("base", BASE)
-    before = {path: path.stat() for path in guest.folder.rglob("*")}
+    before = {path: version(path) for path in guest.folder.rglob("*")}
     plan = guest.ov("deploy", "add", "vm:web", "base", "--allow-root-tasks", "--dry-run")
     assert "web: was never asked: what it runs is a guess" in plan and "write /etc/motd  (allow_root_tasks)" in plan
     found = json.loads(guest.ov("deploy", "add", "vm:web", "base", "--allow-root-tasks", "--dry-run", "--json"))
     assert found["guessed"] and found["layers"][0]["operations"][0]["name"] == "write /etc/motd"
-    assert {path: path.stat() for path in guest.folder.rglob("*")} == before and guest.connections() == 0
+    assert {path: version(path) for path in guest.folder.rglob("*")} == before and guest.connections() == 0
     assert not (guest.project / "deploy.yml").exists()
 
 
