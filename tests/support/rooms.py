@@ -20,7 +20,7 @@ from tests.support.session import SessionUser
 from tests.support.workbench import OV, Workbench, cloud_vm, make_image
 
 MARK = "write -P 0x5a 1M 64k"
-SECONDS = 120.0
+SECONDS = 300.0  # longer than what is run waits itself, so that its own words are seen
 
 
 @dataclass

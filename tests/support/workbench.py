@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 OV = [sys.executable, "-c", "import sys; sys.argv[0] = 'ov'; from ovtasks.cli import main; sys.exit(main())"]
 DOIT = [sys.executable, "-m", "doit"]
 DODO = "from ovtasks import load_tasks\nload_tasks(globals())\n"
-TIMEOUT = 120.0
+TIMEOUT = 300.0  # longer than what is run waits itself, so that its own words are seen
 HALT = bytes([0xFA, 0xF4, 0xEB, 0xFD])
 """Machine code of x86: no interrupts, halt, and again."""
 
