@@ -25,7 +25,7 @@ from ovtasks.host.programs import Program, as_program
 from ovtasks.values.arch import arch_of
 from ovtasks.values.jsonvalue import Json
 
-SPEC_FILES = ("overthink.yml", "vms.yml", "vm.yml")
+SPEC_FILES = ("overthink.yml", "vms.yml", "vm.yml", "deploy.yml")
 FAMILY_BY_MANAGER = {"apt-get": "debian", "dnf": "fedora", "pacman": "arch", "zypper": "suse"}
 
 # doit's commands that run no steps.

@@ -12,13 +12,12 @@ from ovtasks.deploy.own_wheel import brings_wheel, own_files
 from ovtasks.errors import InputError, Where
 from ovtasks.instance.find import find_or_none
 from ovtasks.instance.record import domain_of
-from ovtasks.project.deploy import FILE
 from ovtasks.project.deploy_entry import PREFIX, reserved
 from ovtasks.project.deploy_model import Deployment, InstallOptions
 from ovtasks.project.layer_model import LayerSpec, Named
 from ovtasks.project.layers import layers_of
 from ovtasks.project.model import Project, VmSpec
-from ovtasks.project.places import LAYER_FILE, display
+from ovtasks.project.places import DEPLOY_FILE, LAYER_FILE, display
 
 COMMAND_LINE = Where("ov deploy")
 """The place of what a user names on the command line."""
@@ -61,7 +60,7 @@ def find_deployment(project: Project, name: str) -> Deployment:
         domain_of(vm, instance or None)
         if (why := reserved(name, instance or None)) is not None:
             raise InputError(f"'{name}' cannot be a deployment: {why}", hint="use another name")
-        file = project.root / FILE
+        file = project.root / DEPLOY_FILE
         found = Deployment(name, vm, Where(display(file)), file, instance or None)
     same = [one for one in project.deployments.values() if (one.vm, one.instance) == (found.vm, found.instance)]
     if len(same) > 1:
@@ -79,7 +78,7 @@ def find_leftover(project: Project, name: str) -> Deployment:
     if name not in project.deployments and name.startswith(PREFIX) and vm not in project.vms:
         record = find_or_none(vm, instance or None)
         if record is not None and record.project == project.root:
-            return Deployment(name, vm, COMMAND_LINE, project.root / FILE, instance or None)
+            return Deployment(name, vm, COMMAND_LINE, project.root / DEPLOY_FILE, instance or None)
     return find_deployment(project, name)
 
 

@@ -15,6 +15,7 @@ from ovtasks import __version__
 FOLDER = "output/.ov/manifest"
 """Below the project's root."""
 ROOT_FILES = ("vms.yml", "vm.yml", "overthink.yml")
+LESSER_FILES = ("images.yml", "image.yml", "deploy.yml")
 """As in :mod:`ovtasks.project.places`, which takes too long to import here."""
 ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "OV_VM_BACKEND", "PYTHONPATH")
 ABSENT = (-1, 0, 0, 0)
@@ -104,9 +105,13 @@ def find_root(start: str) -> str | None:
 
     :raises OSError: a folder on the way cannot be read.
     """
-    folder = os.path.realpath(start)
+    start = os.path.realpath(start)
+    return _holding(start, ROOT_FILES) or _holding(start, LESSER_FILES)
+
+
+def _holding(folder: str, names: tuple[str, ...]) -> str | None:
     while True:
-        for name in ROOT_FILES:
+        for name in names:
             try:
                 mode = os.stat(f"{folder}/{name}").st_mode
             except (FileNotFoundError, NotADirectoryError):

@@ -12,9 +12,8 @@ from ovtasks.migrate.files import Texts
 from ovtasks.migrate.flags import move_flags
 from ovtasks.migrate.tree import YamlNode, nodes
 from ovtasks.migrate.verify import verified
-from ovtasks.project.deploy import FILE
 from ovtasks.project.deploy_entry import PREFIX, SUFFIX
-from ovtasks.project.places import LAYER_FILE
+from ovtasks.project.places import DEPLOY_FILE, LAYER_FILE
 
 VERSION = 3
 TARGETS = {"container": "pod", "kubernetes": "k8s"}
@@ -45,7 +44,7 @@ def _roots(text: str) -> Iterator[YamlNode]:
 def _gather(path: Path, text: str) -> str:
     """The entries of ``images:`` (in deploy.yml) and ``deployments.images`` below ``deploy:``."""
     edits = Edits(path, text)
-    old = ("deployments", *(("images",) if path.name == FILE else ()))
+    old = ("deployments", *(("images",) if path.name == DEPLOY_FILE else ()))
     for root in _roots(text):
         found = root.get(*old)
         if found is None:
@@ -102,7 +101,7 @@ def _entries(path: Path, text: str, names: dict[str, str]) -> str:
         version = root.get("version")
         if version is not None and version[1].value.isdecimal() and int(version[1].value) < VERSION:
             edits.scalar(version[1], str(VERSION))
-        elif version is None and number == 0 and len(edits) > before and path.name == FILE:
+        elif version is None and number == 0 and len(edits) > before and path.name == DEPLOY_FILE:
             edits.insert(root, [f"version: {VERSION}"])
     return edits.done()
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, Where
 from ovtasks.host.state import read_input
-from ovtasks.project.deploy import FILE as DEPLOY_FILE
-from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, ROOT_FILES, display
+from ovtasks.project.places import DEPLOY_FILE, IMAGE_FILES, LAYER_FILE, ROOT_FILES, display
 from ovtasks.values.diagnosis import decoded
 from ovtasks.values.yamlio import MAX_BYTES, parse_yaml
 

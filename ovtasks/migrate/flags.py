@@ -12,9 +12,8 @@ from ovtasks.migrate.edit import Edits, Pair
 from ovtasks.migrate.files import Texts
 from ovtasks.migrate.tree import YamlNode, entries, nodes
 from ovtasks.migrate.verify import verified, without
-from ovtasks.project.deploy import FILE
 from ovtasks.project.deploy_entry import SUFFIX
-from ovtasks.project.places import LAYER_FILE
+from ovtasks.project.places import DEPLOY_FILE, LAYER_FILE
 
 FLAGS = ("disposable", "lifecycle")
 HEADER = "# Made by ov migrate deploy-schema-v-3 of what VMs said about their deployments.\nversion: 3"
@@ -88,4 +87,4 @@ def _deploy_file(texts: Texts) -> Path:
     for path in texts.now:
         if path.name != LAYER_FILE and any(root.get("deploy") for root in nodes(texts.now[path])):
             return path
-    return texts.root / FILE
+    return texts.root / DEPLOY_FILE

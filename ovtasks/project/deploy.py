@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ovtasks.project.deploy_entry import Entry
     from ovtasks.project.deploy_model import Deployment
 
-FILE = "deploy.yml"
 ROOTS = ("deploy", "deployments")
 
 Layered = dict[str, tuple[LayerXml, ...]]

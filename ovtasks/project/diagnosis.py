@@ -166,6 +166,13 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
     return f"known keys: {', '.join(sorted(useful))}" if useful else "no keys are known here"
 
 
+def _key_of(value: object, schema: Mapping[str, Any]) -> str | None:
+    """The key of a mapping that is the only one to take ``value``."""
+    known = schema.get("properties", {})
+    found = [key for key, below in known.items() if isinstance(value, str) and value in below.get("enum", ())]
+    return found[0] if len(found) == 1 else None
+
+
 def _value(error: Any, place: str) -> tuple[str, str | None]:
     """Message and hint for a value that the schema does not allow."""
     value, wanted = error.instance, error.validator_value
@@ -180,6 +187,8 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
                 return f"{place} must be {words}, not the text {shown(value)}", "write it without quotes"
             if kinds == ["array"] and isinstance(value, dict):
                 hint = "put it into [ ], or a hyphen before it: there may be several"
+            if kinds == ["object"] and (key := _key_of(error.instance, error.schema)):
+                hint = f"write {place.rpartition('.')[2]}: {{{key}: {value}}}"
             return f"{place} must be {words}, not {shown(value)}", hint
         case "enum":
             message, hint = choice(place, value, wanted)

@@ -87,7 +87,7 @@ def _singular(block: Block) -> KeyNames:
     names: dict[str, str] = {}
     below: dict[str, KeyNames] = {}
     for name, node in block.fields.items():
-        many = isinstance(node, Items | Words) or name == "devices"
+        many = isinstance(node, Items | Words) or name in {"devices", "features"}
         if many and name.endswith("s") and name != "graphics" and name[:-1] not in block.fields:
             names[name[:-1]] = name
         if isinstance(node, Block | Items):

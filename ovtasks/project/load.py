@@ -17,7 +17,7 @@ from ovtasks.project.build import build_vm
 from ovtasks.project.cache import CacheEntry, FileStat, Kinds
 from ovtasks.project.model import ImageSpec, LayerXml, Placement, Project, VmSpec
 from ovtasks.project.placement import Named
-from ovtasks.project.places import LAYER_FILE, ROOT_FILES, display
+from ovtasks.project.places import LAYER_FILE, LESSER_FILES, ROOT_FILES, display
 
 if TYPE_CHECKING:
     from ovtasks.project.declared import Declared
@@ -119,17 +119,19 @@ class Checked:
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder, from ``start`` upwards, that holds ``vms.yml``, ``vm.yml`` or ``overthink.yml``.
+    """The nearest folder, from ``start`` upwards, that holds ``vms.yml``, ``vm.yml`` or ``overthink.yml``; if there
+    is none, the nearest with images or deployments.
 
     :raises InputError: there is none.
     """
     start = start.resolve()
     strange: list[Path] = []
-    for folder in (start, *start.parents):
-        places = [folder / name for name in ROOT_FILES]
-        if any(path.is_file() for path in places):
-            return folder
-        strange += [path for path in places if os.path.lexists(path)]
+    for names in (ROOT_FILES, LESSER_FILES):
+        for folder in (start, *start.parents):
+            places = [folder / name for name in names]
+            if any(path.is_file() for path in places):
+                return folder
+            strange += [path for path in places if os.path.lexists(path)]
     hint = "go to the project's folder, name it with -C, or begin a vms.yml there"
     if strange:
         hint = f"{strange[0]} is not a file but a folder, a pipe or a link to nothing; -C names another project"

@@ -12,13 +12,12 @@ from ovtasks.errors import InputError, Where
 from ovtasks.host.yamlfile import read_yaml
 from ovtasks.project.cache import FileStat, file_stat
 from ovtasks.project.declared import IMAGE, Declared, DeclaredImage, DeclaredVm
-from ovtasks.project.deploy import FILE as DEPLOY_FILE
 from ovtasks.project.deploy import Deployments, Layered
 from ovtasks.project.file_names import is_single, with_our_names
 from ovtasks.project.images import chain_of
 from ovtasks.project.layers import Layers
 from ovtasks.project.placement import Named
-from ovtasks.project.places import IMAGE_FILES, LAYER_FILE, MIGRATING, ROOT_FILES, VM_FILES, display
+from ovtasks.project.places import DEPLOY_FILE, IMAGE_FILES, LAYER_FILE, MIGRATING, ROOT_FILES, VM_FILES, display
 from ovtasks.project.schema import Checker
 from ovtasks.project.unused import unused_of_image, unused_of_vm, unused_sections
 from ovtasks.project.user_data import pass_on

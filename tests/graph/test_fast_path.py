@@ -244,6 +244,7 @@ def test_paths_are_shown_as_the_long_way_does(monkeypatch: pytest.MonkeyPatch, t
 
 def test_a_project_is_known_by_the_same_files() -> None:
     assert sorted(manifest.ROOT_FILES) == sorted(places.ROOT_FILES)
+    assert sorted(manifest.LESSER_FILES) == sorted(places.LESSER_FILES)
 
 
 def test_settings_are_watched(

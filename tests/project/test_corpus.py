@@ -116,7 +116,9 @@ vm:
     cpu: 4
     network: {{port_forward: ["16443:6443", "auto:80"]}}
     cloud_init: {{package: [sudo], write_file: [{{path: /x}}]}}
-    libvirt: {{device: {{channel: [{{type: spicevmc, name: com.redhat.spice.0}}], memballoon: {{model: virtio}}}}}}
+    libvirt:
+      feature: {{acpi: true}}
+      device: {{channel: [{{type: spicevmc, name: com.redhat.spice.0}}], memballoon: {{model: virtio}}}}
 k8s: {{x: {{image: ""}}}}
 """,
             "layers/x/layer.yml": "layer: {require: [], distro: {fedora: {package: [git]}}, task: [], port: [80]}\n",

@@ -28,6 +28,17 @@ def test_root_is_found_from_below(tmp_path: Path, name: str) -> None:
     assert find_root(tmp_path) == tmp_path.resolve()
 
 
+@pytest.mark.parametrize("name", ["deploy.yml", "image.yml", "images.yml"])
+def test_a_project_may_have_images_or_deployments_alone(tmp_path: Path, name: str) -> None:
+    write(tmp_path, A, "vms.yml")
+    below = tmp_path / "below"
+    write(below, A.replace("vms:", "vm:") if name == "deploy.yml" else "images: {}\n", name)
+    assert find_root(below) == tmp_path.resolve(), "a folder with VMs comes first"
+    (tmp_path / "vms.yml").unlink()
+    assert find_root(below) == below.resolve()
+    assert [*load(below).vms] == (["a"] if name == "deploy.yml" else [])
+
+
 def test_no_root_says_how_to_begin(tmp_path: Path) -> None:
     (tmp_path / "vms.yml").mkdir()  # a folder of that name is none
     with pytest.raises(InputError, match=r"no vms\.yml in") as caught:
