@@ -7,7 +7,8 @@ from ovtasks.cli.parser import CliCommand
 SNAPSHOT = (
     CliCommand("create", "make a snapshot of a VM's disk; the VM may run", "snapshot:create_arguments"),
     CliCommand("list", "list the snapshots of a VM", "snapshot:list_arguments"),
-    CliCommand("revert", "make the disk of a VM that is off what it was", "snapshot:revert_arguments"),
+    CliCommand("info", "what is known of a snapshot, as JSON", "snapshot:info_arguments"),
+    CliCommand("revert", "make the disk of a VM what it was", "snapshot:revert_arguments"),
     CliCommand("delete", "delete a snapshot; the disk keeps what it has", "snapshot:delete_arguments"),
 )
 VM = (

@@ -77,10 +77,15 @@ def run_type(args: argparse.Namespace) -> int:
 
 def libvirt_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov eval libvirt``."""
+    from ovtasks.cli import snapshot
     from ovtasks.probes.libvirt_methods import LIBVIRT
 
     parser.description = "Look at a VM from outside. Both backends answer, but domain-xml needs libvirt."
-    _offer(parser, LIBVIRT).add_parser("list", help="all VMs of this user").set_defaults(run=run_list)
+    groups = _offer(parser, LIBVIRT)
+    groups[()].add_parser("list", help="all VMs of this user").set_defaults(run=run_list)
+    for name in ("create", "info", "revert", "delete"):
+        declare = getattr(snapshot, f"{name}_arguments")
+        declare(groups["snapshot",].add_parser(name, help=f"as ov vm snapshot {name}"))
 
 
 def spice_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,8 +108,8 @@ def run_list(args: argparse.Namespace) -> int:
 
 def _offer(
     parser: argparse.ArgumentParser, methods: Sequence[Method]
-) -> argparse._SubParsersAction[argparse.ArgumentParser]:
-    """A parser for each method, below those of its groups. Returns where further ones go."""
+) -> dict[tuple[str, ...], argparse._SubParsersAction[argparse.ArgumentParser]]:
+    """A parser for each method, below those of its groups. Returns where further ones go, by group."""
     parser.set_defaults(run=run_method)
     groups: dict[tuple[str, ...], argparse._SubParsersAction[argparse.ArgumentParser]] = {}
     groups[()] = parser.add_subparsers(required=True, metavar="METHOD", parser_class=argparse.ArgumentParser)
@@ -121,7 +126,7 @@ def _offer(
         if method.picture:
             one.add_argument("file", nargs="?", default="screenshot.png", metavar="FILE", help=_FILE)
         one.set_defaults(method=method)
-    return groups[()]
+    return groups
 
 
 def _declare(parser: argparse.ArgumentParser, one: Argument) -> None:

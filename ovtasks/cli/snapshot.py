@@ -1,11 +1,17 @@
-"""``ov vm snapshot create | list | revert | delete``."""
+"""``ov vm snapshot create | list | info | revert | delete``; ``ov eval libvirt snapshot`` has the same verbs."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import add_instance, find_record, note, output_json
 from ovtasks.errors import EXIT_DONE
+
+if TYPE_CHECKING:
+    from ovtasks.instance.snapshot_list import DiskSnapshot
+    from ovtasks.values.jsonvalue import Json
 
 
 def create_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,21 +33,29 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run_list)
 
 
+def info_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm snapshot info``."""
+    parser.description = "Print what is known of one snapshot, as JSON: what list has, and its file and size in bytes."
+    _add(parser)
+    parser.set_defaults(run=run_info)
+
+
 def revert_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot revert``."""
     parser.description = (
         "Make the disk what it was at the snapshot. What was written since is lost, unless another snapshot has it. "
-        "The VM must be off. Its definition, seed, NVRAM, ports and keys stay as they are."
+        "The VM must be off, or --force given. Its definition, seed, NVRAM, ports and keys stay as they are."
     )
     _add(parser)
+    parser.add_argument("--force", action="store_true", help="pull the plug of a running VM, and start it afterwards")
     parser.set_defaults(run=run_revert)
 
 
 def delete_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot delete``."""
     parser.description = (
-        "Delete a snapshot. The disk and other snapshots keep what they have. While the VM runs its file stays; the "
-        "next revert or delete with the VM off merges it."
+        "Delete a snapshot. The disk and other snapshots keep what they have. While the VM runs its file stays; "
+        "ov gc, or the next revert or delete, merges it with the VM off."
     )
     _add(parser)
     parser.set_defaults(run=run_delete)
@@ -69,8 +83,7 @@ def run_list(args: argparse.Namespace) -> int:
     folder = find_record(args).folder
     found, on = snapshots_of(folder), stands_on_snapshot(folder)
     if args.json:
-        facts = ("name", "created", "description")
-        output_json([{**{key: getattr(one, key) for key in facts}, "current": one.name == on} for one in found])
+        output_json([_facts(one, on) for one in found])
         return EXIT_DONE
     from ovtasks.cli.show import table
 
@@ -79,15 +92,35 @@ def run_list(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def run_info(args: argparse.Namespace) -> int:
+    """Print one snapshot."""
+    from ovtasks.instance.snapshot_list import stands_on_snapshot
+    from ovtasks.instance.snapshots import named_snapshot
+
+    record = find_record(args)
+    found = named_snapshot(record, args.snapshot)
+    file = record.folder.path / found.file
+    size = file.stat().st_blocks * 512 if file.exists() else None
+    output_json({**_facts(found, stands_on_snapshot(record.folder)), "file": str(file), "size": size})
+    return EXIT_DONE
+
+
+def _facts(one: DiskSnapshot, on: str | None) -> dict[str, Json]:
+    return {"name": one.name, "created": one.created, "description": one.description, "current": one.name == on}
+
+
 def run_revert(args: argparse.Namespace) -> int:
     """Go back to a snapshot."""
     from ovtasks.deploy.receipts import drop_all
     from ovtasks.deploy.stamp import drop_stamp
     from ovtasks.instance.aside import deploying
-    from ovtasks.instance.snapshots import check_revert, revert_snapshot
+    from ovtasks.instance.power import powered_off
+    from ovtasks.instance.snapshots import check_revert, named_snapshot, revert_snapshot
 
     record = find_record(args)
-    with deploying(record.domain, note(args)):
+    named_snapshot(record, args.snapshot)
+    off = powered_off(record, note(args)) if args.force else nullcontext()
+    with deploying(record.domain, note(args)), off:
         check_revert(record, args.snapshot)
         drop_stamp(record)  # the disk may have other layers
         drop_all(record)
@@ -102,6 +135,6 @@ def run_delete(args: argparse.Namespace) -> int:
 
     record = find_record(args)
     merged = delete_snapshot(record, args.snapshot)
-    later = "" if merged else "; its file is merged by the next delete or revert with the VM off"
+    later = "" if merged else "; its file is merged by ov gc with the VM off"
     note(args).note(f"{record.words}: snapshot {args.snapshot} deleted{later}")
     return EXIT_DONE

@@ -8,7 +8,9 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ovtasks.backends.contract import VmState
 from ovtasks.backends.qemu import helpers, process
+from ovtasks.errors import OvError
 from ovtasks.host.beneath import check
 from ovtasks.host.files import is_locked, is_part
 from ovtasks.host.oserrors import explaining
@@ -17,13 +19,19 @@ from ovtasks.host.progress import SilentProgress
 from ovtasks.images.gc import Item
 from ovtasks.instance.aside import deploy_lock, settle, unfinished
 from ovtasks.instance.destroy import finish_removal, remove_folder
+from ovtasks.instance.existing import existing
+from ovtasks.instance.find import every
 from ovtasks.instance.folder import Folder, is_leftover, socket_places
+from ovtasks.instance.overlays import tidy, to_tidy
+from ovtasks.instance.record import Record
+from ovtasks.instance.status import status
 
 REMOVED = "rest of a VM whose removal was killed"
 NEVER_MADE = "rest of a VM whose creation was killed"
 HALF = "half-written file of a VM"
 SOCKETS = "sockets of a VM that is gone"
 ASIDE = "rest of an update that was killed; the VM is put back as it was before"
+DELETED = "file of a snapshot that is deleted, to be merged"
 HELPER = "process beside a VM whose start was killed"
 
 
@@ -46,6 +54,7 @@ def survey() -> list[Item]:
             halves = [one for one in _entries(path) if is_part(one.name)]
             found += [Item(one, _allocated(one), HALF, _busy(path)) for one in halves]
             found += [Item(one, 0, HELPER, _busy(path)) for one in _helpers(path, lines)]
+    found += _deleted_snapshots()
     known = {Folder(path).sockets_name for path in _entries(place)}
     found += [
         Item(path, 0, SOCKETS)
@@ -80,6 +89,8 @@ def _remove(item: Item) -> bool:
         path = path.with_name(path.name.removeprefix(".").removesuffix(".removed"))
     if item.what == HELPER:
         return _end_helpers(path)
+    if item.what == DELETED:
+        return _finish_delete(path)
     with Folder(path.parent if item.what == HALF else path).lock():
         if item.what == HALF:
             path.unlink(missing_ok=True)
@@ -90,6 +101,32 @@ def _remove(item: Item) -> bool:
         else:
             return False
     return True
+
+
+def _deleted_snapshots() -> Iterator[Item]:
+    """What deletes of snapshots left: of those that were killed, and of those while the VM ran."""
+    for record in every():
+        with contextlib.suppress(OvError):  # who works with this VM is told of its damaged list
+            for path in to_tidy(record):
+                held = (f"{record.words}, which is not known to be off",) if _may_run(record) else ()
+                folder = record.folder.path
+                yield Item(path, 0, DELETED, (*held, *_busy(folder), *_replacing(record.domain)))
+
+
+def _finish_delete(path: Path) -> bool:
+    folder = Folder(path.parent)
+    with folder.lock():
+        found = existing(folder)
+        if found is None or found.problem is not None or _may_run(found.record):
+            return False
+        if folder.disk.exists() and path in to_tidy(found.record):
+            tidy(found.record)
+    return not path.exists()
+
+
+def _may_run(record: Record) -> bool:
+    now = status(record)
+    return now.active or now.state is VmState.UNKNOWN
 
 
 def _helpers(folder: Path, lines: Iterable[list[str]] | None = None) -> list[Path]:

@@ -139,12 +139,29 @@ def tidy(record: Record) -> None:
     _drop_unused(record)
     wanted = _wanted(record)
     for _, path in _files(folder):
-        above = [one for one in (folder.disk, *(file for _, file in _files(folder))) if _below(one) == path.name]
+        above = _above(folder, path)
         if path.name not in wanted and len(above) == 1:
             info = json.loads(run(["qemu-img", "info", "--output=json", path]).stdout)
             words = ["-b", info["backing-filename"], "-F", info["backing-filename-format"]]
             run(["qemu-img", "rebase", "-q", "-f", "qcow2", *words, above[0].name], cwd=folder.path)
             path.unlink()
+
+
+def to_tidy(record: Record) -> list[Path]:
+    """The held files that :func:`tidy` would remove or merge.
+
+    :raises OvError: the list of snapshots is damaged.
+    """
+    wanted = _wanted(record)
+    return [
+        path for _, path in _files(record.folder) if path.name not in wanted and len(_above(record.folder, path)) < 2
+    ]
+
+
+def _above(folder: Folder, path: Path) -> list[Path]:
+    """The disk and the held files that stand on ``path``."""
+    disks = [folder.disk] if folder.disk.exists() else []
+    return [one for one in (*disks, *(file for _, file in _files(folder))) if _below(one) == path.name]
 
 
 def _wanted(record: Record) -> set[str]:

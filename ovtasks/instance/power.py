@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 STOP_SECONDS = 60.0
 ASK_AGAIN = 10.0
 """Seconds until the guest is asked again to power off; a booting guest misses the first request."""
+_START_AGAIN = "start-again"
+"""The file that says that the VM ran when its plug was pulled, until it runs again."""
 
 
 def start(record: Record, progress: Progress) -> bool:
@@ -93,7 +97,25 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
     record = replace(record, log_start=log.stat().st_size if log.exists() else 0)
     record.save()
     driver.start(record.handle, machine)
+    (record.folder.path / _START_AGAIN).unlink(missing_ok=True)
     return record
+
+
+@contextmanager
+def powered_off(record: Record, progress: Progress) -> Iterator[None]:
+    """The VM is off inside the block. Behind it the VM runs again if it ran before.
+
+    The plug is pulled. When the block fails or is killed the VM stays off, and the next such block starts it.
+
+    :raises OvError: the backend cannot be asked, or the VM cannot start.
+    """
+    again = record.folder.path / _START_AGAIN
+    if known(record).active:
+        again.touch(mode=0o600)
+        stop(record, progress, force=True)
+    yield
+    if again.exists():
+        start(record, progress)
 
 
 def stop(record: Record, progress: Progress, *, force: bool = False, timeout: float | None = None) -> str:

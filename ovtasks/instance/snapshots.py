@@ -40,14 +40,27 @@ def create_snapshot(record: Record, name: str, description: str = "") -> DiskSna
     return made
 
 
+def named_snapshot(record: Record, name: str) -> DiskSnapshot:
+    """The snapshot of this name.
+
+    :raises InputError: there is none.
+    """
+    found = {one.name: one for one in snapshots_of(record.folder)}
+    if name not in found:
+        hint = f"there are: {', '.join(found)}" if found else f"ov vm snapshot create {_words(record, name)}"
+        raise InputError(f"{record.words} has no snapshot {name}", hint=hint)
+    return found[name]
+
+
 def check_revert(record: Record, name: str) -> DiskSnapshot:
     """The snapshot, if the instance can go back to it now.
 
     :raises InputError: there is no such snapshot. :raises RefusedError: the VM runs.
     """
-    snapshot = _named(record, name)
+    snapshot = named_snapshot(record, name)
     if known(record).active:
-        raise RefusedError(f"{record.words} is running", hint=f"ov vm stop {record.words}")
+        hint = f"ov vm stop {record.words}; --force pulls the plug and starts it afterwards"
+        raise RefusedError(f"{record.words} is running", hint=hint)
     return snapshot
 
 
@@ -74,21 +87,13 @@ def delete_snapshot(record: Record, name: str) -> bool:
     """
     with explaining(f"cannot delete {name} of {record.words}", record.folder.path), record.folder.lock():
         record = reread(record)
-        gone = _named(record, name)
+        gone = named_snapshot(record, name)
         rest = [one for one in snapshots_of(record.folder) if one != gone]
         save_snapshots(record.folder, rest, stands_on_snapshot(record.folder))
         if known(record).active:
             return False
         tidy(record)
         return True
-
-
-def _named(record: Record, name: str) -> DiskSnapshot:
-    found = {one.name: one for one in snapshots_of(record.folder)}
-    if name not in found:
-        hint = f"there are: {', '.join(found)}" if found else f"ov vm snapshot create {_words(record, name)}"
-        raise InputError(f"{record.words} has no snapshot {name}", hint=hint)
-    return found[name]
 
 
 def _words(record: Record, name: str) -> str:

@@ -99,6 +99,92 @@ def test_running(room: Room) -> None:
     assert has(room, 1) and files(room) == 1
 
 
+def test_force(room: Room) -> None:
+    """A running VM is off while its disk changes, and runs again; one that was off stays off."""
+    put(room, 1)
+    room.ov("vm", "snapshot", "create", "web", "one")
+    put(room, 2)
+    assert "no snapshot x" in room.ov("vm", "snapshot", "revert", "--force", "web", "x", code=2)
+    room.ov("vm", "snapshot", "revert", "--force", "web", "one")
+    assert has(room, 1) and room.vm()["state"] == "stopped"
+    room.ov("vm", "start", "web")
+    before = room.qemus()
+    assert "no snapshot x" in room.ov("vm", "snapshot", "revert", "--force", "web", "x", code=2)
+    assert room.qemus() == before
+    room.ov("eval", "libvirt", "snapshot", "revert", "--force", "web", "one")
+    assert len(room.qemus()) == 1 and room.qemus() != before
+    room.ov("vm", "stop", "--force", "web")
+    assert has(room, 1)
+
+
+def test_force_killed(room: Room) -> None:
+    """Twenty strikes: repeated, the VM runs with the disk of the snapshot."""
+    put(room, 1)
+    room.ov("vm", "snapshot", "create", "web", "one")
+    room.ov("vm", "start", "web")
+    words = ("revert", "--force", "web", "one")
+    total = calls(room, *words)
+    kills = 0
+    for number in range(20):
+        kills += strike(room, 1 + number * total // 20, *words).returncode != 0
+        room.ov("vm", "snapshot", *words)
+        assert len(room.qemus()) == 1, number
+        assert names(room) == ["one"] and files(room) == 1, number
+    assert kills >= 18, (kills, total)
+    room.ov("vm", "stop", "--force", "web")
+    assert has(room, 1) and not (room.folder / "start-again").exists()
+
+
+def test_probe_verbs(room: Room) -> None:
+    """``ov eval libvirt snapshot`` leads to the same snapshots."""
+    put(room, 1)
+    room.ov("eval", "libvirt", "snapshot", "create", "web", "one", "--description", "as a probe")
+    put(room, 2)
+    found = json.loads(room.ov("eval", "libvirt", "snapshot", "info", "web", "one"))
+    assert (found["name"], found["description"], found["current"]) == ("one", "as a probe", True)
+    assert Path(found["file"]).is_file() and found["size"] > 0
+    assert json.loads(room.ov("vm", "snapshot", "info", "web", "one")) == found
+    assert "no snapshot x" in room.ov("vm", "snapshot", "info", "web", "x", code=2)
+    room.ov("eval", "libvirt", "snapshot", "revert", "web", "one")
+    assert has(room, 1)
+    room.ov("eval", "libvirt", "snapshot", "delete", "web", "one")
+    assert names(room) == [] and files(room) == 0 and has(room, 1)
+
+
+def test_gc_merges(room: Room) -> None:
+    """``ov gc`` ends a delete that could not: the VM ran. While it runs its files stay."""
+    put(room, 1)
+    room.ov("vm", "start", "web")
+    for name in ("one", "two"):
+        room.ov("vm", "snapshot", "create", "web", name)
+    room.ov("vm", "snapshot", "delete", "web", "two")
+    said = room.ov("gc")
+    assert "not known to be off" in said and files(room) == 2
+    room.ov("vm", "stop", "--force", "web")
+    room.ov("gc", "--dry-run")
+    assert files(room) == 2
+    room.ov("gc")
+    assert has(room, 1) and files(room) == 1 and names(room) == ["one"]
+    room.ov("vm", "snapshot", "revert", "web", "one")
+    assert has(room, 1)
+
+
+def test_gc_after_a_kill(room: Room) -> None:
+    """Strikes on a delete, each ended by ``ov gc``."""
+    put(room, 1)
+    total = None
+    for number in range(21):
+        room.ov("vm", "snapshot", "create", "web", "one")
+        if total is None:
+            total = calls(room, "delete", "web", "one")
+            continue
+        strike(room, 1 + number * (total - 1) // 20, "delete", "web", "one")
+        room.ov("gc")
+        assert has(room, 1) and files(room) == len(names(room)), number
+        if names(room):
+            room.ov("vm", "snapshot", "delete", "web", "one")
+
+
 def test_mistakes(room: Room) -> None:
     assert "no snapshot x" in room.ov("vm", "snapshot", "revert", "web", "x", code=2)
     assert "no name" in room.ov("vm", "snapshot", "create", "web", "../x", code=2)
