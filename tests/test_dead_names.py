@@ -23,6 +23,7 @@ CALLED = {
         "ignore_aliases",  # PyYAML
     ),
     "bench/*": ("outputfile",),  # http.server
+    "docs/site.py": ("on_*",),  # mkdocs
     "ovtasks/cli/__init__.py": ("doit_known",),  # doitw
     "ovtasks/guest/connection.py": ("upload_many",),  # for whoever has many files
     "ovtasks/guest/login.py": ("*_timeout",),  # paramiko
