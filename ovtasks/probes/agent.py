@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
@@ -17,17 +18,22 @@ from ovtasks.values.jsonvalue import Json
 
 CHUNK = 256 << 10
 """Bytes of a file in one message. libvirt takes messages of 4 MiB at most."""
+_ODD = "is it qemu-guest-agent? guest info tells its version"
 SECONDS = 10.0
 """Seconds for each answer of the agent."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command in the guest ended. ``code`` is its exit status, 128 and the signal's number if that ended it."""
+    """How a command in the guest ended. ``code`` is its exit status, 128 and the signal's number if that ended it.
+
+    ``cut``: it said more than the agent keeps, which is 16 MiB of each output.
+    """
 
     code: int
     out: bytes
     errors: bytes
+    cut: bool = False
 
 
 def run_in_guest(record: Record, argv: Sequence[str], *, seconds: float = 60.0, capture: bool = True) -> Ended:
@@ -49,8 +55,9 @@ def run_in_guest(record: Record, argv: Sequence[str], *, seconds: float = 60.0, 
         time.sleep(pause)
         pause = min(pause * 1.5, 1.0)
     signal = status.get("signal")
-    code = 128 + signal if isinstance(signal, int) else int(str(status.get("exitcode", 0)))
-    return Ended(code, _bytes(status.get("out-data")), _bytes(status.get("err-data")))
+    code = 128 + signal if isinstance(signal, int) else whole(status.get("exitcode", 0))
+    cut = bool(status.get("out-truncated") or status.get("err-truncated"))
+    return Ended(code & 0xFF, _bytes(status.get("out-data")), _bytes(status.get("err-data")), cut)
 
 
 def read_guest_file(record: Record, path: str) -> Iterator[bytes]:
@@ -96,15 +103,28 @@ def frozen(record: Record) -> Iterator[int]:
     ask_agent(record, "guest-ping")  # without an agent there is nothing to thaw, and it is known at once
     try:
         count = ask_agent(record, "guest-fsfreeze-freeze", 60.0)
-        yield int(str(count))
+        yield whole(count)
     finally:
         thaw(record)
 
 
 def thaw(record: Record) -> int:
     """Thaw the guest's file systems. Returns how many were frozen."""
-    return int(str(ask_agent(record, "guest-fsfreeze-thaw", 60.0)))
+    return whole(ask_agent(record, "guest-fsfreeze-thaw", 60.0))
+
+
+def whole(value: Json) -> int:
+    """A number in an answer.
+
+    :raises OvError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise OvError(f"the guest agent answers {str(value)[:60]!r} where a number must be", hint=_ODD)
+    return value
 
 
 def _bytes(value: Json) -> bytes:
-    return base64.b64decode(value) if isinstance(value, str) else b""
+    try:
+        return base64.b64decode(value) if isinstance(value, str) else b""
+    except (binascii.Error, ValueError):
+        raise OvError("the guest agent answers what is no base64", hint=_ODD) from None

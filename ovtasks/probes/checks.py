@@ -24,6 +24,8 @@ METHODS: Mapping[str, Mapping[str, Method]] = {
 }
 _SECONDS = ("timeout", "wait")
 """The arguments by which a check's own time reaches a method."""
+_MOST = 32 << 20
+"""Bytes of what a method says that are looked at."""
 
 
 def asker(record: Record) -> MachineAsker:
@@ -31,6 +33,7 @@ def asker(record: Record) -> MachineAsker:
 
     def ask(verb: str, name: str, data: Mapping[str, Json], seconds: float) -> ProbeFacts:
         method: Method | None = None
+        said: Iterable[Said]
         try:
             if (verb, name) == ("libvirt", "list"):
                 said = [Said(data=domains())]
@@ -38,7 +41,7 @@ def asker(record: Record) -> MachineAsker:
                 if (method := METHODS[verb].get(name)) is None:
                     return {MISSING_TOOL: f"{name} changes the VM; ov vm snapshot does that".encode()}
                 found = method.run(record, _values(method, data, seconds))
-                said = [found] if isinstance(found, Said) else list(found)
+                said = [found] if isinstance(found, Said) else found
             return _facts(record, method, said, data)
         except UnableError as e:
             return {MISSING_TOOL: e.message.encode()}
@@ -55,25 +58,31 @@ def _values(method: Method, data: Mapping[str, Json], seconds: float) -> MethodV
         if one.key is not None and one.key in data:
             written = data[one.key]
             text = json.dumps(written) if isinstance(written, dict | list) else str(written)
-            values[one.field] = text.split() if one.many else text
+            values[one.field] = text.split() if one.many else one.of(text)
         elif one.field in _SECONDS and "timeout" in data:
             values[one.field] = seconds
     return values
 
 
 def _facts(record: Record, method: Method | None, said: Iterable[Said], data: Mapping[str, Json]) -> ProbeFacts:
-    out, errors, code = b"", b"", 0
+    out, errors, code = bytearray(), bytearray(), 0
     for one in said:
-        out += one.out + (json.dumps(one.data, ensure_ascii=False).encode() + b"\n" if one.data is not None else b"")
+        out += one.out + (_line(one.data) if one.data is not None else b"")
         errors += one.errors + (f"{one.note}\n".encode() if one.note else b"")
         code = one.code or code
-    facts = {"status": str(code).encode(), "stderr": errors, "size": str(len(out)).encode()}
+        if len(out) + len(errors) > _MOST:
+            raise OvError(f"it says more than {_MOST >> 20} MiB", hint="a shorter timeout, or another question")
+    facts = {"status": str(code).encode(), "stderr": bytes(errors), "size": str(len(out)).encode()}
     if method is not None and method.picture:
-        picture = read_picture(out)
+        picture = read_picture(bytes(out))
         facts["dimensions"] = f"{picture.width}x{picture.height}".encode()
         facts["uniform"] = b"yes" if picture.uniform else b"no"
     else:
-        facts["stdout"] = out
+        facts["stdout"] = bytes(out)
     if (file := data.get("artifact")) is not None:
-        save(record.project / str(file), out)
+        save(record.project / str(file), bytes(out))
     return facts
+
+
+def _line(data: Json) -> bytes:
+    return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from ovtasks.errors import InputError
 from ovtasks.host.run import run
 from ovtasks.instance.record import Record
-from ovtasks.probes.agent import frozen, read_guest_file, run_in_guest, thaw, write_guest_file
+from ovtasks.probes.agent import frozen, read_guest_file, run_in_guest, thaw, whole, write_guest_file
 from ovtasks.probes.machine import ask_agent
-from ovtasks.probes.method import Argument, Method, MethodRun, MethodValues, Said
+from ovtasks.probes.method import Argument, Method, MethodRun, MethodValues, Said, duration, size
 
-_TIMEOUT = Argument("--timeout", "seconds for the answer (5)", 5.0, float)
+_TIMEOUT = Argument("--timeout", "seconds for the answer (5)", 5.0, duration)
 
 
 def _ask(command: str) -> MethodRun:
@@ -35,19 +35,28 @@ def _ping(record: Record, values: MethodValues) -> Said:
 def _time(record: Record, values: MethodValues) -> Said:
     """The delta is against the middle of the question's time."""
     before = time.time()
-    found = int(str(ask_agent(record, "guest-get-time", float(str(values["timeout"]))))) / 1e9
+    found = whole(ask_agent(record, "guest-get-time", float(str(values["timeout"])))) / 1e9
     now = (before + time.time()) / 2
     return Said(data={"guest": round(found, 3), "host": round(now, 3), "delta": round(found - now, 3)})
 
 
 def _exec(record: Record, values: MethodValues) -> Said:
     words = values["rest"]
-    argv = shlex.split(words) if isinstance(words, str) else list(words) if isinstance(words, list) else []
+    argv = _split(words) if isinstance(words, str) else list(words) if isinstance(words, list) else []
     if not argv:
         hint = f"ov eval libvirt guest exec {record.words} -- uname -r"
         raise InputError("no command is given", hint=hint)
     done = run_in_guest(record, argv, seconds=float(str(values["wait"])), capture=not values["no_capture"])
-    return Said(done.out, errors=done.errors, code=done.code)
+    note = "its output is cut off: the guest agent keeps 16 MiB" if done.cut else ""
+    return Said(done.out, errors=done.errors, code=done.code, note=note)
+
+
+def _split(words: str) -> list[str]:
+    try:
+        return shlex.split(words)
+    except ValueError as e:
+        hint = "quotes are as in a shell: sh -c 'echo \"a b\"'"
+        raise InputError(f"{words[:60]!r} is no command: {str(e).lower()}", hint=hint) from None
 
 
 def _fstrim(record: Record, values: MethodValues) -> Said:
@@ -86,7 +95,6 @@ def _list(name: str, command: str, what: str) -> Method:
 
 
 _PATH = Argument("path", "an absolute path in the guest", needed=True)
-_SECONDS: Callable[[str], object] = float
 GUEST = (
     Method("guest/ping", "whether the agent answers", _ping, (_TIMEOUT,)),
     _list("info", "guest-info", "the agent's version and commands"),
@@ -103,13 +111,13 @@ GUEST = (
         "run a command without a shell; ends with its exit status",
         _exec,
         (
-            Argument("--wait", "seconds until it must have ended (60)", 60.0, _SECONDS),
+            Argument("--wait", "seconds until it must have ended (60)", 60.0, duration),
             Argument("--no-capture", "leave its output in the guest", False),
             Argument("rest", "the command", key="command", needed=True),
         ),
         rest=True,
     ),
-    Method("guest/fstrim", "give unused blocks back", _fstrim, (Argument("--minimum", "bytes (0)", 0, int),)),
+    Method("guest/fstrim", "give unused blocks back", _fstrim, (Argument("--minimum", "bytes (0)", 0, size),)),
     Method("guest/file/read", "print a file of the guest", _read, (_PATH,), checked=False),
     Method("guest/file/write", "write stdin into a file of the guest", _write, (_PATH,), checked=False),
     Method("guest/fsfreeze/status", "frozen or thawed", _ask("guest-fsfreeze-status"), (_TIMEOUT,), checked=False),
@@ -118,7 +126,7 @@ GUEST = (
         "freeze the file systems while a command of this host runs, then thaw them",
         _freeze,
         (
-            Argument("--seconds", "how long, without a command (10)", 10.0, _SECONDS),
+            Argument("--seconds", "how long, without a command (10)", 10.0, duration),
             Argument("rest", "the command"),
         ),
         checked=False,

@@ -13,7 +13,7 @@ from ovtasks.instance.record import Record
 from ovtasks.instance.status import status
 from ovtasks.probes.guest_methods import GUEST
 from ovtasks.probes.machine import HOLD, ask_agent, domain_xml, monitor_of, picture, press
-from ovtasks.probes.method import Argument, Method, MethodValues, Said
+from ovtasks.probes.method import Argument, Method, MethodValues, Said, duration, whole
 from ovtasks.values.jsonvalue import Json, parse
 from ovtasks.values.keys import parse_chord
 
@@ -128,8 +128,9 @@ def _snapshots(record: Record, values: MethodValues) -> Said:
     return Said(data=found)
 
 
-SCREEN = Argument("--screen", "the number of the display (0)", 0, int)
-_DURATION = Argument("--duration", "seconds", 10.0, float)
+SCREEN = Argument("--screen", "the number of the display (0)", 0, whole)
+_DURATION = Argument("--duration", "seconds (10)", 10.0, duration)
+_SHORT = Argument("--duration", "seconds (5)", 5.0, duration)
 LIBVIRT = (
     Method("info", "state, memory, processors, graphics, whether the agent answers", _info),
     Method("screenshot", "what the display shows, as PNG", _screenshot, (SCREEN,), picture=True),
@@ -139,7 +140,7 @@ LIBVIRT = (
         _send_key,
         (
             Argument("keys", "names of keys", key="key", needed=True, many=True),
-            Argument("--hold", f"milliseconds ({HOLD})", HOLD, int),
+            Argument("--hold", f"milliseconds ({HOLD})", HOLD, whole),
         ),
     ),
     Method(
@@ -166,7 +167,7 @@ LIBVIRT = (
         _domain_xml,
         (Argument("--config", "as it will start next", False),),
     ),
-    Method("console", "what the guest says on its serial console", _console, (_DURATION,)),
+    Method("console", "what the guest says on its serial console", _console, (_SHORT,)),
     Method("events", "QEMU's events as they come, one JSON object a line", _events, (_DURATION,)),
     Method("snapshot/list", "snapshots inside of the disks; ov vm snapshot has the others", _snapshots),
     *GUEST,

@@ -5,8 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ovtasks.errors import InputError
 from ovtasks.instance.record import Record
+from ovtasks.values.durations import parse_duration
 from ovtasks.values.jsonvalue import Json
+
+_MOST = 1e6
+"""Seconds, some eleven days."""
+_MOST_WHOLE = (1 << 31) - 1
+
+
+def duration(text: str) -> float:
+    """A length of time in seconds: ``5``, ``0.5``, ``5s``, ``2m``.
+
+    :raises InputError: it is none.
+    """
+    try:
+        found = float(text.strip().lower().removesuffix("s"))
+    except ValueError:
+        found = parse_duration(text)
+    if not 0 <= found <= _MOST:
+        raise InputError(f"{text!r} is no number of seconds", hint="as in 5, 0.5, 5s or 2m")
+    return found
+
+
+def whole(text: str) -> int:
+    """A number from 0.
+
+    :raises InputError: it is none.
+    """
+    if not text.isdecimal() or int(text) > _MOST_WHOLE:
+        raise InputError(f"{text!r} is no whole number", hint=f"0 to {_MOST_WHOLE}")
+    return int(text)
+
+
+def size(text: str) -> int:
+    """A number of bytes.
+
+    :raises InputError: it is none.
+    """
+    if not text.isdecimal() or int(text) >= 1 << 63:
+        raise InputError(f"{text!r} is no number of bytes", hint="as in 0 or 1048576")
+    return int(text)
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,11 @@ def session(place: SpicePlace, seconds: float) -> Iterator[SpiceSession]:
     """
     until = time.monotonic() + seconds
     with open_channel(place, SpiceChannel.MAIN, 0, until) as link:
-        number, _, modes, mode, agent = struct.unpack_from("<IIIII", link.wait(_MAIN_INIT))
+        number, _, modes, mode, agent = link.fields("<IIIII", link.wait(_MAIN_INIT))
         link.send(_ATTACH)
         listed = link.wait(_MAIN_CHANNELS)
-        (count,) = struct.unpack_from("<I", listed)
-        channels = tuple(listed[4 + 2 * n] for n in range(count))
+        (count,) = link.fields("<I", listed)
+        channels = link.fields(f"<{2 * min(count, len(listed))}B", listed, 4)[::2]
         yield SpiceSession(place, link, number, modes, mode, bool(agent), channels, until)
 
 
@@ -71,7 +71,7 @@ def display_size(one: SpiceSession) -> tuple[int, int]:
     with one.channel(SpiceChannel.DISPLAY) as link:
         link.send(_DISPLAY_INIT, struct.pack("<BqBi", 1, 1 << 20, 1, 1 << 20))
         while True:
-            _, width, height, _, flags = struct.unpack_from("<IIIII", link.wait(_SURFACE))
+            _, width, height, _, flags = link.fields("<IIIII", link.wait(_SURFACE))
             if flags & 1:
                 return width, height
 
@@ -92,7 +92,7 @@ def pointer(one: SpiceSession) -> Pointer:
     """The pointer as the cursor channel says at its begin."""
     with one.channel(SpiceChannel.CURSOR) as link:
         data = link.wait(_CURSOR_INIT)
-    x, y, _, _, visible, flags = struct.unpack_from("<hhHHBH", data)
+        x, y, _, _, visible, flags = link.fields("<hhHHBH", data)
     shape = data[11:]
     if flags & 1 or len(shape) < 17:
         return Pointer(x, y, bool(visible))

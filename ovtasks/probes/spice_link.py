@@ -14,15 +14,21 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from ovtasks.backends.contract import SpicePlace
-from ovtasks.errors import OvError
+from ovtasks.errors import InputError, OvError
 
 MAGIC = b"REDQ"
 VERSION = (2, 2)
 _HEADER = struct.Struct("<4sIII")
 _KEY_BYTES = 162
 """A public RSA key of 1024 bits as DER (SubjectPublicKeyInfo)."""
+LONGEST_PASSWORD = 60
+"""Bytes of a ticket, SPICE_MAX_PASSWORD_LENGTH."""
 _LONGEST_REPLY = 4096
-_LONGEST_MESSAGE = 64 << 20
+_LONGEST_MESSAGE = 256 << 20
+"""Bytes of a message that is passed over: a picture of a large display."""
+_LONGEST_KEPT = 4 << 20
+"""Bytes of a message that is looked at: the image of a pointer is the longest."""
+_CHUNK = 1 << 16
 _AUTH_SELECTION, _AUTH_SPICE, _MINI_HEADER = 1 << 0, 1 << 1, 1 << 3
 _ERRORS: tuple[str, ...] = (
     "ok",
@@ -71,32 +77,42 @@ class SpiceLink:
         """
         self._send(struct.pack("<HI", kind, len(data)) + data)
 
-    def receive(self) -> SpiceMessage:
-        """The next message. Pings and acknowledgements are answered on the way.
+    def receive(self, wanted: int | None = None) -> SpiceMessage:
+        """The next message, of the kind ``wanted`` if that is given; others are passed over, and not kept.
 
-        :raises OvError: none comes in time, or the server ended the connection.
+        Pings and acknowledgements are answered on the way.
+
+        :raises OvError: none comes in time, the server ended the connection, or says what cannot be.
         """
         while True:
             kind, size = struct.unpack("<HI", self._read(6))
-            if size > _LONGEST_MESSAGE:
+            kept = kind in (_SET_ACK, wanted) or (wanted is None and kind != _PING)
+            if size > (_LONGEST_KEPT if kept else _LONGEST_MESSAGE):
                 raise OvError(f"{self._title} sent a message of {size} bytes", hint="is it a SPICE server?")
-            data = self._read(size)
+            data = self._read(size) if kept or size <= _CHUNK else self._skip(size)
             self._acknowledge()
             if kind == _PING:
                 self.send(_PONG, data[:12])
             elif kind == _SET_ACK:
-                generation, self._window = struct.unpack_from("<II", data)
+                generation, self._window = self.fields("<II", data)
                 self._unanswered = 0
                 self.send(_ACK_SYNC, struct.pack("<I", generation))
-            else:
+            elif kept:
                 return SpiceMessage(kind, data)
 
     def wait(self, kind: int) -> bytes:
         """The content of the next message of this kind; others are passed over."""
-        while True:
-            message = self.receive()
-            if message.kind == kind:
-                return message.data
+        return self.receive(kind).data
+
+    def fields(self, layout: str, data: bytes, at: int = 0) -> tuple[int, ...]:
+        """The numbers in a message, as struct(3) writes their layout.
+
+        :raises OvError: the message is too short for them.
+        """
+        try:
+            return struct.unpack_from(layout, data, at)
+        except struct.error:
+            raise OvError(f"{self._title} sent a message that is cut off", hint="is it a SPICE server?") from None
 
     def _acknowledge(self) -> None:
         if self._window:
@@ -117,8 +133,7 @@ class SpiceLink:
             raise OvError(f"{self._title} is no SPICE server of version {VERSION[0]}", hint="is it another program's?")
         reply = self._read(size)
         self._check(struct.unpack_from("<I", reply)[0])
-        key = reply[4 : 4 + _KEY_BYTES]
-        self._send(struct.pack("<I", 1) + _ticket(key, password))
+        self._send(struct.pack("<I", 1) + self._ticket(reply[4 : 4 + _KEY_BYTES], password))
         self._check(struct.unpack("<I", self._read(4))[0])
 
     def _check(self, error: int) -> None:
@@ -134,17 +149,51 @@ class SpiceLink:
             raise self._lost(e) from e
 
     def _read(self, size: int) -> bytes:
-        data = b""
+        data = bytearray()
+        while len(data) < size:
+            data += self._chunk(size - len(data))
+        return bytes(data)
+
+    def _skip(self, size: int) -> bytes:
+        """Read so many bytes, and keep the first ones."""
+        first = self._chunk(size)
+        size -= len(first)
+        while size:
+            size -= len(self._chunk(size))
+        return first
+
+    def _chunk(self, most: int) -> bytes:
         try:
-            while len(data) < size:
-                self._socket.settimeout(max(self._until - time.monotonic(), 0.001))
-                chunk = self._socket.recv(size - len(data))
-                if not chunk:
-                    raise OvError(f"{self._title} ended the connection", hint="ov vm logs")
-                data += chunk
+            if (left := self._until - time.monotonic()) <= 0:  # what never stops talking is late, too
+                raise TimeoutError
+            self._socket.settimeout(left)
+            data = self._socket.recv(min(most, _CHUNK))
         except OSError as e:
             raise self._lost(e) from e
+        if not data:
+            raise OvError(f"{self._title} ended the connection", hint="ov vm logs")
         return data
+
+    def _ticket(self, key: bytes, password: str) -> bytes:
+        """The password and a zero, by RSA-OAEP with SHA-1, as the protocol fixes it."""
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+        text = password.encode("utf-8", "surrogateescape") + b"\0"
+        if len(text) > LONGEST_PASSWORD + 1:
+            raise InputError(
+                f"the password has {len(text) - 1} bytes", hint=f"SPICE takes {LONGEST_PASSWORD}; use a shorter one"
+            )
+        try:
+            public = serialization.load_der_public_key(key)
+            if not isinstance(public, rsa.RSAPublicKey):
+                raise ValueError("it is not RSA")
+            sha1 = hashes.SHA1()
+            scheme = padding.OAEP(mgf=padding.MGF1(algorithm=sha1), algorithm=sha1, label=None)
+            return public.encrypt(text, scheme)
+        except (ValueError, UnsupportedAlgorithm) as e:
+            raise OvError(f"{self._title} has no key that can be used: {e}", hint="is it a SPICE server?") from e
 
     def _lost(self, error: OSError) -> OvError:
         late = isinstance(error, TimeoutError)
@@ -167,23 +216,12 @@ def open_channel(place: SpicePlace, channel: SpiceChannel, session: int, until: 
         else:
             connection.settimeout(seconds)
             connection.connect(str(place.socket))
-    except OSError as e:
+    except (OSError, UnicodeError) as e:  # UnicodeError: no host can have this name
         if connection is not None:
             connection.close()
-        raise OvError(f"{title} cannot be reached: {e.strerror or e}", hint="ov vm status; is it running?") from e
+        why = e.strerror or str(e) if isinstance(e, OSError) else "no host can have this name"
+        raise OvError(f"{title} cannot be reached: {why}", hint="ov vm status; is it running?") from e
     with connection:
         link = SpiceLink(connection, until, title)
         link.handshake(channel, session, place.password)
         yield link
-
-
-def _ticket(key: bytes, password: str) -> bytes:
-    """The password and a zero, by RSA-OAEP with SHA-1, as the protocol fixes it."""
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
-    public = serialization.load_der_public_key(key)
-    assert isinstance(public, rsa.RSAPublicKey)
-    sha1 = hashes.SHA1()
-    scheme = padding.OAEP(mgf=padding.MGF1(algorithm=sha1), algorithm=sha1, label=None)
-    return public.encrypt(password.encode() + b"\0", scheme)

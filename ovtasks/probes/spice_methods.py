@@ -11,7 +11,7 @@ from ovtasks.backends.contract import SpicePlace
 from ovtasks.errors import InputError, OvError
 from ovtasks.instance.record import Record
 from ovtasks.probes.machine import monitor_of, picture
-from ovtasks.probes.method import Argument, Method, MethodRun, MethodValues, Said
+from ovtasks.probes.method import Argument, Method, MethodRun, MethodValues, Said, duration, whole
 from ovtasks.probes.output import save
 from ovtasks.probes.spice import SpiceSession, display_size, move, pointer, press_keys, session
 from ovtasks.probes.spice_link import SpiceChannel
@@ -31,7 +31,7 @@ def place_of(record: Record, values: MethodValues) -> SpicePlace:
     if values.get("socket"):
         found = SpicePlace(Path(str(values["socket"])))
     elif address := values.get("address"):
-        if (match := _ADDRESS.fullmatch(str(address))) is None:
+        if (match := _ADDRESS.fullmatch(str(address))) is None or not 0 < int(match[2]) < 65536:
             raise InputError(f"{address!r} is no HOST:PORT", hint="as in 127.0.0.1:5900")
         found = SpicePlace(host=match[1], port=int(match[2]))
     else:
@@ -42,9 +42,12 @@ def place_of(record: Record, values: MethodValues) -> SpicePlace:
     if file := values.get("password_file"):
         try:
             password = Path(str(file)).read_text(encoding="utf-8").rstrip("\n")
-        except OSError as e:
-            raise InputError(f"{file} cannot be read: {e.strerror}", hint="name the file with the password") from e
-        found = replace(found, password=password)
+        except (OSError, ValueError) as e:
+            why = e.strerror if isinstance(e, OSError) else "it is not text in UTF-8"
+            raise InputError(f"{file} cannot be read: {why}", hint="name the file with the password") from e
+        return replace(found, password=password)
+    if (word := values.get("password")) is not None:
+        return replace(found, password=str(word))
     return found
 
 
@@ -72,6 +75,12 @@ def _status(one: SpiceSession, values: MethodValues) -> Said:
         found.append("inputs ready")
     except OvError as e:
         found.append(f"inputs not ready: {e.message}")
+    try:
+        shape = pointer(one)
+        seen = "{}x{}".format(*shape.size) if shape.visible and shape.size[0] else "without a shape"
+        found.append(f"cursor at {shape.x} {shape.y}, {seen}")
+    except OvError as e:
+        found.append(f"cursor not ready: {e.message}")
     found.append(f"mouse mode {_MODES.get(one.mode, one.mode)}")
     found.append(f"spice-vdagent {'connected' if one.agent else 'not connected'}")
     return Said(("\n".join(found) + "\n").encode())
@@ -116,13 +125,14 @@ def _key(one: SpiceSession, values: MethodValues) -> Said:
 
 
 _WHERE = (
-    Argument("--wait", "seconds for the whole session (5)", 5.0, float),
+    Argument("--wait", "seconds for the whole session (5)", 5.0, duration),
     Argument("--socket", "the server's Unix socket; else the VM's own"),
     Argument("--address", "HOST:PORT of the server"),
     Argument("--password-file", "the file with the password of the display"),
+    Argument("--password", "the password itself, visible to every user of this host"),
 )
-_X = Argument("x", "pixels from the left", of=int, key="x", needed=True)
-_Y = Argument("y", "pixels from the top", of=int, key="y", needed=True)
+_X = Argument("x", "pixels from the left", of=whole, key="x", needed=True)
+_Y = Argument("y", "pixels from the top", of=whole, key="y", needed=True)
 SPICE = (
     Method("status", "greet the server; what it has", _in_session(_status), _WHERE),
     Method("screenshot", "greet the server; what the display shows, as PNG", _screenshot, _WHERE, picture=True),

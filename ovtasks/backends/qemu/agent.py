@@ -13,8 +13,10 @@ from pathlib import Path
 from ovtasks.backends.qemu.qmp import mapping
 from ovtasks.errors import OvError
 from ovtasks.host import lan
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json, parse
 
+LONGEST_LINE = 64 << 20
+"""Bytes of one answer. The agent keeps 16 MiB of each output of a command, which base64 makes a third longer."""
 DEADLINE = 3.0
 """Seconds to wait. A running agent answers at once, and callers can do without its answer."""
 
@@ -64,7 +66,7 @@ def ask(path: Path, command: str, arguments: Mapping[str, Json], seconds: float)
             connection.sendall(json.dumps(question).encode() + b"\n")
             message = next(messages)
         except (OSError, ValueError, StopIteration) as e:
-            why = "not in time" if isinstance(e, TimeoutError) else str(e) or "it ended"
+            why = "not in time" if isinstance(e, TimeoutError) else str(e) or "the connection ended"
             hint = "qemu-guest-agent must run in the guest (cloud_init.packages: [qemu-guest-agent])"
             raise OvError(f"no guest agent answers: {why}", hint=hint) from e
     if (error := message.get("error")) is not None:
@@ -77,14 +79,25 @@ def _answers(connection: socket.socket, until: float) -> Iterator[Json]:
 
 
 def _messages(connection: socket.socket, until: float) -> Iterator[Mapping[str, Json]]:
-    pending = b""
+    """What the agent says.
+
+    :raises OSError: nothing comes before ``until``. :raises ValueError: it is no JSON, or too long.
+    """
+    pending = bytearray()
     while True:
-        connection.settimeout(max(until - time.monotonic(), 0.001))
+        if (left := until - time.monotonic()) <= 0:  # what never stops talking has no answer either
+            raise TimeoutError
+        connection.settimeout(left)
         if not (chunk := connection.recv(1 << 18)):
             return
-        *lines, pending = (pending + chunk).split(b"\n")
-        for line in lines:
-            yield mapping(json.loads(line.lstrip(b"\xff")))
+        pending += chunk
+        if b"\n" in chunk:
+            *lines, rest = bytes(pending).split(b"\n")
+            pending = bytearray(rest)
+            for line in lines:
+                yield mapping(parse(line.lstrip(b"\xff")))
+        elif len(pending) > LONGEST_LINE:
+            raise ValueError(f"its answer is longer than {LONGEST_LINE >> 20} MiB")
 
 
 def _addresses(interfaces: Json, macs: Sequence[str]) -> Iterator[tuple[bool, bool, str]]:

@@ -15,8 +15,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ovtasks.errors import OvError
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json, parse
 
+LONGEST_LINE = 32 << 20
+"""Bytes of one message. The longest of QEMU's own, a description of all it can do, has a few hundred thousand."""
+FLOOD = 5.0
+"""Seconds after the connection's time in which messages that came before an answer are still passed over."""
 DEADLINE = 20.0
 """Seconds for a whole connection. It is long because an emulated machine may keep QEMU's main loop busy."""
 
@@ -81,14 +85,13 @@ class Qmp:
         :raises SilentError: there is no answer in time.
         :raises NoQmpError: QEMU ended.
         """
-        for line in self._lines:
-            message = json.loads(line)
+        for message in self._messages():
             if message.get("id") != number:
+                self._still(FLOOD)
                 continue
             if (error := message.get("error")) is not None:
-                raise QmpError(f"QEMU refuses: {error.get('desc')}")
-            answer: Json = message.get("return")
-            return answer
+                raise QmpError(f"QEMU refuses: {mapping(error).get('desc')}")
+            return message.get("return")
         raise self._ended()
 
     def execute(self, command: str, **arguments: Json) -> Json:
@@ -98,14 +101,25 @@ class Qmp:
     def events(self) -> Iterator[Mapping[str, Json]]:
         """QEMU's events as they come, until the connection's time is over or QEMU ends."""
         with contextlib.suppress(SilentError):
-            for line in self._lines:
-                message = json.loads(line)
+            for message in self._messages():
+                self._still()
                 if "event" in message:
                     yield message
 
+    def _messages(self) -> Iterator[Mapping[str, Json]]:
+        """:raises NoQmpError: what comes is not QEMU's protocol."""
+        for line in self._lines:
+            try:
+                yield mapping(parse(line))
+            except ValueError as e:
+                raise self._garbled(str(e)) from None
+
     def _read_lines(self) -> Iterator[bytes]:
-        """The lines until QEMU ends the connection."""
-        pending = b""
+        """The lines until QEMU ends the connection.
+
+        :raises NoQmpError: one is cut off, or longer than any of QEMU's.
+        """
+        pending = bytearray()
         while True:
             try:
                 self._socket.settimeout(self._left())
@@ -113,17 +127,36 @@ class Qmp:
             except TimeoutError:
                 raise self._silent() from None
             except OSError:
-                return
+                chunk = b""
             if not chunk:
+                if pending:
+                    raise self._garbled("a message is cut off")
                 return
-            *lines, pending = (pending + chunk).split(b"\n")
-            yield from lines
+            pending += chunk
+            if b"\n" in chunk:
+                *lines, rest = bytes(pending).split(b"\n")
+                pending = bytearray(rest)
+                yield from lines
+            elif len(pending) > LONGEST_LINE:
+                raise self._garbled(f"a message is longer than {LONGEST_LINE >> 20} MiB")
+
+    def _still(self, grace: float = 0.0) -> None:
+        """What comes all the time leaves no pause in which a read could be too late.
+
+        :raises SilentError: the connection's time is over.
+        """
+        if time.monotonic() > self._until + grace:
+            raise self._silent()
 
     def _left(self) -> float:
         return max(self._until - time.monotonic(), 0.001)
 
     def _silent(self) -> SilentError:
         return _silent(self._path)
+
+    def _garbled(self, why: str) -> NoQmpError:
+        hint = "is another program behind it? ov vm status"
+        return NoQmpError(f"what comes from {self._path} is not QEMU's protocol: {why}", hint=hint)
 
     def _ended(self) -> NoQmpError:
         return NoQmpError(f"QEMU ended the connection at {self._path}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ovtasks.errors import InputError
+from ovtasks.layers.checks.search import search
 from ovtasks.values.jsonvalue import Json, canonical
 from ovtasks.values.words import near
 
@@ -26,7 +27,10 @@ class Matcher:
         return f"{'not ' if self.negated else ''}{self.name} {value!r}" if value else f"{self.name} nothing"
 
     def holds(self, text: str) -> bool:
-        """Whether ``text`` is as expected. Blanks at its ends do not count for ``equals`` and for numbers."""
+        """Whether ``text`` is as expected. Blanks at its ends do not count for ``equals`` and for numbers.
+
+        :raises TooSlowError: a pattern takes too long on it.
+        """
         return MATCHERS[self.name](text, self.value) is not self.negated
 
 
@@ -66,9 +70,10 @@ def _checked(matcher: Matcher) -> Matcher:
     if matcher.name == "matches":
         try:
             re.compile(_text(value))
-        except re.error as e:
+        except (re.error, OverflowError, RecursionError) as e:
+            why = "it is nested too deeply" if isinstance(e, RecursionError) else e
             hint = "a backslash before a character takes its meaning away"
-            raise InputError(f"{value!r} is no regular expression: {e}", hint=hint) from None
+            raise InputError(f"{_text(value)[:200]!r} is no regular expression: {why}", hint=hint) from None
     if matcher.name in _NUMBERS and _number(_text(value)) is None:
         raise InputError(f"{matcher.name} needs a number, not {value!r}", hint=f"write {matcher.name}: 1")
     return matcher
@@ -104,7 +109,7 @@ def _contains(text: str, value: Json) -> bool:
 
 
 def _matches(text: str, value: Json) -> bool:
-    return re.search(_text(value), text) is not None
+    return search(_text(value), text)
 
 
 _NUMBERS: Mapping[str, Callable[[str, Json], bool]] = {

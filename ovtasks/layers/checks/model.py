@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from ovtasks.errors import Where
 from ovtasks.layers.checks.matchers import Matcher, matchers
+from ovtasks.layers.checks.search import SECONDS, TooSlowError
 from ovtasks.layers.facts import SystemFacts
 from ovtasks.project.layer_model import LayerCheck
 from ovtasks.values.jsonvalue import Json
@@ -162,7 +163,22 @@ def differs(key: str, expected: object, found: object) -> list[Mismatch]:
 
 def unmet(key: str, expectations: Iterable[Matcher], found: str) -> list[Mismatch]:
     """A mismatch for each matcher that does not hold."""
-    return [Mismatch(key, str(one), shown_fact(found)) for one in expectations if not one.holds(found)]
+    mismatches = []
+    for one in expectations:
+        try:
+            if one.holds(found):
+                continue
+            said = shown_fact(found)
+        except TooSlowError:
+            said = f"{len(found)} characters, on which this takes more than {SECONDS:g} s (is a repetition repeated?)"
+        mismatches.append(Mismatch(key, str(one), said))
+    return mismatches
+
+
+def told_last(text: str) -> str:
+    """The last line of what a program said, fit for a message: short, without control characters."""
+    last = "".join(text.strip().splitlines()[-1:])
+    return "".join(c if c.isprintable() else "?" for c in last[:200])
 
 
 def shown_fact(value: object) -> str:

@@ -54,8 +54,14 @@ def carry_out(
             results[number] = result
         open_ = {number: one for number, one in open_.items() if _again(results[number], ends[number])}
         if open_:
-            clock.sleep(next(pauses))
+            clock.sleep(_pause([*open_.values()], next(pauses)))
     return [one for one in results if one is not None]
+
+
+def _pause(checks: Sequence[Probe], usual: float) -> float:
+    """Seconds until the next look: what ``retry_interval`` says, the shortest of several; else the usual pause."""
+    wanted = [check.text("retry_interval") for check in checks]
+    return min(float(parse_duration(one)) if one else usual for one in wanted)
 
 
 def _again(result: CheckResult | None, end: Deadline) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from ovtasks.errors import InputError
+from ovtasks.layers.checks import search
 from ovtasks.layers.checks.matchers import matchers
+from ovtasks.layers.checks.model import unmet
 from ovtasks.values.jsonvalue import Json
 
 VERSION = "tool 3.14\nbuilt today\n"
@@ -80,3 +85,34 @@ def test_a_bare_value_means_what_its_field_is_called() -> None:
 def test_a_matcher_reads_as_written() -> None:
     shown = [str(one) for one in matchers([{"not_contains": "x"}, {"lt": 3}, ""])]
     assert shown == ["not contains 'x'", "lt '3'", "equals nothing"]
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*)*x$", "^(([a-z])+.)+[A-Z]([a-z])+$"])
+def test_a_pattern_that_takes_too_long_is_a_mismatch(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing of its limit is left behind."""
+    monkeypatch.setattr(search, "SECONDS", 0.2)
+    before = signal.getsignal(signal.SIGVTALRM)
+    (found,) = unmet("stdout", matchers({"matches": pattern}), "a" * 60 + "!")
+    assert "61 characters, on which this takes more than 2 s" in found.found
+    assert signal.getsignal(signal.SIGVTALRM) is before
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+def test_patterns_elsewhere_than_in_the_main_thread() -> None:
+    (one,) = matchers({"matches": "b+$"})
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(one.holds, "abb").result()
+
+
+@pytest.mark.parametrize("pattern", ["(" * 20_000 + ")" * 20_000, "a{99999999999}"])
+def test_patterns_that_cannot_be_read_are_an_error(pattern: str) -> None:
+    with pytest.raises(InputError, match="no regular expression") as caught:
+        matchers({"matches": pattern})
+    assert len(caught.value.message) < 400
+
+
+def test_unicode() -> None:
+    text = "naïve \N{GRINNING FACE} ok\n"
+    assert all(one.holds(text) for one in matchers([{"contains": "\N{GRINNING FACE}"}, {"matches": r"^\w+ \W ok$"}]))
+    (found,) = unmet("stdout", matchers("naive"), text + "\x1b[2J\u202e")
+    assert "\x1b" not in str(found) and "\u202e" not in str(found)

@@ -95,6 +95,16 @@ def test_how_long_it_may_take(data: dict[str, str | bool], longest: int) -> None
         assert longest * factor <= clock.now <= longest * factor + 2
 
 
+def test_the_interval_of_looks_is_the_check_s_own() -> None:
+    def facts(number: int, looks: int) -> dict[str, str]:
+        return {"exists": "no", "ended": "1"}
+
+    clock = FastClock()
+    slow = part(file="/none", eventually="60s", retry_interval="20s")
+    (result,) = run_checks(Guest(facts), [slow], CONTEXT, clock=clock)
+    assert (result.outcome, result.looks) == ("failed", 4)
+
+
 def test_a_guest_that_says_nothing_has_not_passed() -> None:
     results = run_checks(
         Guest(lambda number, looks: {}), [part(file="/none", exists=False), part(command="id")], CONTEXT

@@ -89,6 +89,30 @@ def test_commands() -> None:
     ]
 
 
+def test_floods_binary_output_and_pipes(tmp_path: Path) -> None:
+    """Much output, bytes that are no text, and what never ends when it is read."""
+    os.mkfifo(tmp_path / "pipe")
+    assert told(
+        part(command="head -c 20000000 /dev/zero | tr '\\0' x; echo end"),
+        part(command="head -c 20000000 /dev/zero", stdout={"not_contains": "x"}),
+        part(command="head -c 2000000 /dev/zero >&2; exit 3", exit_status=3, stderr=""),
+        part(command="head -c 3000 /dev/urandom", stdout={"not_equals": ""}),
+        part(command="printf '\\033[2J\\007bad\\n' >&2; exit 1"),
+        part(command="while :; do head -c 2000000 /dev/zero | tr '\\0' ' '; sleep 0.2; done", timeout="1s"),
+        part(file=str(tmp_path / "pipe"), contains="x"),
+        part(file="/dev/zero", sha256="0" * 64),
+    ) == [
+        "ok",
+        "failed: stdout: expected at most 1048576 bytes, found 20000000",
+        "failed: stderr: expected at most 1048576 bytes, found 2000000",
+        "ok",
+        "failed: exit_status: expected 0, found 1: ?[2J?bad",
+        "failed: exit_status: expected 0, found 124 (it took too long)",
+        "failed: contains: expected a regular file, found fifo",
+        "failed: sha256: expected a regular file, found character special file",
+    ]
+
+
 def test_the_system() -> None:
     me = pwd.getpwuid(os.getuid())
     mtu = int(Path("/sys/class/net/lo/mtu").read_text())

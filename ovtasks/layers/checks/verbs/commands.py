@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, differs, unmet
+from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, differs, told_last, unmet
+from ovtasks.layers.checks.script import LIMIT
 from ovtasks.values.durations import parse_duration
 
 PATIENCE = 60
@@ -29,6 +30,7 @@ trap 'exit 143' HUP INT TERM
 L=; if command -v timeout >/dev/null; then L='timeout -k 5 {limit:.0f}'; fi
 SHLVL=1 $L $S -c {quote(check.subject)} >"$D/out" 2>"$D/err"
 tell status $?
+for name in out err; do tell "std${{name}}_size" "$(wc -c <"$D/$name" | tr -d ' ')"; done
 fact stdout <"$D/out"
 fact stderr <"$D/err"
 """
@@ -43,11 +45,15 @@ def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     output, errors = (facts.get(name, b"").decode("utf-8", "replace") for name in ("stdout", "stderr"))
     wanted = int(str(check.data.get("exit_status", 0)))
     if status != wanted:
-        said = (errors.strip() or output.strip()).splitlines()[-1:]
+        said = told_last(errors) or told_last(output)
         late = " (it took too long)" if status == _LATE else ""
-        yield Mismatch("exit_status", str(wanted), f"{status}{late}{': ' if said else ''}{''.join(said)[:200]}")
-    yield from unmet("stdout", check.expectations("stdout"), output)
-    yield from unmet("stderr", check.expectations("stderr"), errors)
+        yield Mismatch("exit_status", str(wanted), f"{status}{late}{': ' if said else ''}{said}")
+    for key, text in (("stdout", output), ("stderr", errors)):
+        size = int(facts.get(f"{key}_size", b"0") or 0)
+        if size > LIMIT and key in check.data:
+            yield Mismatch(key, f"at most {LIMIT} bytes", str(size))
+        else:
+            yield from unmet(key, check.expectations(key), text)
 
 
 COMMAND = CheckVerb("command", ("exit_status", "stdout", "stderr"), look, judge, as_user=True)

@@ -13,7 +13,7 @@ TYPES = {"file": ("regular file", "regular empty file"), "directory": ("director
 
 
 def look(check: Probe) -> str:
-    """Links are followed, unless ``filetype`` asks for one."""
+    """Links are followed, unless ``filetype`` asks for one. What is no file is not read: a pipe may never end."""
     follow = "" if check.text("filetype") == "symlink" else "-L"
     text = f"""\
 F={quote(check.subject)}
@@ -22,8 +22,8 @@ tell exists yes
 stat {follow} -c '%F|%a|%U|%G|%u|%g|%s' -- "$F" | fact stat
 """
     if "sha256" in check.data:
-        text += 'sha256sum < "$F" | fact sha256\n'
-    return text + ('fact contents < "$F"\n' if "contains" in check.data else "")
+        text += 'if [ -f "$F" ]; then sha256sum < "$F" | fact sha256; fi\n'
+    return text + ('if [ -f "$F" ]; then fact contents < "$F"; fi\n' if "contains" in check.data else "")
 
 
 def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
@@ -45,6 +45,9 @@ def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
         yield Mismatch("owner", wanted, owner)
     if (wanted := check.text("group_of")) and wanted not in (group, gid):
         yield Mismatch("group_of", wanted, group)
+    if kind not in TYPES["file"] and (read := [key for key in ("sha256", "contains") if key in check.data]):
+        yield Mismatch(read[0], "a regular file", kind)
+        return
     if wanted := check.text("sha256"):
         yield from differs("sha256", wanted.lower(), facts.get("sha256", b"").decode().partition(" ")[0])
     if "contains" in check.data:

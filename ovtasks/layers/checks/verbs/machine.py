@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, unmet
+from ovtasks.layers.checks.model import CheckVerb, Mismatch, Probe, ProbeFacts, told_last, unmet
 from ovtasks.layers.checks.script import MISSING_TOOL
 from ovtasks.values.durations import parse_duration
 from ovtasks.values.words import near
@@ -51,8 +51,8 @@ def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
     status, wanted = int(facts.get("status", b"1")), int(str(check.data.get("exit_status", 0)))
     output, errors = (facts.get(name, b"").decode("utf-8", "replace") for name in ("stdout", "stderr"))
     if status != wanted:
-        said = "".join(errors.strip().splitlines()[-1:])
-        yield Mismatch("exit_status", str(wanted), f"{status}{': ' if said else ''}{said[:300]}")
+        said = told_last(errors)
+        yield Mismatch("exit_status", str(wanted), f"{status}{': ' if said else ''}{said}")
     yield from unmet("stdout", check.expectations("stdout"), output)
     yield from unmet("stderr", check.expectations("stderr"), errors)
     if any(key in check.data for key in _ARTIFACT) and status == wanted:
