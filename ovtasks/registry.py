@@ -23,6 +23,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "cloud_image": "ovtasks.sources.cloud_image:CloudImage",
         "bootc": "ovtasks.sources.bootc:Bootc",
         "bootstrap": "ovtasks.sources.bootstrap:Bootstrap",
+        "imported": "ovtasks.sources.imported:Imported",
     },
     BACKENDS: {
         "libvirt": "ovtasks.backends.libvirt:Libvirt",

@@ -82,7 +82,7 @@ class Device:
       function: the row names the enum (``known``).
     * ``own(devices, site)``: adds the elements that every VM has; with ``first``, before all other devices.
     * ``xml(devices, found, site)``: adds all elements, where the rows are not enough. ``finish(element, one)``: adds to
-      one element what its rows leave out.
+      one element what its rows leave out; ``plain(element)`` puts that back where the rows stand, to read it.
     * ``arguments(found, site)``: QEMU arguments for what libvirt has no element for.
     * ``qemu(found, to)``: writes QEMU's options; None: the backend qemu has no such device.
     * ``sockets(one)``: the Unix sockets that QEMU makes, with their places in the spec. ``attached(one)``: the networks
@@ -103,6 +103,7 @@ class Device:
     first: bool = False
     xml: Callable[[ET.Element, Sequence[Tree], Site], None] | None = None
     finish: Callable[[ET.Element, Tree], None] | None = None
+    plain: Callable[[ET.Element], None] | None = None
     arguments: Callable[[Sequence[Tree], Site], Iterable[str]] = _no_arguments
     qemu: Callable[[Sequence[Tree], Command], None] | None = None
     sockets: Callable[[Tree], Iterable[tuple[Place, str]]] = _no_sockets

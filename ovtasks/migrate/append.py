@@ -28,7 +28,7 @@ def append_entry(texts: Texts, path: Path, section: str, lines: list[str], heade
         head = f"{header}\n" if not text else "" if text.endswith("\n") else edits.newline
         indented = [f"  {line}" if line else line for line in lines]
         new = text + head + "".join(f"{line}{edits.newline}" for line in (f"{section}:", *indented))
-    entry = content(path, "\n".join(lines))[0]
+    entry = content(path, "".join(f"{line}\n" for line in lines))[0]
     name = found[0].value if found else section
 
     def change(data: Any) -> Any:

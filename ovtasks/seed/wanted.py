@@ -11,12 +11,12 @@ def hostname(vm: VmSpec) -> str:
 
 
 def wants_seed(vm: VmSpec) -> bool:
-    """Whether the VM gets a seed. A bootc image has its users built in, so it does only with a ``cloud_init`` block."""
+    """Whether the VM gets a seed. A bootc image or an adopted disk has its users, so it needs a ``cloud_init`` block."""
     return vm.source.kind in {"cloud_image", "bootstrap"} or vm.cloud_init is not None
 
 
 def carries_keys(vm: VmSpec) -> bool:
     """Whether the seed brings the SSH keys. ``ssh.key_injection.cloud_init: auto`` means: if there is a seed."""
     if vm.ssh.cloud_init is Injection.AUTO:
-        return vm.source.kind != "bootc" or vm.cloud_init is not None
+        return vm.source.kind not in {"bootc", "imported"} or vm.cloud_init is not None
     return vm.ssh.cloud_init is Injection.ENABLED

@@ -103,6 +103,13 @@ def _finish(element: ET.Element, one: Tree) -> None:
             backend.set("type", kind)
 
 
+def _plain(element: ET.Element) -> None:
+    """The reverse of :func:`_finish`."""
+    backend = element.find("backend")
+    if backend is not None and (kind := backend.get("model")) in {"builtin", "egd"}:
+        backend.text = kind
+
+
 def _words(blocks: Sequence[Tree], to: Command) -> None:
     """The declared sources; without any, one that reads the host's /dev/urandom."""
     for index, block in enumerate(blocks or [Tree()]):
@@ -122,4 +129,4 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
         to.device(f"virtio-rng-pci{suffix}", id=f"{name}-device", rng=name, **limit, **slot, **more)
 
 
-RNG = Device("rng", ROWS, _rules, _complete, lacks=_lacks, finish=_finish, qemu=_words)
+RNG = Device("rng", ROWS, _rules, _complete, lacks=_lacks, finish=_finish, plain=_plain, qemu=_words)

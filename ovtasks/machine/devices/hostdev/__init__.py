@@ -61,6 +61,20 @@ def _finish(element: ET.Element, wanted: Tree) -> None:
         element.set("model", given.text("model") or "vfio-pci")
 
 
+def _plain(element: ET.Element) -> None:
+    """The reverse of :func:`_finish`: numbers as the rows have them, a mediated device's model beside its source."""
+    source = element.find("source")
+    if source is None:
+        return
+    if element.get("type") == "mdev" and (model := element.get("model")):
+        source.set("model", model)
+    place = source.find("address")
+    if place is not None and element.get("type") in {"usb", "scsi"}:
+        for key in ("bus", "device"):
+            if (number := place.get(key, "")).isdecimal():
+                place.set(key, f"0x{int(number):02x}")
+
+
 _PCI = ("domain", "bus", "slot", "function")
 
 
@@ -137,4 +151,4 @@ def _hex(text: str | None) -> str | None:
     return None if text is None else "0x" + text.lower().removeprefix("0x")
 
 
-HOSTDEV = Device("hostdevs", ROWS, _rules, finish=_finish, qemu=_words)
+HOSTDEV = Device("hostdevs", ROWS, _rules, finish=_finish, plain=_plain, qemu=_words)
