@@ -11,7 +11,7 @@ def hostname(vm: VmSpec) -> str:
 
 
 def wants_seed(vm: VmSpec) -> bool:
-    """Whether the VM gets a seed. A bootc image or an adopted disk has its users, so it needs a ``cloud_init`` block."""
+    """Whether the VM gets a seed. A bootc image or an adopted disk has its users: only with ``cloud_init``."""
     return vm.source.kind in {"cloud_image", "bootstrap"} or vm.cloud_init is not None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.checkout import ROOT
+from tests.support.pages import blocks
 from tests.support.programs import attempt, qemu_img
 from tests.support.rooms import Room, libvirt_room
 from tests.support.session import SessionUser, session_user
@@ -127,12 +131,31 @@ def test_a_domain_becomes_a_vm_and_stays_what_it_was(old: Old, how: str) -> None
     assert "i6300esb" in xml and "e1000" in xml and str(old.data) not in xml and "52:54:00:aa:bb:cc" not in xml
     old.room.ov("vm", "destroy", "--disk", "old")
     old.room.ov("vm", "build", "old")
+    files = old.room.files()
+    old.room.ov("vm", "build", "old")
+    assert old.room.files() == files, "nothing is done twice"
+    assert old.now() == old.before
+
+
+def test_the_page(old: Old) -> None:
+    """The commands of docs/import.md, in their order."""
+    ((_, text),) = blocks(ROOT / "docs" / "import.md", "old")
+    said = [old.room.ov(*shlex.split(line)[1:]) for line in text.splitlines()]
+    assert "not taken: disk vdb" in said[0] and old.entry("web")["source"]["libvirt_name"] == "old"
+    old.room.ov("vm", "destroy", "--disk", "web")
     assert old.now() == old.before
 
 
 def test_what_is_refused(old: Old) -> None:
     no = old.room.ov("vm", "import", "olf", code=2)
     assert "did you mean 'old'?" in no
+    no = old.room.ov("vm", "import", "old", "--name", "my vm", code=2)
+    assert "my vm" in no and "import.yml" not in no
+    (old.room.project / "imported").mkdir()
+    (old.room.project / "imported" / "old.qcow2").write_text("mine")
+    no = old.room.ov("vm", "import", "old", code=2)
+    assert "choose another --name" in no and (old.room.project / "imported" / "old.qcow2").read_text() == "mine"
+    shutil.rmtree(old.room.project / "imported")
     old.virsh("start", "old")
     for how in ("--copy", "--reference"):
         said = old.room.ov("vm", "import", "old", how, code=3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from ovtasks.backends.libvirt.foreign import ForeignDomain, look_at
 from ovtasks.errors import InputError, InputErrors, OvError, RefusedError
+from ovtasks.host.accel import host_arch
 from ovtasks.host.files import discard, fsync_directory, part_name, write_atomic
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
@@ -54,9 +56,12 @@ def import_domain(wish: Wish, project: Project, progress: Progress) -> bool:
     domain = look_at(wish.domain)
     _refuse_running(domain)
     found = adoption_of(domain.xml, wish.name)
+    if found.arch != host_arch():
+        hint = f"import it on a host of its own architecture ({found.arch})"
+        raise InputError(f"{domain.name} is a machine of {found.arch}, this host is {host_arch()}", hint=hint)
     disk = _referred(found.disk, domain.name) if wish.reference else _copy_of(project.root, wish.name)
     text = _entry(wish, found, disk)
-    _check(project, text)
+    _check(project, text, wish)
     if not wish.reference:
         _copy(found.disk, disk.path, _marker(project.root, wish.name), progress)
     _write(project.root, text)
@@ -170,7 +175,7 @@ def _entry(wish: Wish, found: Adoption, disk: DomainDisk) -> str:
     return written.getvalue()
 
 
-def _check(project: Project, text: str) -> None:
+def _check(project: Project, text: str, wish: Wish) -> None:
     """Check the entry as if it stood in a file of its own.
 
     :raises InputError: the name is no VM's, or a value is none of ours.
@@ -185,7 +190,9 @@ def _check(project: Project, text: str) -> None:
     finally:
         file.unlink()
     if errors:
-        raise errors[0] if len(errors) == 1 else InputErrors(errors)
+        again = f"ov vm import {shlex.quote(wish.domain)} --name NAME"
+        told = [InputError(one.message, hint=one.hint or again) for one in errors]  # the file of its own is gone
+        raise told[0] if len(told) == 1 else InputErrors(told)
 
 
 def _write(root: Path, text: str) -> None:
@@ -194,7 +201,13 @@ def _write(root: Path, text: str) -> None:
     from ovtasks.migrate.files import read_texts
 
     texts = read_texts(root)
-    append_entry(texts, root / FILE, "vms", text.splitlines(), _HEADER)
+    try:
+        append_entry(texts, root / FILE, "vms", text.splitlines(), _HEADER)
+    except InputError:
+        raise
+    except OvError as e:
+        hint = "write its entries on lines of their own"
+        raise OvError("the file is laid out in a way that a new entry would damage", hint=hint, where=e.where) from None
     for path, content in texts.changed().items():
         with explaining(f"cannot write {path}", path.parent):
             real = Path(os.path.realpath(path))

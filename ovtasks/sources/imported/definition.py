@@ -30,9 +30,11 @@ class DomainDisk:
 
 @dataclass
 class Adoption:
-    """``entry`` are the values of the VM without its source; ``notes`` tell people what is not as it was."""
+    """``arch`` is libvirt's name. ``entry`` are the VM's values without its source. ``notes`` tell what is not as it
+    was."""
 
     disk: DomainDisk
+    arch: str
     entry: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -48,7 +50,8 @@ def adoption_of(text: str, name: str) -> Adoption:
         raise InputError(f"the domain is of type {domain.get('type')}, {domain.findtext('os/type')}", hint=hint)
     devices = domain.find("devices")
     devices = ET.SubElement(domain, "devices") if devices is None else devices
-    found = Adoption(_take_disk(devices))
+    type = domain.find("os/type")
+    found = Adoption(_take_disk(devices), (type.get("arch") if type is not None else None) or "x86_64")
     _sizes(domain, found)
     _firmware(domain, found)
     found.entry["backend"] = "libvirt"
@@ -174,7 +177,6 @@ def _is_ours(one: ET.Element) -> bool:
 
 
 def _block(domain: ET.Element, name: str, found: Adoption) -> None:
-    type = domain.find("os/type")
     here = Path("/var/lib/ov")  # stands for places that are not known yet, and that no domain has
     machine = Machine(
         domain=f"ov-{name}",
@@ -185,7 +187,7 @@ def _block(domain: ET.Element, name: str, found: Adoption) -> None:
         serial_log=here / "serial.log",
         sockets=here / "sockets",
         nic=Nic(mac="52:54:00:00:00:01"),
-        arch=(type.get("arch") if type is not None else None) or "x86_64",
+        arch=found.arch,
         machine=found.entry.get("machine", "q35"),
         accel="kvm" if domain.get("type") == "kvm" else "tcg",
         cpus=found.entry["cpus"],
