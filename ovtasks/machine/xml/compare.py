@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
@@ -30,3 +31,16 @@ def uncovered(have: Sequence[ET.Element], wanted: Sequence[ET.Element]) -> list[
         else:
             free.remove(found)
     return left
+
+
+def beyond(one: ET.Element, other: ET.Element) -> ET.Element:
+    """A copy of ``one`` without the elements below it that ``other`` has as well."""
+    rest = copy.deepcopy(one)
+    for child in [*rest]:
+        mine = other.find(child.tag)
+        if any(same(child, theirs) for theirs in other):
+            rest.remove(child)
+        elif mine is not None and len(child):
+            rest.insert([*rest].index(child), beyond(child, mine))
+            rest.remove(child)
+    return rest

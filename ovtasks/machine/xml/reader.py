@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from ovtasks.errors import InputError, InputErrors
+from ovtasks.errors import InputError
 from ovtasks.machine.devices import DEVICES
 from ovtasks.machine.field import Block, Field, Items
 from ovtasks.machine.host import EVERY_HOST, HostFeatures
@@ -22,7 +22,7 @@ from ovtasks.machine.read import reading
 from ovtasks.machine.table import DEVICES as DEVICE_ROWS
 from ovtasks.machine.table import LIBVIRT
 from ovtasks.machine.tree import Fault
-from ovtasks.machine.xml.compare import uncovered
+from ovtasks.machine.xml.compare import beyond, uncovered
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.machine.xml.merge import own_snippets
 from ovtasks.machine.xml.names import QEMU_NAMESPACE
@@ -149,17 +149,19 @@ class _DomainReader:
             try:
                 machine = replace(self.machine, libvirt=block, snippets=own_snippets(block))
                 self._known[key] = ET.fromstring(domain_xml(machine, self.host))
-            except (InputError, InputErrors):
+            except InputError:
                 self._known[key] = None
         return self._known[key]
 
 
 def _rows(now: LibvirtBlock, part: _Portion, have: Sequence[ET.Element]) -> Iterator[Proposal]:
-    """Nothing, where we write it anyway; else what we do not write; else everything; also what is not there."""
+    """Nothing, where we write it anyway; else what we do not write; else everything; else what is not there, too."""
     yield now, ()
     new = [one for one in uncovered(have, part.wanted) if not any(_is_same_device(part, one, ours) for ours in have)]
     yield _by_rows(now, part, new), ()
     yield _by_rows(now, part, part.wanted), ()
+    if len(part.wanted) == len(have) == 1:
+        yield _by_rows(now, part, [beyond(part.wanted[0], have[0])]), ()
     yield _by_rows(now, part, part.wanted, absent=True), ()
 
 
@@ -198,7 +200,7 @@ def _by_rows(
                 place[key] = [*place.get(key, []), values_of(element, node.block, absent=absent)]
             elif isinstance(node, Block):
                 place[key] = values_of(element, node, absent=absent)
-            elif isinstance(node, Field) and (value := spelled(node.kind, (element.text or "").strip())):
+            elif isinstance(node, Field) and (value := spelled(node.kind, (element.text or "").strip())) is not None:
                 place[key] = value
         if (right := without_faults(block)) is not None:
             return right
