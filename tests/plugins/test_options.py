@@ -110,6 +110,10 @@ VMS: dict[str, dict[str, Any]] = {
     "cloud_image": {"source": {"kind": "cloud_image", "url": "https://example.org/x.qcow2"}},
     "bootc": {"source": {"kind": "bootc", "image": "quay.io/example/os:1"}, "disk_size": "20G", "cloud_init": {}},
     "bootstrap": {"source": {"kind": "bootstrap"}, "disk_size": "4G"},
+    "imported": {
+        "source": {"kind": "imported", "libvirt_name": "x", "disk_path": "/x.qcow2", "disk_format": "qcow2"},
+        "cloud_init": {},
+    },
 }
 
 
@@ -117,6 +121,7 @@ LABELS = {
     "cloud_image": {"verify": "downloaded file", "disk": "base image", "seed": "ssh key"},
     "bootc": {"install": "ssh key", "seed": "ssh key"},
     "bootstrap": {"disk": "base image", "seed": "ssh key"},
+    "imported": {"disk": "base image", "seed": "ssh key"},
 }
 """What reasons call the step that a step needs, by the verb of the latter."""
 

@@ -92,12 +92,15 @@ def _refuse_running(domain: ForeignDomain) -> None:
         raise RefusedError(f"the memory of {domain.name} is saved, so its disk is unfinished", hint=hint)
 
 
-def _info(path: Path) -> dict[str, Any]:
-    """What qemu-img says. It fails while a machine writes to the disk."""
+def _info(disk: DomainDisk) -> dict[str, Any]:
+    """What qemu-img says of the disk, taken for what libvirt takes it for: a guest may write any header into a raw one.
+
+    It fails while a machine writes to the disk."""
+    path = disk.path
     if not path.exists():
         raise OvError(f"the domain's disk {path} is missing", hint="virsh domblklist names a domain's disks")
     with explaining(f"cannot read {path}", path):
-        found: dict[str, Any] = json.loads(run(["qemu-img", "info", "--output=json", path]).stdout)
+        found: dict[str, Any] = json.loads(run(["qemu-img", "info", "-f", disk.format, "--output=json", path]).stdout)
         return found
 
 
@@ -105,7 +108,7 @@ def _referred(disk: DomainDisk, domain: str) -> DomainDisk:
     """The disk itself, if it stands alone.
 
     :raises RefusedError: it does not."""
-    info = _info(disk.path)
+    info = _info(disk)
     again = f"ov vm import {domain} --copy"
     if not disk.path.is_file():
         raise RefusedError(f"{disk.path} is no file, so it cannot be referred to", hint=again)
@@ -135,9 +138,9 @@ def _marker(root: Path, name: str) -> Path:
 
 def _copy(disk: DomainDisk, target: Path, marker: Path, progress: Progress) -> None:
     """Copy the whole disk, without backing files, and make the copy read-only."""
-    _info(disk.path)
+    _info(disk)
     with explaining(f"cannot write {target}", target.parent):
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
         if not (target.parent / ".gitignore").exists():
             write_atomic(target.parent / ".gitignore", "*\n")
         write_atomic(marker, "")

@@ -36,7 +36,7 @@ def adopt_step(vm: VmSpec, project: Project) -> Step:
     """
     source = vm.source
     assert isinstance(source, ImportedSource)
-    inputs: dict[str, Input] = {"recipe": RECIPE, "format": source.disk_format, "file": _state(source.disk_path)}
+    inputs: dict[str, Input] = {"recipe": RECIPE, "format": source.disk_format, "disk_path": _state(source.disk_path)}
     return Step(
         name=f"adopt:{vm.name}",
         inputs=inputs,
@@ -45,7 +45,6 @@ def adopt_step(vm: VmSpec, project: Project) -> Step:
         title=f"look at the disk of {source.libvirt_name}",
         reads=(source.disk_path,),
         makes="adopted disk",
-        labels={"file": "the adopted disk's file"},
     )
 
 
