@@ -203,6 +203,27 @@ class Agent(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class ListedDomain:
+    """A VM that a daemon has, ours or not. ``number`` is the daemon's; None for one that does not run."""
+
+    name: str
+    uuid: str
+    state: VmState
+    number: int | None = None
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """An optional part of a :class:`Backend`: a daemon has its VMs, and those of other programs."""
+
+    def domains(self, uri: str | None = None) -> tuple[ListedDomain, ...]:
+        """All of them. Without ``uri``, those of the usual daemon, which is not started for it.
+
+        :raises OvError: the daemon cannot be asked.
+        """
+
+
 class Backend(Protocol):
     """Runs VMs. Every method may raise OvError when the backend cannot be asked.
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from ovtasks.cli.common import add_instance, find_record, note, number, output_json
-from ovtasks.errors import EXIT_DONE
+from ovtasks.cli.common import add_instance, find_record, note, number, open_project, output_json
+from ovtasks.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:
+    from ovtasks.instance.record import Record
     from ovtasks.probes.method import Argument, Method, Said
+    from ovtasks.values.jsonvalue import Json
+
+    Group: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _FILE = "the PNG file (screenshot.png), or - for stdout"
 
@@ -80,9 +86,13 @@ def libvirt_arguments(parser: argparse.ArgumentParser) -> None:
     from ovtasks.cli import snapshot
     from ovtasks.probes.libvirt_methods import LIBVIRT
 
-    parser.description = "Look at a VM from outside. Both backends answer, but domain-xml needs libvirt."
+    parser.description = (
+        "Look at a VM from outside. Both backends answer, but domain-xml needs libvirt. NAME is a VM or a deployment."
+    )
     groups = _offer(parser, LIBVIRT)
-    groups[()].add_parser("list", help="all VMs of this user").set_defaults(run=run_list)
+    listing = groups[()].add_parser("list", help="all VMs of this user, and libvirt's that are not ov's")
+    _add_common(listing)
+    listing.set_defaults(run=run_list)
     for name in ("create", "info", "revert", "delete"):
         declare = getattr(snapshot, f"{name}_arguments")
         declare(groups["snapshot",].add_parser(name, help=f"as ov vm snapshot {name}"))
@@ -93,7 +103,8 @@ def spice_arguments(parser: argparse.ArgumentParser) -> None:
     from ovtasks.probes.spice_methods import SPICE
 
     parser.description = (
-        "Talk to a VM's SPICE server. QEMU has one session at a time: a viewer that is connected is thrown out."
+        "Talk to a VM's SPICE server. QEMU has one session at a time: a viewer that is connected is thrown out. "
+        "NAME is a VM or a deployment."
     )
     _offer(parser, SPICE)
 
@@ -102,16 +113,19 @@ def run_list(args: argparse.Namespace) -> int:
     """Print all VMs."""
     from ovtasks.probes.listing import domains
 
-    output_json(domains())
+    _say(domains(args.uri), args.format)
     return EXIT_DONE
 
 
-def _offer(
-    parser: argparse.ArgumentParser, methods: Sequence[Method]
-) -> dict[tuple[str, ...], argparse._SubParsersAction[argparse.ArgumentParser]]:
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("json", "text"), default="json", help="how data is printed (json)")
+    parser.add_argument("--uri", help="libvirt's connection (the VM's own; else $OV_LIBVIRT_URI)")
+
+
+def _offer(parser: argparse.ArgumentParser, methods: Sequence[Method]) -> dict[tuple[str, ...], Group]:
     """A parser for each method, below those of its groups. Returns where further ones go, by group."""
     parser.set_defaults(run=run_method)
-    groups: dict[tuple[str, ...], argparse._SubParsersAction[argparse.ArgumentParser]] = {}
+    groups: dict[tuple[str, ...], Group] = {}
     groups[()] = parser.add_subparsers(required=True, metavar="METHOD", parser_class=argparse.ArgumentParser)
     for method in methods:
         *above, name = method.name.split("/")
@@ -121,6 +135,7 @@ def _offer(
                 groups[words] = made.add_subparsers(required=True, metavar="METHOD")
         one = groups[tuple(above)].add_parser(name, help=method.help, description=method.help)
         add_instance(one)
+        _add_common(one)
         for argument in method.arguments:
             _declare(one, argument)
         if method.picture:
@@ -132,8 +147,9 @@ def _offer(
 def _declare(parser: argparse.ArgumentParser, one: Argument) -> None:
     if one.field == "rest":
         return  # the words behind --, which argparse never sees
-    if one.default is False:
-        parser.add_argument(one.name, action="store_true", help=one.help)
+    if isinstance(one.default, bool):
+        action = argparse.BooleanOptionalAction if one.default else "store_true"
+        parser.add_argument(one.name, action=action, default=one.default, help=one.help)
     elif one.name.startswith("-"):
         parser.add_argument(one.name, type=one.of, default=one.default, help=one.help)
     else:
@@ -144,7 +160,7 @@ def _declare(parser: argparse.ArgumentParser, one: Argument) -> None:
 def run_method(args: argparse.Namespace) -> int:
     """Run the method, and print what it says as it comes."""
     method: Method = args.method
-    record = find_record(args)
+    record = _record(args)
     values = {one.field: getattr(args, one.field, None) for one in method.arguments}
     if method.name == "passwd" and values["password"] is None:
         values["password"] = _password()
@@ -155,19 +171,69 @@ def run_method(args: argparse.Namespace) -> int:
         code = said.code or code
         if method.picture:
             _write(said.out, args.file)
-            note(args).note(args.file)
+            if args.file != "-":
+                note(args).note(args.file)
         else:
-            _print(said, line=streaming)
+            _print(said, args.format, line=streaming)
         if said.note:
             note(args).note(said.note)
     return code
 
 
-def _print(said: Said, *, line: bool) -> None:
+def _record(args: argparse.Namespace) -> Record:
+    """The instance that NAME means: a VM's, else the one of the deployment called so."""
+    from ovtasks.instance.find import find_or_none
+
+    if args.instance is None and find_or_none(args.vm) is None:
+        with contextlib.suppress(InputError):  # without a project there are no deployments
+            found = open_project(args, [args.vm]).deployments.get(args.vm)
+            args.vm, args.instance = (found.vm, found.instance) if found else (args.vm, None)
+    record = find_record(args)
+    if args.uri is None:
+        return record
+    if record.backend != "libvirt":
+        hint = "leave --uri out: QEMU's own sockets are asked"
+        raise InputError(f"{record.words} runs on {record.backend}, which has no connection", hint=hint)
+    return replace(record, uri=args.uri)
+
+
+def _say(data: Json, form: str) -> None:
+    if form == "json":
+        output_json(data)
+    else:
+        print("\n".join(_lines(data)) or "none")
+
+
+def _lines(data: Json) -> Iterator[str]:
+    """Data for people: a line for each value, ``name: value``, what belongs together below its name."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            if isinstance(value, Mapping | list) and value:
+                yield f"{key}:"
+                yield from (f"  {line}" for line in _lines(value))
+            else:
+                yield f"{key}: {_plain(value)}"
+    elif isinstance(data, list):
+        for item in data:
+            first, *rest = list(_lines(item)) or [""]
+            yield f"- {first}"
+            yield from (f"  {line}" for line in rest)
+    else:
+        yield _plain(data)
+
+
+def _plain(value: Json) -> str:
+    words = {None: "-", True: "yes", False: "no"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
+
+
+def _print(said: Said, form: str, *, line: bool) -> None:
     if said.data is not None and line:
         print(json.dumps(said.data), flush=True)
     elif said.data is not None:
-        output_json(said.data)
+        _say(said.data, form)
     sys.stdout.flush()
     sys.stdout.buffer.write(said.out)
     sys.stdout.buffer.flush()

@@ -21,7 +21,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         "the disk is not part of it."
     )
     _add(parser)
-    parser.add_argument("--description", default="", metavar="TEXT", help="what it is for, shown by list")
+    parser.add_argument("--description", "--desc", default="", metavar="TEXT", help="what it is for, shown by list")
+    parser.add_argument("--disk-only", action="store_true", help="without the memory; no snapshot has it")
     parser.set_defaults(run=run_create)
 
 

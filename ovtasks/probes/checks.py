@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from ovtasks.errors import OvError
+from ovtasks.errors import InputError, OvError
 from ovtasks.instance.record import Record
 from ovtasks.layers.checks.model import MachineAsker, ProbeFacts
 from ovtasks.layers.checks.script import MISSING_TOOL
-from ovtasks.probes.libvirt_methods import LIBVIRT
+from ovtasks.probes.libvirt_methods import LIBVIRT, named_snapshots
 from ovtasks.probes.listing import domains
 from ovtasks.probes.machine import UnableError
 from ovtasks.probes.method import Method, MethodValues, Said
@@ -37,6 +37,8 @@ def asker(record: Record) -> MachineAsker:
         try:
             if (verb, name) == ("libvirt", "list"):
                 said = [Said(data=domains())]
+            elif (verb, name) == ("libvirt", "snapshot/info"):
+                said = [_snapshot_info(record, str(data["target"]))]
             else:
                 if (method := METHODS[verb].get(name)) is None:
                     return {MISSING_TOOL: f"{name} changes the VM; ov vm snapshot does that".encode()}
@@ -49,6 +51,14 @@ def asker(record: Record) -> MachineAsker:
             return {"status": str(e.exit_code).encode(), "stderr": str(e).encode()}
 
     return ask
+
+
+def _snapshot_info(record: Record, name: str) -> Said:
+    there = {str(one["name"]): one for one in named_snapshots(record)}
+    if name not in there:
+        hint = f"there are: {', '.join(there)}" if there else f"ov vm snapshot create {record.words} {name}"
+        raise InputError(f"{record.words} has no snapshot {name}", hint=hint)
+    return Said(data=there[name])
 
 
 def _values(method: Method, data: Mapping[str, Json], seconds: float) -> MethodValues:

@@ -46,7 +46,7 @@ def _exec(record: Record, values: MethodValues) -> Said:
     if not argv:
         hint = f"ov eval libvirt guest exec {record.words} -- uname -r"
         raise InputError("no command is given", hint=hint)
-    done = run_in_guest(record, argv, seconds=float(str(values["wait"])), capture=not values["no_capture"])
+    done = run_in_guest(record, argv, seconds=float(str(values["wait"])), capture=bool(values["capture"]))
     note = "its output is cut off: the guest agent keeps 16 MiB" if done.cut else ""
     return Said(done.out, errors=done.errors, code=done.code, note=note)
 
@@ -60,6 +60,7 @@ def _split(words: str) -> list[str]:
 
 
 def _fstrim(record: Record, values: MethodValues) -> Said:
+    ask_agent(record, "guest-ping")  # without an agent it is known at once
     return Said(data=ask_agent(record, "guest-fstrim", 120.0, {"minimum": int(str(values["minimum"]))}))
 
 
@@ -87,6 +88,7 @@ def _freeze(record: Record, values: MethodValues) -> Said:
 
 
 def _thaw(record: Record, values: MethodValues) -> Said:
+    ask_agent(record, "guest-ping")
     return Said(note=f"{thaw(record)} file systems are thawed")
 
 
@@ -112,7 +114,7 @@ GUEST = (
         _exec,
         (
             Argument("--wait", "seconds until it must have ended (60)", 60.0, duration),
-            Argument("--no-capture", "leave its output in the guest", False),
+            Argument("--capture", "bring its output here (yes)", True),
             Argument("rest", "the command", key="command", needed=True),
         ),
         rest=True,

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from ovtasks.backends.contract import backend
 from ovtasks.backends.qemu.qmp import mapping
 from ovtasks.errors import InputError, OvError
+from ovtasks.instance.display_password import check_password, keep_password
 from ovtasks.instance.record import Record
+from ovtasks.instance.snapshot_list import snapshots_of, stands_on_snapshot
 from ovtasks.instance.status import status
 from ovtasks.probes.guest_methods import GUEST
-from ovtasks.probes.machine import HOLD, ask_agent, domain_xml, monitor_of, picture, press
+from ovtasks.probes.machine import HOLD, ask_agent, cpu_seconds, domain_xml, monitor_of, picture, press
 from ovtasks.probes.method import Argument, Method, MethodValues, Said, duration, whole
 from ovtasks.values.jsonvalue import Json, parse
 from ovtasks.values.keys import parse_chord
@@ -28,7 +30,10 @@ def _info(record: Record, values: MethodValues) -> Said:
     if now.active:
         monitor = monitor_of(record)
         cpus = monitor.monitor(record.handle, "query-cpus-fast", {})
+        sizes = mapping(monitor.monitor(record.handle, "query-memory-size-summary", {}))
+        found["memory_max"] = sum(int(str(sizes.get(key) or 0)) for key in ("base-memory", "plugged-memory"))
         found["cpus"] = len(cpus) if isinstance(cpus, list) else None
+        found["cpu_seconds"] = cpu_seconds(now.pid)
         found["graphics"] = _graphics(record)
         try:
             ask_agent(record, "guest-ping", _AGENT_SECONDS)
@@ -45,14 +50,18 @@ def _graphics(record: Record) -> list[Json]:
     found: list[Json] = []
     with contextlib.suppress(OvError):  # of another host nothing is known
         if place := monitor.spice(record.handle):
-            found.append({"type": "spice", "listen": str(place), "password": bool(place.password)})
+            port = place.port or None
+            found.append({"type": "spice", "listen": str(place), "port": port, "password": bool(place.password)})
     try:
         vnc = mapping(monitor.monitor(record.handle, "query-vnc", {}))
     except OvError:  # this QEMU is built without VNC
         return found
     if vnc.get("enabled"):
-        listen = f"{vnc.get('host')}:{vnc.get('service')}"
-        found.append({"type": "vnc", "listen": listen, "password": vnc.get("auth") not in {None, "none"}})
+        listen, service = f"{vnc.get('host')}:{vnc.get('service')}", str(vnc.get("service"))
+        has = vnc.get("auth") not in {None, "none"}
+        found.append(
+            {"type": "vnc", "listen": listen, "port": int(service) if service.isdecimal() else None, "password": has}
+        )
     return found
 
 
@@ -73,12 +82,20 @@ def _passwd(record: Record, values: MethodValues) -> Said:
         raise InputError(f"{kind!r} has no password", hint=f"--type {' or '.join(_PROTOCOLS)}")
     if not isinstance(password, str):
         raise InputError("no password is given", hint="write it on stdin")
+    check_password(kind, password)
+    until = "it stops"
+    if values["persistent"]:
+        keep_password(record, kind, password)
+        until = "`ov vm create` puts back the one of vms.yml"
+        if not status(record).active:
+            return Said(note=f"the {kind} password of {record.words} is changed from its next start until {until}")
     try:
         monitor_of(record).monitor(record.handle, "set_password", {"protocol": kind, "password": password})
     except OvError as e:
-        hint = f"the {kind} display must have a password when the VM starts: passwd in libvirt.devices.graphics"
+        later = "; from the next start it has the new one" if values["persistent"] else ""
+        hint = f"the {kind} display must have a password when the VM starts: passwd in libvirt.devices.graphics{later}"
         raise OvError(e.message, hint=hint) from e
-    return Said(note=f"the {kind} password of {record.words} is changed until it stops")
+    return Said(note=f"the {kind} password of {record.words} is changed until {until}")
 
 
 def _qmp(record: Record, values: MethodValues) -> Said:
@@ -117,15 +134,26 @@ def _events(record: Record, values: MethodValues) -> Iterator[Said]:
 
 
 def _snapshots(record: Record, values: MethodValues) -> Said:
-    """The snapshots inside of the VM's disks, which QEMU knows, by disk."""
+    """Those of ``ov vm snapshot``; and while the VM runs those inside of its disks, which QEMU knows."""
+    found: list[Json] = [*named_snapshots(record)]
+    if not status(record).active:
+        return Said(data=found)
     answer = monitor_of(record).monitor(record.handle, "query-block", {})
-    found: list[Json] = []
     for device in map(mapping, answer if isinstance(answer, list) else ()):
         image = mapping(mapping(device.get("inserted")).get("image"))
         inside = image.get("snapshots")
         for one in map(mapping, inside if isinstance(inside, list) else ()):
             found.append({"disk": image.get("filename"), "name": one.get("name"), "date": one.get("date-sec")})
     return Said(data=found)
+
+
+def named_snapshots(record: Record) -> list[dict[str, Json]]:
+    """The snapshots that ``ov vm snapshot`` made, the oldest first."""
+    on = stands_on_snapshot(record.folder)
+    return [
+        {"name": one.name, "created": one.created, "description": one.description, "current": one.name == on}
+        for one in snapshots_of(record.folder)
+    ]
 
 
 SCREEN = Argument("--screen", "the number of the display (0)", 0, whole)
@@ -150,6 +178,7 @@ LIBVIRT = (
         (
             Argument("password", "visible to every user of this host; better on stdin", key="text"),
             Argument("--type", "spice or vnc", "spice"),
+            Argument("--persistent", "in its definition, too: it stays after a stop and a start", False),
         ),
     ),
     Method(
@@ -169,6 +198,6 @@ LIBVIRT = (
     ),
     Method("console", "what the guest says on its serial console", _console, (_SHORT,)),
     Method("events", "QEMU's events as they come, one JSON object a line", _events, (_DURATION,)),
-    Method("snapshot/list", "snapshots inside of the disks; ov vm snapshot has the others", _snapshots),
+    Method("snapshot/list", "the snapshots, and while the VM runs those inside of its disks", _snapshots),
     *GUEST,
 )

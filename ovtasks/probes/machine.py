@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from ovtasks.backends.contract import Agent, Keys, LiveXml, Monitor, Screens, backend
@@ -69,6 +71,16 @@ def ask_agent(record: Record, command: str, seconds: float = 5.0, arguments: Map
     """
     agent = _able(record, Agent, "reach the guest agent")  # type: ignore[type-abstract]
     return agent.ask_agent(record.handle, command, arguments or {}, seconds)
+
+
+def cpu_seconds(pid: int | None) -> float | None:
+    """Seconds of processor time that QEMU has had (proc(5): utime and stime); None if it is not here."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fields = text.rpartition(")")[2].split()
+        return round((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 2)
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def domain_xml(record: Record, *, config: bool) -> str:

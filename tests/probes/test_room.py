@@ -45,7 +45,7 @@ DEVICES: dict[str, Any] = {
 
 
 @contextmanager
-def _room(kind: str, folder: Path) -> Iterator[Room]:
+def open_room(kind: str, folder: Path) -> Iterator[Room]:
     if kind == "qemu":
         with qemu_room(folder) as made:
             yield made
@@ -56,7 +56,7 @@ def _room(kind: str, folder: Path) -> Iterator[Room]:
 
 @pytest.fixture(scope="module", params=["qemu", "libvirt"])
 def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    with _room(request.param, tmp_path_factory.mktemp("probes")) as made:
+    with open_room(request.param, tmp_path_factory.mktemp("probes")) as made:
         image = made.project.parent / "empty.qcow2"
         declare(made, image, libvirt=DEVICES, eval=CHECKS)
         made.ov("vm", "create", "web")

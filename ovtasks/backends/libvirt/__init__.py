@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Capabilities, Handle, Recalled, SpicePlace, VmStatus
+from ovtasks.backends.contract import Capabilities, Handle, ListedDomain, Recalled, SpicePlace, VmStatus
 from ovtasks.errors import InputError, OvError
 from ovtasks.machine.machine import Machine
 from ovtasks.values.jsonvalue import Json
@@ -169,6 +169,12 @@ class Libvirt:
         from ovtasks.backends.libvirt import probing
 
         return probing.ask_agent(handle, command, arguments, seconds)
+
+    def domains(self, uri: str | None = None) -> tuple[ListedDomain, ...]:
+        """See :class:`ovtasks.backends.contract.Lists`."""
+        from ovtasks.backends.libvirt import probing
+
+        return probing.domains(uri)
 
     def domain_xml(self, handle: Handle, *, config: bool = False) -> str:
         """See :class:`ovtasks.backends.contract.LiveXml`."""

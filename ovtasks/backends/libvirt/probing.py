@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from xml.etree import ElementTree as ET
 
-from ovtasks.backends.contract import Handle, SpicePlace
+from ovtasks.backends.contract import Handle, ListedDomain, SpicePlace
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.diagnosis import diagnosed
-from ovtasks.backends.libvirt.session import connection, is_local, load, open_connection, uri_of
+from ovtasks.backends.libvirt.session import (
+    connection,
+    is_local,
+    is_own_session,
+    load,
+    open_connection,
+    sockets,
+    uri_of,
+)
+from ovtasks.backends.libvirt.status import state_of
 from ovtasks.errors import OvError
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.keys import KeyCode
@@ -145,6 +154,19 @@ def spice(handle: Handle) -> SpicePlace | None:
         if port > 0:
             return SpicePlace(host=graphics.get("listen") or "127.0.0.1", port=port, password=password)
     return None
+
+
+def domains(uri: str | None) -> tuple[ListedDomain, ...]:
+    """All domains of a connection. Without ``uri``, a session daemon that does not run is not started."""
+    place = uri_of(uri)
+    if uri is None and is_own_session(place) and all(one.problem is not None for one in sockets()):
+        return ()
+    with diagnosed(f"list the VMs of {place}", place):
+        found = connection(place).listAllDomains()
+        return tuple(
+            ListedDomain(one.name(), one.UUIDString(), state_of(*one.state())[0], one.ID() if one.isActive() else None)
+            for one in found
+        )
 
 
 def domain_xml(handle: Handle, *, config: bool) -> str:

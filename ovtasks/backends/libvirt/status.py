@@ -52,7 +52,7 @@ def _status(handle: Handle, uri: str, found: tuple[libvirt.virDomain, Stats] | N
     domain, stats = found
     if domain.UUIDString() != handle.uuid:
         return VmStatus(VmState.UNDEFINED, note="libvirt has a domain of this name that is not ours")
-    state, note = _state(stats.get("state.state", 0), stats.get("state.reason", 0))
+    state, note = state_of(stats.get("state.state", 0), stats.get("state.reason", 0))
     if not VmStatus(state).active:
         return VmStatus(state, note=note)
     memory = stats.get("balloon.current", stats.get("balloon.maximum"))
@@ -62,7 +62,7 @@ def _status(handle: Handle, uri: str, found: tuple[libvirt.virDomain, Stats] | N
     return VmStatus(state, memory and memory << 10, _uptime(pid) if pid else None, pid, note)
 
 
-def _state(state: int, reason: int) -> tuple[VmState, str | None]:
+def state_of(state: int, reason: int) -> tuple[VmState, str | None]:
     """Our state and note for libvirt's ``virDomainState`` and its reason."""
     libvirt = load()
     if state == libvirt.VIR_DOMAIN_SHUTOFF:

@@ -67,11 +67,16 @@ def ask(path: Path, command: str, arguments: Mapping[str, Json], seconds: float)
             message = next(messages)
         except (OSError, ValueError, StopIteration) as e:
             why = "not in time" if isinstance(e, TimeoutError) else str(e) or "the connection ended"
-            hint = "qemu-guest-agent must run in the guest (cloud_init.packages: [qemu-guest-agent])"
-            raise OvError(f"no guest agent answers: {why}", hint=hint) from e
+            raise silent(why) from e
     if (error := message.get("error")) is not None:
         raise OvError(f"the guest agent refuses: {mapping(error).get('desc')}", hint="guest info lists what it can do")
     return message.get("return")
+
+
+def silent(why: str) -> OvError:
+    """The error that nothing answers."""
+    hint = "qemu-guest-agent must run in the guest (cloud_init.packages: [qemu-guest-agent])"
+    return OvError(f"no guest agent answers: {why}", hint=hint)
 
 
 def _answers(connection: socket.socket, until: float) -> Iterator[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -14,11 +15,13 @@ from ovtasks.backends.qemu import agent
 from ovtasks.backends.qemu.qmp import connect, mapping
 from ovtasks.backends.qemu.status import DEFINITION, find
 from ovtasks.errors import OvError
-from ovtasks.machine.qemu.names import AGENT_SOCKET, QMP_SOCKET, SECRET_SUFFIX, STATUS_SOCKET
+from ovtasks.machine.qemu.names import AGENT_CHANNEL, AGENT_SOCKET, QMP_SOCKET, SECRET_SUFFIX, STATUS_SOCKET
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.keys import KeyCode
 
 SCREEN_SUFFIX = ".ppm"
+_PATIENCE = 5.0
+"""Seconds for a question that the answer can do without."""
 
 
 def pid_of(handle: Handle) -> int:
@@ -100,6 +103,17 @@ def spice(handle: Handle) -> SpicePlace | None:
 
 
 def ask_agent(handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
-    """Ask the guest agent at its socket."""
-    pid_of(handle)
+    """Ask the guest agent at its socket, if something in the guest has opened its channel."""
+    if not _opened(handle, min(seconds, _PATIENCE)):
+        raise agent.silent("it does not run")
     return agent.ask(handle.sockets / AGENT_SOCKET, command, arguments, seconds)
+
+
+def _opened(handle: Handle, seconds: float) -> bool:
+    """Whether something in the guest has opened the agent's channel; True if QEMU does not say."""
+    pid = pid_of(handle)
+    with contextlib.suppress(OvError), connect(handle.sockets / QMP_SOCKET, pid, seconds) as qmp:
+        answer = qmp.execute("query-chardev")
+        listed = [mapping(one) for one in answer] if isinstance(answer, list) else []
+        return not any(one.get("label") == AGENT_CHANNEL and one.get("frontend-open") is False for one in listed)
+    return True
