@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import leftovers, rights
+from tests.support.bytecode import Bytecode
 from tests.support.ending import Ending
 from tests.support.rights import Rights
 
@@ -26,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
     os.umask(0o022)  # modes are looked at; tests of another umask set it
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest's folders stay to be looked at
+    config.pluginmanager.register(Bytecode(config))
     config.pluginmanager.register(Ending(config))
     config.pluginmanager.register(Rights(config))
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,18 @@ def test_the_environment_is_the_whole_one(tmp_path: Path) -> None:
     assert call("mine", env=env, cwd=tmp_path).stdout == f"a {tmp_path}\n"
     assert "HOME" not in call("env", env=env).stdout
     assert call("./mine", env={**env, "PATH": ""}, cwd=tmp_path).stdout == f"a {tmp_path}\n"
+
+
+def test_the_package_need_not_be_compiled_by_each_of_them() -> None:
+    """Also where PYTHONDONTWRITEBYTECODE is set (tests/support/bytecode.py)."""
+    paths = [path for path in (ROOT / "ovtasks").rglob("*.py") if path.stat().st_uid == os.geteuid()]
+    stale = []
+    for path in paths:
+        compiled = Path(cache_from_source(path))
+        time_stamp = int(path.stat().st_mtime).to_bytes(4, "little")
+        if not compiled.exists() or compiled.read_bytes()[8:12] != time_stamp:
+            stale.append(path)
+    assert stale == []
 
 
 def test_signals_are_as_they_were() -> None:

@@ -38,5 +38,5 @@ def clone(target: Path) -> Path:
 
 def environment(**changes: str) -> dict[str, str]:
     """Ours, without what would change how a newcomer's first command behaves."""
-    drop = {"CI", "VIRTUAL_ENV", "PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"}
+    drop = {"CI", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"}
     return {key: value for key, value in os.environ.items() if key not in drop} | changes

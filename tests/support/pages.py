@@ -21,8 +21,8 @@ def blocks(page: Path, tag: str) -> Iterator[tuple[str, str]]:
 
 
 def copy_checkout(target: Path) -> Path:
-    """The package and what is made from it, without what Git ignores."""
-    skip = shutil.ignore_patterns("__pycache__", ".*cache", "*.egg-info")
+    """The package, compiled as it is, and what is made from it, without the rest of what Git ignores."""
+    skip = shutil.ignore_patterns("*-pytest-*.pyc", ".*cache", "*.egg-info")
     for name in PARTS:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, target / name, ignore=skip)

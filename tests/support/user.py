@@ -103,7 +103,7 @@ def made(kind: type[U], prefix: str, *, account: bool = True) -> Iterator[U]:
     try:
         (home / "program").mkdir()
         for name in kind.copied:
-            shutil.copytree(ROOT / name, home / "program" / name)
+            shutil.copytree(ROOT / name, home / "program" / name, ignore=shutil.ignore_patterns("*-pytest-*.pyc"))
         # what the tests' own modules import; the user's Python is the system's
         shutil.copytree(Path(sh.__file__).parent, home / "program" / "sh")
         user.owned(home)
