@@ -50,9 +50,10 @@ class Ending:
     def __init__(self, config: pytest.Config) -> None:
         self.left: list[str] = []
         self.run: leftovers.Run | None = None
+        self.worker = str(os.getpid()) if hasattr(config, "workerinput") else ""
         listen()
-        if hasattr(config, "workerinput"):
-            leftovers.note("worker", str(os.getpid()))
+        if self.worker:
+            leftovers.note("worker", self.worker)
         else:
             self.left = leftovers.sweep()
             self.run = leftovers.Run()
@@ -60,13 +61,17 @@ class Ending:
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self) -> None:
         """Before xdist ends its workers, which it would do in the middle of a test."""
-        workers = [int(name) for name in self.run.noted("worker")] if self.run else []
-        for pid in workers:
+        for pid in self._workers():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
         end = time.monotonic() + WORKERS_SECONDS
-        while any(alive(pid) for pid in workers) and time.monotonic() < end:
+        while self._workers() and time.monotonic() < end:
             time.sleep(0.05)
+
+    def _workers(self) -> list[int]:
+        """Those that have not yet torn down what stands; one that has goes on living until xdist ends it."""
+        noted = [int(name) for name in self.run.noted("worker")] if self.run else []
+        return [pid for pid in noted if alive(pid)]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Iterator[None]:
@@ -74,6 +79,8 @@ class Ending:
         try:
             return (yield)
         finally:
+            if self.worker:
+                leftovers.done(self.worker)
             if self.run is not None:
                 self.left += self.run.end()
                 self.run = None
