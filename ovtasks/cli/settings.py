@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from ovtasks.cli.common import note
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 
@@ -49,6 +50,8 @@ def run_list(args: argparse.Namespace) -> int:
 
     _warn(args)
     values = {name: settings.get(name) for name in settings.SETTINGS}
+    for text in settings.passed_over():
+        note(args).note(text)
     if args.json:
         data = [
             {

@@ -41,7 +41,7 @@ def instance_directory(domain: str) -> Path:
     return data_home() / "vm" / domain
 
 
-DEFAULTS = tuple(f"OV_VM_{name}" for name in ("RAM", "CPUS", "DISK_SIZE", "ROOTFS", "TRANSPORT"))
+DEFAULTS = tuple(f"OV_VM_{name}" for name in ("RAM", "CPUS", "DISK_SIZE", "ROOT_SIZE", "ROOTFS", "TRANSPORT"))
 """The variables of the settings that stand for what a VM's entry does not say."""
 VM_VARIABLES = ("OV_VM_BACKEND", "OV_VM_ACCEL", *DEFAULTS)
 """The variables of the settings ``vm.*``."""

@@ -24,6 +24,8 @@ from ovtasks.values.sizes import MIN_DISK, MIN_RAM, MiB, format_size, parse_size
 from ovtasks.values.words import choice, dotted, near, shown
 from ovtasks.values.yamlio import Document, parse_yaml
 
+PASSED_OVER = {"hosts": "destinations for `ov --host`, which there is not here"}
+"""Sections of the file that other programs of the name ov read."""
 _RESET = "correct it, or remove all settings: ov settings reset"
 MAX_CPUS = 4096
 
@@ -99,6 +101,14 @@ SETTINGS = {
             flag="ov vm build --size",
         ),
         Setting(
+            "vm.root_size",
+            "OV_VM_ROOT_SIZE",
+            "root partition of bootc VMs without source.root_size:; auto: the whole disk",
+            ("auto",),
+            read=_size(MIN_DISK),
+            flag="ov vm build --root-size",
+        ),
+        Setting(
             "vm.rootfs",
             "OV_VM_ROOTFS",
             "file system of disks that ov makes, for VMs without source.rootfs:; auto: ext4",
@@ -117,6 +127,8 @@ SETTINGS = {
             "how containers that need root are run: as root, by sudo, in podman's machine",
             ("auto", "native", "sudo", "machine"),
         ),
+        Setting("engine.build", "OV_BUILD_ENGINE", "what builds container images; auto: podman", ("auto", "podman")),
+        Setting("engine.run", "OV_RUN_ENGINE", "what runs containers; auto: podman", ("auto", "podman")),
     )
 }
 
@@ -165,7 +177,7 @@ def vm_defaults() -> dict[str, str]:
 
     :raises InputError: as :func:`get`.
     """
-    names = ("vm.ram", "vm.cpus", "vm.disk_size", "vm.rootfs", "vm.transport")
+    names = ("vm.ram", "vm.cpus", "vm.disk_size", "vm.root_size", "vm.rootfs", "vm.transport")
     found = {name.removeprefix("vm."): get(name).value for name in names}
     return {name: value for name, value in found.items() if value != "auto"}
 
@@ -177,6 +189,18 @@ def warning() -> str | None:
         if mode & 0o077:
             return f"{path()} has mode {mode:04o}: others may read or change it; chmod 600 it"
     return None
+
+
+def passed_over() -> list[str]:
+    """What the file says that nobody here reads, with its place and the reason.
+
+    :raises InputError: it is not one mapping.
+    """
+    document = _document()
+    if document is None or not isinstance(document.data, dict):
+        return []
+    there = [section for section in document.data if section in PASSED_OVER]
+    return [f"{document.where(one, key=True)}: {one}: without effect: {PASSED_OVER[one]}" for one in there]
 
 
 def put(name: str, value: str) -> None:
@@ -257,6 +281,8 @@ def _values() -> dict[str, SettingValue]:
     values: dict[str, SettingValue] = {}
     errors: list[InputError] = []
     for section, name, value in _entries(document) if document else ():
+        if section in PASSED_OVER:
+            continue
         full = f"{section}.{name}" if name else section
         at = (section, name) if name else (section,)
         assert document is not None

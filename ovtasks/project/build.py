@@ -40,7 +40,7 @@ from ovtasks.values.urls import split_digest
 
 Data = Mapping[str, Any]
 NO_DEFAULTS: Mapping[str, str] = {}
-_OF_SETTINGS = {"bootc": ("rootfs", "transport"), "bootstrap": ("rootfs",)}
+_OF_SETTINGS = {"bootc": ("rootfs", "transport", "root_size"), "bootstrap": ("rootfs",)}
 """Kind of source → the settings ``vm.*`` that are fields of its mapping."""
 
 

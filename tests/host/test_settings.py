@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ def test_a_file_that_says_nothing(text: str) -> None:
         ("vm: {cpus: 0}\n", "1:12", "vm.cpus: '0' is no number of processors", "1 to 4096"),
         ("vm: {cpus: true}\n", "1:12", "vm.cpus must be a number, not true", ""),
         ("vm: {transport: oci}\n", "1:17", "vm.transport must be one of auto, registry, containers-storage", ""),
+        ("vm: {root_size: 1M}\n", "1:17", "vm.root_size: 1M is too small", ""),
+        ("engine: {build: docker}\n", "1:17", "engine.build must be one of auto, podman, not 'docker'", ""),
+        ("engine: {rootful: root}\n", "1:19", "engine.rootful must be one of auto, native, sudo, machine", ""),
         ("backend: qemu\n", "1:1", "unknown key 'backend'", "did you mean 'vm.backend'?"),
         ("vm: qemu\n", "1:1", "unknown key 'vm'", ""),
         ("- vm\n", "1:1", "the top level must be a mapping", "vm: {backend: qemu}"),
@@ -76,6 +80,40 @@ def test_wrong_file(text: str, place: str, message: str, hint: str) -> None:
         get("vm.backend")
     assert message in caught.value.message and hint in (caught.value.hint or "")
     assert str(caught.value.where) == f"{file}:{place}"
+
+
+def test_what_others_read_is_passed_over_and_told() -> None:
+    file = write("hosts:\n  big: me@big.example.org\nvm: {backend: qemu}\n")
+    assert get("vm.backend").value == "qemu"
+    assert settings.passed_over() == [
+        f"{file}:1:1: hosts: without effect: destinations for `ov --host`, which there is not here"
+    ]
+    put("vm.backend", "libvirt")
+    assert file.read_text(encoding="utf-8").startswith("hosts:\n  big: me@big.example.org\n")
+
+
+def test_every_key_from_every_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable wins over the file, the file over the default; each says where it stands."""
+    values = {"vm.backend": ("qemu", "libvirt"), "vm.accel": ("tcg", "kvm"), "vm.ram": ("8G", "9G")}
+    values |= {"vm.cpus": ("8", "9"), "vm.disk_size": ("8G", "9G"), "vm.root_size": ("8G", "9G")}
+    values |= {"vm.rootfs": ("xfs", "btrfs"), "vm.transport": ("registry", "containers-storage")}
+    values |= {"engine.rootful": ("sudo", "native"), "engine.build": ("podman", "auto")}
+    values |= {"engine.run": ("podman", "auto")}
+    assert values.keys() == SETTINGS.keys()
+    for name, (one, two) in values.items():
+        assert get(name) == settings.SettingValue(SETTINGS[name].default, Origin.DEFAULT, "the default")
+        put(name, one)
+        found = get(name)
+        assert (found.value, found.origin) == (one, Origin.FILE)
+        assert re.fullmatch(rf"{re.escape(str(settings.path()))}:\d+:\d+", found.source)
+        monkeypatch.setenv(SETTINGS[name].variable, two)
+        assert get(name) == settings.SettingValue(two, Origin.ENVIRONMENT, SETTINGS[name].variable)
+        monkeypatch.setenv(SETTINGS[name].variable, "\N{GRINNING FACE}")
+        with pytest.raises(InputError, match=SETTINGS[name].variable):
+            get(name)
+        monkeypatch.delenv(SETTINGS[name].variable)
+        reset(name)
+    assert settings.path().read_text(encoding="utf-8") == ""
 
 
 def test_every_wrong_thing_at_once() -> None:

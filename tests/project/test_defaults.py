@@ -29,7 +29,7 @@ def test_settings_fill_what_is_not_said(tmp_path: Path, monkeypatch: pytest.Monk
     before = load(tmp_path, "silent")
     assert (before.ram, before.cpus, before.disk_size) == (4 * GiB, 2, None)
     assert load(tmp_path, "c").disk_size == 10 * GiB
-    for name, value in (("ram", "3G"), ("cpus", "5"), ("disk_size", "30G"), ("rootfs", "xfs")):
+    for name, value in (("ram", "3G"), ("cpus", "5"), ("disk_size", "30G"), ("root_size", "12G"), ("rootfs", "xfs")):
         settings.put(f"vm.{name}", value)
     monkeypatch.setenv("OV_VM_CPUS", "7")
     monkeypatch.setenv("OV_VM_TRANSPORT", "containers-storage")
@@ -40,6 +40,7 @@ def test_settings_fill_what_is_not_said(tmp_path: Path, monkeypatch: pytest.Monk
     bootc = load(tmp_path, "c")
     assert isinstance(bootc.source, BootcSource)
     assert (bootc.source.rootfs, bootc.source.transport, bootc.disk_size) == ("xfs", "containers-storage", 30 * GiB)
+    assert bootc.source.root_size == 12 * GiB
     settings.reset()
     assert load(tmp_path, "silent").ram == 4 * GiB
 
