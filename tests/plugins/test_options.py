@@ -14,10 +14,12 @@ from doit.exceptions import InvalidDodoFile
 from ovtasks.cli import goals
 from ovtasks.errors import InputError
 from ovtasks.graph import options, plugins
+from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.options import OptionsByVm
 from ovtasks.graph.step import BuildOptions
 from ovtasks.project.load import load_project
-from ovtasks.sources.bootc.options import CONSOLE, ROOT_SIZE, TRANSPORT
+from ovtasks.sources.bootc.options import ROOT_SIZE, TRANSPORT
+from ovtasks.sources.console import CONSOLE, console_args
 from ovtasks.values.option import Option
 
 COUNT = Option("copy-count", int, 1, "strange: 100% of them")
@@ -140,3 +142,53 @@ def test_the_declared_verbs_and_labels_are_those_of_the_steps(
     assert verbs == {*source.verbs} - ({"base"} if kind == "bootc" else set())  # of images that are built here
     assert {step.verb: label for step in steps for label in step.labels.values()} == LABELS[kind]
     assert {key for step in steps for key in step.labels} <= verbs
+
+
+def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vm: dict[str, Any], **given: object) -> Chain:
+    """The chain of the VM ``a`` with these values of the command line."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    text = yaml.safe_dump({"vms": {"a": {"ssh": {"key_source": "none"}, **vm}}})
+    (tmp_path / "vms.yml").write_text(text, encoding="utf-8")
+    said = OptionsByVm()
+    said.set(None, given)
+    return Graph(load_project(tmp_path, cache=False), said).chain("a")
+
+
+@pytest.mark.parametrize(
+    ("written", "plain", "asked"),
+    [
+        (None, [], [*console_args(())]),
+        ("quiet", ["quiet"], [*console_args(()), "quiet"]),
+        ("console=ttyS1 quiet", ["console=ttyS1", "quiet"], ["console=ttyS1", "quiet"]),
+    ],
+)
+def test_console_of_a_bootc_vm_is_in_its_kernel_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str | None, plain: list[str], asked: list[str]
+) -> None:
+    """The disk is another one with it; without it, it is as it was before the option had this effect."""
+    source = {**VMS["bootc"]["source"], **({"kernel_args": written} if written else {})}
+    for given, words in (({}, plain), ({"console": True}, asked)):
+        steps = chain(tmp_path, monkeypatch, {**VMS["bootc"], "source": source}, **given).steps
+        (install,) = (step for step in steps if step.verb == "install")
+        assert install.inputs["kernel_args"] == words
+
+
+def test_console_of_a_bootstrap_vm_changes_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kernel talks on the serial port in any case."""
+    both = [chain(tmp_path, monkeypatch, VMS["bootstrap"], console=on).steps for on in (False, True)]
+    assert [(s.name, s.inputs) for s in both[0]] == [(s.name, s.inputs) for s in both[1]]
+
+
+def test_console_of_a_cloud_image_is_an_error_that_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"--console cannot be had for a: .* is inside its disk") as caught:
+        chain(tmp_path, monkeypatch, VMS["cloud_image"], console=True)
+    assert caught.value.where is not None and caught.value.where.line
+    assert caught.value.hint is not None and "ov vm console" in caught.value.hint and "bootcmd" in caught.value.hint
+
+
+def test_console_of_a_plugin_that_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (plugin,) = (found for found in strange() if found.kind == "strange")
+    monkeypatch.setattr(plugins, "source", lambda kind: plugin)
+    with pytest.raises(InputError, match="--console has no meaning for a, whose source is strange") as caught:
+        chain(tmp_path, monkeypatch, VMS["cloud_image"], console=True)
+    assert caught.value.hint == "leave --console out"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ovtasks.containers.environment import VARIABLES
 from ovtasks.graph.plugins import SourcePlugin
-from ovtasks.sources.bootc.options import CONSOLE, OF_IMAGES, ROOT_SIZE, TRANSPORT
+from ovtasks.sources.bootc.options import OF_IMAGES, ROOT_SIZE, TRANSPORT
+from ovtasks.sources.console import CONSOLE
 from ovtasks.values.jsonvalue import Json
 
 if TYPE_CHECKING:

@@ -33,8 +33,9 @@ from ovtasks.sources.bootc.boot_loader import BootLoader, choose, explained
 from ovtasks.sources.bootc.command import Flags, install_command
 from ovtasks.sources.bootc.diagnosis import Sizes, diagnose, spoken
 from ovtasks.sources.bootc.injection import bakes_keys, ignores_keys, injected, without_the_disk
-from ovtasks.sources.bootc.options import CONSOLE, ROOT_SIZE
+from ovtasks.sources.bootc.options import ROOT_SIZE
 from ovtasks.sources.bootc.probe import Installer, ask
+from ovtasks.sources.console import CONSOLE, console_args
 from ovtasks.sources.seed import KEY_LABEL
 from ovtasks.values.jsonvalue import Json, digest, state_text
 from ovtasks.values.sizes import MIN_DISK, format_size
@@ -93,12 +94,13 @@ class Plan:
         return self.options[ROOT_SIZE] or self.source.root_size
 
     def flags(self, keys: tuple[str, ...], target: str | None, loader: BootLoader | None = None) -> Flags:
-        """The installer's flags as the spec has them. A ``loader``, chosen for the image, takes precedence."""
+        """The installer's flags as spec and options have them. A ``loader``, chosen for the image, takes precedence."""
         source = self.source
+        kargs = source.kernel_args
         return Flags(
             source.rootfs,
             self.root_size,
-            source.kernel_args,
+            (*(console_args(kargs) if self.options[CONSOLE] else ()), *kargs),
             source.target_imgref or target,
             keys,
             loader.name if loader else source.bootloader,

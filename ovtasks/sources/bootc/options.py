@@ -7,6 +7,7 @@ from dataclasses import replace
 from ovtasks.containers.transports import TRANSPORTS
 from ovtasks.errors import InputError
 from ovtasks.graph.options import LOCKED, REFRESH, disk_size
+from ovtasks.sources.console import CONSOLE
 from ovtasks.values.option import Option
 
 
@@ -18,7 +19,6 @@ def _transport(text: str) -> str:
 
 ROOT_SIZE: Option[int | None] = Option("root-size", disk_size, None, "bootc: size of the root partition")
 TRANSPORT: Option[str | None] = Option("transport", _transport, None, "bootc: how the image is read")
-CONSOLE = Option("console", bool, False, "bootc: show what the installer says")
 
 OF_IMAGES: tuple[Option[object], ...] = (
     replace(REFRESH, help="ask the registry for newer images"),

@@ -12,7 +12,7 @@ from ovtasks.graph.step import BuildOptions, Workspace
 from ovtasks.host.run import MissingProgramError
 from ovtasks.host.state import try_load_state
 from ovtasks.project.model import ImageSpec, Project
-from ovtasks.sources.bootc.options import CONSOLE
+from ovtasks.sources.console import CONSOLE
 from ovtasks.sources.disk import IMAGES
 from ovtasks.values.jsonvalue import Json, digest, state_text
 

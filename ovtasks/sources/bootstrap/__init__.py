@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ovtasks.graph.plugins import SourcePlugin
+from ovtasks.sources.console import CONSOLE
 from ovtasks.values.jsonvalue import Json
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class Bootstrap(SourcePlugin):
     """One base step for each recipe, then the same chain as for cloud images."""
 
     kind = "bootstrap"
+    options = (CONSOLE,)
     verbs = ("base", "disk", "key", "seed")
 
     def programs(self, source: Mapping[str, Json]) -> Iterable[str | Program]:

@@ -27,6 +27,7 @@ from ovtasks.sources.bootstrap import image, tree
 from ovtasks.sources.bootstrap.programs import OF_ROOT, PROGRAMS
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
 from ovtasks.sources.bootstrap.sandbox import by_sudo, probe
+from ovtasks.sources.console import CONSOLE
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.values.jsonvalue import canonical, digest
@@ -67,7 +68,7 @@ def base_step(vm: VmSpec, project: Project, options: BuildOptions) -> Step:
         name=f"base:@{recipe.key}",
         inputs=recipe.inputs,
         targets=(project.output / IMAGES / f"bootstrap-{recipe.key}.json",),
-        run=partial(_run, recipe, project, vm.where),
+        run=partial(_run, recipe, project, vm.where, options[CONSOLE]),
         title=f"{recipe.distro} {recipe.suite} root image",
         makes="base image",
         shared=True,
@@ -75,11 +76,11 @@ def base_step(vm: VmSpec, project: Project, options: BuildOptions) -> Step:
     )
 
 
-def _run(recipe: Recipe, project: Project, where: Where, ws: Workspace) -> None:
+def _run(recipe: Recipe, project: Project, where: Where, loud: bool, ws: Workspace) -> None:
     store = Store(image_store())
     scratch = project.state / "work" / recipe.key
     with store.lock(f"bootstrap-{recipe.key}", waiting=lambda who: ws.progress.note(f"waiting for {who}")):
-        built = build(recipe, store, scratch, where, ws)
+        built = build(recipe, store, scratch, where, ws, loud=loud)
     path = project.output / IMAGES / f"{built.sha256}.{FORMAT}"
     store.link(built.sha256, path)
     base_facts(ws, built.sha256, FORMAT, built.virtual_size, path.relative_to(project.root))
@@ -91,8 +92,10 @@ def _run(recipe: Recipe, project: Project, where: Where, ws: Workspace) -> None:
     ws.also(path, digest=f"sha256:{built.sha256}")
 
 
-def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspace) -> Image:
+def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspace, *, loud: bool = False) -> Image:
     """Make the image in the folder ``scratch``, put it into the store, and remove ``scratch``.
+
+    ``loud`` shows what the programs say.
 
     :raises InputError: there is no such suite or package.
     :raises OvError: a tool is missing or failed, the network is down, or space is short.
@@ -109,7 +112,7 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
         tree.remove(scratch)
         scratch.mkdir()
         try:
-            made = tree.make(recipe, scratch, ws.progress, where)
+            made = tree.make(recipe, scratch, ws.progress, where, loud=loud)
             ws.progress.update(75, 100, "%")
             ws.progress.note(f"{len(made.packages)} packages; making the {recipe.rootfs} disk")
             raw = image.assemble(recipe, made, scratch)

@@ -50,8 +50,8 @@ class RootTree:
     packages: tuple[str, ...]
 
 
-def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> RootTree:
-    """Make the tree below ``scratch``, an empty folder.
+def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where, *, loud: bool = False) -> RootTree:
+    """Make the tree below ``scratch``, an empty folder; ``loud``: every line of its programs is a note.
 
     :raises InputError: there is no such suite or package.
     :raises OvError: the network is down, space is short, or a program failed.
@@ -66,7 +66,7 @@ def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where) -> Roo
     stamp.touch()
     progress.note(f"{recipe.distro} {recipe.suite}: root tree of {len(recipe.all_packages())} packages and their needs")
     try:
-        inside(arguments(recipe, scratch), epoch=CONFIGURE_TIME, cwd=scratch, on_line=_Follow(progress))
+        inside(arguments(recipe, scratch), epoch=CONFIGURE_TIME, cwd=scratch, on_line=_Follow(progress, loud))
     except CommandError as e:
         raise diagnose(e, recipe, where) from e
     facts = inside(["sh", scratch / "finish.sh", root, stamp], epoch=CONFIGURE_TIME).stdout.split()
@@ -112,13 +112,16 @@ def arguments(recipe: Recipe, scratch: Path) -> list[str]:
 class _Follow:
     """Turns the lines of mmdebstrap, apt and dpkg into progress."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, loud: bool) -> None:
         self.progress = progress
+        self.loud = loud
         self.percent = 0
         self.expected = 0
         self.seen = 0
 
     def __call__(self, line: str) -> None:
+        if self.loud and line.strip():
+            self.progress.note(line)
         for text, percent in _LINE_PERCENT:
             if line.startswith("I:") and text in line:
                 self._reach(percent)

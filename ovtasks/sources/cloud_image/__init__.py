@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ovtasks.graph.plugins import SourcePlugin
+from ovtasks.sources.console import CONSOLE
 from ovtasks.values.jsonvalue import Json
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class CloudImage(SourcePlugin):
     """The chain ``fetch → verify → disk``, and the seed."""
 
     kind = "cloud_image"
+    options = (CONSOLE,)  # to say why it cannot be had
     verbs = ("fetch", "verify", "disk", "key", "seed")
 
     def programs(self, source: Mapping[str, Json]) -> Iterable[str | Program]:

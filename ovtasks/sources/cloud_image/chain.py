@@ -12,6 +12,7 @@ from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.host.paths import image_store
 from ovtasks.project.model import CloudImageSource, Project, VmSpec
+from ovtasks.sources.console import CONSOLE
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
 from ovtasks.values.hidden import Input
@@ -22,13 +23,20 @@ if TYPE_CHECKING:
 
 RECIPE = 1
 LATEST = "asked to look for a newer image"
+CONSOLE_HINT = (
+    "most of these images talk on the serial port as they come: ov vm console, ov vm logs. For others a command in "
+    "cloud_init.bootcmd can add console=ttyS0 to the guest's own boot loader (update-grub, grubby), for its next boot"
+)
 
 
 def cloud_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Sequence[Step]:
     """``fetch → verify → disk``, and the seed; VMs with the same URL and checksum share ``fetch`` and ``verify``.
 
-    :raises InputError: ``options.locked`` is set, and the URL is not in ``ovtasks.lock``.
+    :raises InputError: ``options.locked`` is set, and the URL is not in ``ovtasks.lock``; or ``--console`` was given.
     """
+    if options[CONSOLE]:
+        message = f"--console cannot be had for {vm.name}: the kernel command line of a cloud image is inside its disk"
+        raise InputError(f"{message}, which is taken as the vendor made it", hint=CONSOLE_HINT, where=vm.where)
     fetch, verify = image_steps(vm, project, options)
     disk = disk_step(vm, project, options, base=verify.name)
     key = key_step(vm)
