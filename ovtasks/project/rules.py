@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError
 from ovtasks.project.across import across_rules
@@ -23,6 +24,9 @@ from ovtasks.values.sizes import MIN_DISK, MIN_RAM, MiB, format_size, parse_size
 from ovtasks.values.urls import DIGEST_DIGITS, beside_url, check_url, is_https, is_web, split_digest
 from ovtasks.values.words import near
 from ovtasks.values.yamlio import Key
+
+if TYPE_CHECKING:
+    from ovtasks.host.settings import SettingValue
 
 MAX_NAME = 50
 RESERVED = "-eph-"  # names of ephemeral instances
@@ -86,12 +90,9 @@ def size_rules(vm: DeclaredVm) -> Iterator[InputError]:
                 message = f"{_dotted(path)} of {format_size(size)} is too small: at least {format_size(least)}"
                 yield vm.error(message, *path, hint=hint)
     kind = vm.text("source", "kind")
-    disk = sizes.get("disk_size", BOOTC_DISK if kind == "bootc" and vm.get("disk_size") is None else 1 << 62)
-    if sizes.get("root_size", 0) > disk:
-        written = vm.get("disk_size") or format_size(disk)
-        message = f"source.root_size {vm.get('source', 'root_size')} is more than disk_size {written}"
-        yield vm.error(message, "source", "root_size", hint="enlarge disk_size, or leave root_size out")
-    if kind == "bootstrap" and "disk_size" not in vm.mapping() and not _size_by_setting():
+    if "root_size" in sizes:
+        yield from _root_rules(vm, sizes["root_size"], sizes.get("disk_size"))
+    if kind == "bootstrap" and "disk_size" not in vm.mapping() and _size_by_setting() is None:
         yield vm.error(
             f"'disk_size' is missing in VM '{vm.name}': source.kind bootstrap makes a new disk",
             hint="for example disk_size: 20G",
@@ -99,11 +100,28 @@ def size_rules(vm: DeclaredVm) -> Iterator[InputError]:
         )
 
 
-def _size_by_setting() -> bool:
-    """Whether the user's settings say how large disks are."""
+def _root_rules(vm: DeclaredVm, root: int, disk: int | None) -> Iterator[InputError]:
+    """The root partition fits on the disk: the entry's, else that of the user's settings, else bootc's default."""
+    name, hint = f"disk_size {vm.get('disk_size')}", "enlarge disk_size, or leave root_size out"
+    if vm.get("disk_size") is None:
+        disk, name = (
+            BOOTC_DISK if vm.text("source", "kind") == "bootc" else None,
+            f"disk_size {format_size(BOOTC_DISK)}",
+        )
+        if (setting := _size_by_setting()) is not None:
+            disk, name = parse_size(setting.value, bare=MiB), f"vm.disk_size {setting.value} ({setting.source})"
+            hint = "write disk_size in the entry, or leave root_size out"
+    if disk is not None and root > disk:
+        message = f"source.root_size {vm.get('source', 'root_size')} is more than {name}"
+        yield vm.error(message, "source", "root_size", hint=hint)
+
+
+def _size_by_setting() -> SettingValue | None:
+    """What the user's settings say about the size of disks; None: nothing."""
     from ovtasks.host import settings
 
-    return settings.get("vm.disk_size").value != "auto"
+    found = settings.get("vm.disk_size")
+    return None if found.value == "auto" else found
 
 
 def checksum_rules(vm: DeclaredVm) -> Iterator[InputError]:

@@ -56,3 +56,27 @@ def test_a_size_may_come_from_the_settings_alone(tmp_path: Path) -> None:
     settings.reset("vm.disk_size")
     with pytest.raises(InputErrors, match="'disk_size' is missing"):
         load(tmp_path, "a")
+
+
+def test_a_root_partition_does_not_fit_on_the_disk_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the file, before any build; with disk_size in the entry the setting has no say."""
+    vm = "{source: {kind: bootc, image: 'quay.io/example/os:1', root_size: 12G}%s}"
+    write(tmp_path, f"vms: {{a: {vm % ''}}}")
+    with pytest.raises(InputErrors, match="root_size 12G is more than disk_size 10G"):
+        load(tmp_path, "a")
+    settings.put("vm.disk_size", "20G")
+    assert load(tmp_path, "a").disk_size == 20 * GiB
+    settings.put("vm.disk_size", "11G")
+    with pytest.raises(InputErrors, match=r"root_size 12G is more than vm\.disk_size 11G \(.*settings\.yml") as caught:
+        load(tmp_path, "a")
+    (error,) = caught.value.errors
+    assert error.where is not None and error.hint == "write disk_size in the entry, or leave root_size out"
+    monkeypatch.setenv("OV_VM_DISK_SIZE", "16G")
+    assert load(tmp_path, "a").disk_size == 16 * GiB
+    monkeypatch.setenv("OV_VM_DISK_SIZE", "8G")
+    with pytest.raises(InputErrors, match=r"is more than vm\.disk_size 8G \(OV_VM_DISK_SIZE\)"):
+        load(tmp_path, "a")
+    write(tmp_path, f"vms: {{a: {vm % ', disk_size: 13G'}}}")
+    assert load(tmp_path, "a").disk_size == 13 * GiB
