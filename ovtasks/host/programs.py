@@ -74,6 +74,7 @@ FILES = {
         "/usr/lib/qemu/ui-spice-core.so",
     ),
     "virtiofsd": ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd"),
+    "archlinux-keyring": ("/usr/share/pacman/keyrings/archlinux.gpg", "/usr/share/keyrings/archlinux.gpg"),
     "debian-keyring": ("/usr/share/keyrings/debian-archive-keyring.gpg",),
     "ubuntu-keyring": ("/usr/share/keyrings/ubuntu-archive-keyring.gpg",),
     "registry": ("/usr/bin/docker-registry", "/usr/bin/registry"),

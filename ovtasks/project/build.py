@@ -171,6 +171,9 @@ def _bootstrap(data: Data, base: Path) -> Source:
         kind="bootstrap",
         fields=data,
         kernel_args=_words(data.get("kernel_args", "")),
+        mirrors=_listed(data.get("mirror", ())),
+        repositories=tuple(data.get("repositories", {}).items()),
+        keyrings=tuple(expand_path(path, base) for path in _listed(data.get("keyring", ()))),
         **_given(data, "distro", "suite", "packages", "builder", "builder_image", "rootfs", "base_user"),
         **{field: data[key] for key, field in renamed.items() if key in data},
     )
@@ -187,6 +190,10 @@ _SOURCES: dict[str, Callable[[Data, Path], Source]] = {
 
 def _words(text: str | list[str]) -> tuple[str, ...]:
     return tuple(text.split() if isinstance(text, str) else text)
+
+
+def _listed(written: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    return (written,) if isinstance(written, str) else tuple(written)
 
 
 def _network(data: Data) -> Network:

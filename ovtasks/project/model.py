@@ -117,13 +117,18 @@ class ImportedSource(Source):
 class BootstrapSource(Source):
     """A disk made from a distribution's packages. ``suite`` None: the distribution's stable release.
 
-    ``architecture`` is Debian's name (amd64, arm64); None: the host's.
+    ``architecture`` is Debian's name (amd64, arm64); None: the host's. ``builder`` None: the distribution's. For those
+    that pacman serves, ``mirrors`` are servers of Arch's repositories, ``repositories`` further ones (name, server),
+    and ``keyrings`` files with the keys that packages are signed with; empty: the distribution's.
     """
 
     distro: str = "debian"
     suite: str | None = None
     packages: tuple[str, ...] = ()
-    builder: str = "mmdebstrap"
+    builder: str | None = None
+    mirrors: tuple[str, ...] = ()
+    repositories: tuple[tuple[str, str], ...] = ()
+    keyrings: tuple[Path, ...] = ()
     builder_image: str | None = None
     architecture: str | None = None
     variant: str = "minbase"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ovtasks.errors import InputError
 from ovtasks.project.across import across_rules
 from ovtasks.project.bootc_rules import bootc_rules
+from ovtasks.project.bootstrap_rules import bootstrap_rules
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.project.expand import EXPANDED, KEY_WORDS, expand, variables
 from ovtasks.project.libvirt_vms import libvirt_rules
@@ -299,6 +300,7 @@ RULES: tuple[Callable[[DeclaredVm], Iterator[InputError]], ...] = (
     snapshot_rules,
     injection_rules,
     bootc_rules,
+    bootstrap_rules,
     backend_rules,
     xml_rules,
 )

@@ -12,6 +12,7 @@ import yaml
 
 from ovtasks.errors import Where
 from ovtasks.project import model
+from ovtasks.project.bootstrap_rules import OF_PACSTRAP
 from ovtasks.project.load import load_project
 from ovtasks.project.model import Injection, VmSpec
 from ovtasks.project.schema import KINDS, source_schema, vm_schema
@@ -58,6 +59,9 @@ SOURCE_VALUES: dict[str, Any] = {
     "builder_image": "debian:13",
     "bootstrap_arch": "amd64",
     "bootstrap_variant": "important",
+    "mirror": "https://example.org/$repo/os/$arch",
+    "repositories": {"own": "https://example.org/own"},
+    "keyring": ["keys.gpg"],
 }
 # Without an effect of their own: port_auto says what is so anyhow; builder has one value; bridge needs its mode.
 SILENT = {"ssh.port_auto": True, "builder": "mmdebstrap"}
@@ -115,8 +119,9 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         for path in _fields(source_schema(kind)):
             if path in SILENT:
                 continue
-            base = {"source": source, "disk_size": "20G"}
-            changed = {**base, "source": put(source, path, SOURCE_VALUES[path])}
+            plain = {"kind": kind, "distro": "archlinux"} if path in OF_PACSTRAP else source
+            base = {"source": plain, "disk_size": "20G"}
+            changed = {**base, "source": put(plain, path, SOURCE_VALUES[path])}
             found[f"{kind}.{path}"] = {*_differences(_build(folder, base), _build(folder, changed))}
     return found
 

@@ -187,7 +187,7 @@ SOURCE_ERRORS = [
     ("{kind: bootc, image: a b}", "is no image reference", None, 34),
     ("{kind: imported, libvirt_name: x, disk_path: /x, disk_format: vdi}", "one of qcow2, raw", None, 75),
     ("{kind: bootstrap, distro: arch}", "must be one of debian, ubuntu", None, 39),
-    ("{kind: bootstrap, builder: pacstrap}", "must be one of mmdebstrap", None, 40),
+    ("{kind: bootstrap, builder: yum}", "must be one of mmdebstrap", None, 40),
     ("{kind: bootstrap, bootstrap_arch: x86_64}", "must be one of amd64", None, 47),
     ("{kind: bootstrap, packages: [A b]}", "is no Debian package name", None, 42),
     ("{kind: cloud_image, url: /x, checksum: {type: md5}}", "must be one of sha256, sha512, none", None, 59),

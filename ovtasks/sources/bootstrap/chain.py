@@ -23,8 +23,8 @@ from ovtasks.host.paths import image_store
 from ovtasks.host.run import require, run
 from ovtasks.images.store import Store
 from ovtasks.project.model import BootstrapSource, Project, VmSpec
-from ovtasks.sources.bootstrap import image, tree
-from ovtasks.sources.bootstrap.programs import OF_ROOT, PROGRAMS
+from ovtasks.sources.bootstrap import image, pacstrap, tree
+from ovtasks.sources.bootstrap.programs import OF_ROOT, PACSTRAP_PROGRAMS, PROGRAMS
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
 from ovtasks.sources.bootstrap.sandbox import by_sudo, probe
 from ovtasks.sources.console import CONSOLE
@@ -69,7 +69,8 @@ def base_step(vm: VmSpec, project: Project, options: BuildOptions) -> Step:
         inputs=recipe.inputs,
         targets=(project.output / IMAGES / f"bootstrap-{recipe.key}.json",),
         run=partial(_run, recipe, project, vm.where, options[CONSOLE]),
-        title=f"{recipe.distro} {recipe.suite} root image",
+        title=f"{recipe.distro} {recipe.suite} root image".replace("  ", " "),
+        reads=recipe.pacman.keyrings if recipe.pacman else (),
         makes="base image",
         shared=True,
         refresh="packages are fetched anew (--refresh)" if options.refresh else None,
@@ -100,9 +101,10 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
     :raises InputError: there is no such suite or package.
     :raises OvError: a tool is missing or failed, the network is down, or space is short.
     """
-    for program in (*PROGRAMS, "apt-get", *OF_ROOT[recipe.rootfs]):
+    maker = pacstrap.make if recipe.pacman else tree.make
+    for program in (*(PACSTRAP_PROGRAMS if recipe.pacman else (*PROGRAMS, "apt-get")), *OF_ROOT[recipe.rootfs]):
         require(program)  # fail at once, not after a minute
-    tree.check_keys(recipe)
+    (pacstrap.check if recipe.pacman else tree.check_keys)(recipe)
     probe()
     if by_sudo(os.geteuid()):
         ws.progress.note("user namespaces are refused here: the root tree is made by sudo")
@@ -112,7 +114,7 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
         tree.remove(scratch)
         scratch.mkdir()
         try:
-            made = tree.make(recipe, scratch, ws.progress, where, loud=loud)
+            made = maker(recipe, scratch, ws.progress, where, loud=loud)
             ws.progress.update(75, 100, "%")
             ws.progress.note(f"{len(made.packages)} packages; making the {recipe.rootfs} disk")
             raw = image.assemble(recipe, made, scratch)

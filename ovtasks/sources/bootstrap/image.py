@@ -159,14 +159,10 @@ def _esp(recipe: Recipe, tree: RootTree, image: Path) -> Path:
     folder = image.parent / "esp"
     boot, vendor = folder / "EFI/BOOT", folder / "EFI" / recipe.distro  # the signed GRUB reads /EFI/<distro>/grub.cfg
     boot.mkdir(parents=True)
-    vendor.mkdir()
-    shim = next((path for path in sorted(tree.boot.glob(f"shim{arch.efi}.efi.signed*"))), None)
-    grub = tree.boot / f"grub{arch.efi}.efi.signed"
-    if shim is None or not grub.is_file():
-        raise OvError(f"{recipe.distro} {recipe.suite} has no signed boot loader for {recipe.architecture}")
-    (boot / arch.removable).write_bytes(shim.read_bytes())
-    (boot / f"grub{arch.efi}.efi").write_bytes(grub.read_bytes())
-    (vendor / "grub.cfg").write_text(early_cfg(recipe), encoding="utf-8")
+    if recipe.pacman:  # GRUB with our early configuration inside; nobody signs it, so there is no Secure Boot
+        (boot / arch.removable).write_bytes((tree.boot / f"grub{arch.efi}.efi").read_bytes())
+    else:
+        _signed_loader(recipe, tree, boot, vendor)
     for path in sorted(folder.rglob("*"), reverse=True):
         os.utime(path, (tree.epoch, tree.epoch))
     with image.open("wb") as file:
@@ -176,6 +172,18 @@ def _esp(recipe: Recipe, tree: RootTree, image: Path) -> Path:
     environment = {"SOURCE_DATE_EPOCH": str(tree.epoch), "TZ": "UTC", "MTOOLS_SKIP_CHECK": "1"}
     run(["mcopy", "-s", "-p", "-m", "-i", image, folder / "EFI", "::/"], env=environment)
     return image
+
+
+def _signed_loader(recipe: Recipe, tree: RootTree, boot: Path, vendor: Path) -> None:
+    arch = recipe.arch
+    vendor.mkdir()
+    shim = next((path for path in sorted(tree.boot.glob(f"shim{arch.efi}.efi.signed*"))), None)
+    grub = tree.boot / f"grub{arch.efi}.efi.signed"
+    if shim is None or not grub.is_file():
+        raise OvError(f"{recipe.distro} {recipe.suite} has no signed boot loader for {recipe.architecture}")
+    (boot / arch.removable).write_bytes(shim.read_bytes())
+    (boot / f"grub{arch.efi}.efi").write_bytes(grub.read_bytes())
+    (vendor / "grub.cfg").write_text(early_cfg(recipe), encoding="utf-8")
 
 
 def _write(fd: int, offset: int, data: bytes) -> None:

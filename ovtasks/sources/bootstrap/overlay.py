@@ -77,6 +77,9 @@ def boot_cfg(recipe: Recipe) -> str:
         if console == "ttyS0"
         else ""
     )
+    if recipe.kernel:
+        start = f"  linux /boot/vmlinuz-{recipe.kernel} {line}\n  initrd /boot/initramfs-{recipe.kernel}.img\n"
+        return f"{serial}set default=0\nset timeout=0\nmenuentry 'Linux' {{\n{start}}}\n"
     return (
         f"{serial}set default=0\nset timeout=0\n"
         f"menuentry 'Linux' {{\n  linux /boot/vmlinuz {line}\n  initrd /boot/initrd.img\n}}\n"

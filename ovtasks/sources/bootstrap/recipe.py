@@ -10,6 +10,7 @@ from functools import cached_property
 
 from ovtasks.errors import InputError, Where
 from ovtasks.project.model import BootstrapSource
+from ovtasks.sources.bootstrap.pacman import BASE, KERNELS, PACMAN_DISTROS, Pacman, pacman_of
 from ovtasks.values.arch import Arch, arch_of
 from ovtasks.values.jsonvalue import Json, digest
 
@@ -30,6 +31,7 @@ VARIANTS = (
     "standard",
 )  # those that contain apt
 BUILDERS = ("mmdebstrap", "debootstrap")  # debootstrap is accepted as another word for mmdebstrap, which makes the same
+PACMAN_BUILDERS = ("pacstrap",)
 
 _BASE = (
     "ca-certificates",
@@ -93,6 +95,7 @@ class Recipe:
     variant: str
     rootfs: str
     kernel_args: tuple[str, ...]
+    pacman: Pacman | None = None  # for the distributions that pacman serves; they have neither suite nor variant
 
     @property
     def inputs(self) -> dict[str, Json]:
@@ -106,6 +109,7 @@ class Recipe:
             "rootfs": self.rootfs,
             "kernel_args": self.kernel_args,
             "recipe": RECIPE,
+            **(self.pacman.inputs() if self.pacman else {}),
         }
 
     @cached_property
@@ -122,8 +126,16 @@ class Recipe:
         """A UUID for one part of the image (``root``, ``disk`` …), the same for every build of this recipe."""
         return str(uuid.uuid5(UUIDS, f"{self.key}:{role}"))
 
+    @property
+    def kernel(self) -> str:
+        """The name that the kernel's files in ``/boot`` end with; empty: the distribution keeps links to the newest."""
+        return next(name for name in self.all_packages() if name in KERNELS) if self.pacman else ""
+
     def all_packages(self) -> tuple[str, ...]:
         """The wanted packages, and those that the image needs to boot, to grow and to be reached; sorted."""
+        if self.pacman:
+            kernel = () if {*KERNELS} & {*self.packages} else (PACMAN_DISTROS[self.distro].kernel,)
+            return tuple(sorted({*BASE, *self.packages, *kernel, ROOT_FILESYSTEMS[self.rootfs]}))
         distro = DISTROS[self.distro]
         wanted = {*_BASE, *self.packages, ROOT_FILESYSTEMS[self.rootfs]}
         if self.suite not in distro.resolved_inside:
@@ -143,15 +155,17 @@ def resolve(source: BootstrapSource, where: Where, machine: str) -> Recipe:
         return InputError(message, hint=hint, where=where)
 
     _check_builder(source, where)
+    pacman = pacman_of(source, where) if source.distro in PACMAN_DISTROS else None
     distro = DISTROS.get(source.distro)
-    if distro is None:
+    if distro is None and pacman is None:
         raise refuse(
             f"source.kind bootstrap cannot make distro {source.distro!r}",
-            f"supported: {', '.join(DISTROS)}; for others use source.kind cloud_image",
+            f"supported: {', '.join((*DISTROS, *PACMAN_DISTROS))}; for others use source.kind cloud_image",
         )
     architecture = source.architecture or arch_of(machine).debian
-    if architecture not in ARCHITECTURES:
-        raise refuse(f"architecture {architecture!r} is not supported", f"supported: {', '.join(ARCHITECTURES)}")
+    possible = ARCHITECTURES[:1] if pacman else ARCHITECTURES  # Arch Linux is for amd64 only
+    if architecture not in possible:
+        raise refuse(f"architecture {architecture!r} is not supported", f"supported: {', '.join(possible)}")
     if source.rootfs not in ROOT_FILESYSTEMS:
         raise refuse(
             f"rootfs {source.rootfs!r} is not supported by source.kind bootstrap",
@@ -159,9 +173,12 @@ def resolve(source: BootstrapSource, where: Where, machine: str) -> Recipe:
         )
     if source.variant not in VARIANTS:
         raise refuse(f"variant {source.variant!r} is not supported", f"supported: {', '.join(VARIANTS)}")
-    suite = distro.stable if source.suite is None else source.suite
-    if not _SUITE.fullmatch(suite):
+    suite = source.suite if source.suite is not None else distro.stable if distro else ""
+    if distro and not _SUITE.fullmatch(suite):
         raise refuse(f"{suite!r} is not the name of a suite", f"for example {distro.stable}")
+    if pacman and (suite or source.variant != BootstrapSource.variant):
+        what = "suites" if suite else "variants"
+        raise refuse(f"{source.distro} has no {what}", "it rolls: leave suite and bootstrap_variant out")
     for name in source.packages:
         if not _PACKAGE.fullmatch(name):
             raise refuse(f"{name!r} is not the name of a package", "name, name=version or name/suite")
@@ -169,17 +186,25 @@ def resolve(source: BootstrapSource, where: Where, machine: str) -> Recipe:
         if not arg or "'" in arg or not arg.isprintable():
             raise refuse(f"kernel argument {arg!r} cannot be passed on", "printable text without single quotes")
     packages = tuple(sorted(set(source.packages)))
-    return Recipe(source.distro, suite, packages, architecture, source.variant, source.rootfs, source.kernel_args)
+    variant = "" if pacman else source.variant
+    return Recipe(source.distro, suite, packages, architecture, variant, source.rootfs, source.kernel_args, pacman)
 
 
 def _check_builder(source: BootstrapSource, where: Where) -> None:
-    if source.builder not in BUILDERS:
+    possible = PACMAN_BUILDERS if source.distro in PACMAN_DISTROS else BUILDERS
+    if source.builder not in (None, *possible):
         raise InputError(
-            f"builder {source.builder!r} is not supported",
-            hint=f"supported: {', '.join(BUILDERS)}; for other distributions use source.kind cloud_image",
+            f"builder {source.builder!r} is not supported for {source.distro}",
+            hint=f"supported: {', '.join(possible)}; for other distributions use source.kind cloud_image",
             where=where,
         )
-    if source.builder_image is not None and source.builder == BUILDERS[0]:
+    if source.distro not in PACMAN_DISTROS and (source.mirrors or source.repositories or source.keyrings):
+        raise InputError(
+            f"mirror, repositories and keyring have no meaning for {source.distro}",
+            hint=f"they are for {', '.join(PACMAN_DISTROS)}; apt has the mirrors and keys of {source.distro}",
+            where=where,
+        )
+    if source.builder_image is not None and source.builder != BUILDERS[1]:
         raise InputError(
             "builder_image has no meaning here: the image is built without a container",
             hint="leave builder_image out",

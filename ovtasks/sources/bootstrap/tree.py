@@ -56,7 +56,7 @@ def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where, *, lou
     :raises InputError: there is no such suite or package.
     :raises OvError: the network is down, space is short, or a program failed.
     """
-    _check_space(scratch)
+    check_space(scratch)
     root, boot, stamp = scratch / "root", scratch / "boot", scratch / "stamp"
     overlay.write(recipe, scratch / "overlay")
     (scratch / "early.cfg").write_text(overlay.early_cfg(recipe), encoding="utf-8")
@@ -69,9 +69,15 @@ def make(recipe: Recipe, scratch: Path, progress: Progress, where: Where, *, lou
         inside(arguments(recipe, scratch), epoch=CONFIGURE_TIME, cwd=scratch, on_line=_Follow(progress, loud))
     except CommandError as e:
         raise diagnose(e, recipe, where) from e
-    facts = inside(["sh", scratch / "finish.sh", root, stamp], epoch=CONFIGURE_TIME).stdout.split()
+    return finish(scratch, _packages(root, boot))
+
+
+def finish(scratch: Path, packages: tuple[str, ...]) -> RootTree:
+    """Take out of the tree what differs between builds, and measure it. ``stamp`` was made before the packages came."""
+    root = scratch / "root"
+    facts = inside(["sh", scratch / "finish.sh", root, scratch / "stamp"], epoch=CONFIGURE_TIME).stdout.split()
     epoch, blocks, inodes = (int(word) for word in facts)
-    return RootTree(root, boot, epoch, blocks, inodes, _packages(root, boot))
+    return RootTree(root, scratch / "boot", epoch, blocks, inodes, packages)
 
 
 def arguments(recipe: Recipe, scratch: Path) -> list[str]:
@@ -164,7 +170,8 @@ def check_keys(recipe: Recipe) -> None:
         raise OvError(f"the keys of {recipe.distro}'s package archive are not installed here", hint=hint)
 
 
-def _check_space(directory: Path) -> None:
+def check_space(directory: Path) -> None:
+    """:raises OvError: there is too little space for a build."""
     free = shutil.disk_usage(directory).free
     if free < SCRATCH_NEED:
         raise OvError(

@@ -15,7 +15,7 @@ rm -rf var/lib/apt/lists/* var/cache/apt/* var/cache/debconf/*-old var/cache/ldc
 rm -f var/lib/dpkg/*-old var/lib/dpkg/lock* etc/*- etc/apt/apt.conf.d/99mmdebstrap etc/dpkg/dpkg.cfg.d/99mmdebstrap
 rm -f boot/vmlinuz.old boot/initrd.img.old # so far they are the same kernel as without .old
 find var/log -xdev -type f -delete
-mkdir -p var/lib/apt/lists/partial var/cache/apt/archives/partial
+[ ! -e var/lib/dpkg ] || mkdir -p var/lib/apt/lists/partial var/cache/apt/archives/partial
 if [ -e usr/lib/systemd/systemd-resolved ] || [ -e lib/systemd/systemd-resolved ]; then
   ln -sf ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf
 else
