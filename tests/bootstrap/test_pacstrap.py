@@ -169,7 +169,9 @@ def test_killed_and_again_and_a_third_time(mirror: Mirror, tmp_path: Path) -> No
 def test_cachyos_has_a_repository_and_keys_of_its_own(mirror: Mirror, tmp_path: Path) -> None:
     """Its kernel comes from its repository, signed by its key; the guest's pacman.conf has the repository, too."""
     kernel = {"boot/vmlinuz-linux-cachyos": b"k", "boot/initramfs-linux-cachyos.img": b"i"}
-    server = make_repository(tmp_path / "own", "cachyos", {"linux-cachyos": kernel}, mirror.stranger)
+    server = make_repository(
+        tmp_path / "own", "cachyos", {"linux-cachyos": kernel, "cachyos-keyring": {}}, mirror.stranger
+    )
     keys = (mirror.signer.keyring, mirror.stranger.keyring)
     theirs = {**contents(), "bulk": {"usr/bulk": BULK}}
     arch = make_repository(tmp_path / "arch", "core", theirs, mirror.signer)

@@ -1,4 +1,4 @@
-"""``source.kind: bootstrap``: a bootable image from the packages of Debian or Ubuntu."""
+"""``source.kind: bootstrap``: a bootable image from the packages of a distribution."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Makes a bootable image from the packages of Debian or Ubuntu, with mmdebstrap.
+"""Makes a bootable image from packages: of Debian or Ubuntu with mmdebstrap, of Arch Linux or CachyOS with pacstrap.
 
-Shim, GRUB and the kernel are the distribution's signed ones, so the image boots with BIOS, UEFI and Secure Boot.
-The same packages give the same bytes, because times and identifiers come from the packages and the recipe. btrfs is the
-exception: mkfs.btrfs makes some identifiers at random.
+Debian's and Ubuntu's shim, GRUB and kernel are signed, so the image boots with BIOS, UEFI and Secure Boot; Arch's are
+not. Of Debian and Ubuntu the same packages give the same bytes, because times and identifiers come from the packages
+and the recipe. btrfs is the exception: mkfs.btrfs makes some identifiers at random.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Makes a disk image from a root tree, without a loop device, a mount or GRUB's installer. It boots with BIOS and UEFI.
 
 Layout (GPT): BIOS boot partition with GRUB's core image, EFI system partition with the distribution's signed shim and
-GRUB, root file system last, so that it can grow. We set every identifier and time, so equal trees give equal images.
+GRUB (Arch Linux: GRUB alone, unsigned), root file system last, so that it can grow. We set every identifier and time,
+so equal trees give equal images.
 """
 
 from __future__ import annotations

@@ -22,11 +22,15 @@ KERNELS = ("linux", "linux-lts", "linux-zen", "linux-hardened", "linux-cachyos",
 
 @dataclass(frozen=True, slots=True)
 class PacmanDistro:
-    """``own`` are repositories besides Arch's, asked first: name → server. ``keyrings`` are names in ``KEYRINGS``."""
+    """``own`` are repositories besides Arch's, asked first: name → server. ``keyrings`` are names in ``KEYRINGS``.
+
+    ``packages`` are needed besides ``BASE``: the guest, too, has to know the keys of its repositories.
+    """
 
     kernel: str
     keyrings: tuple[str, ...]
     own: Mapping[str, str]
+    packages: tuple[str, ...] = ()
 
 
 ARCH_SERVER = "https://geo.mirror.pkgbuild.com/$repo/os/$arch"
@@ -37,6 +41,7 @@ PACMAN_DISTROS = {
         "linux-cachyos",
         ("archlinux", "cachyos"),
         {"cachyos": "https://mirror.cachyos.org/repo/$arch/$repo"},
+        ("cachyos-keyring",),
     ),
 }
 

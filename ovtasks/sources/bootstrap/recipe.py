@@ -134,8 +134,9 @@ class Recipe:
     def all_packages(self) -> tuple[str, ...]:
         """The wanted packages, and those that the image needs to boot, to grow and to be reached; sorted."""
         if self.pacman:
-            kernel = () if {*KERNELS} & {*self.packages} else (PACMAN_DISTROS[self.distro].kernel,)
-            return tuple(sorted({*BASE, *self.packages, *kernel, ROOT_FILESYSTEMS[self.rootfs]}))
+            rolling = PACMAN_DISTROS[self.distro]
+            kernel = () if {*KERNELS} & {*self.packages} else (rolling.kernel,)
+            return tuple(sorted({*BASE, *rolling.packages, *self.packages, *kernel, ROOT_FILESYSTEMS[self.rootfs]}))
         distro = DISTROS[self.distro]
         wanted = {*_BASE, *self.packages, ROOT_FILESYSTEMS[self.rootfs]}
         if self.suite not in distro.resolved_inside:
