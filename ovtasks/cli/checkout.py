@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ovtasks.sources.bootstrap.programs import OF_ROOT, PROGRAMS
+from ovtasks.sources.bootstrap.programs import OF_ROOT, PACSTRAP_PROGRAMS, PROGRAMS
 
 BENCH = ("qemu-img", "curl", "make", "ninja", "ssh", "sshd")
 TEST = (
-    *(*PROGRAMS, *OF_ROOT["ext4"], *BENCH, "debian-keyring", "gpg"),
+    *(*PROGRAMS, *PACSTRAP_PROGRAMS, *OF_ROOT["ext4"], *BENCH, "debian-keyring", "gpg"),
     *("Python.h", "cc", "libvirt.h", "pkg-config"),  # to compile libvirt's Python binding
     *("podman", "runc", "nsenter", "losetup", "debugfs", "registry", "sudo", "newuidmap"),  # for bootc's tests
     *("libvirtd", "libvirt-qemu", "virsh", "virt-xml-validate"),

@@ -1,6 +1,7 @@
 #!/bin/sh
 # pacman-finish.sh ROOT OUT EARLY_CFG : make the boot loader's parts with the tree's own GRUB, enable its services, and
 # remove what a build leaves and no VM needs.
+# shellcheck disable=SC2086 # the modules are words without blanks
 set -eu
 root=$1 out=$2 early=$3
 mkdir -p "$out" "$root/var/tmp/ov"
