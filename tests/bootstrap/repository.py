@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def contents() -> dict[str, dict[str, bytes]]:
         "usr/lib/systemd/system/systemd-networkd.service": b"",
     }
     found = {name: {f"usr/share/{name}": name.encode()} for name in NAMES}
-    found["base"] |= tree
+    found["base"] |= tree | libraries()
     found["grub"] |= {
         "usr/bin/grub-mkimage": MKIMAGE.encode(),
         "usr/bin/systemctl": SYSTEMCTL.encode(),
@@ -40,6 +41,12 @@ def contents() -> dict[str, dict[str, bytes]]:
     found["linux"] |= KERNEL
     found["openssh"] |= {"usr/lib/systemd/system/sshd.service": b""}
     return found
+
+
+def libraries() -> dict[str, bytes]:
+    """What the shell is linked with: nothing in busybox-static, the C library in Debian's other busybox."""
+    listed = run(["ldd", SHELL], check=False).stdout
+    return {path.lstrip("/"): Path(path).read_bytes() for path in re.findall(r"(/\S+) \(0x", listed)}
 
 
 NAMES = (
