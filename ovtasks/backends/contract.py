@@ -120,7 +120,7 @@ class Overlays(Protocol):
 
     def write_to(self, handle: Handle, disk: Path) -> None:
         """Let the VM write its own disk to ``disk`` from now on: an empty qcow2 overlay that stands on the file to
-        which it has been writing. It is in place already, with the name by which the VM knows its disk.
+        which it has been writing. It lies in the VM's directory, and its definition does not change.
 
         :raises OvError: it cannot; it goes on writing where it did.
         """

@@ -55,8 +55,8 @@ def revert_arguments(parser: argparse.ArgumentParser) -> None:
 def delete_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot delete``."""
     parser.description = (
-        "Delete a snapshot. The disk and other snapshots keep what they have. While the VM runs its file stays; "
-        "ov gc, or the next revert or delete, merges it with the VM off."
+        "Delete a snapshot and merge its file into the one above it. The disk and other snapshots keep what they have, "
+        "and a running VM goes on."
     )
     _add(parser)
     parser.set_defaults(run=run_delete)

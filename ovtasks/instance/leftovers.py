@@ -104,11 +104,11 @@ def _remove(item: Item) -> bool:
 
 
 def _deleted_snapshots() -> Iterator[Item]:
-    """What deletes of snapshots left: of those that were killed, and of those while the VM ran."""
+    """What deletes of snapshots left that were killed, or whose VM had to be off for it."""
     for record in every():
         with contextlib.suppress(OvError):  # who works with this VM is told of its damaged list
             for path in to_tidy(record):
-                held = (f"{record.words}, which is not known to be off",) if _may_run(record) else ()
+                held = (f"{record.words}, which cannot be asked whether it runs",) if _unknown(record) else ()
                 folder = record.folder.path
                 yield Item(path, 0, DELETED, (*held, *_busy(folder), *_replacing(record.domain)))
 
@@ -117,16 +117,15 @@ def _finish_delete(path: Path) -> bool:
     folder = Folder(path.parent)
     with folder.lock():
         found = existing(folder)
-        if found is None or found.problem is not None or _may_run(found.record):
+        if found is None or found.problem is not None or _unknown(found.record):
             return False
         if folder.disk.exists() and path in to_tidy(found.record):
             tidy(found.record)
     return not path.exists()
 
 
-def _may_run(record: Record) -> bool:
-    now = status(record)
-    return now.active or now.state is VmState.UNKNOWN
+def _unknown(record: Record) -> bool:
+    return status(record).state is VmState.UNKNOWN
 
 
 def _helpers(folder: Path, lines: Iterable[list[str]] | None = None) -> list[Path]:

@@ -3,9 +3,10 @@
 A state is a file ``disk.<n>.qcow2`` beside the disk, which nobody writes to any more: the disk is an overlay above the
 newest one. The disk's name never changes, so neither does the VM's definition.
 
-Keeping a state of a running VM gives the file that it writes to a second name, puts a new overlay in the place of the
-first one, and lets the VM write there. A kill in between loses nothing: the VM goes on writing to the file below the
-overlay, and from its next start on to the overlay. Only what stands in ``overlays.json`` is a state to go back to.
+A running QEMU opens a file again by the name by which it knows it, when it stops writing to it. So it learns of a new
+overlay as ``live.<n>.qcow2``, and only when it writes there does the overlay become the disk, too. A kill in between
+loses nothing: an overlay that is not yet the disk shows what the VM's disk has, whether the VM has changed to it or
+not, and :func:`settle` puts it in place. Only what stands in ``overlays.json`` is a state to go back to.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import contextlib
 import json
 import os
 import re
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from ovtasks.host.oserrors import explaining
 from ovtasks.host.run import run
 from ovtasks.host.state import try_load_state
 from ovtasks.instance.folder import Folder
+from ovtasks.instance.live_chain import LIVE_NAME, backing_name, finish_jobs, live_chain, merge_live, writes_to
 from ovtasks.instance.record import Record
 from ovtasks.instance.snapshot_list import snapshots_of
 from ovtasks.instance.status import known
@@ -85,17 +86,63 @@ def hold(record: Record) -> Path:
     if not isinstance(driver, Overlays):
         raise RefusedError(f"the backend {record.backend} keeps no states of a disk", hint="backend: libvirt or qemu")
     folder = record.folder
-    number = max((number for number, _ in _files(folder)), default=0) + 1
+    active = settle(record)
+    number = max((number for number, _ in (*_files(folder), *_lives(folder))), default=0) + 1
     held = folder.path / f"disk.{number}.qcow2"
     part = _overlay(folder, held.name, _size(folder.disk))
     os.link(folder.disk, held)
-    # From here on nothing is taken back: a backend that fails may have changed to the overlay all the same, and the
-    # disk shows what it had in either case.
+    if not active:
+        part.replace(folder.disk)
+        fsync_directory(folder.path)
+        return held
+    held.chmod(0o400)  # if we are killed, nobody but `ov` starts the VM with this file as its disk
+    part.replace(folder.path / f"live.{number}.qcow2")
+    fsync_directory(folder.path)
+    settle(record)
+    return held
+
+
+def settle(record: Record) -> bool:
+    """Put an overlay in place that is not yet the disk. The caller holds the lock. Returns whether the VM is active.
+
+    :raises OvError: the VM cannot change to it. The VM goes on, and the overlay is taken back if it has not changed.
+    """
+    folder = record.folder
+    active = known(record).active
+    for _, live in _lives(folder):
+        if not any(live.samefile(one) for one in (folder.disk, *(path for _, path in _files(folder))) if one.exists()):
+            if active:
+                _change(record, live)
+            _put(folder, live)
+        if not active:
+            live.unlink()
+    return active
+
+
+def _change(record: Record, live: Path) -> None:
+    """Let the running VM write to ``live``, unless it does so already."""
+    driver = backend(record.backend)
+    assert isinstance(driver, Overlays)
+    if writes_to(record, live):
+        return
+    try:
+        driver.write_to(record.handle, live)
+    except OvError:
+        if not writes_to(record, live):  # else only the answer was lost
+            record.folder.disk.chmod(0o600)
+            live.unlink()
+        raise
+
+
+def _put(folder: Folder, live: Path) -> None:
+    """Make ``live`` the disk; it keeps its name."""
+    part = folder.disk.with_name(part_name(folder.disk.name))
+    part.unlink(missing_ok=True)
+    os.link(live, part)
+    held = folder.path / (backing_name(live) or "")
     part.replace(folder.disk)
     fsync_directory(folder.path)
-    if known(record).active:
-        driver.write_to(record.handle, folder.disk)
-    return held
+    held.chmod(0o600)
 
 
 def go_back(record: Record, state: KeptState) -> None:
@@ -107,6 +154,7 @@ def go_back(record: Record, state: KeptState) -> None:
     with explaining(f"cannot go back to {state.label} with {record.words}", folder.path), folder.lock():
         if known(record).active:
             raise RefusedError(f"{record.words} is running", hint=f"ov vm stop {record.words}")
+        settle(record)
         states = kept_states(record)
         if state not in states:
             raise OvError(f"{record.words} has no state {state.label} any more", hint=f"ov update {record.words}")
@@ -123,28 +171,54 @@ def stand_on(record: Record, file: str) -> None:
     :raises OvError: the disk is full, or the file is missing.
     """
     folder = record.folder
+    settle(record)
     _overlay(folder, file, _size(folder.path / file)).replace(folder.disk)
     fsync_directory(folder.path)
 
 
-def tidy(record: Record) -> None:
+def tidy(record: Record) -> bool:
     """Remove held files that nothing needs, and merge those that one file alone needs into that one.
 
-    The VM is off, and the caller holds the lock. A merge copies first and lets go of the file below last, so the disk
-    shows the same at any moment.
+    The caller holds the lock. A merge copies first and lets go of the file below last, so the disk shows the same at
+    any moment. While the VM runs QEMU merges what it has open. Returns whether all is merged: some of it has to wait
+    until the VM is off.
 
     :raises OvError: the disk is full.
     """
     folder = record.folder
+    active = settle(record)
+    if active:
+        finish_jobs(record)
     _drop_unused(record)
-    wanted = _wanted(record)
-    for _, path in _files(folder):
-        above = _above(folder, path)
-        if path.name not in wanted and len(above) == 1:
-            info = json.loads(run(["qemu-img", "info", "--output=json", path]).stdout)
-            words = ["-b", info["backing-filename"], "-F", info["backing-filename-format"]]
-            run(["qemu-img", "rebase", "-q", "-f", "qcow2", *words, above[0].name], cwd=folder.path)
-            path.unlink()
+    waiting = 0
+    for path in to_tidy(record):
+        (above,) = _above(folder, path)
+        if not active:
+            _merge(folder, path, above)
+        elif (chain := live_chain(record)) is None or not chain.can_merge(path, above):
+            waiting += 1
+        elif path in chain.nodes:
+            merge_live(record, chain, path, above)
+            _remove(folder, path)
+        else:
+            _merge(folder, path, above)
+    return not waiting
+
+
+def _merge(folder: Folder, path: Path, above: Path) -> None:
+    """Merge ``path`` into ``above``, which QEMU does not have open."""
+    info = json.loads(run(["qemu-img", "info", "-U", "--output=json", path]).stdout)
+    words = ["-b", info["backing-filename"], "-F", info["backing-filename-format"]]
+    run(["qemu-img", "rebase", "-q", "-f", "qcow2", *words, above.name], cwd=folder.path)
+    _remove(folder, path)
+
+
+def _remove(folder: Folder, path: Path) -> None:
+    """Remove a held file, and the name by which a running QEMU knows it."""
+    for _, live in _lives(folder):
+        if live.samefile(path):
+            live.unlink()
+    path.unlink()
 
 
 def to_tidy(record: Record) -> list[Path]:
@@ -161,7 +235,7 @@ def to_tidy(record: Record) -> list[Path]:
 def _above(folder: Folder, path: Path) -> list[Path]:
     """The disk and the held files that stand on ``path``."""
     disks = [folder.disk] if folder.disk.exists() else []
-    return [one for one in (*disks, *(file for _, file in _files(folder))) if _below(one) == path.name]
+    return [one for one in (*disks, *(file for _, file in _files(folder))) if backing_name(one) == path.name]
 
 
 def _wanted(record: Record) -> set[str]:
@@ -175,31 +249,29 @@ def _drop_unused(record: Record) -> None:
     used = _wanted(record)
     for name in (folder.disk.name, *sorted(used)):
         below = name
-        while _NAME.fullmatch(below := _below(folder.path / below) or ""):
+        while _NAME.fullmatch(below := backing_name(folder.path / below) or ""):
             used.add(below)
     for _, path in reversed(_files(folder)):
         if path.name not in used:
-            path.unlink()
-
-
-def _below(disk: Path) -> str | None:
-    """The name of the file on which this qcow2 image stands, as its header has it; None if it stands alone."""
-    with disk.open("rb") as file:
-        offset, size = struct.unpack(">8xQI", file.read(20))
-        file.seek(offset)
-        return os.fsdecode(file.read(size)) if offset else None
+            _remove(folder, path)
 
 
 def forget_states(folder: Folder) -> None:
     """Remove all states. The disk no longer stands on them, or is gone."""
     (folder.path / FILE).unlink(missing_ok=True)
-    for _, path in _files(folder):
+    for _, path in (*_lives(folder), *_files(folder)):
         path.unlink()
 
 
-def _files(folder: Folder) -> list[tuple[int, Path]]:
-    found = ((_NAME.fullmatch(path.name), path) for path in folder.path.iterdir())
+def _files(folder: Folder, name: re.Pattern[str] = _NAME) -> list[tuple[int, Path]]:
+    """The held files by their numbers."""
+    found = ((name.fullmatch(path.name), path) for path in folder.path.iterdir())
     return sorted((int(match[1]), path) for match, path in found if match is not None)
+
+
+def _lives(folder: Folder) -> list[tuple[int, Path]]:
+    """The names by which a running QEMU knows overlays, by their numbers."""
+    return _files(folder, LIVE_NAME)
 
 
 def _overlay(folder: Folder, below: str, size: int) -> Path:

@@ -72,8 +72,10 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
     from ovtasks.instance.cid import choose_cid
     from ovtasks.instance.disk import check_disk
     from ovtasks.instance.folder import make_sockets
+    from ovtasks.instance.overlays import settle
     from ovtasks.instance.saved_machine import save_machine
 
+    settle(record)
     check_disk(record.folder, record.words)
     if machine.seed is not None and not machine.seed.exists():
         raise OvError(f"the seed of {record.words} is missing: {machine.seed}", hint=f"ov vm create {record.words}")
@@ -126,22 +128,30 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
     :raises OvError: the backend cannot be asked.
     :raises InputError: the instance was destroyed meanwhile.
     """
+    from ovtasks.instance.overlays import settle
+
     failing = explaining(f"cannot stop {record.words}", record.folder.path)
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         record = reread(record)
-        driver = backend(record.backend)
-        found = known(record)
-        if not found.active:
-            if found.state is VmState.STOPPED:
-                driver.power_off(record.handle)  # ends the processes that a killed start left
-            return "was stopped"
-        if force:
-            driver.power_off(record.handle)
-            return "forced"
-        if _shut_down(record, STOP_SECONDS * slowness(record) if timeout is None else timeout):
-            return "stopped"
+        how = _power_off(record, force=force, timeout=timeout)
+        settle(record)
+        return how
+
+
+def _power_off(record: Record, *, force: bool, timeout: float | None) -> str:
+    driver = backend(record.backend)
+    found = known(record)
+    if not found.active:
+        if found.state is VmState.STOPPED:
+            driver.power_off(record.handle)  # ends the processes that a killed start left
+        return "was stopped"
+    if force:
         driver.power_off(record.handle)
         return "forced"
+    if _shut_down(record, STOP_SECONDS * slowness(record) if timeout is None else timeout):
+        return "stopped"
+    driver.power_off(record.handle)
+    return "forced"
 
 
 def _shut_down(record: Record, seconds: float) -> bool:

@@ -80,8 +80,8 @@ def revert_snapshot(record: Record, name: str) -> None:
 def delete_snapshot(record: Record, name: str) -> bool:
     """Delete the snapshot; the disk and the other snapshots keep what they have.
 
-    Returns whether its file has been merged or removed, too. That needs the VM to be off; otherwise the next verb of
-    snapshots does it.
+    Returns whether its file has been merged or removed, too, also below a running VM. Otherwise the next verb of
+    snapshots with the VM off does it.
 
     :raises InputError: there is no such snapshot. :raises OvError: the disk is full.
     """
@@ -90,10 +90,7 @@ def delete_snapshot(record: Record, name: str) -> bool:
         gone = named_snapshot(record, name)
         rest = [one for one in snapshots_of(record.folder) if one != gone]
         save_snapshots(record.folder, rest, stands_on_snapshot(record.folder))
-        if known(record).active:
-            return False
-        tidy(record)
-        return True
+        return tidy(record)
 
 
 def _words(record: Record, name: str) -> str:

@@ -18,7 +18,7 @@ CHANGES = {
     *("rename", "replace", "unlink", "remove", "mkdir", "rmdir", "link", "symlink", "chmod", "fchmod", "truncate"),
     *("ftruncate", "write", "pwrite", "fsync", "utime", "fork_exec", "posix_spawn", "execv", "pidfd_send_signal"),
     *("virDomainDefineXMLFlags", "virDomainCreate", "virDomainDestroy", "virDomainUndefineFlags"),
-    *("virDomainSetAutostart", "virConnectOpen"),
+    *("virDomainSetAutostart", "virConnectOpen", "virDomainQemuMonitorCommand", "sendall"),
 }
 ROOMS = (
     "/ovtasks/instance/create.py",

@@ -69,6 +69,18 @@ def has(room: Room, numbers: range) -> bool:
     return "failed" not in said and said.count("read 65536/65536") == len(numbers) + 1
 
 
+def has_open(room: Room) -> bool:
+    """Whether QEMU has the disk open, and all kept files below it."""
+    (pid,) = room.qemus()
+    wanted = {path.stat().st_ino for path in (*room.folder.glob("disk.*.qcow2"), room.folder / "disk.qcow2")}
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        target = str(entry.readlink()).removesuffix(" (deleted)")
+        if target.endswith(".qcow2") and Path(target).parent == room.folder and "base-" not in target:
+            found.add(entry.stat().st_ino)
+    return found >= wanted
+
+
 def check_states(room: Room) -> None:
     """Three states of a running VM; then it is off, and goes back to the second and to the first."""
     room.ov("vm", "create", "web")
@@ -76,6 +88,7 @@ def check_states(room: Room) -> None:
     for number, label in enumerate(("one", "two", "three"), 1):
         put(room, number)
         assert labels(keeping(room, 0, "keep", label)) == ["one", "two", "three"][:number]
+        assert has_open(room), label
     put(room, 4)
     assert room.qemus() == pid
     assert "nothing to do" in room.ov("vm", "create", "web"), "the definition is as it was"

@@ -31,20 +31,21 @@ def write_to(handle: Handle, disk: Path) -> None:
             raise OvError(f"{handle.domain} is not defined in libvirt", hint="ov vm create defines it")
         kept = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
         definition = domain.XMLDesc(kept)
-        domain.snapshotCreateXML(_snapshot(domain.XMLDesc(), disk), flags)
-        if domain.XMLDesc(kept) != definition:  # libvirt notes the change of a file whose name stays the same
+        domain.snapshotCreateXML(_snapshot(domain.XMLDesc(), handle.directory, disk), flags)
+        if domain.XMLDesc(kept) != definition:  # libvirt writes down the name of the overlay
             known.defineXML(definition)
 
 
-def _snapshot(domain: str, disk: Path) -> str:
-    """libvirt's XML of a snapshot of this disk alone (libvirt's "Snapshot XML format")."""
+def _snapshot(domain: str, directory: Path, disk: Path) -> str:
+    """libvirt's XML of a snapshot of the VM's own disk alone (libvirt's "Snapshot XML format")."""
     snapshot = ElementTree.Element("domainsnapshot")
     disks = ElementTree.SubElement(snapshot, "disks")
     for one in ElementTree.fromstring(domain).iterfind("devices/disk"):
         source, target = one.find("source"), one.find("target")
         if target is None:
             continue
-        ours = source is not None and source.get("file") == str(disk)
+        file = source.get("file") if source is not None else None
+        ours = file is not None and Path(file).parent == directory and Path(file).suffix == disk.suffix
         kind = "external" if ours else "no"
         entry = ElementTree.SubElement(disks, "disk", name=target.get("dev", ""), snapshot=kind)
         if ours:
