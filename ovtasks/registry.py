@@ -24,6 +24,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "bootc": "ovtasks.sources.bootc:Bootc",
         "bootstrap": "ovtasks.sources.bootstrap:Bootstrap",
         "imported": "ovtasks.sources.imported:Imported",
+        "clone": "ovtasks.sources.clone:Clone",
     },
     BACKENDS: {
         "libvirt": "ovtasks.backends.libvirt:Libvirt",

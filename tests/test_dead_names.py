@@ -33,8 +33,8 @@ CALLED = {
     "ovtasks/host/settings_edit.py": ("preserve_quotes",),  # ruamel.yaml
     "ovtasks/project/deploy_write.py": ("preserve_quotes",),  # ruamel.yaml
     "ovtasks/project/model.py": (  # what is declared for kinds of sources and verbs that are not made yet
-        *("adopted_at", "base_user", "cloud_init_clean", "deploy_eval", "eval"),
-        *("from_", "from_snapshot", "from_vm", "last_synced_at", "quiesce"),
+        *("adopted_at", "base_user", "deploy_eval", "eval"),
+        *("from_", "last_synced_at", "quiesce"),
     ),
     "tests/*": (
         *("pytest_*", "test_*", "pytestmark"),  # pytest

@@ -17,12 +17,21 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class DiskSnapshot:
-    """``file`` lies beside the disk, and nobody writes to it; ``created`` is ISO 8601, UTC."""
+    """``file`` lies beside the disk, and nobody writes to it; ``created`` is ISO 8601, UTC.
+
+    ``id`` is like that of no other snapshot. Those of earlier versions have none.
+    """
 
     name: str
     file: str
     created: str
     description: str = ""
+    id: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another one that has its name later."""
+        return self.id or f"{self.created} {self.file}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ leaves a chain that is too long, never one that is broken. The next verb with th
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from ovtasks.errors import InputError, RefusedError
 from ovtasks.host.oserrors import explaining
@@ -35,7 +36,7 @@ def create_snapshot(record: Record, name: str, description: str = "") -> DiskSna
                 f"{record.words} has a snapshot {name} already", hint=f"ov vm snapshot delete {_words(record, name)}"
             )
         held = hold(record)
-        made = DiskSnapshot(name, held.name, datetime.now(UTC).isoformat(timespec="seconds"), description)
+        made = DiskSnapshot(name, held.name, datetime.now(UTC).isoformat(timespec="seconds"), description, str(uuid4()))
         save_snapshots(record.folder, (*there, made), name)
     return made
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ovtasks.project.model import CloudInit, OvInstall, VmSpec, WriteFile
+from ovtasks.project.model import CloneSource, CloudInit, OvInstall, VmSpec, WriteFile
 from ovtasks.seed.distro import Distro, detect
 from ovtasks.seed.merge import deep_merge, unique
 from ovtasks.seed.mirrors import mirrors
+from ovtasks.seed.renewal import renewal
 from ovtasks.seed.users import accounts, join_users, listed, takes_default_user
 from ovtasks.seed.wanted import carries_keys
 from ovtasks.values.jsonvalue import Json, plain
@@ -100,6 +101,8 @@ def user_data(seed: SeedInput) -> Mapping[Yaml, Yaml]:
     }
     for key, items in listed.items():
         before = from_mirrors.pop(key, [])
+        if key == "bootcmd" and isinstance(vm.source, CloneSource):
+            items = [*renewal(vm.source), *items]
         if both := [*(before if isinstance(before, list) else []), *items]:
             data[key] = both
     return _with_extra({**data, **from_mirrors}, wanted.extra, keeps_default=takes_default_user(vm, keys))

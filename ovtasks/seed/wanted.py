@@ -12,7 +12,7 @@ def hostname(vm: VmSpec) -> str:
 
 def wants_seed(vm: VmSpec) -> bool:
     """Whether the VM gets a seed. A bootc image or an adopted disk has its users: only with ``cloud_init``."""
-    return vm.source.kind in {"cloud_image", "bootstrap"} or vm.cloud_init is not None
+    return vm.source.kind in {"cloud_image", "bootstrap", "clone"} or vm.cloud_init is not None
 
 
 def carries_keys(vm: VmSpec) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ovtasks.graph.step import Step, Workspace
 from ovtasks.host.paths import instance_directory
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair, read_public_keys, resolve_keys
-from ovtasks.project.model import CloudInit, Project, VmSpec
+from ovtasks.project.model import CloneSource, CloudInit, Project, VmSpec
 from ovtasks.seed.distro import attribute, detect
 from ovtasks.seed.wanted import carries_keys, hostname
 from ovtasks.sources.secret_inputs import cloud_init_inputs
@@ -110,6 +110,8 @@ def seed_inputs(vm: VmSpec, choice: KeyChoice) -> Mapping[str, Input]:
         "ssh_user": vm.ssh.user,
         "base_user": attribute(vm.source, "base_user"),
     }
+    if isinstance(vm.source, CloneSource):
+        inputs["cloud_init_clean"] = vm.source.cloud_init_clean
     if distro := detect(vm.source):
         inputs["distro"] = distro.name
     if carries_keys(vm):

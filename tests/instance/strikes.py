@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import types
 from types import FrameType
 from typing import Any
@@ -26,11 +27,13 @@ ROOMS = (
     "/ovtasks/instance/snapshots.py",
     "/ovtasks/instance/destroy.py",
     "/ovtasks/instance/power.py",
+    "/ovtasks/sources/clone/chain.py",
     "/ovtasks/sources/imported/adopt.py",
 )
 VERBS = {
     *("create", "destroy", "remove_leftovers", "start"),
     *("create_snapshot", "revert_snapshot", "delete_snapshot", "import_domain"),
+    *("clone_steps", "_copy"),  # a clone's build
 }
 """Where a verb begins: what a build does before is tried elsewhere."""
 IN_MEMORY = (str, bytes, io.StringIO, io.BytesIO, dt.datetime, types.CodeType)
@@ -67,6 +70,8 @@ def main() -> int:
     sys.argv = ["ov", *sys.argv[2:]]
     from ovtasks.cli import main as ov
 
+    if "build" in sys.argv:
+        threading.setprofile(strike)  # steps may run in threads
     sys.setprofile(strike)
     code = ov()
     sys.setprofile(None)

@@ -33,7 +33,7 @@ def lay_out(site: Path, entries: str) -> None:
 def test_ours_win_and_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay_out(tmp_path, "strange = builtins:dict\nbootc = builtins:dict\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert registry.names(registry.SOURCES) == ("cloud_image", "bootc", "bootstrap", "imported", "strange")
+    assert registry.names(registry.SOURCES) == ("cloud_image", "bootc", "bootstrap", "imported", "clone", "strange")
     assert registry.find(registry.SOURCES, "strange") is dict
     assert registry.find(registry.SOURCES, "bootc") is not dict
     assert registry.find(registry.SOURCES, "stranger") is None

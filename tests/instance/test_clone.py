@@ -1,0 +1,105 @@
+"""``source.kind: clone``: built from a snapshot and for a new one again, independent afterwards; killed on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import attempt, qemu_img, qemu_io
+from tests.support.rooms import Room, qemu_room
+
+pytestmark = pytest.mark.slow
+SECONDS = 120.0
+STRIKES = 20
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with qemu_room(tmp_path) as made:
+        file = made.project / "vms.yml"
+        vms = json.loads(file.read_text())
+        vms["vms"]["twin"] = {
+            **vms["vms"]["web"],
+            "source": {"kind": "clone", "from_vm": "web", "from_snapshot": "s"},
+        }
+        file.write_text(json.dumps(vms), encoding="utf-8")
+        yield made
+
+
+def put(room: Room, value: int) -> None:
+    qemu_io("-f", "qcow2", "-c", f"write -P {value} 64k 64k", room.folder / "disk.qcow2")
+
+
+def has(room: Room, value: int) -> bool:
+    disk = room.project / "output" / "twin" / "qcow2" / "disk.qcow2"
+    said = attempt("qemu-io", "-r", "-f", "qcow2", "-c", f"read -P {value} 64k 64k", disk, timeout=SECONDS).stdout
+    return "failed" not in said and "read 65536/65536" in said
+
+
+def snapshot(room: Room, value: int) -> None:
+    """Make ``s`` a snapshot of a disk that has the value."""
+    put(room, value)
+    room.ov("vm", "snapshot", "create", "web", "s")
+
+
+def test_life(room: Room) -> None:
+    said = room.ov("vm", "build", "twin", code=None)
+    assert "web, which twin is a clone of, is not created" in said and "vms.yml" in said
+    assert "hint: ov vm create web; then ov vm snapshot create web s" in said
+    room.ov("vm", "create", "web", "--no-start")
+    said = room.ov("vm", "build", "twin", code=2)
+    assert "web has no snapshot s" in said and "hint: ov vm snapshot create web s" in said
+    snapshot(room, 1)
+    put(room, 2)
+    before = room.files()
+    room.ov("vm", "build", "twin")
+    assert has(room, 1) and room.files().items() >= before.items()
+
+    room.ov("vm", "snapshot", "delete", "web", "s")
+    copy = room.project / "output" / "twin" / "clone.qcow2"
+    made = (copy.stat().st_ino, copy.stat().st_mtime_ns)
+    room.ov("vm", "build", "twin")
+    assert (copy.stat().st_ino, copy.stat().st_mtime_ns) == made
+    snapshot(room, 3)
+    why = room.ov("why", "copy:twin")
+    assert "snapshot s of web" in why, why
+    room.ov("vm", "build", "twin")
+    assert has(room, 3)
+
+    room.ov("vm", "create", "twin", "--no-start")
+    twin = json.loads((room.data / "vm" / "ov-twin" / "instance.json").read_text())
+    assert not [key for key in ("uuid", "mac", "instance_id") if twin[key] == room.record()[key]]
+    room.ov("vm", "destroy", "--disk", "web")
+    room.ov("vm", "build", "twin")
+    assert has(room, 3)
+    qemu_img("check", "-q", room.data / "vm" / "ov-twin" / "disk.qcow2")
+    room.ov("vm", "destroy", "--disk", "twin")
+
+
+def struck(room: Room, number: int) -> tuple[int, str]:
+    at = room.words.index("-c")
+    argv = [*room.words[:at], "-m", "tests.instance.strikes", str(number), "vm", "build", "twin"]
+    done = attempt(*argv, cwd=room.project, env=room.env, timeout=SECONDS)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_killed(room: Room) -> None:
+    """The next build makes the clone, and leaves nothing half-made; the other VM's files stay as they are."""
+    room.ov("vm", "create", "web", "--no-start")
+    snapshot(room, 1)
+    before = room.files()
+    killed = 0
+    for number in range(1, STRIKES + 1):
+        output = room.project / "output" / "twin"
+        code, said = struck(room, number * 2)
+        assert code in {-9, 137}, f"{number}: {code} {said}"
+        killed += 1
+        room.ov("vm", "build", "twin")
+        assert has(room, 1) and room.files().items() >= before.items(), number
+        left = [path.name for path in output.rglob("*") if path.name.startswith(".") or ".part" in path.name]
+        assert left == [], number
+        attempt("rm", "-rf", output, timeout=SECONDS)
+    assert killed == STRIKES
