@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ovtasks.cli.streams import output_json
-from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError, Where
+from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError, InputErrors, Where
 from ovtasks.graph import plugins
 from ovtasks.project.load import Checked, check, check_layer, find_root
 from ovtasks.project.places import LAYER_FILE
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     :raises InputError: there is no project, or no such file.
     """
     checked = _check(args.directory, args.path)
+    if not checked.errors:
+        checked = replace(checked, errors=tuple(_wrong_checks(checked, args.directory, args.path)))
     if args.json:
         report: dict[str, object] = {
             "valid": not checked.errors,
@@ -71,6 +74,32 @@ def _check(directory: Path, path: Path | None) -> Checked:
         if not path.is_dir():
             return check((path,), kinds=plugins.schema)
     return check((), find_root(path or directory.absolute()), kinds=plugins.schema, all_layers=True)
+
+
+def _wrong_checks(checked: Checked, directory: Path, path: Path | None) -> Iterator[InputError]:
+    """Checks (``eval``) of layers, VMs and deployments that the schema lets pass, and that could not be carried out."""
+    from ovtasks.layers.checks.model import CheckContext
+    from ovtasks.layers.checks.reading import read_check
+    from ovtasks.layers.facts import SystemFacts
+    from ovtasks.project.load import load_project
+    from ovtasks.project.vm_checks import vm_checks
+
+    lists = [layer.checks for layer in checked.layers]
+    folder = directory / path if path is not None else directory
+    if folder.is_dir():
+        project = load_project(find_root(folder.absolute()), kinds=plugins.schema, cache=False)
+        for vm in project.vms.values():
+            try:
+                lists.append(vm_checks(vm) if vm.eval or vm.deploy_eval else ())
+            except InputErrors as e:
+                yield from e.errors
+        lists += [deployment.checks for deployment in project.deployments.values()]
+    context = CheckContext(SystemFacts("unknown"))
+    for part in (one for some in lists for one in some):
+        try:
+            read_check(part, context)
+        except InputError as e:
+            yield e
 
 
 def _summary(checked: Checked) -> str:

@@ -22,7 +22,7 @@ from ovtasks.layers.context import LayerContext
 from ovtasks.layers.facts import SystemFacts
 from ovtasks.probes.checks import asker
 from ovtasks.project.layer_model import LayerCheck
-from ovtasks.project.layer_parts import checks_without_place
+from ovtasks.project.vm_checks import vm_checks
 
 
 def check_contexts(
@@ -78,6 +78,5 @@ def _by(connection: Connection, wanted: Wanted, record: Record, facts: SystemFac
 def _read(wanted: Wanted, record: Record, facts: SystemFacts) -> list[Probe | CheckResult]:
     contexts = check_contexts(wanted, record, facts)
     if wanted.vm is not None:
-        own = checks_without_place((*wanted.vm.eval, *wanted.vm.deploy_eval), wanted.vm.where)
-        contexts.append((own, contexts[-1][1]))
+        contexts.append((vm_checks(wanted.vm), contexts[-1][1]))
     return [one for checks, context in contexts for one in read_checks(checks, context)]

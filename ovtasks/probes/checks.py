@@ -48,7 +48,7 @@ def asker(record: Record) -> MachineAsker:
         except UnableError as e:
             return {MISSING_TOOL: e.message.encode()}
         except OvError as e:
-            return {"status": str(e.exit_code).encode(), "stderr": str(e).encode()}
+            return {"status": str(e.exit_code).encode(), "stderr": e.message.encode("utf-8", "replace")}
 
     return ask
 
