@@ -109,17 +109,17 @@ def nvram_name(files: Files) -> str:
     return f"nvram-{content[:12]}.fd"
 
 
-def make_nvram(files: Files, path: Path) -> None:
-    """Make ``path`` a copy of the template, 0600, as a whole or not at all. An existing file stays as it is.
+def make_nvram(template: Path, path: Path) -> None:
+    """Make ``path`` a copy of ``template``, 0600, as a whole or not at all. An existing file stays as it is.
 
     :raises OvError: the template cannot be read.
     """
     if path.exists():
         return
     try:
-        content = files.template.read_bytes()
+        content = template.read_bytes()
     except OSError as e:
-        raise _unreadable(files.template, e) from e
+        raise _unreadable(template, e) from e
     new = path.with_name(f".{path.name}.new")
     write_atomic(new, content, mode=0o600)
     try:
@@ -134,7 +134,10 @@ def make_nvram(files: Files, path: Path) -> None:
 
 
 def _unreadable(path: Path, error: OSError) -> OvError:
-    return OvError(f"firmware template {path} cannot be read: {error.strerror}", hint="install the package again")
+    return OvError(
+        f"firmware template {path} cannot be read: {error.strerror}",
+        hint="install its package again, or correct source.nvram_path",
+    )
 
 
 def _installed(firmware: Firmware, arch: str, family: str | None, root: Path) -> Iterator[Files]:

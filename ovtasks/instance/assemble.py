@@ -17,7 +17,7 @@ from ovtasks.machine.read import reading
 from ovtasks.machine.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
 from ovtasks.project.layers import snippets_of
 from ovtasks.project.locate import located
-from ovtasks.project.model import Injection, VmSpec
+from ovtasks.project.model import ImportedSource, Injection, VmSpec
 from ovtasks.seed.distro import attribute
 from ovtasks.seed.wanted import hostname, wants_seed
 from ovtasks.values.arch import arch_of
@@ -82,17 +82,18 @@ def boot_of(vm: VmSpec, record: Record, arch: str, capabilities: Capabilities) -
     if vm.firmware is Firmware.BIOS:
         return Boot()
     secure = vm.firmware is Firmware.UEFI_SECURE
+    adopted = vm.source.nvram_path if isinstance(vm.source, ImportedSource) else None
+    own = record.folder.path / f"nvram-{vm.firmware.value}.fd"
     if vm.firmware.value in capabilities.firmware:
-        nvram = record.folder.path / f"nvram-{vm.firmware.value}.fd"
-        return Boot(vm.firmware, auto=True, nvram=nvram, smm=secure)
+        return Boot(vm.firmware, auto=True, template=adopted, nvram=own, smm=secure)
     files = firmware.find(vm.firmware, arch, machine_type(vm, arch))
     if files is None:
         return Boot()
     return Boot(
         vm.firmware,
         code=files.code,
-        template=files.template,
-        nvram=record.folder.path / firmware.nvram_name(files),
+        template=adopted or files.template,
+        nvram=own if adopted else record.folder.path / firmware.nvram_name(files),
         code_format=files.code_format,
         nvram_format=files.nvram_format,
         smm=files.smm,

@@ -66,7 +66,7 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
 
     :raises OvError: the disk or the seed is missing, a port is taken, or the backend cannot start the VM.
     """
-    from ovtasks.host.firmware import Files, make_nvram
+    from ovtasks.host.firmware import make_nvram
     from ovtasks.instance import ports
     from ovtasks.instance.access import write_access
     from ovtasks.instance.cid import choose_cid
@@ -80,8 +80,8 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
     if machine.seed is not None and not machine.seed.exists():
         raise OvError(f"the seed of {record.words} is missing: {machine.seed}", hint=f"ov vm create {record.words}")
     boot = machine.boot
-    if boot.code is not None and boot.template is not None and boot.nvram is not None:
-        make_nvram(Files(boot.code, boot.template), boot.nvram)
+    if boot.template is not None and boot.nvram is not None:
+        make_nvram(boot.template, boot.nvram)
     make_sockets(record.sockets)
     driver = backend(record.backend)
     known = machine.nic.forwards

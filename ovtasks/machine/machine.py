@@ -18,7 +18,8 @@ from ovtasks.values.ports import PortForward
 
 @dataclass(frozen=True)
 class Boot:
-    """The firmware. ``auto``: libvirt finds the files itself, so that ``code`` and ``template`` stay None.
+    """The firmware. ``auto``: libvirt finds the files itself. ``code`` is None then, and so is ``template``, unless
+    the VM was imported with variables of its own.
 
     ``code`` is read-only; ``nvram`` is this instance's own copy of ``template``. All are None for a BIOS. Formats are
     ``raw`` or ``qcow2``. ``smm``: the firmware protects its variables by system management mode (Secure Boot).

@@ -161,6 +161,7 @@ def _imported(data: Data, base: Path) -> Source:
         kind="imported",
         fields=data,
         disk_path=expand_path(data["disk_path"], base),
+        nvram_path=expand_path(data["nvram_path"], base) if "nvram_path" in data else None,
         **_given(data, "libvirt_name", "disk_format", "adopted_at", "last_synced_at", "base_user", "distro"),
     )
 

@@ -13,6 +13,7 @@ EXPANDED = (
     ("source", "cache"),
     ("source", "checksum", "keyring"),
     ("source", "disk_path"),
+    ("source", "nvram_path"),
     ("ssh", "key_source"),
 )
 KEY_WORDS = ("auto", "generate", "none")

@@ -102,11 +102,15 @@ class CloneSource(Source):
 
 @dataclass(frozen=True)
 class ImportedSource(Source):
-    """A domain of libvirt's that was there before us. No build writes to its disk."""
+    """A domain of libvirt's that was there before us. No build writes to its disk.
+
+    ``nvram_path`` is a copy of its firmware's variables, with which each instance begins; None: the firmware's own.
+    """
 
     libvirt_name: str = ""
     disk_path: Path = Path("/")
     disk_format: str = "qcow2"
+    nvram_path: Path | None = None
     adopted_at: str | None = None
     last_synced_at: str | None = None
     base_user: str | None = None

@@ -201,13 +201,16 @@ def path_rules(vm: DeclaredVm) -> Iterator[InputError]:
         except InputError as e:
             yield vm.error(f"{_dotted(path)}: {e.message}", *path, hint=e.hint)
             continue
-        if path[-1] == "disk_path" and not expanded.startswith("/"):
-            yield vm.error(f"source.disk_path '{text}' is not absolute", *path, hint="write the whole path, from /")
+        if path[-1] in {"disk_path", "nvram_path"} and not expanded.startswith("/"):
+            yield vm.error(f"{_dotted(path)} '{text}' is not absolute", *path, hint="write the whole path, from /")
 
 
 def firmware_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """Secure Boot needs SMM and a chipset that has it; some architectures have no BIOS."""
     firmware, machine = vm.text("firmware"), vm.text("machine") or ""
+    if vm.text("source", "nvram_path") and (firmware or "bios") == "bios":
+        message = "source.nvram_path has variables of UEFI, and the firmware is bios"
+        yield vm.error(message, "source", "nvram_path", hint="firmware: uefi-insecure, or remove it", key=True)
     if firmware == "uefi-secure":
         if machine in {"i440fx", "pc"} or machine.startswith("pc-i440fx"):
             yield vm.error(f"firmware uefi-secure does not work with machine {machine}", "machine", hint="machine: q35")

@@ -277,7 +277,7 @@ def test_real_firmware_is_taken_by_qemu(firmware: Firmware, described: bool, tmp
         assert files.descriptor is None
     assert files.enrolled == files.smm == (firmware is SECURE)
     nvram = tmp_path / nvram_name(files)
-    make_nvram(files, nvram)
+    make_nvram(files.template, nvram)
     words = ["-machine", f"q35,accel=tcg,smm={'on' if files.smm else 'off'}", "-nodefaults", "-display", "none", "-S"]
     words += ["-drive", f"if=pflash,readonly=on,format={files.code_format},file={files.code}"]
     words += ["-drive", f"if=pflash,format={files.nvram_format},file={nvram}"]

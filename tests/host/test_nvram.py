@@ -33,12 +33,12 @@ def test_nvram_is_made_once(host: Host, tmp_path: Path) -> None:
     files = host.files("a")
     files.template.chmod(0o444)
     path = tmp_path / "instance" / "nvram.fd"
-    make_nvram(files, path)
+    make_nvram(files.template, path)
     assert path.read_bytes() == files.template.read_bytes()
     assert path.stat().st_mode & 0o7777 == 0o600
     assert path.stat().st_nlink == 1
     path.write_text("the guest's own")
-    make_nvram(files, path)
+    make_nvram(files.template, path)
     assert path.read_text() == "the guest's own"
     assert os.listdir(path.parent) == ["nvram.fd"]  # noqa: PTH208 - names only
 
@@ -48,11 +48,11 @@ def test_nvram_after_a_killed_run(host: Host, tmp_path: Path) -> None:
     path = tmp_path / "nvram.fd"
     for left in (".nvram.fd.new", "..nvram.fd.new.part"):
         (tmp_path / left).write_text("half")
-    make_nvram(files, path)
+    make_nvram(files.template, path)
     assert path.read_bytes() == files.template.read_bytes()
     assert [name.name for name in tmp_path.glob("*nvram*")] == ["nvram.fd"]
     with pytest.raises(OvError, match="cannot be read: No such file"):
-        make_nvram(Files(files.code, tmp_path / "none"), tmp_path / "other.fd")
+        make_nvram(tmp_path / "none", tmp_path / "other.fd")
 
 
 def test_nvram_made_by_many_at_once(host: Host, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_nvram_made_by_many_at_once(host: Host, tmp_path: Path) -> None:
 
     def make() -> None:
         try:
-            make_nvram(files, path)
+            make_nvram(files.template, path)
             with path.open("ab") as file:
                 file.write(b"+")
         except OSError as e:

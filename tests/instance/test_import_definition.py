@@ -74,17 +74,22 @@ def test_further_cards_have_addresses_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("os", "firmware"),
+    ("os", "firmware", "nvram"),
     [
-        ("<type>hvm</type><loader type='pflash' secure='yes'>/x</loader>", "uefi-secure"),
-        ("<type>hvm</type><loader type='pflash'>/x</loader><nvram>/y</nvram>", "uefi-insecure"),
-        ("<type>hvm</type><loader type='rom'>/x</loader>", None),
+        ("<type>hvm</type><loader type='pflash' secure='yes'>/x</loader>", "uefi-secure", None),
+        ("<type>hvm</type><loader type='pflash'>/x</loader><nvram>/y</nvram>", "uefi-insecure", "/y"),
+        (
+            "<type>hvm</type><loader type='pflash'>/x</loader><nvram type='file'><source file='/z'/></nvram>",
+            "uefi-insecure",
+            "/z",
+        ),
+        ("<type>hvm</type><loader type='rom'>/x</loader>", None, None),
     ],
 )
-def test_the_firmware(os: str, firmware: str | None) -> None:
+def test_the_firmware(os: str, firmware: str | None, nvram: str | None) -> None:
     found = adopted(os=os)
     assert found.entry.get("firmware") == firmware
-    assert any("NVRAM" in one for one in found.notes) == (firmware is not None)
+    assert found.nvram == (Path(nvram) if nvram else None)
 
 
 def test_what_has_no_field_is_named() -> None:

@@ -376,3 +376,17 @@ def test_passwords_are_in_no_error() -> None:
     error = refused("<graphics type='vnc' passwd='hunter2'/>", "<graphics type='vnc' passwd='hunter3'/>")
     assert "<graphics passwd> is '…', but libvirt.snippets[0] says '…'" in error.message
     assert "hunter" not in str(error)
+
+
+def test_the_own_disks_bus_is_ours_to_choose() -> None:
+    """A guest may have no driver for virtio. Other disks have a field for it."""
+    own = "<disk><target dev='vda' bus='sata'/><driver discard='ignore' cache='none'/></disk>"
+    disk = tree(own).find("devices/disk[source]")
+    assert disk is not None
+    found = {place.tag: dict(place.attrib) for place in disk}
+    assert found["target"] == {"dev": "vda", "bus": "sata"}
+    assert found["driver"] == {"name": "qemu", "type": "qcow2", "discard": "ignore", "cache": "none"}
+    again = refused(own, "<disk><target dev='vda' bus='ide'/></disk>")
+    assert "'ide'" in again.message and "'sata'" in again.message
+    other = {"devices": {"disks": [{"source": {"file": "/d.img"}, "target": {"dev": "vdc"}}]}}
+    assert "'virtio'" in refused("<disk><target dev='vdc' bus='sata'/></disk>", libvirt=other).message

@@ -51,6 +51,7 @@ SOURCE_VALUES: dict[str, Any] = {
     "cloud_init_clean": True,
     "libvirt_name": "y",
     "disk_path": "/y.img",
+    "nvram_path": "/y.nvram",
     "disk_format": "raw",
     "adopted_at": "2026-01-01",
     "last_synced_at": "2026-01-02",
@@ -120,7 +121,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             if path in SILENT:
                 continue
             plain = {"kind": kind, "distro": "archlinux"} if path in OF_PACSTRAP else source
-            base = {"source": plain, "disk_size": "20G"}
+            base = {"source": plain, "disk_size": "20G", "firmware": "uefi-insecure"}
             changed = {**base, "source": put(plain, path, SOURCE_VALUES[path])}
             found[f"{kind}.{path}"] = {*_differences(_build(folder, base), _build(folder, changed))}
     return found

@@ -141,6 +141,13 @@ SOURCE_RULES = [
         3,
         58,
     ),
+    (
+        "{kind: imported, libvirt_name: x, disk_path: /x.img, disk_format: raw, nvram_path: /y}",
+        "the firmware is bios",
+        "firmware: uefi-insecure",
+        3,
+        84,
+    ),
     ("{kind: bootc, image: x, root_size: 30G}", "root_size 30G is more than disk_size 20G", "enlarge", 3, 48),
     ("{kind: bootc, image: x, root_size: 20G}", "20G does not fit on a disk of 20G", "at most 19965M", 3, 48),
     ("{kind: bootc, image: x, root_size: 19966M}", "source.root_size: a root file system of", "515M; or leave", 3, 48),

@@ -128,7 +128,7 @@ def _uefi(wanted: Firmware, scratch: Path) -> Verdict:
         return missing(e.message, e.hint)
     assert files is not None
     nvram = scratch / "nvram.fd"
-    firmware.make_nvram(files, nvram)
+    firmware.make_nvram(files.template, nvram)
     flash = [
         f"if=pflash,readonly=on,format={files.code_format},file={str(files.code).replace(',', ',,')}",
         f"if=pflash,format={files.nvram_format},file={nvram}",

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError, InputErrors, Where
 from ovtasks.machine.devices import DEVICES
+from ovtasks.machine.devices.disk.names import ROOT_DISK
 from ovtasks.machine.field import Block
 from ovtasks.machine.machine import Snippet
 from ovtasks.machine.xml.names import DOMAIN_ORDER, QEMU_NAMESPACE
@@ -73,7 +74,14 @@ ONE_DEVICE = frozenset({"emulator", "nvram", *_SINGLE})
 WORDS = frozenset({("qemu:commandline", "qemu:arg"), ("os", "initarg")})
 
 # What we choose and no field of vms.yml sets: the user's value replaces ours.
-CHOSEN = frozenset({"on_poweroff", "on_reboot", "on_crash", "vcpu@placement"})
+OWN_DISK = "own disk"
+"""The path of the VM's own disk, whose bus no field sets; ``devices/disk`` is that of the others."""
+CHOSEN = frozenset(
+    {
+        *("on_poweroff", "on_reboot", "on_crash", "vcpu@placement"),
+        *(f"{OWN_DISK}/target@bus", f"{OWN_DISK}/driver@discard"),
+    }
+)
 # Place in the domain → the field of vms.yml that sets it, for hints.
 _FIELDS = {
     "@type": "accel",
@@ -212,7 +220,7 @@ class _Merging:
             return
         for boot in ours:
             os.remove(boot)
-        disk = next((one for one in self.devices.findall("disk") if _value(one, "target@dev") == "vda"), None)
+        disk = next((one for one in self.devices.findall("disk") if _value(one, "target@dev") == ROOT_DISK), None)
         if disk is not None and disk.find("boot") is None:
             ET.SubElement(disk, "boot", {"order": str(max(places) + 1)})
 
@@ -241,6 +249,8 @@ class _Merging:
         if twin is None:
             self._append(parent, child)
             return
+        if path == "devices/disk" and _value(twin, "target@dev") == ROOT_DISK:
+            path = OWN_DISK
         self._attributes(twin, child, path)
         self._words(twin, child, path)
         tags = [below.tag for below in child]

@@ -18,16 +18,15 @@ from typing import Any
 from ovtasks.backends.libvirt.foreign import ForeignDomain, look_at
 from ovtasks.errors import InputError, InputErrors, OvError, RefusedError
 from ovtasks.host.accel import host_arch
-from ovtasks.host.files import discard, fsync_directory, part_name, write_atomic
-from ovtasks.host.oserrors import explaining
+from ovtasks.host.files import write_atomic
+from ovtasks.host.oserrors import explained, explaining
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import run
+from ovtasks.host.users import user_name
 from ovtasks.project.model import ImportedSource, Project
-from ovtasks.sources.disk import convert
+from ovtasks.sources.imported.copies import Copies
 from ovtasks.sources.imported.definition import Adoption, DomainDisk, adoption_of
 
-FOLDER = "imported"
-"""The folder of a project with the copies of adopted disks."""
 FILE = "vms.yml"
 _HEADER = "# VMs of this project; ov validate checks them"
 
@@ -51,7 +50,7 @@ def import_domain(wish: Wish, project: Project, progress: Progress) -> bool:
     :raises OvError: the disk cannot be read or copied, or ``vms.yml`` cannot be written.
     """
     if _is_done(wish, project):
-        _marker(project.root, wish.name).unlink(missing_ok=True)
+        Copies(project.root, wish.name).done()
         return False
     domain = look_at(wish.domain)
     _refuse_running(domain)
@@ -59,13 +58,23 @@ def import_domain(wish: Wish, project: Project, progress: Progress) -> bool:
     if found.arch != host_arch():
         hint = f"import it on a host of its own architecture ({found.arch})"
         raise InputError(f"{domain.name} is a machine of {found.arch}, this host is {host_arch()}", hint=hint)
-    disk = _referred(found.disk, domain.name) if wish.reference else _copy_of(project.root, wish.name)
-    text = _entry(wish, found, disk)
+    copies = Copies(project.root, wish.name)
+    if domain.snapshots:
+        found.notes.append(f"not taken: its snapshots ({domain.snapshots}); the VM has the disk as it is now")
+    nvram = _variables(found)
+    disk = _referred(found.disk, domain.name) if wish.reference else DomainDisk(copies.free(copies.disk), "qcow2")
+    text = _entry(wish, found, disk, None if nvram is None else copies.free(copies.nvram))
     _check(project, text, wish)
     if not wish.reference:
-        _copy(found.disk, disk.path, _marker(project.root, wish.name), progress)
+        _check_chain(found.disk)
+    if nvram is not None or not wish.reference:
+        copies.prepare()
+    if nvram is not None:
+        copies.write_nvram(nvram)
+    if not wish.reference:
+        copies.write_disk(found.disk, progress)
     _write(project.root, text)
-    _marker(project.root, wish.name).unlink(missing_ok=True)
+    copies.done()
     for one in found.notes:
         progress.note(f"{wish.name}: {one}")
     return True
@@ -79,16 +88,17 @@ def _is_done(wish: Wish, project: Project) -> bool:
     source = known.source
     if isinstance(source, ImportedSource) and source.libvirt_name == wish.domain:
         return True
-    hint = f"ov vm import {wish.domain} --name NAME"
+    hint = f"ov vm import {shlex.quote(wish.domain)} --name NAME"
     raise InputError(f"there is a VM '{wish.name}' already", hint=hint, where=known.where)
 
 
 def _refuse_running(domain: ForeignDomain) -> None:
     if domain.active:
-        hint = f"virsh shutdown {domain.name}; then again"
+        hint = f"virsh shutdown {shlex.quote(domain.name)}; then again"
         raise RefusedError(f"{domain.name} runs, and writes to its disk while that is read", hint=hint)
     if domain.saved:
-        hint = f"start it and shut it down, so that all of its memory is on its disk: virsh start {domain.name}"
+        again = f"virsh start {shlex.quote(domain.name)}"
+        hint = f"start it and shut it down, so that all of its memory is on its disk: {again}"
         raise RefusedError(f"the memory of {domain.name} is saved, so its disk is unfinished", hint=hint)
 
 
@@ -96,12 +106,47 @@ def _info(disk: DomainDisk) -> dict[str, Any]:
     """What qemu-img says of the disk, taken for what libvirt takes it for: a guest may write any header into a raw one.
 
     It fails while a machine writes to the disk."""
-    path = disk.path
-    if not path.exists():
-        raise OvError(f"the domain's disk {path} is missing", hint="virsh domblklist names a domain's disks")
-    with explaining(f"cannot read {path}", path):
-        found: dict[str, Any] = json.loads(run(["qemu-img", "info", "-f", disk.format, "--output=json", path]).stdout)
+    _readable(disk.path, "the domain's disk")
+    with explaining(f"cannot read {disk.path}", disk.path):
+        said = run(["qemu-img", "info", "-f", disk.format, "--output=json", disk.path]).stdout
+        found: dict[str, Any] = json.loads(said)
         return found
+
+
+def _check_chain(disk: DomainDisk) -> None:
+    """All files that the disk stands on can be read."""
+    info, seen = _info(disk), {str(disk.path)}
+    while (below := info.get("full-backing-filename", "")).startswith("/") and below not in seen:
+        seen.add(below)
+        _readable(Path(below), f"what {disk.path} stands on")
+        info = _info(DomainDisk(Path(below), info.get("backing-filename-format", "raw")))
+
+
+def _readable(path: Path, what: str) -> None:
+    """:raises OvError: the file is missing, or not ours to read."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        hint = "virsh domblklist names a domain's disks, qemu-img info --backing-chain what they stand on"
+        raise OvError(f"{what}, {path}, is missing", hint=hint) from None
+    except PermissionError:
+        hint = f"sudo setfacl -m u:{user_name()}:r {shlex.quote(str(path))} (and :x on the folders above it)"
+        raise OvError(f"you may not read {what}, {path}", hint=hint) from None
+    except OSError as e:
+        raise explained(e, f"cannot read {what}", path) from e
+
+
+def _variables(found: Adoption) -> bytes | None:
+    """The firmware's variables: some guests are started by what stands there alone. None: the domain has none yet."""
+    if found.nvram is None:
+        return None
+    try:
+        return found.nvram.read_bytes()
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        _readable(found.nvram, "its firmware's variables")
+        raise
 
 
 def _referred(disk: DomainDisk, domain: str) -> DomainDisk:
@@ -109,7 +154,7 @@ def _referred(disk: DomainDisk, domain: str) -> DomainDisk:
 
     :raises RefusedError: it does not."""
     info = _info(disk)
-    again = f"ov vm import {domain} --copy"
+    again = f"ov vm import {shlex.quote(domain)} --copy"
     if not disk.path.is_file():
         raise RefusedError(f"{disk.path} is no file, so it cannot be referred to", hint=again)
     if info.get("backing-filename"):
@@ -119,43 +164,7 @@ def _referred(disk: DomainDisk, domain: str) -> DomainDisk:
     return disk
 
 
-def _copy_of(root: Path, name: str) -> DomainDisk:
-    """Where the copy is to be.
-
-    :raises InputError: something else has the name.
-    """
-    path = root / FOLDER / f"{name}.qcow2"
-    if os.path.lexists(path) and not _marker(root, name).exists():
-        hint = "move it away, or choose another --name"
-        raise InputError(f"there is a disk {path} already, which no VM of the project has", hint=hint)
-    return DomainDisk(path, "qcow2")
-
-
-def _marker(root: Path, name: str) -> Path:
-    """The file that is there while a copy without an entry is ours."""
-    return root / FOLDER / f".{name}.importing"
-
-
-def _copy(disk: DomainDisk, target: Path, marker: Path, progress: Progress) -> None:
-    """Copy the whole disk, without backing files, and make the copy read-only."""
-    _info(disk)
-    with explaining(f"cannot write {target}", target.parent):
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-        if not (target.parent / ".gitignore").exists():
-            write_atomic(target.parent / ".gitignore", "*\n")
-        write_atomic(marker, "")
-        part = target.with_name(part_name(target.name))
-        discard(part)
-        discard(target)
-        convert(disk.path, disk.format, part, "qcow2", progress)
-        part.chmod(0o400)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(target)
-        fsync_directory(target.parent)
-
-
-def _entry(wish: Wish, found: Adoption, disk: DomainDisk) -> str:
+def _entry(wish: Wish, found: Adoption, disk: DomainDisk, nvram: Path | None) -> str:
     """The lines of the entry."""
     from ruamel.yaml import YAML
     from ruamel.yaml.scalarstring import LiteralScalarString
@@ -165,6 +174,7 @@ def _entry(wish: Wish, found: Adoption, disk: DomainDisk) -> str:
         "libvirt_name": wish.domain,
         "disk_path": str(disk.path),
         "disk_format": disk.format,
+        **({} if nvram is None else {"nvram_path": str(nvram)}),
         "adopted_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
     entry = {"source": source, **found.entry}
@@ -194,7 +204,10 @@ def _check(project: Project, text: str, wish: Wish) -> None:
         file.unlink()
     if errors:
         again = f"ov vm import {shlex.quote(wish.domain)} --name NAME"
-        told = [InputError(one.message, hint=one.hint or again) for one in errors]  # the file of its own is gone
+        hints = [f"{again}; {one.hint}" if one.hint else again for one in errors]
+        told = [
+            InputError(one.message, hint=hint) for one, hint in zip(errors, hints, strict=True)
+        ]  # the file of its own is gone
         raise told[0] if len(told) == 1 else InputErrors(told)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from ovtasks.errors import InputError
+from ovtasks.machine.devices.disk.names import BUSES, ROOT_DISK
 from ovtasks.machine.machine import Machine, Nic
 from ovtasks.machine.xml.reader import read_domain
 from ovtasks.values.sizes import format_size
@@ -18,6 +20,9 @@ _OWN_CONTROLLERS = frozenset({"pci", "ide", "sata", "fdc", "virtio-serial", "usb
 _MODES = {"user": None, "network": "network", "bridge": "bridge", "direct": "dev"}
 """libvirt's type of a card → the key of ``network:`` that says to what it is connected."""
 _PLACES = frozenset({"address", "alias"})
+_OF_OWN_DISK = frozenset({"driver", "target", "serial", "wwn", "vendor", "product", "blockio", "iotune", "geometry"})
+_KEEPS = ("readonly", "shareable", "transient", "auth", "reservations", "encryption")
+"""What a disk may be that an overlay on it is not."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,11 @@ class DomainDisk:
 @dataclass
 class Adoption:
     """``arch`` is libvirt's name. ``entry`` are the VM's values without its source. ``notes`` tell what is not as it
-    was."""
+    was. ``nvram`` is the file of its firmware's variables."""
 
     disk: DomainDisk
     arch: str
+    nvram: Path | None = None
     entry: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -51,30 +57,67 @@ def adoption_of(text: str, name: str) -> Adoption:
     devices = domain.find("devices")
     devices = ET.SubElement(domain, "devices") if devices is None else devices
     type = domain.find("os/type")
-    found = Adoption(_take_disk(devices), (type.get("arch") if type is not None else None) or "x86_64")
+    disk = _take_disk(devices)
+    found = Adoption(_of(disk), (type.get("arch") if type is not None else None) or "x86_64")
     _sizes(domain, found)
     _firmware(domain, found)
     found.entry["backend"] = "libvirt"
     _other_disks(devices, found)
+    if (own := _as_own(disk, found)) is not None:
+        devices.append(own)
     _network(devices, found)
     _without_ours(devices)
+    if devices.find("tpm") is not None:
+        found.notes.append(
+            "not taken: what its TPM holds; the VM has a new one, so a guest may ask for its recovery key"
+        )
     _block(domain, name, found)
     return found
 
 
-def _take_disk(devices: ET.Element) -> DomainDisk:
+def _take_disk(devices: ET.Element) -> ET.Element:
+    """Remove the disk that the domain boots from."""
     disks = [one for one in devices.findall("disk") if one.get("device", "disk") == "disk"]
     if not disks:
-        raise InputError("the domain has no disk", hint="ov adopts a domain's disk; this one boots from elsewhere")
-    disks.sort(key=_order)
-    first, source = disks[0], disks[0].find("source")
+        hint = "ov adopts a domain's disk, and this domain boots from elsewhere: virsh attach-disk gives it one"
+        raise InputError("the domain has no disk", hint=hint)
+    first = min(disks, key=_order)
+    devices.remove(first)
+    return first
+
+
+def _of(disk: ET.Element) -> DomainDisk:
+    """:raises InputError: it is in no file, or nobody can read it without a secret."""
+    source, driver = disk.find("source"), disk.find("driver")
     path = None if source is None else source.get("file") or source.get("dev")
     if path is None:
-        hint = "move its disk into a file: virsh vol-download, or qemu-img convert, then virsh edit"
-        raise InputError(f"the domain's disk is of type {first.get('type')}, not in a file", hint=hint)
-    driver = first.find("driver")
-    devices.remove(first)
+        hint = "move its disk into a file (virsh vol-download, or qemu-img convert), and name it there: virsh edit"
+        raise InputError(f"the domain's disk is of type {disk.get('type')}, not in a file", hint=hint)
+    if disk.find(".//encryption") is not None:
+        hint = "qemu-img convert writes it into a file without encryption; name that one: virsh edit"
+        raise InputError(f"the domain's disk {path} is encrypted", hint=hint)
     return DomainDisk(Path(path), "raw" if driver is None else driver.get("type", "raw"))
+
+
+def _as_own(disk: ET.Element, found: Adoption) -> ET.Element | None:
+    """What the disk says that the VM's own does not say by itself: its bus, its serial number, its cache.
+
+    None: nothing. A guest may have no driver for another bus, and may look for its file systems by serial number."""
+    own = ET.Element("disk", {"type": "file", "device": "disk"})
+    own.extend(copy.deepcopy(one) for one in disk if one.tag in _OF_OWN_DISK)
+    target, driver = own.find("target"), own.find("driver")
+    target = ET.SubElement(own, "target") if target is None else target
+    bus = target.get("bus") or BUSES.get((target.get("dev") or ROOT_DISK)[:2], "virtio")
+    target.attrib.update({"dev": ROOT_DISK, "bus": bus})
+    if driver is not None:
+        for key in ("name", "type", "iothread"):
+            driver.attrib.pop(key, None)
+        if not driver.attrib and not len(driver):
+            own.remove(driver)
+    left = [f"<{one.tag}>" for one in disk if one.tag in _KEEPS]
+    if left:
+        found.notes.append(f"not taken: {', '.join(left)} of the disk")
+    return None if bus == "virtio" and len(own) == 1 and len(target.attrib) == 2 else own
 
 
 def _order(disk: ET.Element) -> int:
@@ -83,15 +126,25 @@ def _order(disk: ET.Element) -> int:
 
 
 def _sizes(domain: ET.Element, found: Adoption) -> None:
-    memory = domain.find("memory")
-    if memory is not None:
-        size = int(memory.text or "0") * _UNITS.get(memory.get("unit", "KiB"), 1 << 10)
-        found.entry["ram"] = format_size(size)
+    memory, now = _bytes(domain.find("memory")), _bytes(domain.find("currentMemory"))
+    if memory:
+        found.entry["ram"] = format_size(memory)
+    if now not in {0, memory}:
+        found.notes.append(f"not taken: <currentMemory> of {format_size(now)}; the VM has all of its memory at once")
+    if domain.find("maxMemory") is not None:
+        found.notes.append("not taken: <maxMemory>; libvirt.devices.memory gives the VM more")
     cpus = domain.find("vcpu")
     found.entry["cpus"] = int((cpus.text if cpus is not None else None) or "1")
     more = [] if cpus is None else [key for key, _ in cpus.items() if key != "placement"]
     if more:
         found.notes.append(f"not taken: {', '.join(more)} of <vcpu>")
+
+
+def _bytes(element: ET.Element | None) -> int:
+    """A size with a unit; 0: there is none."""
+    if element is None:
+        return 0
+    return int(element.text or "0") * _UNITS.get(element.get("unit", "KiB"), 1 << 10)
 
 
 def _firmware(domain: ET.Element, found: Adoption) -> None:
@@ -106,7 +159,9 @@ def _firmware(domain: ET.Element, found: Adoption) -> None:
         feature = os.find("firmware/feature[@name='secure-boot']")
         secure = secure or (feature is not None and feature.get("enabled") == "yes")
         found.entry["firmware"] = "uefi-secure" if secure else "uefi-insecure"
-        found.notes.append("the firmware's variables (NVRAM) are not taken: the VM boots as from a new disk")
+        nvram, source = os.findtext("nvram"), os.find("nvram/source")
+        path = source.get("file") if source is not None else (nvram or "").strip()
+        found.nvram = Path(path) if path else None
     left = [f"<{one.tag}>" for one in os if one.tag not in _OS_KNOWN]
     if left:
         found.notes.append(f"not taken: {', '.join(left)} of <os>")
