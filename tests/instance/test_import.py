@@ -102,7 +102,7 @@ def old(user: SessionUser) -> Iterator[Old]:
         finally:
             room.ov("vm", "destroy", "--disk", "old", code=None)
             user.run("virsh", "-c", "qemu:///session", "destroy", "old", timeout=SECONDS)
-            made.virsh("undefine", "old")
+            made.virsh("undefine", "--keep-nvram", "old")
 
 
 @pytest.mark.parametrize("how", ["--copy", "--reference"])
@@ -166,6 +166,11 @@ def test_what_is_refused(old: Old) -> None:
     assert not (old.room.project / "imported").exists()
 
 
+def remove(copy: Path) -> None:
+    copy.unlink(missing_ok=True)
+    copy.with_suffix(".nvram").unlink(missing_ok=True)
+
+
 def struck(old: Old, number: int) -> tuple[int, str]:
     at = old.room.words.index("-c")
     argv = [*old.room.words[:at], "-m", "tests.instance.strikes", str(number), "vm", "import", "old"]
@@ -174,13 +179,28 @@ def struck(old: Old, number: int) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def with_variables(old: Old) -> Path:
+    """Give the domain UEFI, so that an import copies two files."""
+    nvram = old.disk.with_name("old_VARS.fd")
+    nvram.write_bytes(b"variables" * 100)
+    old.user.owned(nvram)
+    loader = f"<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader><nvram>{nvram}</nvram>"
+    xml = old.disk.with_name("old.xml")
+    xml.write_text(xml.read_text().replace("</os>", f"{loader}</os>"))
+    old.virsh("undefine", "old")
+    old.virsh("define", str(xml))
+    old.before = old.now()
+    return nvram
+
+
 def test_kills(old: Old) -> None:
     """Killed anywhere: the domain is what it was, and the next run does the rest."""
+    variables = with_variables(old)
     start = old.file.read_text()
     struck(old, 0)
     old.file.write_text(start)
     copy = old.room.project / "imported" / "old.qcow2"
-    copy.unlink()
+    remove(copy)
     code, said = struck(old, 0)  # the second time, nothing is written but what the verb itself writes
     calls = int(said.rpartition("calls: ")[2])
     assert code == 0 and calls >= STRIKES
@@ -188,13 +208,14 @@ def test_kills(old: Old) -> None:
     kills = 0
     for number in numbers:
         old.file.write_text(start)
-        copy.unlink(missing_ok=True)
+        remove(copy)
         kills += struck(old, number)[0] != 0
         assert old.file.read_text() == start or "libvirt_name: old" in old.file.read_text(), number
         old.room.ov("vm", "import", "old")
         assert old.entry()["source"]["disk_path"] == str(copy)
         qemu_img("compare", "-q", old.disk, copy)
         left = [path.name for path in copy.parent.iterdir()]
-        assert sorted(left) == [".gitignore", "old.qcow2"], (number, left)
+        assert sorted(left) == [".gitignore", "old.nvram", "old.qcow2"], (number, left)
+        assert copy.with_name("old.nvram").read_bytes() == variables.read_bytes() == b"variables" * 100
     assert old.now() == old.before
     assert kills >= 20

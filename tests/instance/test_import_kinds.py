@@ -8,14 +8,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
+from ovtasks.backends.contract import Backend, Capabilities
 from ovtasks.backends.libvirt import foreign
 from ovtasks.backends.libvirt.foreign import ForeignDomain, look_at
 from ovtasks.errors import InputError, OvError, RefusedError
+from ovtasks.host import firmware
+from ovtasks.host.firmware import Files, make_nvram
+from ovtasks.instance.assemble import assemble
+from ovtasks.instance.record import new_record
 from ovtasks.project.load import load_project
 from ovtasks.sources.imported import adopt
 from ovtasks.sources.imported.adopt import Wish, import_domain
@@ -122,6 +127,7 @@ class Import:
 
 @pytest.fixture
 def importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     root = tmp_path / "project"
     write(root, "vms: {}\n")
     found = Import(root, monkeypatch)
@@ -183,6 +189,30 @@ def test_virt_installs_with_uefi(importing: Import) -> None:
     assert importing.noted("its TPM holds") and made["libvirt"]["devices"]["tpm"]
     nvram.unlink()
     assert "nvram_path" not in importing(xml, name="three")["source"], "a domain that was never started has none"
+
+
+@pytest.mark.parametrize("auto", [True, False], ids=["libvirt finds the firmware", "we find it"])
+def test_each_instance_begins_with_its_variables(
+    importing: Import, auto: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvram = importing.root.parent / "vars.fd"
+    nvram.write_bytes(b"variables")
+    importing(machine(os=f"<loader type='pflash'>/c</loader><nvram>{nvram}</nvram>"))
+    files = Files(Path("/code.fd"), Path("/template.fd"))
+    monkeypatch.setattr(firmware, "find", lambda *_: files)
+
+    class Able:
+        def capabilities(self, arch: str, machine: str, uri: str | None = None) -> Capabilities:
+            return Capabilities(("tcg",), firmware=("uefi-insecure",) if auto else ())
+
+    record = new_record("old", None, importing.root, "libvirt", None, None)
+    vm = load_project(importing.root, cache=False).vms["old"]
+    boot = assemble(vm, record, cast(Backend, Able()), (), ()).boot
+    assert boot.template == importing.root / "imported" / "old.nvram"
+    assert boot.nvram == record.folder.path / "nvram-uefi-insecure.fd"
+    record.folder.path.mkdir(parents=True)
+    make_nvram(boot.template, boot.nvram)
+    assert (boot.nvram.read_bytes(), boot.nvram.stat().st_mode & 0o777) == (b"variables", 0o600)
 
 
 def test_several_disks_and_cdroms(importing: Import) -> None:
