@@ -25,6 +25,7 @@ class Copies:
 
     @property
     def disk(self) -> Path:
+        """The whole disk, in one file."""
         return self.root / FOLDER / f"{self.vm}.qcow2"
 
     @property
@@ -40,7 +41,8 @@ class Copies:
     def free(self, path: Path) -> Path:
         """``path``, if nothing else has it.
 
-        :raises InputError: something has."""
+        :raises InputError: something has.
+        """
         if os.path.lexists(path) and not self.marker.exists():
             hint = "move it away, or choose another --name"
             raise InputError(f"there is a file {path} already, which no VM of the project has", hint=hint)
