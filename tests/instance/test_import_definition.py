@@ -112,3 +112,15 @@ def test_without_a_disk_in_a_file(devices: str, message: str) -> None:
 def test_a_container_is_no_vm() -> None:
     with pytest.raises(InputError, match="lxc"):
         adoption_of("<domain type='lxc'><os><type>exe</type></os></domain>", "web")
+
+
+def test_what_a_card_has_besides_is_named() -> None:
+    inside = "<source bridge='b'/><filterref filter='clean-traffic'/><mtu size='9000'/><address type='pci'/>"
+    found = adopted(f"{ROOT_DISK}<interface type='bridge'>{inside}</interface>")
+    assert "not taken: <filterref>, <mtu> of the first network card" in found.notes
+
+
+def test_a_display_that_others_reach_is_named() -> None:
+    here, there = (f"<graphics type='vnc'><listen type='address' address='{one}'/></graphics>" for one in ("::1", "::"))
+    assert not any("display" in one for one in adopted(ROOT_DISK + here).notes)
+    assert any("it listens on ::" in one for one in adopted(ROOT_DISK + there).notes)

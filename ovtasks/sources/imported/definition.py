@@ -20,6 +20,8 @@ _OWN_CONTROLLERS = frozenset({"pci", "ide", "sata", "fdc", "virtio-serial", "usb
 _MODES = {"user": None, "network": "network", "bridge": "bridge", "direct": "dev"}
 """libvirt's type of a card → the key of ``network:`` that says to what it is connected."""
 _PLACES = frozenset({"address", "alias"})
+_OF_CARD = frozenset({"mac", "source", "model", "target", *_PLACES})
+_HERE = frozenset({"127.0.0.1", "::1", "localhost"})
 _OF_OWN_DISK = frozenset({"driver", "target", "serial", "wwn", "vendor", "product", "blockio", "iotune", "geometry"})
 _KEEPS = ("readonly", "shareable", "transient", "auth", "reservations", "encryption")
 """What a disk may be that an overlay on it is not."""
@@ -67,6 +69,9 @@ def adoption_of(text: str, name: str) -> Adoption:
         devices.append(own)
     _network(devices, found)
     _without_ours(devices)
+    listens = {one.get("address", "") for one in devices.iterfind("graphics/listen[@address]")} - _HERE
+    if listens:
+        found.notes.append(f"others can reach its display, as before: it listens on {', '.join(sorted(listens))}")
     if devices.find("tpm") is not None:
         found.notes.append(
             "not taken: what its TPM holds; the VM has a new one, so a guest may ask for its recovery key"
@@ -200,6 +205,9 @@ def _network(devices: ET.Element, found: Adoption) -> None:
             wanted["model"] = model.get("type")
         if wanted:
             found.entry["network"] = wanted
+    left = [f"<{one.tag}>" for one in card if one.tag not in _OF_CARD]
+    if left:
+        found.notes.append(f"not taken: {', '.join(left)} of the first network card")
     devices.remove(card)
     found.notes.append("its network cards have new MAC addresses")
 
