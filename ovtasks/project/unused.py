@@ -24,7 +24,7 @@ def unused_of_image(image: DeclaredImage) -> Iterator[Named]:
 
 def unused_of_vm(vm: DeclaredVm) -> Iterator[Named]:
     """The keys of a VM in whose place ov does something of its own."""
-    if vm.text("source", "builder") == "debootstrap" and "builder_image" in vm.mapping("source"):
+    if vm.text("source", "builder") in {"debootstrap", "pacstrap"} and "builder_image" in vm.mapping("source"):
         yield Named("builder_image", vm.where("source", "builder_image", key=True))
     if "snapshots" in vm.mapping():
         yield Named("snapshots", vm.where("snapshots", key=True))

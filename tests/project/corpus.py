@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ovtasks.cli.main import run
 from ovtasks.errors import InputError
-from ovtasks.project.load import check
+from ovtasks.project.load import check, load_project
 from ovtasks.project.places import LAYER_FILE, PROJECT_FILE, ROOT_FILES
 
 LOADS, MIGRATES, INCOMPLETE, ERROR, DEAD_END = "loads", "loads after", "incomplete", "error", "NO HINT"
@@ -90,6 +90,16 @@ def _row(file: str, before: list[InputError], after: list[InputError], migrating
     dead = [error for error in after if not error.hint]
     first = (dead or after)[0]
     return Row(file, DEAD_END if dead else ERROR, f"{first.message}: {first.hint}", len(after))
+
+
+def refusals(root: Path) -> Iterator[str]:
+    """What the commands that show a VM's machine and steps say where they fail; nothing is built."""
+    for name in load_project(root, cache=False, tolerant=True).vms:
+        for verb in (("vm", "xml"), ("vm", "argv"), ("plan",)):
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as said:
+                code = run(["-C", str(root), *verb, name])
+            if code != 0:
+                yield f"ov {' '.join((*verb, name))}: {said.getvalue()}"
 
 
 def _errors(root: Path) -> tuple[list[InputError], list[str]]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.project.corpus import ERROR, INCOMPLETE, LOADS, Row, table
+import pytest
+
+from tests.project.corpus import ERROR, INCOMPLETE, LOADS, Row, refusals, table
 from tests.support.projects import CLOUD, write
 
 Files = dict[str, str]
@@ -125,6 +127,19 @@ k8s: {{x: {{image: ""}}}}
         },
         {"overthink.yml": LOADS, "deploy.yml": LOADS, "layers/x/layer.yml": LOADS},
     ),
+    "may: pacstrap in a container of theirs": (
+        {
+            "vm.yml": """
+version: 4
+vm:
+  arch:
+    source: {kind: bootstrap, builder: pacstrap, builder_image: a-builder, distro: archlinux, rootfs: ext4}
+    disk_size: 20G
+    firmware: uefi-insecure
+""",
+        },
+        {"vm.yml": LOADS},
+    ),
     "a typo": (
         {"vms.yml": f"vms: {{a: {{source: {CLOUD}, dsk_size: 2G}}}}"},
         {"vms.yml": ERROR},
@@ -144,3 +159,15 @@ def test_every_shape_fares_as_it_should(tmp_path: Path) -> None:
             row: Row = found[f"{shape}/{name}"]
             assert row.outcome == outcome, row
     assert not any(row.outcome in {ERROR, INCOMPLETE} and not row.detail for row in rows)
+
+
+def test_what_loads_is_planned_and_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that loads is not enough: its VMs have steps, and a machine for either backend."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    found: list[str] = []
+    for number, (files, expected) in enumerate(SHAPES.values()):
+        if {*expected.values()} == {LOADS}:
+            for name, text in files.items():
+                write(tmp_path, text, f"{number}/{name}")
+            found += refusals(tmp_path / str(number))
+    assert not found, "\n".join(found)

@@ -143,8 +143,9 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
     for index, block in enumerate(blocks):
         name, kind = block.peek("name"), block.peek("type") or "unix"
         path = block.peek("path") or block.peek("source")
-        if kind == "unix" and name in {None, AGENT} and path is None:
-            block.text("type"), block.text("name")
+        if name == AGENT or (kind == "unix" and name is None and path is None):
+            for key in ("type", "name", "path", "source"):
+                block.text(key)  # ours wins: see _unused
             continue
         _channel(block, f"channel{index}", to)
 
@@ -160,8 +161,6 @@ def _channel(block: Tree, ident: str, to: Command) -> None:
     }
     if kind not in makers:
         raise block.refuse("type", f"the backend qemu has no {kind}")
-    if name == AGENT:
-        raise block.refuse("name", "every VM has this channel already", hint="leave it out, or choose another name")
     name = name or (SPICE_AGENT if kind in {"spicevmc", "qemu-vdagent"} else None)
     if name is None:
         raise block.refuse("type", f"a channel of type {kind} needs a name", hint="name: org.example.0")

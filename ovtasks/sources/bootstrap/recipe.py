@@ -205,7 +205,7 @@ def _check_builder(source: BootstrapSource, where: Where) -> None:
             hint=f"they are for {', '.join(PACMAN_DISTROS)}; apt has the mirrors and keys of {source.distro}",
             where=where,
         )
-    if source.builder_image is not None and source.builder != BUILDERS[1]:
+    if source.builder_image is not None and source.builder not in (BUILDERS[1], *PACMAN_BUILDERS):
         raise InputError(
             "builder_image has no meaning here: the image is built without a container",
             hint="leave builder_image out",
