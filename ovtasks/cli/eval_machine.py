@@ -151,10 +151,10 @@ def _declare(parser: argparse.ArgumentParser, one: Argument) -> None:
         action = argparse.BooleanOptionalAction if one.default else "store_true"
         parser.add_argument(one.name, action=action, default=one.default, help=one.help)
     elif one.name.startswith("-"):
-        parser.add_argument(one.name, type=one.of, default=one.default, help=one.help)
+        parser.add_argument(one.name, type=one.read, default=one.default, help=one.help)
     else:
         many = "+" if one.many else None if one.needed else "?"
-        parser.add_argument(one.name, nargs=many, type=one.of, metavar=one.name.upper(), help=one.help)
+        parser.add_argument(one.name, nargs=many, type=one.read, metavar=one.name.upper(), help=one.help)
 
 
 def run_method(args: argparse.Namespace) -> int:

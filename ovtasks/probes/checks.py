@@ -68,7 +68,7 @@ def _values(method: Method, data: Mapping[str, Json], seconds: float) -> MethodV
         if one.key is not None and one.key in data:
             written = data[one.key]
             text = json.dumps(written) if isinstance(written, dict | list) else str(written)
-            values[one.field] = text.split() if one.many else one.of(text)
+            values[one.field] = text.split() if one.many else one.read(text)
         elif one.field in _SECONDS and "timeout" in data:
             values[one.field] = seconds
     return values

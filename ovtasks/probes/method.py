@@ -69,6 +69,16 @@ class Argument:
         """Its name among the values that a method gets."""
         return self.name.lstrip("-").replace("-", "_")
 
+    def read(self, text: str) -> object:
+        """The value that ``text`` is.
+
+        :raises InputError: it is none.
+        """
+        try:
+            return self.of(text)
+        except InputError as e:
+            raise InputError(f"{self.name}: {e.message}", hint=e.hint) from None
+
 
 MethodValues = Mapping[str, object]
 """The values of a method's arguments, by :attr:`Argument.field`. All are there."""

@@ -135,3 +135,24 @@ def test_a_kept_password_is_there_after_a_start(room: Room) -> None:
     room.ov("vm", "stop", "--force", "web")
     room.ov("vm", "create", "web")
     assert "spice ok" in room.ov("eval", "spice", "status", "web", "--password", "first words")
+
+
+def test_another_connection_and_what_is_not_ours(room: Room) -> None:
+    session = "qemu:///session"
+    if room.backend == "qemu":
+        assert "has no connection" in room.ov("eval", "libvirt", "info", "web", "--uri", session, code=2)
+        return
+    domain = "<domain type='qemu'><name>other</name><memory>65536</memory><os><type>hvm</type></os></domain>"
+    file = room.project / "other.xml"
+    file.write_text(domain, encoding="utf-8")
+    virsh = [*room.words[:-3], "virsh", "-c", session]
+    assert attempt(*virsh, "define", file, env=room.env, timeout=SECONDS).returncode == 0
+    try:
+        listed = {one["name"]: one for one in json.loads(room.ov("-q", "eval", "libvirt", "list"))}
+        assert (listed["other"]["ours"], listed["other"]["state"]) == (False, "stopped")
+        assert listed["ov-web"]["ours"] and listed["ov-web"]["uuid"] != listed["other"]["uuid"]
+        assert json.loads(room.ov("-q", "eval", "libvirt", "list", "--uri", session)) == [*listed.values()]
+    finally:
+        attempt(*virsh, "undefine", "other", env=room.env, timeout=SECONDS)
+    assert "running" in room.ov("eval", "libvirt", "info", "web", "--uri", session)
+    assert "hint: " in room.ov("eval", "libvirt", "qmp", "web", "query-status", "--uri", "nonsense:///x", code=1)
