@@ -126,6 +126,38 @@ class Overlays(Protocol):
         """
 
 
+@runtime_checkable
+class FirmwareState(Protocol):
+    """An optional part of a :class:`Backend`: it knows where the firmware and the TPM of a VM remember things."""
+
+    def firmware_state(self, handle: Handle, machine: Machine) -> Mapping[str, Path]:
+        """The file ``nvram`` and the folder ``tpm``, as far as the VM has them and we may copy them. They need not be
+        there yet."""
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """An optional part of a :class:`Backend`: it saves what a guest has in memory, and goes on from there."""
+
+    def pause(self, handle: Handle) -> None:
+        """Stop the guest's processors. The VM is paused then."""
+
+    def resume(self, handle: Handle) -> None:
+        """Let the guest of a paused VM go on. A saving that is under way ends."""
+
+    def save_memory(self, handle: Handle, file: Path) -> None:
+        """Write the memory of a paused VM to the new ``file``.
+
+        :raises OvError: a device of the VM cannot be saved, or the disk is full. The VM stays paused.
+        """
+
+    def start_from(self, handle: Handle, machine: Machine, file: Path) -> None:
+        """Like :meth:`Backend.start`, with the memory in ``file``. The VM is off, and the disk is as it was then.
+
+        :raises OvError: the memory is not that of such a machine. The VM is off.
+        """
+
+
 @dataclass(frozen=True)
 class SpicePlace:
     """Where a VM's SPICE server listens: on a Unix socket, else at ``host`` and ``port``."""

@@ -68,7 +68,8 @@ def wait_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm wait``."""
     parser.description = (
         "Wait until the guest has booted, lets its user in, or has finished its cloud-init. When it does not, say how "
-        "far it came and why."
+        "far it came and why. Behind ssh and cloud-init the snapshots are made that the VM's entry declares and that "
+        "were never made."
     )
     parser.epilog = (
         "exit codes: 0 ready, 1 not in time or broken, 2 ready but cloud-init finished with errors (degraded)"
@@ -187,6 +188,10 @@ def run_wait(args: argparse.Namespace) -> int:
     slow = slowness(record)
     limit = WAIT_SECONDS * slow if args.timeout is None else args.timeout
     ready = wait(record, args.level, limit, slow, note(args), probe=args.probe, accept=args.accept)
+    if args.level != "boot" and ready.exit_code == EXIT_DONE:
+        from ovtasks.cli.declared import make_declared_snapshots
+
+        make_declared_snapshots(args, record)
     if args.json:
         output_json(ready.facts())
     return ready.exit_code

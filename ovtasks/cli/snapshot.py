@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 def create_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot create``."""
     parser.description = (
-        "Make a snapshot of the VM's disk as it is now. A running VM goes on; what its guest has not yet written to "
-        "the disk is not part of it."
+        "Make a snapshot of the VM's disk as it is now, with NVRAM and TPM. A running VM goes on. Its guest agent, if "
+        "there is one, holds the file systems still for a moment; else what the guest has not yet written to the disk "
+        "is not part of it."
     )
     _add(parser)
+    parser.add_argument(
+        "--quiesce",
+        action=argparse.BooleanOptionalAction,
+        help="fail without a guest agent in a running VM; --no-quiesce does not ask for one",
+    )
+    parser.add_argument(
+        "--memory", action="store_true", help="keep the memory of a running VM, too; revert goes on from there"
+    )
     parser.add_argument("--description", "--desc", default="", metavar="TEXT", help="what it is for, shown by list")
     parser.add_argument("--disk-only", action="store_true", help="without the memory; no snapshot has it")
     parser.set_defaults(run=run_create)
@@ -44,8 +53,9 @@ def info_arguments(parser: argparse.ArgumentParser) -> None:
 def revert_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot revert``."""
     parser.description = (
-        "Make the disk what it was at the snapshot. What was written since is lost, unless another snapshot has it. "
-        "The VM must be off, or --force given. Its definition, seed, NVRAM, ports and keys stay as they are."
+        "Make the disk, NVRAM and TPM what they were at the snapshot. What was written since is lost, unless another "
+        "snapshot has it. The VM must be off, or --force given. With a snapshot that has the memory, too, the VM is "
+        "started, and its guest goes on from that moment. Its definition, seed, ports and keys stay as they are."
     )
     _add(parser)
     parser.add_argument("--force", action="store_true", help="pull the plug of a running VM, and start it afterwards")
@@ -72,7 +82,7 @@ def run_create(args: argparse.Namespace) -> int:
     from ovtasks.instance.snapshots import create_snapshot
 
     record = find_record(args)
-    create_snapshot(record, args.snapshot, args.description)
+    create_snapshot(record, args.snapshot, args.description, quiesce=args.quiesce, memory=args.memory)
     note(args).note(f"{record.words}: snapshot {args.snapshot} made")
     return EXIT_DONE
 
@@ -107,7 +117,13 @@ def run_info(args: argparse.Namespace) -> int:
 
 
 def _facts(one: DiskSnapshot, on: str | None) -> dict[str, Json]:
-    return {"name": one.name, "created": one.created, "description": one.description, "current": one.name == on}
+    return {
+        "name": one.name,
+        "created": one.created,
+        "description": one.description,
+        "memory": one.memory,
+        "current": one.name == on,
+    }
 
 
 def run_revert(args: argparse.Namespace) -> int:
@@ -125,7 +141,7 @@ def run_revert(args: argparse.Namespace) -> int:
         check_revert(record, args.snapshot)
         drop_stamp(record)  # the disk may have other layers
         drop_all(record)
-        revert_snapshot(record, args.snapshot)
+        revert_snapshot(record, args.snapshot, note(args))
     note(args).note(f"{record.words}: its disk is what it was at {args.snapshot}")
     return EXIT_DONE
 

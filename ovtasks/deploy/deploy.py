@@ -33,9 +33,10 @@ from ovtasks.guest.connection import Connection
 from ovtasks.guest.deadline import Deadline
 from ovtasks.host.progress import Progress
 from ovtasks.instance.aside import deploying
+from ovtasks.instance.declared_snapshots import make_declared
 from ovtasks.instance.power import reread
 from ovtasks.instance.record import Record
-from ovtasks.instance.status import slowness
+from ovtasks.instance.status import known, slowness
 from ovtasks.layers.checks.model import CheckOutcome, CheckResult
 from ovtasks.layers.downloads import Downloads
 from ovtasks.layers.facts import SystemFacts
@@ -70,6 +71,8 @@ def deploy(
             raise
         if failed_checks(done) is not None:
             discard_failed(wanted.deployment, record, progress)
+        elif wanted.vm is not None and known(record).active:
+            make_declared(record, wanted.vm.snapshots, progress)
         return done
 
 

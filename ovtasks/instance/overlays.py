@@ -25,6 +25,7 @@ from ovtasks.host.files import fsync_directory, part_name, write_atomic
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.run import run
 from ovtasks.host.state import try_load_state
+from ovtasks.instance.firmware_state import drop_states
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.live_chain import LIVE_NAME, backing_name, finish_jobs, live_chain, merge_live, writes_to
 from ovtasks.instance.record import Record
@@ -189,6 +190,7 @@ def tidy(record: Record) -> bool:
     active = settle(record)
     if active:
         finish_jobs(record)
+    drop_states(folder, {one.file for one in snapshots_of(folder)})
     _drop_unused(record)
     waiting = 0
     for path in to_tidy(record):

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import VmState, backend
+from ovtasks.backends.contract import Memory, VmState, backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
@@ -59,8 +60,10 @@ def reread(record: Record) -> Record:
     return found.record
 
 
-def start_machine(record: Record, machine: Machine, progress: Progress) -> Record:
+def start_machine(record: Record, machine: Machine, progress: Progress, memory: Path | None = None) -> Record:
     """Start ``machine``, which is defined; the caller holds the lock. Returns the record, updated.
+
+    The guest goes on from ``memory``, a file of the backend's :class:`ovtasks.backends.contract.Memory`.
 
     A leased port or a CID that somebody took meanwhile is replaced.
 
@@ -72,10 +75,9 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
     from ovtasks.instance.cid import choose_cid
     from ovtasks.instance.disk import check_disk
     from ovtasks.instance.folder import make_sockets
-    from ovtasks.instance.overlays import settle
     from ovtasks.instance.saved_machine import save_machine
 
-    settle(record)
+    _settle(record)
     check_disk(record.folder, record.words)
     if machine.seed is not None and not machine.seed.exists():
         raise OvError(f"the seed of {record.words} is missing: {machine.seed}", hint=f"ov vm create {record.words}")
@@ -98,7 +100,11 @@ def start_machine(record: Record, machine: Machine, progress: Progress) -> Recor
     log = record.folder.serial_log
     record = replace(record, log_start=log.stat().st_size if log.exists() else 0)
     record.save()
-    driver.start(record.handle, machine)
+    if memory is None:
+        driver.start(record.handle, machine)
+    else:
+        assert isinstance(driver, Memory)
+        driver.start_from(record.handle, machine, memory)
     (record.folder.path / _START_AGAIN).unlink(missing_ok=True)
     return record
 
@@ -128,14 +134,20 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
     :raises OvError: the backend cannot be asked.
     :raises InputError: the instance was destroyed meanwhile.
     """
-    from ovtasks.instance.overlays import settle
-
     failing = explaining(f"cannot stop {record.words}", record.folder.path)
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         record = reread(record)
         how = _power_off(record, force=force, timeout=timeout)
-        settle(record)
+        _settle(record)
         return how
+
+
+def _settle(record: Record) -> None:
+    """Put an overlay in place that a killed snapshot left."""
+    if any(record.folder.path.glob("live.*.qcow2")):
+        from ovtasks.instance.overlays import settle
+
+        settle(record)
 
 
 def _power_off(record: Record, *, force: bool, timeout: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
@@ -19,7 +19,8 @@ VERSION = 1
 class DiskSnapshot:
     """``file`` lies beside the disk, and nobody writes to it; ``created`` is ISO 8601, UTC.
 
-    ``id`` is like that of no other snapshot. Those of earlier versions have none.
+    ``id`` is like that of no other snapshot. Those of earlier versions have none. ``memory`` says that what the guest
+    had in memory is kept, too.
     """
 
     name: str
@@ -27,6 +28,7 @@ class DiskSnapshot:
     created: str
     description: str = ""
     id: str = ""
+    memory: bool = False
 
     @property
     def identity(self) -> str:
@@ -36,9 +38,12 @@ class DiskSnapshot:
 
 @dataclass(frozen=True)
 class _Listed:
+    """``declared`` are the names of vms.yml whose snapshots were made, also of those that are deleted since."""
+
     snapshots: tuple[DiskSnapshot, ...] = ()
     on: str | None = None
     version: int = VERSION
+    declared: tuple[str, ...] = ()
 
 
 def snapshots_of(folder: Folder) -> tuple[DiskSnapshot, ...]:
@@ -57,7 +62,22 @@ def stands_on_snapshot(folder: Folder) -> str | None:
 def save_snapshots(folder: Folder, snapshots: Sequence[DiskSnapshot], on: str | None) -> None:
     """Write the list; ``on`` is the snapshot that the disk stands on."""
     on = on if on in {one.name for one in snapshots} else None
-    write_atomic(folder.path / FILE, state_text(plain(_Listed(tuple(snapshots), on)), lines=True), mode=0o600)
+    _save(folder, _Listed(tuple(snapshots), on, declared=_load(folder).declared))
+
+
+def made_as_declared(folder: Folder) -> frozenset[str]:
+    """The names of vms.yml whose snapshots were made."""
+    return frozenset(_load(folder).declared)
+
+
+def mark_declared(folder: Folder, name: str) -> None:
+    """Note that a snapshot was made as vms.yml says. The caller holds the lock."""
+    found = _load(folder)
+    _save(folder, replace(found, declared=(*found.declared, name)))
+
+
+def _save(folder: Folder, listed: _Listed) -> None:
+    write_atomic(folder.path / FILE, state_text(plain(listed), lines=True), mode=0o600)
 
 
 def _load(folder: Folder) -> _Listed:

@@ -26,8 +26,9 @@ def unused_of_vm(vm: DeclaredVm) -> Iterator[Named]:
     """The keys of a VM in whose place ov does something of its own."""
     if vm.text("source", "builder") in {"debootstrap", "pacstrap"} and "builder_image" in vm.mapping("source"):
         yield Named("builder_image", vm.where("source", "builder_image", key=True))
-    if "snapshots" in vm.mapping():
-        yield Named("snapshots", vm.where("snapshots", key=True))
+    for index, one in enumerate(vm.list("snapshots")):
+        if isinstance(one, dict) and "from" in one:
+            yield Named("from", vm.where("snapshots", index, "from", key=True))
     if not vm.mapping("libvirt"):
         return
     from ovtasks.machine.devices import DEVICES

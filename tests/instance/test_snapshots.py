@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,6 +210,80 @@ def test_live_delete_killed(room: Room) -> None:
     assert kills >= 18, (kills, total)
     room.ov("vm", "stop", "--force", "web")
     assert wrote(room, range(1, 22)) and files(room) == 0
+
+
+def check_memory(room: Room) -> None:
+    """The guest goes on from the moment of the snapshot: what it wrote to disk and memory afterwards is gone."""
+    room.ov("vm", "snapshot", "create", "web", "off")
+    assert "is off" in room.ov("vm", "snapshot", "create", "--memory", "web", "full", code=3)
+    room.ov("vm", "start", "web")
+    write(room, 1)
+    room.ov("vm", "snapshot", "create", "--memory", "web", "full")
+    assert has_open(room) and room.vm()["state"] == "running"
+    write(room, 2)
+    assert "is running" in room.ov("vm", "snapshot", "revert", "web", "full", code=3)
+    first = room.qemus()
+    room.ov("vm", "snapshot", "revert", "--force", "web", "full")
+    assert room.vm()["state"] == "running" and room.qemus() != first
+    write(room, 3)
+    room.ov("vm", "snapshot", "create", "--memory", "web", "more")
+    room.ov("vm", "stop", "--force", "web")
+    assert json.loads(room.ov("vm", "snapshot", "info", "web", "full"))["memory"]
+    room.ov("vm", "snapshot", "revert", "web", "more")
+    assert room.vm()["state"] == "running"
+    room.ov("vm", "snapshot", "delete", "web", "full")
+    room.ov("vm", "stop", "--force", "web")
+    assert sorted(path.name for path in room.folder.glob("*.state")) == ["disk.1.state", "disk.3.state"]
+    room.ov("vm", "snapshot", "revert", "web", "off")
+    assert room.vm()["state"] == "stopped"
+    room.ov("vm", "start", "web")
+
+
+def test_memory(room: Room) -> None:
+    check_memory(room)
+
+
+def test_memory_killed(room: Room) -> None:
+    """Twenty strikes on each verb. The VM goes on; repeated, all is well."""
+    room.ov("vm", "start", "web")
+    write(room, 1)
+    room.ov("vm", "snapshot", "create", "--memory", "web", "one")
+    write(room, 2)
+    create = ("create", "--memory", "web", "two")
+    revert = ("revert", "--force", "web", "one")
+    totals = calls(room, *create), calls(room, *revert)
+    kills = [0, 0]
+    for number in range(20):
+        if "two" in names(room):
+            room.ov("vm", "snapshot", "delete", "web", "two")
+        kills[0] += strike(room, 1 + number * totals[0] // 20, *create).returncode != 0
+        until_running(room)
+        if "two" not in names(room):
+            room.ov("vm", "snapshot", *create)
+        kills[1] += strike(room, 1 + number * totals[1] // 20, *revert).returncode != 0
+        room.ov("vm", "snapshot", *revert)
+        until_running(room)
+        assert names(room) == ["one", "two"] and files(room) == 2, number
+    assert min(kills) >= 18, (kills, totals)
+    room.ov("vm", "stop", "--force", "web")
+    assert wrote(room, range(1, 2))
+    left = {path.name for path in room.folder.iterdir() if "still" in path.name or path.name.startswith("live.")}
+    assert not left
+
+
+def until_running(room: Room) -> None:
+    """Until the process that waits for a killed ``ov`` has let the guest go on."""
+    until = time.monotonic() + SECONDS
+    while room.vm()["state"] != "running":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.xdist_group("libvirt")
+def test_memory_by_libvirt() -> None:
+    with session_user() as user, libvirt_room(user) as room:
+        room.ov("vm", "create", "web", "--no-start")
+        check_memory(room)
 
 
 def test_gc_merges(room: Room) -> None:

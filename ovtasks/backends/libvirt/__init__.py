@@ -134,6 +134,36 @@ class Libvirt:
 
         write_to(handle, disk)
 
+    def pause(self, handle: Handle) -> None:
+        """See :class:`ovtasks.backends.contract.Memory`."""
+        from ovtasks.backends.libvirt import memory
+
+        memory.pause(handle)
+
+    def resume(self, handle: Handle) -> None:
+        """See :class:`ovtasks.backends.contract.Memory`."""
+        from ovtasks.backends.libvirt import memory
+
+        memory.resume(handle)
+
+    def save_memory(self, handle: Handle, file: Path) -> None:
+        """See :class:`ovtasks.backends.contract.Memory`."""
+        from ovtasks.backends.libvirt import memory
+
+        memory.save(handle, file)
+
+    def start_from(self, handle: Handle, machine: Machine, file: Path) -> None:
+        """See :class:`ovtasks.backends.contract.Memory`."""
+        from ovtasks.backends.libvirt import memory
+
+        memory.start(handle, machine.disk, file)
+
+    def firmware_state(self, handle: Handle, machine: Machine) -> Mapping[str, Path]:
+        """See :class:`ovtasks.backends.contract.FirmwareState`."""
+        from ovtasks.backends.libvirt.definition import firmware_state
+
+        return firmware_state(handle)
+
     def screen(self, handle: Handle, number: int = 0) -> bytes:
         """See :class:`ovtasks.backends.contract.Screens`."""
         from ovtasks.backends.libvirt import probing

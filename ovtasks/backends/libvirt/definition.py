@@ -19,6 +19,7 @@ from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import connection, is_local, is_own_session, load, sockets, uri_of
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.host.files import write_atomic
+from ovtasks.host.paths import config_home
 from ovtasks.host.state import read_text, try_load_state
 from ovtasks.values.jsonvalue import state_text
 from ovtasks.values.ports import PortForward
@@ -225,6 +226,21 @@ def _remembered(directory: Path) -> _Remembered | None:
     if text is not None and digests.get("text") == _digest(text):
         return _Remembered(text, str(digests.get("dump")))
     return None
+
+
+def firmware_state(handle: Handle) -> dict[str, Path]:
+    """Where libvirt keeps the variables of the VM's firmware and, in the user's own session, what its TPM remembers."""
+    uri = uri_of(handle.uri)
+    if not is_local(uri):
+        return {}
+    with diagnosed(f"look at {handle.domain}", handle.domain):
+        domain = find(connection(handle.uri), handle)
+        nvram = ET.fromstring(_dump(domain)).findtext("os/nvram") if domain is not None else None
+    found = {"nvram": Path(nvram)} if nvram else {}
+    if is_own_session(uri):
+        place = config_home().parent / "libvirt" / "qemu" / "swtpm" / handle.uuid
+        found |= {"tpm": place / "tpm2", "tpm1.2": place / "tpm1.2"}
+    return found
 
 
 def _drop_stale_nvram(old: str, new: str, handle: Handle) -> None:

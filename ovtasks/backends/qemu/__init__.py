@@ -121,6 +121,9 @@ class Qemu:
             sweep(handle)
 
     def start(self, handle: Handle, machine: Machine) -> None:
+        self._start(handle, machine, None)
+
+    def _start(self, handle: Handle, machine: Machine, memory: Path | None) -> None:
         from ovtasks.backends.qemu.definition import command_of, text_of
         from ovtasks.backends.qemu.start import launch
         from ovtasks.host.folders import make_private
@@ -132,7 +135,7 @@ class Qemu:
                 wanted = command_of(machine)
                 make_private(socket_folders(machine))
                 write_atomic(handle.directory / DEFINITION, text_of(wanted), mode=0o600)
-                launch(handle, wanted)
+                launch(handle, wanted, memory)
 
     def shutdown(self, handle: Handle) -> None:
         running = _running(handle)
@@ -194,6 +197,35 @@ class Qemu:
                     "mode": "existing",
                 },
             )
+
+    def pause(self, handle: Handle) -> None:
+        """See :class:`ovtasks.backends.contract.Memory`."""
+        from ovtasks.backends.qemu import memory
+
+        memory.pause(handle)
+
+    def resume(self, handle: Handle) -> None:
+        """See :class:`ovtasks.backends.contract.Memory`."""
+        from ovtasks.backends.qemu import memory
+
+        memory.resume(handle)
+
+    def save_memory(self, handle: Handle, file: Path) -> None:
+        """See :class:`ovtasks.backends.contract.Memory`."""
+        from ovtasks.backends.qemu import memory
+
+        memory.save(handle, file)
+
+    def start_from(self, handle: Handle, machine: Machine, file: Path) -> None:
+        """See :class:`ovtasks.backends.contract.Memory`."""
+        self._start(handle, machine, file)
+
+    def firmware_state(self, handle: Handle, machine: Machine) -> Mapping[str, Path]:
+        """See :class:`ovtasks.backends.contract.FirmwareState`."""
+        from ovtasks.machine.devices.tpm import STATE
+
+        nvram = {} if machine.boot.nvram is None else {"nvram": machine.boot.nvram}
+        return {**nvram, "tpm": handle.directory / STATE}
 
     def screen(self, handle: Handle, number: int = 0) -> bytes:
         """See :class:`ovtasks.backends.contract.Screens`."""

@@ -11,7 +11,7 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ovtasks.errors import OvError
@@ -65,13 +65,18 @@ class Qmp:
 
     def send(self, command: str, **arguments: Json) -> int:
         """Send a command. Returns the number to pass to :meth:`receive`."""
+        return self._send(command, arguments)
+
+    def _send(self, command: str, arguments: Mapping[str, Json], files: Sequence[int] = ()) -> int:
         self._next += 1
         message: dict[str, Json] = {"execute": command, "id": self._next}
         if arguments:
             message["arguments"] = arguments
         try:
             self._socket.settimeout(self._left())
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            line = json.dumps(message).encode() + b"\n"
+            sent = socket.send_fds(self._socket, [line], files) if files else 0
+            self._socket.sendall(line[sent:])
         except TimeoutError:
             raise self._silent() from None
         except OSError as e:
@@ -97,6 +102,10 @@ class Qmp:
     def execute(self, command: str, **arguments: Json) -> Json:
         """Send a command and wait for its answer."""
         return self.receive(self.send(command, **arguments))
+
+    def hand_over(self, name: str, file: int) -> None:
+        """Give QEMU a copy of the open ``file``, which it then calls ``name`` (unix(7): SCM_RIGHTS)."""
+        self.receive(self._send("getfd", {"fdname": name}, (file,)))
 
     def events(self) -> Iterator[Mapping[str, Json]]:
         """QEMU's events as they come, until the connection's time is over or QEMU ends."""

@@ -10,6 +10,7 @@ from ovtasks.backends.contract import Handle
 from ovtasks.backends.qemu import helpers, process
 from ovtasks.backends.qemu.affinity import pin
 from ovtasks.backends.qemu.diagnosis import diagnose, missing_file
+from ovtasks.backends.qemu.memory import load
 from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.backends.qemu.sweep import sweep
@@ -28,8 +29,10 @@ SETTLE = 10.0
 """Seconds that a QEMU that was just started gets to write its process id file."""
 
 
-def launch(handle: Handle, command: Command) -> None:
+def launch(handle: Handle, command: Command, memory: Path | None = None) -> None:
     """Start the helpers and QEMU, and wait until the machine is up. The VM must not run yet.
+
+    ``memory`` is a file by :func:`.memory.save` from which the guest goes on.
 
     :raises OvError: it does not start; the message gives the reason, and nothing is left running.
     """
@@ -47,10 +50,13 @@ def launch(handle: Handle, command: Command) -> None:
         for name, text in command.secrets.items():
             write_atomic(machine.sockets / name, text, mode=0o600)
         helpers.start(handle, command.helpers)
-        status = spawn([*argv_of(command), "-pidfile", str(handle.directory / PID_FILE)], log)
+        waiting = () if memory is None else ("-incoming", "defer")
+        status = spawn([*argv_of(command), *waiting, "-pidfile", str(handle.directory / PID_FILE)], log)
         ended = _wait(handle, status)
         if ended is None:
             pin(handle, command)
+            if memory is not None:
+                load(handle, memory)
     except BaseException:
         _abandon(handle, status)
         raise
