@@ -14,6 +14,10 @@ from tests.support.bytecode import Bytecode
 from tests.support.ending import Ending
 from tests.support.rights import Rights
 
+BOOTS = Path(__file__).parent / "boot"
+LONGEST = ("boot", "boot-layers", "bridge", "systemd", "libvirt")
+"""Groups of tests that take minutes, in the order in which they begin. Each stays on one worker; two boot guests, since
+an emulated guest uses one core."""
 XDG = {"XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
 
 
@@ -34,11 +38,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Boots first and all on one worker, then what is slow, then the rest: no worker ends long before the other."""
+    """The longest first: groups that take minutes, then what is slow, then the rest. No worker ends long before the
+    others."""
     for item in items:
-        if item.get_closest_marker("boot") and not item.get_closest_marker("xdist_group"):
+        if item.path.parent == BOOTS and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("boot"))
-    items.sort(key=lambda item: (not item.get_closest_marker("boot"), not item.get_closest_marker("slow")))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> tuple[int, bool]:
+    """Where a test's group stands among :data:`LONGEST`, and whether the test is quick."""
+    group = item.get_closest_marker("xdist_group")
+    name = group.args[0] if group else None
+    slow = item.get_closest_marker("boot") or item.get_closest_marker("slow")
+    if name in LONGEST:
+        return LONGEST.index(name), not slow
+    return len(LONGEST) + bool(not slow), name is None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -74,7 +74,6 @@ def project(demo: Demo, tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.mark.root
-@pytest.mark.xdist_group("boot")
 def test_a_guest_on_a_bridge_sees_its_devices(project: Project, tmp_path: Path) -> None:
     share = project.root / "share"
     share.mkdir()

@@ -17,7 +17,7 @@ from tests.support.processes import start
 from tests.support.server import serve
 from tests.support.showcase import edit_service, site_of, write_layers
 
-pytestmark = pytest.mark.boot
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-layers")]
 
 GATES = ("--with-services", "--allow-repo-changes", "--allow-root-tasks")
 GUEST_HOST = "10.0.2.2"

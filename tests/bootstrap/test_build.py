@@ -27,7 +27,6 @@ from tests.support.processes import Server, serve
 from tests.support.programs import attempt
 from tests.support.user import User, may_sudo
 
-WITH_DEMO = pytest.mark.xdist_group("boot")  # on the worker that has the demo's image
 BOOKWORM = BootstrapSource("bootstrap", {}, suite="bookworm")
 
 
@@ -71,7 +70,6 @@ def scratch_folders(project: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-@WITH_DEMO
 def test_record_describes_the_image(demo: Demo) -> None:
     path, facts = demo.base()
     assert sha256_of(path) == f"sha256:{facts['sha256']}"
@@ -86,7 +84,6 @@ def test_record_describes_the_image(demo: Demo) -> None:
 
 
 @pytest.mark.slow
-@WITH_DEMO
 def test_partitions_and_file_system_are_sound(demo: Demo, tmp_path: Path) -> None:
     path, _ = demo.base()
     raw, root = tmp_path / "disk.raw", tmp_path / "root.img"
@@ -112,7 +109,6 @@ def test_partitions_and_file_system_are_sound(demo: Demo, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@WITH_DEMO
 def test_ordinary_user_killed_and_again_makes_the_same_bytes(demo: Demo, someone: User) -> None:
     """SIGKILL while packages are installed; then again: another user, folder and time than the demo's, same image."""
     project = someone.home / "a project"

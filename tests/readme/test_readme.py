@@ -73,7 +73,7 @@ def test_what_ends_a_vm_is_run_too() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("boot")  # on the worker that has the demo's image
+@pytest.mark.xdist_group("boot-layers")  # boots a guest, too
 def test_commands(demo: Demo, tmp_path: Path) -> None:
     """All ``sh test`` blocks in one shell, each echoed, so that a failure names its line.
 

@@ -1,7 +1,8 @@
-"""The VM ``demo`` of this checkout's ``vms.yml``, built by the real command, once per test session."""
+"""The VM ``demo`` of this checkout's ``vms.yml``, built by the real command, once for all workers of a test run."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.host.run import run
+from tests.support import leftovers
 
 ROOT = Path(__file__).parents[2]
 BUILD = [sys.executable, "-m", "doit", "build:demo"]
@@ -36,8 +38,16 @@ class Demo:
 
 @cache
 def build_demo(project: Path) -> Demo:
-    """Build the demo in the folder ``project``; once per process, whoever asks."""
-    run(BUILD, cwd=make_project(project), env=ENVIRONMENT)
+    """Build the demo in the folder ``project``, whoever asks first; the others wait for it."""
+    project.mkdir(exist_ok=True)
+    built = project / "built"
+    with (project / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not built.exists():
+            leftovers.note("place", project)
+            run(BUILD, cwd=make_project(project), env=ENVIRONMENT)
+            built.touch()
+            leftovers.done(project)
     return Demo(project, project / "output/demo/qcow2/disk.qcow2")
 
 
@@ -50,6 +60,7 @@ def make_project(project: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo(session_directories: None, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The demo VM's artifacts, for all boot tests of the session; a room's conftest imports it."""
-    return build_demo(tmp_path_factory.getbasetemp() / "demo")
+def demo(session_directories: None, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo VM's artifacts, for all tests of the run, which leave them alone; a room's conftest imports it."""
+    base = tmp_path_factory.getbasetemp()
+    return build_demo((base.parent if hasattr(pytestconfig, "workerinput") else base) / "demo")

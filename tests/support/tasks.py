@@ -68,14 +68,13 @@ def _module(name: str, *arguments: str) -> list[str]:
 def _pytest_arguments(fast: bool, arguments: Sequence[str], *, only_root: bool = False) -> list[str]:
     """One pytest run, so that one closing line tells all.
 
-    Boots are slow and use a whole core: they are one group (tests/conftest.py) on one worker, and the others go through
-    the rest meanwhile. The slow tests keep all cores busy: more workers would only make each other late. The fast ones
-    also wait, for servers and deadlines; but each worker first collects all tests, which takes seconds, and the few
-    fast ones that take root's rights are not worth a second worker.
+    Many tests wait for something besides, a server, a deadline or a disk: one worker more than cores keeps these busy.
+    Each first collects all tests, which takes seconds, and the few fast ones that take root's rights are not worth a
+    second worker. Groups begin in the order of the tests (tests/conftest.py), not the one with most tests first.
     """
     cores = os.cpu_count() or 1
-    workers = min(cores + fast, 4) if cores > 1 and not (fast and only_root) else 1
-    spread = ["-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
+    workers = min(cores + 1, 4) if cores > 1 and not (fast and only_root) else 1
+    spread = ["-n", str(workers), "--dist", "loadgroup", "--no-loadscope-reorder"] if workers > 1 else []
     return [*spread, *(["-m", FAST] if fast else []), *arguments]
 
 
