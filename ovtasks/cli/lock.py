@@ -64,19 +64,26 @@ def _chosen(args: argparse.Namespace, project: Project) -> set[str]:
 def _check(project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> int:
     from ovtasks.images.request import public
 
-    dropped = pins.keys() - {name for _, name, _ in _sources(project)}
+    dropped = pins.keys() - {name for _, name, _ in _sources(project)} - _elsewhere(project, pins)
     lines = [f"+ {public(url)}" for url in sorted(chosen - pins.keys())]
     lines += [f"- {public(url)}" for url in sorted(dropped)]
     print("\n".join(lines), end="\n" if lines else "")
     return EXIT_STALE if lines else EXIT_DONE
 
 
+def _elsewhere(project: Project, pins: Mapping[str, Pin]) -> set[str]:
+    """The pins of images that are named here and were pinned on machines of another architecture."""
+    named = {f"{source.official} " for _, _, source in _sources(project) if source.official}
+    here = {name for _, name, _ in _sources(project)}
+    return {name for name in pins.keys() - here if name.startswith(tuple(named))} if named else set()
+
+
 def _sources(project: Project) -> list[tuple[str, str, CloudImageSource]]:
     """Each VM, the name of its URL in the lock file, and its source."""
-    from ovtasks.images.request import lock_name
+    from ovtasks.images.request import locked_as
 
     found = [(vm.name, vm.source) for vm in project.vms.values() if isinstance(vm.source, CloudImageSource)]
-    return [(vm, lock_name(source.url, project.root), source) for vm, source in found]
+    return [(vm, locked_as(source, project.root), source) for vm, source in found]
 
 
 def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> dict[str, Pin]:
@@ -84,7 +91,7 @@ def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin]
     from ovtasks.graph.display import Display
 
     display = Display(quiet=args.quiet)
-    new: dict[str, Pin] = {}
+    new: dict[str, Pin] = {name: pins[name] for name in _elsewhere(project, pins)}
     for _, name, source in _sources(project):
         old = pins.get(name)
         if name in new:
@@ -97,20 +104,19 @@ def _updated(args: argparse.Namespace, project: Project, pins: Mapping[str, Pin]
 
 
 def _pin(source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
-    """The pin for a URL, from the last fetch or (``ask``) from the server now. Only verified bytes are pinned."""
+    """The pin for an image, from the last fetch or (``ask``) from the server now. Only verified bytes are pinned."""
     from ovtasks.graph.display import StepProgress
-    from ovtasks.host.paths import image_store
     from ovtasks.images.fetch import fetch, revalidate
-    from ovtasks.images.request import ImageRequest, Pin, public
+    from ovtasks.images.request import Pin, public, request_of
     from ovtasks.images.verify import verify
 
-    request = ImageRequest(source.url, source.checksum, source.cache or image_store())
+    request = request_of(source)
     progress = StepProgress(display, f"lock {public(source.url).rpartition('/')[2]}", None)
     fetched = fetch(request, progress)
     if ask:
         fetched = revalidate(request, fetched, progress)
     verify(request, fetched, progress)
-    return Pin(fetched.final_url, fetched.sha256, fetched.size)
+    return Pin(source.url if source.official else fetched.final_url, fetched.sha256, fetched.size)
 
 
 def differences(old: Mapping[str, Pin], new: Mapping[str, Pin]) -> list[str]:

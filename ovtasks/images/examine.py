@@ -119,7 +119,7 @@ def content_of(store: Store, request: ImageRequest, fetched: Fetched) -> Path:
 
 def _signer(store: Store, request: ImageRequest, fetched: Fetched, evidence: Evidence) -> str:
     """Verify the signature; returns the signer. Only a digest in the text that was really signed counts."""
-    keyring = request.checksum.keyring
+    keyring, wanted = request.checksum.keyring, request.checksum.fingerprints
     assert keyring is not None
     shown = public(request.url)
     if evidence.signed is None and evidence.signature is None:
@@ -130,11 +130,11 @@ def _signer(store: Store, request: ImageRequest, fetched: Fetched, evidence: Evi
             detached = Path(folder, "signature")
             detached.write_bytes(evidence.signature)
         if evidence.signed is None:  # the image itself was signed, as downloaded
-            return signature.check(keyring, _download_of(store, request, fetched), detached, shown).signer
+            return signature.check(keyring, _download_of(store, request, fetched), detached, shown, wanted).signer
         signed = Path(folder, "signed")
         signed.write_bytes(evidence.signed)
         shown = public(fetched.signed_url or request.url)
-        result = signature.check(keyring, signed, detached, shown)
+        result = signature.check(keyring, signed, detached, shown, wanted)
     text = result.text if result.text is not None else decode(evidence.signed)
     names = base_names(request.url, fetched.final_url)
     own = (fetched.signed_url or "").rpartition("/")[2].startswith(names[0])

@@ -16,6 +16,7 @@ from ovtasks.images.bring import bring, now
 from ovtasks.images.examine import Evidence, examine, findings, wanted_digests
 from ovtasks.images.expected import NONE_ASKED, Expected, Places, find_expected
 from ovtasks.images.inspection import UnfitError
+from ovtasks.images.keyring import with_keyring
 from ovtasks.images.provenance import Fetched
 from ovtasks.images.request import FROM_LOCK, FROM_SPEC, ImageRequest, public
 from ovtasks.images.signature import SignatureError
@@ -35,6 +36,7 @@ def fetch(request: ImageRequest, progress: Progress) -> Fetched:
     :raises UnfitError: what came cannot be used (wrong digest, not a usable image); nothing of it is kept.
     :raises OvError: the network, the server or the disk failed; a partial download is kept for the next run.
     """
+    request = with_keyring(request)
     with lock_request(request, progress):
         return fetch_locked(request, progress)
 
@@ -155,6 +157,7 @@ def revalidate(request: ImageRequest, fetched: Fetched, progress: Progress) -> F
 
     :raises InputError: as :func:`fetch`. :raises OvError: as :func:`fetch`.
     """
+    request = with_keyring(request, refresh=True)
     store = Store(request.store)
     with lock_request(request, progress):
         here = has_bytes(store, request.key, fetched)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ovtasks.errors import InputError
-from ovtasks.project.model import Checksum
+from ovtasks.host.paths import image_store
+from ovtasks.project.model import Checksum, CloudImageSource
 from ovtasks.values import urls
 from ovtasks.values.hidden import Hidden, Input, slow_digest
 from ovtasks.values.jsonvalue import digest
@@ -48,10 +50,11 @@ class ImageRequest:
         identity: list[str | None] = [
             _named(self.url),
             checksum.type,
-            str(checksum.keyring) if checksum.keyring else None,
+            checksum.keyring_url or (str(checksum.keyring) if checksum.keyring else None),
             checksum.value.lower() if checksum.value else None,
             self.pin.sha256 if self.pin else None,
             *([_named(checksum.url)] if checksum.url else []),
+            *checksum.fingerprints,
         ]
         return digest(identity)[:KEY_LENGTH]
 
@@ -148,6 +151,22 @@ def lock_name(url: str, root: Path) -> str:
     except InputError:
         return url  # from a lock file: such a name, or one that somebody made up
     return f"./{path.relative_to(root)}" if path.is_relative_to(root) else url
+
+
+def locked_as(source: CloudImageSource, root: Path) -> str:
+    """The name of a source's image in the lock file of the project at ``root``.
+
+    An image that is named has that name and this machine's architecture: its URL may differ in the next version of ov.
+    """
+    return f"{source.official} {platform.machine()}" if source.official else lock_name(source.url, root)
+
+
+def request_of(source: CloudImageSource, pin: Pin | None = None) -> ImageRequest:
+    """What to fetch. The pin of a named image says where it was, too; if that has changed, the pin's digest counts."""
+    store = source.cache or image_store()
+    if pin is not None and source.official and pin.final_url != source.url:
+        return ImageRequest(pin.final_url, Checksum("sha256", pin.sha256), store, pin)
+    return ImageRequest(source.url, source.checksum, store, pin)
 
 
 def shown_url(url: str) -> Input:

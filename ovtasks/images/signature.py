@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +56,11 @@ def keyring_sha256(keyring: Path) -> str:
     return hashlib.sha256(_read(keyring)).hexdigest()
 
 
-def check(keyring: Path, signed: Path, signature: Path | None, shown: str) -> Signed:
+def check(keyring: Path, signed: Path, signature: Path | None, shown: str, wanted: Collection[str] = ()) -> Signed:
     """Verify ``signed`` with its detached ``signature``, or as a clear-signed text if that is None.
 
-    ``keyring`` holds public keys, binary or ASCII-armoured; ``shown`` names the signed file in errors.
+    ``keyring`` holds public keys, binary or ASCII-armoured; ``shown`` names the signed file in errors. ``wanted`` are
+    fingerprints of primary keys: one of them must have signed, if there are any.
 
     :raises InputError: the keyring is not one. :raises SignatureError: the signature is not good.
     """
@@ -84,6 +86,10 @@ def check(keyring: Path, signed: Path, signature: Path | None, shown: str) -> Si
                 f"{shown}: {problem}" + (f" (key {key})" if key else ""),
                 hint=f"the keyring is {keyring}; gpg --show-keys lists its keys",
             )
+        primary = {word[10] if len(word) > 10 else word[1] for word in words if word[:1] == ["VALIDSIG"]}
+        if wanted and primary.isdisjoint(wanted):
+            message = f"{shown}: signed by the key {' and '.join(primary)}, not by {' or '.join(wanted)}"
+            raise SignatureError(message, hint="compare checksum.fingerprints with the distribution's own page")
         fingerprint, name = status["VALIDSIG"][0], " ".join(status["GOODSIG"][1:])
         text = output.read_text(encoding="utf-8", errors="replace") if signature is None else None
         return Signed(f"{fingerprint} {name}", text)

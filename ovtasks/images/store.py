@@ -8,6 +8,7 @@
     incoming/<key>.part     a download (``.raw.part``: unpacked from it; ``.json``: what a resume needs to know;
                             ``.seen``: sizes, times and inodes of a download that is complete)
     by-url/<key>.json       what a request brought (``.verified.json``: what that is; ``.signed``, ``.signature``)
+    keyrings/<key>.gpg      a keyring that was fetched
     locks/<key>             held while that request is worked on; ``locks/store`` while links and content change
 """
 
@@ -61,6 +62,10 @@ class Store:
     def path(self, sha256: str) -> Path:
         """Where the content with this digest lies, or would lie."""
         return self.root / "sha256" / sha256
+
+    def keyring(self, key: str) -> Path:
+        """Where a keyring that was fetched lies, or would lie."""
+        return self.root / "keyrings" / f"{key}.gpg"
 
     def part(self, key: str) -> Path:
         """Where a download is written."""

@@ -13,6 +13,7 @@ from ovtasks.host.progress import Progress
 from ovtasks.images.examine import Evidence, content_of, examine, findings
 from ovtasks.images.fetch import drop, fetch_locked, has_bytes, lock_request, read_evidence
 from ovtasks.images.inspection import UnfitError
+from ovtasks.images.keyring import with_keyring
 from ovtasks.images.provenance import Fetched, Verified
 from ovtasks.images.request import ImageRequest, public
 from ovtasks.images.store import Store
@@ -38,6 +39,7 @@ def verify(
     :raises UnfitError: wrong digest, or not a usable image; nothing of it is kept. :raises SignatureError: the
         signature is bad. :raises OvError: the server has other bytes now, or the store cannot be written.
     """
+    request = with_keyring(request)
     store = Store(request.store)
     with lock_request(request, progress):
         known = findings(store, request, fetched)

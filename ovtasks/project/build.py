@@ -31,12 +31,13 @@ from ovtasks.project.model import (
     VmSpec,
     WriteFile,
 )
+from ovtasks.project.official import with_official
 from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.ports import PortForward, parse_forward
 from ovtasks.values.sizes import MiB, parse_size
-from ovtasks.values.urls import split_digest
+from ovtasks.values.urls import is_web, split_digest
 
 Data = Mapping[str, Any]
 NO_DEFAULTS: Mapping[str, str] = {}
@@ -120,6 +121,7 @@ def _given(data: Data, *keys: str) -> dict[str, Any]:
 
 
 def _cloud_image(data: Data, base: Path) -> Source:
+    data = with_official(data)
     checksum = data.get("checksum", {})
     value, keyring = checksum.get("value"), checksum.get("keyring")
     said, digits = (split_digest(value) if value else None) or (None, None)
@@ -129,11 +131,13 @@ def _cloud_image(data: Data, base: Path) -> Source:
         checksum=Checksum(
             type=said or checksum.get("type", "sha256"),
             value=digits,
-            keyring=expand_path(keyring, base) if keyring else None,
+            keyring=expand_path(keyring, base) if keyring and not is_web(keyring) else None,
+            keyring_url=keyring if keyring and is_web(keyring) else None,
+            fingerprints=tuple(word.upper() for word in checksum.get("fingerprints", ())),
             **_given(checksum, "url"),
         ),
         cache=expand_path(data["cache"], base) if "cache" in data else None,
-        **_given(data, "url", "base_user", "distro"),
+        **_given(data, "url", "official", "base_user", "distro"),
     )
 
 

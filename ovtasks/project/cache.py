@@ -82,7 +82,9 @@ def _program() -> tuple[Any, ...]:
     """What the result depends on besides the project: version, interpreter, and in a checkout the code's files."""
     here = os.path.dirname(__file__)  # noqa: PTH120
     with os.scandir(here) as entries:
-        newest = max((entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")), default=0)
+        newest = max(
+            (entry.stat().st_mtime_ns for entry in entries if entry.name.endswith((".py", ".json"))), default=0
+        )
     folders = [os.path.join(here, *up, "schemas") for up in (("..",), ("..", ".."))]  # noqa: PTH118
     schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in SCHEMAS]
     return (__version__, sys.hexversion, newest, *(file_stat(path) for path in schemas))

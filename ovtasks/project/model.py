@@ -42,13 +42,16 @@ class Checksum:
     """How to verify an image. ``type`` is ``sha256``, ``sha512`` or ``none``.
 
     Without ``value`` a checksum file is used: the one at ``url`` (which may be relative to the image's), else one
-    beside the image.
+    beside the image. ``fingerprints`` are the primary keys whose signatures count; empty: all of the keyring's. The
+    keyring is a file, or is fetched from ``keyring_url``.
     """
 
     type: str = "sha256"
     value: str | None = None
     keyring: Path | None = None
     url: str | None = None
+    keyring_url: str | None = None
+    fingerprints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,13 @@ class Source:
 
 @dataclass(frozen=True)
 class CloudImageSource(Source):
-    """A ready disk image from ``url``. ``cache`` is a store for this image alone."""
+    """A ready disk image from ``url``. ``cache`` is a store for this image alone.
+
+    ``official`` is its name in the list of official images, which then has filled in what the entry does not say.
+    """
 
     url: str = ""
+    official: str | None = None
     checksum: Checksum = Checksum()
     cache: Path | None = None
     base_user: str | None = None

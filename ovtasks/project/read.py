@@ -16,6 +16,7 @@ from ovtasks.project.deploy import Deployments, Layered
 from ovtasks.project.file_names import is_single, with_our_names
 from ovtasks.project.images import chain_of
 from ovtasks.project.layers import Layers
+from ovtasks.project.official import written_out
 from ovtasks.project.placement import Named
 from ovtasks.project.places import DEPLOY_FILE, IMAGE_FILES, LAYER_FILE, MIGRATING, ROOT_FILES, VM_FILES, display
 from ovtasks.project.schema import Checker
@@ -201,7 +202,7 @@ class ProjectReader:
         example = f"{name}: {{source: {{kind: bootstrap}}, disk_size: 2G}}"
         if not self._is_new(f"VM '{name}'", name, self.vms.get(name), value, where, example):
             return
-        data, errors = self.checker.check_vm(value, document, path)
+        data, errors = self.checker.check_vm(written_out(value), document, path)
         self.vms[name], more = pass_on(DeclaredVm(name, data, document, path, file))
         self.errors += (error.of(name) for error in (*errors, *more))
         self.ignored += unused_of_vm(self.vms[name])

@@ -18,6 +18,8 @@ from ovtasks.project.expand import EXPANDED, KEY_WORDS, expand, variables
 from ovtasks.project.libvirt_vms import libvirt_rules
 from ovtasks.project.model import BOOTC_DISK
 from ovtasks.project.network_rules import network_rules
+from ovtasks.project.official import official_image
+from ovtasks.project.official_rules import keyring_rules, official_rules
 from ovtasks.project.user_data import user_data_rules
 from ovtasks.project.xml_rules import xml_rules
 from ovtasks.values.arch import arch_of
@@ -131,7 +133,7 @@ def checksum_rules(vm: DeclaredVm) -> Iterator[InputError]:
     at = ("source", "checksum")
     kind, value = vm.text(*at, "type") or "sha256", vm.text(*at, "value")
     if kind == "none":
-        for key in ("value", "keyring", "url"):
+        for key in ("value", "keyring", "fingerprints", "url"):
             if checksum.get(key):
                 yield vm.error(
                     f"checksum.{key} contradicts checksum.type none", *at, key, key=True, hint="remove one of the two"
@@ -146,7 +148,7 @@ def checksum_rules(vm: DeclaredVm) -> Iterator[InputError]:
 def _checksum_url_rules(vm: DeclaredVm, url: str) -> Iterator[InputError]:
     """The URL of the checksum file is valid, has an effect, and is as trustworthy as the image's."""
     at = ("source", "checksum", "url")
-    checksum, image = vm.mapping("source", "checksum"), vm.text("source", "url") or ""
+    checksum, image = vm.mapping("source", "checksum"), _image_url(vm)
     if checksum.get("value") and "keyring" not in checksum:
         yield vm.error("checksum.value makes checksum.url useless", *at, key=True, hint="remove one of the two")
     try:
@@ -157,6 +159,11 @@ def _checksum_url_rules(vm: DeclaredVm, url: str) -> Iterator[InputError]:
         return
     if is_https(image) and is_web(place) and not is_https(place):
         yield vm.error("checksum.url is plain http, the image is https", *at, hint="write https://")
+
+
+def _image_url(vm: DeclaredVm) -> str:
+    row = official_image(vm.text("source", "official") or "")
+    return vm.text("source", "url") or (row.url if row else "")
 
 
 def _digest_rules(vm: DeclaredVm, kind: str, said: str | None, digits: str) -> Iterator[InputError]:
@@ -292,7 +299,9 @@ def backend_rules(vm: DeclaredVm) -> Iterator[InputError]:
 RULES: tuple[Callable[[DeclaredVm], Iterator[InputError]], ...] = (
     name_rule,
     size_rules,
+    official_rules,
     checksum_rules,
+    keyring_rules,
     url_rules,
     path_rules,
     firmware_rules,

@@ -36,6 +36,8 @@ CHANGES: dict[str, tuple[Any, frozenset[str]]] = {
     "source.checksum.value": ("{sha256}", IMAGE),
     "source.checksum.url": ("sums.txt", IMAGE),
     "source.checksum.keyring": (None, NOTHING),  # needs a signature: tests/images
+    "source.checksum.fingerprints": (None, NOTHING),
+    "source.official": (None, NOTHING),  # a name instead of the url: tests/images/test_official.py
     "source.cache": ("{cache}", NOTHING),
     "source.base_user": ("arch", SEED),
     "source.distro": ("fedora", SEED),

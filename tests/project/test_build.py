@@ -31,10 +31,12 @@ SOURCES: dict[str, dict[str, Any]] = {
 }
 SOURCE_VALUES: dict[str, Any] = {
     "url": "https://example.org/b.qcow2",
+    "official": "fedora:44",
     "checksum.type": "sha512",
     "checksum.value": "A" * 64,
     "checksum.keyring": "keys.gpg",
     "checksum.url": "SHA256SUMS",
+    "checksum.fingerprints": ["A" * 40],
     "cache": "images",
     "base_user": "arch",
     "distro": "ubuntu",
@@ -121,6 +123,8 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             if path in SILENT:
                 continue
             plain = {"kind": kind, "distro": "archlinux"} if path in OF_PACSTRAP else source
+            if path == "checksum.fingerprints":
+                plain = put(plain, "checksum.keyring", "keys.gpg")
             base = {"source": plain, "disk_size": "20G", "firmware": "uefi-insecure"}
             changed = {**base, "source": put(plain, path, SOURCE_VALUES[path])}
             found[f"{kind}.{path}"] = {*_differences(_build(folder, base), _build(folder, changed))}

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
-from ovtasks.host.paths import image_store
-from ovtasks.project.model import CloudImageSource, Project, VmSpec
+from ovtasks.project.model import Checksum, CloudImageSource, Project, VmSpec
 from ovtasks.sources.console import CONSOLE
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
@@ -69,7 +68,7 @@ def image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> tuple[St
     )
     verify = Step(
         name=f"verify:@{key}",
-        inputs={"recipe": RECIPE, "keyring": _keyring_digest(source.checksum.keyring)},
+        inputs={"recipe": RECIPE, "keyring": _keyring_digest(source.checksum)},
         targets=(folder / f"{key}.json",),
         run=lambda workspace: _verify(workspace, request, fetch, project),
         title=f"verify {_short_url(source.url)}",
@@ -88,16 +87,17 @@ def _request(vm: VmSpec, source: CloudImageSource, project: Project, options: Bu
     :raises InputError: ``options.locked`` is set, and the URL is not in ``ovtasks.lock``.
     """
     from ovtasks.images.lockfile import read_lock
-    from ovtasks.images.request import ImageRequest, lock_name, public
+    from ovtasks.images.request import locked_as, public, request_of
 
-    pin = read_lock(project.lock_file).get(lock_name(source.url, project.root))
+    pin = read_lock(project.lock_file).get(locked_as(source, project.root))
     if options.locked and pin is None:
+        shown = source.official or public(source.url)
         raise InputError(
-            f"{public(source.url)} is not pinned in {project.lock_file.name}, and --locked was given",
+            f"{shown} is not pinned in {project.lock_file.name}, and --locked was given",
             hint=f"ov lock adds it; the file belongs into version control: {project.lock_file}",
             where=vm.where,
         )
-    return ImageRequest(source.url, source.checksum, source.cache or image_store(), pin)
+    return request_of(source, pin)
 
 
 def _fetch_inputs(request: ImageRequest, project: Project) -> dict[str, Input]:
@@ -190,10 +190,16 @@ def _unfinished(fetch: Step) -> None:
     fetch.targets[0].unlink(missing_ok=True)
 
 
-def _keyring_digest(keyring: Path | None) -> str | None:
-    """The digest of the keyring's content, which decides, not its name. A missing file is reported when it is used."""
+def _keyring_digest(checksum: Checksum) -> str | None:
+    """The digest of the keyring's content, which decides, not its name. A missing file is reported when it is used.
+
+    Of a keyring that is fetched, the fingerprints decide.
+    """
     from ovtasks.graph.receipt import sha256_of
 
+    keyring = checksum.keyring
+    if keyring is None:
+        return " ".join(checksum.fingerprints) or None
     return sha256_of(keyring) if keyring and keyring.is_file() else None
 
 
