@@ -89,7 +89,9 @@ CHECKS = """## Checks
 the guest by one script over one connection, as root where sudo or doas allows it, commands as the user who logs in.
 `addr`, `http` and `dns` look from this machine: with `${{HOST_PORT:8080}}` at the port that leads to the guest's
 8080, or inside of the guest when no port leads there. What comes up by itself (a service, a port, an answer) is
-looked at again and again for `timeout` (10 s), any other check for as long as `eventually` says. A check is `ok` or
+looked at again and again for `timeout` (10 s), any other check for as long as `eventually` says, with a pause of
+`retry_interval`. `capture: NAME` keeps what a command prints, what `http` gets or what a method of `libvirt` says, or
+the part that `capture_extract` matches; later checks of the list use it as `${{CAPTURED:NAME}}`. A check is `ok` or
 `failed`, with what was expected and found; `skipped`, because it says itself that it is not for this system; or `not
 carried out`: checks of containers and of desktops ({others}). `libvirt` and `spice` ask the VM itself
 ([probes.md](probes.md)). `ov eval live NAME` carries out all checks of a VM that runs, with those of its entry in

@@ -21,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "changed or started. NAME is a VM or a deployment. Ends with 1 if a check fails."
     )
     add_instance(parser)
+    parser.add_argument("--tag", action="append", default=[], metavar="WORD", help="only checks with this tag")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="also write the results as JUnit's XML")
     parser.set_defaults(run=run)
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     args.vm, args.instance = deployment.vm, deployment.instance
     record = find_record(args)
     need_running(record)
-    results = live_checks(read_wanted(project, deployment, InstallOptions()), record)
+    results = live_checks(read_wanted(project, deployment, InstallOptions()), record, args.tag)
     if args.junit is not None:
         from ovtasks.cli.junit import junit_xml
         from ovtasks.probes.output import save

@@ -21,7 +21,7 @@ CHECKS: list[dict[str, Any]] = [
     {"libvirt": "list", "stdout": {"contains": "ov-web"}},
     {"libvirt": "qmp", "text": "query-status", "stdout": {"contains": "running"}},
     {"libvirt": "send-key", "key": "KEY_LEFTCTRL KEY_C"},
-    {"libvirt": "snapshot/list"},
+    {"libvirt": "snapshot/list", "tag": ["seen"]},
     {"spice": "status", "stdout": {"contains": ["ok", "display"]}},
     {
         "id": "shot",
@@ -119,6 +119,9 @@ def test_checks_of_the_vm_need_no_login(room: Room) -> None:
     assert outcomes["libvirt domain-xml"] == other
     assert (room.project / "shot.png").read_bytes().startswith(b"\x89PNG")
     assert ET.parse(room.project / "junit.xml").getroot().get("failures") == "1"
+    tagged = room.ov("eval", "live", "web", "--tag", "seen", "--tag", "other")
+    assert "1 checks, 0 failed" in tagged
+    assert "no checks" in room.ov("eval", "live", "web", "--tag", "none")
     assert "is no deployment" in room.ov("eval", "live", "wob", code=2)
 
 

@@ -109,7 +109,7 @@ def _contains(text: str, value: Json) -> bool:
 
 
 def _matches(text: str, value: Json) -> bool:
-    return search(_text(value), text)
+    return search(_text(value), text) is not None
 
 
 _NUMBERS: Mapping[str, Callable[[str, Json], bool]] = {

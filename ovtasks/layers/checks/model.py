@@ -50,7 +50,8 @@ class CheckContext:
 
     ``forwards`` are ports of this machine by the guest's port that they lead to, on ``host``; ``units`` the units that
     layers wrote, by the service's name. ``factor`` is how much slower the guest runs than with KVM.
-    ``ask_machine`` is None where there is no VM that runs: in an image build.
+    ``ask_machine`` is None where there is no VM that runs: in an image build. ``captured`` is what earlier checks
+    found, by name.
     """
 
     facts: SystemFacts
@@ -61,6 +62,7 @@ class CheckContext:
     scopes: frozenset[CheckScope] = frozenset(CheckScope)
     factor: float = 1.0
     ask_machine: MachineAsker | None = None
+    captured: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class CheckResult:
     """How one check ended.
 
     ``name`` is its ``id``, or its sentence, else its verb and what it looks at. ``reason`` says why it was skipped or
-    not carried out. ``seconds`` is how long the last look took, ``looks`` how often it was looked.
+    not carried out. ``seconds`` is how long the last look took, ``looks`` how often it was looked. ``captured`` is what
+    it found, by the name under which later checks use it.
     """
 
     name: str
@@ -91,6 +94,7 @@ class CheckResult:
     reason: str = ""
     seconds: float = 0.0
     looks: int = 0
+    captured: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def told(self) -> str:
@@ -133,6 +137,20 @@ class Probe:
         return matchers(self.data[key], default) if key in self.data else ()
 
 
+@dataclass(frozen=True)
+class Deferred:
+    """A check with ``${CAPTURED:NAME}``: it is read when the check that finds NAME has been carried out."""
+
+    part: LayerCheck
+    context: CheckContext
+
+    @property
+    def name(self) -> str:
+        """As that of a result, without what it looks at."""
+        return str(self.part.data.get("id") or self.part.verb)
+
+
+ReadCheck = Probe | CheckResult | Deferred
 Judge = Callable[[Probe, ProbeFacts], Iterable[Mismatch]]
 
 
@@ -144,6 +162,7 @@ class CheckVerb:
     (:mod:`.script`), None if there is nothing to look at. ``outside`` looks from this machine instead, for so many
     seconds. ``as_user``: the user who logs in looks, else root where sudo allows it. ``waits``: the check may become
     true by itself, so it is repeated. ``problem``: the key whose value cannot be meant, and what to write instead.
+    ``captures`` is the fact that ``capture`` keeps; empty if there is none.
     """
 
     name: str
@@ -154,6 +173,7 @@ class CheckVerb:
     as_user: bool = False
     waits: Callable[[Probe], bool] = lambda _: False
     problem: Callable[[Probe], tuple[str, str] | None] = lambda _: None
+    captures: str = ""
 
 
 def differs(key: str, expected: object, found: object) -> list[Mismatch]:

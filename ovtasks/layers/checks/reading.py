@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from ovtasks.errors import InputError, InputErrors
 from ovtasks.layers.checks.matchers import matchers
-from ovtasks.layers.checks.model import CheckContext, CheckOutcome, CheckResult, CheckScope, CheckVerb, Probe
+from ovtasks.layers.checks.model import (
+    CheckContext,
+    CheckOutcome,
+    CheckResult,
+    CheckScope,
+    CheckVerb,
+    Deferred,
+    Probe,
+    ReadCheck,
+)
 from ovtasks.layers.checks.verbs import VERBS
 from ovtasks.project.distro_tags import normalized
 from ovtasks.project.layer_model import LayerCheck
 from ovtasks.project.layer_parts import SENTENCES
 from ovtasks.values.durations import parse_duration
-from ovtasks.values.jsonvalue import Json
+from ovtasks.values.jsonvalue import Json, canonical
 from ovtasks.values.words import shown
 
 COMMON = (
@@ -26,6 +36,7 @@ _ELSEWHERE = ("background", "server", "on")
 _CONTAINERS = ("CAPTURED", "CONTAINER_IP", "CONTAINER_NAME", "VOLUME_CONTAINER_PATH", "VOLUME_PATH")
 """Names that mean something to containers and recipes only."""
 _DURATIONS = ("timeout", "eventually", "retry_interval")
+_CAPTURED = re.compile(r"\$\{CAPTURED:(\w+)\}", re.ASCII)
 _NAME = re.compile(r"\$\{(\w+)(?::([^}]*))?\}", re.ASCII)
 _MATCHED = {"stdout": "equals", "stderr": "equals", "body": "equals", "headers": "contains", "contains": "contains"}
 _MATCHED |= {"opts": "contains", "value": "equals", "equals": "equals", "matches": "matches"}
@@ -64,18 +75,25 @@ def read_check(part: LayerCheck, context: CheckContext) -> Probe | CheckResult:
         return done(CheckOutcome.NOT_CARRIED_OUT, f"{part.verb}: nothing says what {e} stands for")
 
 
-def read_checks(parts: Iterable[LayerCheck], context: CheckContext) -> list[Probe | CheckResult]:
-    """:func:`read_check` of each.
+def read_checks(parts: Iterable[LayerCheck], context: CheckContext) -> list[ReadCheck]:
+    """:func:`read_check` of each. One that uses what an earlier one captures is deferred.
 
     :raises InputErrors: some are wrong.
     """
-    found: list[Probe | CheckResult] = []
+    found: list[ReadCheck] = []
     errors: list[InputError] = []
+    names: dict[str, str] = {}
     for part in parts:
         try:
-            found.append(read_check(part, context))
+            if names.keys() & {*_CAPTURED.findall(canonical(part.data))}:
+                trial = read_check(part, replace(context, captured=names))  # what is wrong with it is told now
+                found.append(Deferred(part, context) if isinstance(trial, Probe) else trial)
+            else:
+                found.append(read_check(part, context))
         except InputError as e:
             errors.append(e)
+        if name := part.data.get("capture"):
+            names[str(name)] = "1"
     if errors:
         raise InputErrors(errors)
     return found
@@ -97,6 +115,13 @@ def _left_out(part: LayerCheck, context: CheckContext) -> str:
 
 def _check_keys(part: LayerCheck, verb: CheckVerb) -> None:
     """:raises InputError: a key is not for this verb, or its value does not suit it."""
+    if "capture" in part.data and not verb.captures:
+        raise part.error(f"a check of {verb.name} finds nothing to capture", "capture", hint="a command does, or http")
+    if (pattern := part.data.get("capture_extract")) is not None:
+        try:
+            matchers({"matches": pattern})
+        except InputError as e:
+            raise part.error(f"capture_extract: {e.message}", "capture_extract", hint=e.hint) from None
     for key, value in part.data.items():
         if key not in (verb.name, *verb.keys, *COMMON, *SENTENCES):
             hint = f"it may have {', '.join(verb.keys)}"
@@ -108,6 +133,11 @@ def _check_keys(part: LayerCheck, verb: CheckVerb) -> None:
                 matchers(value, _MATCHED[key])
         except InputError as e:
             raise part.error(f"{key}: {e.message}", key, hint=e.hint) from None
+
+
+def _variable(name: str) -> str:
+    """The variable by which a command's shell gets what was captured: it is text there, never code."""
+    return f"OV_CAPTURED_{name}"
 
 
 def _ready(part: LayerCheck, verb: CheckVerb, name: str, context: CheckContext) -> Probe:
@@ -125,6 +155,8 @@ def _ready(part: LayerCheck, verb: CheckVerb, name: str, context: CheckContext) 
             forward = None if verb.as_user else context.forwards.get(int(detail))
             in_guest = in_guest or forward is None
             return str(forward or detail)
+        if known == "CAPTURED" and detail is not None and detail in context.captured:
+            return f"${{{_variable(detail)}}}" if verb.as_user else context.captured[detail]
         if verb.as_user and known not in _CONTAINERS:
             return match[0]
         if detail is None and known in context.variables:
@@ -138,6 +170,8 @@ def _ready(part: LayerCheck, verb: CheckVerb, name: str, context: CheckContext) 
             return {key: expand(one) for key, one in item.items()}
         return [expand(one) for one in item] if isinstance(item, list | tuple) else item
 
+    known_now = {_variable(name): text for name, text in context.captured.items()}
+    context = replace(context, variables={**context.variables, **known_now}) if known_now else context
     found = {key: item if key in _MATCHED else expand(item) for key, item in part.data.items()}
     subject = found[verb.name]
     home = context.facts.home

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from ovtasks.errors import InputError
 from ovtasks.guest.deadline import SYSTEM_CLOCK, Clock, Deadline, growing
 from ovtasks.layers.checks.model import (
     CheckOutcome,
     CheckResult,
     CheckScope,
+    Deferred,
     Mismatch,
     Probe,
     ProbeFacts,
+    ReadCheck,
+    shown_fact,
 )
+from ovtasks.layers.checks.reading import read_check
 from ovtasks.layers.checks.script import MISSING_TOOL, answers, new_token, script, seconds
+from ovtasks.layers.checks.search import TooSlowError, search
 from ovtasks.values.durations import parse_duration
 
 PATIENCE = 10
@@ -37,12 +44,34 @@ class ScriptRunner(Protocol):
 
 
 def carry_out(
-    connection: ScriptRunner, checks: Sequence[Probe | CheckResult], *, clock: Clock = SYSTEM_CLOCK
+    connection: ScriptRunner, checks: Sequence[ReadCheck], *, clock: Clock = SYSTEM_CLOCK
 ) -> list[CheckResult]:
     """Carry out what :func:`~.reading.read_checks` has read, of one layer or of several; the results are in order.
 
+    A deferred check waits for those before it; the others are carried out together.
+
     :raises OvError: the connection is lost.
     """
+    done: list[CheckResult] = []
+    together: list[Probe | CheckResult] = []
+    for one in checks:
+        if isinstance(one, Deferred):
+            done += _together(connection, together, clock)
+            captured = {name: text for result in done for name, text in result.captured.items()}
+            together = [_read(one, captured)]
+        else:
+            together.append(one)
+    return done + _together(connection, together, clock)
+
+
+def _read(one: Deferred, captured: Mapping[str, str]) -> Probe | CheckResult:
+    try:
+        return read_check(one.part, replace(one.context, captured=captured))
+    except InputError as e:  # what was captured makes it one that cannot be meant
+        return CheckResult(one.name, one.part.verb, CheckOutcome.FAILED, one.part.where, reason=e.message)
+
+
+def _together(connection: ScriptRunner, checks: Sequence[Probe | CheckResult], clock: Clock) -> list[CheckResult]:
     results = [one if isinstance(one, CheckResult) else None for one in checks]
     open_ = {number: one for number, one in enumerate(checks) if isinstance(one, Probe)}
     ends = {number: _end(one, clock) for number, one in open_.items()}
@@ -124,5 +153,26 @@ def _judged(check: Probe, facts: ProbeFacts, took: float, looks: int) -> CheckRe
         mismatches: tuple[Mismatch, ...] = (Mismatch(check.verb.name, "an answer of the guest", "none"),)
     else:
         mismatches = tuple(check.verb.judge(check, facts))
+    captured: dict[str, str] = {}
+    if not mismatches and (name := check.text("capture")) is not None:
+        text = facts.get(check.verb.captures, b"").decode("utf-8", "replace").rstrip("\n")
+        found = _extracted(check, text)
+        if found is None:
+            wanted = f"a match of {check.part.data.get('capture_extract')!r}"
+            mismatches = (Mismatch("capture_extract", wanted, shown_fact(text)),)
+        else:
+            captured = {name: found}
     outcome = CheckOutcome.FAILED if mismatches else CheckOutcome.OK
-    return CheckResult(check.name, check.verb.name, outcome, check.part.where, mismatches, "", took, looks)
+    return CheckResult(check.name, check.verb.name, outcome, check.part.where, mismatches, "", took, looks, captured)
+
+
+def _extracted(check: Probe, text: str) -> str | None:
+    """What ``capture_extract`` finds: its first group, else all of it; without it, the whole text."""
+    pattern = check.part.data.get("capture_extract")
+    if pattern is None:
+        return text
+    try:
+        match = search(str(pattern), text)
+    except TooSlowError:
+        return None
+    return None if match is None else str(match[1] if match.re.groups and match[1] is not None else match[0])

@@ -16,15 +16,15 @@ class TooSlowError(Exception):
     """The pattern takes too long on this text."""
 
 
-def search(pattern: str, text: str) -> bool:
-    """Whether ``pattern`` is found in ``text``.
+def search(pattern: str, text: str) -> re.Match[str] | None:
+    """Where ``pattern`` is found in ``text`` first.
 
     The limit is a signal, which only the main thread can have; elsewhere there is none.
 
     :raises TooSlowError: it takes more than :data:`SECONDS`.
     """
     if threading.current_thread() is not threading.main_thread():
-        return re.search(pattern, text) is not None
+        return re.search(pattern, text)
 
     def late(number: int, frame: FrameType | None) -> NoReturn:
         raise TooSlowError
@@ -32,7 +32,7 @@ def search(pattern: str, text: str) -> bool:
     before = signal.signal(signal.SIGVTALRM, late)
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     try:
-        return re.search(pattern, text) is not None
+        return re.search(pattern, text)
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)

@@ -56,7 +56,7 @@ def judge(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:
             yield from unmet(key, check.expectations(key), text)
 
 
-COMMAND = CheckVerb("command", ("exit_status", "stdout", "stderr"), look, judge, as_user=True)
+COMMAND = CheckVerb("command", ("exit_status", "stdout", "stderr"), look, judge, as_user=True, captures="stdout")
 
 
 def judge_value(check: Probe, facts: ProbeFacts) -> Iterator[Mismatch]:

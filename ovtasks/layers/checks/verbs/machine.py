@@ -95,7 +95,14 @@ LIBVIRT = CheckVerb(
     judge,
     outside=look,
     problem=_problem(LIBVIRT_METHODS),
+    captures="stdout",
 )
 SPICE = CheckVerb(
-    "spice", ("key", "text", "x", "y", "button", *_KEYS), None, judge, outside=look, problem=_problem(SPICE_METHODS)
+    "spice",
+    ("key", "text", "x", "y", "button", *_KEYS),
+    None,
+    judge,
+    outside=look,
+    problem=_problem(SPICE_METHODS),
+    captures="stdout",
 )

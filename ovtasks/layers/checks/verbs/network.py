@@ -188,4 +188,5 @@ HTTP = CheckVerb(
     judge_http,
     outside_http,
     waits=lambda check: True,
+    captures="body",
 )
