@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ovtasks.cli.main import run
 from ovtasks.errors import EXIT_INPUT
 from tests.support.projects import CLOUD
-from tests.support.workbench import Workbench
 
 WRONG = {
     "{file: /x, exsts: true}": ("exsts", "unknown key 'exsts'", "did you mean 'exists'?"),
@@ -28,17 +28,17 @@ PLACES = {"vms.yml": "        eval: [{}]", "layers/x/layer.yml": "  eval: [{}]",
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_mistake_in_every_list(place: str, tmp_path: Path) -> None:
-    bench = Workbench(tmp_path)
-    (bench.root / "layers/x").mkdir(parents=True)
+def test_every_mistake_in_every_list(place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "layers/x").mkdir(parents=True)
     for check, (mark, message, hint) in WRONG.items():
         lines = {name: line.format(check if name == place else "") for name, line in PLACES.items()}
         vms = f"vms:\n    a:\n        source: {CLOUD}\n{lines['vms.yml']}\n"
-        (bench.root / "vms.yml").write_text(vms, encoding="utf-8")
-        (bench.root / "layers/x/layer.yml").write_text(f"layer:\n{lines['layers/x/layer.yml']}\n", encoding="utf-8")
+        (tmp_path / "vms.yml").write_text(vms, encoding="utf-8")
+        (tmp_path / "layers/x/layer.yml").write_text(f"layer:\n{lines['layers/x/layer.yml']}\n", encoding="utf-8")
         deploy = f"deploy:\n  vm:a:\n    add_layers: [x]\n{lines['deploy.yml']}\n"
-        (bench.root / "deploy.yml").write_text(deploy, encoding="utf-8")
-        said = bench.ov("validate", code=EXIT_INPUT).stderr
+        (tmp_path / "deploy.yml").write_text(deploy, encoding="utf-8")
+        assert run(["-C", str(tmp_path), "validate"]) == EXIT_INPUT
+        said = capsys.readouterr().err
         line = {"vms.yml": 4, "layers/x/layer.yml": 2, "deploy.yml": 4}[place]
         column = PLACES[place].index("{") + 1 + check.index(mark)
         assert f"{place}:{line}:{column}: " in said, (check, said)

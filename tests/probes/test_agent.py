@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from ovtasks.backends.contract import Handle
+from ovtasks.backends.libvirt.probing import agent_error
 from ovtasks.backends.qemu import agent as protocol
 from ovtasks.errors import OvError
 from ovtasks.instance.record import Record
@@ -247,3 +248,31 @@ def test_a_backend_without_an_agent_says_so(record: Record, monkeypatch: pytest.
         with pytest.raises(UnableError, match="the backend qemu cannot") as caught:
             ask()
         assert caught.value.hint == "libvirt and qemu can"
+
+
+@pytest.mark.parametrize(
+    ("text", "silent", "message", "hint"),
+    [
+        (
+            "No complete agent response found in 10485760 bytes: Numerical result out of range",
+            *(False, "says more than libvirt passes on", "guest file read"),
+        ),
+        (
+            "Guest agent is not responding: QEMU guest agent is not available due to an error",
+            *(True, "libvirt has given it up", "systemctl restart qemu-guest-agent"),
+        ),
+        ("Guest agent is not responding: QEMU guest agent is not connected", True, "not connected", "must run"),
+        ("argument unsupported: QEMU guest agent is not configured", False, "not configured", "must run"),
+        (
+            "internal error: unable to execute QEMU agent command 'guest-x': The command guest-x has not been found",
+            *(False, "refuses: internal error", "guest info"),
+        ),
+    ],
+)
+def test_what_libvirt_says_of_an_agent_has_a_way_out(text: str, silent: bool, message: str, hint: str) -> None:
+    error = agent_error("ov-web", text, silent=silent)
+    assert error is not None and message in error.message and hint in str(error.hint)
+
+
+def test_other_errors_of_libvirt_are_left_alone() -> None:
+    assert agent_error("ov-web", "Domain not found", silent=False) is None

@@ -30,6 +30,7 @@ from ovtasks.values.keys import KeyCode
 if TYPE_CHECKING:
     import libvirt
 
+_RESTART = "it answers again after a restart: ov vm ssh NAME -- sudo systemctl restart qemu-guest-agent"
 _AGENT = "qemu-guest-agent must run in the guest (cloud_init.packages: [qemu-guest-agent])"
 
 
@@ -95,12 +96,24 @@ def ask_agent(handle: Handle, command: str, arguments: Mapping[str, Json], secon
             text = libvirt_qemu.qemuAgentCommand(domain, _message(command, arguments), max(1, round(seconds)), 0)
         except libvirt.libvirtError as e:
             silent = {libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED}
-            if e.get_error_code() in silent or "not configured" in str(e) or "not connected" in str(e):
-                raise OvError(f"no guest agent answers in {handle.domain}: {e}", hint=_AGENT) from e
-            if "unable to execute QEMU agent command" in str(e):
-                raise OvError(f"the guest agent refuses: {e}", hint="guest info lists what it can do") from e
-            raise
+            if (error := agent_error(handle.domain, str(e), silent=e.get_error_code() in silent)) is None:
+                raise
+            raise error from e
     return _answer(text, "the guest agent")
+
+
+def agent_error(domain: str, text: str, *, silent: bool) -> OvError | None:
+    """What libvirt says of a guest agent, with a way out; None if it is about something else."""
+    if "No complete agent response" in text:
+        hint = f"let the command write a file, and read that: guest file read; {_RESTART}"
+        return OvError(f"the guest agent of {domain} says more than libvirt passes on (10 MiB)", hint=hint)
+    if "not available due to an error" in text:
+        return OvError(f"no guest agent answers in {domain}: libvirt has given it up", hint=_RESTART)
+    if silent or "not configured" in text or "not connected" in text:
+        return OvError(f"no guest agent answers in {domain}: {text}", hint=_AGENT)
+    if "unable to execute QEMU agent command" in text:
+        return OvError(f"the guest agent refuses: {text}", hint="guest info lists what it can do")
+    return None
 
 
 def events(handle: Handle, seconds: float) -> Iterator[Mapping[str, Json]]:
