@@ -32,6 +32,7 @@ VM = (
         description="Snapshots of a VM's disk.",
         verbs=SNAPSHOT,
     ),
+    CliCommand("clone", "make a VM that begins with the disk of another one", "clones:clone_arguments"),
     CliCommand("import", "make a VM of a libvirt domain, which stays as it is", "imports:import_arguments"),
     CliCommand("xml", "the libvirt domain that a VM is to be", "definition:xml_arguments"),
     CliCommand("argv", "the QEMU command line that a VM is to run with", "definition:argv_arguments"),

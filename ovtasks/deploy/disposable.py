@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ovtasks.deploy.wanted import find_deployment
 from ovtasks.errors import InputError, RefusedError, Where
-from ovtasks.project.deploy_entry import PREFIX
-from ovtasks.project.deploy_model import Deployment
+from ovtasks.project.deploy_model import PREFIX, Deployment
 from ovtasks.project.model import Project
 from ovtasks.project.places import display
 

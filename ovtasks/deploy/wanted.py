@@ -12,8 +12,8 @@ from ovtasks.deploy.own_wheel import brings_wheel, own_files
 from ovtasks.errors import InputError, Where
 from ovtasks.instance.find import find_or_none
 from ovtasks.instance.record import domain_of
-from ovtasks.project.deploy_entry import PREFIX, reserved
-from ovtasks.project.deploy_model import Deployment, InstallOptions
+from ovtasks.project.deploy_entry import reserved
+from ovtasks.project.deploy_model import PREFIX, Deployment, InstallOptions
 from ovtasks.project.layer_model import LayerSpec, Named
 from ovtasks.project.layers import layers_of
 from ovtasks.project.model import Project, VmSpec

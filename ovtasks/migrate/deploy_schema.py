@@ -12,7 +12,7 @@ from ovtasks.migrate.files import Texts
 from ovtasks.migrate.flags import move_flags
 from ovtasks.migrate.tree import YamlNode, nodes
 from ovtasks.migrate.verify import verified
-from ovtasks.project.deploy_entry import PREFIX, SUFFIX
+from ovtasks.project.deploy_model import PREFIX, SUFFIX
 from ovtasks.project.places import DEPLOY_FILE, LAYER_FILE
 
 VERSION = 3

@@ -12,7 +12,7 @@ from ovtasks.migrate.edit import Edits, Pair
 from ovtasks.migrate.files import Texts
 from ovtasks.migrate.tree import YamlNode, entries, nodes
 from ovtasks.migrate.verify import verified, without
-from ovtasks.project.deploy_entry import SUFFIX
+from ovtasks.project.deploy_model import SUFFIX
 from ovtasks.project.places import DEPLOY_FILE, LAYER_FILE
 
 FLAGS = ("disposable", "lifecycle")

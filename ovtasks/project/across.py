@@ -94,7 +94,11 @@ def mac_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
 
 def clone_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
     """A clone comes from another declared VM, and not from itself in a circle."""
-    parents = {vm.name: vm.text("source", "from_vm") for vm in vms if vm.get("source", "kind") == "clone"}
+    if not any(vm.get("source", "kind") == "clone" for vm in vms):
+        return
+    from ovtasks.project.clones import parent_of
+
+    parents = {vm.name: parent_of(vm) for vm in vms}
     names = [vm.name for vm in vms]
     reported: set[str] = set()
     for vm in vms:

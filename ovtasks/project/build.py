@@ -70,7 +70,7 @@ def build_vm(
         where=where,
         disk_size=_disk_size(data, defaults),
         ram=parse_size(data.get("ram", defaults.get("ram", "4G")), bare=MiB),
-        firmware=Firmware(data.get("firmware", _firmware(data))),
+        firmware=Firmware(data.get("firmware", default_firmware(data))),
         compress=data.get("output", {}).get("compress"),
         network=_network(data.get("network", {})),
         ssh=_ssh(data.get("ssh", {}), source, base),
@@ -101,7 +101,7 @@ def _disk_size(data: Data, defaults: Mapping[str, str]) -> int | None:
     return BOOTC_DISK if data["source"]["kind"] == "bootc" else None
 
 
-def _firmware(data: Data) -> str:
+def default_firmware(data: Data) -> str:
     """The default firmware: UEFI for machines without a BIOS."""
     source = data["source"]
     uefi = str(data.get("machine", "")).startswith("virt") or arch_of(source.get("bootstrap_arch", "")).uefi_only

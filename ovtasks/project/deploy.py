@@ -13,6 +13,7 @@ from ovtasks.project.schema import Checker
 from ovtasks.values.yamlio import Document, Key
 
 if TYPE_CHECKING:
+    from ovtasks.project.declared import DeclaredVm
     from ovtasks.project.deploy_entry import Entry
     from ovtasks.project.deploy_model import Deployment
 
@@ -36,7 +37,8 @@ class Deployments:
         """Take the entries of a file, which has our names. Those with other targets than VMs are left alone."""
         if not isinstance(document.data, dict) or not any(root in document.data for root in ROOTS):
             return
-        from ovtasks.project.deploy_entry import PREFIX, Entry
+        from ovtasks.project.deploy_entry import Entry
+        from ovtasks.project.deploy_model import PREFIX
 
         data = document.data
         assert isinstance(data, dict)
@@ -52,6 +54,14 @@ class Deployments:
             self.seen.append(found)
             if not errors:
                 self.entries.append(found)
+
+    def clones(self, vms: Mapping[str, DeclaredVm]) -> list[DeclaredVm]:
+        """The VMs that deployments make of snapshots; what is wrong with them is noted."""
+        if not self.entries:
+            return []
+        from ovtasks.project.deploy_clones import clones
+
+        return clones(self.entries, vms, self.errors)
 
     def build(self, vms: Iterable[str]) -> list[Deployment]:
         """The deployments of the collected entries; what is wrong with them is noted."""

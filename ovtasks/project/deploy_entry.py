@@ -9,19 +9,19 @@ from typing import Any
 
 from ovtasks.errors import InputError
 from ovtasks.project.declared import Declared
-from ovtasks.project.deploy_model import HOUR, Deployment, Ephemeral, InstallOptions
+from ovtasks.project.deploy_clones import begins_with_snapshot, clone_name
+from ovtasks.project.deploy_model import HOUR, PREFIX, SUFFIX, Deployment, Ephemeral, InstallOptions
 from ovtasks.project.layer_model import LayerCheck, Named
 from ovtasks.project.layer_parts import checks
 from ovtasks.values.durations import parse_duration
 from ovtasks.values.instance_name import is_instance_name
 from ovtasks.values.sizes import MiB, parse_size
 
-PREFIX, SUFFIX = "vm:", "-vm"
 OWNER = "deploy:"
 """Stands before a deployment's name in ``InputError.owners``."""
 EPHEMERAL = "-eph-"
 """Names with this belong to ephemeral instances."""
-WITHOUT_EFFECT = ("from_snapshot", "cloud_init_clean", "nested", "host", "user", "ssh_args", "vm_state", "description")
+WITHOUT_EFFECT = ("nested", "host", "user", "ssh_args", "vm_state", "description")
 
 
 class Entry(Declared):
@@ -76,6 +76,8 @@ def reserved(name: str, instance: str | None) -> str | None:
 
 def _target(entry: Entry, vms: Sequence[str]) -> tuple[str, str | None]:
     """The VM of a deployment, and its instance (None: the default instance)."""
+    if begins_with_snapshot(entry):
+        return clone_name(entry), None
     written = entry.text("vm")
     own, _, instance = entry.name.removeprefix(PREFIX).partition("/")
     where = entry.where(key=True)
@@ -174,4 +176,6 @@ def _converted(entry: Entry, path: tuple[str, ...], convert: Callable[[Any], int
 
 
 def _ignored(entry: Entry) -> Iterator[Named]:
+    if "cloud_init_clean" in entry.data and not begins_with_snapshot(entry):
+        yield Named("cloud_init_clean", entry.where("cloud_init_clean", key=True))
     yield from (Named(key, entry.where(key, key=True)) for key in WITHOUT_EFFECT if key in entry.data)

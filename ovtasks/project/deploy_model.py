@@ -12,6 +12,8 @@ from ovtasks.project.placement import Placement
 from ovtasks.values.jsonvalue import fields_of, restore
 
 HOUR = 3600
+PREFIX, SUFFIX = "vm:", "-vm"
+"""What the name of a deployment to a VM may begin or end with."""
 
 
 @dataclass(frozen=True)

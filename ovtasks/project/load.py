@@ -20,7 +20,7 @@ from ovtasks.project.placement import Named
 from ovtasks.project.places import LAYER_FILE, LESSER_FILES, ROOT_FILES, display
 
 if TYPE_CHECKING:
-    from ovtasks.project.declared import Declared
+    from ovtasks.project.declared import Declared, DeclaredVm
     from ovtasks.project.deploy import Layered
     from ovtasks.project.deploy_model import Deployment
     from ovtasks.project.layer_model import LayerSpec
@@ -157,6 +157,7 @@ def check(
         reader.read_root(root)
     for path in paths:
         reader.read(path)
+    reader.vms.update((one.name, one) for one in reader.deployments.clones(reader.vms))
     vms, images = tuple(reader.vms.values()), tuple(reader.images.values())
     rule_errors, variables = all_rules(vms)
     deployments, layered = reader.deployed(root) if root is not None else ([], {})
@@ -170,8 +171,8 @@ def check(
     wrong = mistakes(errors, reader.images)
     deployments = [one for one in deployments if f"deploy:{one.name}" not in wrong]
     used = tuple(sorted({*variables, *image_variables, *VM_VARIABLES, "XDG_CONFIG_HOME", "HOME"}))
-    good = [[one for one in found if one.owner not in wrong] for found in (vms, images)]
-    entries = (_entries(good[0], layered, deployments), _entries(good[1], {}, ()))
+    good = [one for one in vms if one.owner not in wrong], [one for one in images if one.owner not in wrong]
+    entries = (_entries(_completed(good[0]), layered, deployments), _entries(good[1], {}, ()))
     names = (tuple(reader.vms), tuple(reader.images))
     return Checked(
         tuple(errors),
@@ -185,6 +186,14 @@ def check(
         tuple(reader.ignored),
         wrong,
     )
+
+
+def _completed(vms: list[DeclaredVm]) -> list[DeclaredVm]:
+    if not any(vm.get("source", "kind") == "clone" for vm in vms):
+        return vms
+    from ovtasks.project.clones import completed
+
+    return completed(vms)
 
 
 def _in_order(reader: ProjectReader, more: Iterable[InputError]) -> list[InputError]:

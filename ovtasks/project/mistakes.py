@@ -31,9 +31,12 @@ def blame(
     images: Mapping[str, DeclaredImage],
     entries: Iterable[Entry],
 ) -> None:
-    """Add those that depend on a wrong entry: the VM of a deployment, and the VMs and images that an image is for."""
+    """Add those that depend on a wrong entry: the VM of a deployment, the VMs and images that an image is for, and the
+    clones of a VM."""
     if not errors:
         return
+    from ovtasks.project.clones import ancestors
+
     heirs: dict[str, list[str]] = {}
     for entry in entries:
         from ovtasks.project.deploy_entry import vm_of
@@ -46,8 +49,13 @@ def blame(
     for one in vms.values():
         for base in chain_of(one.text("source", "image"), images) if one.text("source", "kind") == "bootc" else ():
             heirs.setdefault(base.owner, []).append(one.name)
-    for error in errors:
-        error.of(*(heir for owner in error.owners for heir in heirs.get(owner, ())))
+    clones: dict[str, list[str]] = {}
+    for one in vms.values():
+        for ancestor in ancestors(one, vms):
+            clones.setdefault(ancestor.name, []).append(one.name)
+    for heritage in (heirs, clones):
+        for error in errors:
+            error.of(*(heir for owner in error.owners for heir in heritage.get(owner, ())))
 
 
 def mistakes(errors: Iterable[InputError], images: Mapping[str, DeclaredImage]) -> Mistakes:

@@ -79,6 +79,37 @@ def test_life(room: Room) -> None:
     room.ov("vm", "destroy", "--disk", "twin")
 
 
+def test_declared_by_the_verb(room: Room) -> None:
+    """The entry comes to the end of vms.yml, with a snapshot of its own if none is named; all of it can be repeated."""
+    room.ov("vm", "create", "web", "--no-start")
+    put(room, 4)
+    file = room.project / "vms.yml"
+    file.write_text("# ours\nvms:\n" + "".join(f"  {name}: {json.dumps(vm)}\n" for name, vm in vms(room).items()))
+    before = file.read_text()
+    assert room.ov("vm", "clone", "third", "--from", "web", "--dry-run").count("from_snapshot: for-third") == 1
+    assert file.read_text() == before and "for-third" not in room.ov("vm", "snapshot", "list", "web")
+    said = room.ov("vm", "clone", "third", "--from", "web", "--build")
+    assert "web: snapshot for-third made" in said and "output/third/qcow2/disk.qcow2" in said
+    added = "  third:\n    source:\n      kind: clone\n      from_vm: web\n      from_snapshot: for-third\n"
+    assert file.read_text() == before + added
+    put(room, 5)
+    assert "is a clone of web at for-third already" in room.ov("vm", "clone", "third", "--from", "web")
+    said = room.ov("vm", "clone", "fourth", "--from", "third@x", code=2)
+    assert "third is not created yet" in said
+    room.ov("vm", "clone", "fourth", "--from", "web@for-third", "--cloud-init-clean")
+    assert "cloud_init_clean: true" in file.read_text()
+    assert "no snapshot nope" in room.ov("vm", "clone", "fifth", "--from", "web@nope", code=2)
+    assert "there is a VM 'web' already" in room.ov("vm", "clone", "web", "--from", "web", code=2)
+    assert "'B a' is no VM name" in room.ov("vm", "clone", "B a", "--from", "web", code=2)
+    assert "no VM is named" in room.ov("vm", "clone", "fifth", "--from", "web@", code=2)
+    assert file.read_text().count("  fifth") == 0
+    room.ov("vm", "destroy", "--disk", "web")
+
+
+def vms(room: Room) -> dict[str, object]:
+    return dict(json.loads((room.project / "vms.yml").read_text())["vms"])
+
+
 def struck(room: Room, number: int) -> tuple[int, str]:
     at = room.words.index("-c")
     argv = [*room.words[:at], "-m", "tests.instance.strikes", str(number), "vm", "build", "twin"]

@@ -36,7 +36,6 @@ deploy:
     host: a
     user: b
     ssh_args: [-v]
-    from_snapshot: s
     cloud_init_clean: true
     description: {feature: x}
 """
@@ -72,11 +71,11 @@ def test_every_key(tmp_path: Path) -> None:
     assert check_.data == {"id": "up", "command": "uptime"} and check_.place("command").line == 10
     assert (found.disposable, found.lifecycle, found.ephemeral) == (True, "dev", Ephemeral(7200, True))
     assert (found.cpus, found.ram, found.disk_size) == (8, 16 * GiB, 40 * GiB)
-    names = {"nested", "vm_state", "host", "user", "ssh_args", "from_snapshot", "cloud_init_clean", "description"}
+    names = {"nested", "vm_state", "host", "user", "ssh_args", "cloud_init_clean", "description"}
     assert {field.name for field in found.ignored} == names
     assert {field.name for field in check((), tmp_path).ignored} == names
     assert found.file == tmp_path / "deploy.yml" and (found.where.line, found.where.column) == (3, 3)
-    written = set(inlined("deploy")["$defs"]["vm"]["properties"]) - {"target", "vm"}
+    written = set(inlined("deploy")["$defs"]["vm"]["properties"]) - {"target", "vm", "from", "from_snapshot"}
     assert all(f"    {key}:" in FULL for key in written)
 
 

@@ -39,7 +39,8 @@ def copy_step(vm: VmSpec, project: Project) -> Step:
     """
     source = vm.source
     assert isinstance(source, CloneSource)
-    folder = Folder(instance_directory(domain_of(source.from_vm, None)))
+    name, _, instance = source.from_vm.partition("/")
+    folder = Folder(instance_directory(domain_of(name, instance or None)))
     target = project.output / vm.name / f"clone.{FORMAT}"
     inputs: dict[str, Json] = {"recipe": RECIPE, "from_vm": source.from_vm, "from_snapshot": source.from_snapshot}
     step = Step(
@@ -75,6 +76,11 @@ def _copied(step: Step) -> Json:
     return receipt.inputs.get("snapshot")
 
 
+def origin_words(from_vm: str) -> str:
+    """``web/dev`` as a command line says it: ``web -i dev``."""
+    return " -i ".join(from_vm.split("/"))
+
+
 def _named(snapshots: Sequence[DiskSnapshot], name: str) -> DiskSnapshot | None:
     return next((one for one in snapshots if one.name == name), None)
 
@@ -108,9 +114,10 @@ def _wanted(vm: VmSpec, source: CloneSource, folder: Folder) -> DiskSnapshot:
     found = _named(there, source.from_snapshot)
     if found is not None:
         return found
-    create = f"ov vm snapshot create {source.from_vm} {source.from_snapshot}"
+    origin = origin_words(source.from_vm)
+    create = f"ov vm snapshot create {origin} {source.from_snapshot}"
     if not folder.disk.exists() and not there:
-        hint = f"ov vm create {source.from_vm}; then {create}"
+        hint = f"ov vm create {origin}; then {create}"
         raise InputError(f"{source.from_vm}, which {vm.name} is a clone of, is not created", hint=hint, where=vm.where)
     hint = f"{create}, or one of: {', '.join(one.name for one in there)}" if there else create
     raise InputError(f"{source.from_vm} has no snapshot {source.from_snapshot}", hint=hint, where=vm.where)
