@@ -30,13 +30,13 @@ def import_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_import(args: argparse.Namespace) -> int:
     """Import a domain."""
-    from ovtasks.host.files import flock
     from ovtasks.sources.imported.adopt import Wish, import_domain
+    from ovtasks.sources.new_entry import declaring
 
     say = note(args)
     project = open_project(args)
     wish = Wish(args.domain, args.name or args.domain, args.reference)
-    with flock(project.state / "import.lock", waiting=lambda who: say.note(f"waiting for {who}")):
+    with declaring(project, say):
         done = import_domain(wish, open_project(args), say)
     if done:
         say.note(f"{wish.name}: imported from {wish.domain}; `ov vm create {wish.name}` builds and starts it")

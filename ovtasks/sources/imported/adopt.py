@@ -6,9 +6,7 @@ leaves is taken up by the next.
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ovtasks.backends.libvirt.foreign import ForeignDomain, look_at
-from ovtasks.errors import InputError, InputErrors, OvError, RefusedError
+from ovtasks.errors import InputError, OvError, RefusedError
 from ovtasks.host.accel import host_arch
-from ovtasks.host.files import write_atomic
 from ovtasks.host.oserrors import explained, explaining
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import run
@@ -26,9 +23,7 @@ from ovtasks.host.users import user_name
 from ovtasks.project.model import ImportedSource, Project
 from ovtasks.sources.imported.copies import Copies
 from ovtasks.sources.imported.definition import Adoption, DomainDisk, adoption_of
-
-FILE = "vms.yml"
-_HEADER = "# VMs of this project; ov validate checks them"
+from ovtasks.sources.new_entry import check_entry, entry_text, write_entry
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ def import_domain(wish: Wish, project: Project, progress: Progress) -> bool:
     nvram = _variables(found)
     disk = _referred(found.disk, domain.name) if wish.reference else DomainDisk(copies.free(copies.disk), "qcow2")
     text = _entry(wish, found, disk, None if nvram is None else copies.free(copies.nvram))
-    _check(project, text, wish)
+    check_entry(project, text, f"ov vm import {shlex.quote(wish.domain)} --name NAME")
     if not wish.reference:
         _check_chain(found.disk)
     if nvram is not None or not wish.reference:
@@ -73,7 +68,7 @@ def import_domain(wish: Wish, project: Project, progress: Progress) -> bool:
         copies.write_nvram(nvram)
     if not wish.reference:
         copies.write_disk(found.disk, progress)
-    _write(project.root, text)
+    write_entry(project.root, text)
     copies.done()
     for one in found.notes:
         progress.note(f"{wish.name}: {one}")
@@ -166,7 +161,6 @@ def _referred(disk: DomainDisk, domain: str) -> DomainDisk:
 
 def _entry(wish: Wish, found: Adoption, disk: DomainDisk, nvram: Path | None) -> str:
     """The lines of the entry."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.scalarstring import LiteralScalarString
 
     source = {
@@ -180,51 +174,4 @@ def _entry(wish: Wish, found: Adoption, disk: DomainDisk, nvram: Path | None) ->
     entry = {"source": source, **found.entry}
     if (snippets := entry.get("libvirt", {}).get("snippets")) is not None:
         entry["libvirt"] = {**entry["libvirt"], "snippets": [LiteralScalarString(f"{one}\n") for one in snippets]}
-    yaml = YAML()
-    yaml.width = 1 << 16
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    written = io.StringIO()
-    yaml.dump({wish.name: entry}, written)
-    return written.getvalue()
-
-
-def _check(project: Project, text: str, wish: Wish) -> None:
-    """Check the entry as if it stood in a file of its own.
-
-    :raises InputError: the name is no VM's, or a value is none of ours.
-    """
-    from ovtasks.graph import plugins
-    from ovtasks.project.load import check
-
-    file = project.state / "import.yml"
-    write_atomic(file, "vms:\n" + "".join(f"  {line}\n" if line else "\n" for line in text.splitlines()))
-    try:
-        errors = check((file,), kinds=plugins.schema).errors
-    finally:
-        file.unlink()
-    if errors:
-        again = f"ov vm import {shlex.quote(wish.domain)} --name NAME"
-        hints = [f"{again}; {one.hint}" if one.hint else again for one in errors]
-        told = [
-            InputError(one.message, hint=hint) for one, hint in zip(errors, hints, strict=True)
-        ]  # the file of its own is gone
-        raise told[0] if len(told) == 1 else InputErrors(told)
-
-
-def _write(root: Path, text: str) -> None:
-    """Put the entry at the end of ``vms:``; the rest of the file stays."""
-    from ovtasks.migrate.append import append_entry
-    from ovtasks.migrate.files import read_texts
-
-    texts = read_texts(root)
-    try:
-        append_entry(texts, root / FILE, "vms", text.splitlines(), _HEADER)
-    except InputError:
-        raise
-    except OvError as e:
-        hint = "write its entries on lines of their own"
-        raise OvError("the file is laid out in a way that a new entry would damage", hint=hint, where=e.where) from None
-    for path, content in texts.changed().items():
-        with explaining(f"cannot write {path}", path.parent):
-            real = Path(os.path.realpath(path))
-            write_atomic(real, content, mode=real.stat().st_mode & 0o777 if real.exists() else 0o644)
+    return entry_text(wish.name, entry)
