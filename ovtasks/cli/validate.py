@@ -78,14 +78,17 @@ def _check(directory: Path, path: Path | None) -> Checked:
 
 def _wrong_checks(checked: Checked, directory: Path, path: Path | None) -> Iterator[InputError]:
     """Checks (``eval``) of layers, VMs and deployments that the schema lets pass, and that could not be carried out."""
+    lists = [layer.checks for layer in checked.layers]
+    folder = directory / path if path is not None else directory
+    declared = checked.deployments or any({"eval", "deploy_eval"} & {*one.data()} for one in checked.entries.values())
+    if not (declared or any(lists)):
+        return
     from ovtasks.layers.checks.model import CheckContext
     from ovtasks.layers.checks.reading import read_check
     from ovtasks.layers.facts import SystemFacts
     from ovtasks.project.load import load_project
     from ovtasks.project.vm_checks import vm_checks
 
-    lists = [layer.checks for layer in checked.layers]
-    folder = directory / path if path is not None else directory
     if folder.is_dir():
         project = load_project(find_root(folder.absolute()), kinds=plugins.schema, cache=False)
         for vm in project.vms.values():

@@ -72,7 +72,7 @@ def loaded(world: Workbench, script: str, words: list[str]) -> tuple[str, list[s
         (RUNNING + OV, ["vm", "ssh", "web", "--", "true"], 208, 54, "became ssh"),
         (RUNNING + OV, ["vm", "ip", "web"], 201, 45, "127.0.0.1:"),
         (OV, ["vm", "stop", "web"], 201, 54, ""),
-        (OV, ["validate"], 137, 58, "1 VM valid"),
+        (OV, ["validate"], 137, 60, "1 VM valid"),
         (DOIT, ["list"], 108, 67, "build"),
         (DOIT, ["build:web"], 140, 67, ""),
     ],
