@@ -92,6 +92,7 @@ COMMANDS = (
     CliCommand("plan", "show what would run and why; run nothing", "plan:arguments"),
     CliCommand("why", "explain one step: inputs, receipt, reason", "why:arguments"),
     CliCommand("graph", "print the graph of steps", "draw:arguments"),
+    CliCommand("init", "write the first files of a project", "init:arguments"),
     CliCommand("images", "list official images, for source: in vms.yml", "images:arguments"),
     CliCommand("lock", "pin image URLs in ovtasks.lock", "lock:arguments"),
     CliCommand("gc", "remove base images that nobody uses", "gc:arguments"),
