@@ -26,10 +26,12 @@ _FILE = "the PNG file (screenshot.png), or - for stdout"
 
 def screenshot_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm screenshot``."""
+    from ovtasks.probes.method import whole
+
     parser.description = "Write what the VM shows as PNG. It needs no agent and no SSH, but a VM with a display."
     add_instance(parser)
     parser.add_argument("file", nargs="?", default="screenshot.png", metavar="FILE", help=_FILE)
-    parser.add_argument("--screen", type=int, default=0, metavar="N", help="the number of the display (0)")
+    parser.add_argument("--screen", type=whole, default=0, metavar="N", help="the number of the display (0)")
     parser.set_defaults(run=run_screenshot)
 
 

@@ -78,31 +78,38 @@ def _check(directory: Path, path: Path | None) -> Checked:
 
 def _wrong_checks(checked: Checked, directory: Path, path: Path | None) -> Iterator[InputError]:
     """Checks (``eval``) of layers, VMs and deployments that the schema lets pass, and that could not be carried out."""
-    lists = [layer.checks for layer in checked.layers]
+    parts = [one for layer in checked.layers for one in layer.checks]
     folder = directory / path if path is not None else directory
-    declared = checked.deployments or any({"eval", "deploy_eval"} & {*one.data()} for one in checked.entries.values())
-    if not (declared or any(lists)):
+    if folder.is_dir() and _has_checks(checked):
+        from ovtasks.project.load import load_project
+        from ovtasks.project.vm_checks import vm_checks
+
+        project = load_project(find_root(folder.absolute()), kinds=plugins.schema, cache=False)
+        for vm in project.vms.values():
+            try:
+                parts += vm_checks(vm) if vm.eval or vm.deploy_eval else ()
+            except InputErrors as e:
+                yield from e.errors
+        parts += [one for deployment in project.deployments.values() for one in deployment.checks]
+    if not parts:
         return
     from ovtasks.layers.checks.model import CheckContext
     from ovtasks.layers.checks.reading import read_check
     from ovtasks.layers.facts import SystemFacts
-    from ovtasks.project.load import load_project
-    from ovtasks.project.vm_checks import vm_checks
 
-    if folder.is_dir():
-        project = load_project(find_root(folder.absolute()), kinds=plugins.schema, cache=False)
-        for vm in project.vms.values():
-            try:
-                lists.append(vm_checks(vm) if vm.eval or vm.deploy_eval else ())
-            except InputErrors as e:
-                yield from e.errors
-        lists += [deployment.checks for deployment in project.deployments.values()]
     context = CheckContext(SystemFacts("unknown"))
-    for part in (one for some in lists for one in some):
+    for part in parts:
         try:
             read_check(part, context)
         except InputError as e:
             yield e
+
+
+def _has_checks(checked: Checked) -> bool:
+    """Whether a VM or a deployment has some."""
+    keys = ("eval", "deploy_eval", "checks")
+    entries = (*checked.entries.values(), *checked.deployments.values())
+    return any(data.get(key) for data in (entry.data() for entry in entries) for key in keys)
 
 
 def _summary(checked: Checked) -> str:

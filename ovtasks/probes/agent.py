@@ -25,7 +25,8 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command in the guest ended. ``code`` is its exit status, 128 and the signal's number if that ended it.
+    """How a command in the guest ended. ``code`` is its exit status, 128 and the signal's number if that ended it, and
+    255 for one that no process of this host can have (Windows).
 
     ``cut``: it said more than the agent keeps, which is 16 MiB of each output.
     """
@@ -57,7 +58,7 @@ def run_in_guest(record: Record, argv: Sequence[str], *, seconds: float = 60.0, 
     signal = status.get("signal")
     code = 128 + signal if isinstance(signal, int) else whole(status.get("exitcode", 0))
     cut = bool(status.get("out-truncated") or status.get("err-truncated"))
-    return Ended(code & 0xFF, _bytes(status.get("out-data")), _bytes(status.get("err-data")), cut)
+    return Ended(code if 0 <= code <= 255 else 255, _bytes(status.get("out-data")), _bytes(status.get("err-data")), cut)
 
 
 def read_guest_file(record: Record, path: str) -> Iterator[bytes]:

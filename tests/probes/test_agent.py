@@ -170,6 +170,8 @@ def test_answers_and_refusals(guest: StandIn, record: Record) -> None:
         ({"exited": True, "exitcode": 0}, 0),
         ({"exited": True, "exitcode": 42}, 42),
         ({"exited": True, "signal": 9}, 137),
+        ({"exited": True, "exitcode": 256}, 255),
+        ({"exited": True, "exitcode": -1073741819}, 255),
     ],
 )
 def test_a_command_ends_with_its_own_status(guest: StandIn, record: Record, status: dict[str, Json], code: int) -> None:
@@ -178,6 +180,28 @@ def test_a_command_ends_with_its_own_status(guest: StandIn, record: Record, stat
     assert (done.code, done.out, done.errors) == (code, b"out\xff", b"err")
     assert ("guest-exec", {"path": "sh", "arg": ["-c", "exit 42"], "capture-output": True}) in guest.asked
     assert said(record, "guest/exec", rest="sh -c 'exit 42'").code == code
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"exitcode": "none"},
+        {"exitcode": 0, "out-data": "not base64!"},
+        {"exitcode": True},
+        {"exitcode": 0, "err-data": "a"},
+    ],
+)
+def test_an_agent_that_answers_nonsense_is_told(guest: StandIn, record: Record, answer: dict[str, Json]) -> None:
+    guest.status = {"exited": True, **answer}
+    with pytest.raises(OvError, match="the guest agent answers") as caught:
+        run_in_guest(record, ["true"])
+    assert "qemu-guest-agent" in str(caught.value.hint)
+
+
+def test_output_that_the_agent_cut_off_is_told(guest: StandIn, record: Record) -> None:
+    guest.status = {"exited": True, "exitcode": 0, "out-data": "YQ==", "out-truncated": True}
+    found = said(record, "guest/exec", rest="yes")
+    assert (found.out, "keeps 16 MiB" in found.note) == (b"a", True)
 
 
 def test_a_command_that_goes_on_is_told_with_its_process(guest: StandIn, record: Record) -> None:

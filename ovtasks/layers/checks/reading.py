@@ -85,7 +85,7 @@ def read_checks(parts: Iterable[LayerCheck], context: CheckContext) -> list[Read
     names: dict[str, str] = {}
     for part in parts:
         try:
-            if names.keys() & {*_CAPTURED.findall(canonical(part.data))}:
+            if names and names.keys() & {*_CAPTURED.findall(canonical(part.data))}:
                 trial = read_check(part, replace(context, captured=names))  # what is wrong with it is told now
                 found.append(Deferred(part, context) if isinstance(trial, Probe) else trial)
             else:
