@@ -14,6 +14,7 @@ import pytest
 
 from ovtasks.graph.receipt import sha256_of
 from tests.boot.project import Project
+from tests.boot.snapshots import DECLARED, go_back
 from tests.support.qemu import free_port
 from tests.support.tmux import terminal
 
@@ -31,6 +32,8 @@ SERVER = (
 
 def declare(project: Project, backend: str, firmware: str) -> None:
     fields = f"    disk_size: 2G\n    backend: {backend}\n    firmware: {firmware}"
+    if firmware != "bios":
+        fields += f"\n{DECLARED}"
     project.edit(r"(?m)^    disk_size: 2G$", fields)
     network = f'    network: {{port_forwards: ["{free_port()}:{UDP}/udp"]}}'
     project.edit(r"(?m)^    cpus: 2$", f"    cpus: 1\n{network}")  # a second one costs more than it gives without KVM
@@ -80,7 +83,9 @@ def test_boots(backend: str, firmware: str, project: Project, tmp_path: Path) ->
     check_guest(project, firmware, vm)
     if (backend, firmware) == ("qemu", "uefi-secure"):
         assert echo(project) == b"gnip"
-    if firmware == "bios":
+    if firmware != "bios":
+        go_back(project)
+    else:
         life_goes_on(project, vm, tmp_path)
     project.ov("vm", "destroy", "--disk", "demo")
     nothing_is_left(project)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -11,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.instance.forks import Forks, forks
 from tests.instance.test_overlays import has as wrote
 from tests.instance.test_overlays import has_open
 from tests.instance.test_overlays import put as write
 from tests.support.checkout import ROOT
 from tests.support.pages import blocks
-from tests.support.programs import Ended, attempt, qemu_img, qemu_io
+from tests.support.programs import attempt, qemu_img, qemu_io
 from tests.support.rooms import Room, libvirt_room, qemu_room
 from tests.support.session import session_user
 
@@ -42,27 +42,19 @@ def has(room: Room, value: int) -> bool:
 
 
 def names(room: Room) -> list[str]:
-    return [one["name"] for one in json.loads(room.ov("vm", "snapshot", "list", "web", "--json"))]
+    """As snapshots.json has them, which costs less than a command."""
+    file = room.folder / "snapshots.json"
+    return [one["name"] for one in json.loads(file.read_text()).get("snapshots", ())] if file.exists() else []
 
 
 def files(room: Room) -> int:
     return len([*room.folder.glob("disk.*.qcow2")])
 
 
-def strike(room: Room, number: int, *words: str) -> Ended:
-    """Run ``ov vm snapshot`` with a kill before its call NUMBER."""
-    at = room.words.index("-c")
-    argv = [*room.words[:at], "-m", "tests.instance.strikes", str(number), "vm", "snapshot", *words]
-    done = attempt(*argv, cwd=room.project, env=room.env, timeout=SECONDS)
-    assert done.returncode in {0, -9, 137}, done.stderr
-    return done
-
-
-def calls(room: Room, *words: str) -> int:
-    """Run it to its end; how many calls it makes."""
-    found = re.search(r"calls: (\d+)", strike(room, 0, *words).stdout)
-    assert found is not None
-    return int(found[1])
+@pytest.fixture
+def quick(room: Room) -> Iterator[Forks]:
+    with forks(room) as made:
+        yield made
 
 
 def test_the_page(room: Room) -> None:
@@ -79,6 +71,8 @@ def test_life(room: Room) -> None:
     put(room, 4)
     room.ov("vm", "snapshot", "revert", "web", "s1")
     assert has(room, 1) and names(room) == ["s1", "s2", "s3"]
+    listed = json.loads(room.ov("vm", "snapshot", "list", "web", "--json"))
+    assert [one["name"] for one in listed] == names(room)
     room.ov("vm", "snapshot", "revert", "web", "s3")
     assert has(room, 3)
     room.ov("vm", "snapshot", "delete", "web", "s2")
@@ -122,21 +116,21 @@ def test_force(room: Room) -> None:
     assert has(room, 1)
 
 
-def test_force_killed(room: Room) -> None:
+def test_force_killed(room: Room, quick: Forks) -> None:
     """Twenty strikes: repeated, the VM runs with the disk of the snapshot."""
     put(room, 1)
-    room.ov("vm", "snapshot", "create", "web", "one")
-    room.ov("vm", "start", "web")
+    quick.ov("vm", "snapshot", "create", "web", "one")
+    quick.ov("vm", "start", "web")
     words = ("revert", "--force", "web", "one")
-    total = calls(room, *words)
+    total = quick.calls(*words)
     kills = 0
     for number in range(20):
-        kills += strike(room, 1 + number * total // 20, *words).returncode != 0
-        room.ov("vm", "snapshot", *words)
+        kills += quick.strike(1 + number * total // 20, *words)
+        quick.ov("vm", "snapshot", *words)
         assert len(room.qemus()) == 1, number
         assert names(room) == ["one"] and files(room) == 1, number
     assert kills >= 18, (kills, total)
-    room.ov("vm", "stop", "--force", "web")
+    quick.ov("vm", "stop", "--force", "web")
     assert has(room, 1) and not (room.folder / "start-again").exists()
 
 
@@ -191,24 +185,24 @@ def test_live_delete_by_libvirt() -> None:
         check_live_delete(room)
 
 
-def test_live_delete_killed(room: Room) -> None:
+def test_live_delete_killed(room: Room, quick: Forks) -> None:
     """Twenty strikes on a delete below a running VM, each ended by ``ov gc``."""
-    room.ov("vm", "start", "web")
+    quick.ov("vm", "start", "web")
     total = None
     kills = 0
     for number in range(21):
         write(room, number + 1)
-        room.ov("vm", "snapshot", "create", "web", "one")
+        quick.ov("vm", "snapshot", "create", "web", "one")
         if total is None:
-            total = calls(room, "delete", "web", "one")
+            total = quick.calls("delete", "web", "one")
             continue
-        kills += strike(room, 1 + number * (total - 1) // 20, "delete", "web", "one").returncode != 0
+        kills += quick.strike(1 + number * (total - 1) // 20, "delete", "web", "one")
         if names(room):
-            room.ov("vm", "snapshot", "delete", "web", "one")
-        room.ov("gc")
+            quick.ov("vm", "snapshot", "delete", "web", "one")
+        quick.ov("gc")
         assert files(room) == 0, number
     assert kills >= 18, (kills, total)
-    room.ov("vm", "stop", "--force", "web")
+    quick.ov("vm", "stop", "--force", "web")
     assert wrote(room, range(1, 22)) and files(room) == 0
 
 
@@ -243,38 +237,38 @@ def test_memory(room: Room) -> None:
     check_memory(room)
 
 
-def test_memory_killed(room: Room) -> None:
+def test_memory_killed(room: Room, quick: Forks) -> None:
     """Twenty strikes on each verb. The VM goes on; repeated, all is well."""
-    room.ov("vm", "start", "web")
+    quick.ov("vm", "start", "web")
     write(room, 1)
-    room.ov("vm", "snapshot", "create", "--memory", "web", "one")
+    quick.ov("vm", "snapshot", "create", "--memory", "web", "one")
     write(room, 2)
     create = ("create", "--memory", "web", "two")
     revert = ("revert", "--force", "web", "one")
-    totals = calls(room, *create), calls(room, *revert)
+    totals = quick.calls(*create), quick.calls(*revert)
     kills = [0, 0]
     for number in range(20):
         if "two" in names(room):
-            room.ov("vm", "snapshot", "delete", "web", "two")
-        kills[0] += strike(room, 1 + number * totals[0] // 20, *create).returncode != 0
-        until_running(room)
+            quick.ov("vm", "snapshot", "delete", "web", "two")
+        kills[0] += quick.strike(1 + number * totals[0] // 20, *create)
+        until_running(room, quick)
         if "two" not in names(room):
-            room.ov("vm", "snapshot", *create)
-        kills[1] += strike(room, 1 + number * totals[1] // 20, *revert).returncode != 0
-        room.ov("vm", "snapshot", *revert)
-        until_running(room)
+            quick.ov("vm", "snapshot", *create)
+        kills[1] += quick.strike(1 + number * totals[1] // 20, *revert)
+        quick.ov("vm", "snapshot", *revert)
+        until_running(room, quick)
         assert names(room) == ["one", "two"] and files(room) == 2, number
     assert min(kills) >= 18, (kills, totals)
-    room.ov("vm", "stop", "--force", "web")
+    quick.ov("vm", "stop", "--force", "web")
     assert wrote(room, range(1, 2))
     left = {path.name for path in room.folder.iterdir() if "still" in path.name or path.name.startswith("live.")}
     assert not left
 
 
-def until_running(room: Room) -> None:
+def until_running(room: Room, quick: Forks) -> None:
     """Until the process that waits for a killed ``ov`` has let the guest go on."""
     until = time.monotonic() + SECONDS
-    while room.vm()["state"] != "running":
+    while json.loads(quick.ov("vm", "status", "web", "--json"))["state"] != "running":
         assert time.monotonic() < until
         time.sleep(0.1)
 
@@ -304,20 +298,20 @@ def test_gc_merges(room: Room) -> None:
     assert has(room, 1)
 
 
-def test_gc_after_a_kill(room: Room) -> None:
+def test_gc_after_a_kill(room: Room, quick: Forks) -> None:
     """Strikes on a delete, each ended by ``ov gc``."""
     put(room, 1)
     total = None
     for number in range(21):
-        room.ov("vm", "snapshot", "create", "web", "one")
+        quick.ov("vm", "snapshot", "create", "web", "one")
         if total is None:
-            total = calls(room, "delete", "web", "one")
+            total = quick.calls("delete", "web", "one")
             continue
-        strike(room, 1 + number * (total - 1) // 20, "delete", "web", "one")
-        room.ov("gc")
+        quick.strike(1 + number * (total - 1) // 20, "delete", "web", "one")
+        quick.ov("gc")
         assert has(room, 1) and files(room) == len(names(room)), number
         if names(room):
-            room.ov("vm", "snapshot", "delete", "web", "one")
+            quick.ov("vm", "snapshot", "delete", "web", "one")
 
 
 def test_mistakes(room: Room) -> None:
@@ -331,35 +325,35 @@ def test_mistakes(room: Room) -> None:
     room.ov("vm", "create", "web", "--no-start")
 
 
-def test_killed(room: Room) -> None:
+def test_killed(room: Room, quick: Forks) -> None:
     """Twenty strikes on each verb: the disk has what it had, or what it was asked to have; repeated, all is well."""
     put(room, 1)
-    room.ov("vm", "snapshot", "create", "web", "one")
+    quick.ov("vm", "snapshot", "create", "web", "one")
     put(room, 2)
     calls_of = {
-        "create": calls(room, "create", "web", "two"),
-        "revert": calls(room, "revert", "web", "two"),
-        "delete": calls(room, "delete", "web", "two"),
+        "create": quick.calls("create", "web", "two"),
+        "revert": quick.calls("revert", "web", "two"),
+        "delete": quick.calls("delete", "web", "two"),
     }
     kills = dict.fromkeys(calls_of, 0)
 
     def struck(number: int, verb: str, name: str) -> None:
-        kills[verb] += strike(room, 1 + number % calls_of[verb], verb, "web", name).returncode != 0
+        kills[verb] += quick.strike(1 + number % calls_of[verb], verb, "web", name)
 
     for number in range(20):
         struck(number, "create", "two")
         assert has(room, 2), number
         if "two" not in names(room):
-            room.ov("vm", "snapshot", "create", "web", "two")
+            quick.ov("vm", "snapshot", "create", "web", "two")
         struck(number, "revert", "one")
         assert has(room, 1) or has(room, 2), number
-        room.ov("vm", "snapshot", "revert", "web", "one")
+        quick.ov("vm", "snapshot", "revert", "web", "one")
         assert has(room, 1), number
-        room.ov("vm", "snapshot", "revert", "web", "two")
+        quick.ov("vm", "snapshot", "revert", "web", "two")
         assert has(room, 2), number
         struck(number, "delete", "two")
         assert has(room, 2), number
         if "two" in names(room):
-            room.ov("vm", "snapshot", "delete", "web", "two")
+            quick.ov("vm", "snapshot", "delete", "web", "two")
         assert has(room, 2) and names(room) == ["one"], number
     assert min(kills.values()) >= 18, (kills, calls_of)
