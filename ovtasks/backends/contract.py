@@ -172,6 +172,17 @@ class SpicePlace:
 
 
 @runtime_checkable
+class Resets(Protocol):
+    """An optional part of a :class:`Backend`: it resets a running VM."""
+
+    def reset(self, handle: Handle) -> None:
+        """Press the reset button. A paused VM stays paused.
+
+        :raises OvError: the VM does not run.
+        """
+
+
+@runtime_checkable
 class Screens(Protocol):
     """An optional part of a :class:`Backend`: it shows what the guest shows. The VM needs no agent."""
 

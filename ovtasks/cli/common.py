@@ -85,7 +85,20 @@ def note(args: argparse.Namespace) -> Notes:
 def add_instance(parser: argparse.ArgumentParser) -> None:
     """Add the arguments ``NAME`` and ``-i``."""
     parser.add_argument("vm", metavar="NAME")
+    add_instance_option(parser)
+
+
+def add_instance_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``-i``."""
     parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME, with a disk of its own")
+
+
+def agreed(what: str) -> bool:
+    """Whether the user wants it. Nobody is asked without a terminal."""
+    if not sys.stdin.isatty():
+        return True
+    print(f"{what}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def number(most: int, what: str) -> Callable[[str], int]:
@@ -145,6 +158,8 @@ def find_record(args: argparse.Namespace) -> Record:
 
 __all__ = [
     "add_instance",
+    "add_instance_option",
+    "agreed",
     "declared",
     "find_record",
     "note",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import note, open_project, output_json
+from ovtasks.cli.common import agreed, note, open_project, output_json
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError
 
 if TYPE_CHECKING:
@@ -244,13 +243,10 @@ def _take_out(args: argparse.Namespace, project: Project, deployment: Deployment
 
 
 def _agreed(args: argparse.Namespace, deployment: Deployment) -> bool:
-    """Whether the user wants it. Nobody is asked without a terminal."""
-    if args.yes or not sys.stdin.isatty():
-        return True
+    """Whether the user wants it."""
     what = _instead(args, deployment) or f"undo all layers of {deployment.words}"
     entry = f" and remove {deployment.name} from {deployment.file.name}"
-    print(f"{what}{entry}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    return args.yes or agreed(f"{what}{entry}")
 
 
 def _instead(args: argparse.Namespace, deployment: Deployment) -> str | None:

@@ -1,4 +1,4 @@
-"""``ov vm create | start | stop | restart | destroy``."""
+"""``ov vm create | start | stop | restart | suspend | resume | reset | destroy``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import (
     add_instance,
+    agreed,
     declared,
     find_record,
     note,
@@ -17,7 +18,8 @@ from ovtasks.cli.common import (
     seconds,
     settle_update,
 )
-from ovtasks.errors import EXIT_DONE
+from ovtasks.cli.several import add_instances, chosen, for_each
+from ovtasks.errors import EXIT_DONE, OvError, RefusedError
 
 if TYPE_CHECKING:
     from ovtasks.instance.record import Overrides, Record
@@ -47,14 +49,14 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
 
 def start_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm start``."""
-    parser.description = "Start a stopped VM, as it was created."
-    add_instance(parser)
+    parser.description = "Start stopped VMs, as they were created."
+    add_instances(parser)
     parser.set_defaults(run=run_start)
 
 
 def stop_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm stop``."""
-    parser.description = "Power the guest off and wait until it is."
+    parser.description = "Power the guests off, one after the other, and wait until they are."
     _add_stopping(parser)
     parser.set_defaults(run=run_stop)
 
@@ -66,8 +68,31 @@ def restart_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run_restart)
 
 
+def suspend_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm suspend``."""
+    parser.description = "Halt VMs. They keep their memory on this host until `ov vm resume`, and lose it with stop."
+    add_instances(parser)
+    parser.set_defaults(run=run_control, control="suspend")
+
+
+def resume_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm resume``."""
+    parser.description = "Let suspended VMs go on where they were."
+    add_instances(parser)
+    parser.set_defaults(run=run_control, control="resume")
+
+
+def reset_arguments(parser: argparse.ArgumentParser) -> None:
+    """``ov vm reset``."""
+    parser.description = (
+        "Press the reset button: the guest boots again at once, and what it has not yet written to its disk is lost."
+    )
+    add_instances(parser)
+    parser.set_defaults(run=run_control, control="reset")
+
+
 def _add_stopping(parser: argparse.ArgumentParser) -> None:
-    add_instance(parser)
+    add_instances(parser)
     parser.add_argument("--force", action="store_true", help="pull the plug at once")
     parser.add_argument(
         "--timeout",
@@ -81,9 +106,11 @@ def destroy_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm destroy``."""
     parser.description = (
         "Power off and remove the definition. The disk stays, and `ov vm create` defines it again; with --disk this "
-        "instance's folder goes too. What other instances and builds have is never touched."
+        "instance's folder goes too. What other instances and builds have is never touched. On a terminal it asks "
+        "before it destroys a VM that runs, or a disk."
     )
-    add_instance(parser)
+    add_instances(parser)
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("--disk", action="store_true", help="remove its disk, seed, NVRAM, keys and logs too")
     parser.add_argument(
         "--expired", action="store_true", help="only an ephemeral VM whose time is over, with its disk; else do nothing"
@@ -135,46 +162,93 @@ def _facts(record: Record) -> dict[str, object]:
 
 
 def run_start(args: argparse.Namespace) -> int:
-    """Start a VM; it may run already."""
+    """Start VMs; they may run already."""
+    return for_each(args, chosen(args), _start)
+
+
+def _start(args: argparse.Namespace) -> int:
+    from ovtasks.backends.contract import VmState
     from ovtasks.instance.power import start
+    from ovtasks.instance.status import status
 
     record = find_record(args)
     if start(record, note(args)):
-        note(args).note(f"{record.words}: started")
+        said = "started"
+    elif status(record).state is VmState.PAUSED:
+        said = f"is suspended; ov vm resume {record.words} lets it go on"
     else:
-        note(args).note(f"{record.words}: is running already")
+        said = "is running already"
+    note(args).note(f"{record.words}: {said}")
     return EXIT_DONE
 
 
 def run_stop(args: argparse.Namespace) -> int:
-    """Stop a VM; it may be stopped already."""
-    record = find_record(args)
-    note(args).note(f"{record.words}: {_stop(args, record)}")
-    return EXIT_DONE
+    """Stop VMs; they may be stopped already."""
+    return for_each(args, chosen(args), _stop)
 
 
-def _stop(args: argparse.Namespace, record: Record) -> str:
+def _stop(args: argparse.Namespace) -> int:
     from ovtasks.instance.power import stop
 
+    record = find_record(args)
     how = stop(record, note(args), force=args.force, timeout=args.timeout)
     if how == "forced" and not args.force:
-        return "the guest did not power off in time: the plug was pulled"
-    return {"forced": "plug pulled"}.get(how, how)
+        said = "the guest did not power off in time: the plug was pulled"
+    else:
+        said = {"forced": "plug pulled"}.get(how, how)
+    note(args).note(f"{record.words}: {said}")
+    return EXIT_DONE
 
 
 def run_restart(args: argparse.Namespace) -> int:
     """Stop and start."""
-    from ovtasks.instance.power import start
+    return for_each(args, chosen(args), lambda one: _stop(one) or _start(one))
 
-    record = find_record(args)
-    note(args).note(f"{record.words}: {_stop(args, record)}")
-    start(record, note(args))
-    note(args).note(f"{record.words}: started")
+
+def run_control(args: argparse.Namespace) -> int:
+    """Suspend, resume or reset VMs."""
+    return for_each(args, chosen(args), _control)
+
+
+def _control(args: argparse.Namespace) -> int:
+    from ovtasks.instance.power import Control, control
+
+    record, what = find_record(args), Control(args.control)
+    done = {Control.SUSPEND: "suspended", Control.RESUME: "running", Control.RESET: "reset"}[what]
+    changed = control(record, what, note(args))
+    note(args).note(f"{record.words}: {done if changed else f'is {done} already'}")
     return EXIT_DONE
 
 
 def run_destroy(args: argparse.Namespace) -> int:
-    """Destroy an instance; it may not exist."""
+    """Destroy instances; they need not exist. Without ``-y``, who sits at a terminal is asked.
+
+    :raises RefusedError: the answer was no.
+    """
+    ones = chosen(args)
+    hurt = [] if args.yes or args.expired else [words for one in ones if (words := _hurt(one))]
+    if hurt and not agreed(f"destroy {', '.join(hurt)}"):
+        raise RefusedError("nothing was destroyed", hint="-y does not ask")
+    return for_each(args, ones, _destroy)
+
+
+def _hurt(args: argparse.Namespace) -> str | None:
+    """What a destroy would take that no other command brings back, in words. None: nothing."""
+    from ovtasks.instance.find import find_or_none
+    from ovtasks.instance.status import status
+
+    try:
+        settle_update(args)
+        record = find_or_none(args.vm, args.instance)
+    except OvError:  # the work will say what is wrong
+        return None
+    if record is None:
+        return None
+    runs = " (running)" if status(record).active else ""
+    return f"{record.words}{runs}{' with its disk' if args.disk else ''}" if runs or args.disk else None
+
+
+def _destroy(args: argparse.Namespace) -> int:
     from ovtasks.instance.aside import destroy_alone
     from ovtasks.instance.destroy import remove_leftovers
     from ovtasks.instance.find import find_or_none

@@ -19,6 +19,7 @@ class CliCommand(NamedTuple):
 
     ``arguments`` is ``module:function`` below :mod:`ovtasks.cli`. The function gets the parser, declares the arguments,
     and says by ``set_defaults(run=…)`` what runs. A command that has ``verbs`` has a description in its place.
+    ``aliases`` are other words for it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class CliCommand(NamedTuple):
     arguments: str = ""
     description: str | None = None
     verbs: tuple[CliCommand, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,10 +51,11 @@ class CommandAction(_Action):
 
     def offer(self, commands: Sequence[CliCommand]) -> None:
         """Offer these commands as the next word."""
-        self._commands = {command.name: command for command in commands}
+        self._commands = {name: command for command in commands for name in (command.name, *command.aliases)}
         for command in commands:
-            self._choices_actions.append(self._ChoicesPseudoAction(command.name, (), command.help))
-            self._name_parser_map[command.name] = None  # type: ignore[assignment]  # a choice; made by parser_of
+            self._choices_actions.append(self._ChoicesPseudoAction(command.name, command.aliases, command.help))
+        for name in self._commands:
+            self._name_parser_map[name] = None  # type: ignore[assignment]  # a choice; made by parser_of
 
     def parser_of(self, name: str) -> argparse.ArgumentParser:
         """The parser of one of them, with its arguments."""

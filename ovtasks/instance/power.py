@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Memory, VmState, backend
+from ovtasks.backends.contract import Memory, Resets, VmState, backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
@@ -19,6 +20,15 @@ from ovtasks.instance.status import known, slowness
 
 if TYPE_CHECKING:
     from ovtasks.machine.machine import Machine
+
+
+class Control(StrEnum):
+    """What can be done to a VM that runs and goes on to run."""
+
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    RESET = "reset"
+
 
 STOP_SECONDS = 60.0
 ASK_AGAIN = 10.0
@@ -107,6 +117,31 @@ def start_machine(record: Record, machine: Machine, progress: Progress, memory: 
         driver.start_from(record.handle, machine, memory)
     (record.folder.path / _START_AGAIN).unlink(missing_ok=True)
     return record
+
+
+def control(record: Record, what: Control, progress: Progress) -> bool:
+    """Suspend, resume or reset a VM that runs; returns whether that changed anything.
+
+    :raises OvError: it does not run, or its backend cannot do that.
+    """
+    failing = explaining(f"cannot {what} {record.words}", record.folder.path)
+    with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
+        record = reread(record)
+        driver = backend(record.backend)
+        now = known(record)
+        if not now.active:
+            raise OvError(f"{record.words} is not running", hint=f"ov vm start {record.words}")
+        if what is not Control.RESET and (now.state is VmState.PAUSED) == (what is Control.SUSPEND):
+            return False
+        if what is Control.RESET and isinstance(driver, Resets):
+            driver.reset(record.handle)
+        elif what is Control.SUSPEND and isinstance(driver, Memory):
+            driver.pause(record.handle)
+        elif what is Control.RESUME and isinstance(driver, Memory):
+            driver.resume(record.handle)
+        else:
+            raise OvError(f"the backend {record.backend} cannot {what} a VM", hint="libvirt and qemu can")
+        return True
 
 
 @contextmanager

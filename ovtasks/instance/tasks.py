@@ -6,8 +6,9 @@ They are made on every run of doit that may need them. So a verb imports its cod
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from doit.exceptions import InvalidCommand
 from doit.task import Task
 
 from ovtasks.errors import OvError
@@ -232,6 +233,17 @@ class DestroyTask(VerbTask):
             remove_leftovers(self.vm, self.instance)
 
 
+class DestroyGroup(GroupTask):
+    """Plain ``doit destroy``, which would destroy every VM: it refuses."""
+
+    def init_options(self, args: Any = None) -> Any:
+        """doit calls this, with ``args`` if the command line names the task."""
+        if args is not None:
+            hint = "doit destroy:NAME destroys one; ov vm destroy --all every VM of this project"
+            raise InvalidCommand(f"destroy needs the name of a VM\n  hint: {hint}")
+        return super().init_options(args)
+
+
 VERBS: tuple[type[VerbTask], ...] = (DefineTask, CreateTask, StartTask, StopTask, DestroyTask)
 NAMES = tuple(verb.verb for verb in VERBS)
 
@@ -240,7 +252,8 @@ def tasks(graph: Graph, vms: Iterable[str], display: Display) -> Iterator[Task]:
     """The tasks of the given VMs, groups first."""
     made = [[verb(graph, vm, display) for verb in VERBS] for vm in vms]
     for number, verb in enumerate(VERBS):
-        yield GroupTask(graph, verb.verb, [of_vm[number] for of_vm in made])
+        group = DestroyGroup if verb is DestroyTask else GroupTask
+        yield group(graph, verb.verb, [of_vm[number] for of_vm in made])
     for of_vm in made:
         yield from of_vm
 

@@ -118,6 +118,12 @@ class Libvirt:
 
         power_off(handle)
 
+    def reset(self, handle: Handle) -> None:
+        """See :class:`ovtasks.backends.contract.Resets`."""
+        from ovtasks.backends.libvirt.power import reset
+
+        reset(handle)
+
     def states(self, handles: Iterable[Handle]) -> Mapping[str, VmStatus]:
         from ovtasks.backends.libvirt.status import states
 

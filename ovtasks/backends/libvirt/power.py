@@ -88,6 +88,18 @@ def shutdown(handle: Handle) -> None:
                 raise
 
 
+def reset(handle: Handle) -> None:
+    """Press the VM's reset button.
+
+    :raises OvError: the VM does not run.
+    """
+    with diagnosed(f"reset {handle.domain}", handle.domain):
+        domain = find(connection(handle.uri), handle)
+        if domain is None or not domain.isActive():
+            raise OvError(f"{handle.domain} is not running", hint="ov vm start")
+        domain.reset()
+
+
 def power_off(handle: Handle) -> None:
     """Cut the VM's power and return when QEMU's process is gone. A stopped VM is no error."""
     libvirt = load()

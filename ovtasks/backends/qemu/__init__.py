@@ -141,6 +141,8 @@ class Qemu:
         running = _running(handle)
         try:
             with connect(handle.sockets / QMP_SOCKET, running.pid) as qmp:
+                if mapping(qmp.execute("query-status")).get("status") == "paused":
+                    qmp.execute("cont")  # a suspended guest would not react
                 qmp.execute("system_powerdown")
         except NoQmpError:
             if _find(handle) is not None:
@@ -226,6 +228,10 @@ class Qemu:
 
         nvram = {} if machine.boot.nvram is None else {"nvram": machine.boot.nvram}
         return {**nvram, "tpm": handle.directory / STATE}
+
+    def reset(self, handle: Handle) -> None:
+        """See :class:`ovtasks.backends.contract.Resets`."""
+        self.monitor(handle, "system_reset", {})
 
     def screen(self, handle: Handle, number: int = 0) -> bytes:
         """See :class:`ovtasks.backends.contract.Screens`."""
