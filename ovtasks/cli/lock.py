@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ovtasks.cli.common import open_project
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
 from ovtasks.project.model import CloudImageSource, Project
+from ovtasks.project.official import is_named
 
 if TYPE_CHECKING:
     from ovtasks.graph.display import Display
@@ -73,7 +74,7 @@ def _check(project: Project, pins: Mapping[str, Pin], chosen: set[str]) -> int:
 
 def _elsewhere(project: Project, pins: Mapping[str, Pin]) -> set[str]:
     """The pins of images that are named here and were pinned on machines of another architecture."""
-    named = {f"{source.official} " for _, _, source in _sources(project) if source.official}
+    named = {f"{source.official} " for _, _, source in _sources(project) if is_named(source)}
     here = {name for _, name, _ in _sources(project)}
     return {name for name in pins.keys() - here if name.startswith(tuple(named))} if named else set()
 
@@ -116,7 +117,7 @@ def _pin(source: CloudImageSource, display: Display, *, ask: bool) -> Pin:
     if ask:
         fetched = revalidate(request, fetched, progress)
     verify(request, fetched, progress)
-    return Pin(source.url if source.official else fetched.final_url, fetched.sha256, fetched.size)
+    return Pin(source.url if is_named(source) else fetched.final_url, fetched.sha256, fetched.size)
 
 
 def differences(old: Mapping[str, Pin], new: Mapping[str, Pin]) -> list[str]:

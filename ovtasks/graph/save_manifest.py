@@ -142,7 +142,8 @@ def _program(graph: Graph, chains: Sequence[Chain]) -> list[Path]:
         for name, module in tuple(sys.modules.items())
         if name.partition(".")[0] in packages and (file := getattr(module, "__file__", None))
     ]
-    return [*Path(__file__).parent.parent.rglob("*.py"), *loaded]
+    package = Path(__file__).parent.parent
+    return [*package.rglob("*.py"), *package.rglob("*.json"), *loaded]
 
 
 def _once(entries: Iterable[ManifestEntry], root: Path) -> list[ManifestEntry]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from ovtasks.errors import InputError
 from ovtasks.host.paths import image_store
 from ovtasks.project.model import Checksum, CloudImageSource
+from ovtasks.project.official import is_named
 from ovtasks.values import urls
 from ovtasks.values.hidden import Hidden, Input, slow_digest
 from ovtasks.values.jsonvalue import digest
@@ -158,13 +159,13 @@ def locked_as(source: CloudImageSource, root: Path) -> str:
 
     An image that is named has that name and this machine's architecture: its URL may differ in the next version of ov.
     """
-    return f"{source.official} {platform.machine()}" if source.official else lock_name(source.url, root)
+    return f"{source.official} {platform.machine()}" if is_named(source) else lock_name(source.url, root)
 
 
 def request_of(source: CloudImageSource, pin: Pin | None = None) -> ImageRequest:
     """What to fetch. The pin of a named image says where it was, too; if that has changed, the pin's digest counts."""
     store = source.cache or image_store()
-    if pin is not None and source.official and pin.final_url != source.url:
+    if pin is not None and is_named(source) and pin.final_url != source.url:
         return ImageRequest(pin.final_url, Checksum("sha256", pin.sha256), store, pin)
     return ImageRequest(source.url, source.checksum, store, pin)
 

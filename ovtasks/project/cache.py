@@ -79,7 +79,7 @@ def file_stat(path: str | Path) -> FileStat:
 
 
 def _program() -> tuple[Any, ...]:
-    """What the result depends on besides the project: version, interpreter, and in a checkout the code's files."""
+    """What the result depends on besides the project: version, interpreter, machine, and the code of a checkout."""
     here = os.path.dirname(__file__)  # noqa: PTH120
     with os.scandir(here) as entries:
         newest = max(
@@ -87,7 +87,7 @@ def _program() -> tuple[Any, ...]:
         )
     folders = [os.path.join(here, *up, "schemas") for up in (("..",), ("..", ".."))]  # noqa: PTH118
     schemas = [f"{folder}/{name}.schema.json" for folder in folders for name in SCHEMAS]
-    return (__version__, sys.hexversion, newest, *(file_stat(path) for path in schemas))
+    return (__version__, sys.hexversion, os.uname().machine, newest, *(file_stat(path) for path in schemas))
 
 
 def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str | None]:

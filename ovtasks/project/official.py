@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ovtasks.project.model import CloudImageSource
 
 LIST = Path(__file__).with_name("official_images.json")
 
@@ -62,6 +65,13 @@ def official_images(path: Path = LIST) -> tuple[OfficialImage, ...]:
 def official_image(name: str) -> OfficialImage | None:
     """The row with this name, or with this other name; None: there is none."""
     return next((one for one in official_images(LIST) if name == one.name or name in one.also), None)
+
+
+def is_named(source: CloudImageSource) -> bool:
+    """Whether the name says where the image is; an entry may have a ``url`` of its own."""
+    row = official_image(source.official) if source.official else None
+    arch = platform.machine()
+    return row is not None and arch in row.arches and row.source(arch)["url"] == source.url
 
 
 def near_official(name: str) -> str:

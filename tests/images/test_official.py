@@ -17,14 +17,18 @@ import yaml
 
 from ovtasks.cli import lock
 from ovtasks.errors import InputError, InputErrors
+from ovtasks.graph.chains import Graph
+from ovtasks.graph.execute import execute
 from ovtasks.images import keyring
 from ovtasks.images.lockfile import read_lock
+from ovtasks.images.request import Pin, locked_as, request_of
 from ovtasks.images.signature import SignatureError
 from ovtasks.project import official
 from ovtasks.project.load import load_project
 from ovtasks.project.model import CloudImageSource
 from ovtasks.project.official import OfficialImage, official_images
 from ovtasks.project.schema import schema_text
+from ovtasks.sources.cloud_image import CloudImage
 from tests.images.chain import Chain
 from tests.images.test_signature import Signer
 from tests.support.programs import attempt, call
@@ -153,8 +157,17 @@ def test_every_distribution(
     source = load_project(tmp_path / "p").vms["a"].source
     assert isinstance(source, CloudImageSource)
     assert (source.official, source.base_user, source.distro) == (row.name, row.row["user"], row.row["distro"])
+    assert ("gpgv" in CloudImage().programs(source.fields)) is row.signed
     asked = len(mirror.requests)
     assert chain.build() == [] and len(mirror.requests) == asked
+    graph = Graph(load_project(tmp_path / "p"))
+    for step in graph.chain("a"):
+        if not graph.freshness(step).fresh:
+            needs = {name: receipt for name, receipt in graph.receipts(step).items() if receipt is not None}
+            execute(step, needs, graph.locks, chain.notes)
+    disk = tmp_path / "p/output/a/qcow2/disk.qcow2"
+    assert json.loads(call("qemu-img", "info", "--output=json", disk).stdout)["format"] == "qcow2"
+    assert disk.with_name("seed.iso").is_file()
 
 
 def test_only_the_key_of_the_list_counts(
@@ -226,6 +239,14 @@ def test_the_lock_keeps_what_the_name_stood_for(
         data[path.replace("amd64", "arm64").replace("trixie/latest", "forky")] = data[path].replace(b"amd64", b"arm64")
     assert lock_now() == 0
     assert {*read_lock(file)} == {"debian x86_64", "debian aarch64"}
+
+
+def test_a_url_of_ones_own_is_pinned_by_itself(tmp_path: Path) -> None:
+    own = {"kind": "cloud_image", "official": "debian:13", "url": "https://mirror.example.org/d.qcow2"}
+    project(tmp_path, own)
+    source = load_project(tmp_path).vms["a"].source
+    assert isinstance(source, CloudImageSource) and locked_as(source, tmp_path) == own["url"]
+    assert request_of(source, Pin("https://old.example.org/d.qcow2", "0" * 64, 1)).url == own["url"]
 
 
 def errors(folder: Path, source: object) -> list[InputError]:

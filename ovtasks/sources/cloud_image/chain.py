@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ovtasks.errors import InputError
 from ovtasks.graph.step import BuildOptions, Step, Workspace
 from ovtasks.project.model import Checksum, CloudImageSource, Project, VmSpec
+from ovtasks.project.official import is_named
 from ovtasks.sources.console import CONSOLE
 from ovtasks.sources.disk import IMAGES, base_facts, disk_step
 from ovtasks.sources.seed import key_step, seed_step
@@ -91,7 +92,7 @@ def _request(vm: VmSpec, source: CloudImageSource, project: Project, options: Bu
 
     pin = read_lock(project.lock_file).get(locked_as(source, project.root))
     if options.locked and pin is None:
-        shown = source.official or public(source.url)
+        shown = source.official if is_named(source) else public(source.url)
         raise InputError(
             f"{shown} is not pinned in {project.lock_file.name}, and --locked was given",
             hint=f"ov lock adds it; the file belongs into version control: {project.lock_file}",
