@@ -135,14 +135,15 @@ def run_revert(args: argparse.Namespace) -> int:
     from ovtasks.instance.snapshots import check_revert, named_snapshot, revert_snapshot
 
     record = find_record(args)
-    named_snapshot(record, args.snapshot)
+    found = named_snapshot(record, args.snapshot)
     off = powered_off(record, note(args)) if args.force else nullcontext()
     with deploying(record.domain, note(args)), off:
         check_revert(record, args.snapshot)
         drop_stamp(record)  # the disk may have other layers
         drop_all(record)
         revert_snapshot(record, args.snapshot, note(args))
-    note(args).note(f"{record.words}: its disk is what it was at {args.snapshot}")
+    also = ", and its guest goes on from there" if found.memory else ""
+    note(args).note(f"{record.words}: its disk is what it was at {args.snapshot}{also}")
     return EXIT_DONE
 
 

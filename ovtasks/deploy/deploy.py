@@ -71,7 +71,7 @@ def deploy(
             raise
         if failed_checks(done) is not None:
             discard_failed(wanted.deployment, record, progress)
-        elif wanted.vm is not None and known(record).active:
+        elif wanted.vm is not None and wanted.vm.snapshots and known(record).active:
             make_declared(record, wanted.vm.snapshots, progress)
         return done
 

@@ -237,6 +237,18 @@ def test_memory(room: Room) -> None:
     check_memory(room)
 
 
+def test_memory_of_another_machine(room: Room) -> None:
+    """QEMU's reason is shown, and the VM is off; it boots from the disk of the snapshot."""
+    room.ov("vm", "start", "web")
+    room.ov("vm", "snapshot", "create", "--memory", "web", "one")
+    room.ov("vm", "stop", "--force", "web")
+    machine = room.folder / "disk.1.state" / "machine.json"
+    machine.write_text(json.dumps({**json.loads(machine.read_text()), "ram": 192 << 20}))
+    said = room.ov("vm", "snapshot", "revert", "web", "one", code=1)
+    assert "Size mismatch" in said or "length" in said.lower(), said
+    assert room.vm()["state"] == "stopped" and not room.qemus()
+
+
 def test_memory_killed(room: Room, quick: Forks) -> None:
     """Twenty strikes on each verb. The VM goes on; repeated, all is well."""
     quick.ov("vm", "start", "web")

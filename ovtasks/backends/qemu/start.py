@@ -55,14 +55,27 @@ def launch(handle: Handle, command: Command, memory: Path | None = None) -> None
         ended = _wait(handle, status)
         if ended is None:
             pin(handle, command)
-            if memory is not None:
-                load(handle, memory)
+            ended = _fill(handle, memory, status) if memory is not None else None
     except BaseException:
         _abandon(handle, status)
         raise
     if ended is not None:
         _abandon(handle, status)
         raise diagnose(_since(log, before), machine, ended, log)
+
+
+def _fill(handle: Handle, memory: Path, status: Callable[[], int | None]) -> int | None:
+    """Let the machine go on from ``memory``. If QEMU ends, because it is another machine's, return its exit status."""
+    try:
+        load(handle, memory)
+    except NoQmpError:
+        until = time.monotonic() + SETTLE
+        while status() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        if (ended := status()) is None:
+            raise
+        return ended
+    return None
 
 
 def _abandon(handle: Handle, status: Callable[[], int | None]) -> None:
