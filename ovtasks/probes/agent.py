@@ -19,8 +19,8 @@ from ovtasks.values.jsonvalue import Json
 CHUNK = 256 << 10
 """Bytes of a file in one message. libvirt takes messages of 4 MiB at most."""
 _ODD = "is it qemu-guest-agent? guest info tells its version"
-SECONDS = 10.0
-"""Seconds for each answer of the agent."""
+SECONDS = 30.0
+"""Seconds for each answer of the agent. One that does not run is told at once; a busy guest takes its time."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _opened(record: Record, path: str, mode: str) -> Iterator[Json]:
 @contextlib.contextmanager
 def frozen(record: Record) -> Iterator[int]:
     """The guest's file systems hold still inside the block, and are thawed however it ends. Yields how many."""
-    ask_agent(record, "guest-ping")  # without an agent there is nothing to thaw, and it is known at once
+    ask_agent(record, "guest-ping", SECONDS)  # without an agent there is nothing to thaw, and it is known at once
     try:
         count = ask_agent(record, "guest-fsfreeze-freeze", 60.0)
         yield whole(count)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.instance.record import Record
+from ovtasks.instance.status import slowness
 from ovtasks.layers.checks.model import MachineAsker, ProbeFacts
 from ovtasks.layers.checks.script import MISSING_TOOL
 from ovtasks.probes.libvirt_methods import LIBVIRT, named_snapshots
@@ -42,7 +43,7 @@ def asker(record: Record) -> MachineAsker:
             else:
                 if (method := METHODS[verb].get(name)) is None:
                     return {MISSING_TOOL: f"{name} changes the VM; ov vm snapshot does that".encode()}
-                found = method.run(record, _values(method, data, seconds))
+                found = method.run(record, _values(record, method, data, seconds))
                 said = [found] if isinstance(found, Said) else found
             return _facts(record, method, said, data)
         except UnableError as e:
@@ -61,7 +62,7 @@ def _snapshot_info(record: Record, name: str) -> Said:
     return Said(data=there[name])
 
 
-def _values(method: Method, data: Mapping[str, Json], seconds: float) -> MethodValues:
+def _values(record: Record, method: Method, data: Mapping[str, Json], seconds: float) -> MethodValues:
     values: dict[str, object] = {}
     for one in method.arguments:
         values[one.field] = one.default
@@ -69,8 +70,8 @@ def _values(method: Method, data: Mapping[str, Json], seconds: float) -> MethodV
             written = data[one.key]
             text = json.dumps(written) if isinstance(written, dict | list) else str(written)
             values[one.field] = text.split() if one.many else one.read(text)
-        elif one.field in _SECONDS and "timeout" in data:
-            values[one.field] = seconds
+        elif one.field in _SECONDS and isinstance(one.default, float):
+            values[one.field] = seconds if "timeout" in data else one.default * slowness(record)
     return values
 
 

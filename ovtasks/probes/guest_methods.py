@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ovtasks.errors import InputError
 from ovtasks.host.run import run
 from ovtasks.instance.record import Record
-from ovtasks.probes.agent import frozen, read_guest_file, run_in_guest, thaw, whole, write_guest_file
+from ovtasks.probes.agent import SECONDS, frozen, read_guest_file, run_in_guest, thaw, whole, write_guest_file
 from ovtasks.probes.machine import ask_agent
 from ovtasks.probes.method import Argument, Method, MethodRun, MethodValues, Said, duration, size
 
@@ -60,7 +60,7 @@ def _split(words: str) -> list[str]:
 
 
 def _fstrim(record: Record, values: MethodValues) -> Said:
-    ask_agent(record, "guest-ping")  # without an agent it is known at once
+    ask_agent(record, "guest-ping", SECONDS)  # without an agent it is known at once
     return Said(data=ask_agent(record, "guest-fstrim", 120.0, {"minimum": int(str(values["minimum"]))}))
 
 
@@ -88,7 +88,7 @@ def _freeze(record: Record, values: MethodValues) -> Said:
 
 
 def _thaw(record: Record, values: MethodValues) -> Said:
-    ask_agent(record, "guest-ping")
+    ask_agent(record, "guest-ping", SECONDS)
     return Said(note=f"{thaw(record)} file systems are thawed")
 
 
