@@ -12,6 +12,7 @@ import pytest
 from tests.support import leftovers, rights
 from tests.support.bytecode import Bytecode
 from tests.support.ending import Ending
+from tests.support.garbage import Garbage
 from tests.support.rights import Rights
 
 BOOTS = Path(__file__).parent / "boot"
@@ -33,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest's folders stay to be looked at
     config.pluginmanager.register(Bytecode(config))
     config.pluginmanager.register(Ending(config))
+    config.pluginmanager.register(Garbage())
     config.pluginmanager.register(Rights(config))
 
 
