@@ -1,4 +1,4 @@
-"""README's bootc VM: its files, its commands, really built and booted; the base image is the stand-in's."""
+"""The bootc VM of docs/bootc.md: its files, its commands, really built and booted; the base image is the stand-in's."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_commands_stand_on_pages_that_are_run() -> None:
 
 
 def test_readme_stays_short() -> None:
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1300
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
 
 
 def use_local_image(project: Path) -> None:
