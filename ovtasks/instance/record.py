@@ -68,11 +68,11 @@ class Overrides:
 
         :raises InputError: a size or a number is wrong.
         """
-        from ovtasks.values.sizes import MiB, parse_size
+        from ovtasks.values.sizes import MIN_RAM, MiB, at_least, parse_size
 
         ram, cpus = values.get("ram"), values.get("cpus")
         try:
-            size = parse_size(str(ram), bare=MiB) if ram else None
+            size = at_least(parse_size(str(ram), bare=MiB), MIN_RAM) if ram else None
         except InputError as e:
             raise InputError(f"--ram: {e.message}", hint=e.hint) from None
         if cpus and not (str(cpus).isdecimal() and 1 <= int(str(cpus)) <= 4096):

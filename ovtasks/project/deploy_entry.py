@@ -15,7 +15,7 @@ from ovtasks.project.layer_model import LayerCheck, Named
 from ovtasks.project.layer_parts import checks
 from ovtasks.values.durations import parse_duration
 from ovtasks.values.instance_name import is_instance_name
-from ovtasks.values.sizes import MiB, parse_size
+from ovtasks.values.sizes import MIN_DISK, MIN_RAM, MiB, at_least, parse_size
 
 OWNER = "deploy:"
 """Stands before a deployment's name in ``InputError.owners``."""
@@ -61,8 +61,8 @@ def build_deployment(entry: Entry, vms: Sequence[str]) -> Deployment:
         lifecycle=entry.text("lifecycle"),
         ephemeral=ephemeral,
         cpus=entry.get("cpus"),
-        ram=_size(entry, "ram"),
-        disk_size=_size(entry, "disk_size"),
+        ram=_size(entry, "ram", MIN_RAM),
+        disk_size=_size(entry, "disk_size", MIN_DISK),
         ignored=tuple(_ignored(entry)),
     )
 
@@ -160,8 +160,8 @@ def _ephemeral_instance(entry: Entry, vm: str, ephemeral: Ephemeral) -> str:
     return instance
 
 
-def _size(entry: Entry, key: str) -> int | None:
-    return _converted(entry, (key,), lambda value: parse_size(value, bare=MiB))
+def _size(entry: Entry, key: str, least: int) -> int | None:
+    return _converted(entry, (key,), lambda value: at_least(parse_size(value, bare=MiB), least))
 
 
 def _converted(entry: Entry, path: tuple[str, ...], convert: Callable[[Any], int]) -> int | None:

@@ -45,6 +45,16 @@ def parse_size(value: str | int | float, *, bare: int) -> int:
     return size
 
 
+def at_least(size: int, least: int) -> int:
+    """The size, checked.
+
+    :raises InputError: it is below ``least``.
+    """
+    if size < least:
+        raise InputError(f"{format_size(size)} is too small: at least {format_size(least)}")
+    return size
+
+
 def format_size(size: int) -> str:
     """The exact text for ``size`` bytes, with the largest unit that divides it: ``20G``, ``1536M``, ``100B``."""
     for unit, factor in reversed(UNITS.items()):

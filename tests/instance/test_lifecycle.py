@@ -344,6 +344,7 @@ ERRORS = [
     (("start", "web"), 2, "web is not created yet", "ov vm create web"),
     (("create", "web", "-i", "No"), 2, "'No' is no name of an instance", "a-z"),
     (("create", "web", "--ram", "many"), 2, "--ram:", ""),
+    (("create", "web", "--ram", "1M"), 2, "--ram: 1M is too small: at least 32M", ""),
     (("create", "web", "--ssh-key", "/nowhere.pub"), 2, "the public key /nowhere.pub does not exist", ""),
     (("destroy", "wbe"), 2, "there is no VM wbe", ""),
 ]

@@ -157,6 +157,9 @@ k8s: {{x: {{image: ''}}}}
         ("install_opts: {verfy: true}", "unknown key 'verfy'", "'verify'", 36),
         ("install_opts: {verify: 5}", "must be true or false", "checks", 44),
         ("cpus: 0", "at least 1", "wins over the VM's", 27),
+        ("ram: 1M", "ram: 1M is too small: at least 32M", "", 26),
+        ("disk_size: 1K", "disk_size: 1K is too small: at least 32M", "", 32),
+        ("cpus: 0", "cpus is 0, but must be at least 1", "", 27),
         ("ram: much", "ram: 'much'", "", 26),
         (
             "add_layers: [base], add_layer: [tools]",
