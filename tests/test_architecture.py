@@ -33,7 +33,7 @@ ROOMS = (
     "cli",
 )
 """From the ground up: a room imports from itself and from those before it."""
-GATEWAY = {Path("host", f"{name}.py") for name in ("run", "pipes", "process_tree", "spawn", "transfer")}
+GATEWAY = {Path("host", f"{name}.py") for name in ("run", "foreground", "pipes", "process_tree", "spawn", "transfer")}
 PROCESSES = {
     "tests/support/processes.py": "processes that tests talk to, signal and kill",
     "tests/support/tasks.py": "pytest on the user's terminal: Ctrl-C is handed on, then all that it started is ended",

@@ -47,6 +47,7 @@ VM = (
     CliCommand("argv", "the QEMU command line that a VM is to run with", "definition:argv_arguments"),
     CliCommand("diff", "how a VM's definition differs from what vms.yml says", "definition:diff_arguments"),
     CliCommand("ssh", "log in, or run a command, by the system's ssh", "reach:ssh_arguments"),
+    CliCommand("run", "run a command in a throw-away VM, of which nothing is left", "throwaway:run_arguments"),
     CliCommand("scp", "copy files to or from the guest", "reach:scp_arguments"),
     CliCommand("ssh-config", "ssh's configuration of the VMs", "reach:ssh_config_arguments"),
     CliCommand("console", "the serial console; ^] leaves", "reach:console_arguments"),

@@ -27,8 +27,8 @@ from ovtasks.sources.bootc import leftovers as bootc_leftovers
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov gc``."""
     parser.description = (
-        "Remove base images without any other hard link, what killed runs left of this project and of VMs, and "
-        "ephemeral VMs whose time is over. Says "
+        "Remove base images without any other hard link, what killed runs left of this project and of VMs, "
+        "throw-away VMs whose run was killed, and ephemeral VMs whose time is over. Says "
         "of every other file what holds it. With --older-than and --max-size only as much goes as they ask for, the "
         "oldest first, and never what a VM or a built disk holds."
     )
@@ -92,7 +92,9 @@ def _tidy_instances(*, dry_run: bool) -> tuple[list[Item], list[Item]]:
     from ovtasks.backends.libvirt import leftovers as libvirt_leftovers
     from ovtasks.deploy import ephemeral
     from ovtasks.instance import leftovers as instance_leftovers
+    from ovtasks.instance import throwaway
 
+    ended = throwaway.survey() if dry_run else throwaway.sweep()
     files, over = instance_leftovers.survey(), ephemeral.survey()
     chosen = [item for item in files if item.removable]
     expired = [item for item in over if item.removable]
@@ -100,7 +102,7 @@ def _tidy_instances(*, dry_run: bool) -> tuple[list[Item], list[Item]]:
     domains = libvirt_leftovers.survey()  # after updates that were killed are put back, whose domains lost their folder
     kept = [item for item in (*files, *over, *domains) if not item.removable]
     lost = [item for item in domains if item.removable]
-    return kept, [*gone, *(lost if dry_run else libvirt_leftovers.remove(lost))]
+    return kept, [*ended, *gone, *(lost if dry_run else libvirt_leftovers.remove(lost))]
 
 
 def _tidy_stores(

@@ -16,7 +16,7 @@ from ovtasks.cli.parser import Parser, add_commands
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
 EXIT_INTERRUPTED = 130
-_REST = {("vm", "ssh"), ("guest", "exec"), ("fsfreeze", "freeze")}
+_REST = {("vm", "ssh"), ("vm", "run"), ("guest", "exec"), ("fsfreeze", "freeze")}
 """The verbs that take a command behind ``--``."""
 
 
