@@ -75,6 +75,11 @@ class Folder:
         """The output of the guest's serial console."""
         return self.path / "serial.log"
 
+    @property
+    def standstill(self) -> Path:
+        """The mark that the guest stands still; see :mod:`ovtasks.instance.standstill`."""
+        return self.path / "stands-still"
+
     def make(self) -> None:
         """Create the folder.
 

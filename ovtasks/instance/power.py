@@ -116,6 +116,7 @@ def start_machine(record: Record, machine: Machine, progress: Progress, memory: 
         assert isinstance(driver, Memory)
         driver.start_from(record.handle, machine, memory)
     (record.folder.path / _START_AGAIN).unlink(missing_ok=True)
+    record.folder.standstill.unlink(missing_ok=True)
     return record
 
 

@@ -130,6 +130,7 @@ def revert_snapshot(record: Record, name: str, progress: Progress) -> None:
     with explaining(f"cannot go back to {name} with {record.words}", record.folder.path), record.folder.lock():
         record = reread(record)
         snapshot = check_revert(record, name)
+        let_go_on(record)
         stand_on(record, snapshot.file)
         bring_firmware_back(record, snapshot.file)
         save_snapshots(record.folder, snapshots_of(record.folder), name)

@@ -24,7 +24,6 @@ from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import Record
 from ovtasks.instance.status import known
 
-MARK = "stands-still"
 FROZEN = "frozen"
 """The guest's agent has frozen its file systems, so that they are whole on the disk."""
 PAUSED = "paused"
@@ -52,7 +51,7 @@ def frozen_files(record: Record) -> Iterator[None]:
     """
     driver = backend(record.backend)
     assert isinstance(driver, Agent)
-    write_atomic(record.folder.path / MARK, FROZEN, mode=0o600)
+    write_atomic(record.folder.standstill, FROZEN, mode=0o600)
     _guard(record)
     try:
         driver.ask_agent(record.handle, "guest-fsfreeze-freeze", {}, FREEZE_SECONDS)
@@ -72,7 +71,7 @@ def paused(record: Record) -> Iterator[None]:
     if known(record).state is not VmState.RUNNING:
         yield
         return
-    write_atomic(record.folder.path / MARK, PAUSED, mode=0o600)
+    write_atomic(record.folder.standstill, PAUSED, mode=0o600)
     _guard(record)
     try:
         driver.pause(record.handle)
@@ -86,7 +85,7 @@ def let_go_on(record: Record) -> None:
 
     :raises OvError: it cannot be reached.
     """
-    mark = record.folder.path / MARK
+    mark = record.folder.standstill
     if (how := read_text(mark)) is None:
         return
     driver = backend(record.backend)
@@ -100,7 +99,7 @@ def let_go_on(record: Record) -> None:
 
 
 def _log(folder: Folder) -> Path:
-    return folder.path / f"{MARK}.log"
+    return folder.standstill.with_suffix(".log")
 
 
 def _guard(record: Record) -> None:
@@ -114,10 +113,10 @@ def main() -> int:
         poll = select.poll()
         poll.register(os.pidfd_open(pid), select.POLLIN)
         while not poll.poll(200):
-            if not (folder.path / MARK).exists():
+            if not folder.standstill.exists():
                 return 0
     until = time.monotonic() + _GUARD_SECONDS
-    while (folder.path / MARK).exists() and time.monotonic() < until:
+    while folder.standstill.exists() and time.monotonic() < until:
         with contextlib.suppress(OvError), folder.lock():
             if (found := existing(folder)) is None:
                 return 1

@@ -62,14 +62,14 @@ FREEZE, THAW = "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"
 
 def test_thawed_however_it_ends(guest: Guest, record: Record) -> None:
     with standstill.frozen_files(record):
-        assert (record.folder.path / standstill.MARK).exists()
+        assert record.folder.standstill.exists()
     with pytest.raises(KeyboardInterrupt), standstill.frozen_files(record):
         raise KeyboardInterrupt
     guest.refuses = FREEZE
     with pytest.raises(OvError, match="refuses guest-fsfreeze-freeze"), standstill.frozen_files(record):
         raise AssertionError
     assert guest.asked == [FREEZE, THAW] * 3
-    assert not (record.folder.path / standstill.MARK).exists()
+    assert not record.folder.standstill.exists()
 
 
 def test_what_could_not_be_thawed_is_thawed_by_the_next(guest: Guest, record: Record) -> None:
