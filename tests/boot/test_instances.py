@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ovtasks.graph.receipt import sha256_of
+from tests.boot.probes import WEB, look_by_agent, look_by_checks
 from tests.boot.project import Project
 from tests.boot.snapshots import DECLARED, go_back
 from tests.support.qemu import free_port
@@ -35,7 +36,8 @@ def declare(project: Project, backend: str, firmware: str) -> None:
     if firmware != "bios":
         fields += f"\n{DECLARED}"
     project.edit(r"(?m)^    disk_size: 2G$", fields)
-    network = f'    network: {{port_forwards: ["{free_port()}:{UDP}/udp"]}}'
+    forwards = [f"{free_port()}:{UDP}/udp", f"{free_port()}:{WEB}"]
+    network = f"    network: {{port_forwards: {json.dumps(forwards)}}}"
     project.edit(r"(?m)^    cpus: 2$", f"    cpus: 1\n{network}")  # a second one costs more than it gives without KVM
 
 
@@ -86,6 +88,8 @@ def test_boots(backend: str, firmware: str, project: Project, tmp_path: Path) ->
     if firmware != "bios":
         go_back(project)
     else:
+        look_by_checks(project)
+        look_by_agent(project)
         life_goes_on(project, vm, tmp_path)
     project.ov("vm", "destroy", "--disk", "demo")
     nothing_is_left(project)
