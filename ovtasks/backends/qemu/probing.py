@@ -59,7 +59,9 @@ def _display(buses: Json, number: int, handle: Handle) -> str:
             if isinstance(kind, int) and kind >> 8 == 3:
                 found.append(str(device.get("qdev_id") or ""))
     if number >= len(found) or not found[number]:
-        raise OvError(f"{handle.domain} has no display {number}", hint=f"it has {len(found)}; the first one is 0")
+        none = "a VM has a screen with libvirt.devices.video in vms.yml"
+        hint = f"it has {len(found)}; the first one is 0" if found else none
+        raise OvError(f"{handle.domain} has no display {number}", hint=hint)
     return found[number]
 
 
