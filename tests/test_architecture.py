@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.xdist_group("architecture")  # every module is parsed once, for all of them
 PACKAGE = Path(__file__).parents[1] / "ovtasks"
 ROOMS = (
     "__init__",
