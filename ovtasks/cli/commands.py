@@ -43,6 +43,7 @@ VM = (
     ),
     CliCommand("clone", "make a VM that begins with the disk of another one", "clones:clone_arguments"),
     CliCommand("import", "make a VM of a libvirt domain, which stays as it is", "imports:import_arguments"),
+    CliCommand("edit", "edit a VM's lines in its file, then see what changes", "edit:edit_arguments"),
     CliCommand("xml", "the libvirt domain that a VM is to be", "definition:xml_arguments"),
     CliCommand("argv", "the QEMU command line that a VM is to run with", "definition:argv_arguments"),
     CliCommand("diff", "how a VM's definition differs from what vms.yml says", "definition:diff_arguments"),

@@ -54,6 +54,18 @@ def test_killed_destroys(room: Room) -> None:
     assert check_destroy(room, 3) + check_remove(room, 4) >= 7
 
 
+def test_suspend_resume_reset(room: Room) -> None:
+    room.ov("vm", "create", "web")
+    pid = room.vm()["pid"]
+    assert "web: suspended" in room.ov("vm", "suspend", "web") and room.vm()["state"] == "paused"
+    assert "is suspended already" in room.ov("vm", "suspend", "web")
+    assert "web: running" in room.ov("vm", "resume", "web") and room.vm()["state"] == "running"
+    assert "web: reset" in room.ov("vm", "reset", "web")
+    assert (room.vm()["state"], room.vm()["pid"]) == ("running", pid)
+    room.ov("vm", "stop", "--force", "web")
+    assert "web is not running" in room.ov("vm", "reset", "web", code=1)
+
+
 def virsh(user: SessionUser, *words: str) -> str:
     done = user.run("virsh", "-q", "-c", "qemu:///session", *words)
     assert done.returncode == 0, done.stderr
