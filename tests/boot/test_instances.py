@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ovtasks.graph.receipt import sha256_of
+from tests.boot.clones import clone_beside
 from tests.boot.probes import WEB, look_by_agent, look_by_checks
 from tests.boot.project import Project
 from tests.boot.snapshots import DECLARED, go_back
@@ -85,6 +86,7 @@ def test_boots(backend: str, firmware: str, project: Project, tmp_path: Path) ->
     check_guest(project, firmware, vm)
     if (backend, firmware) == ("qemu", "uefi-secure"):
         assert echo(project) == b"gnip"
+        clone_beside(project)
     if firmware != "bios":
         go_back(project)
     else:

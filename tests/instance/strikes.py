@@ -28,12 +28,13 @@ ROOMS = (
     "/ovtasks/instance/destroy.py",
     "/ovtasks/instance/power.py",
     "/ovtasks/sources/clone/chain.py",
+    "/ovtasks/sources/clone/declare.py",
     "/ovtasks/sources/imported/adopt.py",
 )
 VERBS = {
     *("create", "destroy", "remove_leftovers", "start"),
     *("create_snapshot", "revert_snapshot", "delete_snapshot", "import_domain"),
-    *("clone_steps", "_copy"),  # a clone's build
+    *("clone_steps", "_copy", "declare_clone"),
 }
 """Where a verb begins: what a build does before is tried elsewhere."""
 IN_MEMORY = (str, bytes, io.StringIO, io.BytesIO, dt.datetime, types.CodeType)

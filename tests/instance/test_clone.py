@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.instance.forks import Forks, forks
 from tests.support.programs import attempt, qemu_img, qemu_io
 from tests.support.rooms import Room, qemu_room
 
@@ -110,27 +111,49 @@ def vms(room: Room) -> dict[str, object]:
     return dict(json.loads((room.project / "vms.yml").read_text())["vms"])
 
 
-def struck(room: Room, number: int) -> tuple[int, str]:
-    at = room.words.index("-c")
-    argv = [*room.words[:at], "-m", "tests.instance.strikes", str(number), "vm", "build", "twin"]
-    done = attempt(*argv, cwd=room.project, env=room.env, timeout=SECONDS)
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_killed(room: Room) -> None:
-    """The next build makes the clone, and leaves nothing half-made; the other VM's files stay as they are."""
+@pytest.fixture
+def quick(room: Room) -> Iterator[Forks]:
     room.ov("vm", "create", "web", "--no-start")
+    with forks(room) as made:
+        yield made
+
+
+def test_killed(room: Room, quick: Forks) -> None:
+    """The next build makes the clone, and leaves nothing half-made; the other VM's files stay as they are."""
     snapshot(room, 1)
     before = room.files()
     killed = 0
     for number in range(1, STRIKES + 1):
         output = room.project / "output" / "twin"
-        code, said = struck(room, number * 2)
-        assert code in {-9, 137}, f"{number}: {code} {said}"
+        code, said = quick.call(number * 2, "vm", "build", "twin")
+        assert code == -9, f"{number}: {code} {said}"
         killed += 1
-        room.ov("vm", "build", "twin")
+        quick.ov("vm", "build", "twin")
         assert has(room, 1) and room.files().items() >= before.items(), number
         left = [path.name for path in output.rglob("*") if path.name.startswith(".") or ".part" in path.name]
         assert left == [], number
         attempt("rm", "-rf", output, timeout=SECONDS)
+    assert killed == STRIKES
+
+
+def test_the_verb_is_killed(room: Room, quick: Forks) -> None:
+    """Repeated, it comes to its end: one snapshot, one entry."""
+    kept, file = room.project.parent / "kept", room.project / "vms.yml"
+    file.write_text("vms:\n" + "".join(f"  {name}: {json.dumps(vm)}\n" for name, vm in vms(room).items()))
+    before = file.read_text()
+    attempt("cp", "-a", room.folder, kept, timeout=SECONDS)
+    killed = 0
+    for number in range(1, STRIKES + 1):
+        code, said = quick.call(number, "vm", "clone", "third", "--from", "web")
+        assert code == -9, f"{number}: {code} {said}"
+        killed += 1
+        quick.ov("vm", "clone", "third", "--from", "web")
+        assert file.read_text().startswith(before) and file.read_text().count("from_snapshot: for-third") == 1
+        listed = quick.ov("vm", "snapshot", "list", "web")
+        assert listed.count(" for-third ") == 1, (number, listed)
+        qemu_img("check", "-q", room.folder / "disk.qcow2")
+        assert [path.name for path in room.project.rglob("*.part*")] == []
+        attempt("rm", "-rf", room.folder, timeout=SECONDS)
+        attempt("cp", "-a", kept, room.folder, timeout=SECONDS)
+        file.write_text(before)
     assert killed == STRIKES
