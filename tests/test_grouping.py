@@ -1,4 +1,4 @@
-"""Tests that share a machine-wide thing (a bridge, libvirt's daemon, the demo's boots) stay on one worker."""
+"""Tests that share a machine-wide thing (a bridge, libvirt's daemon) stay on one worker, as do those of long groups."""
 
 from __future__ import annotations
 
