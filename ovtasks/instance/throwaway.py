@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from ovtasks.host.files import flock, is_locked
 from ovtasks.host.oserrors import explaining
@@ -24,9 +23,6 @@ from ovtasks.images.gc import Item, try_locks
 from ovtasks.instance.destroy import destroy, remove_leftovers
 from ovtasks.instance.find import find_or_none
 from ovtasks.instance.record import domain_of
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 WHAT = "throw-away VM of a run that was killed"
 SUFFIX = ".run"
@@ -58,7 +54,7 @@ class Throwaway:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for number in _SIGNALS:
             signal.signal(number, _nothing)
         try:
