@@ -139,6 +139,8 @@ ROWS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
 
 # What runs somewhere else → the file below tests/ that has it in these words.
 ELSEWHERE = {
+    "vm edit": "instance/test_edit.py",
+    "vm edit --json": "instance/test_edit.py",
     "vm snapshot create --memory": "boot/snapshots.py",
     "vm clone --from": "instance/test_clone.py",
     "vm clone --cloud-init-clean": "instance/test_clone.py",
