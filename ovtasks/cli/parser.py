@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,7 @@ class CliCommand(NamedTuple):
 
     ``arguments`` is ``module:function`` below :mod:`ovtasks.cli`. The function gets the parser, declares the arguments,
     and says by ``set_defaults(run=…)`` what runs. A command that has ``verbs`` has a description in its place.
-    ``aliases`` are other words for it.
+    ``aliases`` are other words for it. ``group`` is the heading below which help lists it.
     """
 
     name: str
@@ -28,10 +28,49 @@ class CliCommand(NamedTuple):
     description: str | None = None
     verbs: tuple[CliCommand, ...] = ()
     aliases: tuple[str, ...] = ()
+    group: str = ""
+
+
+class _GroupedHelp(argparse.HelpFormatter):
+    """Lists commands below the headings of their groups."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if not isinstance(action, CommandAction):
+            return super()._format_action(action)
+        parts = []
+        for heading, commands in action.grouped():
+            if heading:
+                parts.append(f"{' ' * self._current_indent}{heading}:\n")
+            self._indent()
+            parts += [super(_GroupedHelp, self)._format_action(command) for command in commands]
+            self._dedent()
+        return "".join(parts)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports when the help text cannot be written; argparse's own ignores that."""
+    """A parser that groups commands in its help, and says which word or option was probably meant.
+
+    It also reports when the help text cannot be written, which argparse's own ignores.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _GroupedHelp, **options})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; what is left over is an error of the command that was reached, whose usage is then printed."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            options = [word for word in left if word.startswith("--")]
+            guess = _guess(options[0].partition("=")[0], self._option_string_actions) if options else ""
+            self.error(f"unrecognized arguments: {' '.join(left)}{guess}")
+        return found, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as e:
+            e.message += _guess(str(value), [str(choice) for choice in action.choices or ()])
+            raise
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print and flush.
@@ -48,14 +87,22 @@ class CommandAction(_Action):
     """argparse's subparsers, made on demand: only names and help lines are known before."""
 
     _commands: dict[str, CliCommand]
+    _groups: dict[str, list[int]]
 
     def offer(self, commands: Sequence[CliCommand]) -> None:
         """Offer these commands as the next word."""
+        self._groups = {}
         self._commands = {name: command for command in commands for name in (command.name, *command.aliases)}
         for command in commands:
+            self._groups.setdefault(command.group, []).append(len(self._choices_actions))
             self._choices_actions.append(self._ChoicesPseudoAction(command.name, command.aliases, command.help))
         for name in self._commands:
             self._name_parser_map[name] = None  # type: ignore[assignment]  # a choice; made by parser_of
+
+    def grouped(self) -> Iterator[tuple[str, list[argparse.Action]]]:
+        """Each heading with the lines of help below it."""
+        for heading, places in self._groups.items():
+            yield heading, [self._choices_actions[place] for place in places]
 
     def parser_of(self, name: str) -> argparse.ArgumentParser:
         """The parser of one of them, with its arguments."""
@@ -74,7 +121,7 @@ class CommandAction(_Action):
 
 def add_commands(parser: argparse.ArgumentParser, commands: Sequence[CliCommand], metavar: str) -> None:
     """Offer ``commands`` as the next word."""
-    action = parser.add_subparsers(required=True, metavar=metavar, action=CommandAction)
+    action = parser.add_subparsers(title=f"{metavar.lower()}s", required=True, metavar=metavar, action=CommandAction)
     assert isinstance(action, CommandAction)
     action.offer(commands)
 
@@ -85,3 +132,10 @@ def _declare(parser: argparse.ArgumentParser, command: CliCommand) -> None:
         return
     module, _, function = command.arguments.partition(":")
     getattr(import_module(f"ovtasks.cli.{module}"), function)(parser)
+
+
+def _guess(word: str, words: Iterable[str]) -> str:
+    from ovtasks.values.words import did_you_mean
+
+    hint = did_you_mean(word, words)
+    return f"; {hint}" if hint else ""

@@ -22,6 +22,12 @@ def near(word: str, words: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def did_you_mean(word: str, words: Iterable[str]) -> str | None:
+    """A hint with up to three of ``words`` that ``word`` may be a misspelling of; None if no word is close."""
+    found = difflib.get_close_matches(word, [*words], n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(map(repr, found))}?" if found else None
+
+
 def choice(place: str, value: object, allowed: Iterable[str]) -> tuple[str, str | None]:
     """Message and hint for a value that is not among ``allowed``."""
     words = list(dict.fromkeys(str(word).lower() if isinstance(word, bool) else str(word) for word in allowed))
