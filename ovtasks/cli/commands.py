@@ -61,7 +61,9 @@ VM = (
         "imports:import_arguments",
         group="Build and make",
     ),
-    CliCommand("edit", "edit a VM's lines in its file, then see what changes", "edit:edit_arguments"),
+    CliCommand(
+        "edit", "edit a VM's lines in its file, then see what changes", "edit:edit_arguments", group="Definition"
+    ),
     CliCommand("xml", "the libvirt domain that a VM is to be", "definition:xml_arguments", group="Definition"),
     CliCommand(
         "argv", "the QEMU command line that a VM is to run with", "definition:argv_arguments", group="Definition"
