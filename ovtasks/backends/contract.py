@@ -131,8 +131,8 @@ class FirmwareState(Protocol):
     """An optional part of a :class:`Backend`: it knows where the firmware and the TPM of a VM remember things."""
 
     def firmware_state(self, handle: Handle, machine: Machine) -> Mapping[str, Path]:
-        """The file ``nvram`` and the folder ``tpm``, as far as the VM has them and we may copy them. They need not be
-        there yet."""
+        """The file ``nvram`` and the folder ``tpm-state``, as far as the VM has them and we may copy them. They need
+        not be there yet."""
 
 
 @runtime_checkable

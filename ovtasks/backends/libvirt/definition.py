@@ -239,7 +239,7 @@ def firmware_state(handle: Handle) -> dict[str, Path]:
     found = {"nvram": Path(nvram)} if nvram else {}
     if is_own_session(uri):
         place = config_home().parent / "libvirt" / "qemu" / "swtpm" / handle.uuid
-        found |= {"tpm": place / "tpm2", "tpm1.2": place / "tpm1.2"}
+        found |= {"tpm-state": place / "tpm2", "tpm1.2": place / "tpm1.2"}
     return found
 
 

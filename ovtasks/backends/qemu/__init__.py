@@ -227,7 +227,7 @@ class Qemu:
         from ovtasks.machine.devices.tpm import STATE
 
         nvram = {} if machine.boot.nvram is None else {"nvram": machine.boot.nvram}
-        return {**nvram, "tpm": handle.directory / STATE}
+        return {**nvram, "tpm-state": handle.directory / STATE}
 
     def reset(self, handle: Handle) -> None:
         """See :class:`ovtasks.backends.contract.Resets`."""
