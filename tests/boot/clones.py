@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.boot.project import Project
 
 WHO = (
-    "sudo cat /etc/machine-id /sys/class/net/e*/address /etc/ssh/ssh_host_ed25519_key.pub "
+    "sudo awk 1 /etc/machine-id /sys/class/net/e*/address /etc/ssh/ssh_host_ed25519_key.pub "
     "/var/lib/cloud/data/instance-id /proc/sys/kernel/random/boot_id"
 )
 """One line each; no two machines share one."""

@@ -25,7 +25,7 @@ class Before:
 
     room: Room
     folder: Path
-    loops: frozenset[str]
+    loops: frozenset[tuple[str, tuple[str, str]]]
     mounts: frozenset[str]
     processes: frozenset[int]
 
@@ -45,7 +45,7 @@ class Before:
         """New loop devices on files of this test, or on files that are gone."""
         files = {identity(path) for path in self.folder.rglob("*") if path.is_file()}
         for device, (file, known) in loop_devices().items():
-            if device not in self.loops and (known in files or "(deleted)" in file):
+            if (device, (file, known)) not in self.loops and (known in files or "(deleted)" in file):
                 yield device, file
 
     def nothing_is_left(self) -> None:
@@ -73,7 +73,9 @@ class Before:
 
 def before(room: Room, folder: Path) -> Before:
     """Remember what is there now; ``folder`` is where the test works."""
-    return Before(room, folder, frozenset(loop_devices()), frozenset(room.mounts()), frozenset(room.processes()))
+    return Before(
+        room, folder, frozenset(loop_devices().items()), frozenset(room.mounts()), frozenset(room.processes())
+    )
 
 
 def identity(path: Path) -> str:
