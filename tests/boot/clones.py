@@ -25,3 +25,4 @@ def clone_beside(project: Project) -> None:
     assert now == [*before, "demo", "common"]
     assert len(before) == 5 and not {*before} & {*twin}
     project.ov("vm", "destroy", "--disk", "twin")
+    project.ov("vm", "snapshot", "delete", "demo", "for-twin")
