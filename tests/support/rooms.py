@@ -112,10 +112,13 @@ def qemu_room(tmp_path: Path) -> Iterator[Room]:
     env = {**os.environ, "OV_VM_BACKEND": "qemu", "OV_VM_ACCEL": "tcg", "XDG_DATA_HOME": str(tmp_path / "d")}
     room = Room("qemu", bench.root, tmp_path / "d" / "ov", OV, env)
     declare(room, tmp_path / "empty.qcow2")
-    try:
-        yield room
-    finally:
-        end(room)
+    # sockets are the room's own: `ov gc` of another room takes a folder in which nobody listens yet for left over
+    with tempfile.TemporaryDirectory(prefix="ovr") as runtime:
+        env["XDG_RUNTIME_DIR"] = runtime
+        try:
+            yield room
+        finally:
+            end(room)
 
 
 @contextmanager
