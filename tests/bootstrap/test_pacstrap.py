@@ -152,7 +152,7 @@ def test_killed_and_again_and_a_third_time(mirror: Mirror, tmp_path: Path) -> No
     vms(mirror, project)
     process = serve(*BUILD, cwd=project)
     end = time.monotonic() + 600
-    while not list(project.glob("output/.ov/work/*/root/var/lib/pacman/local/*/desc")):
+    while not list((project / "output/.ov").glob("work/*/root/var/lib/pacman/local/*/desc")):
         assert process.poll() is None and time.monotonic() < end, "the build does not get that far"
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
