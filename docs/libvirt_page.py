@@ -108,7 +108,11 @@ _REFUSED = dict(without_libvirt(LIBVIRT))
 
 
 def _alone(name: str) -> str:
-    words = {"never": " Not with backend qemu.", "kvm": " With backend qemu only under KVM."}
+    words = {
+        "never": " Not with backend qemu.",
+        "kvm": " With backend qemu only under KVM.",
+        "tcg": " Without KVM only.",
+    }
     return words.get(_REFUSED.get(name, ""), "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -177,11 +178,60 @@ def aside(path: Path) -> Path:
     return path.with_name(f".{path.name}{ASIDE}")
 
 
-def make_sockets(path: Path) -> None:
-    """Create the folder for sockets. A reboot may have emptied ``/run`` or ``/tmp``.
+@contextlib.contextmanager
+def sockets_folder(path: Path) -> Iterator[None]:
+    """Make the folder for sockets and keep it inside the block: while a VM starts, nobody listens there yet.
+
+    ``ov gc`` removes only folders that are :func:`unkept`.
+
+    A reboot may have emptied ``/run`` or ``/tmp``.
 
     :raises OvError: it cannot be made, or belongs to another user, who could put sockets of their own there.
     """
+    held = -1
+    while held < 0:
+        _make_sockets(path)
+        held = _keep(path, fcntl.LOCK_SH)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+@contextlib.contextmanager
+def unkept(path: Path) -> Iterator[bool]:
+    """Whether nobody keeps this folder for sockets; inside the block no VM begins to."""
+    try:
+        held = _keep(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+        return
+    try:
+        yield held >= 0
+    finally:
+        if held >= 0:
+            os.close(held)
+
+
+def _keep(path: Path, how: int) -> int:
+    """A descriptor of the folder, locked; -1 if somebody removed it before we had the lock."""
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return -1
+    try:
+        fcntl.flock(held, how)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(held), path.lstat()):
+                return held
+    except BaseException:
+        os.close(held)
+        raise
+    os.close(held)
+    return -1
+
+
+def _make_sockets(path: Path) -> None:
     for folder in (path.parent, path):
         with explaining(f"cannot make the folder {folder} for sockets", folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from ovtasks.instance.aside import deploy_lock, settle, unfinished
 from ovtasks.instance.destroy import finish_removal, remove_folder
 from ovtasks.instance.existing import existing
 from ovtasks.instance.find import every
-from ovtasks.instance.folder import Folder, is_leftover, socket_places
+from ovtasks.instance.folder import Folder, is_leftover, socket_places, unkept
 from ovtasks.instance.overlays import tidy, to_tidy
 from ovtasks.instance.record import Record
 from ovtasks.instance.status import status
@@ -60,7 +60,7 @@ def survey() -> list[Item]:
         Item(path, 0, SOCKETS)
         for above in socket_places()
         for path in _entries(above)
-        if path.name not in known and _is_sockets(path)
+        if path.name not in known and _is_unused(path)
     ]
     return found
 
@@ -83,8 +83,10 @@ def _remove(item: Item) -> bool:
     if item.what == ASIDE:
         return settle(path.name, SilentProgress())
     if item.what == SOCKETS:
-        shutil.rmtree(path, ignore_errors=True)
-        return True
+        with unkept(path) as free:
+            if free and _is_silent(path):
+                shutil.rmtree(path, ignore_errors=True)
+        return not path.exists()
     if item.what == REMOVED:
         path = path.with_name(path.name.removeprefix(".").removesuffix(".removed"))
     if item.what == HELPER:
@@ -161,8 +163,13 @@ def _replacing(domain: str) -> tuple[str, ...]:
     return (f"an update of {domain}",) if is_locked(deploy_lock(domain)) else ()
 
 
-def _is_sockets(path: Path) -> bool:
-    """Whether it is our folder for sockets, and unused. A VM of another ``$XDG_DATA_HOME`` may listen in it."""
+def _is_unused(path: Path) -> bool:
+    with unkept(path) as free:
+        return free and _is_silent(path)
+
+
+def _is_silent(path: Path) -> bool:
+    """Whether it is our folder for sockets, and nobody listens. A VM of another ``$XDG_DATA_HOME`` may listen in it."""
     with contextlib.suppress(OSError):
         listening = Path("/proc/net/unix").read_bytes()
         ours = path.is_dir() and not path.is_symlink() and path.lstat().st_uid == os.geteuid()

@@ -80,12 +80,8 @@ def start_machine(record: Record, machine: Machine, progress: Progress, memory: 
     :raises OvError: the disk or the seed is missing, a port is taken, or the backend cannot start the VM.
     """
     from ovtasks.host.firmware import make_nvram
-    from ovtasks.instance import ports
-    from ovtasks.instance.access import write_access
-    from ovtasks.instance.cid import choose_cid
     from ovtasks.instance.disk import check_disk
-    from ovtasks.instance.folder import make_sockets
-    from ovtasks.instance.saved_machine import save_machine
+    from ovtasks.instance.folder import sockets_folder
 
     _settle(record)
     check_disk(record.folder, record.words)
@@ -94,7 +90,16 @@ def start_machine(record: Record, machine: Machine, progress: Progress, memory: 
     boot = machine.boot
     if boot.template is not None and boot.nvram is not None:
         make_nvram(boot.template, boot.nvram)
-    make_sockets(record.sockets)
+    with sockets_folder(record.sockets):
+        return _power_on(record, machine, progress, memory)
+
+
+def _power_on(record: Record, machine: Machine, progress: Progress, memory: Path | None) -> Record:
+    from ovtasks.instance import ports
+    from ovtasks.instance.access import write_access
+    from ovtasks.instance.cid import choose_cid
+    from ovtasks.instance.saved_machine import save_machine
+
     driver = backend(record.backend)
     known = machine.nic.forwards
     forwards = ports.recheck(record.domain, known=known, project=record.project, say=progress.note)[: len(known)]

@@ -27,7 +27,7 @@ class Field:
     with the value, on the same element. ``since`` is the first libvirt that knows it, where that is newer than 9.0.
     ``computed``: code beside the declaration puts it into the XML; ``at`` is where. ``known`` names the enum of
     ``domcapabilities`` that lists the values of this host, and what errors call such a value. ``qemu``: the backend
-    qemu refuses it always (``never``) or under emulation (``kvm``); a test checks that.
+    qemu refuses it always (``never``), under emulation (``kvm``) or under KVM (``tcg``); a test checks that.
     """
 
     kind: Kind
@@ -100,7 +100,7 @@ def beside(node: Node) -> tuple[Only, tuple[str, ...]]:
 
 
 def without_libvirt(block: Block, path: str = "", above: str = "") -> Iterator[tuple[str, str]]:
-    """The fields that the backend qemu refuses: their paths below ``block``, and ``never`` or ``kvm``."""
+    """The fields that the backend qemu refuses, below ``block``: their paths; ``never``, ``kvm`` or ``tcg`` is when."""
     for name, node in block.fields.items():
         inner = node.block if isinstance(node, Items) else node
         qemu = inner.qemu or above

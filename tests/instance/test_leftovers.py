@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ovtasks.instance.folder import Folder, is_instance, is_leftover
+from ovtasks.instance.folder import Folder, is_instance, is_leftover, sockets_folder, unkept
 from tests.support.rooms import Room, qemu_room
 
 pytestmark = pytest.mark.slow
@@ -108,6 +109,40 @@ def test_sockets_of_a_vm_that_is_gone(room: Room, tmp_path: Path) -> None:
         used.listen()
         room.ov("gc")
         assert not lost.exists() and (alive / "qmp.sock").exists()
+
+
+def test_sockets_of_a_vm_that_starts(room: Room, tmp_path: Path) -> None:
+    """Nobody listens there yet, and the VM may be of another ``$XDG_DATA_HOME``."""
+    runtime = tmp_path / "r"
+    starting = runtime / "ov" / "0123456789abcdef"
+    room.env["XDG_RUNTIME_DIR"] = str(runtime)
+    with sockets_folder(starting):
+        room.ov("gc")
+        assert starting.exists()
+    room.ov("gc")
+    assert not starting.exists()
+
+
+def test_a_start_waits_for_a_removal(tmp_path: Path) -> None:
+    """gc has the folder first: the start makes it anew."""
+    place = tmp_path / "ov" / "0123456789abcdef"
+    with sockets_folder(place):
+        pass
+    started = threading.Event()
+
+    def start() -> None:
+        with sockets_folder(place):
+            (place / "qmp.sock").touch()
+            started.set()
+
+    with unkept(place) as free:
+        assert free
+        thread = threading.Thread(target=start)
+        thread.start()
+        assert not started.wait(0.2)
+        shutil.rmtree(place)
+    thread.join(30)
+    assert (place / "qmp.sock").exists()
 
 
 def test_a_folder_of_the_users_own_by_a_link(room: Room, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.paths import SUN_PATH, instance_directory
-from ovtasks.instance.folder import Folder, make_sockets
+from ovtasks.instance.folder import Folder, sockets_folder
 from ovtasks.instance.record import HostKey, Overrides, Record, domain_of, load, new_record, stable_mac
 from ovtasks.instance.saved_machine import load_machine, save_machine
 from ovtasks.machine.machine import Boot, Machine, Nic
@@ -117,9 +117,8 @@ def test_sockets_get_a_short_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert runtime in deep.choose_sockets().parents
     place = deep.choose_sockets()
     try:
-        make_sockets(place)
         assert len(str(place / "console.sock")) < SUN_PATH
-        with socket.socket(socket.AF_UNIX) as s:
+        with sockets_folder(place), socket.socket(socket.AF_UNIX) as s:
             s.bind(str(place / "console.sock"))
         assert place.stat().st_mode & 0o777 == 0o700
     finally:
@@ -130,5 +129,5 @@ def test_sockets_get_a_short_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_socket_folder_of_another_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "ov").symlink_to(tmp_path / "real")
-    with pytest.raises(OvError, match="is not ours"):
-        make_sockets(tmp_path / "ov" / "name")
+    with pytest.raises(OvError, match="is not ours"), sockets_folder(tmp_path / "ov" / "name"):
+        pass

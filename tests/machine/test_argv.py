@@ -55,7 +55,7 @@ def test_golden() -> None:
         *("-name", "guest=ov-web,debug-threads=on", "-uuid", "3f8a2c1e-6f1d-4b52-9f0e-0d8f6a7c1b2d"),
         *("-nodefaults", "-no-user-config", "-msg", "timestamp=on"),
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
-        *("-machine", "q35", "-accel", "tcg", "-cpu", "max,la57=off", "-smp", "2", "-m", "size=256M"),
+        *("-machine", "q35", "-accel", "tcg,tb-size=256", "-cpu", "max,la57=off", "-smp", "2", "-m", "size=256M"),
         *("-rtc", "base=utc"),
         *("-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:20022-:22"),
         *("-device", f"virtio-net-pci,id=nic0,netdev=net0,mac={MAC},romfile=,addr=0x2"),

@@ -195,10 +195,18 @@ def test_cpu(of: Machine, mode: str, without: list[str]) -> None:
 
 def test_features() -> None:
     found = {e.tag: e.get("state") for e in one(tree(SHAPES["desktop"]), "features")}
-    assert found == {"acpi": None, "apic": None, "pae": None, "hap": "on", "vmport": "off", "pmu": "off"}
-    assert {e.tag for e in one(tree(KVM["aarch64"]), "features")} == {"acpi"}
+    assert found == {"acpi": None, "apic": None, "pae": None, "hap": "on", "vmport": "off", "pmu": "off", "tcg": None}
+    assert {e.tag for e in one(tree(KVM["aarch64"]), "features")} == {"acpi", "tcg"}
     without = machine(libvirt={"features": {"acpi": False, "apic": "no", "smm": True}})
-    assert {e.tag for e in one(tree(without), "features")} == {"smm"}
+    assert {e.tag for e in one(tree(without), "features")} == {"smm", "tcg"}
+
+
+def test_memory_for_translated_code() -> None:
+    """QEMU's own 1 GiB is slower, and costs the host that much for each emulated VM."""
+    cache = one(tree(machine()), "features/tcg/tb-cache")
+    assert (cache.get("unit"), cache.text) == ("MiB", "256")
+    assert one(tree(machine(libvirt={"features": {"tb_cache": "1G"}})), "features/tcg/tb-cache").text == "1024"
+    assert tree(machine(accel="kvm")).find("features/tcg") is None
 
 
 def test_network_cards() -> None:

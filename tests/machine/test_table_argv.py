@@ -19,6 +19,7 @@ from tests.machine.walk import Case, cases, leaves, machine_of
 
 REFUSED = frozenset(name for name, when in without_libvirt(LIBVIRT) if when == "never")
 NEEDS_KVM = frozenset(name for name, when in without_libvirt(LIBVIRT) if when == "kvm")
+NEEDS_TCG = frozenset(name for name, when in without_libvirt(LIBVIRT) if when == "tcg")
 
 
 class _All(frozenset[str]):
@@ -131,4 +132,4 @@ def test_a_value_is_in_the_command_line_or_refused_by_name(accel: str) -> None:
         if refused == len(found):
             never.add(leaf.name)
     assert silent == [], "\n".join(silent)
-    assert never == REFUSED | (NEEDS_KVM if accel == "tcg" else frozenset())
+    assert never == REFUSED | (NEEDS_KVM if accel == "tcg" else NEEDS_TCG)

@@ -97,7 +97,7 @@ def test_what_a_domain_has_once_is_merged() -> None:
         ("la57", "disable"),
         ("vmx", "require"),
     ]
-    assert [child.tag for child in found.findall("features/*")] == ["acpi", "apic", "hyperv"]
+    assert [child.tag for child in found.findall("features/*")] == ["acpi", "apic", "tcg", "hyperv"]
     assert [child.tag for child in found.findall("features/hyperv/*")] == ["relaxed", "vapic"]
     assert [child.tag for child in found.findall("memoryBacking/*")] == ["source", "access"]
 

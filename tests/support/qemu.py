@@ -69,7 +69,7 @@ def boot(disk: Path, folder: Path) -> Iterator[Guest]:
     argv = [
         *(str(require("setpriv")), "--pdeathsig", "KILL", "--"),
         str(require("qemu-system-x86_64")),
-        *("-machine", "q35", "-accel", "tcg", "-cpu", "max,la57=off", "-smp", "1", "-m", "1024"),
+        *("-machine", "q35", "-accel", "tcg,tb-size=256", "-cpu", "max,la57=off", "-smp", "1", "-m", "1024"),
         *("-drive", f"if=virtio,format=qcow2,cache=unsafe,file={_option(overlay)}"),
         *("-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0"),
         *("-device", "virtio-rng-pci", "-display", "none", "-monitor", "none", "-serial", f"file:{_option(serial)}"),

@@ -34,6 +34,11 @@ _SIGNS = (
         "ss -ltunp shows by whom; ssh.port and network.port_forwards choose others",
     ),
     (
+        r"reds_init_socket: binding socket to (\S+) failed|-vnc ([\d.]+:\d+)[^\n]*: Address already in use",
+        "the place {1} of the display is taken",
+        "ss -ltnp shows by whom; port: in libvirt.devices.graphics chooses another",
+    ),
+    (
         r"(?:storage file|[Oo]pen(?: file)?) '([^']*)'.*No such file",
         "{1} is missing",
         "ov vm create makes what belongs to a VM",
@@ -124,7 +129,7 @@ _QEMU = re.compile(r"(?:(?i:qemu unexpectedly closed)|process exited while conne
 # libvirt quotes the end of QEMU's log. Lines that libvirt itself wrote there are no complaints. Above all, the command
 # line must go: it names every program and file of the VM. Warnings are dropped, too, unless there is nothing else.
 _ECHO = re.compile(r"^(?:.*\\|-\w.*|.*: starting up libvirt version.*|.*: shutting down, reason=.*)$", re.MULTILINE)
-_WARNING = re.compile(r"^\S+Z qemu-\S+: warning: .*$", re.MULTILINE)
+_WARNING = re.compile(r"^\S+Z qemu-\S+: warning: (?!Spice: .*binding socket).*$", re.MULTILINE)
 
 
 def diagnose(error: libvirt.libvirtError, doing: str, name: str) -> OvError:

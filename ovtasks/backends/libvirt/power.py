@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import libvirt
 
 NOTICE_SECONDS = 30.0
+_AGAIN = re.compile(r"connect to monitor socket|reds_init_socket: binding socket|-vnc [^\n]*: Address already in use")
+_PAUSES = (0.0, 0.2, 1.0)
 
 
 def start(handle: Handle) -> None:
@@ -39,14 +42,21 @@ def start(handle: Handle) -> None:
 
 
 def _create(domain: libvirt.virDomain) -> None:
-    """Start the VM. If QEMU ends before libvirt has read its reason, try once more: the second error gives it."""
+    """Start the VM, and once more when the reason may be gone by then.
+
+    The first reason is a QEMU that ended before libvirt read why: the second error says it. The other is a port for the
+    display: libvirt chose a free one, and another process took it before QEMU did.
+    """
     libvirt = load()
-    try:
-        domain.create()
-    except libvirt.libvirtError as e:
-        if "connect to monitor socket" not in str(e) or domain.isActive():
-            raise
-        domain.create()
+    for pause in (*_PAUSES, None):
+        try:
+            domain.create()
+        except libvirt.libvirtError as e:
+            if pause is None or not _AGAIN.search(str(e)) or domain.isActive():
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 def _runs(domain: libvirt.virDomain, handle: Handle) -> bool:

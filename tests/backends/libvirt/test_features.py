@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.backends.libvirt import addresses, diagnosis, features, session
+from ovtasks.backends.libvirt import addresses, diagnosis, features, power, session
 from ovtasks.backends.libvirt.diagnosis import diagnose
 from ovtasks.errors import OvError
 from ovtasks.host.run import Result
@@ -172,6 +172,57 @@ def test_the_line_that_complains_is_diagnosed(said: str, fact: str, line: str) -
     assert fact in message and line in message
     assert fact.startswith("passt") == ("which forwards the ports" in message)
     assert "starting up" not in message and "hyperthreading" not in message and "swtpm" not in message
+
+
+SPICE = """2026-11-27T19:11:03.225989Z qemu-system-x86_64: warning: Spice: ../server/reds.cpp:2585:reds_init_socket: \
+binding socket to 127.0.0.1:5901 failed
+2026-11-27T19:11:03.226190Z qemu-system-x86_64: warning: Spice: ../server/reds.cpp:3442: Failed to open SPICE sockets
+2026-11-27T19:11:03.226203Z qemu-system-x86_64: failed to initialize spice server"""
+VNC = "2026-11-27T19:11:03Z qemu-system-x86_64: -vnc 127.0.0.1:1,audiodev=audio1: Failed to find an available port: \
+Address already in use"
+
+
+@pytest.mark.parametrize(("said", "place"), [(SPICE, "127.0.0.1:5901"), (VNC, "127.0.0.1:1")], ids=["spice", "vnc"])
+def test_a_place_of_the_display_that_is_taken(said: str, place: str) -> None:
+    error = diagnose(Said(CLOSED + LOGGED + said), "start x", "x")
+    assert error.message.startswith(f"cannot start x: the place {place} of the display is taken")
+    assert "libvirt.devices.graphics" in str(error.hint)
+
+
+class Collides:
+    """A domain whose display finds its port taken, as often as said."""
+
+    def __init__(self, said: str, times: int) -> None:
+        self.said, self.times, self.tries = said, times, 0
+
+    def create(self) -> None:
+        self.tries += 1
+        if self.tries <= self.times:
+            raise session.load().libvirtError(self.said)
+
+    def isActive(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    "said", [SPICE, VNC, "failed to connect to monitor socket: No such process"], ids=["spice", "vnc", "monitor"]
+)
+def test_a_port_that_was_taken_meanwhile_is_chosen_again(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "_PAUSES", (0.0, 0.0))
+    domain = Collides(said, 2)
+    power._create(domain)
+    assert domain.tries == 3
+    domain = Collides(said, 9)
+    with pytest.raises(session.load().libvirtError):
+        power._create(domain)
+    assert domain.tries == 3
+
+
+def test_another_reason_is_said_at_once() -> None:
+    domain = Collides("Cannot allocate memory", 1)
+    with pytest.raises(session.load().libvirtError):
+        power._create(domain)
+    assert domain.tries == 1
 
 
 def test_a_log_that_says_why_is_the_next_step() -> None:
