@@ -12,6 +12,10 @@ from ovtasks.errors import EXIT_DONE
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov graph``."""
+    parser.description = (
+        "Print the graph of steps, with a legend: as SVG for a browser, in Graphviz's language (dot), or in Mermaid's. "
+        "No other program is needed."
+    )
     parser.add_argument("goals", nargs="*", metavar="GOAL", help="arch, build:arch (default: every VM)")
     add_build_options(parser)
     parser.add_argument("--format", choices=("dot", "mermaid", "svg"), default="dot", help="default: dot")
@@ -20,9 +24,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the graph; fresh, maybe and run have colours."""
-    from ovtasks.graph.draw import FORMATS
+    from ovtasks.graph.draw import dot, drawing, mermaid
+    from ovtasks.graph.svg import svg
 
     graph = open_graph(args, open_project(args, args.goals))
     chains, steps = goals(graph, args.goals)
-    sys.stdout.write(FORMATS[args.format](graph, chains, graph.status(steps)))
+    formats = {"dot": dot, "mermaid": mermaid, "svg": svg}
+    sys.stdout.write(formats[args.format](drawing(chains, graph.status(steps))))
     return EXIT_DONE

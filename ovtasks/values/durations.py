@@ -35,3 +35,15 @@ def format_duration(seconds: float) -> str:
         if seconds >= UNITS[unit] * (2 if unit == "w" else 1):
             return f"{seconds // UNITS[unit]:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def format_taken(seconds: float) -> str:
+    """How long something took, in two units at most: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
