@@ -159,16 +159,23 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True)
-class SpicePlace:
-    """Where a VM's SPICE server listens: on a Unix socket, else at ``host`` and ``port``."""
+class DisplayPlace:
+    """Where a display of a VM is served: on a Unix socket, else at ``host`` and ``port`` of this machine.
+
+    ``kind`` is ``spice`` or ``vnc``. ``viewer`` is the command that shows a display with neither, or on another host.
+    """
 
     socket: Path | None = None
     host: str = ""
     port: int = 0
     password: str = ""
+    kind: str = "spice"
+    viewer: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return str(self.socket) if self.socket else f"{self.host}:{self.port}"
+        if self.socket is not None:
+            return str(self.socket)
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @runtime_checkable
@@ -217,8 +224,8 @@ class Monitor(Protocol):
     def events(self, handle: Handle, seconds: float) -> Iterator[Mapping[str, Json]]:
         """QEMU's events as they come, as QMP has them: ``event``, ``data``, ``timestamp``."""
 
-    def spice(self, handle: Handle) -> SpicePlace | None:
-        """Where the VM's SPICE server listens. None if the VM has none.
+    def displays(self, handle: Handle) -> tuple[DisplayPlace, ...]:
+        """Where the VM's displays are served, by SPICE and VNC, SPICE first; with their passwords.
 
         :raises OvError: the VM does not run.
         """

@@ -82,6 +82,7 @@ VM = (
     CliCommand(
         "screenshot", "what the VM shows, as PNG", "eval_machine:screenshot_arguments", group="Screen and keyboard"
     ),
+    CliCommand("view", "open a VM's display in a window", "view:arguments", group="Screen and keyboard"),
     CliCommand(
         "sendkey",
         "press keys of the VM's keyboard together",

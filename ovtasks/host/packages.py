@@ -152,6 +152,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "suse": "qemu-tools",
     },
     "dot": {"debian": "graphviz", "fedora": "graphviz", "arch": "graphviz", "suse": "graphviz"},
+    "remote-viewer": {"debian": "virt-viewer", "fedora": "virt-viewer", "arch": "virt-viewer", "suse": "virt-viewer"},
     "ninja": {"debian": "ninja-build", "fedora": "ninja-build", "arch": "ninja", "suse": "ninja"},
     "shellcheck": {"fedora": "ShellCheck", "suse": "ShellCheck"},
     "isoinfo": {"debian": "genisoimage", "fedora": "genisoimage", "arch": "cdrtools", "suse": "mkisofs"},

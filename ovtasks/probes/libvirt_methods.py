@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 
@@ -45,24 +44,11 @@ def _info(record: Record, values: MethodValues) -> Said:
 
 
 def _graphics(record: Record) -> list[Json]:
-    """The servers of the VM's display that listen."""
-    monitor = monitor_of(record)
-    found: list[Json] = []
-    with contextlib.suppress(OvError):  # of another host nothing is known
-        if place := monitor.spice(record.handle):
-            port = place.port or None
-            found.append({"type": "spice", "listen": str(place), "port": port, "password": bool(place.password)})
-    try:
-        vnc = mapping(monitor.monitor(record.handle, "query-vnc", {}))
-    except OvError:  # this QEMU is built without VNC
-        return found
-    if vnc.get("enabled"):
-        listen, service = f"{vnc.get('host')}:{vnc.get('service')}", str(vnc.get("service"))
-        has = vnc.get("auth") not in {None, "none"}
-        found.append(
-            {"type": "vnc", "listen": listen, "port": int(service) if service.isdecimal() else None, "password": has}
-        )
-    return found
+    """The servers of the VM's displays."""
+    return [
+        {"type": place.kind, "listen": str(place), "port": place.port or None, "password": bool(place.password)}
+        for place in monitor_of(record).displays(record.handle)
+    ]
 
 
 def _screenshot(record: Record, values: MethodValues) -> Said:

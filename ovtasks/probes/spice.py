@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ovtasks.backends.contract import SpicePlace
+from ovtasks.backends.contract import DisplayPlace
 from ovtasks.errors import InputError, OvError
 from ovtasks.probes.picture import Picture
 from ovtasks.probes.spice_link import SpiceChannel, SpiceLink, open_channel
@@ -31,7 +31,7 @@ _ALPHA = 0
 class SpiceSession:
     """What the main channel says at its begin. ``modes`` and ``mode``: 1 the server moves the pointer, 2 the client."""
 
-    place: SpicePlace
+    place: DisplayPlace
     link: SpiceLink
     number: int
     modes: int
@@ -51,7 +51,7 @@ class SpiceSession:
 
 
 @contextlib.contextmanager
-def session(place: SpicePlace, seconds: float) -> Iterator[SpiceSession]:
+def session(place: DisplayPlace, seconds: float) -> Iterator[SpiceSession]:
     """Begin a session that may last ``seconds``.
 
     :raises OvError: the server cannot be reached, or refuses.

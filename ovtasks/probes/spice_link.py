@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ovtasks.backends.contract import SpicePlace
+from ovtasks.backends.contract import DisplayPlace
 from ovtasks.errors import InputError, OvError
 
 MAGIC = b"REDQ"
@@ -202,7 +202,7 @@ class SpiceLink:
 
 
 @contextlib.contextmanager
-def open_channel(place: SpicePlace, channel: SpiceChannel, session: int, until: float) -> Iterator[SpiceLink]:
+def open_channel(place: DisplayPlace, channel: SpiceChannel, session: int, until: float) -> Iterator[SpiceLink]:
     """A channel of the session (0: a new one, by the main channel), until ``until`` of the monotonic clock.
 
     :raises OvError: nobody listens there, it is no SPICE server, or it refuses.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ovtasks.backends.contract import SpicePlace
+from ovtasks.backends.contract import DisplayPlace
 from ovtasks.errors import InputError, OvError
 from ovtasks.instance.record import Record
 from ovtasks.probes.machine import monitor_of, picture
@@ -22,23 +22,26 @@ _MODES = {1: "server", 2: "client"}
 _ADDRESS = re.compile(r"\[?([^\[\]]+)\]?:([0-9]{1,5})")
 
 
-def place_of(record: Record, values: MethodValues) -> SpicePlace:
+def place_of(record: Record, values: MethodValues) -> DisplayPlace:
     """Where the server listens: as the options say, else as the VM does.
 
     :raises OvError: the VM has no SPICE server. :raises InputError: an option is wrong.
     """
-    found: SpicePlace | None
+    found: DisplayPlace | None
     if values.get("socket"):
-        found = SpicePlace(Path(str(values["socket"])))
+        found = DisplayPlace(Path(str(values["socket"])))
     elif address := values.get("address"):
         if (match := _ADDRESS.fullmatch(str(address))) is None or not 0 < int(match[2]) < 65536:
             raise InputError(f"{address!r} is no HOST:PORT", hint="as in 127.0.0.1:5900")
-        found = SpicePlace(host=match[1], port=int(match[2]))
+        found = DisplayPlace(host=match[1], port=int(match[2]))
     else:
-        found = monitor_of(record).spice(record.handle)
+        found = next((one for one in monitor_of(record).displays(record.handle) if one.kind == "spice"), None)
     if found is None:
         hint = "libvirt.devices.graphics: [{type: spice}] in vms.yml gives it one"
         raise OvError(f"{record.words} has no SPICE server", hint=hint)
+    if found.viewer:
+        hint = f"ov vm view {record.words} shows it; ssh -L 5900:127.0.0.1:PORT forwards it: --address 127.0.0.1:5900"
+        raise OvError(f"the SPICE server of {record.words} has no address on this host", hint=hint)
     if file := values.get("password_file"):
         try:
             password = Path(str(file)).read_text(encoding="utf-8").rstrip("\n")

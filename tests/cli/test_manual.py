@@ -84,6 +84,8 @@ ROWS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("vm wait web -i dev --timeout 1 --for boot", 1, ("web -i dev: not ready", "it came as far as: started")),
     ("vm screenshot web -i dev", 1, ("no console to take a screendump from", "libvirt.devices.video")),
     ("vm screenshot web -i dev --screen 1", 1, ("has no display 1", "libvirt.devices.video")),
+    ("vm view web -i dev", 1, ("web -i dev is headless", "ov vm console", "graphics")),
+    ("vm view web --type vnc --address", 1, ("web is headless",)),
     ("vm sendkey web -i dev --hold 10 ctrl a", 0, ()),
     ("vm sendkey web nosuchkey", 2, ("nosuchkey",)),
     ("vm type web -i dev --enter hello", 0, ()),

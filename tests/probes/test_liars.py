@@ -13,7 +13,7 @@ from socket import SocketIO
 
 import pytest
 
-from ovtasks.backends.contract import SpicePlace
+from ovtasks.backends.contract import DisplayPlace
 from ovtasks.backends.qemu import agent, qmp
 from ovtasks.errors import InputError, OvError
 from ovtasks.probes import spice
@@ -52,7 +52,7 @@ def told(ask: Callable[[], object]) -> OvError:
 
 
 def greeted(path: Path, seconds: float = SECONDS) -> None:
-    with spice.session(SpicePlace(path), seconds) as session:
+    with spice.session(DisplayPlace(path), seconds) as session:
         spice.display_size(session)
 
 
@@ -87,7 +87,7 @@ def test_a_spice_server(case: str, tmp_path: Path) -> None:
 def test_a_long_picture_is_passed_over(tmp_path: Path) -> None:
     data = MAIN + message(300, bytes(64 << 20)) + CHANNELS + message(314, struct.pack("<IIIII", 0, 640, 480, 32, 1))
     tracemalloc.start()
-    with peer(tmp_path / "s", liar.spice(KEY, says(data))) as path, spice.session(SpicePlace(path), 120.0) as session:
+    with peer(tmp_path / "s", liar.spice(KEY, says(data))) as path, spice.session(DisplayPlace(path), 120.0) as session:
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
         assert spice.display_size(session) == (640, 480)
@@ -98,20 +98,20 @@ def test_a_long_picture_is_passed_over(tmp_path: Path) -> None:
 def test_a_pointer_that_lies_about_its_size(tmp_path: Path) -> None:
     shape = struct.pack("<hhHHBH", 1, 2, 0, 0, 1, 0) + struct.pack("<QBHHHH", 1, 0, 65535, 65535, 0, 0) + b"few"
     data = MAIN + CHANNELS + message(101, shape)
-    with peer(tmp_path / "s", liar.spice(KEY, says(data))) as path, spice.session(SpicePlace(path), 60.0) as session:
+    with peer(tmp_path / "s", liar.spice(KEY, says(data))) as path, spice.session(DisplayPlace(path), 60.0) as session:
         assert spice.pointer(session).image is None
 
 
 def test_places_and_passwords_that_cannot_be(tmp_path: Path) -> None:
     for place in (
-        SpicePlace(tmp_path / ("s" * 200)),
-        SpicePlace(host="a" * 300, port=1),
-        SpicePlace(tmp_path / "none"),
+        DisplayPlace(tmp_path / ("s" * 200)),
+        DisplayPlace(host="a" * 300, port=1),
+        DisplayPlace(tmp_path / "none"),
     ):
         error = told(lambda place=place: spice.session(place, SECONDS).__enter__())  # type: ignore[misc]
         assert "cannot be reached" in error.message
     with peer(tmp_path / "s", liar.spice(KEY, says())) as path, pytest.raises(InputError) as caught:
-        spice.session(SpicePlace(path, password="ä" * 31), 60.0).__enter__()
+        spice.session(DisplayPlace(path, password="ä" * 31), 60.0).__enter__()
     assert (caught.value.message, "60" in str(caught.value.hint)) == ("the password has 62 bytes", True)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import json
+import shutil
+import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +41,7 @@ CHECKS: list[dict[str, Any]] = [
 DEVICES: dict[str, Any] = {
     "devices": {
         "video": [{"model": "vga"}],
-        "graphics": [{"type": "spice", "passwd": "first words"}],
+        "graphics": [{"type": "spice", "passwd": "first words"}, {"type": "vnc", "passwd": " \\key "}],
         "input": [{"type": "tablet", "bus": "usb"}],
     }
 }
@@ -159,3 +162,66 @@ def test_a_changed_password_is_asked_for(room: Room) -> None:
     room.ov("eval", "libvirt", "passwd", "web", "secret words")
     assert "wrong password" in room.ov("eval", "spice", "status", "web", code=1)
     assert "spice ok" in room.ov("eval", "spice", "status", "web", "--password-file", "password")
+
+
+VIEWER = """#!/bin/sh
+# As remote-viewer: reads the file, removes it when the file says so, and ends when its window is closed.
+here=$(dirname "$0")
+printf '%s\\n' "$@" > "$here/argv"
+stat -c %a "$1" > "$here/mode"
+cp "$1" "$here/file"
+if grep -q '^delete-this-file=1$' "$1"; then rm "$1"; fi
+exit 7
+"""
+
+
+@pytest.fixture
+def viewer(room: Room, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a stand-in for remote-viewer, which is on the path of a user with a screen."""
+    folder = room.project.parent / "viewer"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    (folder / "remote-viewer").write_text(VIEWER)
+    (folder / "remote-viewer").chmod(0o755)
+    monkeypatch.setitem(room.env, "PATH", f"{folder}:{room.env['PATH']}")
+    monkeypatch.setitem(room.env, "DISPLAY", ":0")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", ["spice", "vnc"])
+def test_the_display_opens_in_a_viewer(room: Room, viewer: Path, kind: str) -> None:
+    """The viewer's file says where, and has the password, which no command line has; nothing is left."""
+    room.ov("vm", "view", "web", "--type", kind, code=7)
+    (given,) = (viewer / "argv").read_text().splitlines()
+    assert given.endswith(".vv") and not Path(given).exists()
+    assert (viewer / "mode").read_text() == "600\n"
+    parser = configparser.RawConfigParser()
+    parser.read_string((viewer / "file").read_text())
+    found = dict(parser["virt-viewer"])
+    assert (found["type"], found["title"], found["delete-this-file"]) == (kind, "web", "1")
+    assert found["password"] == {"spice": "first words", "vnc": "\\s\\\\key"}[kind]
+    address = room.ov("vm", "view", "web", "--type", kind, "--address").strip()
+    if "unix-path" in found:
+        assert address == f"spice+unix://{found['unix-path']}" and Path(found["unix-path"]).is_socket()
+        return
+    assert address == f"{kind}://{found['host']}:{found['port']}"
+    with socket.create_connection((found["host"], int(found["port"])), 60) as peer:
+        assert kind == "spice" or peer.recv(4) == b"RFB "
+
+
+def test_without_a_viewer_or_a_screen_the_address_is_printed(room: Room, viewer: Path) -> None:
+    room.env["DISPLAY"] = ""
+    said = room.ov("vm", "view", "web", code=1)
+    assert "spice" in said and "no screen" in said and "first words" not in said
+    room.env["DISPLAY"] = ":0"
+    (viewer / "remote-viewer").unlink()
+    said = room.ov("vm", "view", "web", code=1)
+    assert "remote-viewer is not installed" in said and "virt-viewer" in said
+
+
+def test_what_a_killed_viewer_left_is_removed(room: Room, viewer: Path) -> None:
+    left = Path(room.record()["sockets"]) / "view-99999999.vv"
+    left.write_text("password=x")
+    room.ov("vm", "view", "web", code=7)
+    assert not left.exists()

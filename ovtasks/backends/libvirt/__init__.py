@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Capabilities, Handle, ListedDomain, Recalled, SpicePlace, VmStatus
+from ovtasks.backends.contract import Capabilities, DisplayPlace, Handle, ListedDomain, Recalled, VmStatus
 from ovtasks.errors import InputError, OvError
 from ovtasks.machine.machine import Machine
 from ovtasks.values.jsonvalue import Json
@@ -194,11 +194,11 @@ class Libvirt:
 
         return probing.events(handle, seconds)
 
-    def spice(self, handle: Handle) -> SpicePlace | None:
+    def displays(self, handle: Handle) -> tuple[DisplayPlace, ...]:
         """See :class:`ovtasks.backends.contract.Monitor`."""
         from ovtasks.backends.libvirt import probing
 
-        return probing.spice(handle)
+        return probing.displays(handle)
 
     def ask_agent(self, handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
         """See :class:`ovtasks.backends.contract.Agent`."""

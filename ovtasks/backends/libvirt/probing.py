@@ -6,11 +6,12 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from xml.etree import ElementTree as ET
 
-from ovtasks.backends.contract import Handle, ListedDomain, SpicePlace
+from ovtasks.backends.contract import DisplayPlace, Handle, ListedDomain
 from ovtasks.backends.libvirt.definition import find
 from ovtasks.backends.libvirt.diagnosis import diagnosed
 from ovtasks.backends.libvirt.session import (
@@ -149,24 +150,35 @@ def _taken(found: list[Mapping[str, Json]]) -> Iterator[Mapping[str, Json]]:
         yield found.pop(0)
 
 
-def spice(handle: Handle) -> SpicePlace | None:
-    """From the definition that runs, with its password. A socket comes before a port."""
-    if not is_local(uri_of(handle.uri)):
-        hint = "ssh -L 5900:127.0.0.1:PORT forwards it; then --address 127.0.0.1:5900"
-        raise OvError(f"the SPICE server of {handle.domain} is on another host", hint=hint)
+def displays(handle: Handle) -> tuple[DisplayPlace, ...]:
+    """From the definition that runs, with passwords. A socket comes before a port.
+
+    virt-viewer shows what has neither, a VNC socket, and the displays of another host.
+    """
     libvirt = load()
+    uri = uri_of(handle.uri)
     with diagnosed(f"look at {handle.domain}", handle.domain):
         domain = running(connection(handle.uri), handle)
         root = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
-    for graphics in root.findall("devices/graphics[@type='spice']"):
-        password = graphics.get("passwd") or ""
-        paths = [one.get("socket") for one in graphics.findall("listen[@type='socket']")]
-        if path := next(filter(None, paths), None):
-            return SpicePlace(Path(path), password=password)
-        port = int(graphics.get("port") or -1)
-        if port > 0:
-            return SpicePlace(host=graphics.get("listen") or "127.0.0.1", port=port, password=password)
-    return None
+    viewer = ("virt-viewer", "--connect", uri, *(("--attach",) if is_local(uri) else ()), "--", handle.domain)
+    found = [
+        _place(graphics, viewer, local=is_local(uri))
+        for kind in ("spice", "vnc")
+        for graphics in root.findall(f"devices/graphics[@type='{kind}']")
+    ]
+    return tuple(found)
+
+
+def _place(graphics: ET.Element, viewer: tuple[str, ...], *, local: bool) -> DisplayPlace:
+    kind, password = graphics.get("type", ""), graphics.get("passwd") or ""
+    paths = [one.get("socket") for one in graphics.findall("listen[@type='socket']")]
+    if path := next(filter(None, paths), None):
+        place = DisplayPlace(Path(path), password=password, kind=kind)
+        return place if local and kind == "spice" else replace(place, viewer=viewer)
+    port = int(graphics.get("port") or -1)
+    host = graphics.get("listen") or "127.0.0.1"
+    place = DisplayPlace(host=host, port=max(port, 0), password=password, kind=kind)
+    return place if local and port > 0 else replace(place, viewer=viewer)
 
 
 def domains(uri: str | None) -> tuple[ListedDomain, ...]:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Capabilities, Handle, Recalled, SpicePlace, VmStatus
+from ovtasks.backends.contract import Capabilities, DisplayPlace, Handle, Recalled, VmStatus
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
@@ -257,11 +257,11 @@ class Qemu:
 
         return probing.events(handle, seconds)
 
-    def spice(self, handle: Handle) -> SpicePlace | None:
+    def displays(self, handle: Handle) -> tuple[DisplayPlace, ...]:
         """See :class:`ovtasks.backends.contract.Monitor`."""
         from ovtasks.backends.qemu import probing
 
-        return probing.spice(handle)
+        return probing.displays(handle)
 
     def ask_agent(self, handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
         """See :class:`ovtasks.backends.contract.Agent`."""

@@ -7,10 +7,11 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from ovtasks.backends.contract import Handle, SpicePlace
+from ovtasks.backends.contract import DisplayPlace, Handle
 from ovtasks.backends.qemu import agent
 from ovtasks.backends.qemu.qmp import connect, mapping
 from ovtasks.backends.qemu.status import DEFINITION, find
@@ -20,6 +21,7 @@ from ovtasks.values.jsonvalue import Json
 from ovtasks.values.keys import KeyCode
 
 SCREEN_SUFFIX = ".ppm"
+UNIX = "unix:"
 _PATIENCE = 5.0
 """Seconds for a question that the answer can do without."""
 
@@ -86,22 +88,40 @@ def events(handle: Handle, seconds: float) -> Iterator[Mapping[str, Json]]:
         yield from qmp.events()
 
 
-def spice(handle: Handle) -> SpicePlace | None:
-    """As the command line that is in place says, with its password."""
-    pid_of(handle)
+def displays(handle: Handle) -> tuple[DisplayPlace, ...]:
+    """As the command line that is in place says, with passwords; QEMU tells which port it has chosen for VNC."""
+    pid = pid_of(handle)
     try:
         words = json.loads((handle.directory / DEFINITION).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    text = next((after for word, after in pairwise(words) if word == "-spice"), None)
-    if text is None:
-        return None
-    options = dict(one.replace(",,", ",").partition("=")[::2] for one in re.split(r"(?<!,),(?!,)", text))
-    secret = handle.sockets / f"spice{SECRET_SUFFIX}"
-    password = secret.read_text(encoding="utf-8") if "password-secret" in options and secret.exists() else ""
+        return ()
+    found = []
+    for kind in ("spice", "vnc"):
+        text = next((after for word, after in pairwise(words) if word == f"-{kind}"), None)
+        if text is not None:
+            first, *parts = (part.replace(",,", ",") for part in re.split(r"(?<!,),(?!,)", text))
+            options = dict(part.partition("=")[::2] for part in (*parts, first))
+            secret = handle.sockets / f"{kind}{SECRET_SUFFIX}"
+            known = "password-secret" in options and secret.exists()
+            password = secret.read_text(encoding="utf-8") if known else ""
+            place = _spice(options) if kind == "spice" else _vnc(first, handle, pid)
+            found.append(replace(place, kind=kind, password=password))
+    return tuple(found)
+
+
+def _spice(options: Mapping[str, str]) -> DisplayPlace:
     if options.get("unix") == "on":
-        return SpicePlace(Path(options["addr"]), password=password)
-    return SpicePlace(host=options.get("addr") or "127.0.0.1", port=int(options.get("port") or 0), password=password)
+        return DisplayPlace(Path(options["addr"]))
+    return DisplayPlace(host=options.get("addr") or "127.0.0.1", port=int(options.get("port") or 0))
+
+
+def _vnc(where: str, handle: Handle, pid: int) -> DisplayPlace:
+    if where.startswith(UNIX):
+        return DisplayPlace(Path(where.removeprefix(UNIX)))
+    with connect(handle.sockets / QMP_SOCKET, pid) as qmp:
+        server = mapping(qmp.execute("query-vnc"))
+    service = str(server.get("service") or "")
+    return DisplayPlace(host=str(server.get("host") or "127.0.0.1"), port=int(service) if service.isdecimal() else 0)
 
 
 def ask_agent(handle: Handle, command: str, arguments: Mapping[str, Json], seconds: float) -> Json:
