@@ -67,11 +67,31 @@ class Notes:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self._live = ""
 
     def note(self, text: str) -> None:
-        """Print one line."""
+        """Print one line, above the live one."""
         if not self._quiet:
-            print(text, file=sys.stderr, flush=True)
+            live, wipe = self._live, self._wipe()
+            self._live = ""
+            print(f"{wipe}{text}", file=sys.stderr, flush=True)
+            if live:
+                self.live(live)
+
+    def live(self, text: str) -> bool:
+        """Show ``text`` as the terminal's last line until the next one; empty: remove it. False: no terminal."""
+        if self._quiet or not sys.stderr.isatty():
+            return False
+        from shutil import get_terminal_size
+
+        if text or self._live:
+            sys.stderr.write(f"{self._wipe()}{text[: get_terminal_size().columns - 1]}")
+            sys.stderr.flush()
+        self._live = text
+        return True
+
+    def _wipe(self) -> str:
+        return "\r\x1b[K" if self._live else ""
 
     def update(self, done: int, total: int | None, unit: str = "B") -> None:
         """Show nothing: these verbs are too quick for a bar."""

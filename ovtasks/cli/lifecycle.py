@@ -124,6 +124,7 @@ def run_create(args: argparse.Namespace) -> int:
     from ovtasks.cli.goals import open_graph
     from ovtasks.instance.built import built_disk
     from ovtasks.instance.create import CreateOptions, create
+    from ovtasks.instance.status import emulated
 
     loaded_ns = time.time_ns()
     project = open_project(args, [args.vm])
@@ -140,6 +141,8 @@ def run_create(args: argparse.Namespace) -> int:
         output_json({"changes": list(made.changes), **_facts(made.record)})
     else:
         note(args).note(f"{made.record.words}: {', '.join(made.changes) or 'nothing to do'}")
+    if made.changes and (slowly := emulated(made.record)) is not None:
+        note(args).note(f"{made.record.words}: {slowly}")
     return EXIT_DONE
 
 

@@ -20,6 +20,8 @@ KVM = Path("/dev/kvm")
 CPUINFO = Path("/proc/cpuinfo")
 KINDS = ("kvm", "tcg")
 SLOWNESS = 10  # how much longer everything takes under TCG
+EMULATED = f"emulated without KVM (TCG): everything may take {SLOWNESS} times longer"
+"""What a user is told once, wherever it matters."""
 _FLAGS = frozenset({"vmx", "svm"})  # Intel's, AMD's
 
 

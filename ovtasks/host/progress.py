@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Progress(Protocol):
@@ -13,6 +13,14 @@ class Progress(Protocol):
 
     def update(self, done: int, total: int | None, unit: str = "B") -> None:
         """Report ``done`` of ``total`` (None if unknown) bytes, or of percent with unit ``%``."""
+
+
+@runtime_checkable
+class LiveLine(Protocol):
+    """An optional part of a :class:`Progress`: a last line of the terminal that is replaced."""
+
+    def live(self, text: str) -> bool:
+        """Show ``text`` in place of the last live line; empty: remove it. Returns whether there is a terminal."""
 
 
 class SilentProgress:

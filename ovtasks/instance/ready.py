@@ -5,12 +5,13 @@ from __future__ import annotations
 from ovtasks.errors import OvError
 from ovtasks.guest.deadline import Deadline
 from ovtasks.guest.notify import listening
-from ovtasks.guest.readiness import Level, Ready, Stage, Wait
+from ovtasks.guest.readiness import Level, Ready, Wait
 from ovtasks.guest.target import Target
 from ovtasks.host.progress import Progress
 from ovtasks.instance.access import CONTACT_SECONDS, first_contact, target_of
+from ovtasks.instance.ladder import RUNS, Ladder
 from ovtasks.instance.record import Record
-from ovtasks.instance.status import status
+from ovtasks.instance.status import emulated, status
 
 
 def wait(
@@ -30,15 +31,17 @@ def wait(
     :raises OvError: it is not running, or no user is known.
     """
     deadline = Deadline.after(seconds / factor, factor=factor)
-    with listening(record.cid) as listener:
+    if (slowly := emulated(record)) is not None:
+        progress.note(f"{record.words}: {slowly}")
+    with listening(record.cid) as listener, Ladder(record, progress, seconds) as ladder:
         waiting = Wait(
-            target=_find_target(record, deadline, factor),
+            target=_find_target(record, deadline, factor, ladder),
             deadline=deadline,
             alive=lambda: _ended(record),
             serial=record.folder.serial_log,
             log_start=record.log_start,
-            contact=lambda: _contact(record, progress, factor, accept=accept),
-            on_stage=lambda stage, after: _say(record, stage, after, progress),
+            contact=lambda: _contact(record, ladder, factor, accept=accept),
+            on_stage=lambda stage, after: ladder.reach(stage.value, after),
             listener=listener,
         )
         ready = waiting.until(Level(level), probe)
@@ -47,16 +50,23 @@ def wait(
     return ready
 
 
-def _find_target(record: Record, deadline: Deadline, factor: float) -> Target:
+def _find_target(record: Record, deadline: Deadline, factor: float, ladder: Ladder) -> Target:
     """The target for ssh. Waits until a guest with its own address has one.
 
     :raises OvError: the VM is not running, no user is known, or no address appears in time.
     """
+    said = False
     while True:
         if (ended := _ended(record)) is not None:
             raise OvError(f"{record.words} is not running: {ended}", hint=f"ov vm start {record.words}")
+        if not said:
+            ladder.reach(RUNS, deadline.elapsed)
+            said = True
         try:
-            return target_of(record, factor=factor)
+            found = target_of(record, factor=factor)
+            if record.ssh_port is None:
+                ladder.reach(f"its address is {found.host}", deadline.elapsed)
+            return found
         except OvError:
             if record.ssh_port is not None or record.user is None or deadline.expired:
                 raise
@@ -70,7 +80,3 @@ def _ended(record: Record) -> str | None:
 
 def _contact(record: Record, progress: Progress, factor: float, *, accept: bool) -> None:
     first_contact(record, progress, seconds=CONTACT_SECONDS * factor, accept=accept)
-
-
-def _say(record: Record, stage: Stage, seconds: float, progress: Progress) -> None:
-    progress.note(f"{record.words}: {stage.value} ({seconds:.0f} s)")

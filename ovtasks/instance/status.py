@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 from ovtasks.backends.contract import Handle, VmState, VmStatus, backend
 from ovtasks.errors import OvError
+from ovtasks.host.accel import EMULATED, SLOWNESS
 from ovtasks.host.state import try_load_state
 from ovtasks.instance.record import Record
-
-TCG_FACTOR = 10.0
-"""How many times longer everything may take under plain emulation."""
 
 
 def status(record: Record) -> VmStatus:
@@ -45,5 +43,16 @@ def known(record: Record) -> VmStatus:
 
 def slowness(record: Record) -> float:
     """How many times longer everything may take than with KVM."""
+    return 1.0 if accelerator(record) == "kvm" else float(SLOWNESS)
+
+
+def accelerator(record: Record) -> str | None:
+    """``kvm`` or ``tcg``, as it was last defined; None: it was not, or nobody can tell."""
     machine = try_load_state(record.folder.machine)  # a damaged file counts as missing
-    return 1.0 if machine is not None and machine.get("accel") == "kvm" else TCG_FACTOR
+    found = machine.get("accel") if machine is not None else None
+    return found if isinstance(found, str) else None
+
+
+def emulated(record: Record) -> str | None:
+    """What a user is told about the speed of a guest that is emulated; None for others."""
+    return f"the guest is {EMULATED}" if accelerator(record) == "tcg" else None
