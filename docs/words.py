@@ -43,6 +43,52 @@ A mistake in one VM is that VM's: `ov vm build web` prints mistakes of others as
 and what is about all VMs, fail. A layer, a deployment or an image spoils the VMs that it is for; a file that is not
 YAML spoils all.
 
+## What VMs share: defaults, extends, templates
+
+```yaml
+defaults:                    # for all VMs of this file
+  ram: 2G
+vms:
+  .base:                     # a template: it is not built
+    source: debian:13
+    disk_size: 10G
+    cloud_init: {packages: [git, vim], timezone: Europe/Berlin}
+  web:
+    extends: .base
+    ram: 4G                  # wins over the default
+  db:
+    extends: web
+    cloud_init:
+      packages: [postgresql] # a list replaces a list
+      timezone: null         # nothing is inherited here
+```
+
+A VM has the `defaults:` of its file, then what stands in the entries that it `extends`, the remotest first, then its
+own fields. The nearest wins. Mappings are merged key by key, at every depth; lists and all other values are replaced;
+`null` removes what would be inherited. A `source:` that is a name, or of another `kind`, replaces the whole source.
+`null` where nothing is inherited means the default, as everywhere.
+
+* `extends` names another entry, in any file of the project. That entry may extend a third one. A VM that is built can
+  be extended like a template.
+* A template has a name with a dot before it (`.base`), or says `abstract: true`. It may lack a source. It has no steps,
+  and no command takes its name.
+* `defaults:` counts in `vms.yml` and `vm.yml`, and there for the VMs of that file alone, also for those of its other
+  documents. In `overthink.yml` and all other files `defaults:` is about container images: it keeps its note "changes
+  nothing". If a VM extends an entry of another file, that entry brings the defaults of its file along.
+* What names one machine stays with it: `network.mac` and `mac` of further cards, `ssh.port`, `cloud_init.hostname`, the
+  vsock `cid`, serial numbers in `sysinfo`. Names, host keys and generated login keys are made for each VM anyway. A
+  template or `defaults:` with such a field is an error.
+* A relative path means the same place for all: it starts at the folder of the file in which it stands.
+* `cloud_init.network` and `cloud_init.extra` are merged by the values that cloud-init reads. An `extra` that is text
+  replaces, and is replaced.
+* A mistake is told once, at the line where the wrong value stands, and spoils only the VMs that have it. An unknown
+  name, a circle, and an entry that has a mistake by itself are errors at `extends`.
+* `ov vm plan`, `ov why`, `ov vm xml` and the like show the merged VM. After a change in a base exactly those steps of
+  the heirs are stale that read the changed field, and `ov why STEP` names the entry and the line behind it.
+* An editor's check by the schema sees one entry at a time: it marks `null`, and fields that a template's source still
+  lacks. `ov validate` sees the whole.
+* The settings `vm.*` (`ov settings`) stand behind `defaults:`: they fill in what neither says.
+
 ## Secrets
 
 Nothing is marked as secret: what is not known to be harmless is. Of `cloud_init` these are shown by `ov plan` and `ov

@@ -38,7 +38,7 @@ def migrate_names(path: Path, text: str) -> str:
 
 def _block(path: Path, document: Document) -> KeyNames:
     if path.name != LAYER_FILE:
-        return file_names(document.data)
+        return file_names(document.data, path.name)
     data = document.data
     wrapped = isinstance(data, dict) and ROOT in data and not isinstance(data[ROOT], list)
     return KeyNames(below={ROOT: LAYER}) if wrapped else LAYER

@@ -18,7 +18,7 @@ from ovtasks import __version__
 from ovtasks.host.beneath import UnsafeError
 from ovtasks.host.state import StateError, read_state
 
-MAGIC = b"ovspec4\n"
+MAGIC = b"ovspec5\n"
 MAX_BYTES = 1 << 30
 SCHEMAS = ("vms", "libvirt", "image", "layer", "deploy")
 RACY_NS = 50_000_000  # a file that changed less than this ago may change again with the same mtime
@@ -30,7 +30,8 @@ FileStat = tuple[int, int, int, int] | None
 class CacheEntry(NamedTuple):
     """A VM, image, deployment or layer: its mapping as marshal bytes, its place, and what deployments say of a VM.
 
-    ``layers`` is what layers bring to it, ``placed`` are its placements.
+    ``layers`` is what layers bring to it, ``placed`` are its placements, ``bases`` the places of the entries that it
+    inherits from.
     """
 
     packed: bytes
@@ -39,6 +40,7 @@ class CacheEntry(NamedTuple):
     column: int
     layers: tuple[Any, ...] = ()
     placed: tuple[Any, ...] = ()
+    bases: tuple[Any, ...] = ()
 
     @classmethod
     def of(
@@ -49,9 +51,11 @@ class CacheEntry(NamedTuple):
         column: int,
         layers: Iterable[tuple[Any, ...]] = (),
         placed: Iterable[tuple[Any, ...]] = (),
+        bases: Iterable[tuple[Any, ...]] = (),
     ) -> CacheEntry:
         """The entry of a checked mapping."""
-        return cls(marshal.dumps(data), file, line, column, tuple(map(tuple, layers)), tuple(map(tuple, placed)))
+        more = (tuple(map(tuple, part)) for part in (layers, placed, bases))
+        return cls(marshal.dumps(data), file, line, column, *more)
 
     def data(self) -> Any:
         """A fresh copy of the mapping."""

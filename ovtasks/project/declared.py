@@ -9,6 +9,8 @@ from typing import Any
 from ovtasks.errors import InputError, Where
 from ovtasks.values.yamlio import Document, Key
 
+OWN_KEYS = ("extends", "abstract")
+"""Keys of a VM that are about its entry alone."""
 IMAGE = "image:"
 """Stands before the name of an image, where VMs and images are called by one word."""
 
@@ -17,7 +19,8 @@ IMAGE = "image:"
 class Declared:
     """A declaration.
 
-    ``data`` is its mapping after the schema check; it stands at ``path`` of ``document`` in ``file``.
+    ``data`` is its mapping after the schema check; it stands at ``path`` of ``document`` in ``file``. ``bases`` are the
+    entries that it inherits from, the remotest first; their values are in ``data``.
     """
 
     name: str
@@ -25,6 +28,7 @@ class Declared:
     document: Document
     path: tuple[Key, ...]
     file: Path
+    bases: tuple[Declared, ...] = ()
 
     def where(self, *path: Key, key: bool = False) -> Where:
         """The place of a value (or of its key)."""

@@ -13,6 +13,7 @@ from ovtasks.errors import InputError
 from ovtasks.project.declared import IMAGE as IMAGE_OWNER
 from ovtasks.project.layer_names import CHECK
 from ovtasks.project.names import KeyNames, renamed
+from ovtasks.project.places import DEFAULTS, VM_FILES
 from ovtasks.values.yamlio import Document, Key
 
 if TYPE_CHECKING:
@@ -97,14 +98,16 @@ def _singular(block: Block) -> KeyNames:
     return KeyNames(names, below)
 
 
-def file_names(data: object) -> KeyNames:
-    """The names of all keys of a file with this content."""
+def file_names(data: object, file: str) -> KeyNames:
+    """The names of all keys of a file with this content. In a file for VMs ``defaults:`` has a VM's keys."""
     root = data if isinstance(data, Mapping) else {}
     below: dict[str, KeyNames] = dict(DEPLOY.below)
     for key in ("vms", "vm"):
         if key in root:
             vm = vm_names() if _any_libvirt(root[key]) else _VM
             below[key] = vm if is_single(key, root[key]) else KeyNames(every=vm)
+    if DEFAULTS in root and file.rpartition("/")[2] in VM_FILES:
+        below[DEFAULTS] = vm_names() if _any_libvirt(root[DEFAULTS]) else _VM
     for key, other in (("images", ""), ("image", "box")):
         value = root.get(key, root.get(other))
         below[key] = IMAGE if is_single(key, value) else KeyNames(every=IMAGE)
@@ -124,7 +127,7 @@ def _any_libvirt(value: object) -> bool:
 
 def with_our_names(document: Document) -> tuple[Document, list[InputError]]:
     """``document`` with our names, and an error for each key that has two of its names at once."""
-    return renamed(document, file_names(document.data), _owner)
+    return renamed(document, file_names(document.data, document.file), _owner)
 
 
 def _owner(path: tuple[Key, ...]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,7 +76,10 @@ def _build_vm(
     defaults: Callable[[], Mapping[str, str]], name: str, entry: CacheEntry, base: Path, where: Where
 ) -> VmSpec:
     layers, placed = (LayerXml(*layer) for layer in entry.layers), (Placement(*one) for one in entry.placed)
-    return build_vm(name, entry.data(), base, where, tuple(layers), tuple(placed), defaults())
+    built = build_vm(name, entry.data(), base, where, tuple(layers), tuple(placed), defaults())
+    if not entry.bases:
+        return built
+    return replace(built, bases=tuple(Where(display(Path(file)), *place) for file, *place in entry.bases))
 
 
 def _build_image(name: str, entry: CacheEntry, base: Path, where: Where) -> ImageSpec:
@@ -116,6 +119,7 @@ class Checked:
     deployments: Mapping[str, CacheEntry] = field(default_factory=dict)
     ignored: tuple[Named, ...] = ()
     wrong: Mapping[str, tuple[InputError, ...]] = field(default_factory=dict)
+    templates: tuple[str, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -157,6 +161,7 @@ def check(
         reader.read_root(root)
     for path in paths:
         reader.read(path)
+    reader.settle()
     reader.vms.update((one.name, one) for one in reader.deployments.clones(reader.vms))
     vms, images = tuple(reader.vms.values()), tuple(reader.images.values())
     rule_errors, variables = all_rules(vms)
@@ -185,6 +190,7 @@ def check(
         {one.name: _deployment_entry(one) for one in deployments},
         tuple(reader.ignored),
         wrong,
+        reader.heritage.templates,
     )
 
 
@@ -224,10 +230,23 @@ def _entries(found: Iterable[Declared], layered: Layered, deployments: Iterable[
     places = ((one, one.where(key=True)) for one in found)
     return {
         one.name: CacheEntry.of(
-            one.data, str(one.file), where.line, where.column, layered.get(one.name, ()), placed.get(one.name, ())
+            one.data,
+            str(one.file),
+            where.line,
+            where.column,
+            layered.get(one.name, ()),
+            placed.get(one.name, ()),
+            _places(one),
         )
         for one, where in places
     }
+
+
+def _places(one: Declared) -> Iterator[tuple[str, int, int]]:
+    """Where the entries begin that this one inherits from."""
+    for base in one.bases:
+        where = base.where(key=True)
+        yield str(base.file), where.line, where.column
 
 
 def _deployment_entry(one: Deployment) -> CacheEntry:
@@ -299,7 +318,8 @@ def unknown_vm(name: str, project: Project) -> InputError:
         from ovtasks.project.mistakes import one_of
 
         return one_of(project.wrong[name])
-
+    if name in check((), project.root).templates:
+        return InputError(f"'{name}' is a template, which is not built", hint=f"a VM takes it: extends: {name}")
     names = [*project.vms]
     guesses = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if guesses:

@@ -11,9 +11,13 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ovtasks.errors import InputError, InputErrors, Where
+from ovtasks.project.declared import DeclaredVm
+from ovtasks.project.heritage import heir
 from ovtasks.project.model import VmSpec
+from ovtasks.project.places import DEFAULTS
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.yamlio import Document
 
@@ -58,18 +62,59 @@ class VmEntry:
 
 
 def entry_of(vm: VmSpec) -> VmEntry | None:
-    """The entry of ``vm``, read again; None if the file cannot be read any more, or has it elsewhere."""
+    """The entry of ``vm`` with all that it inherits, read again; None if a file cannot be read any more, or has it
+    elsewhere."""
+    own, *below = (_declared(where) for where in (vm.where, *vm.bases))
+    if own is None or None in below:
+        return None
+    if bases := [one for one in below if one is not None]:
+        own = heir(own, bases)
+    return VmEntry(own.document, tuple(map(str, own.path)))
+
+
+def inherited(vm: VmSpec) -> dict[str, str]:
+    """The fields of ``vm`` that stand in another entry, each with that entry's name and place."""
+    entry = entry_of(vm) if vm.bases else None
+    found: dict[str, str] = {}
+    for path in _leaves(vm.declared) if entry is not None else ():
+        if entry is not None and (origin := entry.document.origin(*entry.path, *path)) is not None:
+            found[".".join(path)] = f"{origin.entry}, {entry.document.where(*entry.path, *path, key=True)}"
+    return found
+
+
+def _leaves(value: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of what is no mapping."""
+    if not isinstance(value, Mapping) or not value:
+        yield path
+        return
+    for key, item in value.items():
+        yield from _leaves(item, (*path, key))
+
+
+def _declared(where: Where) -> DeclaredVm | None:
+    """The entry whose key stands there."""
     from ovtasks.host.yamlfile import read_yaml
-    from ovtasks.project.file_names import with_our_names
+    from ovtasks.project.file_names import is_single, with_our_names
 
     try:
-        documents = read_yaml(Path(vm.where.file), vm.where.file)
+        documents = read_yaml(Path(where.file), where.file)
     except (InputError, OSError):
         return None
     for document, _ in map(with_our_names, documents):
-        for path in (("vm",), ("vm", vm.name), ("vms", vm.name)):  # only a key begins at this place
-            if document.where(*path, key=True) == vm.where:
-                return VmEntry(document, path)
+        data = document.data if isinstance(document.data, dict) else {}
+        groups = [(key, data[key]) for key in ("vm", "vms") if isinstance(data.get(key), dict)]
+        paths = [(DEFAULTS,), ("vm",), *((key, name) for key, group in groups for name in group)]
+        for path in paths:
+            value: Any = data
+            for step in path:
+                value = value.get(step)
+                if value is None:
+                    break
+            if not isinstance(value, dict) or document.where(*path, key=True) != where:  # only a key begins there
+                continue
+            if is_single(path[0], value) and len(path) == 1:
+                value = {key: part for key, part in value.items() if key != "name"}
+            return DeclaredVm(path[-1], value, document, path, Path(where.file))
     return None
 
 

@@ -264,9 +264,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class VmSpec:
-    """One VM as declared. ``declared`` is its mapping as written, for ``ov plan`` and for plug-ins.
+    """One VM as declared. ``declared`` is its mapping with what it inherits, for ``ov plan`` and plug-ins.
 
     ``layers`` is the XML from layers that deployments apply to it, ``placed`` what else deployments say about it.
+    ``bases`` are the places of the entries that it inherits from, the remotest first.
     ``compress`` is how the built qcow2 is compressed (``zstd``, ``zlib``); None: not at all.
     """
 
@@ -292,6 +293,7 @@ class VmSpec:
     declared: Mapping[str, Json] = field(default_factory=dict)
     layers: tuple[LayerXml, ...] = ()
     placed: tuple[Placement, ...] = ()
+    bases: tuple[Where, ...] = ()
 
     @property
     def domain(self) -> str:

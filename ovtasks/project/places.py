@@ -7,6 +7,8 @@ from pathlib import Path
 
 PROJECT_FILE = "overthink.yml"
 VM_FILES = ("vms.yml", "vm.yml")
+DEFAULTS = "defaults"
+"""The key at the root of a file for VMs whose mapping all its VMs inherit."""
 IMAGE_FILES = ("images.yml", "image.yml")
 DEPLOY_FILE = "deploy.yml"
 LAYER_FILE = "layer.yml"

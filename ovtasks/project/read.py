@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,22 @@ from ovtasks.project.declared import IMAGE, Declared, DeclaredImage, DeclaredVm
 from ovtasks.project.deploy import Deployments, Layered
 from ovtasks.project.file_names import is_single, with_our_names
 from ovtasks.project.images import chain_of
+from ovtasks.project.inherit import Heritage
 from ovtasks.project.layers import Layers
 from ovtasks.project.official import written_out
 from ovtasks.project.placement import Named
-from ovtasks.project.places import DEPLOY_FILE, IMAGE_FILES, LAYER_FILE, MIGRATING, ROOT_FILES, VM_FILES, display
+from ovtasks.project.places import (
+    DEFAULTS,
+    DEPLOY_FILE,
+    IMAGE_FILES,
+    LAYER_FILE,
+    MIGRATING,
+    ROOT_FILES,
+    VM_FILES,
+    display,
+)
 from ovtasks.project.schema import Checker
 from ovtasks.project.unused import unused_of_image, unused_of_vm, unused_sections
-from ovtasks.project.user_data import pass_on
 from ovtasks.values.yamlio import Document, Key
 
 if TYPE_CHECKING:
@@ -47,6 +57,7 @@ class ProjectReader:
         self.errors: list[InputError] = []
         self.vms: dict[str, DeclaredVm] = {}
         self.images: dict[str, DeclaredImage] = {}
+        self.heritage = Heritage(checker, self.errors)
         self.deployments = Deployments(checker, self.errors)
         self.ignored: list[Named] = []  # what is accepted and changes nothing
         self.files: dict[Path, FileStat] = {}  # read or looked for; with its stat from just before
@@ -181,6 +192,8 @@ class ProjectReader:
         schema = "vms" if path.name in VM_FILES else "image" if path.name in IMAGE_FILES else "overthink"
         self.errors += self.checker.check_root(data, document, schema)
         self.ignored += unused_sections(data, document, schema)
+        if schema == "vms" and data.get(DEFAULTS) is not None:
+            self.heritage.add_defaults(Declared(DEFAULTS, data[DEFAULTS], document, (DEFAULTS,), path))
         if schema != "image":
             for name, value, place in (*_entries(data, "vms"), *_entries(data, "vm")):
                 self._vm(name, value, document, place, path)
@@ -200,12 +213,23 @@ class ProjectReader:
     def _vm(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
         where = document.where(*path, key=True)
         example = f"{name}: {{source: {{kind: bootstrap}}, disk_size: 2G}}"
-        if not self._is_new(f"VM '{name}'", name, self.vms.get(name), value, where, example):
-            return
-        data, errors = self.checker.check_vm(written_out(value), document, path)
-        self.vms[name], more = pass_on(DeclaredVm(name, data, document, path, file))
-        self.errors += (error.of(name) for error in (*errors, *more))
-        self.ignored += unused_of_vm(self.vms[name])
+        if self._is_new(f"VM '{name}'", name, self.heritage.entries.get(name), value, where, example):
+            self.heritage.add(DeclaredVm(name, value, document, path, file))
+
+    def settle(self) -> None:
+        """Make the VMs from all entries, when every file is read."""
+        for vm, whole in self.heritage.vms():
+            check = self.checker.check_vm if whole else self.checker.check_part
+            data, errors = check(written_out(vm.data), vm.document, vm.path)
+            vm = replace(vm, data=data)
+            if vm.mapping("cloud_init"):
+                from ovtasks.project.user_data import pass_on
+
+                vm, more = pass_on(vm)
+                errors += more
+            self.vms[vm.name] = vm
+            self.errors += (error.of(vm.name) for error in errors)
+            self.ignored += (one for one in unused_of_vm(self.vms[vm.name]) if one not in self.ignored)
 
     def _image(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
         where = document.where(*path, key=True)

@@ -15,12 +15,10 @@ from ovtasks.project.bootc_rules import bootc_rules
 from ovtasks.project.bootstrap_rules import bootstrap_rules
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.project.expand import EXPANDED, KEY_WORDS, expand, variables
-from ovtasks.project.libvirt_vms import libvirt_rules
 from ovtasks.project.model import BOOTC_DISK
 from ovtasks.project.network_rules import network_rules
 from ovtasks.project.official import official_image
 from ovtasks.project.official_rules import keyring_rules, official_rules
-from ovtasks.project.user_data import user_data_rules
 from ovtasks.project.xml_rules import xml_rules
 from ovtasks.values.arch import arch_of
 from ovtasks.values.sizes import MIN_DISK, MIN_RAM, MiB, format_size, parse_size
@@ -43,7 +41,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, ...]]:
     """Every violation, and the names of the environment variables that the VMs' paths use."""
     errors = [error.of(vm.name) for vm in vms for rule in RULES for error in rule(vm)]
-    errors += libvirt_rules(vms)
+    if any(vm.mapping("libvirt") for vm in vms):
+        from ovtasks.project.libvirt_vms import libvirt_rules
+
+        errors += libvirt_rules(vms)
     errors += across_rules(vms)
     used = {name for vm in vms for path in EXPANDED if (text := vm.text(*path)) for name in variables(text)}
     return errors, tuple(sorted(used))
@@ -250,6 +251,14 @@ def cloud_init_rules(vm: DeclaredVm) -> Iterator[InputError]:
         path = ("cloud_init", "ov_install")
         yield vm.error("ov_install.url is missing: strategy url needs it", *path, "strategy", hint="url: https://…")
     yield from _twice(vm, "cloud_init", "users", what="user")
+
+
+def user_data_rules(vm: DeclaredVm) -> Iterator[InputError]:
+    """The text for cloud-init fits the rest of the seed, and the key's owner can log in."""
+    if vm.mapping("cloud_init"):
+        from ovtasks.project.user_data import passed_rules
+
+        yield from passed_rules(vm)
 
 
 def snapshot_rules(vm: DeclaredVm) -> Iterator[InputError]:

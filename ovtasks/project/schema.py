@@ -127,8 +127,8 @@ class Checker:
         self._new = _validator_class()
         self._kinds = kinds or (lambda kind: None)
         # Check the source against its kind's schema alone, so that no message mentions other kinds.
-        rest = {**vm_schema(), "properties": {**vm_schema()["properties"], "source": {"type": "object"}}}
-        self._vm = self._new(rest)
+        fields = {**vm_schema(), "properties": {**vm_schema()["properties"], "source": {"type": "object"}}}
+        self._vm = self._new({**fields, "required": ["source"]})
         self._image = self._new(image_schema())
         self._sources: dict[str, Any] = {kind: self._new(source_schema(kind)) for kind in KINDS}
         self.plugin_schemas: dict[str, Mapping[str, Any]] = {}
@@ -136,7 +136,8 @@ class Checker:
     def check_root(self, data: Mapping[str, Any], document: Document, name: str) -> list[InputError]:
         """Errors at a file's top level. What is below ``vms:`` and ``images:`` is checked later."""
         top = inlined(name)
-        shallow = {**top, "properties": {key: _shallow(value) for key, value in top["properties"].items()}}
+        rules = {key: value for key, value in top.items() if key != "allOf"}
+        shallow = {**rules, "properties": {key: _shallow(value) for key, value in top["properties"].items()}}
         # None: "vms:" with everything below it commented out
         data = {key: value for key, value in data.items() if value is not None}
         return self._diagnosed(self._new(shallow).iter_errors(data), document, ())
@@ -176,6 +177,19 @@ class Checker:
             errors = list(self._errors(data))
         found = self._diagnosed(iter(errors), document, path)
         return data, [*found, *self._kind_errors(data, document, path)]
+
+    def check_part(self, data: Any, document: Document, path: tuple[Key, ...]) -> tuple[Any, list[InputError]]:
+        """Like :meth:`check_vm`, for an entry that is merged with others: fields of mappings may be missing."""
+        errors = list(self._errors(data))
+        if errors and (mended := _mend(data, errors, document, path)) is not data:
+            data = mended
+            errors = list(self._errors(data))
+        errors = [e for e in errors if e.validator != "required" or any(isinstance(n, int) for n in e.absolute_path)]
+        found = self._diagnosed(iter(errors), document, path)
+        source = data.get("source") if isinstance(data, dict) else None
+        if isinstance(source, dict) and "kind" in source:
+            found += self._kind_errors(data, document, path)
+        return data, found
 
     def _source(self, kind: object) -> Any:
         if not isinstance(kind, str):
@@ -244,7 +258,8 @@ def _words() -> Vocabulary:
 
 def _shallow(schema: Any) -> Any:
     """``schema`` without its rules for the VMs below."""
-    return {key: value for key, value in schema.items() if key not in {"additionalProperties", "if", "then", "else"}}
+    below = {"additionalProperties", "if", "then", "else", "allOf"}
+    return {key: value for key, value in schema.items() if key not in below}
 
 
 def _with_kind(schema: Mapping[str, Any]) -> JsonSchema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from ovtasks.errors import InputError, Where
 from ovtasks.project.declared import DeclaredVm
@@ -50,7 +51,7 @@ def pass_on(vm: DeclaredVm) -> tuple[DeclaredVm, list[InputError]]:
     if not changed:
         return vm, errors
     data = {**vm.data, "cloud_init": {**block, **changed}}
-    return DeclaredVm(vm.name, data, vm.document, vm.path, vm.file), errors
+    return replace(vm, data=data), errors
 
 
 def _block(vm: DeclaredVm, key: str) -> Json:
@@ -59,8 +60,8 @@ def _block(vm: DeclaredVm, key: str) -> Json:
     try:
         return vm.document.written.passed(*(str(step) for step in vm.path), "cloud_init", key)
     except InputError as e:
-        assert e.at is not None
-        raise InputError(e.message, hint=e.hint, where=Where(vm.document.file, *e.at)) from None
+        where = e.where or Where(vm.document.file, *(e.at or ()))
+        raise InputError(e.message, hint=e.hint, where=where) from None
 
 
 def _extra(vm: DeclaredVm, key: str) -> Json:
@@ -93,7 +94,7 @@ def _extra(vm: DeclaredVm, key: str) -> Json:
     raise vm.error(message, *EXTRA, hint="write a mapping, here or as the text")
 
 
-def user_data_rules(vm: DeclaredVm) -> Iterator[InputError]:
+def passed_rules(vm: DeclaredVm) -> Iterator[InputError]:
     """``cloud_init.extra`` fits the rest of the seed, and the key's owner can log in."""
     extra = decode(vm.get(*EXTRA))
     extra = extra if isinstance(extra, dict) else {}

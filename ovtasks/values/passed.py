@@ -56,7 +56,7 @@ class Written:
 
 def is_passed(path: Sequence[str | int]) -> bool:
     """Whether another program reads what stands at ``path``: a VM's blocks for cloud-init."""
-    for root, depth in (("vms", 2), ("vm", 2), ("vm", 1)):
+    for root, depth in (("vms", 2), ("vm", 2), ("vm", 1), ("defaults", 1)):
         if path and path[0] == root and len(path) > depth + 1 and path[depth] == "cloud_init":
             return path[depth + 1] in BLOCKS
     return False

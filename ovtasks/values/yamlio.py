@@ -13,93 +13,27 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ovtasks.errors import InputError, Where
 from ovtasks.values.diagnosis import MAX_DEPTH, bad_character, decoded, not_yaml
+from ovtasks.values.document import Document as Document
+from ovtasks.values.document import Key as Key
+from ovtasks.values.document import Mark as Mark
+from ovtasks.values.document import Position as Position
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.passed import Written, is_passed
 
 MAX_BYTES = 16 << 20
 MAX_NODES = 1_000_000
 
-Key = str | int
 IsPassed = Callable[[Sequence[Key]], bool]
-Position = tuple[int, int]
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})", re.ASCII)
 _FRACTION = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,18}", re.ASCII)
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _TAG = "tag:yaml.org,2002:"
-
-
-class Mark(NamedTuple):
-    """Where one value stands. ``raw`` is the text of an unquoted scalar, ``keys`` are the places of a mapping's keys.
-
-    ``text`` is where a text begins, if the file holds it unchanged, so that its lines and columns can be counted there.
-    ``written`` are the words of the file for keys of a mapping that were renamed after reading.
-    """
-
-    position: Position
-    raw: str | None = None
-    keys: dict[str, Position] | None = None
-    items: dict[Key, Mark] | None = None
-    text: Position | None = None
-    written: dict[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One YAML document: its plain ``data``, the places of it (``mark``), and its text (``written``)."""
-
-    file: str
-    data: Json
-    mark: Mark
-    written: Written
-
-    def where(self, *path: Key, key: bool = False, at: Position | None = None) -> Where:
-        """The place of the value at ``path``, or of the nearest thing around it if there is no such value.
-
-        With ``key``: the place of its key. With ``at``: the place of that line and column of its text.
-        """
-        mark, position = self.mark, self.mark.position
-        for depth, step in enumerate(path):
-            if key and depth == len(path) - 1 and isinstance(step, str) and mark.keys and step in mark.keys:
-                return Where(self.file, *mark.keys[step])
-            below = (mark.items or {}).get(step)
-            if below is None:
-                break
-            mark, position = below, below.position
-        else:
-            if at is not None and mark.text is not None:
-                line, column = mark.text
-                position = (line + at[0] - 1, column + at[1] - 1)
-        return Where(self.file, *position)
-
-    def words(self, *path: Key) -> tuple[Key, ...]:
-        """``path`` with the keys that the file has, also if they were renamed after reading."""
-        mark: Mark | None = self.mark
-        found: list[Key] = []
-        for step in path:
-            found.append((mark.written or {}).get(step, step) if mark and isinstance(step, str) else step)
-            mark = (mark.items or {}).get(step) if mark else None
-        return tuple(found)
-
-    def begins(self, *path: Key) -> Position | None:
-        """Where the text at ``path`` begins; None if the file does not hold it unchanged."""
-        mark: Mark | None = self.mark
-        for step in path:
-            mark = (mark.items or {}).get(step) if mark else None
-        return mark.text if mark else None
-
-    def raw(self, *path: Key) -> str | None:
-        """The unquoted scalar at ``path`` as it was written; None for anything else."""
-        mark: Mark | None = self.mark
-        for step in path:
-            mark = (mark.items or {}).get(step) if mark else None
-        return mark.raw if mark else None
 
 
 def parse_yaml(data: bytes, name: str, passed: IsPassed = is_passed) -> list[Document]:

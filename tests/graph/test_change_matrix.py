@@ -41,6 +41,8 @@ CHANGES: dict[str, tuple[Any, frozenset[str]]] = {
     "source.cache": ("{cache}", NOTHING),
     "source.base_user": ("arch", SEED),
     "source.distro": ("fedora", SEED),
+    "extends": (None, NOTHING),  # what is inherited decides: tests/graph/test_inherited.py
+    "abstract": (None, NOTHING),
     "disk_size": ("2G", DISK),
     "ram": ("2G", NOTHING),
     "cpus": (4, NOTHING),

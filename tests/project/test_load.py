@@ -199,7 +199,7 @@ def test_defined_twice_names_both_places(tmp_path: Path, monkeypatch: pytest.Mon
         ("vms: {a: 5}", "vms.a must be a mapping, not 5", None, 1, 10),
         ("vms: {a: }", "VM 'a' declares nothing", "for example", 1, 7),
         ("vmss: {}", "unknown key 'vmss' in the top level", "did you mean 'vms'?", 1, 1),
-        ("deploy: {}", "unknown key 'deploy'", "known keys: includes, vm, vms", 1, 1),
+        ("deploy: {}", "unknown key 'deploy'", "known keys: defaults, includes, vm, vms", 1, 1),
         ("includes: {a: b}", "includes must be a list or text, not a mapping", None, 1, 11),
         ("a: }", "not YAML", None, 1, None),
     ],

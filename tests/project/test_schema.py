@@ -98,7 +98,7 @@ VM_ERRORS = [
     ("smbios: auto", "unknown key 'smbios'", "belongs under ssh.key_injection:", 4, 5),
     ("disposable: true", "unknown key 'disposable'", "deploy.yml", 4, 5),
     ("qemu_args: []", "unknown key 'qemu_args'", "no way", 4, 5),
-    ("zzz: 1", "unknown key 'zzz'", "known keys: accel, autostart", 4, 5),
+    ("zzz: 1", "unknown key 'zzz'", "known keys: abstract, accel, autostart", 4, 5),
     ("'': 1", "unknown key ''", "known keys", 4, 5),
     ("no: 1", "unknown key 'no'", "known keys", 4, 5),
     ("network: {modus: user}", "unknown key 'modus' in vms.a.network", "'mode'", 4, 15),
