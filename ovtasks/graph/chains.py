@@ -10,6 +10,7 @@ from pathlib import Path
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph import plugins
 from ovtasks.graph.freshness import Freshness, Reason, check
+from ovtasks.graph.last_run import new_run
 from ovtasks.graph.options import TYPES, OptionsByVm
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions, Step, need_keys
@@ -61,6 +62,8 @@ class Graph:
         self._owners: dict[str, dict[tuple[str, str], None]] = {}
         self._found: dict[str, Step] = {}
         self._found_under = self.options.changes
+        self.run = new_run()
+        """The name of what this process runs, in the notes about it (:mod:`ovtasks.graph.last_run`)."""
         self.settled: set[str] = set()  # tasks that this run has found fresh, or has run
         self.watched: dict[str, Sequence[Path]] = {}
         """Tasks that are no steps and were found fresh, with the files that tell so."""

@@ -16,6 +16,7 @@ from ovtasks.errors import OvError
 from ovtasks.graph.chains import IMAGE, Chain, Graph
 from ovtasks.graph.display import Display, StepProgress
 from ovtasks.graph.execute import execute, lock_file
+from ovtasks.graph.last_run import timed
 from ovtasks.graph.options import TYPES, build_params, image_params
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
@@ -160,7 +161,9 @@ class StepTask(WorkTask):
             if receipt is None:
                 raise OvError(f"{name} has no result")
             receipts[name] = receipt
-        with explaining(step.title), self.display.step(step) as progress:
+        graph = self.graph
+        note = timed(graph.project.state, graph.locks, graph.run, step)
+        with explaining(step.title), self.display.step(step) as progress, note:
             execute(step, receipts, self.graph.locks, progress, force=self.was_fresh)
 
     def clean(self, outstream: Any, dryrun: bool) -> None:
