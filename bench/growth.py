@@ -20,6 +20,7 @@ LIMIT_TWICE = 2.6
 COMMANDS = {
     "ov plan --all": [str(SCRIPTS / "ov"), "plan", "--all"],
     "ov graph": [str(SCRIPTS / "ov"), "graph"],
+    "ov report": [str(SCRIPTS / "ov"), "report"],
     "doit list --all": [str(SCRIPTS / "doit"), "list", "--all"],
 }
 

@@ -41,6 +41,7 @@ CALLED = {
         *("pass_filenames", "tb", "tempdir", "session_directories", "visit_*"),  # pre-commit, contextlib, tempfile, ast
         "Paused",  # a source for tests, found by its entry point
     ),
+    "tests/cli/test_report.py": ("handle_*",),  # html.parser
     "tests/probes/test_agent.py": ("guest_*", "capture_output"),  # by the name of a command of the agent
     "tests/backends/libvirt/scenes.py": ("*",),  # by name: python -m tests.backends.libvirt.scenes NAME
 }

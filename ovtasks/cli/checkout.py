@@ -14,6 +14,7 @@ TEST = (
     *("ssh-keygen", "ssh-keyscan", "dnsmasq", "ip"),
     *("bash", "busybox", "dash", "dot", "git", "rsync", "shellcheck", "tmux", "xmllint", "cloud-init"),
     *("gpg-agent", "gpgv", "xz", "zstd"),
+    "chromium",  # looks at the pages that ov makes
     *("blkid", "e2fsck", "isoinfo", "mdir", "mkfs.btrfs", "mount", "setpriv", "useradd"),
     *("setcap", "systemd-analyze", "systemd-notify", "systemd-tmpfiles"),
     *("dnf", "zypper", "pacman", "rpmbuild", "createrepo_c"),  # for layers of packages

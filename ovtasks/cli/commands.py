@@ -145,6 +145,7 @@ COMMANDS = (
     CliCommand("plan", "show what would run and why; run nothing", "plan:arguments", group="Look before you build"),
     CliCommand("why", "explain one step: inputs, receipt, reason", "why:arguments", group="Look before you build"),
     CliCommand("graph", "print the graph of steps", "draw:arguments", group="Look before you build"),
+    CliCommand("report", "write a page about the project for a browser", "report:arguments", group="Project and host"),
     CliCommand("init", "write the first files of a project", "init:arguments", group="Project and host"),
     CliCommand("images", "list official images, for source: in vms.yml", "images:arguments", group="Images"),
     CliCommand("lock", "pin image URLs in ovtasks.lock", "lock:arguments", group="Images"),

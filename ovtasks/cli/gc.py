@@ -65,20 +65,33 @@ def _told(parse: Callable[[str], int], text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Survey, remove, report. Leftovers of VMs and the project come first: only their links may hold an image."""
+    """Survey, remove, report."""
     project = project_around(args)
-    kept, gone = _tidy_instances(dry_run=args.dry_run)
-    if project is not None:
-        some_kept, some_gone = _tidy_project(project, dry_run=args.dry_run)
-        kept, gone = kept + some_kept, gone + some_gone
-    some_kept, some_gone = _tidy_stores(args, project, [path for item in gone for path in _below(item.path)])
-    kept, gone = kept + some_kept, gone + some_gone
+    limits = gc.RetentionLimits(args.older_than, args.max_size)
+    kept, gone = tidy(Graph(project) if project is not None else None, limits, dry_run=args.dry_run)
+    held = sum(item.size for item in kept if item.used is not None)
+    if args.max_size is not None and held > args.max_size:
+        note(args).note(f"what is held takes {_mebibytes(held).strip()}: more than --max-size")
     if args.json:
         data = {"removed": [as_json(i) for i in gone], "kept": [as_json(i) for i in kept], "dry_run": args.dry_run}
         output_json(data)
     else:
         sys.stdout.write(as_text(kept, gone, dry_run=args.dry_run))
     return EXIT_DONE
+
+
+def tidy(graph: Graph | None, limits: gc.RetentionLimits, *, dry_run: bool) -> tuple[list[Item], list[Item]]:
+    """Remove what nobody needs, or with ``dry_run`` only look; returns what was kept and what was removed.
+
+    Leftovers of VMs and the project come first: only their links may hold an image.
+    """
+    kept, gone = _tidy_instances(dry_run=dry_run)
+    if graph is not None:
+        some_kept, some_gone = _tidy_project(graph, dry_run=dry_run)
+        kept, gone = kept + some_kept, gone + some_gone
+    going = [path for item in gone for path in _below(item.path)]
+    some_kept, some_gone = _tidy_stores(graph.project if graph else None, limits, going, dry_run=dry_run)
+    return kept + some_kept, gone + some_gone
 
 
 def _below(path: Path) -> Iterator[Path]:
@@ -106,27 +119,22 @@ def _tidy_instances(*, dry_run: bool) -> tuple[list[Item], list[Item]]:
 
 
 def _tidy_stores(
-    args: argparse.Namespace, project: Project | None, going: Collection[Path]
+    project: Project | None, limits: gc.RetentionLimits, going: Collection[Path], *, dry_run: bool
 ) -> tuple[list[Item], list[Item]]:
     """Remove images; returns what was kept and what was removed. ``going`` was, or would be, removed elsewhere."""
     pinned = {pin.sha256 for pin in read_lock(project.lock_file).values()} if project is not None else set()
-    limits = gc.RetentionLimits(args.older_than, args.max_size)
     found = [(store, item) for store in _stores(project) for item in gc.survey(store, pinned, going)]
     items = gc.limited([item for _, item in found], limits, time.time())
     gone: list[Item] = []
     for store in dict.fromkeys(store for store, _ in found):
         own = [item for (place, _), item in zip(found, items, strict=True) if place is store]
-        gone += [item for item in own if item.removable] if args.dry_run else gc.remove(store, own)
-    if args.max_size is not None:
-        left = sum(item.size for item in items if not item.removable and item.used is not None)
-        if left > args.max_size:
-            note(args).note(f"what is held takes {_mebibytes(left).strip()}: more than --max-size")
+        gone += [item for item in own if item.removable] if dry_run else gc.remove(store, own)
     return [item for item in items if not item.removable], gone
 
 
-def _tidy_project(project: Project, *, dry_run: bool) -> tuple[list[Item], list[Item]]:
+def _tidy_project(graph: Graph, *, dry_run: bool) -> tuple[list[Item], list[Item]]:
     """Remove leftovers of the project while no step can start. Returns what was kept and what was removed."""
-    graph = Graph(project)
+    project = graph.project
     items = leftovers.survey(graph)
     of_bootc = bootc_leftovers.survey(project, (leftovers.BUILDING,) if leftovers.is_building(graph) else ())
     chosen = [item for item in items if item.removable]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,8 +82,9 @@ def _wanted(graph: Graph) -> tuple[set[Path], list[str]]:
 
 
 def _outputs(step: Step) -> Iterator[Path]:
-    for receipt in (Receipt.load(step.receipt), Receipt.load(step.marker)):  # the marker is left by a killed run
-        yield from (output.path for output in (receipt.outputs if receipt else ()))
+    for path in (step.receipt, step.marker):  # the marker is left by a killed run
+        if os.path.lexists(path) and (receipt := Receipt.load(path)) is not None:  # most of many VMs have neither
+            yield from (output.path for output in receipt.outputs)
 
 
 def _undeclared(graph: Graph) -> Iterator[Item]:

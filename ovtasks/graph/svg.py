@@ -110,7 +110,7 @@ def _line(line: Connector) -> str:
 
 def _box(box: Box, text: BoxText, *, focus: bool) -> str:
     hint = f"<title>{escape(text.hint)}</title>" if text.hint else ""
-    reach = f' tabindex="0" role="img" aria-label="{escape(text.hint)}"' if focus and text.hint else ""
+    reach = ' tabindex="0" role="img"' if focus and text.hint else ""
     levels = (box.middle + 4,) if len(text.lines) == 1 else (box.middle - 3, box.middle + 11)
     words = "".join(
         f'<text{"" if number else " class=" + chr(34) + "name" + chr(34)} x="{box.x + PADDING:g}" y="{level:g}">'

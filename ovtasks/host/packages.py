@@ -153,6 +153,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     },
     "dot": {"debian": "graphviz", "fedora": "graphviz", "arch": "graphviz", "suse": "graphviz"},
     "remote-viewer": {"debian": "virt-viewer", "fedora": "virt-viewer", "arch": "virt-viewer", "suse": "virt-viewer"},
+    "chromium": {"debian:jammy": "", "debian:noble": ""},  # Ubuntu has it as a snap alone
     "ninja": {"debian": "ninja-build", "fedora": "ninja-build", "arch": "ninja", "suse": "ninja"},
     "shellcheck": {"fedora": "ShellCheck", "suse": "ShellCheck"},
     "isoinfo": {"debian": "genisoimage", "fedora": "genisoimage", "arch": "cdrtools", "suse": "mkisofs"},

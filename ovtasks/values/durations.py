@@ -38,9 +38,11 @@ def format_duration(seconds: float) -> str:
 
 
 def format_taken(seconds: float) -> str:
-    """How long something took, in two units at most: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 5 min``."""
+    """How long something took, in two units at most: ``40 ms``, ``1.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 5 min``."""
+    if seconds < 1:
+        return f"{max(1000 * seconds, 0):.0f} ms"
     if seconds < 10:
-        return f"{max(seconds, 0):.1f} s"
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

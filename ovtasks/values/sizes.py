@@ -63,6 +63,14 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
+def about(size: int) -> str:
+    """A size for people to compare, with three digits at most: ``1.25 GiB``, ``310 MiB``, ``0 MiB``."""
+    unit, factor = ("GiB", 1 << 30) if size >= 1000 << 20 else ("MiB", 1 << 20)
+    value = size / factor
+    digits = 0 if value >= 100 or size == 0 else 1 if value >= 10 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
 def _bad(value: object, problem: str) -> InputError:
     text = repr(value) if isinstance(value, str) else str(value)
     return InputError(f"{text if len(text) <= 60 else text[:57] + '...'} {problem}", hint=EXAMPLES)

@@ -63,6 +63,7 @@ def doit(*words: str) -> Callable[[], object]:
 COMMANDS = {
     "plan": ov("plan", "--all"),
     "graph": ov("graph", "--format", "mermaid"),
+    "report": ov("report", "--output", "-"),
     "gc": ov("gc", "--dry-run"),
     "validate": ov("validate"),
     "doit list": doit("list", "--all", "--status"),

@@ -72,7 +72,24 @@ def serve(
     )
 
 
-def settle(process: Process, seconds: float) -> None:
+def driven(*argv: Word, log: IO[bytes], env: Mapping[str, str] | None = None) -> tuple[Server, int, int]:
+    """A program that takes orders at its file descriptor 3 and answers at 4; returns our ends of these pipes, too."""
+    (orders, ours), (theirs, answers) = os.pipe(), os.pipe()
+    process = subprocess.Popen(
+        ["bash", "-c", f'exec "$@" 3<&{orders} 4>&{answers}', "bash", *map(str, argv)],
+        stdin=DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=env,
+        pass_fds=(orders, answers),
+        start_new_session=True,
+    )
+    os.close(orders)
+    os.close(answers)
+    return process, ours, theirs
+
+
+def settle(process: Process | Server, seconds: float) -> None:
     """Wait for its end; kill what takes longer, with its process group."""
     try:
         process.wait(seconds)
