@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ovtasks.host.run import Result, run
+from tests.boot.project import QUICK
 from tests.support.bridges import LEASES, NETWORK
 from tests.support.demo import ROOT, Demo
 from tests.support.programs import attempt
@@ -27,6 +28,7 @@ class Project:
 
     def declare(self, **fields: Any) -> None:
         """Write ``vms.yml``: the checkout's demo, with these fields besides."""
+        fields["libvirt"] = {**QUICK, **fields.get("libvirt", {})}
         vm: dict[str, Any] = yaml.safe_load((ROOT / "vms.yml").read_text(encoding="utf-8"))["vms"]["demo"]
         vms = {"demo": {**vm, "cpus": 1, "backend": "qemu", **fields}}
         (self.root / "vms.yml").write_text(json.dumps({"vms": vms}), encoding="utf-8")
