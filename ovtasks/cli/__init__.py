@@ -19,6 +19,10 @@ def main() -> int:
         text = answer(wanted) if wanted is not None else None
         if wanted is not None and text is not None:
             _say_nothing_to_do(text, "" if wanted.quiet else f"{wanted.warnings}nothing to do\n")
+    if words[:1] == ["__complete"]:
+        from ovtasks.cli.complete import main as complete
+
+        return complete(words[1:])
     from ovtasks.cli.main import run
 
     return run(words)

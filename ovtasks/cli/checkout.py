@@ -12,7 +12,7 @@ TEST = (
     *("libvirtd", "libvirt-qemu", "virsh", "virt-xml-validate"),
     *("qemu-io", "qemu-spice", "qemu-system-x86_64", "swtpm", "swtpm_setup", "virtiofsd", "OVMF"),
     *("ssh-keygen", "ssh-keyscan", "dnsmasq", "ip"),
-    *("bash", "busybox", "dash", "dot", "git", "rsync", "shellcheck", "tmux", "xmllint", "cloud-init"),
+    *("bash", "busybox", "dash", "dot", "fish", "git", "rsync", "shellcheck", "tmux", "xmllint", "zsh", "cloud-init"),
     *("gpg-agent", "gpgv", "xz", "zstd"),
     "chromium",  # looks at the pages that ov makes
     *("blkid", "e2fsck", "isoinfo", "mdir", "mkfs.btrfs", "mount", "setpriv", "useradd"),

@@ -166,6 +166,12 @@ COMMANDS = (
         verbs=SETTINGS,
         group="Project and host",
     ),
+    CliCommand(
+        "completion",
+        "make a shell complete commands and names",
+        "shells:arguments",
+        group="Project and host",
+    ),
     CliCommand("doctor", "try what VMs need of this host", "doctor:arguments", group="Project and host"),
     CliCommand("ssh-config", "ssh's configuration of the VMs", "reach:ssh_config_arguments", group="Virtual machines"),
 )

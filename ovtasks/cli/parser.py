@@ -110,7 +110,7 @@ class CommandAction(_Action):
             command = self._commands[name]
             made = Parser(prog=f"{self._prog_prefix} {name}", description=command.description)
             self._name_parser_map[name] = made
-            _declare(made, command)
+            declare(made, command)
         return made
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
@@ -126,7 +126,7 @@ def add_commands(parser: argparse.ArgumentParser, commands: Sequence[CliCommand]
     action.offer(commands)
 
 
-def _declare(parser: argparse.ArgumentParser, command: CliCommand) -> None:
+def declare(parser: argparse.ArgumentParser, command: CliCommand) -> None:
     if command.verbs:
         add_commands(parser, command.verbs, "VERB")
         return

@@ -18,7 +18,7 @@ import pytest
 
 from ovtasks.cli.commands import COMMANDS
 from ovtasks.cli.main import run
-from ovtasks.cli.parser import CliCommand, Parser, _declare
+from ovtasks.cli.parser import CliCommand, Parser, declare
 from tests.support.checkout import ROOT
 from tests.support.programs import attempt
 from tests.support.rooms import Room, qemu_room
@@ -167,7 +167,7 @@ def verbs(command: CliCommand, words: tuple[str, ...] = ()) -> Iterator[tuple[st
         yield from verbs(verb, words)
     if not command.verbs:
         parser = Parser(prog=command.name)
-        _declare(parser, command)
+        declare(parser, command)
         yield " ".join(words), [one for one in parser._actions if one.option_strings and one.dest != "help"]
 
 
