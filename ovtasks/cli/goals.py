@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from ovtasks.cli.parser import suggest
 from ovtasks.errors import InputError
 from ovtasks.graph.chains import Chain, Graph
 from ovtasks.graph.options import OptionsByVm, build_options
@@ -26,7 +27,8 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
             if option.switch:
                 parser.add_argument(name, dest=dest, action="store_true", help=text)
             else:
-                parser.add_argument(name, dest=dest, metavar=option.name.rpartition("-")[2].upper(), help=text)
+                metavar = option.name.rpartition("-")[2].upper()
+                suggest(parser.add_argument(name, dest=dest, metavar=metavar, help=text), option.words)
         except argparse.ArgumentError as e:  # the plug-in's author chose a name of ours
             hint = "the plug-in that declares it has to give it another name"
             raise InputError(f"{name} is an option of ov already", hint=hint) from e

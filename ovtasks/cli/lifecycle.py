@@ -18,6 +18,7 @@ from ovtasks.cli.common import (
     seconds,
     settle_update,
 )
+from ovtasks.cli.parser import suggest
 from ovtasks.cli.several import add_instances, chosen, for_each
 from ovtasks.errors import EXIT_DONE, OvError, RefusedError
 
@@ -38,7 +39,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cpus", type=number(4096, "number of processors"), metavar="N", help="processors, wins over cpus in vms.yml"
     )
-    parser.add_argument("--ssh-key", metavar="KEY", help="auto, generate, none, or a public key's file")
+    key = parser.add_argument("--ssh-key", metavar="KEY", help="auto, generate, none, or a public key's file")
+    suggest(key, ("auto", "generate", "none"))
     parser.add_argument("--reset", action="store_true", help="forget what earlier creates were told")
     parser.add_argument("--no-start", dest="start", action="store_false", help="define it only")
     parser.add_argument("--no-build", dest="build", action="store_false", help="take the disk as it was built last")

@@ -86,17 +86,17 @@ class Parser(argparse.ArgumentParser):
 class CommandAction(_Action):
     """argparse's subparsers, made on demand: only names and help lines are known before."""
 
-    _commands: dict[str, CliCommand]
+    commands: dict[str, CliCommand]
     _groups: dict[str, list[int]]
 
     def offer(self, commands: Sequence[CliCommand]) -> None:
         """Offer these commands as the next word."""
         self._groups = {}
-        self._commands = {name: command for command in commands for name in (command.name, *command.aliases)}
+        self.commands = {name: command for command in commands for name in (command.name, *command.aliases)}
         for command in commands:
             self._groups.setdefault(command.group, []).append(len(self._choices_actions))
             self._choices_actions.append(self._ChoicesPseudoAction(command.name, command.aliases, command.help))
-        for name in self._commands:
+        for name in self.commands:
             self._name_parser_map[name] = None  # type: ignore[assignment]  # a choice; made by parser_of
 
     def grouped(self) -> Iterator[tuple[str, list[argparse.Action]]]:
@@ -107,7 +107,7 @@ class CommandAction(_Action):
     def parser_of(self, name: str) -> argparse.ArgumentParser:
         """The parser of one of them, with its arguments."""
         if (made := self._name_parser_map[name]) is None:
-            command = self._commands[name]
+            command = self.commands[name]
             made = Parser(prog=f"{self._prog_prefix} {name}", description=command.description)
             self._name_parser_map[name] = made
             declare(made, command)
@@ -127,11 +127,17 @@ def add_commands(parser: argparse.ArgumentParser, commands: Sequence[CliCommand]
 
 
 def declare(parser: argparse.ArgumentParser, command: CliCommand) -> None:
+    """Declare a command's arguments, or offer its verbs."""
     if command.verbs:
         add_commands(parser, command.verbs, "VERB")
         return
     module, _, function = command.arguments.partition(":")
     getattr(import_module(f"ovtasks.cli.{module}"), function)(parser)
+
+
+def suggest(action: argparse.Action, words: Iterable[str]) -> None:
+    """Let shells offer these words as the value. Others are allowed, too, unlike those beside argparse's choices."""
+    vars(action)["words"] = tuple(words)
 
 
 def _guess(word: str, words: Iterable[str]) -> str:

@@ -28,6 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a shell's lines."""
+    """Print a shell's lines, and make what the first answer would have to wait for."""
+    from ovtasks.cli.offers import offers
+
+    offers()
     sys.stdout.write((files(__package__) / "completion" / args.shell).read_text(encoding="utf-8"))
     return EXIT_DONE

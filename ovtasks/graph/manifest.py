@@ -157,18 +157,21 @@ def _hold(root: str, kind: str, words: list[str]) -> tuple[list[str], list[str]]
 
 
 def _content(path: str) -> tuple[tuple[object, ...], dict[str, str | None], list[bytes], list[str], list[str]]:
-    """The content of a manifest. It must be our own file that nobody else can write: marshal is unsafe for others'
-    data.
+    identity, variables, chunks, lines, warnings = marshal.loads(private(path))
+    return identity, variables, chunks, lines, warnings
 
-    :raises OSError, ValueError, EOFError, TypeError: it is not such a file, or damaged; see :data:`USELESS`.
+
+def private(path: str) -> bytes:
+    """The bytes of our own file that nobody else can write: they are for marshal, which is unsafe for others' data.
+
+    :raises OSError, ValueError: it is not such a file; see :data:`USELESS`.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb") as file:
         now = os.fstat(fd)
         if now.st_uid != os.geteuid() or now.st_mode != 0o100600 or now.st_nlink != 1:
             raise ValueError
-        identity, variables, chunks, lines, warnings = marshal.loads(file.read())
-        return identity, variables, chunks, lines, warnings
+        return file.read()
 
 
 def noted(path: str) -> list[ManifestEntry] | None:

@@ -36,7 +36,7 @@ def _type(text: str) -> str:
 
 
 SIZE: Option[int | None] = Option("size", disk_size, None, "disk size, wins over disk_size (40G)")
-TYPE = Option("type", _type, "qcow2", "disk format: qcow2 (default) or raw")
+TYPE = Option("type", _type, "qcow2", "disk format: qcow2 (default) or raw", TYPES)
 REFRESH = Option("refresh", bool, False, 'ask whether "latest" images moved')
 LOCKED = Option("locked", bool, False, "fail unless ovtasks.lock pins all")
 COMMON: tuple[Option[object], ...] = (SIZE, TYPE, REFRESH, LOCKED)

@@ -101,16 +101,6 @@ def _schema_digests(kinds: Kinds | None, names: Iterable[str]) -> dict[str, str 
     return {name: digest(dict(schema)) if schema is not None else None for name, schema in found.items()}
 
 
-def cached_names(store: str) -> dict[str, tuple[str, ...]]:
-    """The names of VMs, images, deployments and layers as they were saved last, whether or not that still holds."""
-    try:
-        data = read_state(Path(store), limit=MAX_BYTES, private=True) or b""
-        groups = marshal.loads(memoryview(data)[len(MAGIC) + 4 :])[5:] if data[: len(MAGIC)] == MAGIC else ()
-        return dict(zip(("vms", "images", "deployments", "layers"), map(tuple, groups), strict=False))
-    except (StateError, UnsafeError, EOFError, ValueError, TypeError):
-        return {}
-
-
 def load(store: Path, root: Path, kinds: Kinds | None) -> CacheContent | None:
     """What was saved, if it still holds; None if anything changed or the file is damaged."""
     try:

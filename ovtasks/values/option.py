@@ -14,13 +14,15 @@ T_co = TypeVar("T_co", covariant=True)
 @dataclass(frozen=True)
 class Option(Generic[T_co]):
     """``--name``. ``parse`` makes the value of what was typed, and raises InputError or ValueError for what is wrong;
-    ``bool`` makes a switch, which takes no text. ``default`` is the value when nothing was said.
+    ``bool`` makes a switch, which takes no text. ``default`` is the value when nothing was said. ``words`` are texts
+    that shells offer.
     """
 
     name: str
     parse: Callable[[str], T_co]
     default: T_co
     help: str
+    words: tuple[str, ...] = ()
 
     @property
     def dest(self) -> str:

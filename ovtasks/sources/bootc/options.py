@@ -18,7 +18,7 @@ def _transport(text: str) -> str:
 
 
 ROOT_SIZE: Option[int | None] = Option("root-size", disk_size, None, "bootc: size of the root partition")
-TRANSPORT: Option[str | None] = Option("transport", _transport, None, "bootc: how the image is read")
+TRANSPORT: Option[str | None] = Option("transport", _transport, None, "bootc: how the image is read", (*TRANSPORTS,))
 
 OF_IMAGES: tuple[Option[object], ...] = (
     replace(REFRESH, help="ask the registry for newer images"),
