@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from types import TracebackType
 
 from ovtasks.guest.signs import ConsoleSigns
 from ovtasks.host.progress import LiveLine, Progress
@@ -38,7 +37,7 @@ class Ladder:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
         if isinstance(self._progress, LiveLine):
