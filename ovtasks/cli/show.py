@@ -74,7 +74,7 @@ def run_list(args: argparse.Namespace) -> int:
     states = statuses(records)
     if not args.all:
         records = [record for record in records if states[record.domain].active]
-    reasons, places = stale(records), reached(records, states)
+    reasons, places = stale(records, states), reached(records, states)
     seen = [(one, states[one.domain], reasons[one.domain], places.get(one.domain)) for one in records]
     if args.json:
         output_json([facts(*one) for one in seen])
@@ -168,7 +168,7 @@ def run_status(args: argparse.Namespace) -> int:
 
     record = find_record(args)
     now = status(record)
-    reasons = stale([record])[record.domain]
+    reasons = stale([record], {record.domain: now})[record.domain]
     place = reached([record], {record.domain: now}).get(record.domain)
     if args.json:
         more: dict[str, object] = {"uuid": record.uuid, "mac": record.mac, "created": record.created}

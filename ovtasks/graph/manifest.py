@@ -23,8 +23,9 @@ CHUNK = 1500
 """Files per process: looking at so many takes a little longer than a fork."""
 launched: list[str] | None = None
 """The words given to ``doitw``, if doit runs for it. Only ``doitw`` reads the manifests of doit's goals."""
-OV, DOIT = "ov ", "doit "
-"""Stand before the words of a command line in the manifest's name: ``ov vm build`` and doit print different things."""
+OV, DOIT, INSTANCE = "ov ", "doit ", "instance "
+"""Stand before the words of a command line in the manifest's name: ``ov vm build`` and doit print different things.
+With the last one, the words name an instance, and the lines are what a create would change of it."""
 USELESS = (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError)
 """What reading a missing or damaged manifest raises."""
 
@@ -88,6 +89,17 @@ def built(folder: str, words: list[str]) -> tuple[str, list[str]] | None:
         found = _hold(root, OV, words) if root not in (None, "/") else None
         return None if root is None or found is None else (root, found[0])
     except USELESS:  # nothing is there, or it is damaged
+        return None
+
+
+def pending(folder: str, words: list[str]) -> list[str] | None:
+    """What a create would change of the instance that ``words`` name, in the project around ``folder``; None: that is
+    not certain."""
+    try:
+        root = find_root(folder)
+        found = _hold(root, INSTANCE, words) if root not in (None, "/") else None
+        return None if found is None else found[0]
+    except USELESS:
         return None
 
 

@@ -25,14 +25,16 @@ from ovtasks.values.ports import PortForward
 class Pending:
     """What ``create`` would change.
 
-    ``changes`` are for people; ``diff`` is the unified diff of the definition; ``running``: the VM runs already.
-    ``notes`` say what a changed definition has beyond the spec, because the spec needs it.
+    ``changes`` are for people; ``later`` are those that it makes only while the VM is off; ``diff`` is the unified diff
+    of the definition; ``running``: the VM runs already. ``notes`` say what a changed definition has beyond the spec,
+    because the spec needs it.
     """
 
     changes: tuple[str, ...] = ()
     diff: str = ""
     running: bool = False
     notes: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None = None) -> Pending:
@@ -64,8 +66,12 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
     if (record.user, record.identity, record.first_use) != (vm.ssh.user, keys.private, first_use):
         changes.append("who logs in, or which host key may be shown, differs")
     forwards = record.forwards
-    if not now.active and not satisfied(wanted_ports(vm, instance), forwards):
-        changes.append("ports differ")
+    later: tuple[str, ...] = ()
+    if not satisfied(wanted_ports(vm, instance), forwards):
+        if now.active:
+            later = ("ports differ",)
+        else:
+            changes.append("ports differ")
     driver = backend(record.backend)
     machine = assemble(vm, record, driver, forwards, keys.keys)
     with located(vm):
@@ -73,7 +79,7 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
     if old != new:
         changes.append("definition differs" if old else "not defined")
     notes = driver.notes(machine) if old != new else ()
-    return Pending(tuple(changes), difference(record.domain, old, new), now.active, notes)
+    return Pending(tuple(changes), difference(record.domain, old, new), now.active, notes, later)
 
 
 def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:
