@@ -13,6 +13,7 @@ from ovtasks.backends.contract import VmState, VmStatus
 from ovtasks.cli import stale as stale_
 from ovtasks.cli.main import run
 from ovtasks.deploy.receipts import LayerReceipt, LayerState, save_facts, save_receipt
+from ovtasks.graph.chains import Graph
 from ovtasks.graph.manifest import built, pending
 from ovtasks.instance.find import find
 from ovtasks.instance.record import Record
@@ -115,7 +116,12 @@ def test_the_second_look_reads_no_project(
     assert wait_for(lambda: run(build) == 0 and built(str(bench.root), ["web"]) is not None)
     read: list[Path] = []
     opened = stale_._open
-    monkeypatch.setattr(stale_, "_open", lambda project: read.append(project) or opened(project))
+
+    def opening(project: Path) -> Graph | str:
+        read.append(project)
+        return opened(project)
+
+    monkeypatch.setattr(stale_, "_open", opening)
     assert wait_for(lambda: reasons(web) == [] and pending(str(bench.root), ["web", "", "off"]) == [])
     read.clear()
     assert reasons(web) == [] and read == []

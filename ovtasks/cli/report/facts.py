@@ -158,8 +158,8 @@ def _step(status: StepStatus, users: Mapping[str, int]) -> StepFact:
 def _instances(root: Path, seen: set[tuple[int, int]], problems: list[OvError]) -> Iterator[InstanceFact]:
     """The instances of the project's VMs; those of other projects are theirs to show."""
     records: Sequence[Record] = [record for record in every(problems) if record.project == root]
-    states, reasons = statuses(records), stale(records)
-    places = reached(records, states)
+    states = statuses(records)
+    reasons, places = stale(records, states), reached(records, states)
     for one in records:
         now = states[one.domain]
         yield InstanceFact(
