@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ovtasks.errors import OvError
@@ -31,14 +31,10 @@ def survey(graph: Graph) -> list[Item]:
         for path in sorted(project.output.rglob(".*"))
         if path.is_file() and (is_part(path.name) or path.name.endswith((".running", ".link")))
     ]
-    wanted, broken = _wanted(graph)
-    held = busy or tuple(f"{vm}, whose chain cannot be made" for vm in broken)
     seen = {item.path for item in items}
-    items += [
-        Item(path, _allocated(path), "base image that no disk is built on", held)
-        for path in _files(project.output / ".images")
-        if path not in wanted and path not in seen
-    ]
+    unwanted, broken = _unwanted(graph, [path for path in _files(project.output / ".images") if path not in seen])
+    held = busy or tuple(f"{vm}, whose chain cannot be made" for vm in broken)
+    items += [Item(path, _allocated(path), "base image that no disk is built on", held) for path in unwanted]
     return [*items, *_undeclared(graph)]
 
 
@@ -61,24 +57,38 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 
-def _wanted(graph: Graph) -> tuple[set[Path], list[str]]:
-    """The files of all declared VMs' steps, and the VMs whose files are unknown."""
-    wanted: set[Path] = set()
+def _unwanted(graph: Graph, files: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Those of ``files`` that no step of a declared VM keeps, and the VMs whose steps are unknown.
+
+    The usual disk format comes first, for all VMs: mostly nothing is left then, and nobody asks for the other one.
+    """
+    left = dict.fromkeys(files)
     broken: list[str] = []
-    for vm in (*graph.project.vms, *(f"{IMAGE}{name}" for name in graph.project.images)):
-        try:
-            steps = [step for type in TYPES for step in graph.chain(vm, type)]
-        except OvError:
-            broken.append(vm)
-            continue
-        built = any(target.exists() for step in steps if not step.shared for target in step.targets)
-        for step in steps:
-            wanted.update((step.receipt, step.marker, *step.targets))
-            if (
-                built or not step.shared
-            ):  # after a clean, nobody needs the base image that lies ready for the next build
-                wanted.update(_outputs(step))
-    return wanted, broken
+    read: set[str] = set()
+    for types in (TYPES[:1], TYPES):
+        broken.clear()
+        for vm in (*graph.project.vms, *(f"{IMAGE}{name}" for name in graph.project.images)):
+            if not left:
+                return [], []
+            try:
+                steps = [step for type in types for step in graph.chain(vm, type)]
+            except OvError:
+                broken.append(vm)
+                continue
+            for path in _kept(steps, read):
+                left.pop(path, None)
+    return [*left], broken
+
+
+def _kept(steps: Sequence[Step], read: set[str]) -> Iterator[Path]:
+    """The files that a VM's steps keep. ``read`` are the names of steps whose receipts were read for another VM."""
+    built = any(target.exists() for step in steps if not step.shared for target in step.targets)
+    for step in steps:
+        yield from (step.receipt, step.marker, *step.targets)
+        # after a clean, nobody needs the base image that lies ready for the next build
+        if (built or not step.shared) and step.name not in read:
+            read.add(step.name)
+            yield from _outputs(step)
 
 
 def _outputs(step: Step) -> Iterator[Path]:

@@ -51,7 +51,7 @@ class Tags(HTMLParser):
 
 def evil_facts() -> ReportFacts:
     """Every text is hostile."""
-    step = StepFact(EVIL, EVIL, StepState.RUN, (EVIL,), (), 1.0, 2.0, 2)
+    step = StepFact(EVIL, EVIL, StepState.RUN, (EVIL,), (), 1.0, 2.0, True, 2)
     one = InstanceFact(EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, 1.0, 1 << 20, 1 << 20, (EVIL,))
     vms = (VmFact(EVIL, EVIL, (EVIL,), 1), VmFact(EVIL + "2", EVIL, (), 0, EVIL))
     item = Item(Path("/" + EVIL), 1 << 20, EVIL, (EVIL,))
@@ -103,7 +103,15 @@ def test_the_command(bench: Workbench, capsys: pytest.CaptureFixture[str], monke
     path = bench.root / "output" / "report.html"
     assert capsys.readouterr().out == f"{path}\n"
     page = path.read_text()
-    for text in ("disk_size: 1G → 2G", "verify:@", "critical path", "failed", "ov gc would free", "shared by 2 VMs"):
+    for text in (
+        "disk_size: 1G → 2G",
+        "verify:@",
+        "critical path",
+        "failed",
+        "gc would free",
+        "shared by 2 VMs",
+        "the last run failed here",
+    ):
         assert text in page, text
     assert {name: stat for name, stat in bench.files().items() if name != "output/report.html"} == before
     assert run([*words, "--output", "-"]) == 0

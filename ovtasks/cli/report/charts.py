@@ -38,6 +38,8 @@ def _text(step: StepFact) -> BoxText:
     if step.took is not None and step.made is not None:
         hint.append(f"last made in {format_taken(step.took)}, {_date(step.made)}")
         title = f"{format_taken(step.took)} · {title}"
+    if step.failed:
+        hint.append("the last run failed here")
     if step.users > 1:
         hint.append(f"shared by {step.users} VMs")
     return BoxText(step.name, step.state.value, title, "\n".join(hint))

@@ -14,7 +14,7 @@ from ovtasks.cli.show import ssh_place
 from ovtasks.cli.stale import stale
 from ovtasks.errors import InputError, OvError
 from ovtasks.graph.chains import Graph, StepState, StepStatus
-from ovtasks.graph.last_run import RanStep, critical_path, last_run
+from ovtasks.graph.last_run import Outcome, RanStep, critical_path, last_run
 from ovtasks.graph.step import Step
 from ovtasks.host.paths import image_store
 from ovtasks.images.gc import Item, RetentionLimits
@@ -28,7 +28,7 @@ from ovtasks.instance.status import statuses
 class StepFact:
     """A step. ``made`` is when it last ran, in seconds since the epoch, ``took`` how many seconds; None: never.
 
-    ``users`` counts the VMs that share it.
+    ``failed``: the last run tried to make it, in vain. ``users`` counts the VMs that share it.
     """
 
     name: str
@@ -38,6 +38,7 @@ class StepFact:
     needs: tuple[str, ...]
     made: float | None
     took: float | None
+    failed: bool
     users: int
 
 
@@ -113,19 +114,20 @@ def gather(graph: Graph) -> ReportFacts:
     rest = allocated(project.output, seen)
     instances = tuple(_instances(project.root, seen, problems))
     kept, free = tidy(graph, RetentionLimits(), dry_run=True)
+    ran = last_run(project.state)
+    failed = {one.step for one in ran if one.outcome == Outcome.FAILED}
     sizes = {
         "what was built": sum(vm.size for vm in vms),
         "base images and notes in output/": rest,
         "instances": sum(one.size for one in instances),
         "the store of base images, for all projects": allocated(image_store(), seen),
     }
-    ran = last_run(project.state)
     return ReportFacts(
         root=project.root,
         version=__version__,
         now=time.time(),
         vms=vms,
-        steps={status.step.name: _step(status, users) for status in found},
+        steps={one.step.name: _step(one, one.step.name in failed, users[one.step.name]) for one in found},
         instances=instances,
         ran=ran,
         critical=tuple(one.step for one in critical_path(ran)),
@@ -148,11 +150,11 @@ def _chains(graph: Graph) -> tuple[dict[str, tuple[Step, ...]], dict[str, str]]:
     return chains, broken
 
 
-def _step(status: StepStatus, users: Mapping[str, int]) -> StepFact:
+def _step(status: StepStatus, failed: bool, users: int) -> StepFact:
     step, receipt = status.step, status.receipt
     made, took = (receipt.started + receipt.duration, receipt.duration) if receipt else (None, None)
     reasons = tuple(reason.text for reason in status.reasons)
-    return StepFact(step.name, step.title, status.state, reasons, step.needs, made, took, users.get(step.name, 1))
+    return StepFact(step.name, step.title, status.state, reasons, step.needs, made, took, failed, users)
 
 
 def _instances(root: Path, seen: set[tuple[int, int]], problems: list[OvError]) -> Iterator[InstanceFact]:

@@ -114,7 +114,7 @@ def _vm(vm: VmFact, facts: ReportFacts, instances: Sequence[InstanceFact], *, op
     told = ", ".join(
         f"{states[one]} {'to run' if one is StepState.RUN else one.value}" for one in _WORST if states[one]
     )
-    living = "".join(chip(one.state) for one in instances)
+    living = "".join(f'<span class="kind">{escape(one.name)} {chip(one.state)}</span>' for one in instances)
     text = " ".join([vm.name, vm.source, state, vm.problem, *(one.state for one in instances), *map(_words, steps)])
     body = f'<p class="problem">{escape(vm.problem)}</p>' if vm.problem else vm_graph(vm.name, steps)
     return (
@@ -160,13 +160,14 @@ def _disk(facts: ReportFacts) -> str:
 
 def _items(items: Sequence[Item]) -> str:
     rows = "".join(_item(item) for item in sorted(items, key=lambda item: -item.size))
-    return _table(_row("th", "What", "On disk", "Where", "Held by"), rows)
+    held = ("Held by",) if any(item.held_by for item in items) else ()
+    return _table(_row("th", "What", "On disk", "Where", *held), rows)
 
 
 def _item(item: Item) -> str:
     held = "; ".join(item.held_by)
     text = _text(f"{item.what} {item.path} {held}")
-    return f"<tr {text}>{_cells(item.what, about(item.size), str(item.path), held)}</tr>"
+    return f"<tr {text}>{_cells(item.what, about(item.size), str(item.path), *([held] if held else []))}</tr>"
 
 
 def _section(id: str, title: str, body: str) -> str:

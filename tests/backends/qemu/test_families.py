@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ovtasks.backends.contract import VmState
+from ovtasks.backends.contract import DisplayPlace, VmState
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu.program import program
 from ovtasks.backends.qemu.qmp import connect, mapping
@@ -269,6 +269,10 @@ def test_passwords_stand_in_files_only(vm: Vm) -> None:
     for name, text in (("spice", "sesame-1"), ("vnc", "sesame-2")):
         file = vm.handle.sockets / f"{name}.secret"
         assert file.read_text() == text and file.stat().st_mode & 0o777 == 0o600
+    assert vm.backend.displays(vm.handle) == (
+        DisplayPlace(vm.handle.sockets / "spice.sock", password="sesame-1"),
+        DisplayPlace(vm.handle.sockets / "vnc.sock", password="sesame-2", kind="vnc"),
+    )
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(30)
         client.connect(str(vm.handle.sockets / "vnc.sock"))
