@@ -8,6 +8,7 @@
     incoming/<key>.part     a download (``.raw.part``: unpacked from it; ``.json``: what a resume needs to know;
                             ``.seen``: sizes, times and inodes of a download that is complete)
     by-url/<key>.json       what a request brought (``.verified.json``: what that is; ``.signed``, ``.signature``)
+    by-recipe/<key>.json    which image a bootstrap made (``times.json``: how long its parts took)
     keyrings/<key>.gpg      a keyring that was fetched
     locks/<key>             held while that request is worked on; ``locks/store`` while links and content change
 """
@@ -86,6 +87,10 @@ class Store:
     def verified_index(self, key: str) -> Path:
         """The file with what those bytes were found to be."""
         return self.root / "by-url" / f"{key}.verified.json"
+
+    def by_recipe(self, key: str) -> Path:
+        """The file with what was made by a recipe."""
+        return self.root / "by-recipe" / f"{key}.json"
 
     def evidence(self, key: str) -> tuple[Path, Path]:
         """The files of the signed text that the expected digest comes from, and of its detached signature."""

@@ -11,7 +11,6 @@ import hashlib
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,8 @@ from ovtasks.host.paths import image_store
 from ovtasks.host.run import require, run
 from ovtasks.images.store import Store
 from ovtasks.project.model import BootstrapSource, Project, VmSpec
-from ovtasks.sources.bootstrap import image, pacstrap, tree
+from ovtasks.sources.bootstrap import image, kept, pacstrap, tree
+from ovtasks.sources.bootstrap.kept import Image
 from ovtasks.sources.bootstrap.programs import OF_ROOT, PACSTRAP_PROGRAMS, PROGRAMS
 from ovtasks.sources.bootstrap.recipe import Recipe, resolve
 from ovtasks.sources.bootstrap.sandbox import by_sudo, probe
@@ -46,15 +46,6 @@ def bootstrap_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Sequ
     return [base, disk, *([key] if key else []), seed_step(vm, project, options.type, disk.name)]
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A finished base image in the store; ``virtual_size`` in bytes."""
-
-    sha256: str
-    virtual_size: int
-    packages: tuple[str, ...]
-
-
 def base_step(vm: VmSpec, project: Project, options: BuildOptions) -> Step:
     """The step that makes the base image; VMs with the same recipe share it by its name.
 
@@ -68,7 +59,7 @@ def base_step(vm: VmSpec, project: Project, options: BuildOptions) -> Step:
         name=f"base:@{recipe.key}",
         inputs=recipe.inputs,
         targets=(project.output / IMAGES / f"bootstrap-{recipe.key}.json",),
-        run=partial(_run, recipe, project, vm.where, options[CONSOLE]),
+        run=partial(_run, recipe, project, vm.where, bool(options[CONSOLE]), options.refresh),
         title=f"{recipe.distro} {recipe.suite} root image".replace("  ", " "),
         reads=recipe.pacman.keyrings if recipe.pacman else (),
         makes="base image",
@@ -77,11 +68,14 @@ def base_step(vm: VmSpec, project: Project, options: BuildOptions) -> Step:
     )
 
 
-def _run(recipe: Recipe, project: Project, where: Where, loud: bool, ws: Workspace) -> None:
+def _run(recipe: Recipe, project: Project, where: Where, loud: bool, anew: bool, ws: Workspace) -> None:
     store = Store(image_store())
     scratch = project.state / "work" / recipe.key
     with store.lock(f"bootstrap-{recipe.key}", waiting=lambda who: ws.progress.note(f"waiting for {who}")):
-        built = build(recipe, store, scratch, where, ws, loud=loud)
+        found = None if anew or loud else kept.find(recipe, store)
+        if found:
+            ws.progress.note("the image is in the store already (--refresh makes it anew)")
+        built = found or build(recipe, store, scratch, where, ws, loud=loud)
     path = project.output / IMAGES / f"{built.sha256}.{FORMAT}"
     store.link(built.sha256, path)
     base_facts(ws, built.sha256, FORMAT, built.virtual_size, path.relative_to(project.root))
@@ -106,6 +100,8 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
         require(program)  # fail at once, not after a minute
     (pacstrap.check if recipe.pacman else tree.check_keys)(recipe)
     probe()
+    if seconds := kept.seconds_last_time(store):
+        ws.progress.note(f"about {seconds:.0f} s, as the last one")
     if by_sudo(os.geteuid()):
         ws.progress.note("user namespaces are refused here: the root tree is made by sudo")
     make_folder(scratch.parent)
@@ -114,14 +110,17 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
         tree.remove(scratch)
         scratch.mkdir()
         try:
-            made = maker(recipe, scratch, ws.progress, where, loud=loud)
-            ws.progress.update(75, 100, "%")
-            ws.progress.note(f"{len(made.packages)} packages; making the {recipe.rootfs} disk")
-            raw = image.assemble(recipe, made, scratch)
-            ws.progress.update(85, 100, "%")
-            sha256 = _store(raw.path, scratch / f"disk.{FORMAT}", store, f"bootstrap-{recipe.key}")
-            ws.progress.update(100, 100, "%")
-            return Image(sha256, raw.size, made.packages)
+            with kept.timed(ws.progress, store) as progress:
+                made = maker(recipe, scratch, progress, where, loud=loud)
+                progress.update(75, 100, "%")
+                progress.note(f"{len(made.packages)} packages; making the {recipe.rootfs} disk")
+                raw = image.assemble(recipe, made, scratch)
+                progress.update(85, 100, "%")
+                sha256 = _store(raw.path, scratch / f"disk.{FORMAT}", store, f"bootstrap-{recipe.key}")
+                progress.update(100, 100, "%")
+            built = Image(sha256, raw.size, made.packages)
+            kept.keep(recipe, store, built)
+            return built
         finally:
             tree.remove(scratch)
 
