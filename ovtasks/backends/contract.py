@@ -78,6 +78,25 @@ class Capabilities:
     vsock: bool = False
 
 
+class ShareUsers(StrEnum):
+    """Whose files a guest sees in a folder that it shares by virtiofs."""
+
+    SAME = "same"  # numbers of users are the same on both sides
+    LOGIN = "login"  # the host's user is the guest's login, and whatever the guest writes is the host's user's
+    ROOT = "root"  # the host's user is the guest's root
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How a backend can share folders of this host: None, or why it cannot. ``reading`` is about virtiofs for reading
+    only."""
+
+    virtiofs: str | None = None
+    reading: str | None = None
+    ninep: str | None = None
+    users: ShareUsers = ShareUsers.SAME
+
+
 @dataclass(frozen=True)
 class Recalled:
     """What a backend knows about a VM without its record. ``mac`` and ``sockets`` are None if unknown.
@@ -98,6 +117,17 @@ class Recalls(Protocol):
 
     def recall(self, domain: str, directory: Path, uri: str | None) -> Recalled | None:
         """Find the running or defined VM of this name whose files are in ``directory``. None if there is none."""
+
+
+@runtime_checkable
+class SharesFolders(Protocol):
+    """An optional part of a :class:`Backend`: guests can see folders of this host (``mounts:``)."""
+
+    def shares(self, arch: str, machine: str, uri: str | None) -> Shares:
+        """The ways to share a folder with a machine of this type.
+
+        :raises OvError: the backend cannot be asked.
+        """
 
 
 @runtime_checkable

@@ -8,17 +8,19 @@ from ovtasks.backends.contract import Backend, Capabilities
 from ovtasks.errors import InputError, OvError
 from ovtasks.host import accel, firmware, settings
 from ovtasks.images.boot import Bootable
+from ovtasks.instance.mounts import shared_folders
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
 from ovtasks.machine.devices.interface import card_forwards
-from ovtasks.machine.machine import Boot, Machine, Nic
+from ovtasks.machine.machine import Boot, Machine, Nic, SharedFolder, Snippet
 from ovtasks.machine.qemu.snippets import refuse
 from ovtasks.machine.read import reading
-from ovtasks.machine.smbios import TMPFILES, hostname_credential, ssh_credentials, tmpfiles_extra
+from ovtasks.machine.smbios import TMPFILES, fstab_credential, hostname_credential, ssh_credentials, tmpfiles_extra
 from ovtasks.project.layers import snippets_of
 from ovtasks.project.locate import located
 from ovtasks.project.model import ImportedSource, Injection, VmSpec
 from ovtasks.seed.distro import attribute
+from ovtasks.seed.mounts import fstab_line
 from ovtasks.seed.wanted import hostname, wants_seed
 from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
@@ -160,9 +162,8 @@ def assemble(
     type = machine_type(vm, arch)
     capabilities = anywhere or backend.capabilities(arch, type, record.uri)
     with located(vm):
-        snippets = snippets_of(vm, record.instance)
-        if vm.backend == "qemu" and record.backend == "qemu":
-            refuse(snippets)
+        snippets = _snippets(vm, record)
+        shares = shared_folders(vm, record, backend, arch, type, anywhere=anywhere is not None)
     seeded = wants_seed(vm)
     return Machine(
         domain=record.domain,
@@ -181,18 +182,29 @@ def assemble(
         serial_log=record.folder.serial_log,
         sockets=record.sockets,
         nic=_nic(vm, record, forwards, capabilities),
-        oem_strings=_oem_strings(vm, record, keys, seeded=seeded),
+        oem_strings=_oem_strings(vm, record, keys, () if seeded else shares, seeded=seeded),
         credentials={} if seeded else {TMPFILES: record.folder.tmpfiles},
         autostart=vm.autostart,
         disposable=placed.disposable,
         lifecycle=placed.lifecycle,
         cid=record.cid if capabilities.vsock else None,
         libvirt=vm.libvirt if record.instance is None else _without_macs(vm.libvirt),
+        shares=shares,
         snippets=snippets,
     )
 
 
-def _oem_strings(vm: VmSpec, record: Record, keys: Sequence[str], *, seeded: bool) -> tuple[str, ...]:
+def _snippets(vm: VmSpec, record: Record) -> tuple[Snippet, ...]:
+    """What users wrote as XML. An entry that says qemu itself is told what plain QEMU does not have."""
+    found = snippets_of(vm, record.instance)
+    if vm.backend == "qemu" and record.backend == "qemu":
+        refuse(found)
+    return found
+
+
+def _oem_strings(
+    vm: VmSpec, record: Record, keys: Sequence[str], told: Sequence[SharedFolder], *, seeded: bool
+) -> tuple[str, ...]:
     """The systemd credentials that the guest reads from its SMBIOS tables."""
     strings: tuple[str, ...] = ()
     if vm.ssh.smbios is not Injection.DISABLED and vm.ssh.user and keys:
@@ -200,6 +212,9 @@ def _oem_strings(vm: VmSpec, record: Record, keys: Sequence[str], *, seeded: boo
         strings = ssh_credentials(vm.ssh.user, keys if seeded or vm.ssh.user == "root" else ())
     if not seeded:
         strings = (*strings, hostname_credential(guest_hostname(vm, record.instance)))
+    if told:
+        lines = (fstab_line(one.tag, one.target, one.transport, read_only=one.read_only) for one in told)
+        strings = (*strings, fstab_credential("".join(lines)))
     return strings
 
 

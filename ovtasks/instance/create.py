@@ -29,6 +29,7 @@ from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_leftover
 from ovtasks.instance.host_key import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair
+from ovtasks.instance.mounts import telling
 from ovtasks.instance.owner import claim
 from ovtasks.instance.power import start_machine
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
@@ -281,7 +282,7 @@ def _define(
     if not same:
         had = record.folder.machine.exists()
         driver.define(record.handle, machine)
-        for note in driver.notes(machine):
+        for note in (*driver.notes(machine), *telling(machine.shares)):
             progress.note(f"{record.words}: {note}")
         later = ", in effect from its next start" if running else ""
         changes.append(f"definition changed{later}" if had else "defined")

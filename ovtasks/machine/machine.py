@@ -54,6 +54,23 @@ class Nic:
 
 
 @dataclass(frozen=True)
+class SharedFolder:
+    """A folder ``source`` of the host that the guest mounts at ``target``, by ``transport`` (``virtiofs``, ``9p``).
+
+    ``tag`` is its name in the guest until then. ``login`` is the number of the guest's user who may have the host's
+    user's files, if the transport can map numbers. ``users`` says in a word whose files they are in the guest.
+    """
+
+    tag: str
+    source: Path
+    target: str
+    transport: str
+    read_only: bool = False
+    login: int | None = None
+    users: str = "same"
+
+
+@dataclass(frozen=True)
 class Snippet:
     """XML that a user wrote for the domain. ``name`` is what errors call it: ``libvirt.snippets[0]``.
 
@@ -78,8 +95,8 @@ class Machine:
     ``opt/io.systemd.credentials/NAME``. ``sockets`` is the folder for Unix sockets: its path is short enough for them,
     and only its owner may enter it. ``serial_log`` gets everything that the guest writes to its first serial port.
     ``cid`` is the guest's vsock(7) address (None: it has none); its systemd announces the boot to the host's port of
-    the same number. ``libvirt`` is the spec's mapping of that name; ``snippets`` are what users write as XML, in
-    the order of merging: the layers', then the VM's own.
+    the same number. ``libvirt`` is the spec's mapping of that name; ``shares`` are its ``mounts``; ``snippets`` are
+    what users write as XML, in the order of merging: the layers', then the VM's own.
     """
 
     domain: str
@@ -105,6 +122,7 @@ class Machine:
     lifecycle: str | None = None
     cid: int | None = None
     libvirt: Mapping[str, Json] = field(default_factory=dict)
+    shares: tuple[SharedFolder, ...] = ()
     snippets: tuple[Snippet, ...] = ()
 
     @property

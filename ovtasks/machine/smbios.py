@@ -101,6 +101,11 @@ def hostname_credential(name: str) -> str:
     return f"{PREFIX}:system.hostname={name}"
 
 
+def fstab_credential(lines: str) -> str:
+    """The OEM string with lines of fstab(5) besides those of the guest's /etc/fstab (systemd 254)."""
+    return binary("fstab.extra", lines)
+
+
 def _file(path: str, mode: str, owner: str, content: str) -> str:
     return f"f+~ {_word(path)} {mode} {owner} - - {_base64(content)}"
 

@@ -21,6 +21,7 @@ from ovtasks.project.model import (
     Injection,
     LayerXml,
     Mirrors,
+    Mount,
     Network,
     OvInstall,
     Placement,
@@ -76,6 +77,7 @@ def build_vm(
         ssh=_ssh(data.get("ssh", {}), source, base),
         cloud_init=_cloud_init(data["cloud_init"]) if "cloud_init" in data else None,
         libvirt=data.get("libvirt", {}),
+        mounts=_mounts(data, base),
         snapshots=tuple(
             Snapshot(**{"from_" if key == "from" else key: value for key, value in item.items()})
             for item in data.get("snapshots", ())
@@ -222,6 +224,14 @@ def _ssh(data: Data, source: Source, base: Path) -> Ssh:
         install=Injection(injection.get("install", "auto")),
         host_key=HostKeyTrust(data.get("host_key", "prepared")),
     )
+
+
+def _mounts(data: Data, base: Path) -> tuple[Mount, ...]:
+    if "mounts" not in data:
+        return ()
+    from ovtasks.project.mounts import mount_of
+
+    return tuple(mount_of(item, base) for item in data["mounts"])
 
 
 def _commands(items: list[str | list[str]]) -> tuple[str | tuple[str, ...], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ovtasks.errors import InputError, Where
@@ -206,14 +207,23 @@ def _says(data: Any, path: Sequence[str]) -> bool:
 def _with_own_paths(vm: DeclaredVm) -> Any:
     """The data, in which a relative path from another folder's file still means the same place."""
     data = vm.data
+    origin = vm.document.origin(*vm.path, "mounts") if "mounts" in data else None
+    if origin is not None and (folder := _folder(vm, origin)) != vm.file.parent:
+        from ovtasks.project.mounts import rebased
+
+        data = {**data, "mounts": rebased(data["mounts"], folder)}
     for path in EXPANDED:
         origin, text = vm.document.origin(*vm.path, *path), vm.text(*path)
         if origin is None or text is None or text in KEY_WORDS or text.startswith(("/", "~", "$")) or is_web(text):
             continue
-        folder = next(part.file.parent for part in vm.bases if part.document.file == origin.file)
+        folder = _folder(vm, origin)
         if folder != vm.file.parent:
             data = _put(data, path, os.path.normpath(folder / text))
     return data
+
+
+def _folder(vm: DeclaredVm, origin: Inheritance) -> Path:
+    return next(part.file.parent for part in vm.bases if part.document.file == origin.file)
 
 
 def _put(data: Any, path: Sequence[str], value: str) -> Any:

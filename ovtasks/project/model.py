@@ -17,6 +17,7 @@ from ovtasks.project.placement import LayerXml as LayerXml
 from ovtasks.project.placement import Placement as Placement
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
+from ovtasks.values.mount import Mount as Mount
 from ovtasks.values.ports import PortForward
 from ovtasks.values.sizes import GiB
 
@@ -287,6 +288,7 @@ class VmSpec:
     ssh: Ssh = Ssh()
     cloud_init: CloudInit | None = None
     libvirt: Mapping[str, Json] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     eval: tuple[Json, ...] = ()
     deploy_eval: tuple[Json, ...] = ()

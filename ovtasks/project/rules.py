@@ -47,6 +47,11 @@ def all_rules(vms: Sequence[DeclaredVm]) -> tuple[list[InputError], tuple[str, .
         errors += libvirt_rules(vms)
     errors += across_rules(vms)
     used = {name for vm in vms for path in EXPANDED if (text := vm.text(*path)) for name in variables(text)}
+    if sharing := [vm for vm in vms if vm.list("mounts")]:
+        from ovtasks.project.mounts import mount_rules, used_variables
+
+        errors += [error for vm in sharing for error in mount_rules(vm)]
+        used |= {name for vm in sharing for name in used_variables(vm)}
     return errors, tuple(sorted(used))
 
 

@@ -15,6 +15,7 @@ from ovtasks.project.model import CloneSource, CloudInit, OvInstall, VmSpec, Wri
 from ovtasks.seed.distro import Distro, detect
 from ovtasks.seed.merge import deep_merge, unique
 from ovtasks.seed.mirrors import mirrors
+from ovtasks.seed.mounts import early, late
 from ovtasks.seed.renewal import renewal
 from ovtasks.seed.users import accounts, join_users, listed, takes_default_user
 from ovtasks.seed.wanted import carries_keys
@@ -91,7 +92,7 @@ def user_data(seed: SeedInput) -> Mapping[Yaml, Yaml]:
         data["ssh_keys"] = {"ed25519_private": seed.host_key[0], "ed25519_public": seed.host_key[1]}
     if packages := _packages(wanted, distro):
         data["packages"] = list(packages)
-    data["runcmd"] = _runcmd(wanted, distro)
+    data["runcmd"] = _runcmd(wanted, distro, late(vm.mounts))
     from_mirrors = mirrors(wanted.mirrors, distro)
     names = {user.name for user in wanted.users} | {vm.ssh.user or "root"}
     # joined, not deduplicated: a command written twice runs twice
@@ -101,8 +102,9 @@ def user_data(seed: SeedInput) -> Mapping[Yaml, Yaml]:
     }
     for key, items in listed.items():
         before = from_mirrors.pop(key, [])
-        if key == "bootcmd" and isinstance(vm.source, CloneSource):
-            items = [*renewal(vm.source), *items]
+        if key == "bootcmd":
+            again = renewal(vm.source) if isinstance(vm.source, CloneSource) else []
+            items = [*again, *early(vm.mounts), *items]
         if both := [*(before if isinstance(before, list) else []), *items]:
             data[key] = both
     return _with_extra({**data, **from_mirrors}, wanted.extra, keeps_default=takes_default_user(vm, keys))
@@ -139,14 +141,14 @@ def _packages(wanted: CloudInit, distro: Distro | None) -> list[str]:
     return unique([*needed, *wanted.packages])
 
 
-def _runcmd(wanted: CloudInit, distro: Distro | None) -> list[Json]:
+def _runcmd(wanted: CloudInit, distro: Distro | None, mounts: list[Json]) -> list[Json]:
     """sshd comes first, so that a failing command of the user's does not lock them out.
 
     cloud-init makes one shell script of all commands, and its status is that of the last one. So the download of
     ``ov`` comes last: if it fails, cloud-init's status says so.
     """
     commands: list[Json] = [_ENABLE_SSH.format(unit=distro.ssh_unit) if distro else _PROBE_SSH]
-    commands += [plain(command) for command in wanted.runcmd]
+    commands += [*mounts, *(plain(command) for command in wanted.runcmd)]
     return commands + _ov_install(wanted.ov_install)
 
 

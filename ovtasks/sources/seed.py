@@ -112,6 +112,8 @@ def seed_inputs(vm: VmSpec, choice: KeyChoice) -> Mapping[str, Input]:
     }
     if isinstance(vm.source, CloneSource):
         inputs["cloud_init_clean"] = vm.source.cloud_init_clean
+    if vm.mounts:
+        inputs["mounts"] = [f"{one.target}:{'ro' if one.read_only else 'rw'}" for one in vm.mounts]
     if distro := detect(vm.source):
         inputs["distro"] = distro.name
     if carries_keys(vm):

@@ -103,6 +103,11 @@ CHANGES: dict[str, tuple[Any, frozenset[str]]] = {
     "cloud_init.ov_install.checksum": ("sha256:" + "1" * 64, SEED),
     "cloud_init.extra": ({"package_upgrade": True}, SEED),
     "libvirt": ({"iothreads": 2}, NOTHING),
+    "mounts": (["./src:/src"], SEED),
+    "mounts[].source": ("./src", NOTHING),
+    "mounts[].target": ("/other", SEED),
+    "mounts[].read_only": (True, SEED),
+    "mounts[].transport": ("9p", NOTHING),
     "snapshots": ([{"name": "fresh"}], NOTHING),
     "snapshots[].name": ("later", NOTHING),
     "snapshots[].description": ("text", NOTHING),
@@ -167,6 +172,7 @@ def base_vm(places: Mapping[str, str]) -> dict[str, Any]:
             "network": {"ethernets": {"eth1": {"dhcp4": True}}},
             "ov_install": dict(OV_URL),
         },
+        "mounts": [{"source": "./here", "target": "/here"}],
         "snapshots": [{"name": "first"}],
     }
 

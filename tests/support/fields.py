@@ -62,6 +62,11 @@ VALUES: dict[str, Any] = {
     "cloud_init.ov_install.checksum": "sha256:" + "a" * 64,
     "cloud_init.extra": {"package_update": True},
     "libvirt": {"features": {}},
+    "mounts": [{"source": "./src", "target": "/src"}],
+    "mounts[].source": "/other",
+    "mounts[].target": "/other",
+    "mounts[].read_only": True,
+    "mounts[].transport": "9p",
     "snapshots": [{"name": "s"}],
     "snapshots[].name": "t",
     "snapshots[].description": "d",
@@ -86,6 +91,7 @@ def put(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             "snapshots": {"name": "s"},
             "users": {"name": "u"},
             "write_files": {"path": "/x"},
+            "mounts": {"source": "./s", "target": "/s"},
         }
         return {**data, key: [put(firsts[key], rest, value)]}
     return {**data, key: put(data.get(key, {}), rest, value) if rest else value}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Capabilities, DisplayPlace, Handle, ListedDomain, Recalled, VmStatus
+from ovtasks.backends.contract import Capabilities, DisplayPlace, Handle, ListedDomain, Recalled, Shares, VmStatus
 from ovtasks.errors import InputError, OvError
 from ovtasks.machine.machine import Machine
 from ovtasks.values.jsonvalue import Json
@@ -51,6 +51,12 @@ class Libvirt:
         from ovtasks.backends.libvirt.features import capabilities
 
         return capabilities(arch, machine, uri)
+
+    def shares(self, arch: str, machine: str, uri: str | None) -> Shares:
+        """See :class:`ovtasks.backends.contract.SharesFolders`."""
+        from ovtasks.backends.libvirt.shares import shares
+
+        return shares(arch, machine, uri)
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
         from ovtasks.backends.libvirt.features import host_features

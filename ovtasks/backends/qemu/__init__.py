@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovtasks.backends.contract import Capabilities, DisplayPlace, Handle, Recalled, VmStatus
+from ovtasks.backends.contract import Capabilities, DisplayPlace, Handle, Recalled, Shares, VmStatus
 from ovtasks.backends.qemu import process
 from ovtasks.backends.qemu import status as status_
 from ovtasks.backends.qemu.process import PID_FILE, Process
@@ -75,6 +75,12 @@ class Qemu:
             tuple(kind for kind in accel.usable(arch) if kind != "kvm" or found.kvm),
             vsock="vhost-vsock-pci" in found.devices and vsock.problem() is None,
         )
+
+    def shares(self, arch: str, machine: str, uri: str | None) -> Shares:
+        """See :class:`ovtasks.backends.contract.SharesFolders`."""
+        from ovtasks.backends.qemu.shares import shares
+
+        return shares(arch)
 
     def render(self, machine: Machine, uri: str | None = None) -> str:
         from ovtasks.backends.qemu.definition import command_of, text_of

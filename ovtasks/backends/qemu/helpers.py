@@ -5,6 +5,7 @@ Each has a file with its process id, in the VM's directory or its folder of sock
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
@@ -111,35 +112,33 @@ def _start_share(handle: Handle, share: Share) -> None:
     before = log.stat().st_size if log.exists() else 0
     share.socket.unlink(missing_ok=True)
     pid_file = share.socket.with_name(share.socket.name + process.HELPER_SUFFIX)
-    status = spawn([program, *_words(share, old=_is_old(program))], log, pid_file)
+    status = spawn([program, *_words(share, program)], log, pid_file)
     _wait(share, status, log, before)
 
 
 def _program(share: Share) -> str:
-    from ovtasks.host.doctor.services import VIRTIOFSD
+    from ovtasks.backends.qemu.shares import virtiofsd
 
-    names = [str(share.program)] if share.program else VIRTIOFSD
-    found = next((path for name in names if (path := which(name))), None)
-    if found is None:
-        if share.program:
+    if share.program:
+        if (named := which(str(share.program))) is None:
             raise MissingProgramError(str(share.program))
+        return str(named)
+    if (found := virtiofsd()) is None:
         raise OvError("virtiofsd is not installed, which serves shared folders", hint=package_hint("virtiofsd"))
-    return str(found)
+    return found
 
 
-def _is_old(program: str) -> bool:
-    """Whether it is the virtiofsd written in C, which came with QEMU before 8.0."""
-    said = run([program, "--version"], check=False, timeout=10)
-    return "FUSE kernel interface" in said.stdout + said.stderr
+def _words(share: Share, program: str) -> list[str]:
+    from ovtasks.backends.qemu.shares import is_old, translates, translation
 
-
-def _words(share: Share, *, old: bool) -> list[str]:
     words = [f"{SOCKET_OPTION}{share.socket}"]
     if share.threads is not None:
         words.append(f"--thread-pool-size={share.threads}")
-    if not old:
+    if not is_old(program):
         words += ["--shared-dir", str(share.source), f"--cache={share.cache or 'auto'}"]
         words += [f"--sandbox={share.sandbox}"] if share.sandbox else []
+        if share.login is not None and os.geteuid() != 0 and translates(program):  # root can give files to anybody
+            words += translation(share.login)
         return [*words, *(["--xattr"] if share.xattr else []), *(["--readonly"] if share.readonly else [])]
     if share.readonly:
         raise OvError(

@@ -13,8 +13,9 @@ from ovtasks.machine.device import Device
 from ovtasks.machine.devices.filesystem.rows import ROWS
 from ovtasks.machine.draft import Draft
 from ovtasks.machine.host import HostFeatures, lacking, unknown_word
+from ovtasks.machine.machine import Machine, SharedFolder
 from ovtasks.machine.qemu.command import Command
-from ovtasks.machine.tree import Faults, Tree
+from ovtasks.machine.tree import ROOT, Faults, Place, Tree, TreeLike, tree
 from ovtasks.machine.xml.place import ensure, sub
 
 _ABSOLUTE = ("/", "${vm.dir}", "${vm.sockets}", "${vm.project}", "{{.VmStateDir}}")
@@ -26,7 +27,8 @@ QUEUE = 1024
 @dataclass(frozen=True)
 class Share:
     """A folder that virtiofsd serves at ``socket``. None leaves an option to its own default. ``cache`` is its
-    word (auto, always, never), ``threads`` the size of its pool."""
+    word (auto, always, never), ``threads`` the size of its pool. ``login``: see
+    :class:`~ovtasks.machine.machine.SharedFolder`."""
 
     name: str
     socket: Path
@@ -37,6 +39,7 @@ class Share:
     sandbox: str | None = None
     xattr: bool | None = None
     threads: int | None = None
+    login: int | None = None
 
 
 def _rules(found: Sequence[Tree], block: Tree) -> Faults:
@@ -61,9 +64,23 @@ def _rules(found: Sequence[Tree], block: Tree) -> Faults:
 
 
 def _complete(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
+    found = _with_mounts(found, draft.machine)
     if any(one.text("driver") == "virtiofs" for one in found):
         draft.share_memory()
     return found
+
+
+def _with_mounts(found: Sequence[Tree], machine: Machine) -> list[Tree]:
+    """The declared folders, then those of ``mounts:``."""
+    place = (*ROOT, "devices", "filesystems")
+    return [*found, *(_mounted(one, (*place, len(found) + n)) for n, one in enumerate(machine.shares))]
+
+
+def _mounted(one: SharedFolder, place: Place) -> Tree:
+    """9p with the host's own symbolic links and permissions; who the owner is, the guest cannot change."""
+    own = {"driver": "virtiofs"} if one.transport == "virtiofs" else {"accessmode": "squash", "multidevs": "remap"}
+    plain: dict[str, TreeLike] = {"type": "mount", **own, "source": str(one.source), "target": one.tag}
+    return tree({**plain, **({"readonly": "yes"} if one.read_only else {})}, place)
 
 
 def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
@@ -86,7 +103,7 @@ def _finish(element: ET.Element, wanted: Tree) -> None:
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
     """A virtiofsd beside QEMU serves virtiofs, and must see the guest's memory. QEMU serves 9p itself."""
-    for index, block in enumerate(blocks):
+    for index, block in enumerate(_with_mounts(blocks, to.machine)):
         kind = block.text("type") or "mount"
         if kind != "mount":
             raise block.refuse("type", f"QEMU has no filesystem of type {kind}", hint="type: mount")
@@ -121,6 +138,7 @@ def _virtiofs(block: Tree, index: int, source: Path, tag: str | None, to: Comman
         sandbox=binary.text("sandbox"),
         xattr=None if xattr is None else xattr == "on",
         threads=None if threads is None else int(threads),
+        login=next((one.login for one in to.machine.shares if one.tag == tag), None),
     )
     to.helpers.append(share)
     to.shared = True

@@ -1,0 +1,114 @@
+"""Chooses how the guest gets the folders of ``mounts:``, by what the host, the backend and the guest can do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from ovtasks.backends.contract import Backend, Shares, SharesFolders, ShareUsers
+from ovtasks.errors import InputError
+from ovtasks.host.packages import package_hint
+from ovtasks.instance.record import Record
+from ovtasks.machine.machine import SharedFolder
+from ovtasks.project.model import BootstrapSource, Mount, VmSpec
+from ovtasks.seed.distro import attribute, detect
+from ovtasks.seed.mounts import tag_of
+
+RED_HAT = frozenset({"centos", "rhel", "redhat", "rocky", "rockylinux", "alma", "almalinux", "oracle", "oraclelinux"})
+NOT_SHARED = "this backend cannot share folders"
+WHOSE = {
+    ShareUsers.LOGIN: "the host's user has the files as the login there, and owns whatever the guest writes",
+    ShareUsers.ROOT: "the host's user has the files as root there: others read them, and write by sudo",
+    ShareUsers.SAME: "users have the same numbers there",
+}
+
+
+def shared_folders(
+    vm: VmSpec, record: Record, backend: Backend, arch: str, machine: str, *, anywhere: bool
+) -> tuple[SharedFolder, ...]:
+    """The folders of ``mounts:`` with their transports. ``anywhere``: on a host that has whatever is asked for.
+
+    :raises InputError: a folder is missing, or cannot be shared.
+    """
+    if not vm.mounts:
+        return ()
+    ways = Shares() if anywhere else _ways(backend, arch, machine, record.uri)
+    return tuple(_shared(vm, number, mount, ways, anywhere=anywhere) for number, mount in enumerate(vm.mounts))
+
+
+def _ways(backend: Backend, arch: str, machine: str, uri: str | None) -> Shares:
+    if not isinstance(backend, SharesFolders):
+        return Shares(NOT_SHARED, NOT_SHARED, NOT_SHARED)
+    return backend.shares(arch, machine, uri)
+
+
+def _shared(vm: VmSpec, number: int, mount: Mount, ways: Shares, *, anywhere: bool) -> SharedFolder:
+    place = ("mounts", number)
+    if not anywhere and not mount.source.is_dir():
+        what = "is no folder" if mount.source.exists() else "is missing"
+        hint = f"mkdir -p '{mount.source}'" if what == "is missing" else "a folder can be shared, a file alone cannot"
+        raise InputError(f"the folder {mount.source} {what}, which {vm.name} is to share", hint=hint, field=place)
+    transport = _transport(vm, mount, ways, place)
+    login = login_number(vm)
+    users = ways.users if transport == "virtiofs" else ShareUsers.SAME
+    return SharedFolder(tag_of(number), mount.source, mount.target, transport, mount.read_only, login, users.value)
+
+
+def _transport(vm: VmSpec, mount: Mount, ways: Shares, place: Sequence[str | int]) -> str:
+    """virtiofs, unless another user than the login would have the files there, and 9p can do better; else 9p."""
+    virtiofs = ways.virtiofs or (ways.reading if mount.read_only else None) or private_memory(vm.libvirt)
+    ninep = ways.ninep
+    if mount.transport != "auto":
+        problem = virtiofs if mount.transport == "virtiofs" else ninep
+        if problem is None:
+            return mount.transport
+        more = f"; or {package_hint('virtiofsd')}" if mount.transport == "virtiofs" else ""
+        raise InputError(f"mounts: no {mount.transport}: {problem}", hint=f"transport: auto{more}", field=place)
+    ninep = ninep or guest_without_9p(vm)
+    strangers = ways.users is ShareUsers.ROOT and login_number(vm) != 0
+    if virtiofs is None and not (strangers and ninep is None):
+        return "virtiofs"
+    if ninep is None:
+        return "9p"
+    message = f"{mount.source} cannot be shared with {vm.name}: no virtiofs, {virtiofs}; no 9p, {ninep}"
+    raise InputError(message, hint=f"virtiofs needs virtiofsd: {package_hint('virtiofsd')}", field=place)
+
+
+def login_number(vm: VmSpec) -> int:
+    """The number of the guest's user who logs in: root's, else that of the first account, by convention."""
+    if vm.ssh.user == "root":
+        return 0
+    return 1001 if attribute(vm.source, "distro") == "freebsd" else 1000
+
+
+def guest_without_9p(vm: VmSpec) -> str | None:
+    """Why the guest's kernel has no 9p; None if it has, or nothing is known about it."""
+    distro = detect(vm.source)
+    name = distro.name if distro else attribute(vm.source, "distro")
+    if name in RED_HAT or name == "amazon":
+        return f"the kernel of {name} has none"
+    url = attribute(vm.source, "url") or ""
+    if (isinstance(vm.source, BootstrapSource) and name == "debian") or (name == "debian" and "genericcloud" in url):
+        return "Debian's kernel for clouds has none"
+    return None
+
+
+def private_memory(libvirt: Mapping[str, object]) -> str | None:
+    """Why the spec leaves virtiofs no memory that it can map; None if it does."""
+    block = libvirt.get("memory_backing")
+    if isinstance(block, Mapping):
+        for key, word in (("access", "private"), ("source", "anonymous")):
+            if block.get(key) == word:
+                return f"libvirt.memory_backing.{key} is {word}"
+    return None
+
+
+def telling(folders: Sequence[SharedFolder]) -> Iterator[str]:
+    """What people are told when the choice is new: by what, and whose the files are in the guest."""
+    for users in ShareUsers:
+        some = [one for one in folders if one.users == users.value]
+        if some:
+            names = ", ".join(f"{one.target} by {one.transport}" for one in some)
+            yield f"mounts {names}; {WHOSE[users]}"
+            if users is ShareUsers.SAME and (own := os.geteuid()) not in {0, some[0].login}:
+                yield f"this host's user has number {own}, the guest's login {some[0].login}: it may not write there"
