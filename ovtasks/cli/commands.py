@@ -142,6 +142,13 @@ COMMANDS = (
         "eval", "look at VMs that run", description="Look at VMs that run.", verbs=EVAL, group="Virtual machines"
     ),
     CliCommand("update", "make a disposable VM anew, with its layers", "update:arguments", group="Virtual machines"),
+    CliCommand(
+        "list",
+        "list the project's VMs: how they are built, and their instances",
+        "overview:list_arguments",
+        group="Look before you build",
+    ),
+    CliCommand("status", "the project at a glance", "overview:status_arguments", group="Look before you build"),
     CliCommand("plan", "show what would run and why; run nothing", "plan:arguments", group="Look before you build"),
     CliCommand("why", "explain one step: inputs, receipt, reason", "why:arguments", group="Look before you build"),
     CliCommand("graph", "print the graph of steps", "draw:arguments", group="Look before you build"),

@@ -87,6 +87,10 @@ def run_list(args: argparse.Namespace) -> int:
         sys.stdout.write(table(head, rows))
     else:
         note(args).note("no VM is running; ov vm list -a shows all" if not args.all else "there are no VMs")
+    if not args.json:
+        from ovtasks.cli.overview import say_emulated
+
+        say_emulated(args, [record for record in records if states[record.domain].active])
     for record in records:
         if text := states[record.domain].note:
             note(args).note(f"ov: {record.words}: {text}")
@@ -163,17 +167,22 @@ def facts(record: Record, status: VmStatus, reasons: Sequence[str], place: Endpo
 def run_status(args: argparse.Namespace) -> int:
     """Print one VM, one fact per line; returns 0 whether it runs or not."""
     from ovtasks.cli.stale import stale
+    from ovtasks.cli.status import machine_facts, machine_lines
     from ovtasks.instance.address import reached
+    from ovtasks.instance.restart import restart_change
     from ovtasks.instance.status import status
 
     record = find_record(args)
     now = status(record)
     reasons = stale([record], {record.domain: now})[record.domain]
     place = reached([record], {record.domain: now}).get(record.domain)
+    machine, restart = machine_facts(record), restart_change(record, now)
     if args.json:
         more: dict[str, object] = {"uuid": record.uuid, "mac": record.mac, "created": record.created}
         more |= {"instance_id": record.instance_id, "identity": str(record.identity) if record.identity else None}
         more |= {"host_key": record.host_key.value, "accepted_host_keys": list(record.accepted)}
+        more |= machine
+        more["restart"] = {"changes": [*restart.what], "diff": restart.diff} if restart else None
         output_json({**facts(record, now, reasons, place), **more})
         return EXIT_DONE
     lines = {
@@ -181,6 +190,7 @@ def run_status(args: argparse.Namespace) -> int:
         "state": now.state.value + (f" ({now.note})" if now.note else ""),
         "uptime": duration(now.uptime) if now.uptime is not None else None,
         "memory": format_size(now.memory) if now.memory else None,
+        **machine_lines(machine, restart),
         "backend": record.backend + (f" {record.uri}" if record.uri else ""),
         "ssh": ssh_place(record, place),
         "identity": record.identity,

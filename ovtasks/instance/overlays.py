@@ -90,7 +90,7 @@ def hold(record: Record) -> Path:
     active = settle(record)
     number = max((number for number, _ in (*_files(folder), *_lives(folder))), default=0) + 1
     held = folder.path / f"disk.{number}.qcow2"
-    part = _overlay(folder, held.name, _size(folder.disk))
+    part = _overlay(folder, held.name, disk_size(folder.disk))
     os.link(folder.disk, held)
     if not active:
         part.replace(folder.disk)
@@ -159,7 +159,7 @@ def go_back(record: Record, state: KeptState) -> None:
         states = kept_states(record)
         if state not in states:
             raise OvError(f"{record.words} has no state {state.label} any more", hint=f"ov update {record.words}")
-        part = _overlay(folder, state.file, _size(folder.path / state.file))
+        part = _overlay(folder, state.file, disk_size(folder.path / state.file))
         _write(record, states[: states.index(state) + 1])
         part.replace(folder.disk)
         fsync_directory(folder.path)
@@ -173,7 +173,7 @@ def stand_on(record: Record, file: str) -> None:
     """
     folder = record.folder
     settle(record)
-    _overlay(folder, file, _size(folder.path / file)).replace(folder.disk)
+    _overlay(folder, file, disk_size(folder.path / file)).replace(folder.disk)
     fsync_directory(folder.path)
 
 
@@ -289,7 +289,7 @@ def _overlay(folder: Folder, below: str, size: int) -> Path:
     return part
 
 
-def _size(disk: Path) -> int:
+def disk_size(disk: Path) -> int:
     """The size that the guest sees, in bytes."""
     return int(json.loads(run(["qemu-img", "info", "-U", "--output=json", disk]).stdout)["virtual-size"])
 

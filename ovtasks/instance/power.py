@@ -98,6 +98,7 @@ def _power_on(record: Record, machine: Machine, progress: Progress, memory: Path
     from ovtasks.instance import ports
     from ovtasks.instance.access import write_access
     from ovtasks.instance.cid import choose_cid
+    from ovtasks.instance.restart import note_start
     from ovtasks.instance.saved_machine import save_machine
 
     driver = backend(record.backend)
@@ -120,6 +121,7 @@ def _power_on(record: Record, machine: Machine, progress: Progress, memory: Path
     else:
         assert isinstance(driver, Memory)
         driver.start_from(record.handle, machine, memory)
+    note_start(record)
     (record.folder.path / _START_AGAIN).unlink(missing_ok=True)
     record.folder.standstill.unlink(missing_ok=True)
     return record

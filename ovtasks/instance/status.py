@@ -49,7 +49,7 @@ def slowness(record: Record) -> float:
 def accelerator(record: Record) -> str | None:
     """``kvm`` or ``tcg``, as it was last defined; None: it was not, or nobody can tell."""
     machine = try_load_state(record.folder.machine)  # a damaged file counts as missing
-    found = machine.get("accel") if machine is not None else None
+    found = machine.get("accel", "tcg") if machine is not None else None  # a default is not written
     return found if isinstance(found, str) else None
 
 
