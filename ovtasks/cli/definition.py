@@ -114,7 +114,7 @@ def run_diff(args: argparse.Namespace) -> int:
     """Print how the definition differs from the spec."""
     from ovtasks.backends.contract import VmState, backend
     from ovtasks.instance.find import find_or_none
-    from ovtasks.instance.pending import difference
+    from ovtasks.instance.redact import difference
     from ovtasks.instance.status import known
 
     found = _preview(args, None)

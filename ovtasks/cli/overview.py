@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import note, output_json
+from ovtasks.cli.status import format_rounded, say_emulated
 from ovtasks.errors import EXIT_DONE, OvError
-from ovtasks.values.sizes import format_size
 
 if TYPE_CHECKING:
     from ovtasks.graph.build_state import VmBuild
@@ -111,17 +111,6 @@ def instances_of(args: argparse.Namespace, root: Path) -> list[SeenInstance]:
     return found
 
 
-def say_emulated(args: argparse.Namespace, records: Sequence[Record]) -> None:
-    """Say once which of the running VMs are emulated."""
-    from ovtasks.host.accel import EMULATED
-    from ovtasks.instance.status import emulated
-
-    slow = [record.words for record in records if emulated(record) is not None]
-    if slow:
-        what = "all of them are" if len(slow) > 1 and len(slow) == len(records) else f"{', '.join(slow)}:"
-        note(args).note(f"{what} {EMULATED}")
-
-
 def _names(builds: Mapping[str, VmBuild], instances: Sequence[SeenInstance]) -> list[str]:
     return list(dict.fromkeys((*builds, *(one.record.vm for one in instances))))
 
@@ -210,14 +199,6 @@ def _counted(words: Sequence[str]) -> str:
     if not words:
         return "none"
     return f"{len(words)}: {', '.join(f'{words.count(word)} {word}' for word in dict.fromkeys(words))}"
-
-
-def format_rounded(size: int) -> str:
-    """A size for people, to whole mebibytes, or tenths of gibibytes."""
-    mebibytes = size / (1 << 20)
-    if mebibytes >= 1024:
-        return f"{mebibytes / 1024:.1f} GiB"
-    return f"{mebibytes:.0f} MiB" if mebibytes >= 1 else format_size(size)
 
 
 def next_command(builds: Mapping[str, VmBuild], instances: Sequence[SeenInstance]) -> str:

@@ -88,7 +88,7 @@ def run_list(args: argparse.Namespace) -> int:
     else:
         note(args).note("no VM is running; ov vm list -a shows all" if not args.all else "there are no VMs")
     if not args.json:
-        from ovtasks.cli.overview import say_emulated
+        from ovtasks.cli.status import say_emulated
 
         say_emulated(args, [record for record in records if states[record.domain].active])
     for record in records:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ovtasks.cli.common import note
 from ovtasks.errors import OvError
+from ovtasks.values.sizes import format_size
 
 if TYPE_CHECKING:
     from ovtasks.instance.record import Record
@@ -20,7 +23,7 @@ def machine_facts(record: Record) -> dict[str, object]:
     ``disk.used`` is what the disk takes on this host, without what it shares with the build; ``disk.folder`` the same
     for the whole folder.
     """
-    from ovtasks.cli.report.facts import allocated
+    from ovtasks.host.folders import allocated
     from ovtasks.instance.saved_machine import load_machine
 
     try:
@@ -51,9 +54,7 @@ def _size(record: Record) -> int | None:
 
 def machine_lines(machine: Mapping[str, object], restart: RestartChange | None) -> dict[str, str | None]:
     """The same for people: a label and a line each."""
-    from ovtasks.cli.overview import format_rounded
     from ovtasks.host.accel import EMULATED
-    from ovtasks.values.sizes import format_size
 
     ram, disk, accelerator = machine["ram"], machine["disk"], machine["accelerator"]
     size = disk["size"] if isinstance(disk, dict) else None
@@ -81,3 +82,22 @@ def _restart(change: RestartChange | None) -> str | None:
     more = [f"… {len(lines) - _SHOWN_LINES} lines more"] if len(lines) > _SHOWN_LINES else []
     shown = "".join(f"\n{'':<13}{line}" for line in (*lines[:_SHOWN_LINES], *more))
     return f"would change its {' and its '.join(change.what)}{shown}"
+
+
+def format_rounded(size: int) -> str:
+    """A size for people, to whole mebibytes, or tenths of gibibytes."""
+    mebibytes = size / (1 << 20)
+    if mebibytes >= 1024:
+        return f"{mebibytes / 1024:.1f} GiB"
+    return f"{mebibytes:.0f} MiB" if mebibytes >= 1 else format_size(size)
+
+
+def say_emulated(args: argparse.Namespace, records: Sequence[Record]) -> None:
+    """Say once which of the running VMs are emulated."""
+    from ovtasks.host.accel import EMULATED
+    from ovtasks.instance.status import emulated
+
+    slow = [record.words for record in records if emulated(record) is not None]
+    if slow:
+        what = "all of them are" if len(slow) > 1 and len(slow) == len(records) else f"{', '.join(slow)}:"
+        note(args).note(f"{what} {EMULATED}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,7 @@ from ovtasks.instance.create import key_choice, seed_image, written_mac
 from ovtasks.instance.find import find_or_none
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Overrides, Record
-from ovtasks.instance.redact import redacted
+from ovtasks.instance.redact import difference
 from ovtasks.instance.status import status
 from ovtasks.project.locate import located
 from ovtasks.project.model import HostKeyTrust, VmSpec
@@ -89,14 +88,6 @@ def satisfied(wants: Sequence[Want], forwards: Sequence[PortForward]) -> bool:
         and want.host in {None, have.host}
         for want, have in zip(wants, forwards, strict=True)
     )
-
-
-def difference(name: str, old: str, new: str) -> str:
-    """Unified diff of two definitions for a screen or a log, without their secrets."""
-    lines = difflib.unified_diff(
-        old.splitlines(), new.splitlines(), f"{name} (defined)", f"{name} (vms.yml)", lineterm="", n=2
-    )
-    return "".join(redacted(line) + "\n" for line in lines)
 
 
 def _host_key(record: Record) -> tuple[str, str] | None:

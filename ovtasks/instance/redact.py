@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^"',\s<][^,\s"<]*)"""
@@ -23,3 +24,11 @@ def redacted(line: str) -> str:
     for pattern, to in _COMPILED:
         line = pattern.sub(to, line)
     return line
+
+
+def difference(name: str, old: str, new: str) -> str:
+    """Unified diff of two definitions for a screen or a log, without their secrets."""
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), f"{name} (defined)", f"{name} (vms.yml)", lineterm="", n=2
+    )
+    return "".join(redacted(line) + "\n" for line in lines)

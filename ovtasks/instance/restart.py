@@ -12,8 +12,8 @@ from ovtasks.backends.contract import VmStatus, backend
 from ovtasks.errors import OvError
 from ovtasks.host.files import write_atomic
 from ovtasks.host.state import try_load_state
-from ovtasks.instance.pending import difference
 from ovtasks.instance.record import Record
+from ovtasks.instance.redact import difference
 from ovtasks.instance.status import status
 from ovtasks.values.jsonvalue import state_text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovtasks.instance.pending import difference
+from ovtasks.instance.redact import difference
 
 
 def test_passwords_are_not_shown() -> None:

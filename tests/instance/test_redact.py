@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ovtasks.instance.pending import difference
-from ovtasks.instance.redact import redacted
+from ovtasks.instance.redact import difference, redacted
 
 LINES = {
     '<graphics type="vnc" port="1" passwd="PW" keymap="de">': '<graphics type="vnc" port="1" passwd="…" keymap="de">',

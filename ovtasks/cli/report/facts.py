@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.graph.chains import Graph, StepState, StepStatus
 from ovtasks.graph.last_run import Outcome, RanStep, critical_path, last_run
 from ovtasks.graph.step import Step
+from ovtasks.host.folders import allocated
 from ovtasks.host.paths import image_store
 from ovtasks.images.gc import Item, RetentionLimits
 from ovtasks.instance.address import reached
@@ -176,24 +176,3 @@ def _instances(root: Path, seen: set[tuple[int, int]], problems: list[OvError]) 
             size=allocated(one.folder.path, seen),
             stale=tuple(reasons[one.domain]),
         )
-
-
-def allocated(folder: Path, seen: set[tuple[int, int]]) -> int:
-    """Bytes on disk below ``folder``, without files that are ``seen`` (device, inode): one may have several names."""
-    total = 0
-    try:
-        entries = [*os.scandir(folder)]
-    except OSError:  # there is none, or it is not ours to read
-        return 0
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            total += allocated(Path(entry.path), seen)
-            continue
-        try:
-            found = entry.stat(follow_symlinks=False)
-        except OSError:  # it has gone meanwhile
-            continue
-        if (found.st_dev, found.st_ino) not in seen:
-            seen.add((found.st_dev, found.st_ino))
-            total += found.st_blocks * 512
-    return total
