@@ -2,7 +2,7 @@
 
 The field references ``docs/vms.md`` and ``docs/images.md`` come from their schemas, ``schemas/libvirt.schema.json`` and
 ``docs/libvirt.md`` from the table in ``ovtasks/machine``, ``docs/layers.md`` from the kinds of operations and their
-schema, the picture in ``docs/architecture.md`` from the imports.
+schema, ``docs/commands.md`` from the parsers, the picture in ``docs/architecture.md`` from the imports.
 """
 
 from __future__ import annotations
@@ -139,9 +139,10 @@ def _text(value: object) -> str:
 if __name__ == "__main__":
     for name, path in PAGES.items():
         path.write_text(page(name), encoding="utf-8")
-    from docs import layers_page, libvirt_page, rooms
+    from docs import commands_page, layers_page, libvirt_page, rooms
 
     LIBVIRT_SCHEMA.write_text(libvirt_schema(), encoding="utf-8")
     layers_page.PAGE.write_text(layers_page.page(), encoding="utf-8")
     LIBVIRT_PAGE.write_text(libvirt_page.page(), encoding="utf-8")
+    commands_page.PAGE.write_text(commands_page.page(), encoding="utf-8")
     rooms.PAGE.write_text(rooms.page(), encoding="utf-8")

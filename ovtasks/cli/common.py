@@ -104,7 +104,7 @@ def note(args: argparse.Namespace) -> Notes:
 
 def add_instance(parser: argparse.ArgumentParser) -> None:
     """Add the arguments ``NAME`` and ``-i``."""
-    parser.add_argument("vm", metavar="NAME")
+    parser.add_argument("vm", metavar="NAME", help="the VM")
     add_instance_option(parser)
 
 

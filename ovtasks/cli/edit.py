@@ -49,7 +49,7 @@ def edit_arguments(parser: argparse.ArgumentParser) -> None:
         "Open $VISUAL or $EDITOR at the VM's lines in its file. Afterwards the file is checked, and what a build and a "
         "create would change is printed. Nothing is built or restarted. Without an editor, print FILE:LINE."
     )
-    parser.add_argument("vm", metavar="NAME")
+    parser.add_argument("vm", metavar="NAME", help="the VM")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_edit)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ovtasks.cli.common import add_instance, find_record, note, number, open_project, output_json
+from ovtasks.cli.parser import Parser
 from ovtasks.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def sendkey_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm sendkey``."""
     parser.description = "Press keys together: ctrl+alt+delete, or ctrl alt f2, or KEY_ENTER."
     add_instance(parser)
-    parser.add_argument("keys", nargs="+", metavar="KEY")
-    parser.add_argument("--hold", type=number(60000, "number of milliseconds"), default=50, metavar="MS", help="50")
+    parser.add_argument("keys", nargs="+", metavar="KEY", help="keys by their names: ctrl, f2, KEY_ENTER")
+    parser.add_argument(
+        "--hold", type=number(60000, "number of milliseconds"), default=50, metavar="MS", help="how long (50)"
+    )
     parser.set_defaults(run=run_sendkey)
 
 
@@ -48,7 +51,7 @@ def type_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm type``."""
     parser.description = "Type text on the VM's keyboard, which the guest must take for a US one. - reads stdin."
     add_instance(parser)
-    parser.add_argument("text", metavar="TEXT")
+    parser.add_argument("text", metavar="TEXT", help="the text, or - for stdin")
     parser.add_argument("--enter", action="store_true", help="press enter after it")
     parser.set_defaults(run=run_type)
 
@@ -128,7 +131,7 @@ def _offer(parser: argparse.ArgumentParser, methods: Sequence[Method]) -> dict[t
     """A parser for each method, below those of its groups. Returns where further ones go, by group."""
     parser.set_defaults(run=run_method)
     groups: dict[tuple[str, ...], Group] = {}
-    groups[()] = parser.add_subparsers(required=True, metavar="METHOD", parser_class=argparse.ArgumentParser)
+    groups[()] = parser.add_subparsers(required=True, metavar="METHOD", parser_class=Parser)
     for method in methods:
         *above, name = method.name.split("/")
         for depth, group in enumerate(above):

@@ -9,14 +9,14 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ovtasks import __version__
 from ovtasks.graph.manifest import USELESS, private
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, _SubParsersAction
+    from argparse import ArgumentParser
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
 
@@ -116,6 +116,7 @@ def _save(path: str, identity: tuple[object, ...], made: Offers) -> None:
 def _make() -> Offers:
     from ovtasks.cli.init import OTHERS
     from ovtasks.cli.main import parser
+    from ovtasks.cli.tree import walk
     from ovtasks.graph import plugins
     from ovtasks.host.settings import SETTINGS
     from ovtasks.project.official import official_images
@@ -131,46 +132,22 @@ def _make() -> Offers:
         for key in SETTINGS.values()
     }
     steps = {plugin.kind: tuple(plugin.verbs) for plugin in plugins.sources()}
-    return Offers(dict(_verbs((), "", parser())), lists, steps, values)
+    commands = {words: _verb(command.help, made) for words, command, made in walk(parser())}
+    return Offers(commands, lists, steps, values)
 
 
-def _verbs(words: tuple[str, ...], help: str, parser: ArgumentParser) -> Iterator[tuple[tuple[str, ...], Verb]]:
-    """The command of a parser, and those below it."""
-    below = _below(parser)
+def _verb(help: str, parser: ArgumentParser) -> Verb:
+    from ovtasks.cli.tree import below, help_of, parameters
+
     options, arguments = {}, []
-    for action in parser._actions:
-        if action is below:
-            continue
-        text = " ".join(parser._get_formatter()._expand_help(action).split()) if action.help else ""
+    for action in parameters(parser):
         known = map(str, action.choices or vars(action).get("words", ()))
         many = action.nargs in {"*", "+"} or type(action).__name__ == "_AppendAction"
         metavar = action.metavar if isinstance(action.metavar, str) else ""
+        text = help_of(parser, action)
         value = Parameter(action.dest, metavar, action.nargs != 0, many, tuple(known), text)
         options.update(dict.fromkeys(action.option_strings, value))
         if not action.option_strings:
             arguments.append(value)
-    lines = dict(help_lines(below)) if below is not None else {}
-    yield words, Verb(help, lines, options, tuple(arguments))
-    for name, line in lines.items():
-        yield from _verbs((*words, name), line, _parser_of(below, name))
-
-
-def _below(parser: ArgumentParser) -> _SubParsersAction[ArgumentParser] | None:
-    groups = parser._subparsers
-    return next((one for one in groups._group_actions), None) if groups is not None else None  # type: ignore[return-value]
-
-
-def _parser_of(below: _SubParsersAction[ArgumentParser] | None, name: str) -> ArgumentParser:
-    from ovtasks.cli.parser import CommandAction
-
-    assert below is not None
-    return below.parser_of(name) if isinstance(below, CommandAction) else below.choices[name]
-
-
-def help_lines(below: _SubParsersAction[ArgumentParser]) -> Iterable[tuple[str, str]]:
-    """Each word that may follow, aliases too, with its line of help."""
-    from ovtasks.cli.parser import CommandAction
-
-    if isinstance(below, CommandAction):
-        return [(name, command.help) for name, command in below.commands.items()]
-    return [(one.dest, one.help or "") for one in below._choices_actions]
+    verbs = {name: one.help for one in below(parser) for name in (one.name, *one.aliases)}
+    return Verb(help, verbs, options, tuple(arguments))

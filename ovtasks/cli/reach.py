@@ -49,8 +49,8 @@ def ssh_config_arguments(parser: argparse.ArgumentParser) -> None:
         "Print ssh's configuration of NAME (default: of all VMs). With --install one Include is added to "
         "~/.ssh/config, and `ssh ov-NAME` works everywhere; --remove takes it out."
     )
-    parser.add_argument("vm", nargs="?", metavar="NAME")
-    parser.add_argument("-i", "--instance", metavar="INSTANCE")
+    parser.add_argument("vm", nargs="?", metavar="NAME", help="the VM (default: all)")
+    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME")
     parser.add_argument("--install", action="store_true", help="let ~/.ssh/config include it")
     parser.add_argument("--remove", action="store_true", help="take the Include out again")
     parser.set_defaults(run=run_ssh_config)

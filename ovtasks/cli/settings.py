@@ -22,20 +22,20 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
 
 def get_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov settings get``."""
-    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("key", metavar="KEY", help="the setting, such as vm.ram")
     parser.set_defaults(run=run_get)
 
 
 def set_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov settings set``."""
-    parser.add_argument("key", metavar="KEY")
-    parser.add_argument("value", metavar="VALUE")
+    parser.add_argument("key", metavar="KEY", help="the setting, such as vm.ram")
+    parser.add_argument("value", metavar="VALUE", help="its new value")
     parser.set_defaults(run=run_set)
 
 
 def reset_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov settings reset``."""
-    parser.add_argument("key", metavar="KEY", nargs="?")
+    parser.add_argument("key", metavar="KEY", nargs="?", help="the setting (default: all)")
     parser.set_defaults(run=run_reset)
 
 

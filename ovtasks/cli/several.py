@@ -13,7 +13,7 @@ from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError, OvError
 
 def add_instances(parser: argparse.ArgumentParser) -> None:
     """Add the arguments ``NAME…``, ``--all`` and ``-i``."""
-    parser.add_argument("vms", nargs="*", metavar="NAME")
+    parser.add_argument("vms", nargs="*", metavar="NAME", help="one VM or several")
     parser.add_argument("--all", action="store_true", help="every VM of this project that was created; with -i those")
     add_instance_option(parser)
 

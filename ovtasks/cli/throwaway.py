@@ -29,7 +29,7 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         "by the next run and by ov gc."
     )
     parser.usage = "ov vm run [-h] [OPTION …] NAME [-- COMMAND …]"
-    parser.add_argument("vm", metavar="NAME")
+    parser.add_argument("vm", metavar="NAME", help="the VM that it is like")
     parser.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
     parser.add_argument(
         "--cpus", type=number(4096, "number of processors"), metavar="N", help="processors, wins over cpus in vms.yml"

@@ -19,7 +19,7 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Build what is stale of the named VMs (default: all) and print the artifacts' paths, one a line."
     )
-    parser.add_argument("vms", nargs="*", metavar="VM")
+    parser.add_argument("vms", nargs="*", metavar="VM", help="the VMs (default: all)")
     add_build_options(parser)
     parser.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run so many steps at once")
     parser.add_argument("--continue", dest="go_on", action="store_true", help="go on with other VMs after a failure")

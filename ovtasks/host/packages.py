@@ -12,6 +12,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "qemu-img": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-img"},
     "qemu-io": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-tools"},
     "udevadm": {"debian": "udev", "fedora": "systemd-udev", "arch": "systemd", "suse": "udev"},
+    "man": {"debian": "man-db", "fedora": "man-db", "arch": "man-db", "suse": "man"},
     "mount": {"debian": "mount", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
     "setpriv": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},
     "unshare": {"debian": "util-linux", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},

@@ -92,5 +92,5 @@ def test_the_parser_knows_no_command_s_work(world: Workbench) -> None:
     rooms = {name.split(".")[1] for name in modules if "." in name}
     assert rooms <= {"cli", "errors", "host"}, modules
     assert [name for name in modules if name.startswith("ovtasks.cli.")] == [
-        f"ovtasks.cli.{name}" for name in ("commands", "interrupts", "main", "parser", "streams")
+        f"ovtasks.cli.{name}" for name in ("commands", "examples", "interrupts", "main", "parser", "streams")
     ]
