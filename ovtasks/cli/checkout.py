@@ -1,4 +1,4 @@
-"""What this checkout's own goals need of the host: ``./doitw test`` and ``./doitw bench``."""
+"""What this checkout's own goals need of the host: ``./doitw test``, ``./doitw bench`` and ``./doitw demo``."""
 
 from __future__ import annotations
 
@@ -34,3 +34,5 @@ TEST = (
     *("dnf", "zypper", "pacman", "rpmbuild", "createrepo_c"),  # for layers of packages
 )
 GOALS = {"test": TEST, "bench": BENCH}
+STANDS_FOR = {"demo": "create:demo"}
+"""A goal that needs what another one needs."""

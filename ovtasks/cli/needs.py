@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from glob import escape, glob
 from pathlib import Path
 
-from ovtasks.cli.checkout import GOALS
+from ovtasks.cli.checkout import GOALS, STANDS_FOR
 from ovtasks.errors import OvError
 from ovtasks.graph import plugins
 from ovtasks.host import packages
@@ -43,7 +43,8 @@ def needed(words: Sequence[str], root: Path) -> tuple[str | Program, ...]:
     programs: set[str | Program] = set()
     patterns: list[str] = []
     running: list[str] = []
-    for goal in _goals(words):
+    for word in _goals(words):
+        goal = STANDS_FOR.get(word, word)
         base, colon, rest = goal.partition(":")
         if goal in GOALS:
             programs.update(GOALS[goal])

@@ -11,6 +11,7 @@ from ovtasks.cli.checkout import BENCH, TEST
 from ovtasks.cli.needs import answer, needed, spec_files
 from ovtasks.host import packages
 from ovtasks.sources.bootstrap.programs import OF_ROOT, PROGRAMS
+from ovtasks.values.arch import arch_of
 
 VMS = """
 vms:
@@ -21,6 +22,7 @@ vms:
 """
 BOX = {"qemu-img", "podman", "losetup"} | (set() if os.geteuid() == 0 else {"newuidmap"})
 DEMO = {*PROGRAMS, *OF_ROOT["ext4"]} | (set() if os.geteuid() == 0 else {"newuidmap"})
+RUNNING = {f"qemu-system-{arch_of(os.uname().machine).qemu}", "ssh", "ssh-keyscan"}
 WEB = {"qemu-img"}
 SIGNED = {"qemu-img", "gpgv"}
 
@@ -44,6 +46,7 @@ SIGNED = {"qemu-img", "gpgv"}
         (["disk"], DEMO | SIGNED | BOX),
         (["output/demo/qcow2/disk.qcow2"], DEMO),
         (["build:nobody"], set()),
+        (["demo"], DEMO | RUNNING),
         (["test"], set(TEST)),
         (["test", "--fast", "--", "-k", "build:demo"], set(TEST)),
         (["bench"], set(BENCH)),

@@ -159,12 +159,12 @@ def test_nothing_brings_the_program(bare: Bare) -> None:
     assert done.stderr.strip() == "doitw: not found, and no package is known here: mmdebstrap"
 
 
-def answer_on_a_terminal(bare: Bare, answer: bytes) -> tuple[int, str]:
-    """Run ``doitw build:web`` on a pseudo-terminal, type ``answer`` at its question; exit status and all it said."""
+def answer_on_a_terminal(bare: Bare, answer: bytes, goal: str = "build:web") -> tuple[int, str]:
+    """Run ``doitw GOAL`` on a pseudo-terminal, type ``answer`` at its question; exit status and all it said."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(bare.directory)
-        argv = [*root(bare), "./doitw", "build:web"]
+        argv = [*root(bare), "./doitw", goal]
         os.execvpe(argv[0], argv, bare.env())
     said = b""
     try:

@@ -1,4 +1,4 @@
-"""The checkout's own doit tasks: ``test`` and ``bench``.
+"""The checkout's own doit tasks: ``demo``, ``test`` and ``bench``.
 
 The tools that they run are on the user's terminal and are ended with all that they started, which needs subprocess.
 ``sh`` for the rest is imported where it is used: every ``doit`` in the checkout loads this file.
@@ -25,6 +25,11 @@ FAST = "not slow and not boot"
 SECONDS_TO_CLEAN_UP = 45.0
 NONE_RAN = 5
 """pytest's exit status when no test is left by what was asked for."""
+SSH_FAILED = 255
+"""ssh's exit status when it is not the remote command's."""
+DEMO_RUNS = (
+    "demo runs. Log in again: ./doitw demo · stop it: ./doitw stop:demo · remove it: ./doitw destroy:demo --disk"
+)
 KEPT = ("CI", "HYPOTHESIS_", "PIP_", "PYTEST_", "REQUESTS_CA_BUNDLE", "SSL_CERT", "http", "https", "no_proxy")
 """Beginnings of the names of environment variables that root's tests see, too."""
 
@@ -121,6 +126,33 @@ def run_benchmarks(arguments: list[str]) -> TaskFailed | None:
     names = arguments or sorted(path.stem for path in (ROOT / "bench").glob("[!_]*.py"))
     failed = [name for name in names if _run(*_module(f"bench.{name}")) != 0]
     return TaskFailed(f"failed: {', '.join(failed)}") if failed else None
+
+
+def run_demo() -> TaskFailed | None:
+    """Wait for the VM ``demo``, which runs, and log in: with a shell on a terminal, elsewhere for one command."""
+    ov = str(Path(sys.executable).with_name("ov"))
+    try:
+        if _run(ov, "vm", "wait", "demo") != 0:
+            return TaskFailed("demo is not ready")
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            print("you are logged in to demo; Ctrl-D or exit ends that", flush=True)
+            status = _run(ov, "vm", "ssh", "demo")
+        else:
+            status = _run(ov, "vm", "ssh", "demo", "--", "uname", "-a")
+    finally:  # also after Ctrl-C: it runs on
+        print(DEMO_RUNS, flush=True)
+    return TaskFailed("ssh could not log in to demo") if status == SSH_FAILED else None
+
+
+def task_demo() -> dict[str, object]:
+    """from nothing to a login: build the VM demo, create it, wait, ssh"""
+    return {
+        "actions": [run_demo],
+        "task_dep": ["create:demo"],
+        "uptodate": [False],
+        "io": {"capture": False},
+        "verbosity": 2,
+    }
 
 
 def task_test() -> dict[str, object]:
