@@ -71,10 +71,9 @@ def _files(template: str, folder: Path) -> tuple[dict[Path, str], str, str]:
 
     row = official_image(template)
     if row is None and template not in OTHERS:
-        import difflib
+        from ovtasks.values.words import did_you_mean
 
-        near = difflib.get_close_matches(template, OTHERS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else near_official(template)
+        hint = did_you_mean(template, OTHERS, most=1) or near_official(template)
         raise InputError(f"no template is called '{template}'", hint=f"{hint}; others: {', '.join(OTHERS)}")
     name = template.partition(":")[0] if row else ""
     vms, what = OTHERS.get(template, (name, row.title if row else ""))

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ovtasks.cli.common import add_instance, find_record, note, number, output_json, seconds
+from ovtasks.cli.common import Notes, add_instance, find_record, note, number, output_json, seconds
 from ovtasks.errors import EXIT_DONE, InputError, OvError
 
 if TYPE_CHECKING:
@@ -169,8 +169,17 @@ def run_console(args: argparse.Namespace) -> int:
         return console(
             lambda: backend(record.backend).console(record.handle), record.folder.serial_log, name=record.words
         )
+    if not _running(record):
+        _explain_silence(record, note(args))
     follow(record.folder.serial_log, sys.stdout.buffer, lines=None, until=lambda: not _running(record))
     return EXIT_DONE
+
+
+def _explain_silence(record: Record, notes: Notes) -> None:
+    """Say why nothing new will come, and whether there is a log."""
+    log = record.folder.serial_log
+    said = "this is the log of its last run" if log.exists() and log.stat().st_size else "there is no log yet"
+    notes.note(f"{record.words} does not run; {said}: {log}")
 
 
 def _running(record: Record) -> bool:

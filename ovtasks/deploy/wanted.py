@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from ovtasks.project.layer_model import LayerSpec, Named
 from ovtasks.project.layers import layers_of
 from ovtasks.project.model import Project, VmSpec
 from ovtasks.project.places import DEPLOY_FILE, LAYER_FILE, display
+from ovtasks.values.words import did_you_mean
 
 COMMAND_LINE = Where("ov deploy")
 """The place of what a user names on the command line."""
@@ -85,8 +85,8 @@ def find_leftover(project: Project, name: str) -> Deployment:
 def _hint(project: Project, name: str) -> str:
     names = [*project.deployments, *(f"{PREFIX}{vm}" for vm in project.vms)]
     for text in (name, f"{PREFIX}{name}"):
-        if guess := difflib.get_close_matches(text, names, n=1, cutoff=0.65):
-            return f"did you mean '{guess[0]}'?"
+        if hint := did_you_mean(text, names, most=1, cutoff=0.65):
+            return hint
     return f"name a deployment of deploy.yml, or vm:NAME; there are {', '.join(names[:8])}" if names else "no VMs yet"
 
 

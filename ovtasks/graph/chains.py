@@ -160,13 +160,12 @@ class Graph:
 
     def _near(self, name: str, known: list[str]) -> str:
         """A hint what ``name`` may have meant. ``known`` are the steps that were searched."""
-        import difflib
+        from ovtasks.values.words import did_you_mean
 
         vm = name.partition(":")[2].partition(":")[0]
         goals = [f"build:{vm}"] if vm in self.project.vms else [f"build:{other}" for other in self.project.vms]
-        near = difflib.get_close_matches(name, [*known, *goals], n=3)
-        if near:
-            return "did you mean " + " or ".join(f"'{one}'" for one in near) + "?"
+        if hint := did_you_mean(name, [*known, *goals]):
+            return hint
         return f"steps: {', '.join(known)}" if vm in self.project.vms else "see: ov plan --all"
 
     def closure(self, steps: Iterable[Step]) -> list[Step]:

@@ -22,6 +22,7 @@ from ovtasks.graph.display import Display
 from ovtasks.graph.tasks import OvTask
 from ovtasks.host import streams
 from ovtasks.host.oserrors import explained
+from ovtasks.values.words import close_to, meant
 
 CREATOR = "task_ovtasks"
 """The name in a ``dodo.py``'s namespace that says: this project has VMs."""
@@ -35,7 +36,6 @@ WAKE_SECONDS = 0.2
 """Seconds between two wake-ups of doit's main thread while other threads work.
 
 A signal that comes just before Python waits in the kernel is handled only after the wait."""
-NEAR = 0.6
 
 
 class Guarded:
@@ -141,24 +141,20 @@ def unknown(word: str, tasks: Mapping[str, Any]) -> InvalidCommand:
 
     ``biuld:demo`` is corrected on both sides of the colon: a similar verb of that VM, or a similar VM with that verb.
     """
-    import difflib
-
-    near = difflib.get_close_matches(word, tasks, n=3, cutoff=NEAR)
+    near = close_to(word, tasks)
     verb, colon, rest = word.partition(":")
     if colon:
         verbs = {name.partition(":")[0] for name in tasks if ":" in name}
         names = {name.partition(":")[2] for name in tasks if ":" in name and "@" not in name}
-        close = [verb] if verb in verbs else difflib.get_close_matches(verb, verbs, n=2, cutoff=NEAR)
-        like = [rest] if rest in names else difflib.get_close_matches(rest, names, n=3, cutoff=0.5)
+        close = [verb] if verb in verbs else close_to(verb, verbs, most=2)
+        like = [rest] if rest in names else close_to(rest, names, cutoff=0.5)
         near = [name for v in close for n in like if (name := f"{v}:{n}") in tasks] or near
     else:  # the name of a VM alone
         near = [name for name in (f"build:{word}",) if name in tasks] or near
     if word.startswith("-"):
         hint = "options stand before the names of tasks"
-    elif near:
-        hint = "did you mean " + " or ".join(f"'{name}'" for name in near[:3]) + "?"
     else:
-        hint = "doit list --all shows every task"
+        hint = meant(near[:3]) or "doit list --all shows every task"
     return InvalidCommand(f"no task or target is called {word!r}\n  hint: {hint}")
 
 

@@ -20,17 +20,16 @@ def find(vm: str, instance: str | None = None, *, declared: Collection[str] = ()
     record = find_or_none(vm, instance)
     if record is not None:
         return record
-    import difflib
+    from ovtasks.values.words import close_to, meant
 
     words = f"{vm} -i {instance}" if instance else vm
     if vm in declared:
         raise InputError(f"{words} is not created yet", hint=f"ov vm create {words}")
     others = {other.words: other for other in every()}
-    near = difflib.get_close_matches(words, [*others, *declared], n=3, cutoff=0.5)
+    near = close_to(words, [*others, *declared], cutoff=0.5)
     same = [name for name, other in others.items() if other.vm == vm]
-    if guesses := list(dict.fromkeys([*same, *near]))[:5]:
-        hint = "did you mean " + " or ".join(f"'{guess}'" for guess in guesses) + "?"
-    else:
+    hint = meant(list(dict.fromkeys([*same, *near]))[:5])
+    if hint is None:
         hint = f"there are: {', '.join(list(others)[:8])}" if others else "ov vm create makes one; ov vm list shows all"
     raise InputError(f"there is no VM {words}", hint=hint)
 

@@ -5,12 +5,12 @@ Few VMs have a ``libvirt:`` block: what reads one is imported for those.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 
 from ovtasks.errors import InputError
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.values.ports import parse_forward
+from ovtasks.values.words import did_you_mean
 from ovtasks.values.yamlio import Key
 
 _ANY = frozenset({"0.0.0.0", "::"})
@@ -109,8 +109,7 @@ def clone_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
         if parent == vm.name:
             yield vm.error(f"VM '{vm.name}' cannot be a clone of itself", *path, hint="name another VM")
         elif parent not in names:
-            guess = difflib.get_close_matches(parent, names, n=1, cutoff=0.5)
-            hint = f"did you mean '{guess[0]}'?" if guess else "declare it, or correct the name"
+            hint = did_you_mean(parent, names, most=1, cutoff=0.5) or "declare it, or correct the name"
             yield vm.error(f"source.from_vm: no VM '{parent}' is declared", *path, hint=hint)
         elif vm.name not in reported and (circle := _circle(vm.name, parents)):
             reported |= {*circle}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from ovtasks.project.layer_parts import checks
 from ovtasks.values.durations import parse_duration
 from ovtasks.values.instance_name import is_instance_name
 from ovtasks.values.sizes import MIN_DISK, MIN_RAM, MiB, at_least, parse_size
+from ovtasks.values.words import did_you_mean
 
 OWNER = "deploy:"
 """Stands before a deployment's name in ``InputError.owners``."""
@@ -100,9 +100,8 @@ def vm_of(entry: Entry, vms: Sequence[str]) -> str | None:
 
 
 def _hint(vm: str, vms: Sequence[str]) -> str:
-    guess = difflib.get_close_matches(vm, vms, n=1, cutoff=0.5)
-    if guess:
-        return f"did you mean '{guess[0]}'?"
+    if hint := did_you_mean(vm, vms, most=1, cutoff=0.5):
+        return hint
     return "vm: names the VM" + (f"; declared are {', '.join(vms[:8])}" if vms else "")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
+
+from ovtasks.values.words import close_to
 
 KNOWN = frozenset(
     (
@@ -47,5 +48,5 @@ def misspelled(tag: str) -> str | None:
     name, colon, version = tag.partition(":")
     if name in KNOWN or name in FORMATS:
         return None
-    found = get_close_matches(name, sorted(KNOWN), n=1, cutoff=0.8)
+    found = close_to(name, sorted(KNOWN), most=1, cutoff=0.8)
     return f"{found[0]}{colon}{version}" if found else None

@@ -6,7 +6,6 @@ their registry: what a short name means differs between machines (registries.con
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from ovtasks.errors import InputError, Where
 from ovtasks.project.declared import DeclaredImage, DeclaredVm
 from ovtasks.project.expand import expand, expand_path, variables
 from ovtasks.project.model import BootcSource, ImageSpec, Project, Pull, VmSpec
-from ovtasks.values.words import shown
+from ovtasks.values.words import did_you_mean, shown
 
 MAX_NAME = 60
 NAME_RULE = f"an image's name is a-z and 0-9, with single . or _ or hyphens between, at most {MAX_NAME} characters"
@@ -114,9 +113,8 @@ def image_of(vm: VmSpec, project: Project) -> ImageSpec:
 
 def near_names(word: str, names: Mapping[str, object]) -> str | None:
     """A hint with the names that resemble ``word``, else with all names; None if there are no names."""
-    guesses = difflib.get_close_matches(word, [*names], n=3, cutoff=0.5)
-    if guesses:
-        return "did you mean " + " or ".join(f"'{guess}'" for guess in guesses) + "?"
+    if hint := did_you_mean(word, names, cutoff=0.5):
+        return hint
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"declared are {', '.join([*names][:8])}{more}" if names else None
 

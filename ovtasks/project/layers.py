@@ -126,12 +126,11 @@ class Layers:
         return found
 
     def _known(self, name: str) -> str:
-        import difflib
+        from ovtasks.values.words import did_you_mean
 
         names = self.names()
-        guess = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        if guess:
-            return f"did you mean '{guess[0]}'?"
+        if hint := did_you_mean(name, names, most=1, cutoff=0.5):
+            return hint
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         return f"there are {', '.join(names[:8])}{more}" if names else f"a layer is a file {FOLDER}/<name>/{LAYER_FILE}"
 

@@ -312,7 +312,7 @@ def _project(
 
 def unknown_vm(name: str, project: Project) -> InputError:
     """The error for a VM that the project does not declare, with similar names; or what is wrong with it."""
-    import difflib
+    from ovtasks.project.images import near_names
 
     if name in project.wrong:
         from ovtasks.project.mistakes import one_of
@@ -320,15 +320,7 @@ def unknown_vm(name: str, project: Project) -> InputError:
         return one_of(project.wrong[name])
     if name in check((), project.root).templates:
         return InputError(f"'{name}' is a template, which is not built", hint=f"a VM takes it: extends: {name}")
-    names = [*project.vms]
-    guesses = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if guesses:
-        hint = "did you mean " + " or ".join(f"'{guess}'" for guess in guesses) + "?"
-    elif names:
-        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-        hint = f"declared are {', '.join(names[:8])}{more}"
-    else:
-        hint = "the project declares no VMs"
+    hint = near_names(name, project.vms) or "the project declares no VMs"
     return InputError(f"no VM '{name}' is declared in {project.root}", hint=hint)
 
 

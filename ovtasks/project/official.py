@@ -76,15 +76,15 @@ def is_named(source: CloudImageSource) -> bool:
 
 def near_official(name: str) -> str:
     """A hint for a name that the list does not have."""
-    import difflib
+    from ovtasks.values.words import close_to, meant
 
     rows = official_images(LIST)
     names = [one.name for one in rows] + [known for one in rows for known in one.also]
     distro = [one.name for one in rows if one.name.partition(":")[0] == name.partition(":")[0]]
-    guesses = distro or difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
+    guesses = distro or close_to(name.lower(), names)
     if not guesses:
         return "ov images lists them; for any other image write source: {kind: cloud_image, url: …}"
-    return "did you mean " + " or ".join(f"'{guess}'" for guess in guesses[:3]) + "? ov images lists all"
+    return f"{meant(guesses[:3])} ov images lists all"
 
 
 def written_out(vm: Any) -> Any:

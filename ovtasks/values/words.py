@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 from ovtasks.values.yamlio import Key
@@ -18,24 +17,35 @@ def dotted(path: Iterable[Key]) -> str:
 
 def near(word: str, words: Iterable[str]) -> str | None:
     """The one of ``words`` that ``word`` is probably a misspelling of; None if no word is close."""
-    found = difflib.get_close_matches(word.lower().replace("-", "_"), [*words], n=1, cutoff=0.6)
-    return found[0] if found else None
+    return next(iter(close_to(word.lower().replace("-", "_"), words, most=1)), None)
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str | None:
-    """A hint with up to three of ``words`` that ``word`` may be a misspelling of; None if no word is close."""
-    found = difflib.get_close_matches(word, [*words], n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(map(repr, found))}?" if found else None
+def close_to(word: str, words: Iterable[str], *, most: int = 3, cutoff: float = 0.6) -> list[str]:
+    """Those of ``words`` that ``word`` may be a misspelling of, the best first; ``cutoff`` 1 would be the same word."""
+    import difflib  # takes as long to load as a quick command
+
+    return difflib.get_close_matches(word, [*words], n=most, cutoff=cutoff)
+
+
+def meant(words: Iterable[str]) -> str | None:
+    """The hint that one of these may be meant; None if there are none."""
+    found = [f"'{word}'" for word in words]
+    return f"did you mean {' or '.join(found)}?" if found else None
+
+
+def did_you_mean(word: str, words: Iterable[str], *, most: int = 3, cutoff: float = 0.6) -> str | None:
+    """A hint with those of ``words`` that ``word`` may be a misspelling of; None if no word is close."""
+    return meant(close_to(word, words, most=most, cutoff=cutoff))
 
 
 def choice(place: str, value: object, allowed: Iterable[str]) -> tuple[str, str | None]:
     """Message and hint for a value that is not among ``allowed``."""
     words = list(dict.fromkeys(str(word).lower() if isinstance(word, bool) else str(word) for word in allowed))
-    guess = difflib.get_close_matches(str(value).lower(), words, n=1, cutoff=0.5)
+    guess = close_to(str(value).lower(), words, most=1, cutoff=0.5)
     prefix = [word for word in words if word.startswith(str(value).lower())] if str(value) else []
-    found = guess or prefix
+    found = (guess or prefix)[:1]
     message = f"{place} must be one of {', '.join(words)}, not {shown(value)}"
-    return message, f"did you mean '{found[0]}'?" if found else None
+    return message, meant(found)
 
 
 def shown(value: object) -> str:

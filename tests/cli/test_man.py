@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +83,17 @@ def test_written_again_they_stay(pages: Path, capsys: pytest.CaptureFixture[str]
     before = (pages / "ov-vm.1").stat().st_mtime_ns
     assert run(["man", "--dir", str(pages.parent)]) == 0
     assert "1 new or changed" in capsys.readouterr().err and (pages / "ov-vm.1").stat().st_mtime_ns == before
+
+
+def test_man_shows_the_page(tmp_path: Path) -> None:
+    """As the program man is told; each page leads to others, so all are there."""
+    program = tmp_path / "man"
+    program.write_text('#!/bin/sh\necho "man $*"\n')
+    program.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    ov = Path(sys.executable).with_name("ov")
+    assert call(ov, "man", "vm", "create", env=env).stdout == f"man -M {tmp_path}/cache/ov/man ov-vm-create\n"
+    assert (tmp_path / "cache/ov/man/man1/ov-vm-create.1").is_file() and (tmp_path / "cache/ov/man/man1/ov.1").is_file()
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
