@@ -85,6 +85,7 @@ own fields. The nearest wins. Mappings are merged key by key, at every depth; li
   name, a circle, and an entry that has a mistake by itself are errors at `extends`.
 * `ov vm plan`, `ov why`, `ov vm xml` and the like show the merged VM. After a change in a base exactly those steps of
   the heirs are stale that read the changed field, and `ov why STEP` names the entry and the line behind it.
+* An entry that `ov vm import` or `ov vm clone` writes stands in `vms.yml`, and has its defaults, too.
 * An editor's check by the schema sees one entry at a time: it marks `null`, and fields that a template's source still
   lacks. `ov validate` sees the whole.
 * The settings `vm.*` (`ov settings`) stand behind `defaults:`: they fill in what neither says.

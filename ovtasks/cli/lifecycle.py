@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import (
@@ -20,7 +21,7 @@ from ovtasks.cli.common import (
 )
 from ovtasks.cli.parser import suggest
 from ovtasks.cli.several import add_instances, chosen, for_each
-from ovtasks.errors import EXIT_DONE, OvError, RefusedError
+from ovtasks.errors import EXIT_DONE, InputError, OvError, RefusedError
 
 if TYPE_CHECKING:
     from ovtasks.instance.record import Overrides, Record
@@ -33,7 +34,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         "from vms.yml, and start it. Always safe to repeat: an existing disk is left alone, and a running VM keeps "
         "running."
     )
-    parser.epilog = "--ram, --cpus and --ssh-key are remembered until --reset or destroy --disk."
+    parser.epilog = "--ram, --cpus, --ssh-key and --mount are remembered until --reset or destroy --disk."
     add_instance(parser)
     parser.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
     parser.add_argument(
@@ -41,6 +42,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     )
     key = parser.add_argument("--ssh-key", metavar="KEY", help="auto, generate, none, or a public key's file")
     suggest(key, ("auto", "generate", "none"))
+    add_mounts(parser)
     parser.add_argument("--reset", action="store_true", help="forget what earlier creates were told")
     parser.add_argument("--no-start", dest="start", action="store_false", help="define it only")
     parser.add_argument("--no-build", dest="build", action="store_false", help="take the disk as it was built last")
@@ -149,13 +151,32 @@ def run_create(args: argparse.Namespace) -> int:
 
 
 def overrides_of(args: argparse.Namespace) -> Overrides:
-    """The overrides from ``--ram``, ``--cpus`` and ``--ssh-key``.
+    """The overrides from ``--ram``, ``--cpus``, ``--ssh-key`` and ``--mount``, whose paths begin in this folder.
 
-    :raises InputError: a size or a number is wrong.
+    :raises InputError: a size, a number or a mount is wrong.
     """
     from ovtasks.instance.record import Overrides
 
-    return Overrides.of({"ram": args.ram, "cpus": args.cpus, "ssh_key": args.ssh_key})
+    mounts: list[str] = []
+    for line in args.mount:
+        from ovtasks.project.mounts import line_of, mount_of
+
+        try:
+            mounts.append(line_of(mount_of(line, Path.cwd())))
+        except InputError as e:
+            raise InputError(f"--mount: {e.message}", hint=e.hint) from None
+    return Overrides.of({"ram": args.ram, "cpus": args.cpus, "ssh_key": args.ssh_key}, mounts)
+
+
+def add_mounts(parser: argparse.ArgumentParser) -> None:
+    """``--mount``."""
+    parser.add_argument(
+        "--mount",
+        action="append",
+        default=[],
+        metavar="SRC:DST",
+        help="share a folder of this host, too: ./src:/src, or ./src:/src:ro; may be repeated",
+    )
 
 
 def _facts(record: Record) -> dict[str, object]:

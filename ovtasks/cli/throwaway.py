@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovtasks.cli.common import note, number, open_project, seconds
-from ovtasks.errors import EXIT_DONE, InputError
+from ovtasks.errors import EXIT_DONE
 
 if TYPE_CHECKING:
     from ovtasks.instance.record import Record
-    from ovtasks.project.model import VmSpec
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,18 +25,14 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         "by the next run and by ov gc."
     )
     parser.usage = "ov vm run [-h] [OPTION …] NAME [-- COMMAND …]"
+    from ovtasks.cli.lifecycle import add_mounts
+
     parser.add_argument("vm", metavar="NAME", help="the VM that it is like")
     parser.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
     parser.add_argument(
         "--cpus", type=number(4096, "number of processors"), metavar="N", help="processors, wins over cpus in vms.yml"
     )
-    parser.add_argument(
-        "--mount",
-        action="append",
-        default=[],
-        metavar="SRC:DST",
-        help="share a folder of this host, too: ./src:/src, or ./src:/src:ro; may be repeated",
-    )
+    add_mounts(parser)
     parser.add_argument("-l", "--user", help="another user")
     parser.add_argument(
         "--for", dest="level", choices=("ssh", "cloud-init"), default="ssh", help="what to wait for first (ssh)"
@@ -67,7 +59,6 @@ def run_throwaway(args: argparse.Namespace) -> int:
     project = open_project(args, [args.vm])
     graph = open_graph(args, project)
     chain = graph.chain(args.vm)
-    vm = _with_mounts(project.vms[args.vm], args.mount)
     options = CreateOptions(overrides_of(args))
     if args.build:
         if (code := run_goals(graph, [f"build:{args.vm}"], quiet=args.quiet, idle="")) != EXIT_DONE:
@@ -75,29 +66,8 @@ def run_throwaway(args: argparse.Namespace) -> int:
         note_built(graph, [chain], [args.vm], loaded_ns)
     built = built_disk(graph, args.vm)
     with Throwaway(args.vm, note(args)) as own:
-        made = create(vm, own.instance, project, built, options, note(args))
+        made = create(project.vms[args.vm], own.instance, project, built, options, note(args))
         return _run_in(args, made.record)
-
-
-def _with_mounts(vm: VmSpec, words: Sequence[str]) -> VmSpec:
-    """The VM with more mounts; their paths begin in the present folder.
-
-    :raises InputError: one is no mount, or where another one is.
-    """
-    from ovtasks.project.mounts import mount_of
-
-    mounts = vm.mounts
-    for word in words:
-        try:
-            more = mount_of(word, Path.cwd())
-        except InputError as e:
-            raise InputError(f"--mount: {e.message}", hint=e.hint) from None
-        if any(one.target == more.target for one in mounts):
-            raise InputError(
-                f"--mount: {vm.name} has a mount at {more.target} already", hint="another place in the guest"
-            )
-        mounts = (*mounts, more)
-    return replace(vm, mounts=mounts)
 
 
 def _run_in(args: argparse.Namespace, record: Record) -> int:

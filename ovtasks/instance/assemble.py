@@ -8,7 +8,7 @@ from ovtasks.backends.contract import Backend, Capabilities
 from ovtasks.errors import InputError, OvError
 from ovtasks.host import accel, firmware, settings
 from ovtasks.images.boot import Bootable
-from ovtasks.instance.mounts import shared_folders
+from ovtasks.instance.mounts import mounted, shared_folders
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Record
 from ovtasks.machine.devices.interface import card_forwards
@@ -157,6 +157,7 @@ def assemble(
 
     :raises OvError: this host lacks the firmware or the accelerator.
     """
+    vm = mounted(vm, record.overrides)
     arch = architecture(vm)
     placed = vm.placement(record.instance)
     type = machine_type(vm, arch)

@@ -29,7 +29,7 @@ from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_leftover
 from ovtasks.instance.host_key import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair
-from ovtasks.instance.mounts import telling
+from ovtasks.instance.mounts import mounted, telling
 from ovtasks.instance.owner import claim
 from ovtasks.instance.power import start_machine
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
@@ -252,7 +252,9 @@ def seed_image(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[
 
     assert record.instance_id is not None
     hostname = guest_hostname(vm, record.instance)
-    return seed_iso(render(SeedInput(vm, record.instance_id, hostname, tuple(keys), host_key)))
+    return seed_iso(
+        render(SeedInput(mounted(vm, record.overrides), record.instance_id, hostname, tuple(keys), host_key))
+    )
 
 
 def _credentials(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str]) -> None:

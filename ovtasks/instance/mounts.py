@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from ovtasks.backends.contract import Backend, Shares, SharesFolders, ShareUsers
 from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
-from ovtasks.instance.record import Record
+from ovtasks.instance.record import Overrides, Record
 from ovtasks.machine.machine import SharedFolder
 from ovtasks.project.model import BootstrapSource, Mount, VmSpec
 from ovtasks.seed.distro import attribute, detect
@@ -21,6 +23,17 @@ WHOSE = {
     ShareUsers.ROOT: "the host's user has the files as root there: others read them, and write by sudo",
     ShareUsers.SAME: "users have the same numbers there",
 }
+
+
+def mounted(vm: VmSpec, overrides: Overrides) -> VmSpec:
+    """``vm`` with the mounts of the command line; one at the same place in the guest wins over the VM's."""
+    if not overrides.mounts:
+        return vm
+    from ovtasks.project.mounts import mount_of
+
+    more = [mount_of(line, Path("/")) for line in overrides.mounts]
+    places = {one.target for one in more}
+    return replace(vm, mounts=(*(one for one in vm.mounts if one.target not in places), *more))
 
 
 def shared_folders(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -52,18 +53,23 @@ class HostKey(StrEnum):
 
 @dataclass(frozen=True)
 class Overrides:
-    """The options of ``ov vm create`` that win over ``vms.yml``. They are remembered. ``ram`` is in bytes."""
+    """The options of ``ov vm create`` that win over ``vms.yml``. They are remembered. ``ram`` is in bytes.
+
+    ``mounts`` are lines of ``mounts:`` with absolute paths, besides the VM's own.
+    """
 
     ram: int | None = None
     cpus: int | None = None
     ssh_key: str | None = None
+    mounts: tuple[str, ...] = ()
 
     def over(self, old: Overrides) -> Overrides:
         """These overrides, completed by the old ones."""
-        return Overrides(self.ram or old.ram, self.cpus or old.cpus, self.ssh_key or old.ssh_key)
+        mounts = self.mounts or old.mounts
+        return Overrides(self.ram or old.ram, self.cpus or old.cpus, self.ssh_key or old.ssh_key, mounts)
 
     @classmethod
-    def of(cls, values: Mapping[str, object]) -> Overrides:
+    def of(cls, values: Mapping[str, object], mounts: Sequence[str] = ()) -> Overrides:
         """The overrides from ``ram``, ``cpus`` and ``ssh_key`` of a command line; empty values are left out.
 
         :raises InputError: a size or a number is wrong.
@@ -78,14 +84,15 @@ class Overrides:
         if cpus and not (str(cpus).isdecimal() and 1 <= int(str(cpus)) <= 4096):
             raise InputError(f"--cpus: {cpus!r} is no number of processors", hint="1 to 4096")
         key = values.get("ssh_key")
-        return cls(size, int(str(cpus)) if cpus else None, str(key) if key else None)
+        return cls(size, int(str(cpus)) if cpus else None, str(key) if key else None, tuple(mounts))
 
     def words(self) -> list[str]:
         """The overrides for people: ``--ram 8G``."""
         from ovtasks.values.sizes import format_size
 
         said = {"--ram": format_size(self.ram) if self.ram else None, "--cpus": self.cpus, "--ssh-key": self.ssh_key}
-        return [f"{option} {value}" for option, value in said.items() if value]
+        mounts = [f"--mount {shlex.quote(line)}" for line in self.mounts]
+        return [*(f"{option} {value}" for option, value in said.items() if value), *mounts]
 
 
 @dataclass(frozen=True)

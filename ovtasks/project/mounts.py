@@ -15,7 +15,6 @@ from ovtasks.project.model import Mount
 MODES = {"ro": True, "rw": False}
 """What may stand behind the second colon, and whether the guest only reads."""
 FORM = "./src:/src, or ./src:/src:ro; a colon in a path is written \\:"
-_COLON = re.compile(r"(?<!\\):")
 _BAD = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -24,11 +23,23 @@ def written_parts(text: str) -> dict[str, Any]:
 
     :raises InputError: it is no such line.
     """
-    parts = [re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in _COLON.split(text)]
+    parts = _split(text)
     if len(parts) not in {2, 3} or not all(parts) or (len(parts) == 3 and parts[2] not in MODES):
         raise InputError(f"'{text}' is no mount", hint=FORM)
     fields: dict[str, Any] = {"source": parts[0], "target": parts[1]}
     return fields if len(parts) == 2 else {**fields, "read_only": MODES[parts[2]]}
+
+
+def _split(text: str) -> list[str]:
+    """The parts between colons; a backslash takes the next character as it is."""
+    parts, plain = [""], False
+    for char in text:
+        if char == ":" and not plain:
+            parts.append("")
+        elif char != "\\" or plain:
+            parts[-1] += char
+        plain = char == "\\" and not plain
+    return parts
 
 
 def mount_of(item: Any, base: Path) -> Mount:
@@ -40,6 +51,12 @@ def mount_of(item: Any, base: Path) -> Mount:
     if problem := _problem(fields):
         raise InputError(problem, hint=FORM)
     return Mount(**{**fields, "source": expand_path(fields["source"], base)})
+
+
+def line_of(mount: Mount) -> str:
+    """The line that means the same anywhere."""
+    source, target = (re.sub(r"([\\:])", r"\\\1", str(path)) for path in (mount.source, mount.target))
+    return f"{source}:{target}{':ro' if mount.read_only else ''}"
 
 
 def used_variables(vm: DeclaredVm) -> set[str]:

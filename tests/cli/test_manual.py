@@ -124,6 +124,7 @@ ROWS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("vm start --all", 0, ("web: started", "web -i auto: started")),
     ("vm snapshot create web three -i dev --no-quiesce", 0, ("snapshot three made",)),
     ("vm destroy --all --disk --yes", 0, ("web: destroyed", "web -i dev: destroyed")),
+    ("vm create web --no-build --no-start --mount none", 2, ("--mount: 'none' is no mount",)),
     ("vm run web --no-build --mount none", 2, ("--mount: 'none' is no mount",)),
     ("vm run web --no-build --ram 128M --cpus 1 -l me --for ssh --timeout 1 -- true", 1, ("web -i run-",)),
     ("migrate --dry-run", 0, ()),

@@ -186,16 +186,21 @@ def test_numbers_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_create(bench: Workbench, empty_image: Path) -> None:
     """Said once; a second create does nothing; the folder's absence has its place."""
     (bench.root / "src").mkdir()
-    more = {"ram": "128M", "ssh": {"user": "me", "key_source": "generate"}, "mounts": ["./src:/src:ro"]}
-    bench.write(
-        {"web": cloud_vm(empty_image, **{**more, "mounts": [{"source": "./src", "target": "/src", "transport": "9p"}]})}
-    )
+    mounts = [{"source": "./src", "target": "/src", "transport": "9p"}]
+    ssh = {"user": "me", "key_source": "generate"}
+    bench.write({"web": cloud_vm(empty_image, ram="128M", ssh=ssh, mounts=mounts)})
     said = bench.ov("vm", "create", "--no-start", "web").stderr
     assert "web: mounts /src by 9p; users have the same numbers there" in said
     again = bench.ov("vm", "create", "--no-start", "web").stderr
     assert "mounts" not in again
     argv = json.loads(bench.ov("vm", "argv", "web", "--json").stdout)
     assert any(f"path={bench.root}/src" in word for word in argv)
+    own = f"{bench.root}/src:/own"
+    added = bench.ov("vm", "create", "--no-start", "web", "--mount", f"{bench.root}/src:/src:ro", "--mount", own).stderr
+    assert "mounts /src by" in added and "definition changed" in added and "seed rendered anew" in added
+    shown = bench.ov("vm", "create", "--no-start", "web").stderr
+    assert "nothing to do" in shown, "they are remembered"
+    assert "definition changed" in bench.ov("vm", "create", "--no-start", "--reset", "web").stderr
     (bench.root / "src").rmdir()
     missing = bench.ov("vm", "create", "--no-start", "web", code=2).stderr
     assert "src is missing, which web is to share" in missing and "vms.yml:" in missing and "mkdir -p" in missing

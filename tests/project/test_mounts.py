@@ -9,7 +9,7 @@ import pytest
 from ovtasks.errors import InputError
 from ovtasks.project.load import load_project
 from ovtasks.project.model import Mount
-from ovtasks.project.mounts import mount_of, written_parts
+from ovtasks.project.mounts import line_of, mount_of, written_parts
 from tests.support.projects import CLOUD, errors_of, place, vm_of, write
 
 
@@ -20,6 +20,7 @@ from tests.support.projects import CLOUD, errors_of, place, vm_of, write
         ("./a b:/c d:ro", ("./a b", "/c d", True)),
         ("/x:/y:rw", ("/x", "/y", False)),
         (r"./a\:b:/c\:d", ("./a:b", "/c:d")),
+        (r"./a\\:/b\:", ("./a\\", "/b:")),
         ("~/src:/src", ("~/src", "/src")),
     ],
 )
@@ -90,3 +91,8 @@ def test_a_mount_of_the_command_line(tmp_path: Path) -> None:
     assert mount_of("src:/src:ro", tmp_path) == Mount(tmp_path / "src", "/src", read_only=True)
     with pytest.raises(InputError, match="not absolute"):
         mount_of("src:src", tmp_path)
+
+
+def test_a_line_that_means_the_same_anywhere(tmp_path: Path) -> None:
+    for mount in (Mount(Path("/a b: c\\"), "/x:y", read_only=True), Mount(Path("/a"), "/b")):
+        assert mount_of(line_of(mount), tmp_path) == mount
