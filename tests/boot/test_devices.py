@@ -1,6 +1,6 @@
 """What the ``libvirt:`` block declares is seen by a guest of the backend qemu, which is found on a bridge of this host.
 
-As root, for QEMU's old virtiofsd and the bridge. One guest for both: a boot takes a minute.
+As root, for QEMU's old virtiofsd and the bridge. Few guests for much: a boot takes a minute.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ovtasks.backends.contract import backend
+from ovtasks.host.paths import data_home
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import load
 from tests.boot.network import SECONDS, Project, look_at_network
@@ -87,6 +88,31 @@ def test_a_guest_on_a_bridge_sees_its_devices(project: Project, tmp_path: Path) 
         address = look_at_network(project, MAC)
         look_at_devices(project, share, address)
         project.ov("vm", "stop", "demo")
+
+
+@pytest.mark.root
+def test_a_command_in_a_throw_away_guest_with_folders_of_the_host(project: Project) -> None:
+    """``ov vm run`` and ``mounts:`` share a boot: the command's status, what it reads and writes, and what is left."""
+    folders = [project.root / "src", project.root / "a b"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "file").write_text(f"of {folder.name}\n", encoding="utf-8")
+        folder.chmod(0o755)
+    project.declare(mounts=["./src:/src"])
+    ask = (
+        "cat /src/file '/home/demo/with blanks/file'; stat -c %u:%a /src/file; "
+        "echo guest | sudo tee /src/answer; ls /src; exit 7"
+    )
+    said = project.ov(
+        *("vm", "run", "demo", "--for", "cloud-init", "--mount", f"{folders[1]}:/home/demo/with blanks"),
+        *("--", ask),
+        code=7,
+    )
+    assert said.stdout.splitlines() == ["of src", "of a b", "0:644", "guest", "answer", "file"]
+    assert "mounts /src by virtiofs, /home/demo/with blanks by virtiofs; users have the same numbers" in said.stderr
+    assert (folders[0] / "answer").read_text(encoding="utf-8") == "guest\n"
+    assert json.loads(project.ov("vm", "list", "-a", "--json").stdout) == []
+    assert [*data_home().rglob("*-run-*")] == []
 
 
 def look_at_devices(project: Project, share: Path, address: str) -> None:
