@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import leftovers, rights
+from tests.support import leftovers, rights, services
 from tests.support.bytecode import Bytecode
 from tests.support.ending import Ending
 from tests.support.garbage import Garbage
 from tests.support.rights import Rights
+from tests.support.services import Services
 
 BOOTS = Path(__file__).parent / "boot"
 LONGEST = ("boot", "boot-layers", "bridge", "systemd", "libvirt")
@@ -24,6 +25,7 @@ XDG = {"XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "c
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     rights.add_option(parser)
+    services.add_option(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Ending(config))
     config.pluginmanager.register(Garbage())
     config.pluginmanager.register(Rights(config))
+    config.pluginmanager.register(Services(config))
 
 
 @pytest.hookimpl(tryfirst=True)

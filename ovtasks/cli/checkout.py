@@ -33,6 +33,10 @@ TEST = (
     *("setcap", "systemd-analyze", "systemd-notify", "systemd-tmpfiles"),
     *("dnf", "zypper", "pacman", "rpmbuild", "createrepo_c"),  # for layers of packages
 )
+SERVICES = ("sshd", "registry", "libvirtd", "libvirt-qemu", "cloud-init")
+"""Of these, those whose packages may start services, at once or at the next boot."""
+NO_SERVICES = "--no-services"
+"""``./doitw test`` without them."""
 GOALS = {"test": TEST, "bench": BENCH}
 STANDS_FOR = {"demo": "create:demo"}
 """A goal that needs what another one needs."""

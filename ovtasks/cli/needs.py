@@ -4,8 +4,8 @@
 convenience before the build: files are read leniently (the build reports what is wrong with them), and a step whose
 program is missing says so itself. The answer is lines for a shell to read:
 
-``missing PACKAGE PROGRAM``, ``unknown PROGRAM`` (no package brings it here), ``found PATH``, and ``read PATH`` for the
-files that decided the answer.
+``missing PACKAGE PROGRAM`` (``PROGRAM, a service`` where the package may start one), ``unknown PROGRAM`` (no package
+brings it here), ``found PATH``, and ``read PATH`` for the files that decided the answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from glob import escape, glob
 from pathlib import Path
 
-from ovtasks.cli.checkout import GOALS, STANDS_FOR
+from ovtasks.cli.checkout import GOALS, NO_SERVICES, SERVICES, STANDS_FOR
 from ovtasks.errors import OvError
 from ovtasks.graph import plugins
 from ovtasks.host import packages
@@ -47,7 +47,8 @@ def needed(words: Sequence[str], root: Path) -> tuple[str | Program, ...]:
         goal = STANDS_FOR.get(word, word)
         base, colon, rest = goal.partition(":")
         if goal in GOALS:
-            programs.update(GOALS[goal])
+            own = words[: words.index("--")] if "--" in words else words
+            programs.update({*GOALS[goal]} - {*(SERVICES if NO_SERVICES in own else ())})
         elif base == "image":  # one that image.yml declares, or a VM's
             programs.update(plugins.images().programs())
         elif base == DEPLOY:  # vm:arch/dev, arch-vm; what another name stands for is found out later
@@ -141,7 +142,7 @@ def answer(words: Sequence[str], root: Path, family: str | None) -> Iterator[str
         if (path := program.find()) is not None:
             yield f"found {path}"
         elif family is not None and (package := program.package(family)) is not None:
-            yield f"missing {package} {program.name}"
+            yield f"missing {package} {program.name}{', a service' if program.name in SERVICES else ''}"
         else:
             yield f"unknown {program.name}"
     for path in spec_files(root):

@@ -84,6 +84,7 @@ def test_keys_beside_the_home_are_what_sshd_reads(tmp_path: Path) -> None:
     assert known["AuthorizedKeysFile"] == [".ssh/authorized_keys", ".ssh/authorized_keys2", f"{KEYS_BESIDE}/%u"]
 
 
+@pytest.mark.services
 def test_sshd_takes_the_drop_in_for_one_account(tmp_path: Path) -> None:
     root, host_key = tmp_path / "root", tmp_path / "host_key"
     make_empty_folder()

@@ -137,6 +137,7 @@ class TestNetworkConfig:
         assert self.made(**network) == network
         assert self.made(network={"version": 2, "ethernets": {}}) == {"network": {"version": 2, "ethernets": {}}}
 
+    @pytest.mark.services
     def test_cloud_init_understands_it(self, tmp_path: Path) -> None:
         network: dict[str, Any] = {
             "ethernets": {"id0": {"match": {"name": "en*"}, "addresses": ["10.1.2.3/24"], "gateway4": "10.1.2.1"}}

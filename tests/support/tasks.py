@@ -18,6 +18,7 @@ from pathlib import Path
 
 from doit.exceptions import TaskFailed
 
+from ovtasks.cli.checkout import NO_SERVICES
 from ovtasks.host.run import stop
 
 ROOT = Path(__file__).parent.parent.parent
@@ -83,15 +84,19 @@ def _pytest_arguments(fast: bool, arguments: Sequence[str], *, only_root: bool =
     return [*spread, *(["-m", FAST] if fast else []), *arguments]
 
 
-def run_tests(fast: bool, arguments: list[str]) -> TaskFailed | None:
+def run_tests(fast: bool, arguments: list[str], no_services: bool = False) -> TaskFailed | None:
     """Static checks, then pytest; all of them run even when one fails, and pytest has the last word.
 
     With arguments for pytest somebody looks into something: only pytest runs. Who is not root runs it twice: as they
     are, and by sudo the tests that take root's rights.
     """
+    if no_services and os.environ.get("CI"):
+        return TaskFailed("CI runs all tests: --no-services is for a machine of somebody's own")
     failed = [] if arguments else [" ".join(check) for check in CHECKS if _run(*_module(*check)) != 0]
     if os.geteuid() != 0:
         _sudo()  # asks now, while somebody is there
+    arguments = [*([NO_SERVICES] if no_services else []), *arguments]
+    print("pytest collects the tests first, in each of its processes; that takes a while", flush=True)
     statuses = [_run(*_module("pytest", *_pytest_arguments(fast, arguments)))]
     if os.geteuid() != 0 and (sudo := _sudo()) is not None:
         words = ("--only-root", *_pytest_arguments(fast, arguments, only_root=True))
@@ -160,7 +165,14 @@ def task_test() -> dict[str, object]:
     return {
         "actions": [run_tests],
         "params": [
-            {"name": "fast", "long": "fast", "type": bool, "default": False, "help": "leave out slow and boot tests"}
+            {"name": "fast", "long": "fast", "type": bool, "default": False, "help": "leave out slow and boot tests"},
+            {
+                "name": "no_services",
+                "long": "no-services",
+                "type": bool,
+                "default": False,
+                "help": "leave out what needs packages that start services",
+            },
         ],
         "pos_arg": "arguments",
         "uptodate": [False],
