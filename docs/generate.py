@@ -139,10 +139,11 @@ def _text(value: object) -> str:
 if __name__ == "__main__":
     for name, path in PAGES.items():
         path.write_text(page(name), encoding="utf-8")
-    from docs import commands_page, layers_page, libvirt_page, rooms
+    from docs import commands_page, layers_page, libvirt_page, output_page, rooms
 
     LIBVIRT_SCHEMA.write_text(libvirt_schema(), encoding="utf-8")
     layers_page.PAGE.write_text(layers_page.page(), encoding="utf-8")
     LIBVIRT_PAGE.write_text(libvirt_page.page(), encoding="utf-8")
     commands_page.PAGE.write_text(commands_page.page(), encoding="utf-8")
+    output_page.PAGE.write_text(output_page.page(), encoding="utf-8")
     rooms.PAGE.write_text(rooms.page(), encoding="utf-8")

@@ -40,7 +40,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
         "List every VM that the project declares: whether it is built (fresh), would be built anew (stale), was never "
         "built (never) or has a mistake (wrong), and its instances. ov vm list shows the VMs of all projects."
     )
-    parser.add_argument("--json", action="store_true", help="print JSON (ov-list.schema.json)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_list)
 
 
@@ -49,7 +49,7 @@ def status_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "The project at a glance: VMs, builds, instances, disk use, what gc would free, what to do next."
     )
-    parser.add_argument("--json", action="store_true", help="print JSON (ov-status.schema.json)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_status)
 
 

@@ -12,6 +12,7 @@ import pytest
 from ovtasks.errors import EXIT_FAILED, EXIT_INPUT
 from tests.containers.podman import Podman
 from tests.containers.test_steps import a_base, a_command, declare, write
+from tests.support.output import checked
 from tests.support.workbench import DODO, Workbench, ran
 
 pytestmark = pytest.mark.slow  # each starts podman many times
@@ -41,7 +42,7 @@ def test_list(project: Workbench, podman: Podman) -> None:
     assert name == "localhost/desk:latest"
     row = re.split(r"\s{2,}", project.ov("image", "list").stdout.splitlines()[1])
     assert row[:3] == ["desk", "files", full[:12]] and row[4:] == ["just now", "yes", "v"]
-    desk, other = json.loads(project.ov("image", "list", "--json").stdout)
+    desk, other = checked("ov image list", project.ov("image", "list", "--json").stdout)
     assert (desk["id"], desk["present"], desk["vms"]) == (f"sha256:{full}", True, ["v"])
     assert desk["bootc"] == "containers.bootc=1" and desk["size"] > 0 and desk["context"].endswith("/files")
     assert (other["id"], other["present"], other["reference"]) == (None, False, "localhost/other:latest")
@@ -165,7 +166,7 @@ def test_inspect(machine: Workbench, podman: Podman) -> None:
     assert rows["bootc"] == "yes: bootc 1.2.3, containers.bootc=1"
     assert (rows["kernel"], rows["VMs"], rows["label a"]) == ("6.1.0-9-amd64", "v", "b")
     assert rows["platform"].startswith("linux/")
-    found = json.loads(machine.ov("image", "inspect", "v", "--json").stdout)
+    found = checked("ov image inspect", machine.ov("image", "inspect", "v", "--json").stdout)
     assert (found["installable"], found["bootc_version"], found["kernel"]) == (True, "bootc 1.2.3", "6.1.0-9-amd64")
     assert found["labels"]["a"] == "b" and found["id"] == rows["id"]
     assert json.loads(machine.ov("image", "inspect", "localhost/desk", "--json").stdout)["installable"] is True
@@ -185,7 +186,7 @@ def test_inspect_says_what_is_no_bootc_image(machine: Workbench) -> None:
     machine.ov("image", "build")
     text = machine.ov("image", "inspect", "desk").stdout
     assert "no program bootc in it although it says containers.bootc=1" in text
-    found = json.loads(machine.ov("image", "inspect", "desk", "--json").stdout)
+    found = checked("ov image inspect", machine.ov("image", "inspect", "desk", "--json").stdout)
     assert (found["installable"], found["bootc_version"], found["kernel"]) == (False, None, None)
 
 

@@ -26,6 +26,7 @@ from ovtasks.instance.record import HostKey, Record, new_record
 from ovtasks.instance.saved_machine import save_machine
 from ovtasks.machine.machine import Machine
 from tests.support.machines import machine
+from tests.support.output import checked
 from tests.support.sshd import Sshd, new_sshd
 
 KIND = "standin"
@@ -148,6 +149,8 @@ class Guest:
         done = self.capsys.readouterr()
         self.said = done.err
         assert status == code, f"{status}: {done.out}{done.err}"
+        if "--json" in words and done.out:
+            checked(" ".join(["ov", *words[: 1 if words[0] in {"plan", "update"} else 2]]), done.out)
         return done.out
 
     def settle(self) -> None:

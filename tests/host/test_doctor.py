@@ -33,6 +33,7 @@ from tests.host.conftest import script
 from tests.support import leftovers
 from tests.support.checkout import ROOT
 from tests.support.checkout import run as start
+from tests.support.output import checked
 from tests.support.user import new_user
 
 pytestmark = pytest.mark.slow  # many runs of whole programs
@@ -76,7 +77,7 @@ def assert_sound(findings: list[Mapping[str, Any]]) -> None:
 def test_this_machine(short: Path) -> None:
     started = time.monotonic()
     status, text = ov("doctor", "--json", TMPDIR=str(short))
-    findings = json.loads(text)
+    findings = checked("ov doctor", text)
     assert status == 0, text
     assert time.monotonic() - started < 60
     assert_sound(findings)

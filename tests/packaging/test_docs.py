@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import commands_page, layers_page, libvirt_page, rooms
+from docs import commands_page, layers_page, libvirt_page, output_page, rooms
 from docs.generate import LIBVIRT_PAGE, LIBVIRT_SCHEMA, PAGES, libvirt_schema, page
 from ovtasks.layers.checks.model import CheckContext, Probe
 from ovtasks.layers.checks.reading import read_checks
@@ -29,6 +29,10 @@ def test_field_reference_is_up_to_date(name: str) -> None:
 
 def test_commands_page_is_up_to_date() -> None:
     assert commands_page.PAGE.read_text(encoding="utf-8") == commands_page.page(), AGAIN
+
+
+def test_output_page_is_up_to_date() -> None:
+    assert output_page.PAGE.read_text(encoding="utf-8") == output_page.page(), AGAIN
 
 
 def test_layers_page_is_up_to_date() -> None:

@@ -17,7 +17,7 @@ from ovtasks.project.schema import inlined, schema_path, schema_text
 from tests.support.projects import CLOUD, errors_of, one, place, vm_of, write
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = ("vms", "image", "libvirt", "overthink", "layer", "deploy")
+SCHEMAS = ("vms", "image", "libvirt", "overthink", "layer", "deploy", "output")
 
 
 def _schemas(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
