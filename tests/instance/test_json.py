@@ -31,7 +31,7 @@ WITHOUT = {
     **dict.fromkeys(("ov settings set", "ov settings reset"), ACTS),
     **dict.fromkeys(("ov vm ssh", "ov vm run", "ov vm scp", "ov vm console"), TALKS),
     **dict.fromkeys(("ov vm xml", "ov vm logs", "ov vm ssh-config", "ov ssh-config"), OTHER),
-    **dict.fromkeys(("ov graph", "ov completion"), OTHER),
+    **dict.fromkeys(("ov graph", "ov completion", "ov man"), OTHER),
     **dict.fromkeys(("ov settings get", "ov settings path"), "prints one word"),
     **dict.fromkeys(("ov eval libvirt", "ov eval spice"), "prints JSON without asking: docs/probes.md"),
 }
