@@ -1,14 +1,15 @@
 """Keeps the catalogue of errors in step with the code: ``python -m docs.catalogue``.
 
-A message that is new gets the next free id of its group. One that was changed a little keeps its id. One that is gone is
-marked as retired, so that nobody gets its id again.
+A message that is new gets the next free id of its group. One that was changed a little keeps its id. One that is gone
+is marked as retired, so that its id is never given again.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from functools import cache
 
 from docs.raise_sites import GAP, RaiseSite, raise_sites
@@ -19,8 +20,8 @@ _ALIKE = 0.75
 """From this ratio on, two messages are one that was edited."""
 INTRODUCTION = """# {title}
 
-Errors of this kind have ids from OV-{digit}001 on. `{gap}` stands for a name, a number or a path. `ov explain OV-{digit}001`
-prints the same without network.
+Errors of this kind have ids from OV-{digit}001 on. `{gap}` stands for a name, a number or a path. `ov explain` with an
+id prints the same without network.
 """
 
 
@@ -42,15 +43,7 @@ def wanted() -> list[ErrorRow]:
     for site in sites():
         for text in site.messages:
             found.setdefault(text, []).append(site)
-    wrapped = {
-        text
-        for text in found
-        if any(
-            text.endswith(f": {text[at + 2 :]}") and text[at + 2 :] in found
-            for at in range(len(text))
-            if text.startswith(": ", at)
-        )
-    }
+    wrapped = {text for text in found if _wraps(text, found.keys())}
     made = []
     for text in sorted(found.keys() - wrapped):
         places = found[text]
@@ -64,6 +57,13 @@ def wanted() -> list[ErrorRow]:
             )
         )
     return made
+
+
+def _wraps(text: str, known: Collection[str]) -> bool:
+    """Whether a text is another one with words around its first gap, or before it."""
+    behind = {text[at + 2 :] for at in range(len(text)) if text.startswith(": ", at)}
+    plain = re.sub(rf"^\S*{GAP}\S*", GAP, text)
+    return bool((behind | ({plain} - {text})) & {*known})
 
 
 def renewed() -> list[ErrorRow]:

@@ -1,8 +1,8 @@
 """Finds what the package can say when it fails: the message of each place that makes an ``OvError``.
 
-A message is a text with ``…`` where a value goes. It is followed through local names, through parameters to the callers,
-through functions to what they return, and through tables at the top of a module. What it is wrapped in by others (``…: ``)
-is left out: only the text itself tells one error from another.
+A message is a text with ``…`` where a value goes. It is followed through local names, through parameters to the
+callers, through functions to what they return, and through tables at the top of a module. What others put around it
+(``…: ``) is left out: only the text itself tells one error from another.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def is_message(text: str) -> bool:
 
 def core(text: str) -> str:
     """A message without what stands around it: ``…: no space left: …`` says ``no space left``."""
-    return re.sub(rf"[:\s]*{GAP}[\s]*$", "", re.sub(rf"^(?:{GAP}|the top level)?: ", "", text)).strip()
+    text = re.sub(rf"^(?:{GAP}|the top level)?: ", "", text)
+    return re.sub(rf"(?:(?<=[a-z)\d]){GAP}|:?\s*\n.*)\s*$", "", text, flags=re.DOTALL).strip()
 
 
 def _name(node: ast.expr) -> str:
@@ -307,7 +308,7 @@ class _Package:
             if owner is not None and not made and not isinstance(call.func, ast.Attribute):
                 continue
             known = {module, name} | ({owner.name} if owner is not None else set())
-            if where == home or (not function.name.startswith("_") or made) and known & self.imported[where]:
+            if where == home or ((not function.name.startswith("_") or made) and known & self.imported[where]):
                 yield call
 
     def _constant(self, path: Path, name: str, depth: int, seen: Seen) -> list[str]:

@@ -1,5 +1,7 @@
 """A hook of mkdocs: the README is the site's first page, and other pages of the repository's top are part of it.
 
+The pages of errors are made here, from the catalogue.
+
 Pages are written to be read in the repository. There a block of code may have a tag, by which a test finds it, and a
 link leads out of ``docs/``. Here the tag goes, and the link leads to the page on the site.
 """
@@ -9,6 +11,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from docs.catalogue import page as catalogue_page
+from ovtasks.errors.catalogue import GROUPS
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -28,6 +33,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, shown in TOP.items():
         text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
         files.append(File.generated(config, shown, content=text))
+    for group in GROUPS:
+        files.append(File.generated(config, f"errors/{group.slug}.md", content=catalogue_page(group)))
     return files
 
 

@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 
+from ovtasks.cli.errors import say_errors
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
 from ovtasks.graph.chains import Chain, Graph
 
@@ -58,7 +59,6 @@ def note_built(graph: Graph, chains: Sequence[Chain], words: list[str], loaded_n
 
 def _say_failures(failures: Sequence[OvError], said: str) -> None:
     """Print why something failed, since ``-q`` hides doit's report: our errors, else what doit ``said``."""
-    for error in failures:
-        print(f"ov: {error}", file=sys.stderr)
+    say_errors(failures)
     if said and not failures:
         print(said.rstrip(), file=sys.stderr)

@@ -180,6 +180,7 @@ COMMANDS = (
         group="Project and host",
     ),
     CliCommand("man", "show the manual page of a command", "man:arguments", group="Project and host"),
+    CliCommand("explain", "say what an error means, and what to do", "explain:arguments", group="Project and host"),
     CliCommand("doctor", "try what VMs need of this host", "doctor:arguments", group="Project and host"),
     CliCommand("ssh-config", "ssh's configuration of the VMs", "reach:ssh_config_arguments", group="Virtual machines"),
 )

@@ -300,6 +300,10 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov man vm create": "the manual page of a command",
         "ov man --dir ~/.local/share/man": "write all pages, for man",
     },
+    "explain": {
+        "ov explain OV-9039": "what this error means, and what to do",
+        "ov explain 'the disk is full'": "the same by the text that was printed",
+    },
     "doctor": {
         "ov doctor": "try what VMs need of this host, and name what is missing",
         "ov -q doctor": "only what is missing",

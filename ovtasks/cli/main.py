@@ -12,6 +12,7 @@ from pathlib import Path
 from ovtasks import __version__
 from ovtasks.cli import interrupts, streams
 from ovtasks.cli.commands import COMMANDS
+from ovtasks.cli.errors import say_errors
 from ovtasks.cli.parser import Parser, add_commands
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
@@ -80,12 +81,8 @@ def _run(words: Sequence[str]) -> int:
             return int(e.code or EXIT_DONE)
         args.words, args.rest = list(words), rest
         return int(args.run(args))
-    except InputErrors as e:
-        for error in e.errors:
-            print(f"ov: {error}", file=sys.stderr)
-        return e.exit_code
     except OvError as e:
-        print(f"ov: {e}", file=sys.stderr)
+        say_errors(e.errors if isinstance(e, InputErrors) else [e])
         return e.exit_code
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 
 from ovtasks.cli.common import add_instance_option
+from ovtasks.cli.errors import say_errors
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError, OvError
 
 
@@ -35,8 +35,7 @@ def chosen(args: Namespace) -> list[Namespace]:
     root = find_root(args.directory.absolute())
     damaged: list[OvError] = []
     found = [record for record in every(damaged) if record.project == root]
-    for error in damaged:
-        print(f"ov: {error}", file=sys.stderr)
+    say_errors(damaged)
     return [_of(args, one.vm, one.instance) for one in found if args.instance in {None, one.instance}]
 
 
@@ -56,7 +55,7 @@ def for_each(args: Namespace, ones: list[Namespace], work: Callable[[Namespace],
         try:
             codes.add(work(one))
         except OvError as e:
-            print(f"ov: {e}", file=sys.stderr)
+            say_errors([e])
             codes.add(e.exit_code)
     codes.discard(EXIT_DONE)
     return EXIT_DONE if not codes else codes.pop() if len(codes) == 1 else EXIT_FAILED

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from ovtasks.cli.common import add_instance, find_record, note, output_json
+from ovtasks.cli.errors import say_errors
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
 from ovtasks.values.sizes import format_size
 
@@ -94,8 +95,7 @@ def run_list(args: argparse.Namespace) -> int:
     for record in records:
         if text := states[record.domain].note:
             note(args).note(f"ov: {record.words}: {text}")
-    for error in damaged:
-        print(f"ov: {error}", file=sys.stderr)
+    say_errors(damaged)
     return EXIT_FAILED if damaged else EXIT_DONE
 
 

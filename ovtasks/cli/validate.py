@@ -52,6 +52,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         for error in checked.errors:
             print(error, file=sys.stderr)
+        if checked.errors:
+            from ovtasks.errors.catalogue import pointer
+
+            print(pointer(checked.errors), file=sys.stderr)
         for layer in checked.layers if args.verbose else ():
             if layer.ignored:
                 fields = ", ".join(field.name for field in layer.ignored)
@@ -131,8 +135,11 @@ def _count(items: Sequence[object], word: str) -> str:
 
 
 def as_json(error: InputError) -> dict[str, object]:
-    """One error as JSON data; line and column 0 mean: not known."""
-    return {**place_of(error.where), "message": error.message, "hint": error.hint}
+    """One error as JSON data; line and column 0 mean: not known. ``id`` is what ``ov explain`` takes."""
+    from ovtasks.errors.catalogue import find
+
+    row = find(error.message)
+    return {**place_of(error.where), "message": error.message, "hint": error.hint, "id": row.id if row else None}
 
 
 def place_of(where: Where | None) -> dict[str, object]:

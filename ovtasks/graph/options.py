@@ -10,6 +10,7 @@ from functools import cache
 from typing import TypeVar
 
 from ovtasks.errors import InputError
+from ovtasks.errors.catalogue import told
 from ovtasks.graph import plugins
 from ovtasks.graph.step import BuildOptions
 from ovtasks.values.option import Option
@@ -74,7 +75,7 @@ def build_params() -> list[dict[str, object]]:
     except InputError as e:
         from doit.exceptions import InvalidDodoFile
 
-        raise InvalidDodoFile(str(e)) from None
+        raise InvalidDodoFile(told(e)) from None
 
 
 @cache

@@ -13,6 +13,7 @@ from doit.exceptions import InvalidCommand, TaskFailed
 from doit.task import Task
 
 from ovtasks.errors import OvError
+from ovtasks.errors.catalogue import told
 from ovtasks.graph.chains import IMAGE, Chain, Graph
 from ovtasks.graph.display import Display, StepProgress
 from ovtasks.graph.execute import execute, lock_file
@@ -91,7 +92,7 @@ class OvTask(Task):  # type: ignore[misc]
             try:
                 self.take_options()
             except OvError as e:
-                raise InvalidCommand(str(e)) from None
+                raise InvalidCommand(told(e)) from None
         return rest
 
     def pickle_safe_dict(self) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class WorkTask(OvTask):
             self.work()
         except OvError as e:
             self.display.failures.append(e)
-            return TaskFailed(str(e))
+            return TaskFailed(told(e))
         self.graph.settled.add(self.name)
         return None
 
