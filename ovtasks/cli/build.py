@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from ovtasks.cli.errors import say_errors
+from ovtasks.cli.streams import say_errors
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
 from ovtasks.graph.chains import Chain, Graph
 

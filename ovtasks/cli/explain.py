@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE, InputError
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         output_json({"errors": [_as_json(row) for row in found]})
     else:
-        print("\n\n".join(f"{row.id}: {row.text}\n\n{article(row)}" for row in found))
+        print("\n\n".join(f"{row.id}: {row.text}\n\n{_plain(article(row))}" for row in found))
     return EXIT_DONE
 
 
@@ -48,6 +49,11 @@ def _by_text(text: str) -> ErrorRow:
     if row is None:
         raise InputError(f"no error says '{text}'", hint="give more of its text, or the id on its last line")
     return row
+
+
+def _plain(text: str) -> str:
+    """Markdown without its links."""
+    return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
 
 
 def _as_json(row: ErrorRow) -> dict[str, object]:

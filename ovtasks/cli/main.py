@@ -12,7 +12,6 @@ from pathlib import Path
 from ovtasks import __version__
 from ovtasks.cli import interrupts, streams
 from ovtasks.cli.commands import COMMANDS
-from ovtasks.cli.errors import say_errors
 from ovtasks.cli.parser import Parser, add_commands
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
 
@@ -82,7 +81,7 @@ def _run(words: Sequence[str]) -> int:
         args.words, args.rest = list(words), rest
         return int(args.run(args))
     except OvError as e:
-        say_errors(e.errors if isinstance(e, InputErrors) else [e])
+        streams.say_errors(e.errors if isinstance(e, InputErrors) else [e])
         return e.exit_code
 
 

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from ovtasks.cli.common import add_instance_option
-from ovtasks.cli.errors import say_errors
+from ovtasks.cli.streams import say_errors
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError, OvError
 
 

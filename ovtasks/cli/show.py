@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from ovtasks.cli.common import add_instance, find_record, note, output_json
-from ovtasks.cli.errors import say_errors
+from ovtasks.cli.streams import say_errors
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
 from ovtasks.values.sizes import format_size
 

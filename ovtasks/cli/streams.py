@@ -1,11 +1,24 @@
-"""JSON on stdout; :mod:`ovtasks.host.streams` takes care of the streams themselves."""
+"""JSON on stdout, errors on stderr; :mod:`ovtasks.host.streams` takes care of the streams themselves."""
 
 from __future__ import annotations
 
 import codecs
 import sys
+from collections.abc import Sequence
 
+from ovtasks.errors import OvError
 from ovtasks.host.streams import abandon, flush, last_words, prepare, stdout_works
+
+
+def say_errors(errors: Sequence[OvError]) -> None:
+    """Print errors on stderr, and below the last one how to read more about them."""
+    for error in errors:
+        print(f"ov: {error}", file=sys.stderr)
+    if errors:
+        from ovtasks.errors.catalogue import pointer
+
+        if line := pointer(errors):
+            print(line, file=sys.stderr)
 
 
 def output_json(data: object) -> None:
@@ -23,4 +36,4 @@ def _takes_unicode() -> bool:
         return False
 
 
-__all__ = ["abandon", "flush", "last_words", "output_json", "prepare", "stdout_works"]
+__all__ = ["abandon", "flush", "last_words", "output_json", "prepare", "say_errors", "stdout_works"]

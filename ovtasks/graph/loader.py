@@ -20,7 +20,6 @@ from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from ovtasks.errors import InputError, InputErrors, OvError
-from ovtasks.errors.catalogue import told
 from ovtasks.graph import manifest, plugins, verbs
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.checker import ReceiptChecker
@@ -263,4 +262,6 @@ def _load(root: Path, words: Sequence[str]) -> Project:
                     print(text, file=sys.stderr)
             return project
     except OvError as e:
+        from ovtasks.errors.catalogue import told
+
         raise InvalidDodoFile(told(e)) from None

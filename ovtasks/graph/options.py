@@ -10,7 +10,6 @@ from functools import cache
 from typing import TypeVar
 
 from ovtasks.errors import InputError
-from ovtasks.errors.catalogue import told
 from ovtasks.graph import plugins
 from ovtasks.graph.step import BuildOptions
 from ovtasks.values.option import Option
@@ -74,6 +73,8 @@ def build_params() -> list[dict[str, object]]:
         return _params(build_options())
     except InputError as e:
         from doit.exceptions import InvalidDodoFile
+
+        from ovtasks.errors.catalogue import told
 
         raise InvalidDodoFile(told(e)) from None
 

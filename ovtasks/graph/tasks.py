@@ -13,7 +13,6 @@ from doit.exceptions import InvalidCommand, TaskFailed
 from doit.task import Task
 
 from ovtasks.errors import OvError
-from ovtasks.errors.catalogue import told
 from ovtasks.graph.chains import IMAGE, Chain, Graph
 from ovtasks.graph.display import Display, StepProgress
 from ovtasks.graph.execute import execute, lock_file
@@ -92,6 +91,8 @@ class OvTask(Task):  # type: ignore[misc]
             try:
                 self.take_options()
             except OvError as e:
+                from ovtasks.errors.catalogue import told
+
                 raise InvalidCommand(told(e)) from None
         return rest
 
@@ -125,6 +126,8 @@ class WorkTask(OvTask):
             self.work()
         except OvError as e:
             self.display.failures.append(e)
+            from ovtasks.errors.catalogue import told
+
             return TaskFailed(told(e))
         self.graph.settled.add(self.name)
         return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 
 import pytest
 
 from docs.catalogue import page, renewed, sites, written
-from ovtasks.cli.main import run
+from ovtasks.cli.main import parser, run, split_rest
 from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.errors.catalogue import ADVICE, GROUPS, ROWS, article, by_id, error_ids, find, rows, told
 
@@ -106,6 +107,12 @@ def test_advice_is_about_errors_that_exist() -> None:
     named = re.findall(r"^## (\S+)$", ADVICE.read_text(encoding="utf-8"), re.MULTILINE)
     alive = {row.id for row in rows() if not row.retired}
     assert len(named) == len({*named}) >= 60 and {*named} <= alive
+
+
+def test_advice_names_commands_that_exist() -> None:
+    top = parser()
+    for line in re.findall(r"`(ov [^`]+)`", ADVICE.read_text(encoding="utf-8")):
+        top.parse_args(split_rest(shlex.split(line)[1:])[0])  # ends with 2 when a word is not known
 
 
 def test_an_error_is_printed_with_its_id(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
