@@ -301,7 +301,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov man --dir ~/.local/share/man": "write all pages, for man",
     },
     "explain": {
-        "ov explain ": "what this error means, and what to do",
+        "ov explain OV-9038": "what this error means, and what to do",
         "ov explain 'the disk is full'": "the same by the text that was printed",
     },
     "doctor": {
