@@ -11,6 +11,7 @@ from doit.cmd_base import check_tasks_exist, subtasks_iter, tasks_and_deps_iter
 from doit.cmd_clean import Clean as DoitClean
 from doit.cmd_dumpdb import DumpDB as DoitDumpDB
 from doit.cmd_forget import Forget
+from doit.cmd_help import Help as DoitHelp
 from doit.cmd_ignore import Ignore as DoitIgnore
 from doit.cmd_info import Info as DoitInfo
 from doit.cmd_list import List as DoitList
@@ -21,7 +22,7 @@ from doit.exceptions import InvalidCommand
 from ovtasks.graph.database import DEP_FILE, TABLE, WalDB
 from ovtasks.graph.options import TYPES
 from ovtasks.graph.surface import Guarded, said
-from ovtasks.graph.tasks import GoalTask, OvTask, StepTask
+from ovtasks.graph.tasks import AliasTask, GoalTask, OvTask, StepTask
 from ovtasks.host import streams
 
 NO_DATABASE = ".doit.db"
@@ -92,6 +93,24 @@ class Info(Guarded, DoitInfo):  # type: ignore[misc]
             return "\n".join(f" * {reason}" for reason in self._shown.reasons())
         text: str = super().get_reasons(reasons)
         return text
+
+
+class Help(Guarded, DoitHelp):  # type: ignore[misc]
+    """``doit help``: a task of ours has two examples."""
+
+    name = "help"
+
+    def _execute(self, pos_args: list[str]) -> bool:
+        from ovtasks.graph.goal_examples import goal_examples
+
+        found: bool = super()._execute(pos_args)
+        task = next((one for one in self.task_list if one.name in pos_args), None)
+        if isinstance(task, OvTask) and (
+            lines := goal_examples(task.name, step=isinstance(task, StepTask | AliasTask))
+        ):
+            width = max(map(len, lines))
+            print("\nExamples:", *(f"  {line:<{width}}  {text}" for line, text in lines.items()), sep="\n")
+        return found
 
 
 class ForgetReceipts(Guarded, Forget):  # type: ignore[misc]

@@ -15,6 +15,7 @@ import pytest
 from doit.doit_cmd import DoitMain
 
 from ovtasks.graph.commands import _is_ours
+from ovtasks.graph.goal_examples import EXAMPLES
 from tests.support.programs import attempt, call
 from tests.support.workbench import DODO, DOIT, Workbench, cloud_vm, ran
 
@@ -350,3 +351,41 @@ def test_a_folder_that_cannot_be_read_is_one_vms_affair(project: Workbench, smal
     project.write({"demo": cloud_vm(small_image, ssh={"key_source": str(key)}), "web": cloud_vm(small_image)})
     done = project.run([*DOIT, "--continue", "build"])
     assert "Traceback" not in done.stderr and "disk:web" in ran(done.stdout), done
+
+
+@pytest.mark.parametrize(
+    ("task", "lines"),
+    [
+        ("build:demo", ["doit build:demo", "doit build:demo --size 40G"]),
+        ("create", ["doit create:web", "doit create:web -i test --ram 8G"]),
+        ("disk:web", ["doit disk:web", "doit info disk:web"]),
+        ("fetch:web", ["doit fetch:web", "doit info fetch:web"]),
+        ("mine", []),
+        ("task", []),
+        ("clean", []),
+    ],
+)
+def test_help_of_a_task_ends_with_examples(
+    project: Workbench, task: str, lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doit("help", task) == 0
+    _, heading, examples = capsys.readouterr().out.partition("\nExamples:\n")
+    assert [line.split("  ")[1] for line in examples.splitlines()] == lines and bool(heading) == bool(lines)
+
+
+def test_help_of_a_misspelt_task(project: Workbench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doit("help", "biuld:demo") == 3
+    assert "did you mean 'build:demo'?" in capsys.readouterr().err
+
+
+def test_examples_of_help_can_be_typed(project: Workbench, capsys: pytest.CaptureFixture[str]) -> None:
+    """They begin with tasks, and their options are those that help lists for these."""
+    for verb, lines in EXAMPLES.items():
+        for line in lines:
+            program, *words = shlex.split(line)
+            assert program == "doit" and any(word.startswith(f"{verb}:") for word in words)
+            options = [word for word in words if word.startswith("-")] if verb != "deploy" else []
+            if verb != "deploy":  # which this project has none of
+                assert doit("help", f"{verb}:web") == 0
+            said = capsys.readouterr().out
+            assert all(f"  {option}" in said for option in options), line
