@@ -244,6 +244,23 @@ def package_of(program: str, family: str) -> str | None:
     return known.get(release, known.get(family, program)) or None
 
 
+def extra_hint(extra: str) -> str:
+    """How pip adds an extra to the ovtasks that runs: from the place that it was installed from, whatever that was."""
+    import importlib.metadata
+    import json
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        origin = importlib.metadata.distribution("ovtasks").read_text("direct_url.json")
+        facts = json.loads(origin) if origin else {}
+        url = str(facts["url"])
+    except (importlib.metadata.PackageNotFoundError, ValueError, KeyError, TypeError):
+        return f"pip install 'ovtasks[{extra}]'"  # from an index
+    if facts.get("dir_info", {}).get("editable"):
+        return f"pip install -e '{unquote(urlsplit(url).path)}[{extra}]'"
+    return f"pip install 'ovtasks[{extra}] @ {url}'"
+
+
 def package_hint(program: str) -> str:
     """One line that says how to install ``program`` on this host."""
     name = family()

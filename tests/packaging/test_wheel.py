@@ -1,10 +1,11 @@
-"""The wheel in an empty virtual environment, and a repository of its own that uses it with a two-line dodo.py."""
+"""The wheel, what it is built from, and a repository of its own that uses it with a two-line dodo.py."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import sys
+import tarfile
 import venv
 import zipfile
 from email.parser import HeaderParser
@@ -22,10 +23,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source distribution, and the wheel built from that."""
     out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", out, ROOT, cwd=out, env=environment(), check=True)
-    (built,) = out.glob("*.whl")
+    run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out, env=environment(), check=True)
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (built,) = dist.glob("*.whl")
     return built
 
 
@@ -75,6 +82,55 @@ def test_wheel_has_all_and_only_what_runs(wheel: Path) -> None:
     assert f"{info}/licenses/LICENSE" in names
 
 
+def test_source_distribution_has_what_builds_the_wheel(dist: Path) -> None:
+    (built,) = dist.glob("*.tar.gz")
+    assert built.name == f"ovtasks-{ovtasks.__version__}.tar.gz"
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name.partition("/")[0] for name in names} == {
+        *("ovtasks", "schemas"),
+        *(".gitignore", "CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"),
+    }
+
+
+def test_both_are_fit_for_an_index(dist: Path) -> None:
+    said = run(sys.executable, "-m", "twine", "check", "--strict", *sorted(dist.iterdir()), cwd=dist, check=True).stdout
+    assert said.count("PASSED") == 2
+
+
+def test_wheel_brings_what_commands_read(wheel: Path) -> None:
+    """Templates, completion, schemas: files that no import asks for."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for name in (
+        *("ovtasks/cli/templates/vm/vms.yml", "ovtasks/cli/templates/bootc/Containerfile"),
+        *(f"ovtasks/cli/completion/{shell}" for shell in ("bash", "fish", "zsh")),
+        *("ovtasks/schemas/vms.schema.json", "ovtasks/cli/man.py", "ovtasks/py.typed"),
+    ):
+        assert name in names, name
+    assert not [name for name in names if name.startswith(("tests/", "bench/", "docs/"))]
+
+
+def test_installed_command_begins_a_project(installed: Path, tmp_path: Path) -> None:
+    def ov(*words: str) -> str:
+        return run(installed / "ov", *words, cwd=tmp_path, env=environment(), check=True).stdout
+
+    assert ov("--version").split() == ["ov", ovtasks.__version__]
+    ov("init", "debian:13")
+    ov("validate")
+    assert "fetch" in ov("plan")
+    ov("man", "--dir", "man")
+    assert (tmp_path / "man/man1/ov-vm-create.1").is_file()
+
+
+def test_hint_for_the_binding_names_where_this_one_came_from(wheel: Path, installed: Path, tmp_path: Path) -> None:
+    """No name on an index that may be somebody else's."""
+    command = "from ovtasks.host.packages import extra_hint; print(extra_hint('libvirt'))"
+    said = run(installed / "python", "-c", command, cwd=tmp_path, check=True).stdout.strip()
+    assert said == f"pip install 'ovtasks[libvirt] @ {wheel.as_uri()}'"
+    ours = run(sys.executable, "-c", command, cwd=tmp_path, check=True).stdout.strip()
+    assert ours.startswith("pip install -e '/") and ours.endswith("[libvirt]'")
+
+
 def test_an_installation_makes_its_own_wheel(wheel: Path, installed: Path, tmp_path: Path) -> None:
     """A checkout and an installed package make the same one, with the files of the built one, and pip takes it."""
     own = own_wheel()
@@ -96,6 +152,9 @@ def test_metadata(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     metadata = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode())
     assert metadata["Version"] == ovtasks.__version__
+    assert metadata["Requires-Python"] == ">=3.11"
+    said = {one.rpartition(" ")[2] for one in metadata.get_all("Classifier", ()) if ":: 3." in one}
+    assert said == {"3.11", "3.12", "3.13", "3.14"}
     assert metadata.get_all("Provides-Extra") == ["dev", "libvirt"]
     assert "ov = ovtasks.cli:main" in archive.read(f"{info}/entry_points.txt").decode()
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from ovtasks.errors import InputError, OvError
-from ovtasks.host.packages import package_hint
+from ovtasks.host.packages import extra_hint, package_hint
 from ovtasks.host.run import run, which
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def load() -> ModuleType:
     except ImportError as e:
         raise OvError(
             "the libvirt backend needs the Python module libvirt",
-            hint=f"pip install 'ovtasks[libvirt]', or {package_hint('python3-libvirt')}",
+            hint=f"{extra_hint('libvirt')}, or {package_hint('python3-libvirt')}",
         ) from e
     libvirt.registerErrorHandler(_say_nothing, None)
     atexit.register(_let_go)
