@@ -18,6 +18,7 @@ from tests.support.workbench import many_vms
 LIMIT_SECONDS = 2.0
 LIMIT_TWICE = 2.6
 COMMANDS = {
+    "ov list": [str(SCRIPTS / "ov"), "list"],
     "ov plan --all": [str(SCRIPTS / "ov"), "plan", "--all"],
     "ov graph": [str(SCRIPTS / "ov"), "graph"],
     "ov report": [str(SCRIPTS / "ov"), "report"],

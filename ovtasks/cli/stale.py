@@ -81,7 +81,7 @@ class _Projects:
         from ovtasks.graph.save_manifest import save_watched
         from ovtasks.instance.create import key_choice
 
-        if record.uri not in {None, "qemu:///session"}:
+        if record.backend not in {"qemu", "libvirt"} or record.uri not in {None, "qemu:///session"}:
             return  # its definition is out of sight
         folder = record.folder
         keys = key_choice(graph.project.vms[record.vm], record)

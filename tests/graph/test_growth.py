@@ -61,6 +61,7 @@ def doit(*words: str) -> Callable[[], object]:
 
 
 COMMANDS = {
+    "list": ov("list"),
     "plan": ov("plan", "--all"),
     "graph": ov("graph", "--format", "mermaid"),
     "report": ov("report", "--output", "-"),
