@@ -11,7 +11,7 @@ from ovtasks import __version__
 from ovtasks.cli.gc import tidy
 from ovtasks.cli.show import ssh_place
 from ovtasks.cli.stale import stale
-from ovtasks.errors import InputError, OvError
+from ovtasks.errors import OvError
 from ovtasks.graph.chains import Graph, StepState, StepStatus
 from ovtasks.graph.last_run import Outcome, RanStep, critical_path, last_run
 from ovtasks.graph.step import Step
@@ -145,7 +145,7 @@ def _chains(graph: Graph) -> tuple[dict[str, tuple[Step, ...]], dict[str, str]]:
     for vm in graph.project.vms:
         try:
             chains[vm] = graph.chain(vm).steps
-        except InputError as e:
+        except OvError as e:
             broken[vm] = str(e)
     return chains, broken
 
