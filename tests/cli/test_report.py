@@ -260,6 +260,10 @@ def test_a_thousand_vms(chromium: Browser, tmp_path: Path, capsys: pytest.Captur
     chromium.open(tmp_path / "many.html")
     assert chromium.eval("document.querySelectorAll('.vm').length") == 1000
     assert chromium.eval(BOXES) == 0
+    chromium.eval("document.querySelector('nav a[href=\"#disk\"]').click()")
+    assert chromium.eval(
+        "(y => y > 0 && y < innerHeight)(document.querySelector('#disk h2').getBoundingClientRect().y)"
+    )
     chromium.eval("document.getElementById('search').focus()")
     chromium.type("vm777 ")
     assert chromium.eval(SHOWN) == ["vm777"]
