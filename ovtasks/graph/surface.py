@@ -22,7 +22,6 @@ from ovtasks.graph.display import Display
 from ovtasks.graph.tasks import OvTask
 from ovtasks.host import streams
 from ovtasks.host.oserrors import explained
-from ovtasks.values.words import close_to, meant
 
 CREATOR = "task_ovtasks"
 """The name in a ``dodo.py``'s namespace that says: this project has VMs."""
@@ -141,6 +140,8 @@ def unknown(word: str, tasks: Mapping[str, Any]) -> InvalidCommand:
 
     ``biuld:demo`` is corrected on both sides of the colon: a similar verb of that VM, or a similar VM with that verb.
     """
+    from ovtasks.values.words import close_to, meant
+
     near = close_to(word, tasks)
     verb, colon, rest = word.partition(":")
     if colon:
