@@ -74,12 +74,13 @@ def _of_ov(before: Sequence[str], current: str, names: Names, known: Offers) -> 
     while at < len(before):
         word = before[at]
         at += 1
-        if word == "-C" and not path:
+        option = known.commands[path].options.get(word)
+        if option is not None and option.takes:
             if at == len(before):
-                return {}
-            names = Names(before[at])
+                return _plain(option.words)
+            names = Names(before[at]) if word == "-C" else names
             at += 1
-        elif word.startswith("-C") and not path:
+        elif word.startswith("-C"):
             names = Names(word[2:])
         elif not word.startswith("-"):
             if (*path, word) not in known.commands:
