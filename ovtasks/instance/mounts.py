@@ -12,9 +12,10 @@ from ovtasks.errors import InputError
 from ovtasks.host.packages import package_hint
 from ovtasks.instance.record import Overrides, Record
 from ovtasks.machine.machine import SharedFolder
-from ovtasks.project.model import BootstrapSource, Mount, VmSpec
+from ovtasks.project.model import BootstrapSource, VmSpec
 from ovtasks.seed.distro import attribute, detect
 from ovtasks.seed.mounts import tag_of
+from ovtasks.values.mount import Mount
 
 RED_HAT = frozenset({"centos", "rhel", "redhat", "rocky", "rockylinux", "alma", "almalinux", "oracle", "oraclelinux"})
 NOT_SHARED = "this backend cannot share folders"

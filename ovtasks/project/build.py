@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ovtasks.errors import Where
 from ovtasks.project.expand import KEY_WORDS, expand_path
@@ -21,7 +21,6 @@ from ovtasks.project.model import (
     Injection,
     LayerXml,
     Mirrors,
-    Mount,
     Network,
     OvInstall,
     Placement,
@@ -39,6 +38,9 @@ from ovtasks.values.jsonvalue import Json
 from ovtasks.values.ports import PortForward, parse_forward
 from ovtasks.values.sizes import MiB, parse_size
 from ovtasks.values.urls import is_web, split_digest
+
+if TYPE_CHECKING:
+    from ovtasks.values.mount import Mount
 
 Data = Mapping[str, Any]
 NO_DEFAULTS: Mapping[str, str] = {}

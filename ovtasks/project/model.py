@@ -17,13 +17,13 @@ from ovtasks.project.placement import LayerXml as LayerXml
 from ovtasks.project.placement import Placement as Placement
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
-from ovtasks.values.mount import Mount as Mount
 from ovtasks.values.ports import PortForward
 from ovtasks.values.sizes import GiB
 
 if TYPE_CHECKING:
     from ovtasks.project.deploy_model import Deployment
     from ovtasks.project.layer_model import LayerSpec
+    from ovtasks.values.mount import Mount
 
 
 BOOTC_DISK = 10 * GiB

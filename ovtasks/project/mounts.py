@@ -10,7 +10,7 @@ from typing import Any
 from ovtasks.errors import InputError
 from ovtasks.project.declared import DeclaredVm
 from ovtasks.project.expand import expand, expand_path, variables
-from ovtasks.project.model import Mount
+from ovtasks.values.mount import Mount
 
 MODES = {"ro": True, "rw": False}
 """What may stand behind the second colon, and whether the guest only reads."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ovtasks.project.model import Mount
 from ovtasks.values.jsonvalue import Json
+from ovtasks.values.mount import Mount
 
 NINEP = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"
 HOMES = "/home/"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from ovtasks.values.yamlio import Key
+if TYPE_CHECKING:
+    from ovtasks.values.document import Key
 
 
 def dotted(path: Iterable[Key]) -> str:

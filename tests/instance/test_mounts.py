@@ -20,7 +20,8 @@ from ovtasks.instance.record import Record
 from ovtasks.machine.devices.filesystem import Share
 from ovtasks.machine.host import HostFeatures
 from ovtasks.machine.qemu.command import QemuFeatures
-from ovtasks.project.model import Mount, Source, Ssh
+from ovtasks.project.model import Source, Ssh
+from ovtasks.values.mount import Mount
 from tests.support.specs import UNKNOWN, bootstrap, cloud_image, vm
 from tests.support.workbench import Workbench, cloud_vm
 

@@ -8,8 +8,8 @@ import pytest
 
 from ovtasks.errors import InputError
 from ovtasks.project.load import load_project
-from ovtasks.project.model import Mount
 from ovtasks.project.mounts import line_of, mount_of, written_parts
+from ovtasks.values.mount import Mount
 from tests.support.projects import CLOUD, errors_of, place, vm_of, write
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ovtasks.project.model import CloudInit, Mount, VmSpec
+from ovtasks.project.model import CloudInit, VmSpec
 from ovtasks.seed.mounts import SCRIPT, early, fstab_line, late
+from ovtasks.values.mount import Mount
 from tests.support.programs import call
 from tests.support.specs import data, vm
 
