@@ -60,9 +60,12 @@ class Screen:
         return [line.rstrip()[:COLUMNS] for line in self.lines[-ROWS:]]
 
     def _put(self, plain: str) -> None:
-        line = self.lines[self.row].ljust(self.column)
-        self.lines[self.row] = line[: self.column] + plain + line[self.column + len(plain) :]
-        self.column += len(plain)
+        for letter in plain:
+            if self.column == COLUMNS:  # a terminal goes on in the next row
+                self.write("\r\n")
+            line = self.lines[self.row].ljust(self.column)
+            self.lines[self.row] = line[: self.column] + letter + line[self.column + 1 :]
+            self.column += 1
 
     def _move(self, parts: str, letter: str) -> None:
         count = int(parts) if parts.isdigit() else 1
@@ -91,7 +94,7 @@ def record(project: Path) -> list[tuple[float, list[str]]]:
             film.append((now, screen.shown()))
         now += 0.4
         screen.write("\r\n")
-        now = _run(line, project, screen, film, now) + 1.2
+        now = _run(line, project, screen, film, now) + 2.0
     return film
 
 
