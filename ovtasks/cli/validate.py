@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         for error in checked.errors:
             print(error, file=sys.stderr)
-        if checked.errors:
+        if checked.errors and (args.verbose or sys.stderr.isatty()):  # editors and scripts read places and messages
             from ovtasks.errors.catalogue import pointer
 
             print(pointer(checked.errors), file=sys.stderr)

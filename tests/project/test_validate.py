@@ -9,6 +9,7 @@ import pytest
 
 from ovtasks.cli.main import parser
 from ovtasks.errors import EXIT_DONE, EXIT_INPUT, InputError
+from ovtasks.errors.catalogue import find
 from tests.support.projects import CLOUD, write
 
 GOOD = f"vms: {{a: {{source: {CLOUD}}}}}"
@@ -84,7 +85,21 @@ def test_all_errors_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "column": _column(2, "disksize"),
         "message": "unknown key 'disksize' in vms.a",
         "hint": "did you mean 'disk_size'?",
+        "id": _id("unknown key 'disksize' in vms.a"),
     }
+
+
+def test_errors_are_told_with_their_ids_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, BAD)
+    assert run(tmp_path, "-v") == EXIT_INPUT
+    ids = [_id("unknown key 'disksize' in vms.a"), _id("ram: '1x' is not a size")]
+    assert f"  see: ov explain {' '.join(ids)}" in capsys.readouterr().err.splitlines()
+
+
+def _id(message: str) -> str:
+    row = find(message)
+    assert row is not None
+    return row.id
 
 
 def test_a_path_may_be_a_file_or_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
