@@ -11,7 +11,7 @@ from ovtasks.cli.streams import output_json
 from ovtasks.errors import EXIT_DONE
 
 if TYPE_CHECKING:
-    from ovtasks.host.settings import Setting
+    from ovtasks.host.settings_table import Setting
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +47,10 @@ def path_arguments(parser: argparse.ArgumentParser) -> None:
 def run_list(args: argparse.Namespace) -> int:
     """Print all settings."""
     from ovtasks.host import settings
+    from ovtasks.host.settings_table import SETTINGS
 
     _warn(args)
-    values = {name: settings.get(name) for name in settings.SETTINGS}
+    values = {name: settings.get(name) for name in SETTINGS}
     for text in settings.passed_over():
         note(args).note(text)
     if args.json:
@@ -59,14 +60,14 @@ def run_list(args: argparse.Namespace) -> int:
                 "value": found.value,
                 "origin": found.origin,
                 "source": found.source,
-                "flag": settings.SETTINGS[name].flag,
+                "flag": SETTINGS[name].flag,
             }
             for name, found in values.items()
         ]
         output_json(data)
         return EXIT_DONE
     rows = [("KEY", "VALUE", "FROM", "MEANING")]
-    rows += [(name, v.value, v.source, _meaning(settings.SETTINGS[name])) for name, v in values.items()]
+    rows += [(name, v.value, v.source, _meaning(SETTINGS[name])) for name, v in values.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]))
@@ -123,8 +124,8 @@ def _hidden(args: argparse.Namespace) -> None:
     """Tell the user which variables win over the values just written."""
     import os
 
-    from ovtasks.host import settings
+    from ovtasks.host.settings_table import SETTINGS
 
-    for name, setting in settings.SETTINGS.items():
+    for name, setting in SETTINGS.items():
         if args.key in {name, None} and os.environ.get(setting.variable) and not args.quiet:
             print(f"ov: {setting.variable} is set and wins over {name} in the file", file=sys.stderr)

@@ -17,120 +17,16 @@ from ovtasks import registry
 from ovtasks.errors import InputError, InputErrors, OvError, Where
 from ovtasks.host.files import discard, flock, write_atomic
 from ovtasks.host.paths import config_home, settings_file
+from ovtasks.host.settings_table import SETTINGS, Setting
 from ovtasks.host.state import MAX_BYTES, read_input
 from ovtasks.host.yamlfile import read_yaml
 from ovtasks.values.jsonvalue import Json
-from ovtasks.values.sizes import MIN_DISK, MIN_RAM, MiB, format_size, parse_size
 from ovtasks.values.words import choice, dotted, near, shown
 from ovtasks.values.yamlio import Document, parse_yaml
 
 PASSED_OVER = {"hosts": "destinations for `ov --host`, which there is not here"}
 """Sections of the file that other programs of the name ov read."""
 _RESET = "correct it, or remove all settings: ov settings reset"
-MAX_CPUS = 4096
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting.
-
-    Its value is a word of ``allowed``, a name that the registry has in the group ``plugins``, or what ``read`` accepts.
-    ``flag`` is the option of ``ov vm`` that wins over it, if there is one.
-    """
-
-    name: str
-    variable: str
-    meaning: str
-    allowed: tuple[str, ...]
-    default: str = "auto"
-    plugins: str | None = None
-    read: Callable[[str], object] | None = None
-    flag: str | None = None
-
-
-def _size(least: int) -> Callable[[str], object]:
-    def read(text: str) -> object:
-        size = parse_size(text, bare=MiB)
-        if size < least:
-            raise InputError(f"{text} is too small: at least {format_size(least)}")
-        return size
-
-    return read
-
-
-def _cpus(text: str) -> object:
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_CPUS:
-        raise InputError(f"{shown(text)} is no number of processors", hint=f"1 to {MAX_CPUS}")
-    return int(text)
-
-
-SETTINGS = {
-    key.name: key
-    for key in (
-        Setting(
-            "vm.backend",
-            "OV_VM_BACKEND",
-            "what runs VMs that say backend: auto; auto: libvirt, else qemu",
-            ("auto", "libvirt", "qemu"),
-            plugins=registry.BACKENDS,
-        ),
-        Setting(
-            "vm.accel",
-            "OV_VM_ACCEL",
-            "for VMs that say accel: auto; auto: KVM where it really works, else emulation",
-            ("auto", "kvm", "tcg"),
-        ),
-        Setting(
-            "vm.ram",
-            "OV_VM_RAM",
-            "memory of VMs without ram:",
-            (),
-            "4G",
-            read=_size(MIN_RAM),
-            flag="ov vm create --ram",
-        ),
-        Setting(
-            "vm.cpus", "OV_VM_CPUS", "processors of VMs without cpus:", (), "2", read=_cpus, flag="ov vm create --cpus"
-        ),
-        Setting(
-            "vm.disk_size",
-            "OV_VM_DISK_SIZE",
-            "disk of VMs without disk_size:; auto: the image's own size, 10G for bootc",
-            ("auto",),
-            read=_size(MIN_DISK),
-            flag="ov vm build --size",
-        ),
-        Setting(
-            "vm.root_size",
-            "OV_VM_ROOT_SIZE",
-            "root partition of bootc VMs without source.root_size:; auto: the whole disk",
-            ("auto",),
-            read=_size(MIN_DISK),
-            flag="ov vm build --root-size",
-        ),
-        Setting(
-            "vm.rootfs",
-            "OV_VM_ROOTFS",
-            "file system of disks that ov makes, for VMs without source.rootfs:; auto: ext4",
-            ("auto", "ext4", "xfs", "btrfs"),
-        ),
-        Setting(
-            "vm.transport",
-            "OV_VM_TRANSPORT",
-            "how bootc images without source.transport: are read; auto: registry",
-            ("auto", "registry", "containers-storage"),
-            flag="ov vm build --transport",
-        ),
-        Setting(
-            "engine.rootful",
-            "OV_ENGINE_ROOTFUL",
-            "how containers that need root are run: as root, by sudo, in podman's machine",
-            ("auto", "native", "sudo", "machine"),
-        ),
-        Setting("engine.build", "OV_BUILD_ENGINE", "what builds container images; auto: podman", ("auto", "podman")),
-        Setting("engine.run", "OV_RUN_ENGINE", "what runs containers; auto: podman", ("auto", "podman")),
-    )
-}
 
 
 class Origin(StrEnum):
@@ -269,7 +165,7 @@ def _unread(key: Setting, read: Callable[[str], object], place: str, value: Json
 
 
 def _example(key: Setting) -> str:
-    return "a number" if key.name == "vm.cpus" else " or ".join(["a size such as 8G", *key.allowed])
+    return " or ".join([key.example, *key.allowed])
 
 
 def _values() -> dict[str, SettingValue]:

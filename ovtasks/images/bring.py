@@ -125,10 +125,10 @@ def _transfer(
     unless = _conditions(before)
     if (pin := request.usable_pin) is not None:
         try:
-            return download(places.session, pin.final_url, intake, state, progress, unless=unless)
+            return download(places.session, request.at(pin.final_url), intake, state, progress, unless=unless)
         except StatusError as e:
-            progress.note(f"{e.message}; trying {public(request.url)}")
-    return download(places.session, request.url, intake, state, progress, unless=unless)
+            progress.note(f"{e.message}; trying {public(request.at(request.url))}")
+    return download(places.session, request.at(request.url), intake, state, progress, unless=unless)
 
 
 def _conditions(before: Fetched | None) -> dict[str, str] | None:

@@ -141,9 +141,12 @@ def find_expected(request: ImageRequest, places: Places) -> Expected:
         return Expected(*known)
     if keyring is None and request.checksum.type == "none":
         return Expected(None, NONE_ASKED)
+    _check_mirror(request)
     search = _Search(request, places)
     if request.checksum.url is not None:
-        found = _in(search, [Candidate(beside_url(request.url, request.checksum.url), True)], _names(request))
+        found = _in(
+            search, [Candidate(request.at(beside_url(request.url, request.checksum.url)), True)], _names(request)
+        )
         return _agreed(request, known, found or _nothing(search))
     urls = _urls(request, places)
     for url in urls:
@@ -165,17 +168,27 @@ def _urls(request: ImageRequest, places: Places) -> list[str]:
     :raises OvError: there is no image.
     """
     pinned = request.usable_pin
+    place = request.at(request.url)
     try:
-        final = places.locate(request.url)
+        final = places.locate(place)
     except StatusError:
         if pinned is None:
             raise
-        final = request.url
-    url = request.url if request.local is None or request.url.startswith("/") else final
-    asked = [pinned.final_url] if pinned else []
+        final = place
+    url = place if request.local is None or request.url.startswith("/") else final
+    asked = [request.at(pinned.final_url)] if pinned else []
     if is_https(final) or same_origin(final, url):
         return list(dict.fromkeys([*asked, url, final]))
     return list(dict.fromkeys([*asked, url]))
+
+
+def _check_mirror(request: ImageRequest) -> None:
+    """:raises InputError: nothing but https vouches for the image's checksum, and the mirror has none."""
+    if request.checksum.keyring is None and is_https(request.url) and not is_https(request.at(request.url)):
+        raise InputError(
+            f"{public(request.at(request.url))}: the image is not signed, so its checksum has to come by https",
+            hint="set images.mirror to an https address; an image that ovtasks.lock pins may come by http",
+        )
 
 
 def _nothing(search: _Search) -> Expected:

@@ -34,7 +34,7 @@ def with_keyring(request: ImageRequest, *, refresh: bool = False) -> ImageReques
     store = Store(request.store)
     path = store.keyring(hashlib.sha256("\n".join((url, *wanted)).encode()).hexdigest())
     if refresh or not _holds(_read(path), wanted):
-        _bring(store, path, url, wanted, ask=refresh and path.is_file())
+        _bring(store, path, request.at(url), wanted, ask=refresh and path.is_file())
     return replace(request, checksum=replace(request.checksum, keyring=path))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import platform
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ovtasks.errors import InputError
+from ovtasks.host import settings
 from ovtasks.host.paths import image_store
 from ovtasks.project.model import Checksum, CloudImageSource
-from ovtasks.project.official import is_named
+from ovtasks.project.official import at_mirror, is_named
 from ovtasks.values import urls
 from ovtasks.values.hidden import Hidden, Input, slow_digest
 from ovtasks.values.jsonvalue import digest
@@ -34,12 +35,16 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """A request. ``url`` is http(s)://, file:// or an absolute path; ``store`` is the root of the image store."""
+    """A request. ``url`` is http(s)://, file:// or an absolute path; ``store`` is the root of the image store.
+
+    ``mirror`` is asked instead of the distributions' own servers. What has to come is the same, and so is its name.
+    """
 
     url: str
     checksum: Checksum
     store: Path
     pin: Pin | None = None
+    mirror: str | None = None
 
     @property
     def key(self) -> str:
@@ -58,6 +63,10 @@ class ImageRequest:
             *checksum.fingerprints,
         ]
         return digest(identity)[:KEY_LENGTH]
+
+    def at(self, url: str) -> str:
+        """Where ``url`` is asked for."""
+        return at_mirror(url, self.mirror) if self.mirror else url
 
     @property
     def local(self) -> Path | None:
@@ -163,11 +172,19 @@ def locked_as(source: CloudImageSource, root: Path) -> str:
 
 
 def request_of(source: CloudImageSource, pin: Pin | None = None) -> ImageRequest:
-    """What to fetch. The pin of a named image says where it was, too; if that has changed, the pin's digest counts."""
+    """What to fetch. The pin of a named image says where it was, too; if that has changed, the pin's digest counts.
+
+    :raises InputError: the settings are wrong.
+    """
     store = source.cache or image_store()
-    if pin is not None and is_named(source) and pin.final_url != source.url:
-        return ImageRequest(pin.final_url, Checksum("sha256", pin.sha256), store, pin)
-    return ImageRequest(source.url, source.checksum, store, pin)
+    if not is_named(source):
+        return ImageRequest(source.url, source.checksum, store, pin)
+    mirror = settings.get("images.mirror").value
+    if pin is not None and pin.final_url != source.url:
+        found = ImageRequest(pin.final_url, Checksum("sha256", pin.sha256), store, pin)
+    else:
+        found = ImageRequest(source.url, source.checksum, store, pin)
+    return found if mirror == "auto" else replace(found, mirror=mirror)
 
 
 def shown_url(url: str) -> Input:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from ovtasks.project.model import CloudImageSource
@@ -72,6 +73,20 @@ def is_named(source: CloudImageSource) -> bool:
     row = official_image(source.official) if source.official else None
     arch = platform.machine()
     return row is not None and arch in row.arches and row.source(arch)["url"] == source.url
+
+
+@cache
+def _servers(path: Path) -> frozenset[str]:
+    """The hosts that the list names: for images and for keys."""
+    rows = official_images(path)
+    urls = [one.url for one in rows] + [one.row["keyring"]["url"] for one in rows if one.signed]
+    return frozenset(urlsplit(url).netloc for url in urls)
+
+
+def at_mirror(url: str, mirror: str) -> str:
+    """Where a mirror has ``url``, below the name of its host; a URL of another host than the list's stays."""
+    host, slash, path = url.partition("://")[2].partition("/")
+    return f"{mirror.rstrip('/')}/{host}{slash}{path}" if host in _servers(LIST) else url
 
 
 def near_official(name: str) -> str:

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.host import settings
 from ovtasks.host.paths import VM_VARIABLES
-from ovtasks.host.settings import SETTINGS, Origin, get, put, reset
+from ovtasks.host.settings import Origin, get, put, reset
+from ovtasks.host.settings_table import SETTINGS
 from ovtasks.project.schema import schema_text
 
 
@@ -67,6 +68,10 @@ def test_a_file_that_says_nothing(text: str) -> None:
         ("vm: {root_size: 1M}\n", "1:17", "vm.root_size: 1M is too small", ""),
         ("engine: {build: docker}\n", "1:17", "engine.build must be one of auto, podman, not 'docker'", ""),
         ("engine: {rootful: root}\n", "1:19", "engine.rootful must be one of auto, native, sudo, machine", ""),
+        ("images: {mirror: m.example.org}\n", "1:18", "images.mirror: 'm.example.org' is no web address", "https://"),
+        ("images: {mirror: 'http://'}\n", "1:18", "images.mirror: is no URL: '' is no host name", ""),
+        ("images: {mirror: 'https://me:secret@m.example.org'}\n", "1:18", "images.mirror: has a password", ".netrc"),
+        ("images: {mirror: []}\n", "1:18", "images.mirror must be a web address or auto, not a list", ""),
         ("backend: qemu\n", "1:1", "unknown key 'backend'", "did you mean 'vm.backend'?"),
         ("vm: qemu\n", "1:1", "unknown key 'vm'", ""),
         ("- vm\n", "1:1", "the top level must be a mapping", "vm: {backend: qemu}"),
@@ -98,7 +103,7 @@ def test_every_key_from_every_origin(monkeypatch: pytest.MonkeyPatch) -> None:
     values |= {"vm.cpus": ("8", "9"), "vm.disk_size": ("8G", "9G"), "vm.root_size": ("8G", "9G")}
     values |= {"vm.rootfs": ("xfs", "btrfs"), "vm.transport": ("registry", "containers-storage")}
     values |= {"engine.rootful": ("sudo", "native"), "engine.build": ("podman", "auto")}
-    values |= {"engine.run": ("podman", "auto")}
+    values |= {"engine.run": ("podman", "auto"), "images.mirror": ("https://m.example.org/i", "http://127.0.0.1:8080")}
     assert values.keys() == SETTINGS.keys()
     for name, (one, two) in values.items():
         assert get(name) == settings.SettingValue(SETTINGS[name].default, Origin.DEFAULT, "the default")

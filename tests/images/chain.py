@@ -67,3 +67,11 @@ class Chain:
         assert self.store.path(self.verified().sha256).read_bytes() == data
         assert leftovers(self.store) == []
         assert self.build() == []
+
+
+def project_of(folder: Path, source: object) -> Chain:
+    """A project whose VM ``a`` has this source, as a user may write it."""
+    folder.mkdir(exist_ok=True)
+    vms = {"vms": {"a": {"source": source, "ssh": {"key_source": "none"}}}}
+    (folder / "vms.yml").write_text(yaml.safe_dump(vms), encoding="utf-8")
+    return Chain(folder, folder)

@@ -20,10 +20,12 @@ from tests.images.chain import Chain
 from tests.images.notes import Notes
 from tests.images.parts import DISK, IMAGE, SHA256, SUMS
 from tests.images.stage import Stage, perform
+from tests.support.mirror import certificate, distributions, mirror, signer
 from tests.support.programs import qemu_img, qemu_io
 from tests.support.server import Site, serve
 from tests.support.workbench import Workbench, new_bench
 
+__all__ = ["certificate", "distributions", "mirror", "signer"]
 NAME = "disk.qcow2"
 
 

@@ -16,8 +16,7 @@ from ovtasks.images.verify import verify
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, ask, obtain
 from tests.images.notes import Notes, leftovers
-from tests.support.programs import call
-from tests.support.server import Site, serve
+from tests.support.server import Site, self_signed, serve
 
 PATH = f"/{NAME}"
 
@@ -117,16 +116,6 @@ def test_final_statuses_are_not_retried(site: Site, store: Store, notes: Notes, 
         fetch(ask(site, store), notes)
     assert str(status) in caught.value.message and hint in (caught.value.hint or "")
     assert len(site.gets(PATH)) == 1
-
-
-def self_signed(pem: Path) -> Path:
-    """A certificate for 127.0.0.1 with its key; the certificate alone lies beside it as ``.crt``."""
-    files = ["-keyout", str(pem), "-out", f"{pem}.crt"]
-    new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *files]
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    call("openssl", *new, *subject)
-    pem.write_bytes(pem.read_bytes() + Path(f"{pem}.crt").read_bytes())
-    return pem
 
 
 def test_tls_is_verified(tmp_path: Path, image: bytes, store: Store, notes: Notes) -> None:

@@ -31,7 +31,7 @@ from tests.images.parts import (
     redirects,
 )
 from tests.images.stage import Asked, Stage, perform
-from tests.images.test_download import self_signed
+from tests.support.server import self_signed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("impatient")]  # slow as a whole
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
@@ -13,32 +12,8 @@ from ovtasks.images.store import Store
 from ovtasks.project.model import Checksum
 from tests.images.conftest import NAME, ask, obtain
 from tests.images.notes import Notes, leftovers
-from tests.support.programs import attempt, call
+from tests.support.openpgp import Signer
 from tests.support.server import Site
-
-
-class Signer:
-    """A key pair in a home of its own."""
-
-    def __init__(self, home: Path, name: str, *when: str, expires: str = "never") -> None:
-        self.home = home / name
-        self.home.mkdir(mode=0o700)
-        self.keyring = self.home / "public.gpg"
-        new = [*when, "--quick-generate-key", f"{name} <{name}@example.org>", "ed25519", "sign", expires]
-        self.gpg("--batch", "--passphrase", "", *new)
-        self.gpg("--output", str(self.keyring), "--export")
-
-    def gpg(self, *words: str, data: bytes = b"") -> bytes:
-        env = {**os.environ, "GNUPGHOME": str(self.home)}
-        return os.fsencode(call("gpg", "--batch", "--yes", "--quiet", *words, stdin=data, env=env).stdout)
-
-    def armoured(self) -> Path:
-        path = self.home / "public.asc"
-        path.write_bytes(self.gpg("--armor", "--export"))
-        return path
-
-    def end(self) -> None:
-        attempt("gpgconf", "--homedir", self.home, "--kill", "all")
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.support.programs import call
+
 
 @dataclass
 class Site:
-    """Files by path. ``faults`` are used up one a GET of the path.
+    """Files by path. ``moved`` are paths that redirect to others. ``faults`` are used up one a GET of the path.
 
     ``drop:N`` and ``short:N`` send N bytes of what was promised and hang up, ``status:N``, ``status:N:SECONDS``
     (Retry-After), ``redirect:URL``, ``ignore-range``, ``restart:N`` (ignore the range, send N bytes and hang up),
@@ -27,6 +29,7 @@ class Site:
 
     files: dict[str, bytes] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
     etags: bool = True
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
@@ -63,6 +66,8 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
                 self._send(int(code), b"", {"Retry-After": after} if after else {})
             elif kind == "redirect":
                 self._send(302, b"", {"Location": value})
+            elif path in site.moved:
+                self._send(302, b"", {"Location": site.moved[path]})
             elif data is None:
                 self._send(404, b"not here")
             else:
@@ -126,6 +131,16 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
                     self.wfile.write(data)
 
     return Handler
+
+
+def self_signed(pem: Path) -> Path:
+    """A certificate for 127.0.0.1 with its key; the certificate alone lies beside it as ``.crt``."""
+    files = ["-keyout", str(pem), "-out", f"{pem}.crt"]
+    new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *files]
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    call("openssl", *new, *subject)
+    pem.write_bytes(pem.read_bytes() + Path(f"{pem}.crt").read_bytes())
+    return pem
 
 
 @contextlib.contextmanager
