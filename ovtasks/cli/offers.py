@@ -118,7 +118,7 @@ def _make() -> Offers:
     from ovtasks.cli.main import parser
     from ovtasks.cli.tree import walk
     from ovtasks.graph import plugins
-    from ovtasks.host.settings import SETTINGS
+    from ovtasks.host.settings_table import SETTINGS
     from ovtasks.project.official import official_images
     from ovtasks.registry import names
 
