@@ -113,9 +113,8 @@ def _box(box: Box, text: BoxText, *, focus: bool) -> str:
     reach = ' tabindex="0" role="img"' if focus and text.hint else ""
     levels = (box.middle + 4,) if len(text.lines) == 1 else (box.middle - 3, box.middle + 11)
     words = "".join(
-        f'<text{"" if number else " class=" + chr(34) + "name" + chr(34)} x="{box.x + PADDING:g}" y="{level:g}">'
-        f"{escape(line)}</text>"
-        for number, (level, line) in enumerate(zip(levels, text.lines, strict=True))
+        f'<text class="{kind}" x="{box.x + PADDING:g}" y="{level:g}">{escape(line)}</text>'
+        for kind, level, line in zip(("name", "title"), levels, text.lines, strict=False)
     )
     frame = f'<rect x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}" rx="6"/>'
     return f'<g class="box {text.state}" data-step="{escape(text.name)}"{reach}>{hint}{frame}{words}</g>'
