@@ -216,7 +216,8 @@ def next_command(builds: Mapping[str, VmBuild], instances: Sequence[SeenInstance
     for one in instances:
         if one.stale and one.record.vm in builds:
             return f"ov vm create {one.record.words} brings it up to date: {one.stale[0]}"
-    for vm in (*by_state[BuildState.FRESH], *by_state[BuildState.NEVER]):
+    never = [] if instances else by_state[BuildState.NEVER]
+    for vm in (*by_state[BuildState.FRESH], *never):
         if vm not in there:
             return f"ov vm create {vm} makes the VM and starts it"
     for one in instances:

@@ -17,7 +17,8 @@ RUNS = "it runs"
 
 
 class Ladder:
-    """A :class:`Progress` that also reports the rungs, until it is left; a thread reads the console meanwhile.
+    """A :class:`Progress` that also reports the rungs, until it is left. From the first one on a thread reads the
+    console.
 
     ``limit`` is how long the whole wait may take, in seconds.
     """
@@ -34,12 +35,12 @@ class Ladder:
         self._thread = threading.Thread(target=self._watch, name="ladder", daemon=True)
 
     def __enter__(self) -> Ladder:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         if isinstance(self._progress, LiveLine):
             self._progress.live("")
 
@@ -57,6 +58,8 @@ class Ladder:
         with self._lock:
             self._say(rung, f"({seconds:.0f} s)")
             self._rung = rung
+        if self._thread.ident is None:
+            self._thread.start()
 
     def _watch(self) -> None:
         while True:

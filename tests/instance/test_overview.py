@@ -103,6 +103,7 @@ def test_a_vm_that_runs(bench: Workbench, empty_image: Path, ov: Any) -> None:
     assert "restart      would change its definition and its seed\n             -" in out
     out, _ = ov("status")
     assert re.search(r"^instances +1: 1 running$", out, re.MULTILINE)
+    assert re.search(r"^next +ov vm ssh web logs in$", out, re.MULTILINE)
     ov("vm", "restart", "--force", "web")
     assert json.loads(ov("vm", "status", "web", "--json")[0])["restart"] == {"changes": [], "diff": ""}
     ov("vm", "stop", "--force", "web")
