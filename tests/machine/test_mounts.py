@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from ovtasks.host.run import run
 from ovtasks.machine.devices.filesystem import Share
 from ovtasks.machine.machine import Machine, SharedFolder
 from ovtasks.machine.qemu.argv import argv_of
@@ -25,8 +26,11 @@ def sharing(*shares: SharedFolder, **more: Any) -> Machine:
     return replace(machine(**more), shares=shares)
 
 
-def test_xml() -> None:
-    root = ET.fromstring(domain_xml(sharing(FAST, PLAIN), EVERYTHING))
+def test_xml(tmp_path: Path) -> None:
+    text = domain_xml(sharing(FAST, PLAIN), EVERYTHING)
+    (tmp_path / "domain.xml").write_text(text, encoding="utf-8")
+    run(["virt-xml-validate", tmp_path / "domain.xml", "domain"])
+    root = ET.fromstring(text)
     fast, plain = root.findall("devices/filesystem")
     assert {one.tag: one.attrib for one in fast} == {
         "driver": {"type": "virtiofs"},
