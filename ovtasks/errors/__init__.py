@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -29,7 +33,8 @@ class Where:
 class OvError(Exception):
     """A failure that the user can understand and act on. It is printed without a traceback.
 
-    ``message`` states the fact in lower case, ``hint`` the next step, ``where`` the place in the file at fault.
+    ``message`` states the fact in lower case, ``hint`` the next step, ``where`` the place in the file at fault. ``log``
+    is where more about it stands: what the programs of the step that failed said.
     """
 
     exit_code = EXIT_FAILED
@@ -39,10 +44,12 @@ class OvError(Exception):
         self.message = message
         self.hint = hint
         self.where = where
+        self.log: Path | None = None
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{head}\n  hint: {self.hint}" if self.hint else head
+        text = f"{head}\n  hint: {self.hint}" if self.hint else head
+        return f"{text}\n  log: {self.log}" if self.log else text
 
 
 class InputError(OvError):

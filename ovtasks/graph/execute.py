@@ -12,6 +12,7 @@ from pathlib import Path
 from ovtasks.graph.freshness import check
 from ovtasks.graph.receipt import Output, Receipt, output_digest
 from ovtasks.graph.step import Step, Workspace, need_keys
+from ovtasks.graph.step_log import logged
 from ovtasks.host.beneath import make_folder
 from ovtasks.host.files import discard, flock, open_own, write_atomic
 from ovtasks.host.oserrors import explaining
@@ -23,11 +24,20 @@ RUNS = "runs"
 _shared: dict[Path, int] = {}
 
 
-def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Progress, *, force: bool = False) -> bool:
+def execute(
+    step: Step,
+    needs: Mapping[str, Receipt],
+    locks: Path,
+    progress: Progress,
+    *,
+    force: bool = False,
+    log: Path | None = None,
+) -> bool:
     """Run ``step`` unless another process just did; return whether it ran.
 
     ``needs`` maps the names of needed steps to their receipts; ``locks`` is the folder of lock files. First a marker
-    replaces the step's receipt, so whatever happens afterwards, no half-made result counts as fresh.
+    replaces the step's receipt, so whatever happens afterwards, no half-made result counts as fresh. What its
+    programs say is written to ``log``.
 
     :raises OvError: the step failed. Half-made files have been removed, and the last good receipt is back.
     """
@@ -40,7 +50,8 @@ def execute(step: Step, needs: Mapping[str, Receipt], locks: Path, progress: Pro
     ):
         if not force and check(step, by_verb, heal=True).fresh:
             return False
-        _run(step, needs, by_verb, progress)
+        with logged(log, step, progress) as written:
+            _run(step, needs, by_verb, written)
         return True
 
 

@@ -20,6 +20,7 @@ from ovtasks.graph.last_run import timed
 from ovtasks.graph.options import TYPES, build_params, image_params
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import Step
+from ovtasks.graph.step_log import log_file
 from ovtasks.host.files import flock
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.progress import Progress
@@ -168,13 +169,14 @@ class StepTask(WorkTask):
         graph = self.graph
         note = timed(graph.project.state, graph.locks, graph.run, step)
         with explaining(step.title), self.display.step(step) as progress, note:
-            execute(step, receipts, self.graph.locks, progress, force=self.was_fresh)
+            log = log_file(graph.project.output, step.name)
+            execute(step, receipts, graph.locks, progress, force=self.was_fresh, log=log)
 
     def clean(self, outstream: Any, dryrun: bool) -> None:
         """Remove the step's files, if no other VM shares them."""
         step = self.graph.step(self.name)
         if not step.shared:
-            clean_steps([step], self.graph.locks, outstream, self.name, dryrun)
+            clean_steps([step], self.graph, outstream, self.name, dryrun)
 
 
 class GoalTask(OvTask):
@@ -208,7 +210,7 @@ class GoalTask(OvTask):
     def clean(self, outstream: Any, dryrun: bool) -> None:
         """``doit clean build:<vm>``: remove that VM's artifacts of every format, but nothing shared."""
         steps = [step for type in TYPES for step in self.graph.chain(self.vm, type) if not step.shared]
-        clean_steps(steps, self.graph.locks, outstream, self.name, dryrun)
+        clean_steps(steps, self.graph, outstream, self.name, dryrun)
 
 
 class ImageGoal(GoalTask):
@@ -345,22 +347,23 @@ def relative(path: Path) -> str:
     return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
-def clean_steps(steps: Sequence[Step], locks: Path, outstream: Any, name: str, dryrun: bool) -> None:
+def clean_steps(steps: Sequence[Step], graph: Graph, outstream: Any, name: str, dryrun: bool) -> None:
     """Remove everything that the steps made, their receipts, and folders that are empty then.
 
     If a build works on one of them, wait for its end first.
     """
     with contextlib.ExitStack() as held:
-        for path in dict.fromkeys(lock_file(locks, step) for step in steps) if not dryrun else ():
+        for path in dict.fromkeys(lock_file(graph.locks, step) for step in steps) if not dryrun else ():
             held.enter_context(flock(path, waiting=lambda who: outstream.write(f"{name} - waiting for {who}\n")))
-        _remove(steps, outstream, name, dryrun)
+        _remove(steps, graph.project.output, outstream, name, dryrun)
 
 
-def _remove(steps: Sequence[Step], outstream: Any, name: str, dryrun: bool) -> None:
+def _remove(steps: Sequence[Step], output: Path, outstream: Any, name: str, dryrun: bool) -> None:
     folders: set[Path] = set()
     for step in steps:
         receipt = Receipt.load(step.receipt)
-        files = {*step.targets, step.receipt, step.marker, *(o.path for o in (receipt.outputs if receipt else ()))}
+        log = log_file(output, step.name)
+        files = {log, *step.targets, step.receipt, step.marker, *(o.path for o in (receipt.outputs if receipt else ()))}
         for path in sorted(files):
             if os.path.lexists(path):
                 outstream.write(f"{name} - removing file '{path}'\n")

@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from typing import IO
 
+from ovtasks.host.hearing import listener
+
 TICK = 0.25
 """Seconds between two looks at a child whose pipes are silent."""
 WATCH = 0.5
@@ -40,8 +42,12 @@ class _ProcessOutput:
         self.pieces: list[bytes] = []
         self.lines: list[str] = []
         self.after_return = False
+        hears = listener()
+        self.hear = hears.stream() if hears is not None else None
 
     def take(self, data: bytes) -> None:
+        if self.hear is not None:
+            self.hear(data)
         if self.on_line is None:
             self.pieces.append(data)
             return

@@ -23,6 +23,17 @@ class LiveLine(Protocol):
         """Show ``text`` in place of the last live line; empty: remove it. Returns whether there is a terminal."""
 
 
+@runtime_checkable
+class ProgramView(Protocol):
+    """An optional part of a :class:`Progress`: shows which programs run and what they say."""
+
+    def said(self, line: str) -> None:
+        """A program said this line."""
+
+    def program(self, text: str, status: int | None, seconds: float) -> None:
+        """A program begins: its command line is ``text``, and ``seconds`` is 0. Or it ended with ``status``."""
+
+
 class SilentProgress:
     """A :class:`Progress` that shows nothing."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from ovtasks.host.command_error import CommandError as CommandError
+from ovtasks.host.hearing import listener
 from ovtasks.host.pipes import Conversation
 from ovtasks.host.process_tree import GRACE, ProcessTree
 from ovtasks.host.process_tree import end as end_together
@@ -75,6 +76,8 @@ def run(
     words[0] = str(require(words[0]))
     read = stdin_file or (subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
     ending = Ending(end, grace)
+    if (hears := listener()) is not None:
+        hears.begins(words)
     process = start_child(words, read, subprocess.PIPE, env=env, cwd=cwd, pass_fds=pass_fds, ending=ending)
     talk = Conversation(process, stdin, on_line)
     try:
@@ -86,6 +89,8 @@ def run(
         raise
     finally:
         _running.pop(process, None)
+        if hears is not None:
+            hears.ends(process.returncode)
     if talk.left_behind:
         _kill_group(process)
     if check and process.returncode != 0:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ovtasks.host.hearing import listener
 from ovtasks.host.run import CommandError, Result, end_child, require, run, start_child
 
 
@@ -28,6 +29,8 @@ def transfer(
         it failed only because the second one was gone.
     """
     words = [str(require(producer[0])), *producer[1:]]
+    if (hears := listener()) is not None:
+        hears.begins([*words, "|"])
     with tempfile.TemporaryFile() as said:
         source = start_child(words, subprocess.DEVNULL, said, env=env, cwd=cwd)
         assert source.stdout is not None
@@ -42,6 +45,9 @@ def transfer(
             end_child(source)
         said.seek(0)
         complaint = said.read().decode(errors="replace")
+    if hears is not None:
+        hears.stream()(complaint.encode())
+        hears.ends(source.returncode)
     gone = done.returncode != 0 and "broken pipe" in complaint.lower()
     if source.returncode not in {0, -signal.SIGPIPE} and not gone:
         raise CommandError(words, source.returncode, complaint)

@@ -18,6 +18,8 @@ from ovtasks.values.jsonvalue import Json, canonical
 SEALED = "secret:scrypt:"
 """How the digest of a hidden value begins."""
 SHOWN = "(secret)"
+MASKED = 6
+"""The fewest characters of a secret that is looked for in what programs say."""
 COST = {"n": 1 << 12, "r": 8, "p": 1}
 """scrypt's work for one guess (RFC 7914): some 10 ms and 4 MiB. Part of what ``SEALED`` means."""
 
@@ -84,6 +86,24 @@ def redact(value: Input) -> Json:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [redact(item) for item in value]
     return value
+
+
+def secret_lines(value: Input) -> frozenset[str]:
+    """The lines of all hidden texts that are long enough not to stand anywhere by chance."""
+    if isinstance(value, Hidden):
+        return frozenset(line for text in _texts(value.value) for line in text.splitlines() if len(line) >= MASKED)
+    if isinstance(value, Mapping):
+        return frozenset().union(*map(secret_lines, value.values()))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return frozenset().union(*map(secret_lines, value))
+    return frozenset()
+
+
+def _texts(value: Json) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for item in items for text in _texts(item)]
 
 
 def redact_all(values: Mapping[str, Input]) -> dict[str, Json]:

@@ -100,11 +100,11 @@ class Workbench:
         return {s["step"]: [r["text"] for r in s["reasons"]] for s in steps if s["state"] != "fresh"}
 
     def files(self) -> dict[str, tuple[int, int, int]]:
-        """Everything below ``output/`` that is a result: size, time, inode."""
+        """Everything below ``output/`` that is a result, no log: size, time, inode."""
         found = {}
         for path in sorted((self.root / "output").rglob("*")):
             relative = str(path.relative_to(self.root))
-            if path.is_file() and not relative.startswith("output/.ov/"):
+            if path.is_file() and not relative.startswith("output/.ov/") and path.parent.name != "log":
                 stat = path.stat()
                 found[relative] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         return found
