@@ -76,8 +76,6 @@ def run(
     words[0] = str(require(words[0]))
     read = stdin_file or (subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
     ending = Ending(end, grace)
-    if (hears := listener()) is not None:
-        hears.begins(words)
     process = start_child(words, read, subprocess.PIPE, env=env, cwd=cwd, pass_fds=pass_fds, ending=ending)
     talk = Conversation(process, stdin, on_line)
     try:
@@ -88,9 +86,7 @@ def run(
             raise CommandError(words, -signal.SIGKILL, f"took longer than {timeout:g} s") from None
         raise
     finally:
-        _running.pop(process, None)
-        if hears is not None:
-            hears.ends(process.returncode)
+        _over(process)
     if talk.left_behind:
         _kill_group(process)
     if check and process.returncode != 0:
@@ -121,6 +117,8 @@ def start_child(
     ``ending`` is how :func:`end_child` ends it, and :func:`stop_all` if that comes first.
     """
     guard = [setpriv, "--pdeathsig", "KILL", "--"] if (setpriv := _setpriv()) else []
+    if (hears := listener()) is not None:
+        hears.begins(words)
     process = subprocess.Popen(
         [*guard, *words],
         stdin=stdin,
@@ -137,6 +135,12 @@ def start_child(
 
 
 _running: dict[subprocess.Popen[bytes], Ending] = {}
+
+
+def _over(process: subprocess.Popen[bytes]) -> None:
+    _running.pop(process, None)
+    if (hears := listener()) is not None:
+        hears.ends(process.returncode)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

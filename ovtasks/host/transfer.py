@@ -29,8 +29,6 @@ def transfer(
         it failed only because the second one was gone.
     """
     words = [str(require(producer[0])), *producer[1:]]
-    if (hears := listener()) is not None:
-        hears.begins([*words, "|"])
     with tempfile.TemporaryFile() as said:
         source = start_child(words, subprocess.DEVNULL, said, env=env, cwd=cwd)
         assert source.stdout is not None
@@ -45,7 +43,7 @@ def transfer(
             end_child(source)
         said.seek(0)
         complaint = said.read().decode(errors="replace")
-    if hears is not None:
+    if (hears := listener()) is not None:
         hears.stream()(complaint.encode())
         hears.ends(source.returncode)
     gone = done.returncode != 0 and "broken pipe" in complaint.lower()
