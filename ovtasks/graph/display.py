@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ovtasks.errors import OvError
 from ovtasks.graph.step import Step
+from ovtasks.values.durations import format_taken
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -36,6 +38,7 @@ class Display:
         self._lock = threading.Lock()
         self._bars: Bars | None = None
         self._running = 0
+        self._sections = 0
 
     @contextlib.contextmanager
     def step(self, step: Step) -> Iterator[StepProgress]:
@@ -49,12 +52,40 @@ class Display:
         self.started += 1
         bars = self._start() if self.stream.isatty() and not self.quiet else None
         progress = StepProgress(self, title, bars)
+        with self._section(title) if bars is None and not self.quiet else contextlib.nullcontext():
+            try:
+                yield progress
+            finally:
+                progress.end()
+                if bars is not None:
+                    self._stop()
+
+    @contextlib.contextmanager
+    def _section(self, title: str) -> Iterator[None]:
+        """In a CI: fold the lines of the block where it can fold, and say how long the work took.
+
+        Work that runs beside other work is not folded, since the lines mix.
+        """
+        github, gitlab = (os.environ.get(name) == "true" for name in ("GITHUB_ACTIONS", "GITLAB_CI"))
+        if not (github or gitlab):
+            yield
+            return
+        with self._lock:
+            alone, self._sections = self._sections == 0, self._sections + 1
+        began, name = time.time(), f"ov_{self.started}"
+        if alone and github:
+            self.print(f"::group::{title}")
+        elif alone:
+            self.print(f"\x1b[0Ksection_start:{began:.0f}:{name}\r\x1b[0K{title}")
         try:
-            yield progress
+            yield
         finally:
-            progress.end()
-            if bars is not None:
-                self._stop()
+            with self._lock:
+                self._sections -= 1
+            now = time.time()
+            self.print(f"   {title}: took {format_taken(now - began)}")
+            if alone:
+                self.print("::endgroup::" if github else f"\x1b[0Ksection_end:{now:.0f}:{name}\r\x1b[0K")
 
     def print(self, text: str) -> None:
         """Print one line, above the live ones."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import BaseFail
 from doit.reporter import ConsoleReporter
 
 from ovtasks.graph.chains import Graph
-from ovtasks.graph.tasks import OvTask
+from ovtasks.graph.display import Display
+from ovtasks.graph.tasks import OvTask, StepTask
+
+if TYPE_CHECKING:
+    from ovtasks.graph.summary import Failure
 
 
 class OvReporter(ConsoleReporter):  # type: ignore[misc]
@@ -21,6 +25,10 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         self._titles: dict[str, str] = {}
         self._graph: Graph | None = None
         self._sound = True
+        self._display: Display | None = None
+        self._worked = False
+        self._fresh: list[str] = []
+        self._failed: list[Failure] = []
 
     def get_status(self, task: Any) -> None:
         """doit calls this for every task, before it knows whether the task runs."""
@@ -30,6 +38,7 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         elif task.actions:
             self._titles[task.name] = task.title()
         self._graph = getattr(task, "graph", self._graph)
+        self._display = getattr(task, "display", self._display)
 
     def skip_ignore(self, task: Any) -> None:
         """A task that ``doit ignore`` switched off: the run does not prove that everything is fresh."""
@@ -41,9 +50,27 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         super().complete_run()
         if self._sound and self._graph is not None and self._graph.finished is not None:
             self._graph.finished(self._titles)
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Print the summary, if a step ran."""
+        if self._graph is None or self._display is None or self._display.quiet:
+            return
+        from ovtasks.graph.summary import run_of, saved_by, summary
+
+        if self._worked and (ran := run_of(self._graph)):
+            for line in summary(ran, len(self._fresh), saved_by(self._graph, self._fresh), self._failed):
+                self._display.print(line)
+
+    def execute_task(self, task: Any) -> None:
+        """doit calls this when a task begins."""
+        self._worked = self._worked or isinstance(task, StepTask)
+        super().execute_task(task)
 
     def skip_uptodate(self, task: Any) -> None:
         """Say so of tasks with actions, and of the user's own; groups of ours stay silent."""
+        if isinstance(task, StepTask):
+            self._fresh.append(task.name)
         if task.actions or not isinstance(task, OvTask):
             super().skip_uptodate(task)
 
@@ -52,5 +79,9 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         self._sound = False
         if not isinstance(task, OvTask):
             super().add_failure(task, fail)
-        elif fail.report and task.executed:
+            return
+        if fail.report and task.executed:
+            from ovtasks.graph.summary import Failure
+
+            self._failed.append(Failure(task.name, fail.get_msg().strip()))
             self.write(f"!! {task.name}: {fail.get_msg().strip()}\n")

@@ -1,0 +1,66 @@
+"""The summary at the end of a run, and the groups of a CI's log."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from ovtasks.graph.display import Display
+from ovtasks.graph.last_run import RanStep
+from ovtasks.graph.summary import Failure, summary
+from tests.support.workbench import Workbench, cloud_vm
+
+
+def ran(step: str, needs: str, seconds: float, outcome: str = "done") -> RanStep:
+    return RanStep("r", step, step, tuple(needs.split()), 0.0, seconds, outcome)
+
+
+def test_what_was_done_and_what_decided_the_time() -> None:
+    steps = [ran("fetch", "", 38), ran("disk", "fetch", 3), ran("seed", "", 0.01)]
+    first, path = summary(steps, 4, 130, ())
+    assert first.startswith("3 done, 4 fresh (2 ") and first.endswith(" saved)")
+    assert path.startswith("critical path 41") and "fetch 38" in path and " → disk 3" in path
+    assert summary([ran("seed", "", 0.01)], 2, 0.2, ()) == ["1 done, 2 fresh"]
+
+
+def test_one_failure_is_counted_and_several_are_told_again() -> None:
+    steps = [ran("a", "", 0.1, "failed"), ran("b", "", 0.1, "failed"), ran("c", "", 0.1)]
+    assert summary(steps[:1], 0, 0, [Failure("a", "why")]) == ["0 done, 1 failed"]
+    lines = summary(steps, 0, 0, [Failure("a", "why\n  log: x"), Failure("b", "how")])
+    assert lines == ["1 done, 2 failed", "failed: a: why\n  log: x", "failed: b: how"]
+
+
+def test_a_run_ends_with_it_and_a_fresh_one_does_not(bench: Workbench, small_image: Path) -> None:
+    bench.write({"a": cloud_vm(small_image), "b": cloud_vm(bench.root / "none"), "c": cloud_vm(bench.root / "nil")})
+    said = bench.ov("vm", "build", "--continue", code=None).stderr
+    end = said[said.rindex(" done, ") :]
+    assert "2 failed" in end and end.count("failed: ") == 2, said
+    assert "done" not in bench.ov("-q", "vm", "build", "--continue", code=None).stderr.replace("is done", "")
+    done = bench.doit("build:a")
+    assert " done" not in done.stdout + done.stderr
+    bench.write({"a": cloud_vm(small_image, disk_size="2G")})
+    assert " done, 2 fresh" in bench.doit("build:a").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "begin", "end"),
+    [("GITHUB_ACTIONS", "::group::", "::endgroup::"), ("GITLAB_CI", "section_start:", "section_end:")],
+)
+def test_groups_in_a_ci(monkeypatch: pytest.MonkeyPatch, name: str, begin: str, end: str) -> None:
+    for other in ("GITHUB_ACTIONS", "GITLAB_CI"):
+        monkeypatch.delenv(other, raising=False)
+    plain = io.StringIO()
+    with Display(stream=plain).work("Make it"):
+        pass
+    assert plain.getvalue() == ""
+    monkeypatch.setenv(name, "true")
+    out = io.StringIO()
+    display = Display(stream=out)
+    with display.work("Make it"), display.work("Make more"):
+        pass
+    lines = out.getvalue().splitlines()
+    text = out.getvalue()
+    assert text.count(begin) == text.count(end) == 1, lines  # what runs beside it is not folded
+    assert text.index(begin) < text.index("Make more: took ") < text.index("Make it: took ") < text.index(end)
