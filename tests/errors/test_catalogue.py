@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections import Counter
@@ -13,6 +12,7 @@ from docs.catalogue import page, renewed, sites, written
 from ovtasks.cli.main import parser, run, split_rest
 from ovtasks.errors import InputError, InputErrors, OvError
 from ovtasks.errors.catalogue import ADVICE, GROUPS, ROWS, article, by_id, error_ids, find, rows, told
+from tests.support.output import checked
 
 AGAIN = "run: python -m docs.catalogue"
 HANDED_ON = {
@@ -21,8 +21,8 @@ HANDED_ON = {
     ("backends/qemu/diagnosis.py", "_audio"),
     ("backends/qemu/diagnosis.py", "_input"),
     ("backends/qemu/diagnosis.py", "diagnose"),
+    ("cli/lifecycle.py", "overrides_of"),
     ("cli/reach.py", "need_running"),
-    ("cli/throwaway.py", "_with_mounts"),
     ("containers/context.py", "read_context"),
     ("containers/transports.py", "archive"),
     ("deploy/deploy.py", "_carry_out"),
@@ -139,7 +139,7 @@ def test_explained_by_id_by_text_and_as_json(capsys: pytest.CaptureFixture[str])
         said = capsys.readouterr().out
         assert said.startswith(f"{row.id}: ") and article(row) in said
     assert run(["explain", "--json", row.id]) == 0
-    (shown,) = json.loads(capsys.readouterr().out)["errors"]
+    (shown,) = checked("ov explain", capsys.readouterr().out)["errors"]
     assert (shown["id"], shown["message"], shown["text"]) == (row.id, row.text, article(row))
     assert run(["explain", "OV-9999"]) == 2
     assert run(["explain", "it hurts"]) == 2
@@ -151,5 +151,5 @@ def test_validate_names_ids_in_json(tmp_path: object, capsys: pytest.CaptureFixt
 
     (Path(str(tmp_path)) / "vms.yml").write_text("vms:\n  web: {sorce: {}}\n")
     assert run(["-C", str(tmp_path), "validate", "--json"]) == 2
-    errors = json.loads(capsys.readouterr().out)["errors"]
+    errors = checked("ov validate", capsys.readouterr().out)["errors"]
     assert errors and all(by_id(one["id"]) for one in errors)
