@@ -174,6 +174,12 @@ PACKAGES: dict[str, dict[str, str]] = {
         "arch": "openssh",
         "suse": "openssh-clients",
     },
+    "ansible": {
+        "debian": "ansible-core",
+        "fedora": "ansible-core",
+        "arch": "ansible-core",
+        "suse": "ansible-core",
+    },
     "sshd": {"debian": "openssh-server", "fedora": "openssh-server", "arch": "openssh", "suse": "openssh-server"},
     "libvirt-qemu": {
         "debian": "libvirt-daemon-driver-qemu",
