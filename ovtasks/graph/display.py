@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10.0
 """Without a terminal: seconds between two lines about progress."""
 
+SAID_WIDTH = 44
+"""Columns for the last line that a step's program said."""
+
 
 class Cancelled(BaseException):
     """Raised inside a step that runs in a thread, when the program is ending."""
@@ -125,6 +128,9 @@ def _new_bars(stream: TextIO) -> Bars:
         TransferSpeedColumn,
     )
     from rich.progress import Progress as Bars
+    from rich.table import Column
+
+    narrow = Column(no_wrap=True, overflow="ellipsis", max_width=SAID_WIDTH)
 
     class BytesColumn(DownloadColumn):
         """Amount, rate and time left, for steps that count bytes."""
@@ -144,6 +150,7 @@ def _new_bars(stream: TextIO) -> Bars:
         RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[said]}", style="dim", markup=False, table_column=narrow),
         console=Console(file=stream),
         transient=True,
     )
@@ -156,7 +163,7 @@ class StepProgress:
         self._display = display
         self._title = title
         self._bars = bars
-        self._bar: TaskID | None = bars.add_task(title, total=None, unit="") if bars is not None else None
+        self._bar: TaskID | None = bars.add_task(title, total=None, unit="", said="") if bars is not None else None
         self._spoke = time.monotonic()
 
     def note(self, text: str) -> None:
@@ -174,6 +181,16 @@ class StepProgress:
         elif time.monotonic() - self._spoke > PLAIN_SECONDS:
             self._spoke = time.monotonic()
             self._display.print(f"   {self._title}: {amount(done, total, unit)}")
+
+    def said(self, line: str) -> None:
+        """Show what a program said last beside the bar."""
+        if self._bars is not None and self._bar is not None and line.strip():
+            self._bars.update(self._bar, said=line.strip())
+
+    def program(self, text: str, status: int | None, seconds: float) -> None:
+        """Show which program has begun; :class:`ovtasks.host.progress.ProgramView` says how this is called."""
+        if status is None and not seconds:
+            self.said(f"$ {text}")
 
     def end(self) -> None:
         """Remove the bar."""

@@ -1,4 +1,4 @@
-"""The summary at the end of a run, and the groups of a CI's log."""
+"""The summary at the end of a run, the groups of a CI's log, and the live line of a step."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ovtasks.graph.display import Display
 from ovtasks.graph.last_run import RanStep
 from ovtasks.graph.summary import Failure, summary
+from ovtasks.host.progress import ProgramView
 from tests.support.workbench import Workbench, cloud_vm
 
 
@@ -64,3 +66,29 @@ def test_groups_in_a_ci(monkeypatch: pytest.MonkeyPatch, name: str, begin: str, 
     text = out.getvalue()
     assert text.count(begin) == text.count(end) == 1, lines  # what runs beside it is not folded
     assert text.index(begin) < text.index("Make more: took ") < text.index("Make it: took ") < text.index(end)
+
+
+class FakeTerminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_live_line_has_what_a_program_said_last() -> None:
+    def seen() -> str:
+        assert display._bars is not None
+        console = Console(file=io.StringIO(), width=160)
+        with console.capture() as captured:
+            console.print(display._bars.get_renderable())
+        return captured.get()
+
+    display = Display(stream=FakeTerminal())
+    with display.work("Make it") as progress:
+        assert isinstance(progress, ProgramView)
+        progress.program("qemu-img create x", None, 0.0)
+        assert "Make it" in seen() and "$ qemu-img create x" in seen()
+        progress.said("unpacked 3 of [9]")
+        progress.said("  ")
+        progress.program("", 0, 0.1)
+        assert "unpacked 3 of [9]" in seen() and "qemu-img" not in seen()
+        progress.said("y" * 500)
+        assert all(len(line) <= 160 for line in seen().splitlines()) and "…" in seen()
