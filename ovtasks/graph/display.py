@@ -132,6 +132,12 @@ def _new_bars(stream: TextIO) -> Bars:
 
     narrow = Column(no_wrap=True, overflow="ellipsis", max_width=SAID_WIDTH)
 
+    class SteadyConsole(Console):
+        """Leaves the cursor shown: nobody would show it again after a SIGKILL."""
+
+        def show_cursor(self, show: bool = True) -> bool:
+            return False
+
     class BytesColumn(DownloadColumn):
         """Amount, rate and time left, for steps that count bytes."""
 
@@ -151,7 +157,7 @@ def _new_bars(stream: TextIO) -> Bars:
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[said]}", style="dim", markup=False, table_column=narrow),
-        console=Console(file=stream),
+        console=SteadyConsole(file=stream),
         transient=True,
     )
 

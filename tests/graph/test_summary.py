@@ -81,7 +81,8 @@ def test_the_live_line_has_what_a_program_said_last() -> None:
             console.print(display._bars.get_renderable())
         return captured.get()
 
-    display = Display(stream=FakeTerminal())
+    terminal = FakeTerminal()
+    display = Display(stream=terminal)
     with display.work("Make it") as progress:
         assert isinstance(progress, ProgramView)
         progress.program("qemu-img create x", None, 0.0)
@@ -92,3 +93,4 @@ def test_the_live_line_has_what_a_program_said_last() -> None:
         assert "unpacked 3 of [9]" in seen() and "qemu-img" not in seen()
         progress.said("y" * 500)
         assert all(len(line) <= 160 for line in seen().splitlines()) and "…" in seen()
+    assert "\x1b[?25l" not in terminal.getvalue()  # a killed run leaves the cursor shown
