@@ -206,6 +206,8 @@ class _Package:
         if name == "get" and isinstance(node.func, ast.Attribute):
             parts = [node.func.value, *node.args[1:]]
             return [text for part in parts for text in self.texts(part, depth + 1, seen)]
+        if name == "rstrip" and isinstance(node.func, ast.Attribute):
+            return self.texts(node.func.value, depth + 1, seen)
         if name in _VALUES or name[:1].isupper():
             return [GAP]
         found = [text for value, known in self._returned(node, seen) for text in self.texts(value, depth + 1, known)]
