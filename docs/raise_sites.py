@@ -206,7 +206,7 @@ class _Package:
         if name == "get" and isinstance(node.func, ast.Attribute):
             parts = [node.func.value, *node.args[1:]]
             return [text for part in parts for text in self.texts(part, depth + 1, seen)]
-        if name == "rstrip" and isinstance(node.func, ast.Attribute):
+        if name == "rstrip" and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.JoinedStr):
             return self.texts(node.func.value, depth + 1, seen)
         if name in _VALUES or name[:1].isupper():
             return [GAP]

@@ -27,6 +27,7 @@ HANDED_ON = {
     ("containers/transports.py", "archive"),
     ("deploy/deploy.py", "_carry_out"),
     ("deploy/fetch.py", "_content"),
+    ("guest/connection_errors.py", "wrong_host_key"),
     ("host/settings.py", "_document"),
     ("host/settings.py", "_values"),
     ("host/settings.py", "get"),
