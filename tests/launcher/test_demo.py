@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.launcher.conftest import Bare, ordinary_user, root
 from tests.launcher.test_packages import answer_on_a_terminal
 from tests.support import tasks
 from tests.support.checkout import ROOT
+from tests.support.programs import call
 
 OS_RELEASE = Path("/etc/os-release")
 MACHINE = os.uname().machine
@@ -125,6 +127,14 @@ def tasks_shell(bare: Bare, script: str) -> list[str]:
 
     done = run("sh", "-c", script, bare.directory / "doitw", cwd=bare.directory, check=True)
     return done.stdout.splitlines()
+
+
+def test_pip_takes_what_it_is_told_on_a_terminal() -> None:
+    """Options of ``install`` stand behind it; the real pip, asked for nothing."""
+    line = next(line for line in (ROOT / "doitw").read_text(encoding="utf-8").splitlines() if "--progress-bar" in line)
+    options = line.partition('"$@" ')[2].partition(" ||")[0].split()
+    assert options
+    call(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--dry-run", "pip", *options)
 
 
 @pytest.mark.slow
