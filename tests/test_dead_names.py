@@ -25,6 +25,7 @@ CALLED = {
     "bench/*": ("outputfile",),  # http.server
     "docs/site.py": ("on_*",),  # mkdocs
     "ovtasks/cli/__init__.py": ("doit_known",),  # doitw
+    "ovtasks/graph/display.py": ("show_cursor",),  # rich
     "ovtasks/guest/connection.py": ("upload_many",),  # for whoever has many files
     "ovtasks/guest/login.py": ("*_timeout",),  # paramiko
     "ovtasks/layers/events.py": ("SAME",),  # a word of the script in the guest
