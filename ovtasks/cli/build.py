@@ -5,18 +5,29 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ovtasks.cli.streams import say_errors
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, OvError
 from ovtasks.graph.chains import Chain, Graph
 
+if TYPE_CHECKING:
+    from ovtasks.graph.display import Display
+
 
 def run_goals(
-    graph: Graph, goals: Sequence[str], *, quiet: bool = False, options: Sequence[str] = (), idle: str = "nothing to do"
+    graph: Graph,
+    goals: Sequence[str],
+    *,
+    quiet: bool = False,
+    options: Sequence[str] = (),
+    idle: str = "nothing to do",
+    display: Display | None = None,
 ) -> int:
     """Run doit's ``goals`` (words with their parameters) on ``graph``; returns the exit code.
 
-    ``options`` are those of doit's ``run``; ``idle`` is printed if no step ran.
+    ``options`` are those of doit's ``run``; ``idle`` is printed if no step ran. ``display`` shows the steps in place of
+    lines for people.
     """
     from doit.doit_cmd import DoitMain
 
@@ -29,7 +40,8 @@ def run_goals(
 
         DOIT_CMDS = (Run,)
 
-    display = Display(quiet=quiet)
+    display = display or Display(quiet=quiet)
+    quiet = display.quiet
     unseen = io.StringIO()
     loader = OvLoader(display, graph.project, out=unseen if quiet else sys.stderr)
     backend = {"BACKEND": {"ovtasks": "ovtasks.graph.database:WalDB"}}  # works without the entry point, too

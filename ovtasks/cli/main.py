@@ -38,6 +38,10 @@ def parser() -> argparse.ArgumentParser:
         help="the project's folder (default: this one or one above it; $OV_PROJECT_DIR)",
     )
     top.add_argument("-q", "--quiet", action="store_true", help="print errors and results only")
+    top.add_argument("-v", "--verbose", action="store_true", help="show each program that runs, with its time")
+    top.add_argument("--debug", action="store_true", help="show all that these programs say, too ($OV_DEBUG)")
+    colours = "colours: auto (the default: on a terminal, unless $NO_COLOR is set), always or never"
+    top.add_argument("--color", choices=("auto", "always", "never"), default="auto", help=colours)
     add_commands(top, COMMANDS, "COMMAND")
     return top
 
@@ -79,10 +83,24 @@ def _run(words: Sequence[str]) -> int:
         except SystemExit as e:  # --help, --version, or unknown words
             return int(e.code or EXIT_DONE)
         args.words, args.rest = list(words), rest
+        _show_as_wanted(args)
         return int(args.run(args))
     except OvError as e:
         streams.say_errors(e.errors if isinstance(e, InputErrors) else [e])
         return e.exit_code
+
+
+def _show_as_wanted(args: argparse.Namespace) -> None:
+    """Apply ``--color``, ``-v`` and ``--debug``."""
+    if args.color != "auto":
+        from ovtasks.host import colour
+
+        colour.set_mode(colour.ColourMode(args.color))
+    if args.verbose or args.debug:
+        from ovtasks.host import hearing, verbosity
+
+        verbosity.set_level(verbosity.Verbosity.ALL if args.debug else verbosity.Verbosity.PROGRAMS)
+        hearing.listen(verbosity.ProgramPrinter())
 
 
 __all__ = ["EXIT_INPUT", "parser", "run"]

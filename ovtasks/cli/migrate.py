@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from ovtasks.errors import EXIT_DONE
+from ovtasks.host.colour import wanted
 
 COLOURS = {"+++": "1", "---": "1", "@@": "36", "+": "32", "-": "31"}
 
@@ -76,7 +76,7 @@ def _migrate(args: argparse.Namespace, root: Path, kinds: list[str]) -> int:
 
 
 def _print(lines: Iterable[str]) -> None:
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    colour = wanted(sys.stdout)
     for line in lines:
         code = next((code for start, code in COLOURS.items() if line.startswith(start)), None) if colour else None
         print(f"\033[{code}m{line}\033[0m" if code else line)

@@ -13,11 +13,13 @@ from ovtasks.cli.deploy_show import makes_vm, plan_json, print_plan, would_do
 from ovtasks.cli.goals import add_build_options, goals, open_graph
 from ovtasks.errors import EXIT_DONE, EXIT_STALE
 from ovtasks.graph.chains import Chain, Graph, StepState, StepStatus
+from ovtasks.host.colour import Hue, painted
 
 if TYPE_CHECKING:
     from ovtasks.deploy.report import DeployPlan
 
 DEPLOY = "deploy:"
+_HUES = {StepState.RUN: Hue.STALE, StepState.MAYBE: Hue.STALE, StepState.FRESH: Hue.GOOD}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +142,9 @@ def as_text(statuses: Sequence[StepStatus], users: dict[str, list[str]], *, ever
             if age is None and not everything:
                 continue
             reasons = [f"fetched {ago(age)}"] if age is not None else []
-        head = f"{status.state.value:<6} {name_of(status, users):<{width}}"
+        head = (
+            f"{painted(f'{status.state.value:<6}', _HUES[status.state], sys.stdout)} {name_of(status, users):<{width}}"
+        )
         lines += [f"{head}  {reasons[0] if reasons else status.step.title}".rstrip()]
         lines += [f"{'':<6} {'':<{width}}  {reason}" for reason in reasons[1:]]
     counts = {state: sum(status.state is state for status in statuses) for state in StepState}

@@ -12,8 +12,10 @@ from ovtasks.host.streams import abandon, flush, last_words, prepare, stdout_wor
 
 def say_errors(errors: Sequence[OvError]) -> None:
     """Print errors on stderr, and below the last one how to read more about them."""
+    from ovtasks.host.colour import Hue, painted
+
     for error in errors:
-        print(f"ov: {error}", file=sys.stderr)
+        print(f"{painted('ov:', Hue.BAD, sys.stderr)} {error}", file=sys.stderr)
     if errors:
         from ovtasks.errors.catalogue import pointer
 

@@ -6,12 +6,17 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ovtasks.cli.build import note_built, run_goals
 from ovtasks.cli.common import open_project
 from ovtasks.cli.goals import add_build_options, build_words, chains_of, open_graph
 from ovtasks.errors import EXIT_DONE
 from ovtasks.graph.manifest import asked
+
+if TYPE_CHECKING:
+    from ovtasks.graph.chains import Chain, Graph
 
 
 def build_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +28,12 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
     add_build_options(parser)
     parser.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run so many steps at once")
     parser.add_argument("--continue", dest="go_on", action="store_true", help="go on with other VMs after a failure")
+    parser.add_argument(
+        "--reporter",
+        choices=("text", "json"),
+        default="text",
+        help="json: an object a line on stdout tells what happens (schemas/events.schema.json)",
+    )
     parser.set_defaults(run=run_build)
 
 
@@ -34,6 +45,8 @@ def run_build(args: argparse.Namespace) -> int:
     chains = chains_of(graph, args.vms)
     options = ["-n", str(args.jobs)] if args.jobs > 1 else []
     options += ["--continue"] if args.go_on else []
+    if args.reporter == "json":
+        return _told_as_json(graph, chains, _goals(args), options)
     code = run_goals(graph, _goals(args), quiet=args.quiet, options=options)
     if code != EXIT_DONE:
         return code
@@ -42,6 +55,15 @@ def run_build(args: argparse.Namespace) -> int:
         note_built(graph, chains, wanted.words, loaded_ns)
     sys.stdout.writelines(f"{_short(path)}\n" for path in artifacts)
     return EXIT_DONE
+
+
+def _told_as_json(graph: Graph, chains: Sequence[Chain], goals: Sequence[str], options: Sequence[str]) -> int:
+    from ovtasks.graph.events import EventDisplay
+
+    display = EventDisplay(sys.stdout)
+    if (code := run_goals(graph, goals, options=options, display=display)) == EXIT_DONE:
+        display.tell("artifacts", paths=[str(path) for chain in chains for path in chain.artifacts])
+    return code
 
 
 def _goals(args: argparse.Namespace) -> list[str]:

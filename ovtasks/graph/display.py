@@ -7,16 +7,20 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ovtasks.errors import OvError
 from ovtasks.graph.step import Step
+from ovtasks.host.verbosity import Verbosity, ended, level
 from ovtasks.values.durations import format_taken
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
+
+    from ovtasks.graph.last_run import RanStep
+    from ovtasks.graph.summary import Failure
 
 PLAIN_SECONDS = 10.0
 """Without a terminal: seconds between two lines about progress."""
@@ -30,7 +34,12 @@ class Cancelled(BaseException):
 
 
 class Display:
-    """Shows steps while they run, counts them, and collects errors in ``failures`` for the exit code."""
+    """Shows steps while they run, counts them, and collects errors in ``failures`` for the exit code.
+
+    ``always``: :meth:`summary` is wanted even when nothing ran.
+    """
+
+    always = False
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self.quiet = quiet
@@ -42,6 +51,18 @@ class Display:
         self._bars: Bars | None = None
         self._running = 0
         self._sections = 0
+
+    def fresh(self, name: str, title: str) -> None:
+        """A step is fresh; doit's report says so."""
+
+    def summary(self, ran: Sequence[RanStep], fresh: int, saved: float, failures: Sequence[Failure]) -> None:
+        """Show how the run ended, if a step ran; see :func:`ovtasks.graph.summary.summary`."""
+        if self.quiet or not ran:
+            return
+        from ovtasks.graph.summary import summary
+
+        for line in summary(ran, fresh, saved, failures):
+            self.print(line)
 
     @contextlib.contextmanager
     def step(self, step: Step) -> Iterator[StepProgress]:
@@ -170,7 +191,8 @@ class StepProgress:
         self._title = title
         self._bars = bars
         self._bar: TaskID | None = bars.add_task(title, total=None, unit="", said="") if bars is not None else None
-        self._spoke = time.monotonic()
+        self._began = self._spoke = time.monotonic()
+        self._command = ""
 
     def note(self, text: str) -> None:
         """Print one line below the step's title."""
@@ -184,19 +206,39 @@ class StepProgress:
             raise Cancelled
         if self._bars is not None and self._bar is not None:
             self._bars.update(self._bar, completed=done, total=total, unit=unit)
-        elif time.monotonic() - self._spoke > PLAIN_SECONDS:
-            self._spoke = time.monotonic()
-            self._display.print(f"   {self._title}: {amount(done, total, unit)}")
+        else:
+            self._now_and_then(amount(done, total, unit))
 
     def said(self, line: str) -> None:
-        """Show what a program said last beside the bar."""
-        if self._bars is not None and self._bar is not None and line.strip():
-            self._bars.update(self._bar, said=line.strip())
+        """A program of the step said this line: it stands beside the bar, and with ``--debug`` for itself."""
+        if level() is Verbosity.ALL:
+            self.note(f"  {line}")
+        else:
+            self._latest(line)
 
     def program(self, text: str, status: int | None, seconds: float) -> None:
-        """Show which program has begun; :class:`ovtasks.host.progress.ProgramView` says how this is called."""
-        if status is None and not seconds:
-            self.said(f"$ {text}")
+        """A program begins (``text`` is its command line, ``seconds`` 0) or has ended with ``status``."""
+        if not seconds:
+            self._command = text
+            self._latest(f"$ {text}")
+            if level() is Verbosity.ALL:
+                self.note(f"$ {text}")
+        elif level() is not Verbosity.PLAIN:
+            self.note(ended(self._command, status, seconds))
+
+    def _latest(self, text: str) -> None:
+        """Show the last line of the step's log beside the bar; without one, now and then."""
+        if not (text := text.strip()):
+            return
+        if self._bars is not None and self._bar is not None:
+            self._bars.update(self._bar, said=text)
+        else:
+            self._now_and_then(text)
+
+    def _now_and_then(self, text: str) -> None:
+        if (now := time.monotonic()) - self._spoke > PLAIN_SECONDS:
+            self._spoke = now
+            self._display.print(f"   {self._title}: {text} [{format_taken(now - self._began)}]")
 
     def end(self) -> None:
         """Remove the bar."""

@@ -10,9 +10,12 @@ from doit.reporter import ConsoleReporter
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.display import Display
 from ovtasks.graph.tasks import OvTask, StepTask
+from ovtasks.host.colour import Hue, painted
 
 if TYPE_CHECKING:
     from ovtasks.graph.summary import Failure
+
+_HUES = {".": Hue.GOOD, "--": Hue.DIM, "!!": Hue.BAD}
 
 
 class OvReporter(ConsoleReporter):  # type: ignore[misc]
@@ -53,14 +56,13 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         self._sum_up()
 
     def _sum_up(self) -> None:
-        """Print the summary, if a step ran."""
-        if self._graph is None or self._display is None or self._display.quiet:
+        """Let the display say how the run ended. A run that had nothing to do reads no notes about it."""
+        if self._graph is None or self._display is None or not (self._worked or self._display.always):
             return
-        from ovtasks.graph.summary import run_of, saved_by, summary
+        from ovtasks.graph.summary import run_of, saved_by
 
-        if self._worked and (ran := run_of(self._graph)):
-            for line in summary(ran, len(self._fresh), saved_by(self._graph, self._fresh), self._failed):
-                self._display.print(line)
+        ran = run_of(self._graph) if self._worked else []
+        self._display.summary(ran, len(self._fresh), saved_by(self._graph, self._fresh), self._failed)
 
     def execute_task(self, task: Any) -> None:
         """doit calls this when a task begins."""
@@ -71,8 +73,15 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         """Say so of tasks with actions, and of the user's own; groups of ours stay silent."""
         if isinstance(task, StepTask):
             self._fresh.append(task.name)
+            task.display.fresh(task.name, task.title().partition("  ")[2])
         if task.actions or not isinstance(task, OvTask):
             super().skip_uptodate(task)
+
+    def write(self, text: str) -> None:
+        """Write ``text``; doit's sign at its beginning (``.``, ``--``, ``!!``) gets its colour."""
+        sign = text.partition(" ")[0]
+        hue = _HUES.get(sign)
+        super().write(text if hue is None else f"{painted(sign, hue, self.outstream)}{text[len(sign) :]}")
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
         """Print a failure once; the display prints those of our steps."""

@@ -17,13 +17,12 @@ from typing import IO
 from ovtasks.errors import OvError
 from ovtasks.graph.step import Step
 from ovtasks.host.files import create
-from ovtasks.host.hearing import heard_by
+from ovtasks.host.hearing import LineCutter, heard_by
 from ovtasks.host.progress import ProgramView, Progress
 from ovtasks.values.hidden import SHOWN, secret_lines
 
 MAX_BYTES = 16 << 20
 """What a program says beyond that is left out."""
-_LONGEST = 1 << 16
 _USER = re.compile(r"(\w://)[^/\s@]+@")
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What would move a terminal's cursor or change its colours."""
@@ -46,7 +45,7 @@ class StepLog:
         self._file = file
         self._progress = progress
         self._secrets = secret_lines(step.inputs)
-        self._streams: list[_LineCutter] = []
+        self._streams: list[LineCutter] = []
         self._written = 0
         self._began = self._program = time.monotonic()
         now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
@@ -71,7 +70,7 @@ class StepLog:
 
     def stream(self) -> Callable[[bytes], None]:
         """What writes the lines of a stream."""
-        self._streams.append(_LineCutter(self._said))
+        self._streams.append(LineCutter(self._said))
         return self._streams[-1].take
 
     def ends(self, status: int | None) -> None:
@@ -122,29 +121,6 @@ class StepLog:
         return _CONTROL.sub("", _USER.sub(r"\1***@", line))
 
     close = _drop
-
-
-class _LineCutter:
-    """Cuts bytes into lines. Of a line that is written again and again behind carriage returns the last one counts."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._rest = b""
-
-    def take(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._line(line)
-        if len(self._rest) > _LONGEST:
-            self._rest = self._rest[self._rest.rfind(b"\r", 0, -1) + 1 :][-_LONGEST:]
-
-    def end(self) -> None:
-        if self._rest:
-            self._line(self._rest)
-        self._rest = b""
-
-    def _line(self, line: bytes) -> None:
-        self._tell(next(filter(None, reversed(line.split(b"\r"))), b"").decode(errors="replace"))
 
 
 @contextlib.contextmanager

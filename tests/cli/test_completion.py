@@ -84,7 +84,7 @@ TABLE = (
     ("ov completion z", "zsh"),
     ("ov init clu", "cluster"),
     ("ov vm ls", "ls"),
-    ("ov --v", "--version"),
+    ("ov --vers", "--version"),
     ("ov vm nonsense ", ""),
     ("ov nonsense x ", ""),
     ("ov vm ssh web -- l", ""),

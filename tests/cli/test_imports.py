@@ -47,6 +47,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     (programs / "ssh").write_text("#!/bin/sh\necho became ssh\n", encoding="utf-8")
     (programs / "ssh").chmod(0o755)
     bench.env["PATH"] = f"{programs}:{os.environ['PATH']}"
+    bench.ov("vm", "list", "-a")  # notes what a create would change
     yield bench
     bench.ov("vm", "destroy", "--disk", "web")
 

@@ -37,6 +37,7 @@ ROWS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("vm build web", 0, ("^output/web/qcow2/disk.qcow2$",)),
     ("vm build web --size 40M", 0, (r"disk:web  qcow2 disk of web",)),
     ("vm build web --type raw --jobs 2 --continue", 0, ("^output/web/raw/disk.raw$",)),
+    ("vm build web --reporter json", 0, (r'"event": "fresh"', r'"event": "artifacts"')),
     ("vm build web --type iso", 2, ("unknown disk format 'iso'", "qcow2 and raw can")),
     ("vm build web --console", 2, ("--console cannot be had for web", "console=ttyS0")),
     ("vm build web --root-size 1G", 2, ("--root-size has no meaning for web", "leave --root-size out")),
