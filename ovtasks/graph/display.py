@@ -157,7 +157,7 @@ def _new_bars(stream: TextIO) -> Bars:
         """Leaves the cursor shown: nobody would show it again after a SIGKILL."""
 
         def show_cursor(self, show: bool = True) -> bool:
-            return False
+            return show and super().show_cursor(show)
 
     class BytesColumn(DownloadColumn):
         """Amount, rate and time left, for steps that count bytes."""

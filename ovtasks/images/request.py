@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ovtasks.errors import InputError
-from ovtasks.host import settings
 from ovtasks.host.paths import image_store
 from ovtasks.project.model import Checksum, CloudImageSource
 from ovtasks.project.official import at_mirror, is_named
@@ -179,6 +178,8 @@ def request_of(source: CloudImageSource, pin: Pin | None = None) -> ImageRequest
     store = source.cache or image_store()
     if not is_named(source):
         return ImageRequest(source.url, source.checksum, store, pin)
+    from ovtasks.host import settings
+
     mirror = settings.get("images.mirror").value
     if pin is not None and pin.final_url != source.url:
         found = ImageRequest(pin.final_url, Checksum("sha256", pin.sha256), store, pin)

@@ -68,14 +68,14 @@ def loaded(world: Workbench, script: str, words: list[str]) -> tuple[str, list[s
     [
         (OV, ["--help"], 122, 12, "exit codes:"),
         (OV, ["vm", "--help"], 122, 12, "where the guest is reached from here"),
-        (OV, ["vm", "list", "-a"], 221, 47, "web"),
-        (OV, ["vm", "status", "web"], 221, 49, "stale        no"),
+        (OV, ["vm", "list", "-a"], 221, 49, "web"),
+        (OV, ["vm", "status", "web"], 221, 67, "stale        no"),
         (RUNNING + OV, ["vm", "ssh", "web", "--", "true"], 208, 54, "became ssh"),
         (RUNNING + OV, ["vm", "ip", "web"], 201, 45, "127.0.0.1:"),
         (OV, ["vm", "stop", "web"], 201, 54, ""),
         (OV, ["validate"], 137, 60, "1 VM valid"),
-        (DOIT, ["list"], 108, 67, "build"),
-        (DOIT, ["build:web"], 140, 67, ""),
+        (DOIT, ["list"], 108, 72, "build"),
+        (DOIT, ["build:web"], 140, 72, ""),
     ],
     ids=["help", "vm help", "list", "status", "ssh", "ip", "stop", "validate", "doit list", "doit build"],
 )
