@@ -16,8 +16,8 @@ HEAD = """# Commands
 Made from the parsers by `python -m docs.generate`; do not edit. `ov COMMAND --help` and `ov man COMMAND` say the same.
 The Tab key completes all of it ([how to switch it on](running.md#the-tab-key)).
 
-`-C DIR` and `-q` stand before the command: `ov -q vm build web`. Other options stand anywhere behind it, and are
-written out: `--continue`, not `--cont`.
+`-C DIR`, `-q`, `-v`, `--debug` and `--color` stand before the command: `ov -q vm build web`. Other options stand
+anywhere behind it, and are written out: `--continue`, not `--cont`.
 
 """
 
@@ -42,7 +42,7 @@ def _section(manual: CommandManual) -> Iterator[str]:
         yield from (_filled(manual.epilog[0].upper() + manual.epilog[1:].rstrip(".") + "."), "")
     if manual.examples:
         width = max(map(len, manual.examples))
-        yield from ("```sh", *(f"{line:<{width}}  # {text}" for line, text in manual.examples.items()), "```", "")
+        yield from ("```shell", *(f"{line:<{width}}  # {text}" for line, text in manual.examples.items()), "```", "")
 
 
 def _filled(text: str) -> str:
