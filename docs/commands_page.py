@@ -42,7 +42,7 @@ def _section(manual: CommandManual) -> Iterator[str]:
         yield from (_filled(manual.epilog[0].upper() + manual.epilog[1:].rstrip(".") + "."), "")
     if manual.examples:
         width = max(map(len, manual.examples))
-        yield from ("```shell", *(f"{line:<{width}}  # {text}" for line, text in manual.examples.items()), "```", "")
+        yield from ("```console", *(f"{line:<{width}}  # {text}" for line, text in manual.examples.items()), "```", "")
 
 
 def _filled(text: str) -> str:
