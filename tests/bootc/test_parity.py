@@ -54,6 +54,8 @@ def effects(project: Project) -> dict[str, object]:
 
 def changed(folder: Path, source: Mapping[str, Any], field: str) -> set[str]:
     """What is another one when ``field`` has another value."""
+    for shared in ("s", "src"):
+        (folder / shared).mkdir(exist_ok=True)
     values = VALUE[field]
     base: dict[str, Any] = {"source": source, "disk_size": "4G", "cloud_init": {}, "ssh": {"key_source": "none"}}
     if "[]" in field:

@@ -34,8 +34,7 @@ def test_a_commit_runs_the_static_checks() -> None:
 
 def test_a_push_runs_the_fast_tests() -> None:
     assert [hook["entry"] for hook in hooks() if hook["stages"] == ["pre-push"]] == ["./doitw test --fast"]
-    (fast,) = cast(list[dict[str, object]], task_test()["params"])
-    assert fast["long"] == "fast"
+    assert "fast" in [one["long"] for one in cast(list[dict[str, object]], task_test()["params"])]
 
 
 def test_hooks_use_the_checkout_alone() -> None:

@@ -63,7 +63,7 @@ VALUES: dict[str, Any] = {
     "cloud_init.extra": {"package_update": True},
     "libvirt": {"features": {}},
     "mounts": [{"source": "./src", "target": "/src"}],
-    "mounts[].source": "/other",
+    "mounts[].source": "/usr",
     "mounts[].target": "/other",
     "mounts[].read_only": True,
     "mounts[].transport": "9p",
