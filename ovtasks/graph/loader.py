@@ -164,7 +164,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
             from ovtasks.graph.doit_manifest import save_doit_manifest
 
             self.graph.finished = functools.partial(save_doit_manifest, self.graph, pos_args, self._began_ns)
-        chosen = selected(pos_args, project) or owners(project)
+        chosen = _with_needs(selected(pos_args, project), own, project)
         only_qcow2 = cmd.execute_tasks and not any("raw" in word or "*" in word for word in pos_args)
         types = TYPES[:1] if only_qcow2 else TYPES
         made = own + list(tasks(self.graph, chosen, self.display, types, TYPES[:1]))
@@ -230,6 +230,16 @@ def selected(words: Sequence[str], project: Project) -> list[str]:
             except CmdParseError:
                 return []  # doit reports what is wrong with it
     return list(dict.fromkeys(found))
+
+
+def _with_needs(chosen: list[str], own: Sequence[Task], project: Project) -> list[str]:
+    """``chosen``, and what the user's ``own`` tasks depend on: doit wants all of that to exist. Empty: everything."""
+    names = {task.name for task in own}
+    needs = {name for task in own for name in (*task.task_dep, *task.setup_tasks) if name not in names}
+    needed = [_owner_of(name, project) for name in sorted(needs)]
+    if not chosen or None in needed or any(task.wild_dep for task in own):
+        return owners(project)
+    return list(dict.fromkeys([*chosen, *(one for one in needed if one is not None)]))
 
 
 def _owner_of(word: str, project: Project) -> str | None:

@@ -209,3 +209,24 @@ def test_plain_doit_builds_and_runs_the_users_tasks(loader: str, bench: Workbenc
     assert ran(plain)[-3:] == ["verify:@" + ran(plain)[-3].partition("@")[2], "disk:arch", "seed:arch"]
     assert ".  mine" in plain and "other" not in plain and "destroy" not in plain
     assert ".  other" in bench.doit("other").stdout
+
+
+NEEDY = """from ovtasks import load_tasks
+load_tasks(globals())
+
+
+def task_after():
+    return {"actions": ["echo after"], "task_dep": ["build:web"], "setup": ["create:web"]}
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [["build:arch"], ["build:arch", "--size", "2G"], ["disk:arch"], ["info", "build:arch"]]
+)
+def test_tasks_of_the_user_that_need_another_vm(words: list[str], bench: Workbench, small_image: Path) -> None:
+    """doit wants all that its tasks name to exist, also for a goal that has nothing to do with it."""
+    bench.write({"arch": cloud_vm(small_image), "web": cloud_vm(small_image)})
+    (bench.root / "dodo.py").write_text(NEEDY)
+    bench.doit("build:arch")
+    assert "ERROR" not in bench.doit(*words).stderr
+    assert not (bench.root / "output/web").exists()
