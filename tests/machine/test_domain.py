@@ -204,8 +204,8 @@ def test_features() -> None:
 def test_memory_for_translated_code() -> None:
     """QEMU's own 1 GiB is slower, and costs the host that much for each emulated VM."""
     cache = one(tree(machine()), "features/tcg/tb-cache")
-    assert (cache.get("unit"), cache.text) == ("MiB", "256")
-    assert one(tree(machine(libvirt={"features": {"tb_cache": "1G"}})), "features/tcg/tb-cache").text == "1024"
+    assert (cache.get("unit"), cache.text) == ("KiB", "262144")
+    assert one(tree(machine(libvirt={"features": {"tb_cache": "1G"}})), "features/tcg/tb-cache").text == "1048576"
     assert tree(machine(accel="kvm")).find("features/tcg") is None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ovtasks.errors import InputError
 from ovtasks.machine.draft import Draft
 from ovtasks.machine.field import Block, Field
-from ovtasks.machine.kinds import MIB, ON_OFF, number, one_of, switch, text
+from ovtasks.machine.kinds import KIB, ON_OFF, number, one_of, switch, text
 from ovtasks.machine.qemu.command import Command
 from ovtasks.machine.tree import Faults, Tree
 from ovtasks.values.arch import arch_of
@@ -123,10 +123,10 @@ FEATURES = Block(
             one_of("kvm", "qemu"), "ioapic@driver", "Who has the I/O APIC; interrupt remapping (iommu) needs qemu."
         ),
         "tb_cache": Field(
-            MIB,
+            KIB,
             "tcg/tb-cache",
             "Memory for translated code, of an emulated VM; default 256M.",
-            fixed={"unit": "MiB"},
+            fixed={"unit": "KiB"},  # as libvirt writes it
             qemu="tcg",
         ),
         "hyperv": _HYPERV_ROWS,
@@ -183,7 +183,7 @@ def complete(wanted: Tree, draft: Draft) -> Tree:
     if machine.accel == "kvm" and wanted.has("tb_cache"):
         raise _untranslated(wanted)
     smm = "on" if machine.boot.smm else None
-    cache = None if machine.accel == "kvm" else str(TRANSLATED_MIB)
+    cache = None if machine.accel == "kvm" else str(TRANSLATED_MIB << 10)
     return wanted.over(acpi="on", apic="on" if arch_of(machine.arch).bios else "off", smm=smm, tb_cache=cache)
 
 
@@ -216,7 +216,7 @@ def words(block: Tree, to: Command) -> None:
     if to.kvm and "tb_cache" in block:
         raise _untranslated(block)
     if not to.kvm:
-        to.accel["tb-size"] = block.number("tb_cache") or TRANSLATED_MIB
+        to.accel["tb-size"] = max((block.number("tb_cache") or TRANSLATED_MIB << 10) >> 10, 1)
     for name in ("pae", "pmu"):
         if (value := block.text(name)) is not None:
             to.cpu[name] = value
