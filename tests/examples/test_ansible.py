@@ -21,6 +21,8 @@ from tests.support.programs import Ended, attempt
 from tests.support.server import Site
 from tests.support.sshd import Sshd, new_sshd
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Sshd]:
@@ -55,7 +57,14 @@ def test_ping_and_playbook(
     env = {**os.environ, "HOME": str(tmp_path), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local")}
 
     def ansible(program: str, *words: str) -> Ended:
-        more = ("-e", f"ansible_remote_tmp={tmp_path}/remote", "-e", "ansible_become=false")
+        # The sshd in the guest's part is this host's: no terminal may be had there, and Python is the system's own.
+        values = {
+            "ansible_remote_tmp": f"{tmp_path}/remote",
+            "ansible_become": "false",
+            "ansible_ssh_use_tty": "false",
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
+        more = [word for name, value in values.items() for word in ("-e", f"{name}={value}")]
         return attempt(program, "-i", "inventory.ini", *words, *more, cwd=project, env=env)
 
     done = ansible("ansible", "vms", "-m", "ping")

@@ -19,7 +19,7 @@ from ovtasks.instance.find import find
 from ovtasks.instance.record import Record
 from ovtasks.layers.facts import SystemFacts
 from tests.support.tmux import wait_for
-from tests.support.workbench import Workbench, cloud_vm
+from tests.support.workbench import EMULATED, Workbench, cloud_vm
 
 VM: dict[str, Any] = {
     "ram": "128M",
@@ -45,6 +45,13 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
         "definition differs",
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in this process, too."""
+    for name, value in EMULATED.items():
+        monkeypatch.setenv(name, value)
 
 
 def declare(bench: Workbench, image: Path, **fields: Any) -> None:
