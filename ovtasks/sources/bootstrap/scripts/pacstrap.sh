@@ -25,8 +25,12 @@ echo disable-dirmngr >> "$place/gnupg/gpg.conf" # pacman would look for unknown 
 for folder in /usr/share/keyrings /usr/share/pacman/keyrings; do
   [ ! -d "$folder" ] || mount --bind "$scratch/keyrings" "$folder"
 done
-# shellcheck disable=SC2086 # the names are words without blanks
-pacman-key --config "$place/pacman.conf" --gpgdir "$place/gnupg" --populate $names
+populate() {
+  # shellcheck disable=SC2086 # the names are words without blanks
+  pacman-key --config "$place/pacman.conf" --gpgdir "$place/gnupg" --populate $names
+}
+# gpg gives its agent a few seconds to start, which are not enough on a very busy machine.
+populate || { sleep 2 && populate; }
 mkdir -p "$scratch/root"
 cp -R "$scratch/early/." "$scratch/root"
 echo "ov: packages"
