@@ -13,7 +13,9 @@ VOLATILE = {"mtime_ns", "inode", "started", "duration", "fetched_at", "fetched_e
 """Keys that say when or where something was made, not what it is."""
 DERIVED = {"content", "digest", "needs", "built"}
 """Keys that hold digests of what a new key pair changes."""
-REMADE = re.compile(r"/last-run\.jsonl$|/log/[^/]+\.log$|/locks(/|$)|\.lock$|/manifest(/|$)|/spec\.cache$|/doit\.db|\.seen$|\.holders$")
+REMADE = re.compile(
+    r"/last-run\.jsonl$|/log/[^/]+\.log$|/locks(/|$)|\.lock$|/manifest(/|$)|/spec\.cache$|/doit\.db|\.seen$|\.holders$"
+)
 """Only remembered or held: whether it is there again depends on who ran."""
 LEFT = re.compile(
     r"\.old(/|$)|/instance\.json\.damaged(/|$)|/doit\.db-(wal|shm)$|/manifest(/|$)|/locks(/|$)|(^|/)tmp(/|$)"

@@ -10,6 +10,8 @@ for place in /mnt /media /srv /opt; do
   [ -d "$place" ] && break
 done
 mount -t tmpfs -o mode=0700 gnupg "$place"
+# Below /run/user gpg would name its sockets after the folder, and all builds on this machine would share one agent.
+[ ! -d /run/user ] || mount -t tmpfs -o mode=0755 user /run/user
 mkdir -m 0700 "$place/gnupg"
 sed "s,@GPG@,$place/gnupg," "$scratch/pacman.conf" > "$place/pacman.conf"
 names=
@@ -25,12 +27,8 @@ echo disable-dirmngr >> "$place/gnupg/gpg.conf" # pacman would look for unknown 
 for folder in /usr/share/keyrings /usr/share/pacman/keyrings; do
   [ ! -d "$folder" ] || mount --bind "$scratch/keyrings" "$folder"
 done
-populate() {
-  # shellcheck disable=SC2086 # the names are words without blanks
-  pacman-key --config "$place/pacman.conf" --gpgdir "$place/gnupg" --populate $names
-}
-# gpg gives its agent a few seconds to start, which are not enough on a very busy machine.
-populate || { sleep 2 && populate; }
+# shellcheck disable=SC2086 # the names are words without blanks
+pacman-key --config "$place/pacman.conf" --gpgdir "$place/gnupg" --populate $names
 mkdir -p "$scratch/root"
 cp -R "$scratch/early/." "$scratch/root"
 echo "ov: packages"
