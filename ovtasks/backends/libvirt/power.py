@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import libvirt
 
 NOTICE_SECONDS = 30.0
-_AGAIN = re.compile(r"connect to monitor socket|reds_init_socket: binding socket|-vnc [^\n]*: Address already in use")
+_AGAIN = re.compile(
+    r"connect to monitor socket|domain is no longer running|reds_init_socket: binding socket"
+    r"|-vnc [^\n]*: Address already in use"
+)
 _PAUSES = (0.0, 0.2, 1.0)
 
 
@@ -44,7 +47,7 @@ def start(handle: Handle) -> None:
 def _create(domain: libvirt.virDomain) -> None:
     """Start the VM, and once more when the reason may be gone by then.
 
-    The first reason is a QEMU that ended before libvirt read why: the second error says it. The other is a port for the
+    The first reason is a QEMU that ended before libvirt read why: the next error says it. The other is a port for the
     display: libvirt chose a free one, and another process took it before QEMU did.
     """
     libvirt = load()

@@ -205,7 +205,9 @@ class Collides:
 
 
 @pytest.mark.parametrize(
-    "said", [SPICE, VNC, "failed to connect to monitor socket: No such process"], ids=["spice", "vnc", "monitor"]
+    "said",
+    [SPICE, VNC, "failed to connect to monitor socket: No such process", "domain is no longer running"],
+    ids=["spice", "vnc", "monitor", "gone"],
 )
 def test_a_port_that_was_taken_meanwhile_is_chosen_again(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "_PAUSES", (0.0, 0.0))
