@@ -126,11 +126,12 @@ class Browser:
 def program() -> str:
     """The browser.
 
-    It is missing only where no package brings one: Ubuntu has a snap, which containers cannot run.
+    ``./doitw test`` brings it where a package does. Ubuntu has a snap only, which containers cannot run: there another
+    Chrome has to be installed.
     """
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and (name := family()) is not None and package_of("chromium", name) is None:
-        pytest.skip("no package of this distribution brings Chromium")
+        pytest.fail(f"no package of this distribution brings Chromium: install one of {', '.join(NAMES)}")
     assert found is not None, "chromium is not installed; ./doitw test brings it"
     return found
 
