@@ -26,12 +26,13 @@ pytestmark = pytest.mark.slow
 
 @dataclass
 class Sudoer:
-    """``sudoers`` is the file, seen in the room only, that lets the user become root."""
+    """``sudoers`` is the file, seen in the room only, that lets the user become root; ``large`` is its ``/var/tmp``."""
 
     user: SessionUser
     room: Room
     bench: Bench
     sudoers: Path
+    large: Path
 
     def may_become_root(self, yes: bool) -> None:
         self.sudoers.write_text(f"{self.user.name} ALL=(ALL) NOPASSWD: ALL\n" if yes else "", encoding="utf-8")
@@ -53,7 +54,7 @@ def sudoer() -> Iterator[Sudoer]:
         sudoers.touch(0o440)
         room.bind(folder, "/etc/sudoers.d")
         bench = make_bench(user.home / "project", room)
-        made = Sudoer(user, room, bench, sudoers)
+        made = Sudoer(user, room, bench, sudoers, own_var_tmp(room, user))
         bench.words = tuple(map(str, made.argv()))
         bench.python = user.python
         archive = user.home / "standin.tar"
@@ -62,6 +63,17 @@ def sudoer() -> Iterator[Sudoer]:
         room.run(*made.argv("podman", "load", "--quiet", "--input", archive), cwd=user.home)
         archive.unlink()
         yield made
+
+
+def own_var_tmp(room: Room, user: SessionUser) -> Path:
+    """Give the room a ``/var/tmp`` where no other podman of this machine puts anything; the user's home stays there."""
+    large = room.folder / "var-tmp"
+    home = large / user.home.name
+    home.mkdir(parents=True)
+    large.chmod(0o1777)
+    room.bind(user.home, str(home))
+    room.run("mount", "--rbind", large, "/var/tmp")
+    return large
 
 
 @pytest.fixture
@@ -107,7 +119,6 @@ def test_struck_while_the_image_is_copied(sudoer: Sudoer, clean: Before, number:
     bench.write_image("os", f"RUN echo {number.name} > /etc/mark")
     bench.write({"web": bootc_vm("os")})
     sudoer.user.owned(bench.root)
-    before = temporary()
     process = bench.start([*OV, "vm", "build", "web"])
     assert process.stderr is not None
     while "copying localhost/os" not in process.stderr.readline():
@@ -116,10 +127,10 @@ def test_struck_while_the_image_is_copied(sudoer: Sudoer, clean: Before, number:
     os.kill(inner_pid(process), number)
     process.communicate(timeout=60)
     wait_for(lambda: not copying(sudoer.room))
-    wait_for(lambda: not temporary() - before)
+    wait_for(lambda: temporary(sudoer) == [])
     said = build(sudoer)
     assert ran(said)[-2:] == ["install:web", "convert:web"]
-    wait_for(lambda: not temporary() - before)  # another podman of this machine may have something there for a while
+    wait_for(lambda: temporary(sudoer) == [])
     assert not any((bench.root / "output/.ov/podman").iterdir())
 
 
@@ -128,10 +139,9 @@ def copying(room: Room) -> list[str]:
     return [line for line in room.processes().values() if "podman save" in line or "podman load" in line]
 
 
-def temporary() -> set[str]:
+def temporary(sudoer: Sudoer) -> list[str]:
     """What podman and its libraries put where large temporary files go."""
-    names = ("podman", "oci", "storage", "container_images", "docker")
-    return {path.name for path in Path("/var/tmp").iterdir() if path.name.startswith(names)}
+    return sorted(path.name for path in sudoer.large.iterdir() if path.name != sudoer.user.home.name)
 
 
 def paused_build(sudoer: Sudoer, argument: str) -> Process:
