@@ -56,6 +56,21 @@ def test_processes_and_folders_go(run: Path, tmp_path: Path) -> None:
             stranger.wait()
 
 
+def test_another_run_whose_folder_begins_alike_is_spared(run: Path, tmp_path: Path) -> None:
+    """pytest counts: pytest-1 and pytest-12 are two runs."""
+    leftovers.note("place", tmp_path / "pytest-1")
+    words = ("sh", "-c", "sleep 300; :")
+    mine = serve(*words, tmp_path / "pytest-1/popen-gw0", env={})
+    others = [serve(*words, tmp_path / f"{name}/popen-gw0", env={}) for name in ("pytest-12", "pytest-1.old")]
+    try:
+        leftovers.undo(run)
+        assert (mine.wait(5), *(one.poll() for one in others)) == (-9, None, None)
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+
+
 def test_a_line_cut_by_a_kill_is_passed_over(run: Path, tmp_path: Path) -> None:
     left = tmp_path / "left"
     left.mkdir()

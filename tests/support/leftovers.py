@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -197,7 +198,7 @@ def _ancestors() -> set[int]:
     return found
 
 
-def _belongs(pid: int, places: list[bytes], mounts: Path) -> bool:
+def _belongs(pid: int, place: re.Pattern[bytes], mounts: Path) -> bool:
     proc = Path(f"/proc/{pid}")
     try:
         texts = [(proc / "environ").read_bytes(), (proc / "cmdline").read_bytes()]
@@ -205,12 +206,17 @@ def _belongs(pid: int, places: list[bytes], mounts: Path) -> bool:
             texts.append((proc / "mountinfo").read_bytes())
     except OSError:
         return False
-    return any(place in text for place in places for text in texts)
+    return any(map(place.search, texts))
+
+
+def _pattern(places: list[str]) -> re.Pattern[bytes]:
+    """Any of the places as whole names: ``pytest-1`` is not ``pytest-12``, which is a run under way beside this one."""
+    return re.compile(b"(?:" + b"|".join(re.escape(os.fsencode(place)) for place in places) + rb")(?![\w.-])")
 
 
 def _end_processes(places: list[str]) -> list[str]:
-    mounts, names, spared = Path("/proc/self/ns/mnt").readlink(), [os.fsencode(place) for place in places], _ancestors()
-    return _until_none(lambda: [pid for pid in _pids() if pid not in spared and _belongs(pid, names, mounts)])
+    mounts, place, spared = Path("/proc/self/ns/mnt").readlink(), _pattern(places), _ancestors()
+    return _until_none(lambda: [pid for pid in _pids() if pid not in spared and _belongs(pid, place, mounts)])
 
 
 def _until_none(find: Callable[[], list[int]]) -> list[str]:
