@@ -1,103 +1,122 @@
-"""The part of ``docs/vms.md`` about words that YAML 1.1 and YAML 1.2 read differently."""
+"""The parts of ``docs/vms.md`` that no schema can say: editors, YAML 1.1 and 1.2, sharing between VMs, secrets."""
 
 WORDS = """\
-## Words: yes, no, 0644, 1.10
+## In an editor
 
-One rule for every field of ours: a value without quotes is what it looks like, taken as the field wants it.
+Editors with [yaml-language-server](https://github.com/redhat-developer/yaml-language-server) complete and check
+`vms.yml` as you type, if the first line of the file names the schema:
 
-| written | where truth is wanted | where text is wanted | where a number is wanted |
+```yaml
+# yaml-language-server: $schema=/home/ann/.venvs/ov/lib/python3.13/site-packages/ovtasks/schemas/vms.schema.json
+```
+
+`ov init` writes this line with the path of the installed ov, or `schemas/vms.schema.json` in a checkout of ovtasks. The
+same folder holds `image.schema.json`, `layer.schema.json`, `deploy.schema.json` and `overthink.schema.json`.
+
+## Values: yes, no, 0644, 1.10
+
+ov reads a value without quotes as the type that its field expects:
+
+| written | field expects true or false | field expects text | field expects a number |
 |---|---|---|---|
-| `true`, `yes`, `on`, `false`, `no`, `off` | truth, in capitals, too | the word | an error |
+| `true`, `yes`, `on`, `false`, `no`, `off` | true or false, also in capitals | the word | an error |
 | `12`, `1.10` | an error | the text, as written | 12, 1.1 |
 | `0644`, `012`, `1e3`, `0x1F`, `1_000`, `12:30` | an error | the text, as written | an error |
 | `52:54:00:12:34:56`, `2024-01-01` | an error | the text, as written | an error |
 | `~`, `null`, nothing | the field's default | the field's default | the field's default |
 
-Quotes make anything text. A key is always text, and written once. Anchors, aliases and
-`<<:` work, and of tags `!!str`, `!!int`, `!!float`, `!!bool`, `!!null`. Numbers of `libvirt:` may be written as libvirt
-takes them (`0x1F`), its switches as `yes` or `on`, quoted or not.
+Quotes make any value text. A key is always text, and may appear only once. Anchors, aliases and `<<:` work, and the tags
+`!!str`, `!!int`, `!!float`, `!!bool` and `!!null`. In `libvirt:`, numbers may have libvirt's notation (`0x1F`), and
+switches may be `yes` or `on`, with or without quotes.
 
-**`cloud_init.network` and `cloud_init.extra` are cloud-init's own text**, and mean to it what they would mean in a file
-of yours: it reads YAML 1.1 by PyYAML. There `no` and `off` are false wherever they stand, `0644` is 420, `12:30` is
-750, `52:54:00:12:34:56` is a number (quote such a MAC address), `1e3` and `y` are text, and every tag of PyYAML's
-works. What PyYAML could not read is an error with its place.
+**`cloud_init.network` and `cloud_init.extra` follow cloud-init's rules.** cloud-init reads YAML 1.1 with PyYAML, so here
+`no` and `off` are false everywhere, `0644` is 420, `12:30` is 750, and `52:54:00:12:34:56` is a number (quote such a MAC
+address). `1e3` and `y` are text, and all tags of PyYAML work. If PyYAML could not read a value, ov reports an error with
+its place.
 
-`cloud_init.extra` is merged into what ov writes: mappings key by key, lists joined (yours come last; nothing that is
-written twice is dropped, but for packages and keys), other values are yours. Accounts are joined by name, so that the
-one who logs in keeps the key. `default`, the image's own account, stays as long as the key is its, or ov lists accounts
-itself; a list that is yours alone says whether it is made. What would lock the key's user out (`disable_root` with
-root, `ssh_redirect_user`, a shell that is none) is an error of `ov validate`. As text `extra` may begin with
-`#cloud-config`; other kinds of user-data (`## template: jinja`, `#!`, `#cloud-boothook`, `#include`, MIME and so on)
-are refused by name.
+`cloud_init.extra` is merged into the user-data that ov writes:
 
-## Files of other versions
+* Mappings are merged key by key. Your lists follow ov's lists. Duplicates stay, except in packages and keys. Any other
+  value of yours replaces ov's.
+* Accounts are merged by name, so the login user keeps its key.
+* `default`, the image's own account, stays if ov gives it the key, or if ov lists accounts itself. If only you list
+  accounts, include `default` to keep it.
+* `ov validate` reports settings that would lock out the user with the key: `disable_root` for root,
+  `ssh_redirect_user`, a shell that refuses logins.
+* If `extra` is text, it may begin with `#cloud-config`. ov refuses other kinds of user-data and names them
+  (`## template: jinja`, `#!`, `#cloud-boothook`, `#include`, MIME and so on).
 
-Keys that were only renamed have all their names: `cpu`, `snapshot`, `package`, `port_forward`, `device`, `disk` and
-the like mean `cpus`, `snapshots`, `packages`, `port_forwards`, `devices`, `disks`, also in `overthink.yml`,
-`deploy.yml` and `layer.yml`. Two names of one key at once are an error. `vm:` and `vms:` mean the same in every file.
+## Older files
 
-Sections and images that are no VM's business are accepted. `ov validate` names them in one line, and with `-v` their
-places. An image that another program builds (`from: builder:…`) is an error for a VM that is made from it.
+Renamed keys work under all their names: `cpu`, `snapshot`, `package`, `port_forward`, `device` and `disk` mean `cpus`,
+`snapshots`, `packages`, `port_forwards`, `devices` and `disks`, also in `overthink.yml`, `deploy.yml` and `layer.yml`.
+Use one name per key: two names of the same key are an error. `vm:` and `vms:` mean the same in every file.
 
-A mistake in one VM is that VM's: `ov vm build web` prints mistakes of others as warnings, and builds. `ov validate`,
-and what is about all VMs, fail. A layer, a deployment or an image spoils the VMs that it is for; a file that is not
-YAML spoils all.
+ov accepts sections and images that have nothing to do with VMs. `ov validate` names them in one line, and `ov -v
+validate` shows where they are. An image that another program builds (`from: builder:…`) is an error only if a VM uses
+it.
 
-## What VMs share: defaults, extends, templates
+A mistake in one VM affects only that VM: `ov vm build web` prints the mistakes of other VMs as warnings, and builds
+`web`. `ov validate` and commands for all VMs fail. A mistake in a layer, deployment or image affects the VMs that use
+it. A file that is not YAML affects all.
+
+## Shared fields: defaults, extends, templates
 
 ```yaml
 defaults:                    # for all VMs of this file
   ram: 2G
 vms:
-  .base:                     # a template: it is not built
+  .base:                     # a template: it is never built
     source: debian:13
     disk_size: 10G
     cloud_init: {packages: [git, vim], timezone: Europe/Berlin}
   web:
     extends: .base
-    ram: 4G                  # wins over the default
+    ram: 4G                  # replaces the default
   db:
     extends: web
     cloud_init:
       packages: [postgresql] # a list replaces a list
-      timezone: null         # nothing is inherited here
+      timezone: null         # drops the inherited value
 ```
 
-A VM has the `defaults:` of its file, then what stands in the entries that it `extends`, the remotest first, then its
-own fields. The nearest wins. Mappings are merged key by key, at every depth; lists and all other values are replaced;
-`null` removes what would be inherited. A `source:` that is a name, or of another `kind`, replaces the whole source.
-`null` where nothing is inherited means the default, as everywhere.
+A VM takes the `defaults:` of its file, then the fields of the entries that it `extends`, then its own fields. A later
+value replaces an earlier one. Mappings are merged key by key, at every depth; lists and all other values are replaced.
+A `source:` that is a name, or has another `kind`, replaces the whole source. `null` drops an inherited value; without
+one, it means the field's default, as everywhere.
 
-* `extends` names another entry, in any file of the project. That entry may extend a third one. A VM that is built can
-  be extended like a template.
-* A template has a name with a dot before it (`.base`), or says `abstract: true`. It may lack a source. It has no steps,
-  and no command takes its name.
-* `defaults:` counts in `vms.yml` and `vm.yml`, and there for the VMs of that file alone, also for those of its other
-  documents. In `overthink.yml` and all other files `defaults:` is about container images: it keeps its note "changes
-  nothing". If a VM extends an entry of another file, that entry brings the defaults of its file along.
-* What names one machine stays with it: `network.mac` and `mac` of further cards, `ssh.port`, `cloud_init.hostname`, the
-  vsock `cid`, serial numbers in `sysinfo`. Names, host keys and generated login keys are made for each VM anyway. A
-  template or `defaults:` with such a field is an error.
-* A relative path means the same place for all: it starts at the folder of the file in which it stands.
-* `cloud_init.network` and `cloud_init.extra` are merged by the values that cloud-init reads. An `extra` that is text
-  replaces, and is replaced.
-* A mistake is told once, at the line where the wrong value stands, and spoils only the VMs that have it. An unknown
-  name, a circle, and an entry that has a mistake by itself are errors at `extends`.
-* `ov vm plan`, `ov why`, `ov vm xml` and the like show the merged VM. After a change in a base exactly those steps of
-  the heirs are stale that read the changed field, and `ov why STEP` names the entry and the line behind it.
-* An entry that `ov vm import` or `ov vm clone` writes stands in `vms.yml`, and has its defaults, too.
-* An editor's check by the schema sees one entry at a time: it marks `null`, and fields that a template's source still
-  lacks. `ov validate` sees the whole.
-* The settings `vm.*` (`ov settings`) stand behind `defaults:`: they fill in what neither says.
+* `extends` names another entry, in any file of the project. That entry may extend a third one. You can extend an
+  ordinary VM as well as a template.
+* A template has a name that starts with a dot (`.base`), or says `abstract: true`. It may leave out `source:`. It has no
+  build steps, and commands refuse its name.
+* `defaults:` works in `vms.yml` and `vm.yml`, for the VMs of that file, in all its YAML documents. In `overthink.yml`
+  and all other files `defaults:` is about container images, and a note says "changes nothing". An entry that is
+  extended from another file brings along the defaults of its own file.
+* Templates and `defaults:` may not contain fields that identify one machine: `network.mac` and `mac` of other
+  interfaces, `ssh.port`, `cloud_init.hostname`, the vsock `cid`, serial numbers in `sysinfo`. A VM does not inherit
+  them either. ov makes names, host keys and generated login keys for each VM anyway.
+* A relative path means the same place for every heir: it starts at the folder of the file that contains it.
+* `cloud_init.network` and `cloud_init.extra` are merged as cloud-init reads their values. If one `extra` is text, it is
+  replaced as a whole.
+* ov reports a mistake once, at the line of the wrong value, and only the VMs that inherit it fail. Errors at `extends`
+  are an unknown name, a circle, and an entry with a mistake of its own.
+* `ov vm plan`, `ov why`, `ov vm xml` and other commands show the merged VM. If you change a base entry, only those steps
+  of its heirs become stale that read the field. `ov why STEP` names the entry and the line.
+* `ov vm import` and `ov vm clone` write into `vms.yml`, so the `defaults:` there apply to their entries.
+* An editor checks each entry by itself. It marks `null`, and fields that only a template provides. `ov validate`
+  checks the merged VM.
+* The settings `vm.*` (`ov settings`) fill in what neither the VM nor `defaults:` says.
 
 ## Secrets
 
-Nothing is marked as secret: what is not known to be harmless is. Of `cloud_init` these are shown by `ov plan` and `ov
-why`: `hostname`, `timezone`, `locale`, `packages`, `users`, names and owners of `write_files`, switches, addresses
-and names in `network`. Everything else (contents of `write_files`, `runcmd`, `bootcmd`, passwords, Wi-Fi keys, what
-stands in `extra`) is named when it changes, without old and new. A URL is shown without user, password and parameters
-such as `token=`, `sig=` or `X-Amz-…`; the rest of it stays readable, also in `ovtasks.lock`. Receipts hold digests of
-what is hidden, salted and slow to guess, and are 0600; so are seeds, an instance's files, logs and our caches of
-`vms.yml`. `ov vm xml` and `ov vm argv` print what a VM is really defined with, passwords of displays included.
+ov treats every value as secret unless it is known to be harmless. From `cloud_init`, `ov plan` and `ov why` show
+`hostname`, `timezone`, `locale`, `packages`, `users`, the names and owners of `write_files`, switches, and the
+addresses and names in `network`. For everything else (contents of `write_files`, `runcmd`, `bootcmd`, passwords, Wi-Fi
+keys, all of `extra`), they say that it changed, and hide the old and the new value.
+
+A URL is shown without user, password and parameters such as `token=`, `sig=` or `X-Amz-…`; the rest stays readable,
+also in `ovtasks.lock`. Receipts hold salted digests of hidden values, slow to guess. Receipts, seeds, an instance's
+files, logs and ov's caches of `vms.yml` have mode 0600. `ov vm xml` and `ov vm argv` print the full definition of a
+VM, including display passwords.
 
 """
