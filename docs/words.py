@@ -100,7 +100,7 @@ one, it means the field's default, as everywhere.
   replaced as a whole.
 * ov reports a mistake once, at the line of the wrong value, and only the VMs that inherit it fail. Errors at `extends`
   are an unknown name, a circle, and an entry with a mistake of its own.
-* `ov vm plan`, `ov why`, `ov vm xml` and other commands show the merged VM. If you change a base entry, only those steps
+* `ov plan`, `ov why`, `ov vm xml` and other commands show the merged VM. If you change a base entry, only those steps
   of its heirs become stale that read the field. `ov why STEP` names the entry and the line.
 * `ov vm import` and `ov vm clone` write into `vms.yml`, so the `defaults:` there apply to their entries.
 * An editor checks each entry by itself. It marks `null`, and fields that only a template provides. `ov validate`
