@@ -50,7 +50,9 @@ class Display:
         self._lock = threading.Lock()
         self._bars: Bars | None = None
         self._running = 0
+        self._working = 0
         self._sections = 0
+        self._unended = ""
 
     def fresh(self, name: str, title: str) -> None:
         """A step is fresh; doit's report says so."""
@@ -61,8 +63,13 @@ class Display:
             return
         from ovtasks.graph.summary import summary
 
-        for line in summary(ran, fresh, saved, failures):
+        for line in summary(ran, fresh, saved, failures, working=self._working):
             self.print(line)
+
+    def over(self) -> None:
+        """Remove what is live, at the end of the run. After an interrupt threads may still be at work: nobody hears."""
+        self.quiet = self.quiet or self.cancelled.is_set()
+        self._stop(everything=True)
 
     @contextlib.contextmanager
     def step(self, step: Step) -> Iterator[StepProgress]:
@@ -73,7 +80,9 @@ class Display:
     @contextlib.contextmanager
     def work(self, title: str) -> Iterator[StepProgress]:
         """Show work that takes time, for as long as it runs."""
-        self.started += 1
+        with self._lock:
+            self.started += 1
+            self._working += 1
         bars = self._start() if self.stream.isatty() and not self.quiet else None
         progress = StepProgress(self, title, bars)
         with self._section(title) if bars is None and not self.quiet else contextlib.nullcontext():
@@ -81,6 +90,8 @@ class Display:
                 yield progress
             finally:
                 progress.end()
+                with self._lock:
+                    self._working -= 1
                 if bars is not None:
                     self._stop()
 
@@ -115,11 +126,22 @@ class Display:
         """Print one line, above the live ones."""
         if self.quiet:
             return
-        with self._lock:
-            if self._bars is not None:
-                self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
-            else:
+        if not self.above(f"{text}\n"):
+            with self._lock:
                 print(text, file=self.stream, flush=True)
+
+    def above(self, text: str) -> bool:
+        """Write ``text`` above the live lines, if there are any; returns whether there are.
+
+        A line without an end waits for it, since the live ones would overwrite it.
+        """
+        with self._lock:
+            if self._bars is None:
+                return False
+            lines, newline, self._unended = f"{self._unended}{text}".rpartition("\n")
+            if newline:
+                self._bars.console.out(lines, highlight=False)
+            return True
 
     def _start(self) -> Bars:
         with self._lock:
@@ -129,12 +151,14 @@ class Display:
             self._running += 1
             return self._bars
 
-    def _stop(self) -> None:
+    def _stop(self, *, everything: bool = False) -> None:
         with self._lock:
             self._running -= 1
-            if self._running == 0 and self._bars is not None:
+            if (everything or self._running == 0) and self._bars is not None:
                 self._bars.stop()
                 self._bars = None
+                self.stream.write(self._unended)
+                self._unended = ""
 
 
 def _new_bars(stream: TextIO) -> Bars:
@@ -154,10 +178,17 @@ def _new_bars(stream: TextIO) -> Bars:
     narrow = Column(no_wrap=True, overflow="ellipsis", max_width=SAID_WIDTH)
 
     class SteadyConsole(Console):
-        """Leaves the cursor shown: nobody would show it again after a SIGKILL."""
+        """Leaves the cursor shown: nobody would show it again after a SIGKILL. One thread prints at a time: rich
+        computes what to overwrite a moment before it writes, and would leave old lines of bars behind."""
+
+        turn: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 
         def show_cursor(self, show: bool = True) -> bool:
             return show and super().show_cursor(show)
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            with self.turn:
+                super().print(*objects, **options)
 
     class BytesColumn(DownloadColumn):
         """Amount, rate and time left, for steps that count bytes."""
@@ -169,7 +200,8 @@ def _new_bars(stream: TextIO) -> Bars:
         def render(self, task: Any) -> Any:
             return super().render(task) if task.fields.get("unit") == "B" and task.completed else ""
 
-    return Bars(
+    console = SteadyConsole(file=stream)
+    bars = Bars(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -178,9 +210,12 @@ def _new_bars(stream: TextIO) -> Bars:
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[said]}", style="dim", markup=False, table_column=narrow),
-        console=SteadyConsole(file=stream),
+        console=console,
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe stays there
     )
+    console.turn = bars.live._lock  # rich's own, which its refreshing thread holds while it prints
+    return bars
 
 
 class StepProgress:

@@ -81,7 +81,9 @@ class OvReporter(ConsoleReporter):  # type: ignore[misc]
         """Write ``text``; doit's sign at its beginning (``.``, ``--``, ``!!``) gets its colour."""
         sign = text.partition(" ")[0]
         hue = _HUES.get(sign)
-        super().write(text if hue is None else f"{painted(sign, hue, self.outstream)}{text[len(sign) :]}")
+        text = text if hue is None else f"{painted(sign, hue, self.outstream)}{text[len(sign) :]}"
+        if not (self._display is not None and self.outstream.isatty() and self._display.above(text)):
+            super().write(text)
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
         """Print a failure once; the display prints those of our steps."""

@@ -24,8 +24,11 @@ class Failure:
     message: str
 
 
-def summary(ran: Sequence[RanStep], fresh: int, saved: float, failures: Sequence[Failure]) -> list[str]:
+def summary(
+    ran: Sequence[RanStep], fresh: int, saved: float, failures: Sequence[Failure], *, working: int = 0
+) -> list[str]:
     """The lines to print. ``saved`` is how many seconds the fresh steps took when they ran; 0: unknown.
+    ``working`` is how many steps are at work still, since the run was interrupted.
 
     Several failures are printed again, since other steps have run after the first one.
     """
@@ -35,6 +38,9 @@ def summary(ran: Sequence[RanStep], fresh: int, saved: float, failures: Sequence
         parts.append(f"{fresh} fresh" + (f" ({format_taken(saved)} saved)" if saved >= WORTH else ""))
     if failures:
         parts.append(f"{len(failures)} failed")
+    failed = {one.task for one in failures}  # a step whose program we ended ends with an error that nobody is told
+    if stopped := working + sum(one.outcome != Outcome.DONE and one.step not in failed for one in ran):
+        parts.append(f"{stopped} stopped")
     lines = [", ".join(parts)]
     path = critical_path(ran)
     taken = sum(one.seconds for one in path)

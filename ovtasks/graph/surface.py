@@ -26,6 +26,7 @@ from ovtasks.host.oserrors import explained
 CREATOR = "task_ovtasks"
 """The name in a ``dodo.py``'s namespace that says: this project has VMs."""
 INTERRUPTED = 130
+KEPT = "finished steps are kept, the same command goes on"
 LAST_SECONDS = 120
 """Seconds that steps get to clear up after a signal.
 
@@ -186,18 +187,18 @@ def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Itera
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    cancelled = [display.cancelled for display in displays]
+    shown = list(displays)
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         from ovtasks.host.run import stop_all
 
-        for event in cancelled:
-            event.set()
+        for display in shown:
+            display.cancelled.set()
         stop_all()
         signal.alarm(LAST_SECONDS)  # in place of the timer
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         with contextlib.suppress(OSError):
-            print(f"\ninterrupted by {signal.Signals(number).name}; finished steps are kept", file=sys.stderr)
+            print(f"\ninterrupted by {signal.Signals(number).name}; {KEPT}", file=sys.stderr)
         sys.exit(128 + number)
 
     before = {}
@@ -216,5 +217,7 @@ def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Itera
     finally:
         if signal.SIGALRM in before and signal.getitimer(signal.ITIMER_REAL)[1]:  # not our last alarm
             signal.setitimer(signal.ITIMER_REAL, 0)
+        for display in shown:
+            display.over()
         for number, handler in before.items():
             signal.signal(number, handler)

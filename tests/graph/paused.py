@@ -1,6 +1,7 @@
 """A source plug-in for tests: the cloud image chain, with a stop before and after each step's work.
 
-``PAUSE_AT=disk:before`` makes the step write ``PAUSE_FILE`` and wait there to be killed.
+``PAUSE_AT=disk:before`` makes the step write ``PAUSE_FILE`` and wait there to be killed. With ``PAUSE_TALK`` a program
+of the step talks meanwhile, until somebody removes the file.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ovtasks.graph.step import BuildOptions, Step, Workspace
+from ovtasks.host.run import run as run_program
 from ovtasks.project.model import Checksum, CloudImageSource, Project, VmSpec
 from ovtasks.sources.cloud_image import CloudImage
 from ovtasks.values.jsonvalue import Json
 
 SECONDS = 120.0
 """Who waits for the signal's effect has less patience: it is not the pause that ended."""
+TALK = 'n=0; while [ -e "$0" ]; do n=$((n + 1)); echo "unpacked $n of 900"; sleep 0.1; done'
 SCHEMA: dict[str, Json] = {
     "type": "object",
     "properties": {"kind": {"const": "paused"}, "url": {"type": "string"}},
@@ -50,8 +53,12 @@ def _pausing(verb: str, work: Callable[[Workspace], None]) -> Callable[[Workspac
 
 def _pause(point: str) -> None:
     if os.environ.get("PAUSE_AT") == point:
-        Path(os.environ["PAUSE_FILE"]).touch()
-        time.sleep(SECONDS)
+        file = Path(os.environ["PAUSE_FILE"])
+        file.touch()
+        if "PAUSE_TALK" in os.environ:
+            run_program(["sh", "-c", TALK, file], timeout=SECONDS)
+        else:
+            time.sleep(SECONDS)
 
 
 def install(site: Path) -> None:

@@ -31,6 +31,7 @@ def test_one_failure_is_counted_and_several_are_told_again() -> None:
     steps = [ran("a", "", 0.1, "failed"), ran("b", "", 0.1, "failed"), ran("c", "", 0.1)]
     assert summary(steps[:1], 0, 0, [Failure("a", "why")]) == ["0 done, 1 failed"]
     lines = summary(steps, 0, 0, [Failure("a", "why\n  log: x"), Failure("b", "how")])
+    assert summary([ran("a", "", 0.1, "stopped")], 0, 0, (), working=1) == ["0 done, 2 stopped"]
     assert lines == ["1 done, 2 failed", "failed: a: why\n  log: x", "failed: b: how"]
 
 

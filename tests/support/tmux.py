@@ -47,6 +47,11 @@ class Tmux:
         """What is to be seen, with what was scrolled out."""
         return self.do("capture-pane", "-p", "-J", "-S", "-")
 
+    @property
+    def cursor_shown(self) -> bool:
+        """Whether the cursor is visible."""
+        return self.do("display-message", "-p", "#{cursor_flag}").strip() == "1"
+
     def expect(self, text: str, *, times: int = 1, seconds: float = DEADLINE) -> None:
         """Wait until the text is on the screen."""
         assert wait_for(lambda: self.screen.count(text) >= times, seconds=seconds), f"no {text!r} in:\n{self.screen}"
