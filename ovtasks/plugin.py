@@ -1,4 +1,4 @@
-"""The public API for plug-ins. A source, backend or kind of operation in another package imports from here only.
+"""The public API for plugins. A source, backend or kind of operation in another package imports from here only.
 
 The names stay here when their modules move. docs/plugins.md shows how to use them.
 """

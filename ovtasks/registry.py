@@ -103,5 +103,5 @@ def _load_foreign(point: EntryPoint) -> object:
     except (ImportError, AttributeError, SyntaxError) as e:
         package = point.dist.name if point.dist is not None else point.value
         hint = f"install another version of {package}, or remove it"
-        raise OvError(f"the plug-in {point.name} ({point.value}) cannot be loaded: {e}", hint=hint) from e
+        raise OvError(f"the plugin {point.name} ({point.value}) cannot be loaded: {e}", hint=hint) from e
     return found

@@ -370,11 +370,11 @@ class Backend(Protocol):
 
 @cache
 def backend(kind: str) -> Backend:
-    """The backend plug-in called ``kind``.
+    """The backend plugin called ``kind``.
 
     :raises InputError: no installed package provides it.
     """
     found = registry.find(registry.BACKENDS, kind)
     if found is None:
-        raise InputError(f"backend {kind} is not known", hint="auto, libvirt, qemu, or one that a plug-in brings")
+        raise InputError(f"backend {kind} is not known", hint="auto, libvirt, qemu, or one that a plugin brings")
     return cast(Callable[[], Backend], found)()

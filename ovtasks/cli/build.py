@@ -36,7 +36,7 @@ def run_goals(
     from ovtasks.graph.loader import OvLoader
 
     class Main(DoitMain):  # type: ignore[misc]
-        """Has only our ``run``, which no plug-in can replace."""
+        """Has only our ``run``, which no plugin can replace."""
 
         DOIT_CMDS = (Run,)
 

@@ -63,7 +63,7 @@ def _session(scratch: Path) -> Verdict:
 
 
 def source_checks() -> list[Check]:
-    """A check for each kind of source, plug-ins included: whether the programs it needs are installed."""
+    """A check for each kind of source, plugins included: whether the programs it needs are installed."""
     from ovtasks import registry
     from ovtasks.host.doctor import Check
 

@@ -15,7 +15,7 @@ from ovtasks.project.model import Project
 GOAL_VERBS = frozenset({"build", "define", "create"})
 """Goals that come after all of a VM's steps."""
 OPTION = "option_"
-"""The prefix of build options among the parsed arguments, so that a plug-in's option hides no other."""
+"""The prefix of build options among the parsed arguments, so that a plugin's option hides no other."""
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
             else:
                 metavar = option.name.rpartition("-")[2].upper()
                 suggest(parser.add_argument(name, dest=dest, metavar=metavar, help=text), option.words)
-        except argparse.ArgumentError as e:  # the plug-in's author chose a name of ours
-            hint = "the plug-in that declares it has to give it another name"
+        except argparse.ArgumentError as e:  # the plugin's author chose a name of ours
+            hint = "the plugin that declares it has to give it another name"
             raise InputError(f"{name} is an option of ov already", hint=hint) from e
 
 

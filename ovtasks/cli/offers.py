@@ -1,6 +1,6 @@
 """What a shell can offer in any project: commands, options, fixed values.
 
-It is made from the parsers once for each version of this package and its plug-ins, and kept in the user's cache:
+It is made from the parsers once for each version of this package and its plugins, and kept in the user's cache:
 making all parsers takes longer than a person waits for a key.
 """
 

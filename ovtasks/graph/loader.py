@@ -1,4 +1,4 @@
-"""Connects doit and the graph: doit's loader plug-in, and ``load_tasks(globals())`` for a plain ``dodo.py``."""
+"""Connects doit and the graph: doit's loader plugin, and ``load_tasks(globals())`` for a plain ``dodo.py``."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
 
     def load_tasks(self, cmd: Any, pos_args: list[str]) -> list[Task]:
         """The tasks of ``dodo.py``, and ours for the goals that the command line names."""
-        if not isinstance(cmd, Guarded):  # a command of doit or of another plug-in
+        if not isinstance(cmd, Guarded):  # a command of doit or of another plugin
             cmd._execute = guarded(cmd, cmd._execute, pos_args)
         with _no_collection():
             return self._load_tasks(cmd, pos_args)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class SourcePlugin(Protocol):
     """Where a disk comes from: it turns one VM into steps.
 
-    A plug-in's class derives from this one, takes no arguments, and says what the rest of ovtasks has to know about it.
+    A plugin's class derives from this one, takes no arguments, and says what the rest of ovtasks has to know about it.
     Everything but :meth:`steps` is used often, so the module must be cheap to import.
 
     ``kind`` is the value of ``source.kind``. ``schema`` is the JSON Schema (2020-12) of the ``source:`` mapping,
@@ -70,7 +70,7 @@ class ImagesPlugin(Protocol):
 
 @cache
 def source(kind: str) -> SourcePlugin:
-    """The source plug-in for ``source.kind``.
+    """The source plugin for ``source.kind``.
 
     :raises InputError: no installed package brings that kind.
     :raises OvError: what a package brings cannot be loaded, or is no source.
@@ -79,12 +79,12 @@ def source(kind: str) -> SourcePlugin:
     if found is None:
         known = ", ".join(registry.names(registry.SOURCES))
         raise InputError(
-            f"source.kind {kind} cannot be built", hint=f"kinds that can: {known}; others come from plug-ins"
+            f"source.kind {kind} cannot be built", hint=f"kinds that can: {known}; others come from plugins"
         )
     plugin = cast(Callable[[], object], found)()
     if not isinstance(plugin, SourcePlugin):
         raise OvError(
-            f"the plug-in of source.kind {kind} is of another version of ovtasks",
+            f"the plugin of source.kind {kind} is of another version of ovtasks",
             hint=f"its class {type(plugin).__qualname__} has to derive from ovtasks.plugin.SourcePlugin",
         )
     return plugin
@@ -116,7 +116,7 @@ def variables() -> tuple[str, ...]:
 
 
 def schema(kind: str) -> Mapping[str, Json] | None:
-    """The JSON Schema that a plug-in brings for its ``source:`` mapping; None when there is no such plug-in."""
+    """The JSON Schema that a plugin brings for its ``source:`` mapping; None when there is no such plugin."""
     try:
         return source(kind).schema
     except InputError:

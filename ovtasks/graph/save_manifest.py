@@ -134,7 +134,7 @@ def _young(entry: ManifestEntry, now_ns: int) -> bool:
 
 
 def _program(graph: Graph, chains: Sequence[Chain]) -> list[Path]:
-    """The files of this package and of plug-ins, because another version of a step may make something else."""
+    """The files of this package and of plugins, because another version of a step may make something else."""
     kinds = {graph.project.vms[chain.vm].source.kind for chain in chains if chain.vm in graph.project.vms}
     packages = {type(plugins.source(kind)).__module__.partition(".")[0] for kind in kinds} - {"ovtasks"}
     loaded = [

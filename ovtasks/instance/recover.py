@@ -25,7 +25,7 @@ from ovtasks.values.jsonvalue import restore
 from ovtasks.values.ports import PortForward
 
 FIRST = ("qemu", "libvirt")
-"""The backends that are asked first whether they know the instance, in this order. Plug-ins follow."""
+"""The backends that are asked first whether they know the instance, in this order. Plugins follow."""
 SSH = 22
 NO_PROJECT = "project-unknown"
 _INSTANCE_ID = re.compile(rb"instance-id: *[\"']?(ov-[0-9a-f-]{36})")

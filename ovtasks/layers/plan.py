@@ -95,7 +95,7 @@ def operation_kind(name: str, where: Where) -> OperationKind:
     made = found() if isinstance(found, type) else found
     if not isinstance(made, OperationKind):
         raise OvError(
-            f"the plug-in {name} of {registry.OPERATIONS} is no kind of operation",
+            f"the plugin {name} of {registry.OPERATIONS} is no kind of operation",
             hint="docs/plugins.md says what a kind has",
             where=where,
         )

@@ -114,7 +114,7 @@ def default_firmware(data: Data) -> str:
 
 
 def build_source(data: Data, base: Path) -> Source:
-    """The ``source:`` mapping as the class of its kind. A plug-in's kind stays a plain :class:`Source`."""
+    """The ``source:`` mapping as the class of its kind. A plugin's kind stays a plain :class:`Source`."""
     build = _SOURCES.get(data["kind"])
     return build(data, base) if build else Source(data["kind"], data)
 

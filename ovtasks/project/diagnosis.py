@@ -209,5 +209,5 @@ def _value(error: Any, place: str) -> tuple[str, str | None]:
             return f"{place} has {len(value)} items, but must have at least {wanted}", error.schema.get("description")
         case "minLength" | "minItems" | "minProperties":
             return f"{place} must not be empty", None
-        case _:  # a plug-in's schema may use anything of JSON Schema
+        case _:  # a plugin's schema may use anything of JSON Schema
             return f"{place}: {error.message}", None

@@ -21,7 +21,7 @@ COMMON = ("user", "uninstall", "comment")
 def tasks(data: Any, document: Document, checker: Checker) -> tuple[list[LayerTask], list[InputError]]:
     """The tasks in the list ``data``, and all that is wrong with them.
 
-    :raises OvError: a plug-in that provides a verb cannot be loaded, or brings a wrong schema.
+    :raises OvError: a plugin that provides a verb cannot be loaded, or brings a wrong schema.
     """
     found: list[LayerTask] = []
     errors: list[InputError] = []

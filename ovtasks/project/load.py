@@ -269,7 +269,7 @@ def _position(error: InputError, order: Mapping[str, int]) -> tuple[int, int, in
 def load_project(root: Path, *, kinds: Kinds | None = None, cache: bool = True, tolerant: bool = False) -> Project:
     """The project in folder ``root`` (see :func:`find_root`).
 
-    ``kinds`` gives the JSON Schema of the ``source:`` mapping for a plug-in's kind, None for an unknown kind. With
+    ``kinds`` gives the JSON Schema of the ``source:`` mapping for a plugin's kind, None for an unknown kind. With
     ``cache`` a project that was checked before comes from ``output/.ov/spec.cache``, as long as no file and no
     environment variable that was used has changed. ``tolerant``: the mistakes of single VMs, images and deployments are
     in the project's ``wrong``, and the others are there.

@@ -265,7 +265,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class VmSpec:
-    """One VM as declared. ``declared`` is its mapping with what it inherits, for ``ov plan`` and plug-ins.
+    """One VM as declared. ``declared`` is its mapping with what it inherits, for ``ov plan`` and plugins.
 
     ``layers`` is the XML from layers that deployments apply to it, ``placed`` what else deployments say about it.
     ``bases`` are the places of the entries that it inherits from, the remotest first.

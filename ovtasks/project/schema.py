@@ -207,7 +207,7 @@ class Checker:
         return self._new(schema)
 
     def check_schema(self, schema: JsonSchema, what: str) -> None:
-        """Check the JSON Schema that a plug-in brings for ``what``.
+        """Check the JSON Schema that a plugin brings for ``what``.
 
         :raises OvError: it is none.
         """
@@ -216,8 +216,8 @@ class Checker:
         try:
             self._new.check_schema(schema)
         except SchemaError as e:
-            message = f"the plug-in of {what} brings a wrong JSON Schema: {e.message}"
-            raise OvError(message, hint="report it to the plug-in's author, or uninstall it") from None
+            message = f"the plugin of {what} brings a wrong JSON Schema: {e.message}"
+            raise OvError(message, hint="report it to the plugin's author, or uninstall it") from None
 
     def _errors(self, data: Any) -> Iterator[Any]:
         yield from self._vm.iter_errors(data)
@@ -263,7 +263,7 @@ def _shallow(schema: Any) -> Any:
 
 
 def _with_kind(schema: Mapping[str, Any]) -> JsonSchema:
-    """A plug-in's schema, with ``kind`` added if its properties do not declare it."""
+    """A plugin's schema, with ``kind`` added if its properties do not declare it."""
     properties = {"kind": {"type": "string"}, **schema.get("properties", {})}
     return {"type": "object", **schema, "properties": properties}
 

@@ -59,7 +59,7 @@ def detect(source: Source) -> Distro | None:
 
 
 def attribute(source: Source, name: str) -> str | None:
-    """A text field of a source of any kind. A plug-in's source has nothing but ``fields``."""
+    """A text field of a source of any kind. A plugin's source has nothing but ``fields``."""
     value = getattr(source, name, None)
     if value is None:
         value = source.fields.get(name)

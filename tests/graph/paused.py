@@ -1,4 +1,4 @@
-"""A source plug-in for tests: the cloud image chain, with a stop before and after each step's work.
+"""A source plugin for tests: the cloud image chain, with a stop before and after each step's work.
 
 ``PAUSE_AT=disk:before`` makes the step write ``PAUSE_FILE`` and wait there to be killed. With ``PAUSE_TALK`` a program
 of the step talks meanwhile, until somebody removes the file.
@@ -62,7 +62,7 @@ def _pause(point: str) -> None:
 
 
 def install(site: Path) -> None:
-    """Lay the plug-in out as an installed distribution in ``site``."""
+    """Lay the plugin out as an installed distribution in ``site``."""
     info = site / "ov_paused-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ov-paused\nVersion: 1.0\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A lost record: every backend that can recall a VM is asked, the plug-ins of other packages, too."""
+"""A lost record: every backend that can recall a VM is asked, the plugins of other packages, too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plug-in of docs/plugins.md, installed as a package of its own, builds a disk from a real NBD server."""
+"""The plugin of docs/plugins.md, installed as a package of its own, builds a disk from a real NBD server."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def nbd_server(tmp_path: Path) -> Iterator[str]:
 
 
 def install_plugin(folder: Path) -> Path:
-    """Lay the plug-in out as an installed distribution: a module and its metadata, as pip does."""
+    """Lay the plugin out as an installed distribution: a module and its metadata, as pip does."""
     site = folder / "site"
     info = site / "ov_nbd-1.0.dist-info"
     info.mkdir(parents=True)
@@ -83,7 +83,7 @@ def test_plugin_is_under_60_lines() -> None:
 
 @dataclass
 class Stranger:
-    """A project with a VM of the plug-in, and the plug-in installed. ``bin``: all of PATH, where it is given."""
+    """A project with a VM of the plugin, and the plugin installed. ``bin``: all of PATH, where it is given."""
 
     project: Path
     site: Path

@@ -1,4 +1,4 @@
-"""The table of what is built in, and how plug-ins of other packages are found beside it."""
+"""The table of what is built in, and how plugins of other packages are found beside it."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def test_ours_win_and_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_what_cannot_be_loaded_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     lay_out(tmp_path, f"strange = {place}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(OvError, match=f"the plug-in strange \\({place}\\) cannot be loaded") as caught:
+    with pytest.raises(OvError, match=f"the plugin strange \\({place}\\) cannot be loaded") as caught:
         plugins.source("strange")
     assert "ov-strange" in str(caught.value.hint)

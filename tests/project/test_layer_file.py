@@ -331,7 +331,7 @@ def test_another_package_s_verb(tmp_path: Path) -> None:
     assert task.data == {"touch": "/a", "times": 2, "mode": "fast", "user": "me", "uninstall": ["rm /a"]}
     error = one(wrong(tmp_path, "tasks: [{touch: /a, tims: 2}]"))
     assert "unknown key 'tims' in tasks[0]" in error.message and error.hint == "did you mean 'times'?"
-    with pytest.raises(OvError, match="plug-in of task bad brings a wrong JSON Schema"):
+    with pytest.raises(OvError, match="plugin of task bad brings a wrong JSON Schema"):
         wrong(tmp_path, "tasks: [{bad: /a}]")
 
 

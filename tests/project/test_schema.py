@@ -298,6 +298,6 @@ def test_a_plug_ins_source_is_checked(tmp_path: Path, source: str, message: str,
 
 def test_a_plug_in_with_a_wrong_schema_is_to_blame(tmp_path: Path) -> None:
     write(tmp_path, _vm("ram: 2G", "{kind: nbd}"))
-    with pytest.raises(OvError, match=r"plug-in of source\.kind nbd brings a wrong JSON Schema") as caught:
+    with pytest.raises(OvError, match=r"plugin of source\.kind nbd brings a wrong JSON Schema") as caught:
         check((), tmp_path, kinds=lambda kind: {"properties": {"x": {"type": "nonsense"}}})
     assert "author" in (caught.value.hint or "")

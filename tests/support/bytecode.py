@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Bytecode:
-    """A plug-in: the process that the user started compiles the package, each worker keeps what it collects."""
+    """A plugin: the process that the user started compiles the package, each worker keeps what it collects."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.ours = ROOT.stat().st_uid == os.geteuid()  # root leaves nothing of its own in a user's checkout

@@ -45,7 +45,7 @@ def listen() -> None:
 
 
 class Ending:
-    """A plug-in: in each worker it listens to signals; in the process that the user started it keeps the journal."""
+    """A plugin: in each worker it listens to signals; in the process that the user started it keeps the journal."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.left: list[str] = []

@@ -13,7 +13,7 @@ import pytest
 
 
 class Garbage:
-    """A plug-in: no rounds while tests are collected; what is there then is left out of the later ones."""
+    """A plugin: no rounds while tests are collected; what is there then is left out of the later ones."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Iterator[None]:

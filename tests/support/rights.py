@@ -16,7 +16,7 @@ def add_option(parser: pytest.Parser) -> None:
 
 
 class Rights:
-    """A plug-in: root runs everything, or those alone; others leave them out and say how many there are."""
+    """A plugin: root runs everything, or those alone; others leave them out and say how many there are."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config

@@ -61,7 +61,7 @@ def needs_services(module: str) -> bool:
 
 
 class Services:
-    """A plug-in: it sets the mark, leaves marked tests out when asked to, and says how many there were."""
+    """A plugin: it sets the mark, leaves marked tests out when asked to, and says how many there were."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
