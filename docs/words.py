@@ -25,14 +25,14 @@ ov reads a value without quotes as the type that its field expects:
 | `52:54:00:12:34:56`, `2024-01-01` | an error | the text, as written | an error |
 | `~`, `null`, nothing | the field's default | the field's default | the field's default |
 
-Quotes make any value text. A key is always text, and may appear only once. Anchors, aliases and `<<:` work, and the tags
-`!!str`, `!!int`, `!!float`, `!!bool` and `!!null`. In `libvirt:`, numbers may have libvirt's notation (`0x1F`), and
-switches may be `yes` or `on`, with or without quotes.
+Quotes make any value text. A key is always text, and may appear only once. Anchors, aliases and `<<:` work, and the
+tags `!!str`, `!!int`, `!!float`, `!!bool` and `!!null`. In `libvirt:`, numbers may have libvirt's notation (`0x1F`),
+and switches may be `yes` or `on`, with or without quotes.
 
-**`cloud_init.network` and `cloud_init.extra` follow cloud-init's rules.** cloud-init reads YAML 1.1 with PyYAML, so here
-`no` and `off` are false everywhere, `0644` is 420, `12:30` is 750, and `52:54:00:12:34:56` is a number (quote such a MAC
-address). `1e3` and `y` are text, and all tags of PyYAML work. If PyYAML could not read a value, ov reports an error with
-its place.
+**`cloud_init.network` and `cloud_init.extra` follow cloud-init's rules.** cloud-init reads YAML 1.1 with PyYAML, so
+here `no` and `off` are false everywhere, `0644` is 420, `12:30` is 750, and `52:54:00:12:34:56` is a number (quote such
+a MAC address). `1e3` and `y` are text, and all tags of PyYAML work. If PyYAML could not read a value, ov reports an
+error with its place.
 
 `cloud_init.extra` is merged into the user-data that ov writes:
 
@@ -87,8 +87,8 @@ one, it means the field's default, as everywhere.
 
 * `extends` names another entry, in any file of the project. That entry may extend a third one. You can extend an
   ordinary VM as well as a template.
-* A template has a name that starts with a dot (`.base`), or says `abstract: true`. It may leave out `source:`. It has no
-  build steps, and commands refuse its name.
+* A template has a name that starts with a dot (`.base`), or says `abstract: true`. It may leave out `source:`. It has
+  no build steps, and commands refuse its name.
 * `defaults:` works in `vms.yml` and `vm.yml`, for the VMs of that file, in all its YAML documents. In `overthink.yml`
   and all other files `defaults:` is about container images, and a note says "changes nothing". An entry that is
   extended from another file brings along the defaults of its own file.
