@@ -16,6 +16,7 @@ from ovtasks.host.verbosity import Verbosity, ended, level
 from ovtasks.values.durations import format_taken
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -162,7 +163,6 @@ class Display:
 
 
 def _new_bars(stream: TextIO) -> Bars:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -177,19 +177,6 @@ def _new_bars(stream: TextIO) -> Bars:
 
     narrow = Column(no_wrap=True, overflow="ellipsis", max_width=SAID_WIDTH)
 
-    class SteadyConsole(Console):
-        """Leaves the cursor shown: nobody would show it again after a SIGKILL. One thread prints at a time: rich
-        computes what to overwrite a moment before it writes, and would leave old lines of bars behind."""
-
-        turn: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-
-        def show_cursor(self, show: bool = True) -> bool:
-            return show and super().show_cursor(show)
-
-        def print(self, *objects: Any, **options: Any) -> None:
-            with self.turn:
-                super().print(*objects, **options)
-
     class BytesColumn(DownloadColumn):
         """Amount, rate and time left, for steps that count bytes."""
 
@@ -200,7 +187,7 @@ def _new_bars(stream: TextIO) -> Bars:
         def render(self, task: Any) -> Any:
             return super().render(task) if task.fields.get("unit") == "B" and task.completed else ""
 
-    console = SteadyConsole(file=stream)
+    turn = threading.RLock()
     bars = Bars(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -210,12 +197,29 @@ def _new_bars(stream: TextIO) -> Bars:
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[said]}", style="dim", markup=False, table_column=narrow),
-        console=console,
+        console=_console(stream, turn),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe stays there
     )
-    console.turn = bars.live._lock  # rich's own, which its refreshing thread holds while it prints
+    bars.live._lock = turn  # held while it draws
     return bars
+
+
+def _console(stream: TextIO, turn: threading.RLock) -> Console:
+    from rich.console import Console
+
+    class SteadyConsole(Console):
+        """Leaves the cursor shown: nobody would show it again after a SIGKILL. One thread prints at a time: rich
+        computes what to overwrite a moment before it writes, and would leave old lines of bars behind."""
+
+        def show_cursor(self, show: bool = True) -> bool:
+            return show and super().show_cursor(show)
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            with turn:
+                super().print(*objects, **options)
+
+    return SteadyConsole(file=stream)
 
 
 class StepProgress:

@@ -1,4 +1,4 @@
-"""The live view of a build on a real terminal: one line a running step, the summary, and what Ctrl-C and kill -9 leave."""
+"""The live view of a build on a real terminal: a line a running step, the summary, what Ctrl-C and kill -9 leave."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def test_ctrl_c_then_once_more(screen: Tmux, tmp_path: Path) -> None:
 def test_kill_9_then_once_more(screen: Tmux, tmp_path: Path) -> None:
     begin(screen)
     for process in Path("/proc").glob("[0-9]*"):
-        if process.joinpath("cmdline").read_bytes().endswith(b"vm\0build\0-n\x002\0"):
-            if process.joinpath("cwd").resolve() == tmp_path / "project":
-                os.kill(int(process.name), signal.SIGKILL)
+        ours = process.joinpath("cmdline").read_bytes().endswith(b"vm\0build\0-n\x002\0")
+        if ours and process.joinpath("cwd").resolve() == tmp_path / "project":
+            os.kill(int(process.name), signal.SIGKILL)
     assert "status 137" in ended(screen, tmp_path)
     again(screen, tmp_path)
 
