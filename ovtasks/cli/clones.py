@@ -11,8 +11,9 @@ from ovtasks.errors import EXIT_DONE, InputError
 def clone_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm clone``."""
     parser.description = (
-        "Write an entry of vms.yml for a VM that begins with the disk of another one, as it was at a snapshot. It is a "
-        "machine of its own: other MAC addresses, host keys, machine-id and host name. The other VM goes on as it is."
+        "Add a VM to vms.yml that starts with a copy of another VM's disk at a snapshot. The clone gets "
+        "a new identity: other MAC addresses, host keys, machine-id and host name. The other VM stays "
+        "as it is."
     )
     parser.add_argument("vm", metavar="NEW", help="the clone's name")
     parser.add_argument(
@@ -20,9 +21,9 @@ def clone_arguments(parser: argparse.ArgumentParser) -> None:
         dest="origin",
         required=True,
         metavar="VM[/INSTANCE][@SNAP]",
-        help="what it begins with; without @SNAP a snapshot is made now",
+        help="the disk to start with; without @SNAP, ov makes a snapshot now",
     )
-    parser.add_argument("--cloud-init-clean", action="store_true", help="let its first boot be one for cloud-init, too")
+    parser.add_argument("--cloud-init-clean", action="store_true", help="make cloud-init run as at a first boot")
     parser.add_argument("--build", action="store_true", help="then build it, as ov vm build does")
     parser.add_argument("--dry-run", action="store_true", help="print the entry, write nothing")
     parser.set_defaults(run=run_clone)

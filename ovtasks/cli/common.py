@@ -110,7 +110,7 @@ def add_instance(parser: argparse.ArgumentParser) -> None:
 
 def add_instance_option(parser: argparse.ArgumentParser) -> None:
     """Add ``-i``."""
-    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME, with a disk of its own")
+    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="another VM of NAME, with its own disk")
 
 
 def agreed(what: str) -> bool:

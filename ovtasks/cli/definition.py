@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def xml_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm xml``."""
     parser.description = (
-        "Print the domain XML for NAME as vms.yml and the VM are now, also before it is created. Nothing is started, "
-        "defined or written."
+        "Print the libvirt domain XML for NAME, from vms.yml and the current VM. This also works before "
+        "create, and starts, defines and writes nothing."
     )
     add_instance(parser)
     _add_for_host(parser)
@@ -31,8 +31,8 @@ def xml_arguments(parser: argparse.ArgumentParser) -> None:
 def argv_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm argv``."""
     parser.description = (
-        "Print QEMU's command line for NAME as vms.yml and the VM are now, also before it is created; for a VM of "
-        "libvirt, the one that libvirt makes. Nothing is started or written."
+        "Print QEMU's command line for NAME, from vms.yml and the current VM; for a libvirt VM, the one "
+        "that libvirt makes. This also works before create, and starts and writes nothing."
     )
     add_instance(parser)
     parser.add_argument("--json", action="store_true", help="print JSON: a list of words")
@@ -41,13 +41,15 @@ def argv_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_for_host(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "What this host lacks for it is said on stderr."
-    parser.add_argument("--for-host", action="store_true", help="refuse, as create does, what this host cannot run")
+    parser.epilog = "A note on stderr says what this host lacks."
+    parser.add_argument("--for-host", action="store_true", help="fail, as create does, if this host cannot run it")
 
 
 def diff_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm diff``."""
-    parser.description = "Show the difference between what is defined for NAME and what ov vm create would define now."
+    parser.description = (
+        "Show the differences between the current definition of NAME and the one that ov vm create would make."
+    )
     parser.epilog = "exit codes: 0 the same, 4 it differs"
     add_instance(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")

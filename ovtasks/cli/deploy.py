@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov deploy add``."""
     parser.description = (
-        "Put layers into a VM. Layers that are named here are added to the deployment's entry in deploy.yml; then the "
-        "VM gets what the entry says: what is new is applied, what was edited is undone and applied again, what is no "
-        "longer there is undone, and what is unchanged is left alone. A VM that is off is started, one that does not "
-        "exist is built and created."
+        "Apply layers to a VM. First, add the named layers to the deployment's entry in deploy.yml. "
+        "Then make the VM match the entry: apply new layers, undo and apply changed ones, undo removed "
+        "ones. A VM that is off is started. A VM that does not exist is built and created."
     )
     _add_name(parser)
     parser.add_argument("layers", nargs="*", metavar="LAYER", help="a layer, or an image of image.yml for its layers")
@@ -31,19 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--with-services", action="store_true", help="allow layers to install and start services")
     parser.add_argument("--allow-repo-changes", action="store_true", help="allow layers to add package repositories")
     parser.add_argument("--allow-root-tasks", action="store_true", help="allow layers to run commands as root")
-    parser.add_argument("--skip-incompatible", action="store_true", help="leave out what the VM's system cannot do")
+    parser.add_argument("--skip-incompatible", action="store_true", help="skip what the VM's system cannot do")
     parser.add_argument(
-        "--snapshots", action="store_true", help="keep the disk after each layer; a disposable VM goes back to it"
+        "--snapshots",
+        action="store_true",
+        help="keep the disk after each layer, to go back to it (disposable VMs only)",
     )
-    parser.add_argument("--builder-image", metavar="IMAGE", help="the image that builds packages of the AUR")
+    parser.add_argument("--builder-image", metavar="IMAGE", help="the image that builds AUR packages")
     parser.add_argument("--verify", action="store_true", help="run the checks of the layers and of the deployment")
-    parser.add_argument(
-        "--disposable", action="store_true", default=None, help="note that ov update may destroy the VM"
-    )
-    parser.add_argument("--lifecycle", metavar="TAG", help="note a tag such as dev or prod")
+    parser.add_argument("--disposable", action="store_true", default=None, help="permit ov update to destroy the VM")
+    parser.add_argument("--lifecycle", metavar="TAG", help="set a tag such as dev or prod")
     parser.add_argument("--from", dest="start_at", metavar="LAYER", help="leave the layers before this one as they are")
     parser.add_argument("--dry-run", action="store_true", help="show what would be done; write and start nothing")
-    parser.add_argument("-y", "--yes", action="store_true", help="ask nothing (add never does)")
+    parser.add_argument("-y", "--yes", action="store_true", help="no effect: add never asks")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_add)
 
@@ -51,18 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def del_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov deploy del``."""
     parser.description = (
-        "Take layers out of a VM: undo them in reverse order, so that files, packages and services are as they were "
-        "before. Without LAYER all go, and with them the entry in deploy.yml. A VM that is off is started for that, "
-        "and stopped again afterwards."
+        "Remove layers from a VM: undo them in reverse order, and restore files, packages and services. "
+        "Without LAYER, remove all layers and the entry in deploy.yml. A VM that is off is started for "
+        "this, and stopped afterwards."
     )
     _add_name(parser)
-    parser.add_argument("layers", nargs="*", metavar="LAYER", help="take out these only")
+    parser.add_argument("layers", nargs="*", metavar="LAYER", help="remove only these")
     parser.add_argument("--keep-services", action="store_true", help="leave the layers' services as they are")
     parser.add_argument("--keep-repo-changes", action="store_true", help="leave package repositories as they are")
     parser.add_argument(
-        "--purge", action="store_true", help="also remove folders that layers made, with all that is in them now"
+        "--purge", action="store_true", help="also remove folders that layers made, with their contents"
     )
-    parser.add_argument("--forget", action="store_true", help="for a VM that is gone: remove entry and records only")
+    parser.add_argument("--forget", action="store_true", help="remove only the entry and the records (for a lost VM)")
     parser.add_argument("--dry-run", action="store_true", help="show what would be undone")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov deploy list``."""
-    parser.description = "List the deployments of deploy.yml, and how far each is by the records of this host."
+    parser.description = "List the deployments of deploy.yml and their states, from the records of this host."
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_list)
 
@@ -30,8 +30,8 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
 def status_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov deploy status``."""
     parser.description = (
-        "Show the layers in a VM by the records of this host. With --drift the guest is looked into: each operation "
-        "that is no longer as it was put is named, and the exit code is then 4."
+        "Show the layers in a VM from the records of this host. With --drift, compare them with the "
+        "guest, name each operation that differs, and end with 4 if there is one."
     )
     parser.add_argument("name", metavar="NAME", help="vm:VM, vm:VM/INSTANCE, or a deployment of deploy.yml")
     parser.add_argument("--drift", action="store_true", help="look into the guest")
@@ -41,10 +41,10 @@ def status_arguments(parser: argparse.ArgumentParser) -> None:
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov deploy plan``."""
-    parser.description = "Show what ov deploy add NAME would do and why, operation by operation; do nothing."
+    parser.description = "Show what ov deploy add NAME would do, and why, operation by operation."
     parser.add_argument("name", metavar="NAME", help="vm:VM, vm:VM/INSTANCE, or a deployment of deploy.yml")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--exit-code", action="store_true", help="end with 4 when something would be done")
+    parser.add_argument("--exit-code", action="store_true", help="end with 4 if something would be done")
     parser.set_defaults(run=run_plan)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov doctor``."""
     parser.description = (
-        "Try everything that VMs may need of this host. ok, note: nothing to do; missing, broken: a hint says what to "
-        "do. Fails only when something is not there without which no VM runs (marked *)."
+        "Check everything that VMs may need on this host. ok and note: nothing to do; missing and "
+        "broken: the hint says what to do. Fails only if something essential is missing (marked *)."
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

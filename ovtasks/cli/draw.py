@@ -13,8 +13,8 @@ from ovtasks.errors import EXIT_DONE
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov graph``."""
     parser.description = (
-        "Print the graph of steps, with a legend: as SVG for a browser, in Graphviz's language (dot), or in Mermaid's. "
-        "No other program is needed."
+        "Print the graph of steps with a legend: as SVG, in Graphviz's language (dot), or in Mermaid's. "
+        "SVG needs no other program."
     )
     parser.add_argument("goals", nargs="*", metavar="GOAL", help="arch, build:arch (default: every VM)")
     add_build_options(parser)

@@ -46,8 +46,9 @@ _GOTO = frozenset(["code", "codium", "code-insiders"])
 def edit_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm edit``."""
     parser.description = (
-        "Open $VISUAL or $EDITOR at the VM's lines in its file. Afterwards the file is checked, and what a build and a "
-        "create would change is printed. Nothing is built or restarted. Without an editor, print FILE:LINE."
+        "Open $VISUAL or $EDITOR at the VM's lines in its file. Afterwards, check the file and print "
+        "what a build and a create would change. This builds and restarts nothing. Without an editor, "
+        "print FILE:LINE."
     )
     parser.add_argument("vm", metavar="NAME", help="the VM")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov eval live``."""
     parser.description = (
-        "Carry out the checks (eval:) of a VM that runs: of its layers, of its deployment and of vms.yml. Nothing is "
-        "changed or started. NAME is a VM or a deployment. Ends with 1 if a check fails."
+        "Run the checks (eval:) of a running VM: those of its layers, of its deployment and of vms.yml. "
+        "This changes and starts nothing. NAME is a VM or a deployment. Ends with 1 if a check fails."
     )
     add_instance(parser)
     parser.add_argument("--tag", action="append", default=[], metavar="WORD", help="only checks with this tag")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="also write the results as JUnit's XML")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="also write the results as JUnit XML")
     parser.set_defaults(run=run)
 
 

@@ -29,7 +29,7 @@ def screenshot_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm screenshot``."""
     from ovtasks.probes.method import whole
 
-    parser.description = "Write what the VM shows as PNG. It needs no agent and no SSH, but a VM with a display."
+    parser.description = "Save the VM's screen as PNG. The VM needs a display, but no agent and no SSH."
     add_instance(parser)
     parser.add_argument("file", nargs="?", default="screenshot.png", metavar="FILE", help=_FILE)
     parser.add_argument("--screen", type=whole, default=0, metavar="N", help="the number of the display (0)")
@@ -38,18 +38,22 @@ def screenshot_arguments(parser: argparse.ArgumentParser) -> None:
 
 def sendkey_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm sendkey``."""
-    parser.description = "Press keys together: ctrl+alt+delete, or ctrl alt f2, or KEY_ENTER."
+    parser.description = "Press keys at the same time: ctrl+alt+delete, or ctrl alt f2, or KEY_ENTER."
     add_instance(parser)
     parser.add_argument("keys", nargs="+", metavar="KEY", help="keys by their names: ctrl, f2, KEY_ENTER")
     parser.add_argument(
-        "--hold", type=number(60000, "number of milliseconds"), default=50, metavar="MS", help="how long (50)"
+        "--hold",
+        type=number(60000, "number of milliseconds"),
+        default=50,
+        metavar="MS",
+        help="milliseconds to hold the keys (50)",
     )
     parser.set_defaults(run=run_sendkey)
 
 
 def type_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm type``."""
-    parser.description = "Type text on the VM's keyboard, which the guest must take for a US one. - reads stdin."
+    parser.description = "Type text on the VM's keyboard. The guest must use the US layout. - reads stdin."
     add_instance(parser)
     parser.add_argument("text", metavar="TEXT", help="the text, or - for stdin")
     parser.add_argument("--enter", action="store_true", help="press enter after it")
@@ -92,10 +96,13 @@ def libvirt_arguments(parser: argparse.ArgumentParser) -> None:
     from ovtasks.probes.libvirt_methods import LIBVIRT
 
     parser.description = (
-        "Look at a VM from outside. Both backends answer, but domain-xml needs libvirt. NAME is a VM or a deployment."
+        "Look at a VM from outside. All methods work with both backends, except domain-xml, which needs "
+        "libvirt. NAME is a VM or a deployment."
     )
     groups = _offer(parser, LIBVIRT)
-    listing = groups[()].add_parser("list", help="all VMs of this user, and libvirt's that are not ov's")
+    listing = groups[()].add_parser(
+        "list", help="list all VMs of this user, including libvirt domains that ov did not make"
+    )
     _add_common(listing)
     listing.set_defaults(run=run_list)
     for name in ("create", "info", "revert", "delete"):
@@ -108,8 +115,8 @@ def spice_arguments(parser: argparse.ArgumentParser) -> None:
     from ovtasks.probes.spice_methods import SPICE
 
     parser.description = (
-        "Talk to a VM's SPICE server. QEMU has one session at a time: a viewer that is connected is thrown out. "
-        "NAME is a VM or a deployment."
+        "Talk to a VM's SPICE server. QEMU serves one session at a time, so this disconnects an open "
+        "viewer. NAME is a VM or a deployment."
     )
     _offer(parser, SPICE)
 

@@ -14,7 +14,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "vm": {
         "ov vm create web": "build what web needs and start it",
-        "ov vm list -a": "every VM, stopped ones too",
+        "ov vm list -a": "every VM, including stopped ones",
     },
     "vm build": {
         "ov vm build web": "build what is stale of web",
@@ -22,27 +22,27 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "vm create": {
         "ov vm create web": "build what is stale, make the VM, start it",
-        "ov vm create web -i test --ram 8G": "a second VM of web, with a disk of its own and more memory",
+        "ov vm create web -i test --ram 8G": "a second VM of web, with its own disk and more memory",
     },
     "vm start": {
         "ov vm start web db": "start two VMs",
         "ov vm start --all": "start every VM of this project",
     },
     "vm stop": {
-        "ov vm stop web": "let the guest shut down, and wait until it has",
-        "ov vm stop web --force": "pull the plug",
+        "ov vm stop web": "shut the guest down, and wait until it is off",
+        "ov vm stop web --force": "power it off at once",
     },
     "vm restart": {
         "ov vm restart web": "shut the guest down, then start it",
-        "ov vm restart web --timeout 20": "pull the plug if it is not off after 20 s",
+        "ov vm restart web --timeout 20": "power it off if it still runs after 20 s",
     },
     "vm suspend": {
-        "ov vm suspend web": "halt the VM; it stays in memory",
-        "ov vm suspend --all": "halt every VM of this project",
+        "ov vm suspend web": "pause the VM; it stays in memory",
+        "ov vm suspend --all": "pause every VM of this project",
     },
     "vm resume": {
-        "ov vm resume web": "let it go on",
-        "ov vm resume web -i test": "let the instance test go on",
+        "ov vm resume web": "continue the VM",
+        "ov vm resume web -i test": "continue the instance test",
     },
     "vm reset": {
         "ov vm reset web": "reset the machine without asking the guest",
@@ -50,10 +50,10 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "vm destroy": {
         "ov vm destroy web": "remove the definition, keep the disk",
-        "ov vm destroy web --disk -y": "remove all that is its own, without a question",
+        "ov vm destroy web --disk -y": "remove the VM with its disk, without a question",
     },
     "vm list": {
-        "ov vm list -a": "every VM, stopped ones too",
+        "ov vm list -a": "every VM, including stopped ones",
         "ov vm list --json": "the running ones, for a script",
     },
     "vm status": {
@@ -66,15 +66,15 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "vm logs": {
         "ov vm logs web -n 20": "the last 20 lines of the serial console",
-        "ov vm logs web -f": "more as it comes",
+        "ov vm logs web -f": "follow new lines",
     },
     "vm snapshot": {
-        "ov vm snapshot create web clean": "keep the disk as it is now",
+        "ov vm snapshot create web clean": "keep the current state of the disk",
         "ov vm snapshot revert web clean": "go back to that",
     },
     "vm snapshot create": {
-        "ov vm snapshot create web clean": "keep the disk as it is now",
-        "ov vm snapshot create web busy --memory": "keep the memory of the running VM, too",
+        "ov vm snapshot create web clean": "keep the current state of the disk",
+        "ov vm snapshot create web busy --memory": "also keep the memory of the running VM",
     },
     "vm snapshot list": {
         "ov vm snapshot list web": "names, times and descriptions",
@@ -85,16 +85,16 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov vm snapshot info web clean -i test": "one of the instance test",
     },
     "vm snapshot revert": {
-        "ov vm snapshot revert web clean": "go back; the VM must be off",
-        "ov vm snapshot revert web clean --force": "pull the plug, go back, start",
+        "ov vm snapshot revert web clean": "revert; the VM must be off",
+        "ov vm snapshot revert web clean --force": "power off, revert, start",
     },
     "vm snapshot delete": {
         "ov vm snapshot delete web clean": "forget the snapshot; the disk stays as it is",
         "ov vm snapshot delete web clean -i test": "one of the instance test",
     },
     "vm clone": {
-        "ov vm clone copy --from web": "a VM that begins with web's disk as it is now",
-        "ov vm clone copy --from web@clean --build": "with the disk of a snapshot, built at once",
+        "ov vm clone copy --from web": "a VM with a copy of web's current disk",
+        "ov vm clone copy --from web@clean --build": "from a snapshot, built at once",
     },
     "vm import": {
         "ov vm import old": "an entry for libvirt's domain old, and a copy of its disk",
@@ -105,7 +105,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov vm edit web --json": "what changes, for a script",
     },
     "vm xml": {
-        "ov vm xml web": "what web is or would be defined as",
+        "ov vm xml web": "the definition of web, now or after create",
         "ov vm xml web --for-host": "fail if this host cannot run it",
     },
     "vm argv": {
@@ -113,7 +113,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov vm argv web --json": "as a list for a script",
     },
     "vm diff": {
-        "ov vm diff web": "what vms.yml says and the VM does not have yet",
+        "ov vm diff web": "changes in vms.yml that the VM does not have yet",
         "ov vm diff web -i test --json": "the same of an instance, for a script",
     },
     "vm ssh": {
@@ -121,7 +121,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov vm ssh web -l root -- systemctl is-system-running": "run a command as root",
     },
     "vm run": {
-        "ov vm run web -- uname -a": "boot a VM like web, run the command, leave nothing",
+        "ov vm run web -- uname -a": "boot a VM like web, run the command, remove the VM",
         "ov vm run web --for cloud-init -- make test": "wait for its packages first",
     },
     "vm scp": {
@@ -154,22 +154,22 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "vm type": {
         "ov vm type web --enter root": "type a line",
-        "ov vm type web -": "type what comes from stdin",
+        "ov vm type web -": "type the text from stdin",
     },
     "image": {
-        "ov image list": "the images and what they are",
-        "ov image build desktop": "build what is stale of one",
+        "ov image list": "the images and their states",
+        "ov image build desktop": "build one, if stale",
     },
     "image build": {
-        "ov image build": "build what is stale of all that have a containerfile",
+        "ov image build": "build all stale images that have a containerfile",
         "ov image build desktop --refresh": "ask for a newer base image first",
     },
     "image pull": {
         "ov image pull": "ask for newer images",
-        "ov image pull desktop --locked": "only if every image is named by its digest",
+        "ov image pull desktop --locked": "only if every image has a digest in its name",
     },
     "image list": {
-        "ov image list": "the images and what they are",
+        "ov image list": "the images and their states",
         "ov image list --json": "the same for a script",
     },
     "image inspect": {
@@ -177,16 +177,16 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov image inspect quay.io/fedora/fedora-bootc:42": "an image that image.yml does not name",
     },
     "deploy": {
-        "ov deploy add vm:web tools": "put the layer tools into web",
+        "ov deploy add vm:web tools": "apply the layer tools to web",
         "ov deploy status vm:web": "what is in it",
     },
     "deploy add": {
         "ov deploy add vm:web tools --dry-run": "what would be done",
-        "ov deploy add vm:web tools --verify": "put the layer into web, then run its checks",
+        "ov deploy add vm:web tools --verify": "apply the layer to web, then run its checks",
     },
     "deploy del": {
-        "ov deploy del vm:web tools": "take one layer out",
-        "ov deploy del vm:web --dry-run": "what taking all out would undo",
+        "ov deploy del vm:web tools": "remove one layer",
+        "ov deploy del vm:web --dry-run": "what removing all layers would undo",
     },
     "deploy list": {
         "ov deploy list": "every deployment and its layers",
@@ -194,38 +194,38 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "deploy status": {
         "ov deploy status vm:web": "the layers in web",
-        "ov deploy status vm:web --drift": "what became of them in the guest",
+        "ov deploy status vm:web --drift": "compare them with the guest",
     },
     "deploy plan": {
         "ov deploy plan vm:web": "what add would do, and why",
-        "ov deploy plan vm:web --exit-code": "end with 4 if it would do something",
+        "ov deploy plan vm:web --exit-code": "end with 4 if something would be done",
     },
     "eval": {
         "ov eval live web": "run the checks of web",
-        "ov eval libvirt info web": "what its monitor says",
+        "ov eval libvirt info web": "its state, as QEMU reports it",
     },
     "eval live": {
         "ov eval live web": "run all checks of web",
-        "ov eval live web --tag net --junit checks.xml": "some of them, with a file for CI",
+        "ov eval live web --tag net --junit checks.xml": "run some of them, and write a file for CI",
     },
     "eval libvirt": {
         "ov eval libvirt screenshot web screen.png": "what the display shows",
         "ov eval libvirt guest exec web -- uptime": "run a command by the guest agent",
     },
     "eval spice": {
-        "ov eval spice status web": "what the SPICE server has",
+        "ov eval spice status web": "what the SPICE server offers",
         "ov eval spice type web hello": "type on the VM's keyboard",
     },
     "update": {
         "ov update web --dry-run": "each step, and why",
-        "ov update web --rebuild-image": "make web anew from a newer base image",
+        "ov update web --rebuild-image": "remake web from a newer base image",
     },
     "list": {
         "ov list": "the project's VMs, whether they are built, and their instances",
         "ov list --json": "the same for a script",
     },
     "status": {
-        "ov status": "the project at a glance",
+        "ov status": "show the project at a glance",
         "ov status --json": "the same for a script",
     },
     "plan": {
@@ -234,7 +234,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "why": {
         "ov why disk:web": "what the disk is made from, and why it would run",
-        "ov why seed:web --json": "the same of the seed, for a script",
+        "ov why seed:web --json": "the same for the seed, as JSON",
     },
     "graph": {
         "ov graph web --format svg > web.svg": "a picture of one VM's steps",
@@ -246,19 +246,19 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "init": {
         "ov init": "a project with a Debian VM",
-        "ov init cluster": "one with three nodes in a network of their own",
+        "ov init cluster": "a project with three nodes on a private network",
     },
     "images": {
-        "ov images": "every official image that has a name here",
-        "ov images debian": "those of one distribution",
+        "ov images": "every official image",
+        "ov images debian": "the images of one distribution",
     },
     "lock": {
-        "ov lock": "pin what is not pinned yet",
-        "ov lock --update web": "ask what web's URL means now, and pin that",
+        "ov lock": "pin the images that are not pinned yet",
+        "ov lock --update web": "pin what web's URL stands for now",
     },
     "gc": {
-        "ov gc -n": "what would go",
-        "ov gc --older-than 30d": "remove images that nobody used for a month",
+        "ov gc -n": "show what would be removed",
+        "ov gc --older-than 30d": "remove images unused for a month",
     },
     "validate": {
         "ov validate": "every mistake in the project's files",
@@ -269,8 +269,8 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov migrate --output new": "write the new files beside the old ones",
     },
     "settings": {
-        "ov settings list": "what counts, and where it comes from",
-        "ov settings set vm.backend qemu": "change one",
+        "ov settings list": "every setting with its origin",
+        "ov settings set vm.backend qemu": "change a setting",
     },
     "settings list": {
         "ov settings list": "every setting",
@@ -278,11 +278,11 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "settings get": {
         "ov settings get vm.backend": "print one value",
-        "ov settings get vm.ram": "the memory of VMs that do not say it",
+        "ov settings get vm.ram": "memory of VMs without ram",
     },
     "settings set": {
         "ov settings set vm.backend qemu": "run VMs without libvirt",
-        "ov settings set vm.ram 8G": "memory of VMs that do not say it",
+        "ov settings set vm.ram 8G": "memory of VMs without ram",
     },
     "settings reset": {
         "ov settings reset vm.ram": "back to the default",
@@ -293,19 +293,19 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "ov -q settings path": "the same without notes",
     },
     "completion": {
-        "ov completion bash": "the lines for bash; see the end of ov completion --help",
-        "ov completion fish > ~/.config/fish/completions/ov.fish": "for fish, once and for all",
+        "ov completion bash": "print the lines for bash; ov completion --help says where they go",
+        "ov completion fish > ~/.config/fish/completions/ov.fish": "write them to a file for fish",
     },
     "man": {
         "ov man vm create": "the manual page of a command",
-        "ov man --dir ~/.local/share/man": "write all pages, for man",
+        "ov man --dir ~/.local/share/man": "write all pages for man",
     },
     "explain": {
         "ov explain OV-9038": "what this error means, and what to do",
-        "ov explain 'the disk is full'": "the same by the text that was printed",
+        "ov explain 'the disk is full'": "the same by its text",
     },
     "doctor": {
-        "ov doctor": "try what VMs need of this host, and name what is missing",
+        "ov doctor": "check what VMs need on this host, and name what is missing",
         "ov -q doctor": "only what is missing",
     },
     "ssh-config": {

@@ -27,17 +27,17 @@ from ovtasks.sources.bootc import leftovers as bootc_leftovers
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov gc``."""
     parser.description = (
-        "Remove base images without any other hard link, what killed runs left of this project and of VMs, "
-        "throw-away VMs whose run was killed, and ephemeral VMs whose time is over. Says "
-        "of every other file what holds it. With --older-than and --max-size only as much goes as they ask for, the "
-        "oldest first, and never what a VM or a built disk holds."
+        "Remove unused base images, what killed runs left in this project and in VMs, and expired "
+        "ephemeral VMs. For every other file, print who needs it. With --older-than and --max-size, "
+        "remove only as much as they ask for, the oldest first. Images that a VM or a built disk needs "
+        "always stay."
     )
-    parser.add_argument("-n", "--dry-run", action="store_true", help="remove nothing, show what would go")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="remove nothing, show what would be removed")
     parser.add_argument(
-        "--older-than", type=_duration, metavar="TIME", help="images that nobody used for so long (30d, 12h, 2w)"
+        "--older-than", type=_duration, metavar="TIME", help="only images unused for this time (30d, 12h, 2w)"
     )
     parser.add_argument(
-        "--max-size", type=_size, metavar="SIZE", help="so many images that the store takes no more than this (50G)"
+        "--max-size", type=_size, metavar="SIZE", help="images, until the store is at most this large (50G)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

@@ -31,8 +31,7 @@ NAMES = "an image of image.yml, or a VM for its image"
 def build_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov image build``."""
     parser.description = (
-        "Build what is stale of the named images (default: all that have a containerfile) and print each one's name "
-        "and ID."
+        "Build the named images if they are stale (default: all with a containerfile). Print each one's name and ID."
     )
     parser.add_argument("images", nargs="*", metavar="NAME", help=NAMES)
     parser.add_argument("--refresh", action="store_true", help="ask the registries for newer base images first")
@@ -43,8 +42,8 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
 def pull_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov image pull``."""
     parser.description = (
-        "Ask the registries for the named images (default: all that have a ref), pull what is newer or missing, and "
-        "print each one's name and ID."
+        "Ask the registries for the named images (default: all with a ref), pull newer and missing "
+        "ones, and print each one's name and ID."
     )
     parser.add_argument("images", nargs="*", metavar="NAME", help=NAMES)
     _add_bringing(parser)
@@ -52,20 +51,20 @@ def pull_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bringing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--locked", action="store_true", help="fail unless every image is named by its digest")
-    parser.add_argument("--console", action="store_true", help="show what podman says")
+    parser.add_argument("--locked", action="store_true", help="fail unless every image has a digest in its name")
+    parser.add_argument("--console", action="store_true", help="show podman's output")
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov image list``."""
-    parser.description = "List image.yml's images and VMs' images."
+    parser.description = "List the images of image.yml and of the VMs."
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_list)
 
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov image inspect``."""
-    parser.description = "Everything about one image in podman's storage, and whether bootc can install it."
+    parser.description = "Show everything about one image in podman's storage, and whether bootc can install it."
     parser.add_argument("image", metavar="NAME", help=f"{NAMES}, or a full reference")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_inspect)

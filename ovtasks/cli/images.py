@@ -12,10 +12,12 @@ from ovtasks.errors import EXIT_DONE, InputError
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov images``."""
     parser.description = (
-        "List official images: the name for source: in vms.yml, its account, how it is verified, and "
-        "the day on which the entry was checked. The list comes with ov."
+        "List official images: the name for source: in vms.yml, the login user, how ov verifies it, and "
+        "the day of the last check. The list is part of ov."
     )
-    parser.add_argument("search", nargs="*", metavar="WORD", help="only images whose names or titles have these words")
+    parser.add_argument(
+        "search", nargs="*", metavar="WORD", help="only images with these words in their names or titles"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON (images.schema.json)")
     parser.set_defaults(run=run)
 

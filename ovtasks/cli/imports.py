@@ -11,8 +11,8 @@ from ovtasks.errors import EXIT_DONE
 def import_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm import``."""
     parser.description = (
-        "Write an entry of vms.yml for a domain that libvirt has (OV_LIBVIRT_URI: of another connection), and adopt "
-        "its disk. The domain must be off; it is only read, never changed. Notes say what could not be taken over."
+        "Add a libvirt domain to vms.yml, and adopt its disk. OV_LIBVIRT_URI selects another "
+        "connection. The domain must be off; ov only reads it. Notes name what could not be imported."
     )
     parser.add_argument("domain", metavar="DOMAIN", help="the domain's name, as virsh list --all shows it")
     parser.add_argument("--name", metavar="NAME", help="the VM's name (default: the domain's)")
@@ -23,7 +23,7 @@ def import_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--reference",
         action="store_true",
-        help="use the disk where it is; the domain may not be started as long as the VM is there",
+        help="use the disk where it is; never start the domain while the VM exists",
     )
     parser.set_defaults(run=run_import)
 

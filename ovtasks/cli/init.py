@@ -11,10 +11,10 @@ from ovtasks.errors import EXIT_DONE, InputError
 
 TEMPLATES = Path(__file__).with_name("templates")
 OTHERS = {
-    "bootc": ("box", "a VM from a containerfile, by bootc; podman and root's rights are needed"),
+    "bootc": ("box", "a bootc VM from a containerfile; needs podman and root"),
     "cluster": (
         "node1 node2 node3",
-        "three VMs with a network of their own; the file says how to make its bridge",
+        "three VMs on a private network; the file shows how to create its bridge",
     ),
     "ci": ("ci", "a VM with a check, and a job that builds, starts and checks it; commit ovtasks.lock after ov lock"),
 }

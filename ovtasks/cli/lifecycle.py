@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 def create_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm create``."""
     parser.description = (
-        "Build what is stale, make what is missing of the VM (its own disk, seed, definition), update what differs "
-        "from vms.yml, and start it. Always safe to repeat: an existing disk is left alone, and a running VM keeps "
-        "running."
+        "Build what is stale, make what the VM lacks (disk, seed, definition), update what differs from "
+        "vms.yml, and start the VM. Safe to repeat: an existing disk stays as it is, and a running VM "
+        "keeps running."
     )
     parser.epilog = "--ram, --cpus, --ssh-key and --mount are remembered until --reset or destroy --disk."
     add_instance(parser)
-    parser.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
+    parser.add_argument("--ram", metavar="SIZE", help="memory, replaces ram in vms.yml (8G)")
     parser.add_argument(
-        "--cpus", type=number(4096, "number of processors"), metavar="N", help="processors, wins over cpus in vms.yml"
+        "--cpus", type=number(4096, "number of processors"), metavar="N", help="processors, replaces cpus in vms.yml"
     )
     key = parser.add_argument("--ssh-key", metavar="KEY", help="auto, generate, none, or a public key's file")
     suggest(key, ("auto", "generate", "none"))
     add_mounts(parser)
-    parser.add_argument("--reset", action="store_true", help="forget what earlier creates were told")
+    parser.add_argument("--reset", action="store_true", help="forget the options of earlier creates")
     parser.add_argument("--no-start", dest="start", action="store_false", help="define it only")
-    parser.add_argument("--no-build", dest="build", action="store_false", help="take the disk as it was built last")
+    parser.add_argument("--no-build", dest="build", action="store_false", help="use the last built disk")
     parser.add_argument("--uri", metavar="URI", help="libvirt's connection ($OV_LIBVIRT_URI; default qemu:///session)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_create)
@@ -53,14 +53,14 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
 
 def start_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm start``."""
-    parser.description = "Start stopped VMs, as they were created."
+    parser.description = "Start stopped VMs with the definition of their last create."
     add_instances(parser)
     parser.set_defaults(run=run_start)
 
 
 def stop_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm stop``."""
-    parser.description = "Power the guests off, one after the other, and wait until they are."
+    parser.description = "Shut the guests down, one after the other, and wait until they are off."
     _add_stopping(parser)
     parser.set_defaults(run=run_stop)
 
@@ -74,14 +74,14 @@ def restart_arguments(parser: argparse.ArgumentParser) -> None:
 
 def suspend_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm suspend``."""
-    parser.description = "Halt VMs. They keep their memory on this host until `ov vm resume`, and lose it with stop."
+    parser.description = "Pause VMs. They keep their memory on this host until `ov vm resume`; a stop loses it."
     add_instances(parser)
     parser.set_defaults(run=run_control, control="suspend")
 
 
 def resume_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm resume``."""
-    parser.description = "Let suspended VMs go on where they were."
+    parser.description = "Continue suspended VMs where they were."
     add_instances(parser)
     parser.set_defaults(run=run_control, control="resume")
 
@@ -89,7 +89,7 @@ def resume_arguments(parser: argparse.ArgumentParser) -> None:
 def reset_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm reset``."""
     parser.description = (
-        "Press the reset button: the guest boots again at once, and what it has not yet written to its disk is lost."
+        "Press the reset button: the guest reboots at once, and loses what it has not written to its disk."
     )
     add_instances(parser)
     parser.set_defaults(run=run_control, control="reset")
@@ -97,28 +97,26 @@ def reset_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_stopping(parser: argparse.ArgumentParser) -> None:
     add_instances(parser)
-    parser.add_argument("--force", action="store_true", help="pull the plug at once")
+    parser.add_argument("--force", action="store_true", help="power off at once")
     parser.add_argument(
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="then pull the plug (default 60; ten times that under plain emulation)",
+        help="then power off (default 60; ten times that under emulation)",
     )
 
 
 def destroy_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm destroy``."""
     parser.description = (
-        "Power off and remove the definition. The disk stays, and `ov vm create` defines it again; with --disk this "
-        "instance's folder goes too. What other instances and builds have is never touched. On a terminal it asks "
-        "before it destroys a VM that runs, or a disk."
+        "Power the VM off and remove its definition. The disk stays, and `ov vm create` defines the VM "
+        "again; with --disk the instance's folder is removed, too. Other instances and builds stay. In "
+        "a terminal, ask before destroying a running VM or a disk."
     )
     add_instances(parser)
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument("--disk", action="store_true", help="remove its disk, seed, NVRAM, keys and logs too")
-    parser.add_argument(
-        "--expired", action="store_true", help="only an ephemeral VM whose time is over, with its disk; else do nothing"
-    )
+    parser.add_argument("--disk", action="store_true", help="also remove its disk, seed, NVRAM, keys and logs")
+    parser.add_argument("--expired", action="store_true", help="destroy only an expired ephemeral VM, with its disk")
     parser.set_defaults(run=run_destroy)
 
 
@@ -175,7 +173,7 @@ def add_mounts(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SRC:DST",
-        help="share a folder of this host, too: ./src:/src, or ./src:/src:ro; may be repeated",
+        help="also share a host folder: ./src:/src, or ./src:/src:ro; may be repeated",
     )
 
 

@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov lock``."""
     parser.description = (
-        "Add the URLs that are not pinned yet (an image that was not fetched is fetched) and drop those that no VM "
-        "has any more."
+        "Pin the image URLs that are not pinned yet, and fetch missing images. Remove pins that no VM uses any more."
     )
     parser.add_argument("vms", nargs="*", metavar="VM", help="only these VMs' images (default: all)")
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--update", action="store_true", help="ask what the URLs stand for now and pin that")
-    mode.add_argument("--check", action="store_true", help="change nothing; end with 4 when the lock file would change")
+    mode.add_argument("--update", action="store_true", help="pin what the URLs stand for now")
+    mode.add_argument("--check", action="store_true", help="change nothing; end with 4 if the lock file would change")
     parser.set_defaults(run=run)
 
 

@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("-q", "--quiet", action="store_true", help="print errors and results only")
     top.add_argument("-v", "--verbose", action="store_true", help="show each program that runs, with its time")
-    top.add_argument("--debug", action="store_true", help="show all that these programs say, too ($OV_DEBUG)")
+    top.add_argument("--debug", action="store_true", help="also show the output of these programs ($OV_DEBUG)")
     colours = "colours: auto (the default: on a terminal, unless $NO_COLOR is set), always or never"
     top.add_argument("--color", choices=("auto", "always", "never"), default="auto", help=colours)
     add_commands(top, COMMANDS, "COMMAND")

@@ -22,11 +22,11 @@ _EXIT = "exit codes: "
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov man``."""
     parser.description = (
-        "Show the manual page of a command (default: of ov), or write all pages into a folder that man searches, as "
+        "Show the manual page of a command (default: ov), or write all pages into a folder for man, as "
         "man1/ov-vm-create.1 and so on."
     )
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="the command, without ov: vm create")
-    parser.add_argument("--dir", type=Path, metavar="DIR", help="write all pages below this folder, show none")
+    parser.add_argument("--dir", type=Path, metavar="DIR", help="write all pages below this folder")
     parser.set_defaults(run=run)
 
 

@@ -18,17 +18,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     from ovtasks.migrate.run import KINDS
 
     parser.description = (
-        "Rewrite the project's files in today's format. Comments, order and layout stay; a backup is kept in "
-        "ov-backup-<time>/. Without KIND, or with --all: all migrations. Migrations: "
+        (
+            "Convert the project's files to the current format. Comments, order and layout stay; a backup "
+            "goes to ov-backup-<time>/. Without KIND, or with --all: all migrations. Migrations: "
+        )
         + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
-        + ". The exit code is 0 whether something changes or not."
+        + ". The exit code is 0 with or without changes."
     )
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("kind", nargs="?", choices=tuple(KINDS), metavar="KIND", help=", ".join(KINDS))
     kinds.add_argument("--all", action="store_true", help="all migrations, names first (default)")
     parser.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="write the files into this new folder, and leave the project"
+        "--output", type=Path, metavar="DIR", help="write the files into this new folder, and keep the project"
     )
     parser.set_defaults(run=run)
 

@@ -37,8 +37,9 @@ class SeenInstance:
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov list``."""
     parser.description = (
-        "List every VM that the project declares: whether it is built (fresh), would be built anew (stale), was never "
-        "built (never) or has a mistake (wrong), and its instances. ov vm list shows the VMs of all projects."
+        "List every VM of the project with its instances and its state: fresh (built), stale (would be "
+        "built again), never (not built yet) or wrong (has a mistake). ov vm list shows the VMs of all "
+        "projects."
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_list)
@@ -47,7 +48,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
 def status_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov status``."""
     parser.description = (
-        "The project at a glance: VMs, builds, instances, disk use, what gc would free, what to do next."
+        "Show the project at a glance: VMs, builds, instances, disk use, what gc would free, and the next command."
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_status)

@@ -25,8 +25,8 @@ _HUES = {StepState.RUN: Hue.STALE, StepState.MAYBE: Hue.STALE, StepState.FRESH: 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov plan``."""
     parser.description = (
-        "Show what would run and why. run: it will; maybe: a step before it runs and may come out the same; fresh: it "
-        "will not."
+        "Show what would run, and why. run: the step will run; maybe: an earlier step runs, and may "
+        "produce the same result; fresh: the step will not run."
     )
     parser.add_argument(
         "goals",
@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--instance", metavar="INSTANCE", help="with create:NAME, which of its VMs")
     parser.add_argument("--all", action="store_true", help="show fresh steps too")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--exit-code", action="store_true", help="end with 4 when something would run")
+    parser.add_argument("--exit-code", action="store_true", help="end with 4 if something would run")
     parser.set_defaults(run=run)
 
 

@@ -19,8 +19,8 @@ WAIT_SECONDS = 120.0
 def ssh_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm ssh``."""
     parser.description = (
-        "Log in by the system's ssh, or run what stands behind --; ends with ssh's exit status. The host key is known "
-        "before the first connection."
+        "Log in with ssh, or run the command after --. Ends with ssh's exit status. ov knows the host "
+        "key before the first connection."
     )
     parser.usage = "ov vm ssh [-h] [-i INSTANCE] [-p PORT] [-l USER] NAME [-- COMMAND …]"
     add_instance(parser)
@@ -32,12 +32,10 @@ def ssh_arguments(parser: argparse.ArgumentParser) -> None:
 
 def scp_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm scp``."""
-    parser.description = (
-        "Copy files by the system's scp. A path in the guest has a colon in front: ov vm scp web a.txt :/tmp/"
-    )
+    parser.description = "Copy files with scp. Write a colon before a path in the guest: ov vm scp web a.txt :/tmp/"
     add_instance(parser)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="sources, then the destination")
-    parser.add_argument("-r", "--recursive", action="store_true", help="whole folders")
+    parser.add_argument("-r", "--recursive", action="store_true", help="copy folders")
     parser.add_argument("-l", "--user", help="another user")
     _add_accept(parser)
     parser.set_defaults(run=run_scp)
@@ -46,40 +44,43 @@ def scp_arguments(parser: argparse.ArgumentParser) -> None:
 def ssh_config_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm ssh-config``, which is also ``ov ssh-config``."""
     parser.description = (
-        "Print ssh's configuration of NAME (default: of all VMs). With --install one Include is added to "
-        "~/.ssh/config, and `ssh ov-NAME` works everywhere; --remove takes it out."
+        "Print an SSH configuration of NAME (default: all VMs). With --install, add one Include to "
+        "~/.ssh/config, so that `ssh ov-NAME` works everywhere; --remove removes it."
     )
     parser.add_argument("vm", nargs="?", metavar="NAME", help="the VM (default: all)")
-    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME")
-    parser.add_argument("--install", action="store_true", help="let ~/.ssh/config include it")
-    parser.add_argument("--remove", action="store_true", help="take the Include out again")
+    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="another VM of NAME")
+    parser.add_argument("--install", action="store_true", help="add an Include to ~/.ssh/config")
+    parser.add_argument("--remove", action="store_true", help="remove the Include")
     parser.set_defaults(run=run_ssh_config)
 
 
 def console_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm console``."""
-    parser.description = "Show what the guest has said on its serial console, then connect to it; ^] leaves."
+    parser.description = "Show the past output of the serial console, then connect to it; ^] leaves."
     add_instance(parser)
-    parser.add_argument("--log", action="store_true", help="only show what it says, do not type")
+    parser.add_argument("--log", action="store_true", help="only show the console, do not type")
     parser.set_defaults(run=run_console)
 
 
 def wait_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm wait``."""
     parser.description = (
-        "Wait until the guest has booted, lets its user in, or has finished its cloud-init. When it does not, say how "
-        "far it came and why. Behind ssh and cloud-init the snapshots are made that the VM's entry declares and that "
-        "were never made."
+        "Wait until the guest has booted (boot), accepts a login (ssh), or has finished cloud-init. If "
+        "it fails, say how far the guest came, and why. After ssh and cloud-init, ov makes the "
+        "snapshots that the VM's entry declares, once."
     )
-    parser.epilog = (
-        "exit codes: 0 ready, 1 not in time or broken, 2 ready but cloud-init finished with errors (degraded)"
-    )
+    parser.epilog = "exit codes: 0 ready, 1 too late or broken, 2 ready but cloud-init reported errors (degraded)"
     add_instance(parser)
     parser.add_argument(
         "--for", dest="level", choices=("boot", "ssh", "cloud-init"), default="ssh", help="what to wait for (ssh)"
     )
-    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="120; ten times that under plain emulation")
-    parser.add_argument("--probe", metavar="COMMAND", help="then run this in the guest until it succeeds")
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="give up after this time (default 120; ten times that under emulation)",
+    )
+    parser.add_argument("--probe", metavar="COMMAND", help="then run COMMAND in the guest until it succeeds")
     _add_accept(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_wait)
@@ -90,7 +91,7 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
         "--accept-new-host-key",
         dest="accept",
         action="store_true",
-        help="let the host key in that the guest shows now, record it and hold to it",
+        help="accept and record the host key that the guest shows now",
     )
 
 

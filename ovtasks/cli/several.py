@@ -14,7 +14,7 @@ from ovtasks.errors import EXIT_DONE, EXIT_FAILED, InputError, OvError
 def add_instances(parser: argparse.ArgumentParser) -> None:
     """Add the arguments ``NAME…``, ``--all`` and ``-i``."""
     parser.add_argument("vms", nargs="*", metavar="NAME", help="one VM or several")
-    parser.add_argument("--all", action="store_true", help="every VM of this project that was created; with -i those")
+    parser.add_argument("--all", action="store_true", help="every created VM of this project; with -i these instances")
     add_instance_option(parser)
 
 

@@ -19,8 +19,8 @@ SHELLS = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov completion``."""
     parser.description = (
-        "Print the lines that make a shell complete commands, options, and the names of VMs, instances, layers, "
-        "images, deployments and snapshots, for ov and for doitw."
+        "Print the lines that set up completion in a shell, for ov and doitw: commands, options, and "
+        "the names of VMs, instances, layers, images, deployments and snapshots."
     )
     parser.epilog = "; ".join(f"{shell}: {line}" for shell, line in SHELLS.items())
     parser.add_argument("shell", choices=tuple(SHELLS), metavar="SHELL", help=", ".join(SHELLS))

@@ -25,14 +25,14 @@ Endpoint: TypeAlias = "tuple[str, int]"
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm list``."""
     parser.description = "List VMs of all projects."
-    parser.add_argument("-a", "--all", action="store_true", help="stopped ones too")
+    parser.add_argument("-a", "--all", action="store_true", help="include stopped VMs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_list)
 
 
 def status_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm status``."""
-    parser.description = "Everything about one VM."
+    parser.description = "Show everything about one VM."
     add_instance(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_status)
@@ -50,9 +50,9 @@ def ip_arguments(parser: argparse.ArgumentParser) -> None:
 
 def logs_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm logs``."""
-    parser.description = "The kept log of the serial console."
+    parser.description = "Show the log of the serial console."
     add_instance(parser)
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as it grows, until Ctrl-C")
+    parser.add_argument("-f", "--follow", action="store_true", help="show new lines until Ctrl-C")
     parser.add_argument("-n", "--lines", type=int, default=LOG_LINES, help=f"how many (default {LOG_LINES})")
     parser.set_defaults(run=run_logs)
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def create_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot create``."""
     parser.description = (
-        "Make a snapshot of the VM's disk as it is now, with NVRAM and TPM. A running VM goes on. Its guest agent, if "
-        "there is one, holds the file systems still for a moment; else what the guest has not yet written to the disk "
-        "is not part of it."
+        "Keep the current state of the VM's disk, with NVRAM and TPM. A running VM keeps running. Its "
+        "guest agent freezes the file systems for a moment; without an agent, the snapshot lacks what "
+        "the guest has not written to the disk yet."
     )
     _add(parser)
     parser.add_argument(
@@ -28,16 +28,16 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         help="fail without a guest agent in a running VM; --no-quiesce does not ask for one",
     )
     parser.add_argument(
-        "--memory", action="store_true", help="keep the memory of a running VM, too; revert goes on from there"
+        "--memory", action="store_true", help="also keep a running VM's memory; revert continues from there"
     )
-    parser.add_argument("--description", "--desc", default="", metavar="TEXT", help="what it is for, shown by list")
-    parser.add_argument("--disk-only", action="store_true", help="without the memory; no snapshot has it")
+    parser.add_argument("--description", "--desc", default="", metavar="TEXT", help="a description for list")
+    parser.add_argument("--disk-only", action="store_true", help="without memory (the default)")
     parser.set_defaults(run=run_create)
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot list``."""
-    parser.description = "List the snapshots, the oldest first. A star marks the one that the disk stands on."
+    parser.description = "List the snapshots, the oldest first. A star marks the one that the disk is based on."
     add_instance(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_list)
@@ -45,7 +45,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
 
 def info_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot info``."""
-    parser.description = "Print what is known of one snapshot, as JSON: what list has, and its file and size in bytes."
+    parser.description = "Print one snapshot as JSON: the fields of list, its file, and its size in bytes."
     _add(parser)
     parser.set_defaults(run=run_info)
 
@@ -53,20 +53,20 @@ def info_arguments(parser: argparse.ArgumentParser) -> None:
 def revert_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot revert``."""
     parser.description = (
-        "Make the disk, NVRAM and TPM what they were at the snapshot. What was written since is lost, unless another "
-        "snapshot has it. The VM must be off, or --force given. With a snapshot that has the memory, too, the VM is "
-        "started, and its guest goes on from that moment. Its definition, seed, ports and keys stay as they are."
+        "Return the disk, NVRAM and TPM to a snapshot. Changes since the last snapshot are lost. The VM "
+        "must be off, or use --force. If the snapshot includes memory, the VM starts, and the guest "
+        "continues from that moment. Definition, seed, ports and keys stay as they are."
     )
     _add(parser)
-    parser.add_argument("--force", action="store_true", help="pull the plug of a running VM, and start it afterwards")
+    parser.add_argument("--force", action="store_true", help="power off a running VM, and start it afterwards")
     parser.set_defaults(run=run_revert)
 
 
 def delete_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm snapshot delete``."""
     parser.description = (
-        "Delete a snapshot and merge its file into the one above it. The disk and other snapshots keep what they have, "
-        "and a running VM goes on."
+        "Delete a snapshot and merge its file into the one above it. The disk and other snapshots stay "
+        "as they are, and a running VM keeps running."
     )
     _add(parser)
     parser.set_defaults(run=run_delete)

@@ -16,29 +16,34 @@ if TYPE_CHECKING:
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm run``."""
     parser.description = (
-        "Boot a throw-away VM like NAME, run what stands behind -- in it by ssh, with this command's stdin and stdout, "
-        "and end with its exit status. Nothing is left of that VM, and the one that `ov vm create` makes is not "
-        "touched. Without a command, log in."
+        "Boot a throw-away VM like NAME, run the command after -- in it over ssh, with this command's "
+        "stdin and stdout, and end with its exit status. Then remove the VM. Instances that `ov vm "
+        "create` made stay untouched. Without a command, log in."
     )
     parser.epilog = (
-        "exit codes: the command's; 255 ssh failed; 1 the VM did not get ready. What a killed run leaves is taken down "
-        "by the next run and by ov gc."
+        "exit codes: the command's; 255 ssh failed; 1 the VM did not get ready. After a kill, the next "
+        "run or ov gc removes the VM."
     )
     parser.usage = "ov vm run [-h] [OPTION …] NAME [-- COMMAND …]"
     from ovtasks.cli.lifecycle import add_mounts
 
-    parser.add_argument("vm", metavar="NAME", help="the VM that it is like")
-    parser.add_argument("--ram", metavar="SIZE", help="memory, wins over ram in vms.yml (8G)")
+    parser.add_argument("vm", metavar="NAME", help="the VM to copy")
+    parser.add_argument("--ram", metavar="SIZE", help="memory, replaces ram in vms.yml (8G)")
     parser.add_argument(
-        "--cpus", type=number(4096, "number of processors"), metavar="N", help="processors, wins over cpus in vms.yml"
+        "--cpus", type=number(4096, "number of processors"), metavar="N", help="processors, replaces cpus in vms.yml"
     )
     add_mounts(parser)
     parser.add_argument("-l", "--user", help="another user")
     parser.add_argument(
-        "--for", dest="level", choices=("ssh", "cloud-init"), default="ssh", help="what to wait for first (ssh)"
+        "--for", dest="level", choices=("ssh", "cloud-init"), default="ssh", help="wait for this first (ssh)"
     )
-    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="120; ten times that under plain emulation")
-    parser.add_argument("--no-build", dest="build", action="store_false", help="take the disk as it was built last")
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="give up after this time (default 120; ten times that under emulation)",
+    )
+    parser.add_argument("--no-build", dest="build", action="store_false", help="use the last built disk")
     parser.set_defaults(run=run_throwaway, ssh_key=None)
 
 

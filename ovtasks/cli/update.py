@@ -19,24 +19,26 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov update``."""
     parser.description = (
-        "Make a VM anew: build what is stale of its disk, destroy the VM with its disk, create it, apply the layers of "
-        "its deployment and run their checks. Only a VM whose own entry in deploy.yml says disposable: true (or "
-        "ephemeral) is destroyed; for any other the exit code is 3. It keeps its name, ports and MAC address, and what "
-        "ov vm create was told. The old VM is kept aside until the layers are in the new one, and put back if anything "
-        "fails before; a build that fails leaves it running."
+        "Destroy and remake a VM: build what is stale, destroy the VM with its disk, create it again, "
+        "apply the layers of its deployment and run their checks. The VM's own entry in deploy.yml must "
+        "say disposable: true (or ephemeral); otherwise the exit code is 3. The VM keeps its name, "
+        "ports and MAC address, and the options that ov vm create remembered. If anything fails before "
+        "all layers are applied, the old VM is restored; after a failed build it keeps running."
     )
     parser.add_argument("name", metavar="NAME", help="a VM, or a deployment of deploy.yml")
-    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="a further VM of NAME, with a disk of its own")
+    parser.add_argument("-i", "--instance", metavar="INSTANCE", help="another VM of NAME, with its own disk")
     image = parser.add_mutually_exclusive_group()
     image.add_argument(
-        "--rebuild-image", action="store_true", help="also ask whether the base image moved, as build --refresh does"
+        "--rebuild-image",
+        action="store_true",
+        help="also check whether the base image changed, as build --refresh does",
     )
-    image.add_argument("--reuse-image", action="store_true", help="build nothing: take the disk as it was built last")
+    image.add_argument("--reuse-image", action="store_true", help="build nothing: use the last built disk")
     parser.add_argument(
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="until the old VM's plug is pulled (default 60; ten times that under plain emulation)",
+        help="until the old VM is powered off (default 60; ten times that under emulation)",
     )
     parser.add_argument("--dry-run", action="store_true", help="show each step and why; build and change nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -17,13 +17,11 @@ from ovtasks.project.places import LAYER_FILE
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov validate``."""
-    parser.description = "Check the project's files and print every error, as file:line:column: message."
+    parser.description = "Check the project's files and print every error as file:line:column: message."
     parser.add_argument(
         "path", nargs="?", type=Path, metavar="PATH", help="a file, or a project's folder (default: this project)"
     )
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="also name the fields that are accepted and change nothing"
-    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="also name the fields without effect")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
     parser.set_defaults(run=run)
 

@@ -11,8 +11,9 @@ from ovtasks.errors import EXIT_DONE, OvError
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm view``."""
     parser.description = (
-        "Open the VM's display in remote-viewer (SPICE or VNC), and wait until its window is closed. The display's "
-        "password stands on no command line. Without a viewer or a screen, the address is printed."
+        "Open the VM's display in remote-viewer (SPICE or VNC), and wait until the window is closed. "
+        "The display's password never appears on a command line. Without a viewer or a graphical "
+        "session, print the address."
     )
     add_instance(parser)
     parser.add_argument("--type", choices=("spice", "vnc"), help="which display, if the VM has both (spice)")

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 def build_arguments(parser: argparse.ArgumentParser) -> None:
     """``ov vm build``."""
     parser.description = (
-        "Build what is stale of the named VMs (default: all) and print the artifacts' paths, one a line."
+        "Build the named VMs if they are stale (default: all), and print the artifacts' paths, one per line."
     )
     parser.add_argument("vms", nargs="*", metavar="VM", help="the VMs (default: all)")
     add_build_options(parser)
-    parser.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run so many steps at once")
-    parser.add_argument("--continue", dest="go_on", action="store_true", help="go on with other VMs after a failure")
+    parser.add_argument("-n", "--jobs", type=int, default=1, metavar="N", help="run N steps at once")
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="continue with other VMs after a failure")
     parser.add_argument(
         "--reporter",
         choices=("text", "json"),
         default="text",
-        help="json: an object a line on stdout tells what happens (schemas/events.schema.json)",
+        help="json: print one JSON object per line on stdout (schemas/events.schema.json)",
     )
     parser.set_defaults(run=run_build)
 

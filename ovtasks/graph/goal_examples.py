@@ -22,7 +22,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "doit start:web -i test": "start the instance test",
     },
     "stop": {
-        "doit stop:web": "let the guest shut down, and wait until it has",
+        "doit stop:web": "shut the guest down, and wait until it is off",
         "doit stop:web --force": "pull the plug",
     },
     "destroy": {

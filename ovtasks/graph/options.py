@@ -35,9 +35,9 @@ def _type(text: str) -> str:
     return text
 
 
-SIZE: Option[int | None] = Option("size", disk_size, None, "disk size, wins over disk_size (40G)")
+SIZE: Option[int | None] = Option("size", disk_size, None, "disk size, replaces disk_size (40G)")
 TYPE = Option("type", _type, "qcow2", "disk format: qcow2 (default) or raw", TYPES)
-REFRESH = Option("refresh", bool, False, 'ask whether "latest" images moved')
+REFRESH = Option("refresh", bool, False, 'check whether "latest" images changed')
 LOCKED = Option("locked", bool, False, "fail unless ovtasks.lock pins all")
 COMMON: tuple[Option[object], ...] = (SIZE, TYPE, REFRESH, LOCKED)
 

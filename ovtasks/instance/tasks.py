@@ -34,7 +34,7 @@ CREATE: Params = [
     {"name": "ssh_key", "long": "ssh-key", "type": str, "default": "", "help": "auto, generate, none or a file"},
 ]
 STOP: Params = [
-    {"name": "force", "long": "force", "type": bool, "default": False, "help": "pull the plug at once"},
+    {"name": "force", "long": "force", "type": bool, "default": False, "help": "power off at once"},
     {"name": "timeout", "long": "timeout", "type": str, "default": "", "help": "seconds, then pull the plug (60)"},
 ]
 DESTROY: Params = [

@@ -17,9 +17,9 @@ from ovtasks.values.yamlio import parse_yaml
 
 NAMES, VM_SPEC, DEPLOY = "names", "vm-spec", "deploy-schema-v-3"
 KINDS = {
-    VM_SPEC: "vm and libvirt of images become VMs of their own",
-    DEPLOY: "deployments have a target, and stand below deploy: with the flags of their VMs",
-    NAMES: "every key gets the name that it has today",
+    VM_SPEC: "turn vm and libvirt of images into VMs",
+    DEPLOY: "move deployments below deploy:, with a target and the flags of their VMs",
+    NAMES: "give every key its current name",
 }
 """The migrations, and what each does."""
 

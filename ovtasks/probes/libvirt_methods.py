@@ -162,17 +162,17 @@ LIBVIRT = (
         "change the password of the display; it is read from stdin",
         _passwd,
         (
-            Argument("password", "visible to every user of this host; better on stdin", key="text"),
+            Argument("password", "visible to every user of this host; prefer stdin", key="text"),
             Argument("--type", "spice or vnc", "spice"),
-            Argument("--persistent", "in its definition, too: it stays after a stop and a start", False),
+            Argument("--persistent", "also in its definition, so that it survives a restart", False),
         ),
     ),
     Method(
         "qmp",
-        "a command of QEMU's monitor, and its answer",
+        "send a command to QEMU's monitor",
         _qmp,
         (
-            Argument("command", "as query-status", key="text", needed=True),
+            Argument("command", "for example query-status", key="text", needed=True),
             Argument("arguments", "a JSON object", key="input"),
         ),
     ),
@@ -182,8 +182,8 @@ LIBVIRT = (
         _domain_xml,
         (Argument("--config", "as it will start next", False),),
     ),
-    Method("console", "what the guest says on its serial console", _console, (_SHORT,)),
+    Method("console", "the output of the guest's serial console", _console, (_SHORT,)),
     Method("events", "QEMU's events as they come, one JSON object a line", _events, (_DURATION,)),
-    Method("snapshot/list", "the snapshots, and while the VM runs those inside of its disks", _snapshots),
+    Method("snapshot/list", "the snapshots; for a running VM also internal ones of its disks", _snapshots),
     *GUEST,
 )

@@ -137,8 +137,8 @@ _WHERE = (
 _X = Argument("x", "pixels from the left", of=whole, key="x", needed=True)
 _Y = Argument("y", "pixels from the top", of=whole, key="y", needed=True)
 SPICE = (
-    Method("status", "greet the server; what it has", _in_session(_status), _WHERE),
-    Method("screenshot", "greet the server; what the display shows, as PNG", _screenshot, _WHERE, picture=True),
+    Method("status", "connect, and print what the server has", _in_session(_status), _WHERE),
+    Method("screenshot", "connect, and save the display as PNG", _screenshot, _WHERE, picture=True),
     Method(
         "cursor",
         "where the pointer is, and its image as PNG",
@@ -147,11 +147,11 @@ SPICE = (
     ),
     Method(
         "click",
-        "click at a place; the guest needs a tablet",
+        "click at a position; the guest needs a tablet",
         _in_session(_click),
         (_X, _Y, Argument("--button", "left, middle, right, up, down", "left", key="button"), *_WHERE),
     ),
-    Method("mouse", "move the pointer to a place; the guest needs a tablet", _in_session(_mouse), (_X, _Y, *_WHERE)),
+    Method("mouse", "move the pointer to a position; the guest needs a tablet", _in_session(_mouse), (_X, _Y, *_WHERE)),
     Method(
         "type",
         "type text on a US keyboard",

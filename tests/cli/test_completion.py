@@ -182,7 +182,9 @@ def test_a_home_that_cannot_be_written(project: Path, monkeypatch: pytest.Monkey
 
 def test_answers_have_help(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ov", "vm", "ssh-"]) == 0 and main(["ov", "vm", "wait", "--fo"]) == 0
-    assert capsys.readouterr().out == "ssh-config\tssh's configuration of the VMs\n--for\twhat to wait for (ssh)\n"
+    assert (
+        capsys.readouterr().out == "ssh-config\tprint an SSH configuration of the VMs\n--for\twhat to wait for (ssh)\n"
+    )
 
 
 SCRIPTS = {

@@ -67,7 +67,7 @@ def loaded(world: Workbench, script: str, words: list[str]) -> tuple[str, list[s
     ("script", "words", "before", "most", "says"),
     [
         (OV, ["--help"], 122, 12, "exit codes:"),
-        (OV, ["vm", "--help"], 122, 12, "where the guest is reached from here"),
+        (OV, ["vm", "--help"], 122, 12, "print the address of the guest"),
         (OV, ["vm", "list", "-a"], 221, 49, "web"),
         (OV, ["vm", "status", "web"], 221, 67, "stale        no"),
         (RUNNING + OV, ["vm", "ssh", "web", "--", "true"], 208, 54, "became ssh"),

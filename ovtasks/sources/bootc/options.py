@@ -23,6 +23,6 @@ TRANSPORT: Option[str | None] = Option("transport", _transport, None, "bootc: ho
 OF_IMAGES: tuple[Option[object], ...] = (
     replace(REFRESH, help="ask the registry for newer images"),
     replace(LOCKED, help="fail unless digests are named"),
-    replace(CONSOLE, help="show what podman says"),
+    replace(CONSOLE, help="show podman's output"),
 )
 """The options of the goals ``image:<name>``."""
