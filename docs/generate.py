@@ -81,7 +81,7 @@ def rows(root: Schema, schema: Schema, prefix: str) -> Iterator[str]:
         if field.get("$comment") != UNUSED:
             yield from _field(root, f"{prefix}{name}", field)
     if unused := [f"`{prefix}{name}`" for name, field in properties.items() if field.get("$comment") == UNUSED]:
-        yield f"| {', '.join(sorted(unused))} | anything |  | Accepted, and without effect on a VM. |"
+        yield f"| {', '.join(sorted(unused))} | anything |  | Accepted without effect on a VM. |"
 
 
 def _field(root: Schema, path: str, field: Schema) -> Iterator[str]:
