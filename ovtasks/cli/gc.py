@@ -16,6 +16,7 @@ from ovtasks.graph import leftovers
 from ovtasks.graph.chains import Graph
 from ovtasks.graph.manifest import FOLDER, entry_of, noted
 from ovtasks.host.paths import image_store
+from ovtasks.host.patience import waiting_for
 from ovtasks.images import gc
 from ovtasks.images.gc import Item
 from ovtasks.images.lockfile import read_lock
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     """Survey, remove, report."""
     project = project_around(args)
     limits = gc.RetentionLimits(args.older_than, args.max_size)
-    kept, gone = tidy(Graph(project) if project is not None else None, limits, dry_run=args.dry_run)
+    with waiting_for("a look through what is stored"):
+        kept, gone = tidy(Graph(project) if project is not None else None, limits, dry_run=args.dry_run)
     held = sum(item.size for item in kept if item.used is not None)
     if args.max_size is not None and held > args.max_size:
         note(args).note(f"what is held takes {_mebibytes(held).strip()}: more than --max-size")

@@ -14,6 +14,7 @@ from ovtasks.cli import interrupts, streams
 from ovtasks.cli.commands import COMMANDS
 from ovtasks.cli.parser import Parser, add_commands
 from ovtasks.errors import EXIT_DONE, EXIT_FAILED, EXIT_INPUT, InputErrors, OvError
+from ovtasks.host import patience
 
 EXIT_INTERRUPTED = 130
 _REST = {("vm", "ssh"), ("vm", "run"), ("guest", "exec"), ("fsfreeze", "freeze")}
@@ -73,6 +74,8 @@ def run(words: Sequence[str]) -> int:
 
         doing = "" if streams.stdout_works() else "the output cannot be written"
         return streams.last_words(f"ov: {explained(e, doing)}", EXIT_FAILED)
+    finally:
+        patience.tell(None)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -90,8 +93,13 @@ def _run(words: Sequence[str]) -> int:
         return e.exit_code
 
 
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def _show_as_wanted(args: argparse.Namespace) -> None:
-    """Apply ``--color``, ``-v`` and ``--debug``."""
+    """Apply ``-q``, ``--color``, ``-v`` and ``--debug``."""
+    patience.tell(None if args.quiet else _print)
     if args.color != "auto":
         from ovtasks.host import colour
 

@@ -112,19 +112,19 @@ def run_ssh(args: argparse.Namespace) -> int:
     """Replace this process by ssh."""
     record = find_record(args)
     need_running(record)
-    from ovtasks.guest.ssh import exec_ssh
+    from ovtasks.guest.ssh import exec_ssh, greeted
     from ovtasks.instance.access import first_contact, target_of
     from ovtasks.instance.status import slowness
 
     target = target_of(record, args.user, args.port, factor=slowness(record))
     if args.port is None or args.accept:
         first_contact(record, note(args), seconds=target.patience, accept=args.accept, port=args.port)
-    exec_ssh(target, args.rest)
+    exec_ssh(target if args.quiet else greeted(target), args.rest)
 
 
 def run_scp(args: argparse.Namespace) -> int:
     """Replace this process by scp."""
-    from ovtasks.guest.ssh import become, scp_argv
+    from ovtasks.guest.ssh import become, greeted, scp_argv
     from ovtasks.instance.access import first_contact, target_of
     from ovtasks.instance.status import slowness
 
@@ -138,6 +138,7 @@ def run_scp(args: argparse.Namespace) -> int:
     need_running(record)
     target = target_of(record, args.user, factor=slowness(record))
     first_contact(record, note(args), seconds=target.patience, accept=args.accept)
+    target = target if args.quiet else greeted(target)
     become(scp_argv(target, paths[:-1], paths[-1], extra=["-r"] if args.recursive else ()))
 
 

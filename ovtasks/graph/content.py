@@ -23,6 +23,7 @@ from itertools import islice
 from pathlib import Path
 
 from ovtasks.host.files import extents
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.progress import Progress, SilentProgress
 from ovtasks.values.hidden import SEALED, is_sealed, slow_digest
 
@@ -70,7 +71,8 @@ def _digest(path: Path, form: str, progress: Progress | None) -> str:
     now = path.stat()
     key = (form, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
     if key not in _seen:
-        _seen[key] = sha256_of(path) if form == PLAIN else blocks_digest(path, progress)
+        with waiting_for(f"{path} to be read"):
+            _seen[key] = sha256_of(path) if form == PLAIN else blocks_digest(path, progress)
     return _seen[key]
 
 

@@ -20,7 +20,7 @@ from doit.exceptions import InvalidCommand
 from ovtasks.errors import EXIT_FAILED
 from ovtasks.graph.display import Display
 from ovtasks.graph.tasks import OvTask
-from ovtasks.host import streams
+from ovtasks.host import patience, streams
 from ovtasks.host.oserrors import explained
 
 CREATOR = "task_ovtasks"
@@ -89,6 +89,8 @@ def guarded(command: Any, work: Callable[..., int | None], words: list[str]) -> 
             parallel = bool(params.get("num_process"))
             ends = orderly_end(displays.values(), parallel=parallel)
             with ends if command.execute_tasks else contextlib.nullcontext():
+                if (heard := next((d for d in displays.values() if not d.quiet), None)) is not None:
+                    patience.tell(heard.print)
                 return said(work, **params)
         except InvalidCommand as e:
             if getattr(e, "not_found", None) is None:

@@ -23,6 +23,7 @@ from ovtasks.graph.step import Step
 from ovtasks.graph.step_log import log_file
 from ovtasks.host.files import flock
 from ovtasks.host.oserrors import explaining
+from ovtasks.host.patience import shown
 from ovtasks.host.progress import Progress
 
 BUILD = "build"
@@ -168,7 +169,7 @@ class StepTask(WorkTask):
             receipts[name] = receipt
         graph = self.graph
         note = timed(graph.project.state, graph.locks, graph.run, step)
-        with explaining(step.title), self.display.step(step) as progress, note:
+        with explaining(step.title), self.display.step(step) as progress, note, shown():
             log = log_file(graph.project.output, step.name)
             execute(step, receipts, graph.locks, progress, force=self.was_fresh, log=log)
 

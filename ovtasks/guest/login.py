@@ -20,6 +20,7 @@ from ovtasks.guest import known_hosts
 from ovtasks.guest.connection_errors import key_refused, lost, no_session, unreachable, wrong_host_key
 from ovtasks.guest.known_hosts import KnownHost
 from ovtasks.guest.target import Target
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.state import read_text
 
 if TYPE_CHECKING:
@@ -44,16 +45,17 @@ def log_in(target: Target, *, limit: float | None = None, check: Callable[[], No
     :raises KeyRefusedError: the user is not let in.
     """
     end = time.monotonic() + (limit if limit is not None else target.patience + 2 * STEP_SECONDS)
-    transport = _transport(target, end)
-    try:
-        _shake_hands(transport, target, end, check)
-        _check_host_key(transport, target)
-        transport.auth_timeout = _left(end, STEP_SECONDS)
-        _authenticate(transport, target)
-    except BaseException:
-        transport.close()
-        raise
-    return transport
+    with waiting_for(f"the SSH server of {target.name}"):
+        transport = _transport(target, end)
+        try:
+            _shake_hands(transport, target, end, check)
+            _check_host_key(transport, target)
+            transport.auth_timeout = _left(end, STEP_SECONDS)
+            _authenticate(transport, target)
+        except BaseException:
+            transport.close()
+            raise
+        return transport
 
 
 def _left(end: float, most: float) -> float:

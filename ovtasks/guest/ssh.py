@@ -7,13 +7,17 @@ host key settings) neither helps nor breaks a connection to a guest.
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from ovtasks.errors import OvError
 from ovtasks.guest.target import Target
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.which import require
 
 ALIVE_SECONDS = 15
@@ -97,6 +101,28 @@ def exec_ssh(
     :raises MissingProgramError: ssh is not installed.
     """
     become(ssh_argv(target, command, tty=tty, extra=extra))
+
+
+def greeted(target: Target) -> Target:
+    """Wait on a terminal until the server says a word, since ssh waits in silence; returns the target to give to ssh.
+
+    Without a terminal nobody reads that, and each connection is one more for the guest.
+    """
+    if not sys.stderr.isatty():
+        return target
+    end = time.monotonic() + target.patience
+    try:
+        with (
+            waiting_for(f"the SSH server of {target.name}"),
+            socket.create_connection((target.host, target.port), timeout=target.patience) as connection,
+        ):
+            connection.settimeout(max(0.1, end - time.monotonic()))
+            connection.recv(1)
+    except TimeoutError:
+        return replace(target, patience=1)  # ssh says why, and has no need to wait again
+    except OSError:
+        pass
+    return target
 
 
 def become(argv: Sequence[str]) -> NoReturn:

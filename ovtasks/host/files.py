@@ -15,6 +15,7 @@ from typing import IO
 
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import UnsafeError, parent, trusted
+from ovtasks.host.patience import shown, waiting_for
 
 _QUIET = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """Follow no link; do not wait for the other end of a pipe."""
@@ -308,10 +309,12 @@ def flock(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterat
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            pid = os.pread(fd, 200, 0).decode(errors="replace").strip()
+            holder = f"process {pid}" if pid else "another process"
             if waiting is not None:
-                holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
-                waiting(f"process {holder}" if holder else "another process")
-            fcntl.flock(fd, fcntl.LOCK_EX)
+                waiting(holder)
+            with shown() if waiting is not None else waiting_for(holder):
+                fcntl.flock(fd, fcntl.LOCK_EX)
         with contextlib.suppress(OSError):  # a full disk must not stop anybody from removing something
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

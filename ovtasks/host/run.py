@@ -19,6 +19,7 @@ from typing import IO
 
 from ovtasks.host.command_error import CommandError as CommandError
 from ovtasks.host.hearing import listener
+from ovtasks.host.patience import named, waiting_for
 from ovtasks.host.pipes import Conversation
 from ovtasks.host.process_tree import GRACE, ProcessTree
 from ovtasks.host.process_tree import end as end_together
@@ -75,11 +76,11 @@ def run(
     words = [os.fspath(word) for word in argv]
     words[0] = str(require(words[0]))
     read = stdin_file or (subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
-    ending = Ending(end, grace)
-    process = start_child(words, read, subprocess.PIPE, env=env, cwd=cwd, pass_fds=pass_fds, ending=ending)
+    process = start_child(words, read, subprocess.PIPE, env=env, cwd=cwd, pass_fds=pass_fds, ending=Ending(end, grace))
     talk = Conversation(process, stdin, on_line)
     try:
-        out, err = talk.hold(timeout, watch)
+        with waiting_for(named(words)):
+            out, err = talk.hold(timeout, watch)
     except BaseException as e:
         end_child(process)
         if isinstance(e, subprocess.TimeoutExpired):

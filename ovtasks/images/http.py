@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 
 import ovtasks
 from ovtasks.errors import InputError, OvError
+from ovtasks.host.patience import waiting_for
 from ovtasks.images import http_deadline
 from ovtasks.images.diagnosis import diagnose, innermost, printable
 from ovtasks.images.request import public
@@ -93,7 +94,8 @@ class Attempts:
             raise error
         pause = LIMITS.pause * 2**self._failures * random.uniform(0.75, 1.25)
         self._failures += 1
-        time.sleep(min(max(pause, retry_after or 0), LIMITS.longest_pause))
+        with waiting_for(f"the next attempt ({error.message})"):
+            time.sleep(min(max(pause, retry_after or 0), LIMITS.longest_pause))
 
 
 def open_session() -> requests.Session:
@@ -148,14 +150,15 @@ def ask(
 
     while True:
         try:
-            response = session.request(
-                method,
-                url,
-                headers=dict(headers or {}),
-                stream=True,
-                allow_redirects=True,
-                timeout=(LIMITS.connect, LIMITS.idle),
-            )
+            with waiting_for(f"an answer from {public(url)}"):
+                response = session.request(
+                    method,
+                    url,
+                    headers=dict(headers or {}),
+                    stream=True,
+                    allow_redirects=True,
+                    timeout=(LIMITS.connect, LIMITS.idle),
+                )
         except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as e:
             error, transient = diagnose(url, e, f"{LIMITS.connect:g} s / {LIMITS.idle:g} s")
             if not transient:

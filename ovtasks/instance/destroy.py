@@ -11,6 +11,7 @@ from ovtasks.backends.contract import backend
 from ovtasks.errors import RefusedError
 from ovtasks.host.oserrors import explaining
 from ovtasks.host.paths import instance_directory
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
 from ovtasks.instance.existing import existing
@@ -52,9 +53,10 @@ def undefine(record: Record) -> None:
     :raises OvError: the backend cannot be asked.
     """
     driver = backend(record.backend)
-    if known(record).active:
-        driver.power_off(record.handle)
-    driver.undefine(record.handle)
+    with waiting_for(f"{record.words} to end"):
+        if known(record).active:
+            driver.power_off(record.handle)
+        driver.undefine(record.handle)
     record.folder.machine.unlink(missing_ok=True)
     ports.release(record.domain)
     if record.folder.has_sockets(record.sockets):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ovtasks.errors import InputError, OvError, RefusedError
 from ovtasks.host.files import fsync_directory, link_or_copy, part_name
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.run import run
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.overlays import forget_states
@@ -73,7 +74,8 @@ def link_artifact(folder: Folder, artifact: Path) -> tuple[Path, str]:
     built = folder.built / artifact.name
     if not built.exists():
         built.unlink(missing_ok=True)
-        link_or_copy(artifact, built)
+        with waiting_for(f"a copy of {artifact}"):
+            link_or_copy(artifact, built)
     return built, format
 
 
@@ -98,7 +100,8 @@ def _link_backing(folder: Folder, artifact: Path, backing: str) -> None:
         raise OvError(f"{artifact} stands on {backing}, outside its VM's folder", hint=hint)
     if not (place.exists() and place.samefile(source)):
         place.unlink(missing_ok=True)
-        link_or_copy(source, place)
+        with waiting_for(f"a copy of {source}"):
+            link_or_copy(source, place)
 
 
 def stands_on(folder: Folder, artifact: Path) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ovtasks.backends.contract import Monitor, backend
 from ovtasks.errors import OvError
+from ovtasks.host.patience import waiting_for
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.record import Record
 from ovtasks.values.jsonvalue import Json
@@ -96,6 +97,11 @@ def finish_jobs(record: Record) -> None:
     driver = backend(record.backend)
     if not isinstance(driver, Monitor):
         return
+    with waiting_for(f"QEMU, which merges disks of {record.words}"):
+        _finish(record, driver)
+
+
+def _finish(record: Record, driver: Monitor) -> None:
     pause = 0.02
     while jobs := [one for one in _objects(driver.monitor(record.handle, "query-jobs", {})) if _ours(one)]:
         for job in jobs:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ovtasks.backends.contract import Memory, backend
 from ovtasks.errors import InputError, OvError
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.progress import Progress
 from ovtasks.instance.firmware_state import state_folder
 from ovtasks.instance.power import start_machine
@@ -27,7 +28,8 @@ def keep_memory(record: Record, file: str) -> None:
     kept = state_folder(record.folder, file)
     kept.mkdir(mode=0o700, exist_ok=True)
     save_machine(kept / MACHINE, machine)
-    driver.save_memory(record.handle, kept / MEMORY)
+    with waiting_for(f"the memory of {record.words} to be saved"):
+        driver.save_memory(record.handle, kept / MEMORY)
 
 
 def go_on_from(record: Record, file: str, progress: Progress) -> None:

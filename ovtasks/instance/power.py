@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ovtasks.backends.contract import Memory, Resets, VmState, backend
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.oserrors import explaining
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.progress import Progress
 from ovtasks.instance.existing import existing
 from ovtasks.instance.record import Record
@@ -116,11 +117,12 @@ def _power_on(record: Record, machine: Machine, progress: Progress, memory: Path
     log = record.folder.serial_log
     record = replace(record, log_start=log.stat().st_size if log.exists() else 0)
     record.save()
-    if memory is None:
-        driver.start(record.handle, machine)
-    else:
-        assert isinstance(driver, Memory)
-        driver.start_from(record.handle, machine, memory)
+    with waiting_for(f"{record.words} to start"):
+        if memory is None:
+            driver.start(record.handle, machine)
+        else:
+            assert isinstance(driver, Memory)
+            driver.start_from(record.handle, machine, memory)
     note_start(record)
     (record.folder.path / _START_AGAIN).unlink(missing_ok=True)
     record.folder.standstill.unlink(missing_ok=True)
@@ -201,10 +203,15 @@ def _power_off(record: Record, *, force: bool, timeout: float | None) -> str:
             driver.power_off(record.handle)  # ends the processes that a killed start left
         return "was stopped"
     if force:
-        driver.power_off(record.handle)
+        with waiting_for(f"{record.words} to end"):
+            driver.power_off(record.handle)
         return "forced"
-    if _shut_down(record, STOP_SECONDS * slowness(record) if timeout is None else timeout):
-        return "stopped"
+    from ovtasks.values.durations import format_taken
+
+    seconds = STOP_SECONDS * slowness(record) if timeout is None else timeout
+    with waiting_for(f"{record.words} to shut down (after {format_taken(seconds)} its power is cut)"):
+        if _shut_down(record, seconds):
+            return "stopped"
     driver.power_off(record.handle)
     return "forced"
 

@@ -7,6 +7,7 @@ from ovtasks.guest.deadline import Deadline
 from ovtasks.guest.notify import listening
 from ovtasks.guest.readiness import Level, Ready, Wait
 from ovtasks.guest.target import Target
+from ovtasks.host.patience import shown
 from ovtasks.host.progress import Progress
 from ovtasks.instance.access import CONTACT_SECONDS, first_contact, target_of
 from ovtasks.instance.ladder import RUNS, Ladder
@@ -33,7 +34,7 @@ def wait(
     deadline = Deadline.after(seconds / factor, factor=factor)
     if (slowly := emulated(record)) is not None:
         progress.note(f"{record.words}: {slowly}")
-    with listening(record.cid) as listener, Ladder(record, progress, seconds) as ladder:
+    with shown(), listening(record.cid) as listener, Ladder(record, progress, seconds) as ladder:
         waiting = Wait(
             target=_find_target(record, deadline, factor, ladder),
             deadline=deadline,

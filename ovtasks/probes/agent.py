@@ -6,12 +6,13 @@ import base64
 import binascii
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from ovtasks.backends.qemu.qmp import mapping
 from ovtasks.errors import OvError
+from ovtasks.host.patience import waiting_for
 from ovtasks.instance.record import Record
 from ovtasks.probes.machine import ask_agent
 from ovtasks.values.jsonvalue import Json
@@ -43,22 +44,25 @@ def run_in_guest(record: Record, argv: Sequence[str], *, seconds: float = 60.0, 
     :raises OvError: no agent answers, it cannot run the command, or the command takes longer than ``seconds``.
     """
     words: dict[str, Json] = {"path": argv[0], "arg": list(argv[1:]), "capture-output": capture}
-    pid = mapping(ask_agent(record, "guest-exec", SECONDS, words)).get("pid")
-    until = time.monotonic() + seconds
-    pause = 0.02
-    while True:
-        status = mapping(ask_agent(record, "guest-exec-status", SECONDS, {"pid": pid}))
-        if status.get("exited"):
-            break
-        if time.monotonic() > until:
-            hint = f"it goes on in the guest as process {pid}; --wait gives it more time"
-            raise OvError(f"{argv[0]} has not ended within {seconds:g} s", hint=hint)
-        time.sleep(pause)
-        pause = min(pause * 1.5, 1.0)
+    with waiting_for(f"{argv[0]} in {record.words}"):
+        pid = mapping(ask_agent(record, "guest-exec", SECONDS, words)).get("pid")
+        status = _until_exited(record, pid, argv[0], seconds)
     signal = status.get("signal")
     code = 128 + signal if isinstance(signal, int) else whole(status.get("exitcode", 0))
     cut = bool(status.get("out-truncated") or status.get("err-truncated"))
     return Ended(code if 0 <= code <= 255 else 255, _bytes(status.get("out-data")), _bytes(status.get("err-data")), cut)
+
+
+def _until_exited(record: Record, pid: Json, name: str, seconds: float) -> Mapping[str, Json]:
+    until = time.monotonic() + seconds
+    pause = 0.02
+    while not (status := mapping(ask_agent(record, "guest-exec-status", SECONDS, {"pid": pid}))).get("exited"):
+        if time.monotonic() > until:
+            hint = f"it goes on in the guest as process {pid}; --wait gives it more time"
+            raise OvError(f"{name} has not ended within {seconds:g} s", hint=hint)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1.0)
+    return status
 
 
 def read_guest_file(record: Record, path: str) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ class Site:
     ``drop:N`` and ``short:N`` send N bytes of what was promised and hang up, ``status:N``, ``status:N:SECONDS``
     (Retry-After), ``redirect:URL``, ``ignore-range``, ``restart:N`` (ignore the range, send N bytes and hang up),
     ``shifted`` (a range that is not the one asked for), ``chunked:N`` (no length; after N bytes, if given, hang up),
-    ``slow`` or ``slow:SECONDS`` (64 KiB every 5 ms, or that), ``silent`` (no answer for a while).
+    ``slow`` or ``slow:SECONDS`` (64 KiB every 5 ms, or that), ``silent`` or ``silent:SECONDS`` (no answer for a while).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
             kind, _, value = fault.partition(":")
             data = site.files.get(path)
             if kind == "silent":
-                time.sleep(0.3)
+                time.sleep(float(value or 0.3))
             if kind == "status":
                 code, _, after = value.partition(":")
                 self._send(int(code), b"", {"Retry-After": after} if after else {})

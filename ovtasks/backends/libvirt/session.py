@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ovtasks.errors import InputError, OvError
 from ovtasks.host.packages import extra_hint, package_hint
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.run import run, which
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def open_connection(uri: str) -> libvirt.virConnect:
         ensure_session(start=True)
         mode = _mode(sockets())
     try:
-        return libvirt.open(f"{uri}{'&' if '?' in uri else '?'}mode={mode}" if mode else uri)
+        with waiting_for(f"libvirt ({uri})"):
+            return libvirt.open(f"{uri}{'&' if '?' in uri else '?'}mode={mode}" if mode else uri)
     except libvirt.libvirtError as e:
         raise _diagnose_connection(uri, e) from e
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.run import CommandError, MissingProgramError, stop_all
 
 DEADLINE = 10.0  # seconds for all checks together
@@ -97,8 +98,9 @@ def examine(checks: Sequence[Check], deadline: float = DEADLINE) -> list[Finding
         ]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        with waiting_for("the checks"):
+            for thread in threads:
+                thread.join(max(0.0, end - time.monotonic()))
         in_time = dict(verdicts)
         if late := [thread for thread in threads if thread.is_alive()]:
             stop_all()
