@@ -19,8 +19,8 @@ HEAD = """# Layers
 Made from the kinds of operations in `ovtasks/layers/kinds` and from `schemas/layer.schema.json` by
 `python -m docs.generate`; do not edit. `[]` means: each item of a list; `<name>` stands for a key of your choice.
 
-A layer is a folder `layers/<name>` with a file `layer.yml`, and with the files that it copies. It is put into a running
-VM (`ov deploy add`) or into a container image (`layers:` of `image.yml`): one declaration, the same result.
+A layer is a folder `layers/<name>` with a file `layer.yml` and the files that it copies. You apply a layer to a running
+VM (`ov deploy add`) or to a container image (`layers:` in `image.yml`), with the same result.
 
 ```yaml
 # layers/notes/layer.yml
@@ -46,61 +46,65 @@ eval:
   - {http: "http://127.0.0.1:${HOST_PORT:8080}/", status: 200, scope: deploy}
 ```
 
-* The content may stand below a key `layer:`. Spellings of other versions of the format mean the same: `depends` and
-  `require` are `requires`, `tests` is `eval`, `distro` is `distros`, a singular is the plural (`task`, `package`).
-* A layer comes after those that it `requires`. What a file beside `layer.yml` needs is required by itself, if the
-  project has such a layer: `nodejs` for `package.json`, `pixi` for `pixi.toml`, `rust` for `Cargo.toml`.
-* `${NAME}` in a text is one of `vars`, of the deployment's `env`, or one of `HOME`, `USER`, `UID`, `GID`, `ARCH`
-  (amd64, arm64) and `BUILD_ARCH` (x86_64, aarch64). One of `vars` may name those before it.
-* What a system cannot do is an error that names it; with `skip_incompatible` it is left out, and named.
-* An image build has no values for `secret_requires` and `secrets`, nor for those `env_requires` that have no `default`:
-  such a layer is an error there, too. `ov deploy add` puts it into the VM.
+* The contents may be below a key `layer:`. Older names work, too: `depends` and `require` mean `requires`, `tests`
+  means `eval`, `distro` means `distros`, and a singular means the plural (`task`, `package`).
+* A layer comes after the layers that it `requires`. Some files beside `layer.yml` require a layer automatically, if the
+  project has it: `package.json` requires `nodejs`, `pixi.toml` requires `pixi`, `Cargo.toml` requires `rust`.
+* `${NAME}` in a text stands for a value of `vars`, of the deployment's `env`, or one of `HOME`, `USER`, `UID`, `GID`,
+  `ARCH` (amd64, arm64) and `BUILD_ARCH` (x86_64, aarch64). A value of `vars` may use the ones before it.
+* If a system lacks a feature, ov fails and names it; with `skip_incompatible`, ov skips it and names it.
+* An image build has no values for `secret_requires`, `secrets`, and `env_requires` without a `default`. A layer with
+  these is an error there; use `ov deploy add` to apply it to the VM.
 
 """
-ORDER = """## What becomes of it
+ORDER = """## How ov applies a layer
 
-The parts of a layer are carried out in this order, and undone in the reverse one:
+ov applies the parts of a layer in this order, and undoes them in reverse:
 
 1. {before}
-2. the tasks, as they are written
+2. the tasks, in their order
 3. {after}
 
-Each of them becomes operations that know how to look whether all is so already, how to keep what was there, how to do
-their work and how to undo it:
+Each part becomes operations. An operation can check whether its work is done already, keep the previous state, do the
+work, and undo it:
 
-* **Looked at first.** What is so already is left alone, and undo leaves it alone, too. Only commands (`cmd`, `build`,
-  `extract: sh`) cannot be looked at: they run once.
-* **Kept before.** The guest keeps what an operation is about to change, below `/var/lib/ovtasks` (for a user without
-  root: `~/.local/state/ovtasks`), until it is undone. Taking a layer out needs neither its file nor this machine's
-  records.
-* **Incremental.** When a layer is edited, its operations are compared, one after the other. From the first one that
-  differs on they are undone, the last one first; then the new ones are done. Those before it stay.
-* **Cut off at any moment.** A command that fails, a lost connection, a kill, a power cut: the same command goes on
-  where that ended, and undo restores what was there.
-* **One at a time.** A second deployment into the same guest waits for the first.
+* **Check first.** ov skips work that is already done, and undo does not touch it either. Commands (`cmd`, `build`,
+  `extract: sh`) have no check: they run once.
+* **Keep the previous state.** Before an operation changes something, the guest keeps a copy below `/var/lib/ovtasks`
+  (for a user without root: `~/.local/state/ovtasks`) until the operation is undone. So you can remove a layer without
+  its file and without this machine's records.
+* **Incremental.** After an edit, ov compares the operations in order. It undoes the old ones from the first difference
+  on, the last one first, and does the new ones. Operations before the difference stay.
+* **Safe to interrupt.** After a failed command, a lost connection, a kill or a power cut, the same command continues
+  there, and undo restores the previous state.
+* **One at a time.** A second deployment to the same guest waits for the first.
 
-Files belong to the `user` of their task. The folders above them are made when they are missing, with mode 0755, and go
-again with the last file in them.
+Files belong to the `user` of their task. ov makes missing parent folders with mode 0755, and removes them with the last
+file in them.
 
 """
 CHECKS = """## Checks
 
-`eval` says what must hold. `ov deploy add --verify` and `ov deploy status` carry the checks out: all that look into
-the guest by one script over one connection, as root where sudo or doas allows it, commands as the user who logs in.
-`addr`, `http` and `dns` look from this machine: with `${{HOST_PORT:8080}}` at the port that leads to the guest's
-8080, or inside of the guest when no port leads there. What comes up by itself (a service, a port, an answer) is
-looked at again and again for `timeout` (10 s), any other check for as long as `eventually` says, with a pause of
-`retry_interval`. `capture: NAME` keeps what a command prints, what `http` gets or what a method of `libvirt` says, or
-the part that `capture_extract` matches; later checks of the list use it as `${{CAPTURED:NAME}}`. A check is `ok` or
-`failed`, with what was expected and found; `skipped`, because it says itself that it is not for this system; or `not
-carried out`: checks of containers and of desktops ({others}). `libvirt` and `spice` ask the VM itself
-([probes.md](probes.md)). `ov eval live NAME` carries out all checks of a VM that runs, with those of its entry in
-`vms.yml`.
+`eval` lists what must be true after the layer is applied. `ov deploy add --verify` and `ov eval live NAME` run the
+checks; `ov eval live` adds the ones of the VM's entry in `vms.yml`.
 
-What is expected of a text is the text, blanks at its ends apart, or a mapping: {matchers}, each also with `not_`
-before it; `not:` turns anything round, and all of a list must hold.
+* **Inside the guest.** One script runs all these checks over one connection: as root if sudo or doas permits it, and
+  commands as the login user.
+* **From this machine.** `addr`, `http` and `dns` run here. `${{HOST_PORT:8080}}` stands for the host port that leads to
+  port 8080 of the guest; without such a port, the check runs inside the guest.
+* **From outside.** `libvirt` and `spice` ask the VM itself ([probes.md](probes.md)).
+* **Waiting.** ov repeats a check of a service, a port or an answer for `timeout` (10 s), and any other check for the
+  time in `eventually`, with a pause of `retry_interval`.
+* **Captured values.** `capture: NAME` keeps the output of a command, of `http` or of a `libvirt` method, or the part
+  that `capture_extract` matches. Later checks of the list use it as `${{CAPTURED:NAME}}`.
 
-| check | keys of its own |
+A check is `ok`; `failed`, with the expected and the found value; `skipped`, if it excludes this system; or `not carried
+out`, for checks of containers and desktops ({others}).
+
+An expected text is compared without spaces at its ends. It may also be a mapping: {matchers}, each also with `not_`
+before it. `not:` inverts any expectation, and every item of a list must match.
+
+| check | its own keys |
 |---|---|
 {verbs}
 

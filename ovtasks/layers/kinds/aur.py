@@ -22,10 +22,11 @@ class Aur(OperationKind):
 
     name = "aur"
     doc = (
-        "Builds `packages` of `aur:` with makepkg and installs them, on Arch and what is like it; elsewhere the section"
-        " does not count. The guest's user builds them, or `nobody` if that is root; what a recipe needs comes from the"
-        " repositories, or else from the AUR, too. `replaces` are packages that have to go first. It looks whether the"
-        " packages are installed. Undo removes what came, as for `packages`, and brings back what was replaced."
+        "Builds the `packages` of `aur:` with makepkg and installs them, on Arch and its derivatives; "
+        "other distributions ignore the section. The guest's user builds them, or `nobody` if that is "
+        "root. Dependencies come from the repositories, else also from the AUR. `replaces` lists "
+        "packages to remove first. ov checks whether the packages are installed. Undo removes the new "
+        "packages, as for `packages`, and restores the replaced ones."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:

@@ -21,9 +21,9 @@ class Build(OperationKind):
 
     name = "build"
     doc = (
-        "Runs the `build.sh` in the layer's folder, in the guest, unless it belongs to a `pixi.toml`. `package.json`,"
-        " `pixi.toml` and `Cargo.toml` are put in before the tasks, whether a task says `build` or not. Undo runs"
-        " `uninstall`."
+        "Runs `build.sh` of the layer's folder in the guest, unless it belongs to a `pixi.toml`. "
+        "`package.json`, `pixi.toml` and `Cargo.toml` are applied before the tasks, with or without a "
+        "task `build`. Undo runs `uninstall`."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

@@ -22,10 +22,10 @@ class Cargo(OperationKind):
 
     name = "cargo"
     doc = (
-        "Builds the crate whose `Cargo.toml` lies beside `layer.yml` with cargo, and installs its programs into"
-        " `~/.cargo/bin` of the guest's user; a `Cargo.lock` is kept to (`--locked`). cargo has to be in the guest: if"
-        " the project has a layer `rust`, it comes before. It looks whether the programs are there. Undo uninstalls the"
-        " crate; what cargo has downloaded stays in its cache."
+        "Builds the crate of the `Cargo.toml` beside `layer.yml`, and installs its programs into "
+        "`~/.cargo/bin` of the guest's user. A `Cargo.lock` pins versions (`--locked`). The guest needs "
+        "cargo: if the project has a layer `rust`, it comes before. ov checks whether the programs "
+        "exist. Undo uninstalls the crate; cargo's download cache stays."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:

@@ -21,11 +21,12 @@ class Cmd(OperationKind):
 
     name = "cmd"
     doc = (
-        "Runs commands with bash, or with sh where there is no bash, in the home folder of `user`. They stop at the"
-        " first one that fails (`set -e`). Their environment has what the layers that it requires set, the layer's"
-        " `vars` and `env`, its secrets, the deployment's `env`, the task's own `env`, and `path_append` in PATH."
-        " `/ctx/` stands for the layer's folder: what the commands name below it is uploaded. Nobody can see what"
-        " commands have done, so they run once, and again when their text changes; undo runs `uninstall`."
+        "Runs commands with bash, or with sh if there is no bash, in the home folder of `user`. They "
+        "stop at the first failure (`set -e`). They see the variables of required layers, the layer's "
+        "`vars` and `env`, its secrets, the deployment's `env`, the task's own `env`, and `path_append` "
+        "in PATH. `/ctx/` stands for the layer's folder: ov uploads the files that the commands name "
+        "below it. ov cannot check what commands have done, so they run once, and again when their text "
+        "changes. Undo runs `uninstall`."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

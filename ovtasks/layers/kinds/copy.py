@@ -17,9 +17,9 @@ class Copy(OperationKind):
 
     name = "copy"
     doc = (
-        "Copies a file, or all that a folder holds, from the layer's folder; the copy belongs to `user`. Without `mode`"
-        " what is executable here has 0755, everything else 0644. Links in a folder stay links. Undo restores each file"
-        " that was replaced and removes the others; files of others in the same folders stay."
+        "Copies a file, or all files of a folder, from the layer's folder; the copy belongs to `user`. "
+        "Without `mode`, executable files get 0755 and others 0644. Links in a folder stay links. Undo "
+        "restores each replaced file and removes the others; other files in the same folders stay."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

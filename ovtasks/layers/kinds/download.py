@@ -27,13 +27,14 @@ class Download(OperationKind):
 
     name = "download"
     doc = (
-        "Downloads on this machine, which keeps the file in a cache by URL and checksum and resumes what was cut off;"
-        " then the file, or what the archive holds, is uploaded. The guest needs no network and no unpacker but tar."
-        " Plain http needs a `checksum`; without one, a file from https is taken as it is, downloaded once, and said to"
-        " be not pinned. An archive's files belong to `user`; its folders are made as they are needed. With"
-        " `extract: sh` the file is a script, run in the guest with `env`, and nobody knows how to undo it but"
-        " `uninstall`. Else undo restores each file that was replaced and removes the others. What an archive holds"
-        " keeps whether it may be executed; a single file has mode 0644 without `mode`, as the web does not say more."
+        "Downloads a file on this machine, and uploads it, or the contents of the archive. A cache "
+        "keeps the file by URL and checksum, and resumes interrupted downloads. The guest needs no "
+        "network, and no unpacker except tar. Plain http needs a `checksum`; without one, ov downloads "
+        "a file over https once, as it is, and says that it is not pinned. The files of an archive "
+        "belong to `user`; ov makes its folders as needed. They stay executable or not as in the "
+        "archive; a single file has mode 0644 without `mode`. With `extract: sh`, the file is a script "
+        "that runs in the guest with `env`; only `uninstall` can undo it. Otherwise undo restores each "
+        "replaced file and removes the others."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

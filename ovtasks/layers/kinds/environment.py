@@ -46,11 +46,13 @@ class Environment(OperationKind):
 
     name = "environment"
     doc = (
-        "`env` and `path_append`, and the `env` of the deployment, which wins. Every login, every command over ssh and "
-        "every service of the user sees them: in `/etc/environment`, `/etc/profile.d` and `/etc/environment.d`, in a "
-        "block of the layer. `~`, `$HOME` and `${OTHER}` of the same layer are replaced; `$$` is a dollar. A value "
-        "with a secret is in files of the user that nobody else can read; a command over ssh does not see it. It "
-        "looks whether the blocks are up to date. Undo takes them out; what else the files say stays."
+        "Sets the variables of `env` and `path_append`, and of the deployment's `env`, which takes "
+        "precedence. Every login, every command over ssh and every service of the user sees them: ov "
+        "writes a block for the layer into `/etc/environment`, `/etc/profile.d` and "
+        "`/etc/environment.d`. `~`, `$HOME` and `${OTHER}` of the same layer are replaced; `$$` is a "
+        "dollar sign. A value with a secret goes into private files of the user; a command over ssh "
+        "does not see it. ov checks whether the blocks are up to date. Undo removes them; the rest of "
+        "the files stays."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterable[Operation]:

@@ -16,8 +16,8 @@ class Link(OperationKind):
 
     name = "link"
     doc = (
-        "Makes a symbolic link, and the folders above it. A file or a link at its place is replaced, a folder is not."
-        " Undo restores what was there."
+        "Makes a symbolic link and its parent folders. It replaces a file or a link, but not a folder. "
+        "Undo restores the previous state."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

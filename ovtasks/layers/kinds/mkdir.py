@@ -16,9 +16,9 @@ class Mkdir(OperationKind):
 
     name = "mkdir"
     doc = (
-        "Makes a folder that belongs to `user`, and those above it. One that is there keeps owner and mode unless"
-        " `mode` is written. Undo removes it, and those above that we made, when nothing is left in them; of a folder"
-        " that was there it restores owner and mode."
+        "Makes a folder that belongs to `user`, and its parent folders. An existing folder keeps its "
+        "owner and mode, unless you write `mode`. Undo removes the folder and the parents that ov made, "
+        "if they are empty; it restores owner and mode of an existing folder."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

@@ -28,11 +28,11 @@ class Npm(OperationKind):
 
     name = "npm"
     doc = (
-        "Installs the `dependencies` and `optionalDependencies` of a `package.json` beside `layer.yml` with npm, for"
-        " the guest's user and not for a project: programs are in `~/.npm-global/bin`, or where `NPM_CONFIG_PREFIX`"
-        " says. `*` is the newest version; a `package-lock.json` pins others. npm has to be in the guest: if the"
-        " project has a layer `nodejs`, it comes before. It looks whether the packages are there in a version that"
-        " suits. Undo removes those that were not there before, and brings back the versions of the others."
+        "Installs the `dependencies` and `optionalDependencies` of a `package.json` beside `layer.yml` "
+        "with npm, for the guest's user: programs go to `~/.npm-global/bin`, or to `NPM_CONFIG_PREFIX`. "
+        "`*` means the newest version; a `package-lock.json` pins the others. The guest needs npm: if "
+        "the project has a layer `nodejs`, it comes before. ov checks whether the packages have a "
+        "suitable version. Undo removes new packages, and restores the versions of the others."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:

@@ -24,13 +24,14 @@ class Pixi(OperationKind):
 
     name = "pixi"
     doc = (
-        "Builds the environment of a `pixi.toml` beside `layer.yml` (or a `pyproject.toml` with `[tool.pixi]`, or an"
-        " `environment.yml`) with pixi, for the guest's user; a `pixi.lock` is taken as it is (`--frozen`), and a"
-        " `build.sh` runs afterwards in the home folder, with the environment's programs in PATH. Each layer has an"
-        " environment of its own; `~/.pixi/envs/default` shows all of them: its `bin` has the programs of every layer,"
-        " and is in PATH, the rest is that of the layer that came last. pixi has to be in the guest: if the project has"
-        " a layer `pixi`, it comes before. It looks whether the manifest is the same and the environment is there."
-        " Undo removes the environment; what `build.sh` did elsewhere stays."
+        "Builds the environment of a `pixi.toml` beside `layer.yml` with pixi, for the guest's user. A "
+        "`pyproject.toml` with `[tool.pixi]` or an `environment.yml` works, too. ov uses a `pixi.lock` "
+        "as it is (`--frozen`). A `build.sh` runs afterwards in the home folder, with the environment's "
+        "programs in PATH. Each layer has its own environment. `~/.pixi/envs/default` combines them: "
+        "its `bin` contains the programs of all layers and is in PATH; the rest comes from the last "
+        "layer. The guest needs pixi: if the project has a layer `pixi`, it comes before. ov checks "
+        "whether the manifest is unchanged and the environment exists. Undo removes the environment; "
+        "other effects of `build.sh` stay."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:

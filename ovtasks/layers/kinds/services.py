@@ -25,13 +25,14 @@ class Services(OperationKind):
 
     name = "services"
     doc = (
-        "Services, by systemd. `use_packaged` enables and starts a unit that a package brings; what else is written,"
-        " and `overrides`, become a drop-in `ov-<layer>.conf`. `exec` becomes a unit `ov-<layer>-<name>.service`, which"
-        " also sees the variables of all layers. One name with both: the packaged unit is meant, the other is what a"
-        " container's supervisor runs. `scope: user` is a service of the user who logs in; it runs without a login. It"
-        " looks whether the files are equal, and whether the unit is enabled and runs. A changed unit is restarted. An"
-        " image build enables and starts nothing. Undo puts back the files, and whether the unit was enabled, masked"
-        " and running."
+        "Sets up systemd services. `use_packaged` enables and starts a unit of a package; other fields "
+        "and `overrides` become a drop-in `ov-<layer>.conf`. `exec` becomes a unit "
+        "`ov-<layer>-<name>.service`, which also sees the variables of all layers. If a name has both, "
+        "ov uses the packaged unit (the other is for supervisors in containers). `scope: user` makes a "
+        "service of the login user, which runs without a login. ov checks whether the files are equal, "
+        "and whether the unit is enabled and running. It restarts a changed unit. An image build "
+        "enables and starts nothing. Undo restores the files, and whether the unit was enabled, masked "
+        "and running."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:

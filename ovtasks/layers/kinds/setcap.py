@@ -21,8 +21,8 @@ class Setcap(OperationKind):
 
     name = "setcap"
     doc = (
-        "Gives a program capabilities; with empty or without `caps` it loses all. Undo gives it those that it had, if"
-        " it is still there."
+        "Sets the capabilities of a program; empty or missing `caps` remove all of them. Undo restores "
+        "the previous ones, if the program still exists."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

@@ -24,16 +24,17 @@ _FIELDS = ("init", "path", "path_append", "priority")
 
 
 class ShellFiles(OperationKind):
-    """What shells read when they start."""
+    """Text for the start of shells."""
 
     name = "shell"
     doc = (
-        "`init` and `path_append` for the shells that the guest has, or gets from a package of the layer: a block of"
-        " the layer in `~/.bashrc` and `~/.zshrc`, a file in `~/.config/fish/conf.d`, for `sh` one in `/etc/profile.d`."
-        " `init` at the top is for bash, zsh and fish; what stands under a shell's name replaces it for that shell."
-        " `path` names another file, which gets a block. A lower `priority` is read earlier. A shell that the guest"
-        " lacks is left out, and the plan says so. It looks whether block or file is up to date. Undo takes the block"
-        " out, or restores the file; what else the file says stays."
+        "Adds `init` and `path_append` to the shells that the guest has, or gets from a package of the "
+        "layer. ov writes a block for the layer into `~/.bashrc` and `~/.zshrc`, a file into "
+        "`~/.config/fish/conf.d`, and for `sh` one into `/etc/profile.d`. `init` at the top is for "
+        "bash, zsh and fish; the section of a shell replaces it for that shell. `path` names another "
+        "file for the block. A lower `priority` is read earlier. If the guest lacks a shell, ov skips "
+        "it, and the plan says so. ov checks whether block or file is up to date. Undo removes the "
+        "block or restores the file; the rest of the file stays."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterator[Operation]:

@@ -16,9 +16,9 @@ class Write(OperationKind):
 
     name = "write"
     doc = (
-        "Writes a text file that belongs to `user`, whole or not at all, and makes the folders above it. The text is"
-        " taken as it is: `$` in it means nothing to us. Undo restores the file, or the link, that was there, with"
-        " owner, mode, time, attributes and capabilities; else it removes the file and the folders that we made."
+        "Writes a text file that belongs to `user`, atomically, and makes its parent folders. The text "
+        "is written as it is, including `$`. Undo restores the previous file or link with owner, mode, "
+        "time, attributes and capabilities; otherwise it removes the file and the folders that ov made."
     )
 
     def task(self, task: LayerTask, context: LayerContext) -> Iterator[Operation]:

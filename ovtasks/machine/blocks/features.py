@@ -52,7 +52,7 @@ _HYPERV_ROWS = Block(
             "spinlocks",
             "Retries of spinlocks.",
             {
-                "state": Field(ON_OFF, "@state", "Whether it is there.", default="on"),
+                "state": Field(ON_OFF, "@state", "Whether it exists.", default="on"),
                 "retries": Field(
                     number(4095), "@retries", "After how many tries the hypervisor is told.", default="8191"
                 ),
@@ -64,7 +64,7 @@ _HYPERV_ROWS = Block(
             "vendor_id",
             "The hypervisor's vendor as the guest sees it.",
             {
-                "state": Field(ON_OFF, "@state", "Whether it is there.", default="on"),
+                "state": Field(ON_OFF, "@state", "Whether it exists.", default="on"),
                 "value": Field(
                     text(
                         r"^[^,\x00-\x1f\x7f-\uffff]{1,12}$",

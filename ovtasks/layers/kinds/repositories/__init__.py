@@ -29,18 +29,18 @@ class Repositories(OperationKind):
 
     name = "repositories"
     doc = (
-        "`repos:`, `copr:` and `modules:` of the section that suits the system (see packages) are added before "
-        "packages are installed; this needs `allow_repo_changes`. What `url:`, `key:` and `rpm:` name is downloaded by "
-        "this machine, not by the guest; `key_sha256:` pins the key, and without it the run says that the key is not "
-        "pinned.\n\n"
-        "apt gets `/etc/apt/sources.list.d/<name>.sources` and a key of its own below `/etc/apt/keyrings`, and "
-        "downloads the lists of this repository only. dnf and zypper get `<name>.repo`: the one that `url:` names, or "
-        "one made for it. `rpm:` is a package that brings the repository. `copr:` and `modules:` are dnf's own. pacman "
-        "gets a file below `/etc/pacman.d/ovtasks` and one line in `pacman.conf` that includes them all; apk gets a "
-        "line in `/etc/apk/repositories`. A repository that does not answer, or is signed with another key, is taken "
-        "out again at once, so that it is not in the way of others.\n\n"
-        "Looks at contents and modes of these files. Undo puts back what was there before, and removes the key and "
-        "the lists that came from the repository; what another layer wants, too, stays until that one is undone."
+        "Adds the `repos:`, `copr:` and `modules:` of the system's section (see packages), before "
+        "packages are installed. This needs `allow_repo_changes`. This machine, not the guest, "
+        "downloads what `url:`, `key:` and `rpm:` name. `key_sha256:` pins the key; without it, the run "
+        "says that the key is not pinned.\n\nFor apt, ov writes `/etc/apt/sources.list.d/<name>.sources` "
+        "and a separate key below `/etc/apt/keyrings`, and downloads only the lists of this repository. "
+        "For dnf and zypper, it writes `<name>.repo`: the file at `url:`, or a new one. `rpm:` is a "
+        "package that contains the repository. `copr:` and `modules:` are for dnf. For pacman, it "
+        "writes a file below `/etc/pacman.d/ovtasks`, and one line in `pacman.conf` that includes them "
+        "all; for apk, a line in `/etc/apk/repositories`. If a repository does not answer or is signed "
+        "with another key, ov removes it at once, so that it does not block others.\n\nov checks contents "
+        "and modes of these files. Undo restores the previous state, and removes the key and the lists "
+        "of the repository. What another layer also wants stays until that layer is undone."
     )
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterable[Operation]:
