@@ -12,22 +12,22 @@ HEAD = """# The `libvirt:` block, field by field
 
 Made from the table in `ovtasks/machine` by `python -m docs.generate`; do not edit.
 
-Every field is checked when the file is read: an unknown key, a value that cannot be, fields that contradict each other
-are errors with line and column. What the host lacks is an error when the VM is created. Nothing is silently ignored.
+ov checks every field when it reads the file. Unknown keys, invalid values and contradicting fields are errors with line
+and column. If the host lacks a feature, `ov vm create` fails. ov never ignores a field silently.
 
-* `[]` means: each item of a list. Places are paths in libvirt's domain XML: `a/b@c` is the attribute `c` of `<b>` in
-  `<a>`; an element that is only there or not ends with `?`.
-* `yes`, `no`, `on`, `off`, `true` and `false` are all taken for each other; numbers may be quoted.
+* `[]` means: each item of a list. A place is a path in libvirt's domain XML: `a/b@c` is the attribute `c` of `<b>` in
+  `<a>`. `?` marks an element without a value, which is either present or absent.
+* `yes`, `on` and `true` mean the same, as do `no`, `off` and `false`. Numbers may be quoted.
 * Sizes: `2G`, `512M`, `4 MiB`, powers of 1024.
-* Paths are absolute, or begin with a placeholder:
+* Paths are absolute, or start with a placeholder:
 {placeholders}
-* Everything else that libvirt can do is written as XML: `snippets`, `xml_passthrough`.
-* Without libvirt (`backend: qemu`) the fields mean the same. What is marked "Not with backend qemu" is refused there by
-  name, as are single values that QEMU alone has not.
+* For everything else in libvirt, write XML: `snippets`, `xml_passthrough`.
+* With `backend: qemu` the fields mean the same. ov refuses fields with the mark "Not with backend qemu", and single
+  values that plain QEMU lacks, and names them.
 
-Some things follow from others, and `create` and `plan` say so: virtiofs gets shared memory; a `spicevmc` channel, USB
-redirection or smart card gets a SPICE server; `firmware: uefi-secure` turns SMM on; a device with `boot` puts the VM's
-own disk last; `vsock` without `cid` gets one.
+ov adds some settings automatically, and `create` and `plan` say so: shared memory for virtiofs; a SPICE server for a
+`spicevmc` channel, USB redirection or a smart card; SMM for `firmware: uefi-secure`; a `cid` for `vsock` without one.
+If a device has `boot`, the VM's own disk boots last.
 
 """
 

@@ -22,18 +22,18 @@ def source_rows(*types: str) -> Block:
         "mode": Field(
             one_of("bind", "connect"),
             "@mode",
-            "bind: QEMU listens; connect, libvirt's own choice: it calls.",
+            "bind: QEMU listens; connect (libvirt's default): QEMU connects.",
             only=of("unix", "tcp"),
         ),
         "host": Field(HOST_NAME, "@host", "The address.", only=of("tcp", "udp")),
         "service": Field(SERVICE, "@service", "The port.", only=of("tcp", "udp")),
-        "append": Field(one_of("on", "off"), "@append", "Whether the file is kept at a start.", only=of("file")),
+        "append": Field(one_of("on", "off"), "@append", "Whether to append to the file at a start.", only=of("file")),
         "tls": Field(YES_NO, "@tls", "Encrypted.", only=of("tcp")),
     }
     return Block("source", "The host's end.", {name: one for name, one in fields.items() if one.only["type"]})
 
 
-PROTOCOL = Field(one_of("raw", "telnet", "telnets", "tls"), "protocol@type", "What is spoken.", only={"type": ("tcp",)})
+PROTOCOL = Field(one_of("raw", "telnet", "telnets", "tls"), "protocol@type", "The protocol.", only={"type": ("tcp",)})
 _TYPES = ("pty", "tcp", "udp", "file", "unix", "dev", "null")
 
 
@@ -44,10 +44,10 @@ def port_rows(tag: str, doc: str, targets: dict[str, Node], types: tuple[str, ..
             tag,
             doc,
             {
-                "type": Field(one_of(*types), "@type", "What is at the host's end.", default="pty"),
+                "type": Field(one_of(*types), "@type", "The kind of the host's end.", default="pty"),
                 "source": source_rows(*types),
                 "protocol": PROTOCOL,
-                "log": Field(PATH, "log@file", "A file that gets everything, too.", fixed={"append": "on"}),
+                "log": Field(PATH, "log@file", "A log file of everything.", fixed={"append": "on"}),
                 "target": Block("target", "The guest's end.", targets),
             },
         )

@@ -9,7 +9,7 @@ from ovtasks.machine.kinds import PATH, text
 
 DEVICES = Block(
     "devices",
-    "The VM's devices, besides its disk, its seed, its first network card and its console.",
+    "The VM's devices, in addition to its disk, its seed, its first network interface and its console.",
     {
         "emulator": Field(PATH, "emulator", "QEMU's path; default: libvirt's choice.", qemu="never"),
         **{kind.name: kind.rows for kind in KINDS},
@@ -38,12 +38,12 @@ LIBVIRT = Block(
         "snippets": Words(
             _XML,
             "",
-            "Elements of the domain's XML that are merged into it: devices, or children of <domain>.",
+            "XML to merge into the domain: devices, or children of <domain>.",
             computed=True,
             qemu="never",
         ),
         "xml_passthrough": Field(
-            _XML, "", "One text of such elements, also whole <devices>, merged last.", computed=True, qemu="never"
+            _XML, "", "One text of such XML, also a whole <devices>, merged last.", computed=True, qemu="never"
         ),
     },
 )

@@ -168,7 +168,7 @@ SOURCE_ERRORS = [
     ("{}", "'kind' is missing in vms.a.source", "cloud_image, bootc", 5),
     ("{kind: cloudimage}", "not 'cloudimage'", "did you mean 'cloud_image'?", 20),
     ("{kind: zzz}", "must be one of cloud_image, bootc, clone, imported, bootstrap, not 'zzz'", None, 20),
-    ("{kind: cloud_image}", "'url' is missing in vms.a.source", "url: Where the image is", 5),
+    ("{kind: cloud_image}", "'url' is missing in vms.a.source", "url: The address of the image", 5),
     ("{kind: bootc}", "'image' is missing", "container image", 5),
     ("{kind: clone, from_snapshot: s}", "'from_vm' is missing", None, 5),
     ("{kind: imported, libvirt_name: x, disk_path: /x}", "'disk_format' is missing", None, 5),

@@ -49,7 +49,7 @@ CLOCK = Block(
         "start": Field(
             number(0, LAST_SECOND, "seconds"),
             "@start",
-            "Seconds since 1970 that it starts with.",
+            "The start time in seconds since 1970.",
             only={"offset": ("absolute",)},
         ),
         "timers": Items(
@@ -58,19 +58,19 @@ CLOCK = Block(
                 "Single timers.",
                 {
                     "name": Field(one_of(*TIMERS), "@name", "Which one.", required=True),
-                    "present": Field(YES_NO, "@present", "Whether the guest has it."),
+                    "present": Field(YES_NO, "@present", "Whether the guest sees it."),
                     "track": Field(one_of("guest", "wall", "realtime"), "@track", "What it follows.", only=_TRACKING),
                     "tickpolicy": Field(
                         one_of("delay", "catchup", "discard"),
                         "@tickpolicy",
-                        "What becomes of ticks that were missed: pit has all, rtc no discard, hpet delay only.",
+                        "What to do about missed ticks: pit supports all, rtc all but discard, hpet only delay.",
                         only=_TICKING,
                     ),
                     "frequency": Field(POSITIVE, "@frequency", "In Hz.", only=_TSC),
                     "mode": Field(
                         one_of("auto", "native", "emulate", "paravirt", "smpsafe"),
                         "@mode",
-                        "How it is made.",
+                        "How the timer works.",
                         only=_TSC,
                         qemu="never",
                     ),
@@ -78,7 +78,7 @@ CLOCK = Block(
                         "catchup",
                         "How fast missed ticks are delivered.",
                         {
-                            "threshold": Field(POSITIVE, "@threshold", "Ticks missed before it begins."),
+                            "threshold": Field(POSITIVE, "@threshold", "The number of missed ticks before it starts."),
                             "slew": Field(POSITIVE, "@slew", "Rate of the ticks."),
                             "limit": Field(POSITIVE, "@limit", "The most ticks to catch up."),
                         },

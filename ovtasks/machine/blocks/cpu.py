@@ -36,14 +36,14 @@ CPU = Block(
         "migratable": Field(
             ON_OFF,
             "@migratable",
-            "Only what survives a migration.",
+            "Only features that survive a migration.",
             only={"mode": ("host-passthrough", "maximum")},
             qemu="kvm",
         ),
         "model": Field(WORD, "model", "The model's name, with mode custom.", fixed={"fallback": "forbid"}, only=CUSTOM),
         "topology": Block(
             "topology",
-            "Its product is the number of processors (cpus).",
+            "The product of its values is the number of processors (cpus).",
             {
                 "sockets": Field(POSITIVE, "@sockets", "Sockets.", default="1"),
                 "dies": Field(POSITIVE, "@dies", "Dies of a socket.", assumed="1"),
@@ -70,7 +70,7 @@ CPU = Block(
                     "policy": Field(
                         one_of("force", "require", "optional", "disable", "forbid"),
                         "@policy",
-                        "What is done about it.",
+                        "How to treat the feature.",
                         default="require",
                     ),
                     "name": Field(WORD, "@name", "Its name, such as vmx.", required=True),
@@ -94,12 +94,12 @@ CPU = Block(
                     "unit": Field(
                         one_of("KiB", "MiB", "GiB", other={"K": "KiB", "M": "MiB", "G": "GiB", "k": "KiB"}),
                         "@memory",
-                        "The unit of memory, when that has none.",
+                        "The unit of memory without a unit.",
                         assumed="KiB",
                         computed=True,
                     ),
                     "memaccess": Field(one_of("shared", "private"), "@memAccess", "Who may map it."),
-                    "discard": Field(YES_NO, "@discard", "Drop its content when the VM ends."),
+                    "discard": Field(YES_NO, "@discard", "Discard its contents when the VM ends."),
                 },
                 suffix={"memory": "unit"},
             )

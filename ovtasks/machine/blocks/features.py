@@ -43,7 +43,7 @@ _HYPERV_ROWS = Block(
         "mode": Field(
             one_of("custom", "passthrough"),
             "@mode",
-            "custom: those named here; passthrough: all that the host has.",
+            "custom: the features below; passthrough: all features of the host.",
             assumed="custom",
         ),
         **{name: Field(ON_OFF, f"{name}@state", doc, only=CUSTOM) for name, doc in _HYPERV.items()},
@@ -52,9 +52,12 @@ _HYPERV_ROWS = Block(
             "spinlocks",
             "Retries of spinlocks.",
             {
-                "state": Field(ON_OFF, "@state", "Whether it exists.", default="on"),
+                "state": Field(ON_OFF, "@state", "Turns it on or off.", default="on"),
                 "retries": Field(
-                    number(4095), "@retries", "After how many tries the hypervisor is told.", default="8191"
+                    number(4095),
+                    "@retries",
+                    "The number of attempts before the guest notifies the hypervisor.",
+                    default="8191",
                 ),
             },
             only=CUSTOM,
@@ -64,7 +67,7 @@ _HYPERV_ROWS = Block(
             "vendor_id",
             "The hypervisor's vendor as the guest sees it.",
             {
-                "state": Field(ON_OFF, "@state", "Whether it exists.", default="on"),
+                "state": Field(ON_OFF, "@state", "Turns it on or off.", default="on"),
                 "value": Field(
                     text(
                         r"^[^,\x00-\x1f\x7f-\uffff]{1,12}$",
@@ -95,7 +98,7 @@ _KVM_ROWS = Block(
         "dirty_ring_size": Field(
             one_of(*(str(1 << exponent) for exponent in range(10, 17))),
             "dirty-ring@size",
-            "Entries of the ring of changed pages; turns it on.",
+            "Turns on the ring of changed pages, with this number of entries.",
             fixed={"state": "on"},
         ),
     },
@@ -120,12 +123,14 @@ FEATURES = Block(
             qemu="never",
         ),
         "ioapic": Field(
-            one_of("kvm", "qemu"), "ioapic@driver", "Who has the I/O APIC; interrupt remapping (iommu) needs qemu."
+            one_of("kvm", "qemu"),
+            "ioapic@driver",
+            "What emulates the I/O APIC; interrupt remapping (iommu) needs qemu.",
         ),
         "tb_cache": Field(
             KIB,
             "tcg/tb-cache",
-            "Memory for translated code, of an emulated VM; default 256M.",
+            "Memory for translated code in an emulated VM; default 256M.",
             fixed={"unit": "KiB"},  # as libvirt writes it
             qemu="tcg",
         ),

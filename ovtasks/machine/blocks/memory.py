@@ -16,11 +16,11 @@ FLAG = switch("yes", "no")
 
 MEMORY_BACKING = Block(
     "memoryBacking",
-    "What the guest's memory is made of.",
+    "How the host provides the guest's memory.",
     {
         "hugepages": Block(
             "hugepages",
-            "Huge pages of the host; {}: of its default size.",
+            "Huge pages of the host; {}: with its default size.",
             {
                 "size": Field(KIB, "page@size", "Their size: 2M, 1G.", fixed={"unit": "KiB"}),
                 "nodeset": Field(
@@ -39,7 +39,7 @@ MEMORY_BACKING = Block(
         ),
         "access": Field(one_of("shared", "private"), "access@mode", "Who may map them; virtiofs needs shared."),
         "allocation": Field(one_of("immediate", "ondemand"), "allocation@mode", "When they are allocated."),
-        "discard": Field(FLAG, "discard?", "Drop their content when the VM ends."),
+        "discard": Field(FLAG, "discard?", "Discard their contents when the VM ends."),
     },
 )
 

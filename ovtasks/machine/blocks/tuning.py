@@ -58,7 +58,7 @@ CPUTUNE = Block(
         "vcpupin": Items(
             Block(
                 "vcpupin",
-                "Processors pinned to the host's.",
+                "Pins the guest's processors to the host's.",
                 {
                     "vcpu": Field(number(0, 4095), "@vcpu", "The guest's processor.", required=True),
                     "cpuset": Field(CPUSET, "@cpuset", "The host's processors.", required=True),
@@ -67,14 +67,14 @@ CPUTUNE = Block(
         ),
         "emulatorpin": Block(
             "emulatorpin",
-            "The emulator's threads pinned.",
+            "Pins the emulator's threads.",
             {"cpuset": Field(CPUSET, "@cpuset", "The host's processors.", required=True)},
             qemu="never",
         ),
         "iothreadpin": Items(
             Block(
                 "iothreadpin",
-                "I/O threads pinned.",
+                "Pins I/O threads.",
                 {
                     "iothread": Field(number(1), "@iothread", "The I/O thread, from 1.", required=True),
                     "cpuset": Field(CPUSET, "@cpuset", "The host's processors.", required=True),
@@ -84,11 +84,11 @@ CPUTUNE = Block(
     },
 )
 
-IOTHREADS = Field(number(0, 1000), "iothreads", "Threads that disks and controllers can be given to.")
+IOTHREADS = Field(number(0, 1000), "iothreads", "The number of I/O threads for disks and controllers.")
 
 RESOURCE = Block(
     "resource",
-    "Where the host counts the VM's resources.",
+    "The VM's resource group on the host.",
     {
         "partition": Field(PATH, "partition", "cgroup partition, such as /machine/production."),
         "fibrechannel": Block(

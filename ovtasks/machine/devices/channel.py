@@ -25,12 +25,12 @@ CHANNEL_TYPES = ("unix", "spicevmc", "pty", "spiceport", "qemu-vdagent")
 ROWS = Items(
     Block(
         "channel",
-        "virtio channels besides the guest agent's.",
+        "virtio channels in addition to the guest agent's.",
         {
             "type": Field(
                 one_of(*CHANNEL_TYPES, other={"virtio": "unix"}),
                 "@type",
-                "spicevmc: SPICE's agent; unix: a socket of the host; virtio is the same.",
+                "spicevmc: SPICE's agent; unix: a socket of the host; virtio means the same.",
                 default="unix",
             ),
             "path": Field(
@@ -41,7 +41,7 @@ ROWS = Items(
                 only={"type": ("unix", "virtio")},
             ),
             "source": Field(
-                PATH, "source@path", "The same as path.", fixed={"mode": "bind"}, only={"type": ("unix", "virtio")}
+                PATH, "source@path", "Another name of path.", fixed={"mode": "bind"}, only={"type": ("unix", "virtio")}
             ),
             "channel": Field(
                 WORD,
@@ -53,7 +53,10 @@ ROWS = Items(
                 YES_NO, "source/clipboard@copypaste", "Share the clipboard.", only={"type": ("qemu-vdagent",)}
             ),
             "mouse": Field(
-                one_of("server", "client"), "source/mouse@mode", "Whose mouse.", only={"type": ("qemu-vdagent",)}
+                one_of("server", "client"),
+                "source/mouse@mode",
+                "Which side draws the mouse.",
+                only={"type": ("qemu-vdagent",)},
             ),
             "name": Field(
                 text(

@@ -17,9 +17,9 @@ from ovtasks.machine.xml.place import sub
 
 ROWS = port_rows(
     "console",
-    "Consoles besides the first one.",
+    "Consoles in addition to the first one.",
     {
-        "type": Field(one_of("virtio", "sclp", "sclplm"), "@type", "What hardware.", default="virtio"),
+        "type": Field(one_of("virtio", "sclp", "sclplm"), "@type", "The hardware.", default="virtio"),
         "port": Field(POSITIVE, "@port", "Its number, from 1; default: counted.", qemu="never"),
     },
 )

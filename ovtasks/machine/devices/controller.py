@@ -49,11 +49,11 @@ ROWS = Items(
             ),
             "target": Block(
                 "target",
-                "Where a PCI controller sits.",
+                "The place of a PCI controller.",
                 {
                     "chassis": Field(UINT8, "@chassis", "Chassis."),
                     "port": Field(UINT8, "@port", "Port."),
-                    "hotplug": Field(ON_OFF, "@hotplug", "Whether devices come and go."),
+                    "hotplug": Field(ON_OFF, "@hotplug", "Whether devices can be plugged in and out."),
                 },
                 only={"type": ("pci",)},
                 qemu="never",

@@ -22,7 +22,7 @@ ROWS = Items(
             "type": Field(one_of("qemu"), "@type", "Always qemu.", default="qemu"),
             "backend": Block(
                 "backend",
-                "Who computes.",
+                "What does the computations.",
                 {
                     "model": Field(one_of("builtin", "lkcf"), "@model", "QEMU, or the kernel.", default="builtin"),
                     "queues": Field(POSITIVE, "@queues", "Queues."),

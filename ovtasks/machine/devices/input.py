@@ -24,21 +24,21 @@ ROWS = Items(
             "bus": Field(
                 one_of("ps2", "usb", "virtio"),
                 "@bus",
-                "What it hangs on.",
+                "What it is connected to.",
                 only={"type": ("tablet", "mouse", "keyboard", "passthrough")},
             ),
-            "model": Field(one_of("virtio"), "@model", "Of a virtio one.", only={"bus": ("virtio",)}),
+            "model": Field(one_of("virtio"), "@model", "The model of a virtio device.", only={"bus": ("virtio",)}),
             "source": Block(
                 "source",
                 "The host's device.",
                 {
                     "evdev": Field(PATH, "@evdev", "Path, with type passthrough.", only={"type": ("passthrough",)}),
                     "dev": Field(PATH, "@dev", "Path, with type evdev.", only=_EVDEV),
-                    "grab": Field(one_of("all"), "@grab", "All devices at once.", only=_EVDEV),
+                    "grab": Field(one_of("all"), "@grab", "Grab all devices at once.", only=_EVDEV),
                     "grab_toggle": Field(
                         one_of(*("ctrl-ctrl", "alt-alt", "shift-shift", "meta-meta", "scrolllock", "ctrl-scrolllock")),
                         "@grabToggle",
-                        "The keys that change sides.",
+                        "The keys that switch between host and guest.",
                         only=_EVDEV,
                     ),
                     "repeat": Field(ON_OFF, "@repeat", "Keys repeat.", only=_EVDEV),

@@ -9,7 +9,7 @@ from ovtasks.machine.kinds import LINE, NUMBER, PATH
 ROWS = Items(
     Block(
         "lease",
-        "Leases of a lock manager that must be had before the VM starts.",
+        "Leases of a lock manager that the VM needs to start.",
         {
             "lockspace": Field(LINE, "lockspace", "The lock space.", required=True),
             "key": Field(LINE, "key", "The lease's name.", required=True),

@@ -26,7 +26,7 @@ ROWS = Block(
         "stats": Block(
             "stats",
             "Statistics.",
-            {"period": Field(POSITIVE, "@period", "Every so many seconds.", required=True)},
+            {"period": Field(POSITIVE, "@period", "The interval in seconds.", required=True)},
             only={"model": virtio.MODELS},
         ),
         "driver": Block("driver", "Options of virtio.", virtio.options(), only={"model": virtio.MODELS}),

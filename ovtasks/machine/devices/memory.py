@@ -27,23 +27,23 @@ _NEEDS = {
 ROWS = Items(
     Block(
         "memory",
-        "Memory besides ram:, which may come and go; needs the cells of cpu.numa.",
+        "Memory in addition to ram:, which can be plugged in and out; needs the cells of cpu.numa.",
         {
             "model": Field(
                 one_of("dimm", "nvdimm", "virtio-mem", "virtio-pmem"),
                 "@model",
-                "dimm, virtio-mem: memory; nvdimm, virtio-pmem: a file of the host that keeps its content.",
+                "dimm, virtio-mem: memory; nvdimm, virtio-pmem: a persistent file of the host.",
                 required=True,
             ),
             "access": Field(one_of("shared", "private"), "@access", "Who may map it.", only=DIMMS),
-            "discard": Field(YES_NO, "@discard", "Drop its content when the VM ends.", only=DIMMS),
+            "discard": Field(YES_NO, "@discard", "Discard its contents when the VM ends.", only=DIMMS),
             "source": Block(
                 "source",
-                "What it is made of.",
+                "Where the memory comes from.",
                 {
                     "path": Field(PATH, "path", "A file or device.", only=BACKED),
                     "alignsize": Field(KIB, "alignsize", "Alignment of the mapping.", only=NVDIMM, fixed=UNIT),
-                    "pmem": Field(FLAG, "pmem?", "The host's memory keeps its content, too.", only=NVDIMM),
+                    "pmem": Field(FLAG, "pmem?", "The host's memory is persistent, too.", only=NVDIMM),
                     "pagesize": Field(KIB, "pagesize", "Size of the host's pages.", only=PLAIN, fixed=UNIT),
                     "nodemask": Field(CPUSET, "nodemask", "The host's NUMA nodes.", only=PLAIN),
                 },
@@ -56,8 +56,10 @@ ROWS = Items(
                     "node": Field(
                         NUMBER, "node", "The guest's cell; default 0.", only={"model": ("dimm", "nvdimm", "virtio-mem")}
                     ),
-                    "block": Field(KIB, "block", "Size of a block, which comes and goes.", only=VIRTIO_MEM, fixed=UNIT),
-                    "requested": Field(KIB, "requested", "How much of it is there.", only=VIRTIO_MEM, fixed=UNIT),
+                    "block": Field(
+                        KIB, "block", "The size of a block that can be plugged.", only=VIRTIO_MEM, fixed=UNIT
+                    ),
+                    "requested": Field(KIB, "requested", "The size that is plugged in.", only=VIRTIO_MEM, fixed=UNIT),
                     "label": Field(KIB, "label/size", "Size of its labels.", only=NVDIMM, fixed=UNIT),
                     "readonly": Field(FLAG, "readonly?", "The guest cannot write.", only=NVDIMM),
                 },

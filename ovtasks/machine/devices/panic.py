@@ -13,7 +13,7 @@ from ovtasks.machine.tree import Tree
 ROWS = Items(
     Block(
         "panic",
-        "How the guest tells that its kernel died.",
+        "A device for reports of kernel panics.",
         {
             "model": Field(
                 one_of("isa", "pseries", "hyperv", "s390", "pvpanic"),

@@ -15,13 +15,13 @@ from ovtasks.machine.tree import Faults, Tree
 ROWS = Items(
     Block(
         "redirdev",
-        "USB devices of whoever looks at the VM.",
+        "USB devices of the viewer.",
         {
             "bus": Field(one_of("usb"), "@bus", "Always usb.", default="usb"),
-            "type": Field(one_of("spicevmc", "tcp", "unix"), "@type", "How they come.", default="spicevmc"),
+            "type": Field(one_of("spicevmc", "tcp", "unix"), "@type", "How they connect.", default="spicevmc"),
             "source": source_rows("spicevmc", "tcp", "unix"),
             "protocol": PROTOCOL,
-            "boot": Field(POSITIVE, "boot@order", "Place in the order of what is booted."),
+            "boot": Field(POSITIVE, "boot@order", "Its place in the boot order."),
         },
     )
 )

@@ -32,7 +32,7 @@ ROWS = Items(
             ),
             "rate": Block(
                 "rate",
-                "How much the guest gets.",
+                "The limit for the guest.",
                 {
                     "bytes": Field(POSITIVE, "@bytes", "Bytes in a period.", required=True),
                     "period": Field(POSITIVE, "@period", "In ms.", assumed="1000"),
@@ -54,7 +54,7 @@ ROWS = Items(
             "type": Field(
                 one_of("unix", "tcp", "udp"),
                 "backend@type",
-                "With egd: how it is reached.",
+                "With egd: how to connect to it.",
                 only={"backend": ("egd",)},
                 computed=True,
             ),

@@ -1,4 +1,4 @@
-"""Serial ports besides the first one, which is the console."""
+"""Serial ports in addition to the first one, which is the console."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ISA_PORTS = 4
 
 ROWS = port_rows(
     "serial",
-    "Serial ports besides the first one, which is the console.",
+    "Serial ports in addition to the first one, which is the console.",
     {
         "type": Field(
             one_of("isa-serial", "usb-serial", "pci-serial", "spapr-vio-serial", "system-serial", "isa-debug"),
             "@type",
-            "What hardware.",
+            "The hardware.",
         ),
         "port": Field(POSITIVE, "@port", "Its number, from 1: port 0 is the first one; default: counted."),
     },
@@ -48,7 +48,7 @@ def _own(devices: ET.Element, site: Site) -> None:
 
 
 def _words(blocks: Sequence[Tree], to: Command) -> None:
-    """Serial ports besides the first one, which is the console."""
+    """Serial ports in addition to the first one, which is the console."""
     used = {0}
     for index, block in enumerate(blocks, 1):
         target = block.block("target")

@@ -33,7 +33,7 @@ ROWS = Items(
             ),
             "backend": Block(
                 "backend",
-                "What is behind it.",
+                "The implementation.",
                 {
                     "type": Field(
                         one_of("emulator", "passthrough", "external"),
@@ -61,7 +61,7 @@ ROWS = Items(
                     "persistent_state": Field(
                         YES_NO,
                         "@persistent_state",
-                        "Keep its state also of a transient VM.",
+                        "Keep its state, even for a transient VM.",
                         only={"type": ("emulator",)},
                     ),
                     "source": Field(

@@ -25,7 +25,7 @@ DRIVER = Block(
             "The host's page cache.",
         ),
         "io": Field(one_of("threads", "native", "io_uring"), "@io", "The host's interface."),
-        "discard": Field(one_of("unmap", "ignore"), "@discard", "What becomes of the guest's TRIM."),
+        "discard": Field(one_of("unmap", "ignore"), "@discard", "How to treat the guest's TRIM requests."),
         "detect_zeroes": Field(
             one_of("off", "on", "unmap"), "@detect_zeroes", "Whether zeroes are written, skipped or unmapped."
         ),
@@ -57,14 +57,14 @@ def _iotune() -> dict[str, Node]:
             doc = f"Seconds that a burst may last, {whose}."
             found[name] = Field(number(1), name, doc, needs=(f"{whose}_{what}_sec_max",))
     found["size_iops_sec"] = Field(number(0), "size_iops_sec", "Bytes that count as one request.")
-    found["group_name"] = Field(WORD, "group_name", "Disks of one name share the limits.")
+    found["group_name"] = Field(WORD, "group_name", "Disks with the same name share the limits.")
     return found
 
 
 ROWS = Items(
     Block(
         "disk",
-        "Disks besides the VM's own (vda) and its seed (vdb).",
+        "Disks in addition to the VM's own (vda) and its seed (vdb).",
         {
             "type": Field(one_of("file", "block", "network", "volume"), "@type", "What source is.", default="file"),
             "device": Field(
@@ -102,14 +102,14 @@ ROWS = Items(
                     "rotation_rate": Field(
                         number(1, 65534),
                         "@rotation_rate",
-                        "1: solid state; else turns a minute.",
+                        "1: solid state; otherwise rotations per minute.",
                         only={"bus": ("scsi", "ide", "sata")},
                     ),
                 },
             ),
             "readonly": Field(FLAG, "readonly?", "The guest cannot write."),
-            "shareable": Field(FLAG, "shareable?", "Several VMs may have it at once (raw only)."),
-            "transient": Field(FLAG, "transient?", "What is written is forgotten when the VM ends.", qemu="never"),
+            "shareable": Field(FLAG, "shareable?", "Several VMs may use it at once (raw only)."),
+            "transient": Field(FLAG, "transient?", "Writes are discarded when the VM ends.", qemu="never"),
             "iotune": Block("iotune", "Limits of its speed.", _iotune()),
             "blockio": Block(
                 "blockio",
@@ -154,7 +154,7 @@ ROWS = Items(
                 "Product (bus scsi).",
                 only={"target.bus": ("scsi",)},
             ),
-            "boot": Field(POSITIVE, "boot@order", "Place in the order of what is booted."),
+            "boot": Field(POSITIVE, "boot@order", "Its place in the boot order."),
         },
     )
 )

@@ -31,7 +31,7 @@ NAME = text(
 
 AUTH = Block(
     "auth",
-    "Whom the server knows.",
+    "The login at the server.",
     {
         "username": Field(NAME, "@username", "Name.", required=True),
         "type": Field(one_of("ceph", "iscsi"), "secret@type", "The kind of libvirt's secret.", required=True),
@@ -50,14 +50,14 @@ SOURCE = Block(
         "pool": Field(WORD, "@pool", "libvirt's storage pool.", only=VOLUME, needs=("volume",), qemu="never"),
         "volume": Field(LINE, "@volume", "The volume in it.", only=VOLUME, needs=("pool",), qemu="never"),
         "protocol": Field(
-            one_of(*PROTOCOLS), "@protocol", "How the server is spoken to.", only=NETWORK, since_values={"ssh": (9, 8)}
+            one_of(*PROTOCOLS), "@protocol", "The protocol of the server.", only=NETWORK, since_values={"ssh": (9, 8)}
         ),
         "name": Field(LINE, "@name", "The image's name there.", only=NETWORK),
         "hosts": HOSTS,
         "auth": AUTH,
         "identity": Block(
             "identity",
-            "As whom NFS is used.",
+            "The account for NFS.",
             {
                 "user": Field(NAME, "@user", "User, by name or +NUMBER.", required=True),
                 "group": Field(NAME, "@group", "Group, by name or +NUMBER.", required=True),
@@ -68,7 +68,7 @@ SOURCE = Block(
         "startup_policy": Field(
             one_of("mandatory", "requisite", "optional"),
             "@startupPolicy",
-            "What becomes of the start when it is not there.",
+            "What to do at a start if it is missing.",
             only={"device": ("cdrom", "floppy")},
             qemu="never",
         ),

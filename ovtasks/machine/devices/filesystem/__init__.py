@@ -1,4 +1,4 @@
-"""Folders of the host that the guest mounts."""
+"""Host folders for the guest, which you mount there."""
 
 from __future__ import annotations
 

@@ -37,18 +37,18 @@ def _ids(kind: str) -> Items:
 ROWS = Items(
     Block(
         "filesystem",
-        "Folders of the host that the guest mounts.",
+        "Host folders for the guest, which you mount there.",
         {
             "type": Field(
                 one_of("mount"),
                 "@type",
-                "Always mount: others are for containers.",
+                "Always mount; other values are for containers.",
                 default="mount",
             ),
             "accessmode": Field(
                 one_of("passthrough", "mapped", "squash"),
                 "@accessmode",
-                "Whose files they are; virtiofs has passthrough only.",
+                "Who owns the files; virtiofs supports only passthrough.",
             ),
             "driver": Field(
                 one_of("virtiofs", "9p", "path"),
@@ -92,7 +92,9 @@ ROWS = Items(
                     "path": Field(PATH, "@path", "The program."),
                     "xattr": Field(ON_OFF, "@xattr", "Extended attributes."),
                     "cache": Field(one_of("none", "always"), "cache@mode", "The guest's cache."),
-                    "sandbox": Field(one_of("namespace", "chroot"), "sandbox@mode", "How it locks itself in."),
+                    "sandbox": Field(
+                        one_of("namespace", "chroot"), "sandbox@mode", "How it confines itself to the folder."
+                    ),
                     "posix_lock": Field(ON_OFF, "lock@posix", "POSIX locks by the host.", qemu="never"),
                     "flock": Field(ON_OFF, "lock@flock", "flock(2) by the host.", qemu="never"),
                     "thread_pool": Field(number(0, 1024), "thread_pool@size", "Threads."),

@@ -14,9 +14,11 @@ _KEYMAP = text(r"^[a-z0-9-]+$", "a keymap such as de", "is no keymap such as de"
 LISTEN = Items(
     Block(
         "listen",
-        "Where it is reached: an address, or one of these, or a list; an empty text: nowhere. Default: 127.0.0.1.",
+        "Where it listens: an address, or one of these, or a list; an empty text: nowhere. Default: 127.0.0.1.",
         {
-            "type": Field(one_of("address", "network", "socket", "none"), "@type", "Default: by what else is given."),
+            "type": Field(
+                one_of("address", "network", "socket", "none"), "@type", "Default: follows from the other fields."
+            ),
             "address": Field(HOST_NAME, "@address", "The host's address.", only={"type": ("address",)}),
             "network": Field(LINE, "@network", "libvirt's network.", only={"type": ("network",)}, qemu="never"),
             "socket": Field(
@@ -36,7 +38,7 @@ ROWS = Items(
             "type": Field(
                 one_of("spice", "vnc", "rdp", "sdl", "dbus", "egl-headless"),
                 "@type",
-                "What is spoken.",
+                "The protocol.",
                 required=True,
                 since_values={"rdp": (11, 1)},
             ),
@@ -52,7 +54,10 @@ ROWS = Items(
             ),
             "keymap": Field(_KEYMAP, "@keymap", "The keyboard's layout.", only=BOTH),
             "share_policy": Field(
-                one_of("allow-exclusive", "force-shared", "ignore"), "@sharePolicy", "Several at once.", only=VNC
+                one_of("allow-exclusive", "force-shared", "ignore"),
+                "@sharePolicy",
+                "Whether several viewers may connect.",
+                only=VNC,
             ),
             "default_mode": Field(
                 one_of("any", "secure", "insecure"),
@@ -76,7 +81,7 @@ ROWS = Items(
             "playback": Field(ON_OFF, "playback@compression", "Sound.", only=SPICE),
             "streaming": Field(one_of("filter", "all", "off"), "streaming@mode", "Moving pictures.", only=SPICE),
             "clipboard": Field(YES_NO, "clipboard@copypaste", "Share the clipboard.", only=SPICE),
-            "mouse": Field(one_of("server", "client"), "mouse@mode", "Whose mouse.", only=SPICE),
+            "mouse": Field(one_of("server", "client"), "mouse@mode", "Which side draws the mouse.", only=SPICE),
             "filetransfer": Field(YES_NO, "filetransfer@enable", "Files by drag and drop.", only=SPICE),
             "gl": Field(
                 YES_NO,

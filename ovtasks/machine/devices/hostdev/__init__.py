@@ -1,4 +1,4 @@
-"""Devices of the host given to the VM."""
+"""Host devices passed through to the VM."""
 
 from __future__ import annotations
 

@@ -39,10 +39,10 @@ USB_ID = text(
 ROWS = Items(
     Block(
         "hostdev",
-        "Devices of the host given to the VM.",
+        "Host devices passed through to the VM.",
         {
             "mode": Field(
-                one_of("subsystem"), "@mode", "Always subsystem: others are for containers.", default="subsystem"
+                one_of("subsystem"), "@mode", "Always subsystem; other values are for containers.", default="subsystem"
             ),
             "type": Field(
                 one_of("pci", "usb", "scsi", "mdev"),
@@ -87,7 +87,7 @@ ROWS = Items(
                     "startup_policy": Field(
                         one_of("mandatory", "requisite", "optional"),
                         "@startupPolicy",
-                        "What becomes of the start when it is not there.",
+                        "What to do at a start if it is missing.",
                         only=USB,
                         qemu="never",
                     ),
@@ -161,9 +161,9 @@ ROWS = Items(
             ),
             "readonly": Field(switch("yes", "no"), "readonly?", "The guest cannot write.", only=SCSI, qemu="never"),
             "shareable": Field(
-                switch("yes", "no"), "shareable?", "Several VMs may have it at once.", only=SCSI, qemu="never"
+                switch("yes", "no"), "shareable?", "Several VMs may use it at once.", only=SCSI, qemu="never"
             ),
-            "boot": Field(POSITIVE, "boot@order", "Place in the order of what is booted."),
+            "boot": Field(POSITIVE, "boot@order", "Its place in the boot order."),
         },
     )
 )

@@ -27,9 +27,9 @@ def _offloads(*without: str) -> dict[str, Node]:
 
 DRIVER = Block(
     "driver",
-    "How the host serves a virtio card.",
+    "How the host serves a virtio interface.",
     {
-        "name": Field(one_of("qemu", "vhost"), "@name", "In QEMU, or in the kernel."),
+        "name": Field(one_of("qemu", "vhost"), "@name", "qemu: in QEMU; vhost: in the kernel."),
         "queues": Field(POSITIVE, "@queues", "Pairs of queues.", qemu="never"),
         "rx_queue_size": Field(POSITIVE, "@rx_queue_size", "Packets in a receive queue, a power of two."),
         "tx_queue_size": Field(POSITIVE, "@tx_queue_size", "Packets in a send queue, a power of two."),
@@ -54,10 +54,10 @@ FORWARDS = Items(
             "start": Field(
                 PORT,
                 "range@start",
-                "The host's port, the first one of a range; one VM of all can have it.",
+                "The host port, or the first one of a range; only one VM can use it.",
                 required=True,
             ),
-            "end": Field(PORT, "range@end", "The last one of the range."),
+            "end": Field(PORT, "range@end", "The last port of the range."),
             "to": Field(
                 PORT,
                 "range@to",
@@ -71,9 +71,11 @@ FORWARDS = Items(
 ROWS = Items(
     Block(
         "interface",
-        "Network cards besides the first one (network:).",
+        "Network interfaces in addition to the first one (network:).",
         {
-            "type": Field(one_of("user", "bridge", "network", "direct"), "@type", "What it hangs on.", default="user"),
+            "type": Field(
+                one_of("user", "bridge", "network", "direct"), "@type", "What it is connected to.", default="user"
+            ),
             "source": Block(
                 "source",
                 "The other end.",
@@ -103,7 +105,7 @@ ROWS = Items(
             "mac": Field(
                 MAC,
                 "mac@address",
-                "Its address; default, and in every instance made with -i: one that is its own and stays.",
+                "Its MAC address. Default, and for every instance made with -i: a unique, permanent one.",
             ),
             "model": Field(
                 text(r"^[A-Za-z0-9_-]+$", "a card's name", "is no card's name", ("virtio", "e1000"), ("a b", "")),
@@ -114,21 +116,21 @@ ROWS = Items(
             "mtu": Field(
                 number(68, 65535),
                 "mtu@size",
-                "The most bytes of a packet.",
+                "The largest packet in bytes.",
                 only={"type": ("bridge", "network", "direct")},
             ),
-            "link_state": Field(one_of("up", "down"), "link@state", "down: the cable is pulled.", qemu="never"),
+            "link_state": Field(one_of("up", "down"), "link@state", "down: the cable is unplugged.", qemu="never"),
             "driver": DRIVER,
             "backend": Field(
                 one_of("passt"),
                 "backend@type",
-                "Who speaks for it; default: passt where it works, else QEMU itself (slirp).",
+                "What connects it; default: passt if it works, else QEMU itself (slirp).",
                 only=USER,
                 qemu="never",
             ),
             "port_forwards": FORWARDS,
             "target": Field(DEVICE, "target@dev", "Name of its other end on the host.", qemu="never"),
-            "boot": Field(POSITIVE, "boot@order", "Place in the order of what is booted."),
+            "boot": Field(POSITIVE, "boot@order", "Its place in the boot order."),
             "rom": Block(
                 "rom",
                 "Its boot ROM.",
