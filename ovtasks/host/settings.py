@@ -6,6 +6,7 @@ The key ``vm.backend`` stands in the file as ``backend`` below ``vm``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from ovtasks.host.settings_table import SETTINGS, Setting
 from ovtasks.host.state import MAX_BYTES, read_input
 from ovtasks.host.yamlfile import read_yaml
 from ovtasks.values.jsonvalue import Json
-from ovtasks.values.words import choice, dotted, near, shown
+from ovtasks.values.words import choice, near, shown
 from ovtasks.values.yamlio import Document, parse_yaml
 
 PASSED_OVER = {"hosts": "destinations for `ov --host`, which there is not here"}
@@ -105,7 +106,7 @@ def put(name: str, value: str) -> None:
     :raises InputError: there is no such setting, it cannot have that value, or the file is not YAML.
     :raises OvError: the file cannot be written, or not without changing something else.
     """
-    key = _key(name)
+    key, value = _key(name), value.strip()
     message, hint = _wrong(key, name, value)
     if message:
         raise InputError(message, hint=hint)
@@ -182,10 +183,8 @@ def _values() -> dict[str, SettingValue]:
         full = f"{section}.{name}" if name else section
         at = (section, name) if name else (section,)
         assert document is not None
-        if full not in SETTINGS:
-            guess = near(full, SETTINGS)
-            hint = f"did you mean '{guess}'?" if guess else f"settings: {', '.join(SETTINGS)}"
-            errors.append(InputError(f"unknown key '{full}'", hint=_way_out(hint), where=document.where(*at, key=True)))
+        if not name or full not in SETTINGS:
+            errors.append(_unknown(full, document.where(*at, key=True)))
             continue
         message, hint2 = _wrong(SETTINGS[full], full, value)
         if message:
@@ -197,6 +196,19 @@ def _values() -> dict[str, SettingValue]:
     if errors:
         raise errors[0]
     return values
+
+
+def _unknown(full: str, where: Where) -> InputError:
+    """The error of a key that is no setting, or stands where none is read."""
+    section, dot, last = full.partition(".")
+    if full in {name.partition(".")[0] for name in SETTINGS}:
+        hint = f"for example {full}: {{{next(n for n in SETTINGS if n.startswith(f'{full}.')).partition('.')[2]}: …}}"
+        return InputError(f"{full} must be a mapping", hint=_way_out(hint), where=where)
+    guess = near(full, SETTINGS)
+    hint = f"did you mean '{guess}'?" if guess else f"settings: {', '.join(SETTINGS)}"
+    if full in SETTINGS and dot:
+        hint = f"write {section}: {{{last}: …}}"
+    return InputError(f"unknown key '{full}'", hint=_way_out(hint), where=where)
 
 
 def _entries(document: Document) -> Iterator[tuple[str, str, Json]]:
@@ -215,13 +227,22 @@ def _document() -> Document | None:
     :raises InputError: it is not one mapping.
     """
     file = path()
-    if file.exists() and not file.is_file():
+    if os.path.lexists(file) and not file.is_file() and (file.exists() or _leads_round(file)):
         quoted = shlex.quote(str(file))
         raise InputError(f"{file} is no file", hint=f"move it away: mv {quoted} {quoted}.old")
     try:
         return _one(read_yaml(file, str(file))) if file.exists() else None
     except InputError as e:
         raise InputError(e.message, hint=_way_out(e.hint), where=e.where) from None
+
+
+def _leads_round(link: Path) -> bool:
+    """Whether a link leads to itself. One that leads to nothing yet is no mistake."""
+    try:
+        link.stat()
+    except OSError as e:
+        return e.errno == errno.ELOOP
+    return False
 
 
 def _way_out(hint: str | None) -> str:
@@ -257,17 +278,17 @@ def _changing() -> Iterator[None]:
 
 def _write(name: str, value: str | None) -> None:
     """Change one setting (None: remove it). The rest of the file stays, even if it is wrong."""
-    target = path().resolve()  # a link stays a link
     document = _document()
+    target = path().resolve()  # a link stays a link
     data = read_input(target, MAX_BYTES) if target.exists() else b""
     section, _, last = name.partition(".")
     wanted: dict[str, Json] = {**document.data} if document and isinstance(document.data, dict) else {}
     below = wanted.get(section)
     if not isinstance(below, Mapping | None):
         assert document is not None
-        raise InputError(f"{dotted([section])} must be a mapping", where=document.where(section))
+        raise _unknown(section, document.where(section, key=True))
     entries = {key: item for key, item in (below or {}).items() if key != last}
-    typed = int(value) if value and value.isdecimal() else value
+    typed = int(value) if value and value.isascii() and value.isdecimal() else value
     if typed is not None:
         entries = {**(below or {}), last: typed}
     wanted[section] = entries

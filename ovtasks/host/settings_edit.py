@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from ovtasks.host.paths import settings_file
+from ovtasks.host.yamlfile import load_to_edit
 from ovtasks.values.yamlio import Document
 
 WIDTH = 1 << 16
@@ -25,13 +27,15 @@ def edited(text: str, document: Document | None, section: str, name: str, value:
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
 
+    if "\r\n" in text:  # ruamel.yaml keeps them in comments only
+        return edited(text.replace("\r\n", "\n"), document, section, name, value).replace("\n", "\r\n")
     if text and not text.endswith("\n"):
         text += "\n"
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = WIDTH
     yaml.indent(mapping=_indent(document, section))
-    data: Any = yaml.load(text)
+    data: Any = next(iter(load_to_edit(yaml, text, str(settings_file()), f"{section}.{name}")), None)
     if data is None:  # nothing but comments
         return text if value is None else f"{text}{section}:\n  {name}: {value}\n"
     if value is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ def _size(least: int) -> Callable[[str], object]:
 
 
 def _cpus(text: str) -> object:
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_CPUS:
+    if re.fullmatch("[0-9]{1,9}", text) is None or not 1 <= int(text) <= MAX_CPUS:
         raise InputError(f"{shown(text)} is no number of processors", hint=f"1 to {MAX_CPUS}")
     return int(text)
 

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import os
 import sys
+from typing import Any
 
 _ASCII = {"→": "->", "←": "<-", "…": "...", "·": "-", "•": "-", "–": "-", "—": "-", "×": "x", "≤": "<=", "≥": ">="}
 _QUOTES = {"“": '"', "”": '"', "‘": "'", "’": "'", "✓": "ok", "✗": "no"}
 _PLAIN = {**_ASCII, **_QUOTES}
 _HANDLER = "ovtasks.plain"
+
+
+class _Messages(io.FileIO):
+    """stderr, which a full disk behind it costs messages, and never the work or its exit code."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as e:
+            if e.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}:
+                raise
+            return len(data)
 
 
 def open_closed() -> None:
@@ -36,6 +50,10 @@ def prepare() -> None:
     they are on the disk.
     """
     codecs.register_error(_HANDLER, _plain)
+    if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.fileno() == 2:
+        sys.stderr.flush()
+        raw = _Messages(2, "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), sys.stderr.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)

@@ -6,10 +6,12 @@ what nobody asked to change: line ends, columns of comments, the spaces of a flo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+_KEEPS = re.compile(r"(?:[&!]\S*\s+)*[|>][1-9]?\+")
 SINGLE = ("vm", "image", "box")
 NOTHING = ("~", "null", "Null", "NULL")
 
@@ -64,7 +66,7 @@ def nodes(text: str) -> list[YamlNode]:
     """The documents of a text that :func:`ovtasks.values.yamlio.parse_yaml` has accepted."""
     import yaml
 
-    events = yaml.parse(text, Loader=yaml.SafeLoader)
+    events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the one of parse_yaml
     anchors: dict[str, YamlNode] = {}
     found: list[YamlNode] = []
     for event in events:
@@ -82,8 +84,9 @@ def _node(event: Any, events: Iterator[Any], text: str, anchors: dict[str, YamlN
         name = event.anchor or ""
         return YamlNode("alias", start, end, name, target=anchors[name])
     if isinstance(event, yaml.ScalarEvent):
-        if event.style in {"|", ">"}:
-            end = start + len(text[start:end].rstrip())
+        if event.style in {"|", ">"}:  # it ends before the line break, and its last empty lines are its own after a +
+            written = text[start:end]
+            end = start + len(written.removesuffix("\n") if _KEEPS.match(written) else written.rstrip())
         node = YamlNode("scalar", start, end, event.value, anchor=event.anchor)
     else:
         is_map = isinstance(event, yaml.MappingStartEvent)

@@ -150,6 +150,8 @@ def _entry(image: _LegacyImage, name: str) -> list[str]:
     edits, parts = image.edits, dict[str, list[str]]()
     source = ["kind: bootc", f"image: {image.key.value}"]
     vm = image.value.get("vm")
+    if vm is not None and vm[1].kind == "alias":
+        _movable(edits, vm[1])
     if vm is not None and vm[1].kind != "map":
         raise edits.error(vm[1], "'vm' of an image must be a mapping", "write its fields as key: value")
     known = vm_schema()["properties"]

@@ -108,7 +108,7 @@ def _hint(vm: str, vms: Sequence[str]) -> str:
 def _environment(entry: Entry) -> Mapping[str, str]:
     written = entry.get("env")
     if isinstance(written, dict):
-        return {name: _word(value) for name, value in written.items()}
+        return {name: str(value) for name, value in written.items()}
     found: dict[str, str] = {}
     for index, line in enumerate(written or ()):
         name, _, value = line.partition("=")
@@ -116,10 +116,6 @@ def _environment(entry: Entry) -> Mapping[str, str]:
             raise entry.error(f"{name} is set twice", "env", index, hint="keep one of the two")
         found[name] = value
     return found
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _checks(entry: Entry) -> tuple[LayerCheck, ...]:

@@ -6,6 +6,7 @@ touched, not even where ruamel.yaml would lay it out in another way.
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import stat
@@ -17,6 +18,7 @@ from typing import Any
 from ovtasks.errors import OvError, Where
 from ovtasks.host.files import flock, write_atomic
 from ovtasks.host.oserrors import explaining
+from ovtasks.host.yamlfile import load_to_edit
 from ovtasks.project.entry_lines import ROOTS, Indents, indents, spliced
 from ovtasks.project.file_names import DEPLOY
 from ovtasks.project.names import renamed
@@ -95,20 +97,34 @@ def _edit(
 ) -> bool:
     file = Path(os.path.realpath(file))  # the user may keep the file elsewhere
     with explaining(f"cannot write {display(file)}", file), flock(lock, waiting=waiting):
-        before = file.read_bytes() if file.exists() else b""
+        found = file.read_bytes() if file.exists() else b""
+        before = found.replace(b"\r\n", b"\n")
         old = _entries(before, file)
-        whole = _written(before, name, edit)
+        whole = _written(before, name, edit, file)
         new = _entries(whole, file)
         if new == old:
             return False
         after = spliced(before, whole, name) or whole
-        wanted = {key: value for key, value in old.items() if key[1] != name}
-        if _entries(after, file) != new or {key: value for key, value in new.items() if key[1] != name} != wanted:
+        if _entries(after, file) != new or not _is_only(edit, name, old, new):
             hint = f"edit it by hand: the entry is {name}"
             raise OvError("the file would change in other places, too", hint=hint, where=Where(display(file)))
         mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0o644
-        write_atomic(file, after, mode=mode)
+        write_atomic(file, after.replace(b"\n", b"\r\n") if b"\r\n" in found else after, mode=mode)
         return True
+
+
+def _is_only(
+    edit: Callable[[MutableMapping[str, Any]], None],
+    name: str,
+    old: dict[tuple[int, str], Any],
+    new: dict[tuple[int, str], Any],
+) -> bool:
+    """Whether ``edit`` is all that changed."""
+    others = [{key: value for key, value in one.items() if key[1] != name} for one in (old, new)]
+    before, after = ({key[1]: value for key, value in one.items() if key[1] == name} for one in (old, new))
+    wanted = copy.deepcopy(before)
+    edit(wanted)
+    return others[0] == others[1] and wanted == after
 
 
 def _entries(data: bytes, file: Path) -> dict[tuple[int, str], Any]:
@@ -129,23 +145,25 @@ def _entries(data: bytes, file: Path) -> dict[tuple[int, str], Any]:
     return {key: value for key, value in found.items() if key[1] or value}
 
 
-def _written(before: bytes, name: str, edit: Callable[[MutableMapping[str, Any]], None]) -> bytes:
+def _written(before: bytes, name: str, edit: Callable[[MutableMapping[str, Any]], None], file: Path) -> bytes:
     """The file as ruamel.yaml writes it after the change."""
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
 
-    text = before.decode()
+    text, comments = before.decode(), ""
     layout = indents(before) if text.strip() else Indents()
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = WIDTH
     yaml.indent(mapping=layout.mapping, sequence=layout.sequence + 2, offset=layout.sequence)
-    documents = [CommentedMap() if one is None else one for one in yaml.load_all(text)] if text.strip() else []
-    documents = documents or [CommentedMap()]
+    loaded = load_to_edit(yaml, text, display(file), f"the entry is {name}") if text.strip() else []
+    if all(one is None for one in loaded):  # comments alone, which ruamel.yaml drops
+        loaded, comments = [], text
+    documents = [CommentedMap() if one is None else one for one in loaded] or [CommentedMap()]
     edit(_place(documents, name))
     written = io.StringIO()
     yaml.dump_all(documents, written)
-    return written.getvalue().encode()
+    return (comments + ("\n" if comments and not comments.endswith("\n") else "") + written.getvalue()).encode()
 
 
 def _place(documents: list[Any], name: str) -> MutableMapping[str, Any]:

@@ -134,3 +134,14 @@ def test_a_file_name_that_a_locale_has_no_bytes_for(bench: Workbench) -> None:
     assert done.returncode in {1, 2}
     assert "Traceback" not in done.stderr + done.stdout
     assert "UTF-8" in done.stderr or "no such file" in done.stderr.lower()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("vm list -a", 0), ("plan a", 0), ("vm status a", 2), ("vm nothing", 2), ("vm build a --size 4G", 0), ("list", 0)],
+)
+def test_a_full_stderr_costs_messages_alone(bench: Workbench, words: str, code: int) -> None:
+    done = shell(bench, words, "2>/dev/full")
+    assert done.returncode == code, done
+    assert done.stdout == shell(bench, words, "2>/dev/null").stdout
+    assert shell(bench, words, ">/dev/full 2>/dev/full").returncode in {code, 1}

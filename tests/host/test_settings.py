@@ -73,7 +73,12 @@ def test_a_file_that_says_nothing(text: str) -> None:
         ("images: {mirror: 'https://me:secret@m.example.org'}\n", "1:18", "images.mirror: has a password", ".netrc"),
         ("images: {mirror: []}\n", "1:18", "images.mirror must be a web address or auto, not a list", ""),
         ("backend: qemu\n", "1:1", "unknown key 'backend'", "did you mean 'vm.backend'?"),
-        ("vm: qemu\n", "1:1", "unknown key 'vm'", ""),
+        ("vm: qemu\n", "1:1", "vm must be a mapping", "vm: {backend: …}"),
+        ("engine: [sudo]\n", "1:1", "engine must be a mapping", "engine: {rootful: …}"),
+        ("vm.cpus: 3\n", "1:1", "unknown key 'vm.cpus'", "write vm: {cpus: …}"),
+        ("vm: {cpus: 1}\nengine.run: podman\n", "2:1", "unknown key 'engine.run'", "write engine: {run: …}"),
+        (f"vm: {{cpus: {'9' * 5000}}}\n", "1:12", "is no number of processors", "1 to 4096"),
+        ("vm: {cpus: ٣}\n", "1:12", "vm.cpus: '٣' is no number of processors", "1 to 4096"),
         ("- vm\n", "1:1", "the top level must be a mapping", "vm: {backend: qemu}"),
         ("vm: {}\n---\nvm: {}\n", "3:1", "settings are one YAML document", ""),
         ("vm:\n\tbackend: qemu\n", "2:1", "not YAML", "spaces"),
@@ -273,3 +278,47 @@ def test_schema_and_table_agree() -> None:
 
 def test_variables_that_the_fast_path_watches() -> None:
     assert tuple(key.variable for key in SETTINGS.values() if key.name.startswith("vm.")) == VM_VARIABLES
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("vm:\r\n  cpus: 3 # mine\r\n", "vm:\r\n  cpus: 5 # mine\r\n"),
+        ("# mine\r\n", "# mine\r\nvm:\r\n  cpus: 5\r\n"),
+        ("engine: {run: podman} # it\r\n", "engine: {run: podman} # it\r\nvm:\r\n  cpus: 5\r\n"),
+    ],
+)
+def test_line_ends_stay(text: str, after: str) -> None:
+    file = write("")
+    file.write_bytes(text.encode())
+    put("vm.cpus", "5")
+    assert file.read_bytes() == after.encode()
+
+
+@pytest.mark.parametrize("written", [" 4 GiB ", "4 GiB\n", "\t4 GiB"])
+def test_blanks_around_a_value_do_not_count(written: str) -> None:
+    put("vm.ram", written)
+    assert get("vm.ram").value == "4 GiB"
+
+
+@pytest.mark.parametrize("text", ["vm:\n  cpus:\t3\n", "vm:\t# mine\n  cpus: 3\n", f"vm: {{cpus: {'9' * 5000}}}\n"])
+def test_what_ruamel_does_not_read_is_changed_by_hand(text: str) -> None:
+    file = write(text)
+    with pytest.raises(OvError, match="ov reads, and cannot change") as caught:
+        put("vm.cpus", "5")
+    assert caught.value.hint == "edit it by hand: vm.cpus" and str(caught.value.where).startswith(str(file))
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_a_link_that_leads_to_itself() -> None:
+    file = settings.path()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.symlink_to(file.with_name("other.yml"))
+    assert get("vm.cpus").origin is Origin.DEFAULT  # where it leads is not there yet
+    file.with_name("other.yml").symlink_to(file)
+    for act in (lambda: get("vm.cpus"), lambda: put("vm.cpus", "2")):
+        with pytest.raises(InputError, match="is no file") as caught:
+            act()
+        assert "mv " in (caught.value.hint or "")
+    reset()
+    assert get("vm.cpus").origin is Origin.DEFAULT

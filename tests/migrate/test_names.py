@@ -107,3 +107,17 @@ def test_migrating_means_the_same_and_is_done_once(vms: list[list[tuple[str, str
     new = migrate_names(path, text)
     assert parse_yaml(new.encode(), "vms.yml")[0].data == wanted.data
     assert migrate_names(path, new) == new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("vm:\n  a:\n    cpu:\t3\t# c\n", "vm:\n  a:\n    cpus:\t3\t# c\n"),
+        ("vm:\t# all\n  a: {cpu:\t3}\n", "vm:\t# all\n  a: {cpus:\t3}\n"),
+        ("vm:\r\n  a:\r\n    cpu: 3 # \N{GRINNING FACE}\r\n", "vm:\r\n  a:\r\n    cpus: 3 # \N{GRINNING FACE}\r\n"),
+    ],
+)
+def test_what_reads_a_file_also_migrates_it(tmp_path: Path, old: str, new: str) -> None:
+    """One parser for both: libyaml takes tabs where PyYAML's own does not."""
+    make(tmp_path, {"vm.yml": old})
+    assert settled(tmp_path, "names") == {"vm.yml": new}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ovtasks.errors import InputError
 from ovtasks.project.load import check, load_project
+from ovtasks.values.yamlio import parse_yaml
 from tests.migrate.projects import make, result, settled
 from tests.support.projects import errors_of
 
@@ -158,3 +160,43 @@ def test_what_cannot_move_is_told_at_its_place(tmp_path: Path, field: str, messa
 def test_flags_of_a_vm_name_the_command(tmp_path: Path) -> None:
     (error,) = errors_of(tmp_path, "vms: {a: {source: {kind: bootstrap}, disk_size: 2G, disposable: true}}")
     assert "`ov migrate deploy-schema-v-3`" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("written", "content"),
+    [
+        ("|+\n              x\n\n\n", "x\n\n\n"),
+        (">+\n              x\n              y\n\n", "x y\n\n"),
+        ("|\n              x\n\n", "x\n"),
+    ],
+)
+def test_a_text_keeps_the_empty_lines_that_are_its_own(tmp_path: Path, written: str, content: str) -> None:
+    image = f"""\
+images:
+  a:
+    bootc: true
+    vm:
+      cloud_init:
+        write_files:
+          - path: /a
+            content: {written}      ram: 1G
+    base: x:1
+"""
+    make(tmp_path, {"image.yml": image})
+    settled(tmp_path, "vm-spec")
+    (document,) = parse_yaml((tmp_path / "vms.yml").read_bytes(), "vms.yml")
+    assert isinstance(document.data, dict)
+    vm: Any = document.data["vms"]
+    assert vm["a-bootc"]["cloud_init"]["write_files"][0]["content"] == content
+    assert vm["a-bootc"]["ram"] == "1G"
+    (rest,) = parse_yaml((tmp_path / "image.yml").read_bytes(), "image.yml")
+    assert rest.data == {"images": {"a": {"bootc": True, "base": "x:1"}}}
+
+
+@pytest.mark.parametrize("field", ["vm", "libvirt"])
+def test_what_an_alias_repeats_is_to_be_written_out(tmp_path: Path, field: str) -> None:
+    value = {"vm": "{ram: 8G}", "libvirt": "['<hub/>']"}[field]
+    make(tmp_path, {"image.yml": f"x: &v {value}\nimages:\n  a: {{bootc: true, base: 'x:1', {field}: *v}}\n"})
+    with pytest.raises(InputError, match="an anchor or alias cannot") as caught:
+        result(tmp_path, "vm-spec")
+    assert str(caught.value.where).endswith("image.yml:3:" + str(35 + len(field)))

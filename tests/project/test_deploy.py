@@ -189,3 +189,9 @@ def test_two_of_one_name_in_two_files(tmp_path: Path) -> None:
 def test_a_reserved_name(tmp_path: Path) -> None:
     error = one(errors(project(tmp_path, "deploy: {web-eph-1: {target: vm, vm: web}}")))
     assert "-eph-" in error.message and place(error) == ("deploy.yml", 1, 10)
+
+
+def test_env_is_what_was_written(tmp_path: Path) -> None:
+    project(tmp_path, "deploy: {web: {target: vm, env: {A: 1.10, B: True, C: 0644, D: yes, E: -0, F: +5, G: 2.0}}}")
+    found = deployments(tmp_path)["web"]
+    assert found.environment == {"A": "1.10", "B": "True", "C": "0644", "D": "yes", "E": "-0", "F": "+5", "G": "2.0"}

@@ -164,3 +164,39 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         assert path.read_text() == "deploy: {}\n"
     other.join()
     assert told[0].startswith("process ") and "web" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "# c\r\ndeploy:\r\n  a: # d\r\n    target: vm\r\n",
+            "# c\r\ndeploy:\r\n  a: # d\r\n    target: vm\r\n    disposable: true\r\n",
+        ),
+        ("deploy: {a: {target: vm}}\r\n", "deploy: {a: {target: vm, disposable: true}}\r\n"),
+        ("# mine alone\n", "# mine alone\ndeploy:\n  a:\n    disposable: true\n"),
+        ("# mine alone", "# mine alone\ndeploy:\n  a:\n    disposable: true\n"),
+    ],
+)
+def test_line_ends_and_comments_stay(tmp_path: Path, before: str, after: str) -> None:
+    path = tmp_path / "deploy.yml"
+    path.write_bytes(before.encode())
+    assert change(path, "a", disposable=True)
+    assert path.read_bytes() == after.encode()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("  a:\n    target:\tvm\n", "ov reads, and cannot change"),
+        ("  a:\t# mine\n    target: vm\n", "ov reads, and cannot change"),
+        (f"  a: {{target: vm, description: {'9' * 5000}}}\n", "ov reads, and cannot change"),
+        ("  a: {target: vm, env: {A: +.inf}}\n", "in other places, too"),
+    ],
+)
+def test_what_ruamel_reads_otherwise_is_changed_by_hand(tmp_path: Path, entry: str, message: str) -> None:
+    path = write(tmp_path, f"deploy:\n{entry}")
+    before = path.read_bytes()
+    with pytest.raises(OvError, match=message) as caught:
+        change(path, "a", disposable=True)
+    assert caught.value.hint == "edit it by hand: the entry is a" and path.read_bytes() == before

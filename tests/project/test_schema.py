@@ -301,3 +301,24 @@ def test_a_plug_in_with_a_wrong_schema_is_to_blame(tmp_path: Path) -> None:
     with pytest.raises(OvError, match=r"plugin of source\.kind nbd brings a wrong JSON Schema") as caught:
         check((), tmp_path, kinds=lambda kind: {"properties": {"x": {"type": "nonsense"}}})
     assert "author" in (caught.value.hint or "")
+
+
+def test_what_checks_expect_is_text_as_written(tmp_path: Path) -> None:
+    """``stdout: 1.10`` must not expect 1.1."""
+    vm = vm_of(
+        tmp_path,
+        "eval: [{command: a, stdout: 1.10}, {command: b, stdout: {contains: 2.50, not: {equals: [-0, True]}}}, "
+        "{command: c, stderr: [1.20, {gt: 3.10}, {not: 1.0}]}, {file: /x, contains: [0.30]}, "
+        "{kernel-param: x, value: +5}, {matching: 4.0, equals: 4.0}, {command: d, stdout: '1.10'}]",
+    )
+    found: Any = vm.eval
+    subjects = {"command", "file", "kernel-param"}
+    assert [{key: value for key, value in one.items() if key not in subjects} for one in found] == [
+        {"stdout": "1.10"},
+        {"stdout": {"contains": "2.50", "not": {"equals": ["-0", "True"]}}},
+        {"stderr": ["1.20", {"gt": "3.10"}, {"not": "1.0"}]},
+        {"contains": ["0.30"]},
+        {"value": "+5"},
+        {"matching": "4.0", "equals": "4.0"},
+        {"stdout": "1.10"},
+    ]
