@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ovtasks.cli.build import run_goals
 from ovtasks.cli.common import note, open_project, output_json
 from ovtasks.cli.plan import ago
-from ovtasks.cli.show import table
+from ovtasks.cli.table import table
 from ovtasks.errors import EXIT_DONE, InputError, OvError
 from ovtasks.graph.chains import IMAGE, Graph
 from ovtasks.graph.receipt import Receipt

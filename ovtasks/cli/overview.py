@@ -67,7 +67,7 @@ def run_list(args: argparse.Namespace) -> int:
     if args.json:
         output_json({"project": str(root), "vms": [*_json(graph, builds, instances)]})
         return EXIT_DONE
-    from ovtasks.cli.show import table
+    from ovtasks.cli.table import table
 
     rows = [row for vm in _names(builds, instances) for row in _rows(graph, vm, builds.get(vm), instances)]
     if rows:
@@ -152,6 +152,7 @@ def run_status(args: argparse.Namespace) -> int:
     """Print the overview."""
     from ovtasks.cli.report.facts import gather
     from ovtasks.graph.build_state import build_states
+    from ovtasks.host.colour import state
 
     graph = _open(args)
     builds = build_states(graph)
@@ -180,7 +181,7 @@ def run_status(args: argparse.Namespace) -> int:
     lines = {
         "project": str(graph.project.root),
         "VMs": _counted(states),
-        "instances": _counted(running) + (f"; {old} stale" if old else ""),
+        "instances": _counted(running) + (f"; {old} {state('stale', sys.stdout)}" if old else ""),
         "disk": ", ".join(f"{what} {format_rounded(size)}" for what, size in found.sizes.items() if size) or "nothing",
         "gc": f"would free {format_rounded(free)} ({len(found.free)} files)" if found.free else "would free nothing",
         "next": next_,
@@ -199,7 +200,10 @@ def _counted(words: Sequence[str]) -> str:
     """``3: 2 fresh, 1 stale``."""
     if not words:
         return "none"
-    return f"{len(words)}: {', '.join(f'{words.count(word)} {word}' for word in dict.fromkeys(words))}"
+    from ovtasks.host.colour import state
+
+    counts = (f"{words.count(word)} {state(word, sys.stdout)}" for word in dict.fromkeys(words))
+    return f"{len(words)}: {', '.join(counts)}"
 
 
 def next_command(builds: Mapping[str, VmBuild], instances: Sequence[SeenInstance]) -> str:

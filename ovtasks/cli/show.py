@@ -85,6 +85,8 @@ def run_list(args: argparse.Namespace) -> int:
         if any(record.expires for record in records):
             head = (*head, "EXPIRES")
             rows = [(*row, record.expires or "-") for row, record in zip(rows, records, strict=True)]
+        from ovtasks.cli.table import table
+
         sys.stdout.write(table(head, rows))
     else:
         note(args).note("no VM is running; ov vm list -a shows all" if not args.all else "there are no VMs")
@@ -119,13 +121,6 @@ def ssh_place(record: Record, place: Endpoint | None) -> str | None:
     address, port = place
     text = address if port == SSH else f"{address}:{port}"
     return f"{record.user}@{text}" if record.user else text
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows as text, with columns as wide as necessary."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
-    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def duration(seconds: float) -> str:
@@ -168,6 +163,7 @@ def run_status(args: argparse.Namespace) -> int:
     """Print one VM, one fact per line; returns 0 whether it runs or not."""
     from ovtasks.cli.stale import stale
     from ovtasks.cli.status import machine_facts, machine_lines
+    from ovtasks.host.colour import Hue, painted, state
     from ovtasks.instance.address import reached
     from ovtasks.instance.restart import restart_change
     from ovtasks.instance.status import status
@@ -187,7 +183,7 @@ def run_status(args: argparse.Namespace) -> int:
         return EXIT_DONE
     lines = {
         "name": record.words,
-        "state": now.state.value + (f" ({now.note})" if now.note else ""),
+        "state": state(now.state.value, sys.stdout) + (f" ({now.note})" if now.note else ""),
         "uptime": duration(now.uptime) if now.uptime is not None else None,
         "memory": format_size(now.memory) if now.memory else None,
         **machine_lines(machine, restart),
@@ -197,7 +193,7 @@ def run_status(args: argparse.Namespace) -> int:
         "host key": _host_key(record),
         "forwards": ", ".join(f"{f.address}:{f.host} to {f.guest}/{f.protocol}" for f in record.forwards) or None,
         "overrides": " ".join(record.overrides.words()) or None,
-        "stale": "; ".join(reasons) or "no",
+        "stale": painted("; ".join(reasons), Hue.STALE, sys.stdout) if reasons else "no",
         "uuid": record.uuid,
         "mac": record.mac,
         "instance-id": record.instance_id,

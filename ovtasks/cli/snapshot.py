@@ -96,7 +96,7 @@ def run_list(args: argparse.Namespace) -> int:
     if args.json:
         output_json([_facts(one, on) for one in found])
         return EXIT_DONE
-    from ovtasks.cli.show import table
+    from ovtasks.cli.table import table
 
     rows = [("*" if one.name == on else "", one.name, one.created, one.description) for one in found]
     print(table(("", "NAME", "CREATED", "DESCRIPTION"), rows) if rows else "there are no snapshots")

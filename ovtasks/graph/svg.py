@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
-from unicodedata import east_asian_width
 
 from ovtasks.graph.chains import StepState, StepStatus
 from ovtasks.graph.draw import GOAL_LEGEND, LEGEND, Drawing
 from ovtasks.graph.layout import GAP, MARGIN, Box, Connector, Layout, lay_out
 from ovtasks.values.durations import format_taken
+from ovtasks.values.words import columns
 
 BOLD, LETTER, PADDING = 7.4, 6.6, 10.0
 """Pixels: a letter of a name and of a title, as wide as fonts have them; the space beside them."""
@@ -51,19 +51,14 @@ class BoxText:
     @property
     def width(self) -> float:
         """How wide the box has to be, in pixels."""
-        name, *title = map(_letters, self.lines)
+        name, *title = map(columns, self.lines)
         return max(name * BOLD, *(line * LETTER for line in title), 0) + 2 * PADDING
 
 
 def _cut(line: str) -> str:
-    while _letters(line) > LONGEST:
+    while columns(line) > LONGEST:
         line = line[:-2] + "…"
     return line
-
-
-def _letters(line: str) -> int:
-    """How many letters wide a line is; those of East Asia count twice."""
-    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in line)
 
 
 def svg(drawn: Drawing) -> str:

@@ -29,6 +29,14 @@ class Hue(StrEnum):
     DIM = "2"
 
 
+_STATES = {
+    **dict.fromkeys(("fresh", "running"), Hue.GOOD),
+    **dict.fromkeys(("stale", "paused", "shutting down"), Hue.STALE),
+    **dict.fromkeys(("wrong", "crashed", "unknown"), Hue.BAD),
+    **dict.fromkeys(("never", "stopped", "not defined", "not created"), Hue.DIM),
+}
+"""The states of builds and VMs."""
+
 _mode = ColourMode.AUTO
 
 
@@ -47,6 +55,12 @@ def wanted(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
     if any(environment.get(name, "0") != "0" for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
         return True
     return environment.get("TERM") != "dumb" and stream.isatty()
+
+
+def state(word: str, stream: TextIO) -> str:
+    """A state of a build or a VM in its colour, if ``stream`` wants it; other words as they are."""
+    hue = _STATES.get(word)
+    return word if hue is None else painted(word, hue, stream)
 
 
 def painted(text: str, hue: Hue, stream: TextIO) -> str:

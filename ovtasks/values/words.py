@@ -17,6 +17,19 @@ def dotted(path: Iterable[Key]) -> str:
     return text or "the top level"
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal it takes: letters of East Asia take two, accents that stand alone none."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(letter: str) -> int:
+    from unicodedata import category, east_asian_width
+
+    if east_asian_width(letter) in "WF":
+        return 2
+    return 0 if category(letter) in {"Mn", "Me", "Cf"} else 1
+
+
 def near(word: str, words: Iterable[str]) -> str | None:
     """The one of ``words`` that ``word`` is probably a misspelling of; None if no word is close."""
     return next(iter(close_to(word.lower().replace("-", "_"), words, most=1)), None)

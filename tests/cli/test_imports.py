@@ -68,8 +68,8 @@ def loaded(world: Workbench, script: str, words: list[str]) -> tuple[str, list[s
     [
         (OV, ["--help"], 122, 12, "exit codes:"),
         (OV, ["vm", "--help"], 122, 12, "print the address of the guest"),
-        (OV, ["vm", "list", "-a"], 221, 49, "web"),
-        (OV, ["vm", "status", "web"], 221, 67, "stale        no"),
+        (OV, ["vm", "list", "-a"], 221, 52, "web"),
+        (OV, ["vm", "status", "web"], 221, 68, "stale        no"),
         (RUNNING + OV, ["vm", "ssh", "web", "--", "true"], 208, 54, "became ssh"),
         (RUNNING + OV, ["vm", "ip", "web"], 201, 45, "127.0.0.1:"),
         (OV, ["vm", "stop", "web"], 201, 54, ""),

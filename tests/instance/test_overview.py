@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from ovtasks.cli.main import run
+from ovtasks.cli.table import table
 from ovtasks.graph.manifest import built
+from ovtasks.host import colour
 from ovtasks.host.accel import EMULATED
 from tests.support.tmux import wait_for
 from tests.support.workbench import Workbench, cloud_vm
@@ -45,6 +47,35 @@ def test_before_anything_is_built(bench: Workbench, empty_image: Path, ov: Any) 
     out, _ = ov("status")
     assert re.search(r"^VMs +2: 2 never$", out, re.MULTILINE) and re.search(r"^instances +none$", out, re.MULTILINE)
     assert re.search(r"^next +ov vm create web makes the VM and starts it$", out, re.MULTILINE)
+
+
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def test_states_have_colours(bench: Workbench, empty_image: Path, ov: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As --color, NO_COLOR and FORCE_COLOR say; the columns stand as they do without."""
+    declare(bench, empty_image)
+    ov("-q", "vm", "build", "web")
+    ov("-q", "vm", "create", "--no-start", "web")
+    for words in (["list"], ["status"], ["vm", "list", "-a"], ["vm", "status", "web"]):
+        plain = ov(*words)[0]
+        coloured = ov("--color", "always", *words)[0]
+        assert "\x1b" not in plain and "\x1b" in coloured and SGR.sub("", coloured) == plain
+        colour.set_mode(colour.ColourMode.AUTO)
+    ov("-q", "vm", "start", "web")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    out = ov("list")[0]
+    assert re.search(r"web .*\x1b\[32mfresh\x1b\[0m  .*\x1b\[32mrunning\x1b\[0m  ", out)
+    assert re.search(r"db .*\x1b\[2mnever\x1b\[0m  .*\x1b\[2mnot created\x1b\[0m  ", out)
+    assert re.search(r"^VMs +2: 1 \x1b\[32mfresh\x1b\[0m, 1 \x1b\[2mnever\x1b\[0m$", ov("status")[0], re.MULTILINE)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in ov("list")[0] + ov("status")[0] + ov("vm", "status", "web")[0]
+    assert "\x1b" not in ov("vm", "list", "--json")[0]
+
+
+def test_wide_letters_take_two_columns() -> None:
+    out = table(("NAME", "STATE", "WHY"), [("会议室", "running", "-"), ("cafe\u0301", "stopped", "x")])
+    assert out == "NAME    STATE    WHY\n会议室  running  -\ncafe\u0301    stopped  x\n"
 
 
 def test_build_states_and_mistakes(bench: Workbench, empty_image: Path, ov: Any) -> None:
