@@ -34,6 +34,30 @@ class Run(Guarded, DoitRun):  # type: ignore[misc]
 
     name = "run"
 
+    def get_reporters(self) -> dict[str, Any]:
+        """The names for ``-r``; ``json`` is doit's own format."""
+        from doit.reporter import JsonReporter
+
+        reporters: dict[str, Any] = super().get_reporters()
+        if reporters["json"] is JsonReporter:
+            reporters["json"] = _json_reporter()
+        return reporters
+
+
+def _json_reporter() -> type:
+    from doit.reporter import JsonReporter
+
+    class OvJsonReporter(JsonReporter):  # type: ignore[misc]
+        """doit's own would end in a TypeError when a task is interrupted."""
+
+        def complete_run(self) -> None:
+            for result in self.t_results.values():
+                if result._started_on is not None and result._finished_on is None:
+                    result.set_result("fail", "interrupted")
+            super().complete_run()
+
+    return OvJsonReporter
+
 
 class List(Guarded, DoitList):  # type: ignore[misc]
     """``doit list``."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10.0
 """Without a terminal: seconds between two lines about progress."""
 
+WORTH_SECONDS = 1.0
+"""Outside of a CI: work that took less has no line about its time."""
+
 SAID_WIDTH = 44
 """Columns for the last line that a step's program said."""
 
@@ -98,13 +101,19 @@ class Display:
 
     @contextlib.contextmanager
     def _section(self, title: str) -> Iterator[None]:
-        """In a CI: fold the lines of the block where it can fold, and say how long the work took.
+        """Without a terminal: say how long the work took. In a CI that can fold lines, fold those of the block.
 
-        Work that runs beside other work is not folded, since the lines mix.
+        Work that runs beside other work is not folded, since the lines mix. Outside of a CI short work is not worth a
+        line.
         """
         github, gitlab = (os.environ.get(name) == "true" for name in ("GITHUB_ACTIONS", "GITLAB_CI"))
         if not (github or gitlab):
-            yield
+            start = time.monotonic()
+            try:
+                yield
+            finally:
+                if (seconds := time.monotonic() - start) >= WORTH_SECONDS:
+                    self.print(f"   {title}: took {format_taken(seconds)}")
             return
         with self._lock:
             alone, self._sections = self._sections == 0, self._sections + 1

@@ -192,6 +192,9 @@ def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Itera
     shown = list(displays)
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
+        ends = before.keys() - {signal.SIGALRM}
+        for one in ends:  # a second Ctrl-C would break the import
+            signal.signal(one, lambda number, frame: None)
         from ovtasks.host.run import stop_all
 
         for display in shown:
@@ -201,6 +204,8 @@ def orderly_end(displays: Iterable[Display], *, parallel: bool = False) -> Itera
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         with contextlib.suppress(OSError):
             print(f"\ninterrupted by {signal.Signals(number).name}; {KEPT}", file=sys.stderr)
+        for one in ends:
+            signal.signal(one, end)
         sys.exit(128 + number)
 
     before = {}
