@@ -89,12 +89,13 @@ class ShareUsers(StrEnum):
 @dataclass(frozen=True)
 class Shares:
     """How a backend can share folders of this host: None, or why it cannot. ``reading`` is about virtiofs for reading
-    only."""
+    only, and ``users`` about virtiofs. ``sshfs`` needs nothing of a backend but guests that this host reaches."""
 
     virtiofs: str | None = None
     reading: str | None = None
     ninep: str | None = None
     users: ShareUsers = ShareUsers.SAME
+    sshfs: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ TEST = (
     *("podman", "runc", "nsenter", "losetup", "debugfs", "registry", "sudo", "newuidmap"),  # for bootc's tests
     *("libvirtd", "libvirt-qemu", "virsh", "virt-xml-validate"),
     *("qemu-io", "qemu-spice", "qemu-system-x86_64", "swtpm", "swtpm_setup", "virtiofsd", "OVMF"),
-    *("ssh-keygen", "ssh-keyscan", "dnsmasq", "ip", "ansible"),
+    *("ssh-keygen", "ssh-keyscan", "sshfs", "dnsmasq", "ip", "ansible"),
     *(
         "bash",
         "busybox",

@@ -1,4 +1,4 @@
-"""What ``ov vm status`` says of the machine: processors, memory, disk, accelerator, and what a restart would change."""
+"""What ``ov vm status`` says of the machine: processors, memory, disk, mounts, and what a restart would change."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ovtasks.values.sizes import format_size
 if TYPE_CHECKING:
     from ovtasks.instance.record import Record
     from ovtasks.instance.restart import RestartChange
+    from ovtasks.machine.machine import Machine
 
 _SHOWN_LINES = 8
 
@@ -24,21 +25,34 @@ def machine_facts(record: Record) -> dict[str, object]:
     for the whole folder.
     """
     from ovtasks.host.folders import allocated
-    from ovtasks.instance.saved_machine import load_machine
+    from ovtasks.instance.saved_machine import saved_or_none
 
-    try:
-        machine = load_machine(record.folder.machine)
-    except OvError:  # damaged; create writes it anew
-        machine = None
+    machine = saved_or_none(record.folder.machine)
     found: dict[str, object] = {"cpus": None, "ram": None, "accelerator": None, "arch": None, "firmware": None}
     if machine is not None:
         found |= {"cpus": machine.cpus, "ram": machine.ram, "accelerator": machine.accel, "arch": machine.arch}
         found["firmware"] = machine.boot.firmware.value
+    found["mounts"] = _mounts(record, machine)
     disk = record.folder.disk
     found["disk"] = None
     if disk.exists():
         used = disk.stat().st_blocks * 512
         found["disk"] = {"size": _size(record), "used": used, "folder": allocated(record.folder.path, set())}
+    return found
+
+
+def _mounts(record: Record, machine: Machine | None) -> list[dict[str, object]]:
+    """The folders of the host. ``mounted`` is None where the guest alone knows; ``why`` it is not mounted."""
+    if machine is None or not machine.shares:
+        return []
+    from ovtasks.instance.sshfs import state_of
+    from ovtasks.values.mount import SSHFS
+
+    found: list[dict[str, object]] = []
+    for one in machine.shares:
+        of = {"source": str(one.source), "target": one.target, "read_only": one.read_only, "transport": one.transport}
+        state = state_of(record, one.tag) if one.transport == SSHFS else None
+        found.append({**of, "mounted": state and state.mounted, "why": state and state.why})
     return found
 
 
@@ -57,6 +71,7 @@ def machine_lines(machine: Mapping[str, object], restart: RestartChange | None) 
     from ovtasks.host.accel import EMULATED
 
     ram, disk, accelerator = machine["ram"], machine["disk"], machine["accelerator"]
+    mounts = machine["mounts"] or None
     size = disk["size"] if isinstance(disk, dict) else None
     shown = None
     if isinstance(disk, dict):
@@ -68,8 +83,14 @@ def machine_lines(machine: Mapping[str, object], restart: RestartChange | None) 
         "disk": shown,
         "accelerator": {"kvm": "KVM", "tcg": EMULATED}.get(str(accelerator)),
         "firmware": str(machine["firmware"]) if machine["firmware"] else None,
+        "mounts": "; ".join(_mount(one) for one in mounts) if isinstance(mounts, list) else None,
         "restart": _restart(restart),
     }
+
+
+def _mount(one: Mapping[str, object]) -> str:
+    text = f"{one['source']} at {one['target']} by {one['transport']}{', read-only' if one['read_only'] else ''}"
+    return f"{text}, not mounted: {one['why']}" if one["mounted"] is False else text
 
 
 def _restart(change: RestartChange | None) -> str | None:

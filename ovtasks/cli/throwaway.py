@@ -85,7 +85,8 @@ def _run_in(args: argparse.Namespace, record: Record) -> int:
     from ovtasks.instance.status import slowness
 
     slow = slowness(record)
-    wait(record, args.level, WAIT_SECONDS * slow if args.timeout is None else args.timeout, slow, note(args))
+    limit = WAIT_SECONDS * slow if args.timeout is None else args.timeout
+    wait(record, args.level, limit, slow, note(args), folders=True)
     target = target_of(record, args.user, factor=slow)
     first_contact(record, note(args), seconds=target.patience)
     return foreground(ssh_argv(target, args.rest))

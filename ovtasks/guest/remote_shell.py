@@ -57,7 +57,15 @@ _BECOME_ROOT = (
 
 def loop_command(*, root: bool) -> str:
     """The command that starts the loop, as root if need be."""
-    return f"sh -c '{_BECOME_ROOT}' '{_ROOT_LOOP}'" if root else f"sh -c '{_LOOP}'"
+    return as_root(_ROOT_LOOP) if root else f"sh -c '{_LOOP}'"
+
+
+def as_root(script: str) -> str:
+    """The command that runs ``script`` as root; it ends with :data:`NO_ROOT` if there is no way to become root.
+
+    The script has no line breaks, backslashes and single quotes.
+    """
+    return f"sh -c '{_BECOME_ROOT}' '{script}'"
 
 
 def framed(script: bytes, token: str, *, env: Mapping[str, str], feed: bool) -> bytes:

@@ -144,6 +144,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "xz": {"debian": "xz-utils", "fedora": "xz", "arch": "xz", "suse": "xz"},
     "zstd": {},
     "rsync": {},
+    "sshfs": {"fedora": "fuse-sshfs"},
     "ip": {"debian": "iproute2", "fedora": "iproute", "arch": "iproute2", "suse": "iproute2"},
     "dnsmasq": {"debian": "dnsmasq-base"},
     "qemu-bridge-helper": {

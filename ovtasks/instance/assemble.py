@@ -25,6 +25,7 @@ from ovtasks.seed.wanted import hostname, wants_seed
 from ovtasks.values.arch import arch_of
 from ovtasks.values.firmware import Firmware
 from ovtasks.values.jsonvalue import Json
+from ovtasks.values.mount import SSHFS
 from ovtasks.values.ports import PortForward
 from ovtasks.values.words import dotted
 
@@ -183,7 +184,7 @@ def assemble(
         serial_log=record.folder.serial_log,
         sockets=record.sockets,
         nic=_nic(vm, record, forwards, capabilities),
-        oem_strings=_oem_strings(vm, record, keys, () if seeded else shares, seeded=seeded),
+        oem_strings=_oem_strings(vm, record, keys, () if seeded else _with_devices(shares), seeded=seeded),
         credentials={} if seeded else {TMPFILES: record.folder.tmpfiles},
         autostart=vm.autostart,
         disposable=placed.disposable,
@@ -193,6 +194,11 @@ def assemble(
         shares=shares,
         snippets=snippets,
     )
+
+
+def _with_devices(shares: Sequence[SharedFolder]) -> tuple[SharedFolder, ...]:
+    """The folders that the guest can mount by itself."""
+    return tuple(one for one in shares if one.transport != SSHFS)
 
 
 def _snippets(vm: VmSpec, record: Record) -> tuple[Snippet, ...]:

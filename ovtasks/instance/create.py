@@ -17,7 +17,16 @@ from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.instance import ports
 from ovtasks.instance.access import write_access
-from ovtasks.instance.assemble import assemble, check_firmware, further_ports, guest_hostname, tmpfiles, wanted_ports
+from ovtasks.instance.assemble import (
+    architecture,
+    assemble,
+    check_firmware,
+    further_ports,
+    guest_hostname,
+    machine_type,
+    tmpfiles,
+    wanted_ports,
+)
 from ovtasks.instance.baked import check_baked, choose_keys
 from ovtasks.instance.boot_doubt import doubt
 from ovtasks.instance.built import Built
@@ -29,12 +38,13 @@ from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_leftover
 from ovtasks.instance.host_key import ensure_host_key, new_host_key
 from ovtasks.instance.keys import KeyChoice, ensure_key_pair
-from ovtasks.instance.mounts import mounted, telling
+from ovtasks.instance.mounts import mounted, telling, with_transports
 from ovtasks.instance.owner import claim
 from ovtasks.instance.power import start_machine
 from ovtasks.instance.record import DamagedRecordError, HostKey, Overrides, Record, domain_of, load, new_record
 from ovtasks.instance.recover import NO_PROJECT
-from ovtasks.instance.saved_machine import load_machine, save_machine
+from ovtasks.instance.saved_machine import save_machine, saved_or_none
+from ovtasks.instance.sshfs import folders_of, serve
 from ovtasks.instance.status import known
 from ovtasks.machine.machine import Machine
 from ovtasks.project.locate import located
@@ -101,8 +111,11 @@ def create(
         machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
         write_access(record)
+        served = folders_of(saved_or_none(record.folder.machine))
         with located(vm):
-            _define(driver, record, machine, running, changes, progress)
+            _define(driver, record, machine, running, changes, progress, telling(vm, machine.shares))
+        if running:
+            serve(record, machine, anew=served != folders_of(machine))
         if options.start and not running:
             record = start_machine(record, machine, progress)
             changes.append("started")
@@ -252,9 +265,12 @@ def seed_image(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[
 
     assert record.instance_id is not None
     hostname = guest_hostname(vm, record.instance)
-    return seed_iso(
-        render(SeedInput(mounted(vm, record.overrides), record.instance_id, hostname, tuple(keys), host_key))
-    )
+    vm = mounted(vm, record.overrides)
+    if vm.mounts:
+        arch = architecture(vm)
+        with located(vm):
+            vm = with_transports(vm, record, backend(record.backend), arch, machine_type(vm, arch))
+    return seed_iso(render(SeedInput(vm, record.instance_id, hostname, tuple(keys), host_key)))
 
 
 def _credentials(vm: VmSpec, record: Record, keys: Sequence[str], host_key: tuple[str, str]) -> None:
@@ -277,23 +293,27 @@ def _ports(vm: VmSpec, record: Record, running: bool, progress: Progress) -> Rec
 
 
 def _define(
-    driver: Backend, record: Record, machine: Machine, running: bool, changes: list[str], progress: Progress
+    driver: Backend,
+    record: Record,
+    machine: Machine,
+    running: bool,
+    changes: list[str],
+    progress: Progress,
+    told: Iterator[str],
 ) -> None:
     text = driver.render(machine, record.uri)
     same = driver.defined(record.handle) == text
+    saved = saved_or_none(record.folder.machine)
     if not same:
         had = record.folder.machine.exists()
         driver.define(record.handle, machine)
-        for note in (*driver.notes(machine), *telling(machine.shares)):
+        for note in (*driver.notes(machine), *told):
             progress.note(f"{record.words}: {note}")
         later = ", in effect from its next start" if running else ""
         changes.append(f"definition changed{later}" if had else "defined")
-    if not same or _saved(record) != machine:
+    elif folders_of(saved) != folders_of(machine):
+        for note in told:
+            progress.note(f"{record.words}: {note}")
+        changes.append("mounts by sshfs changed")
+    if not same or saved != machine:
         save_machine(record.folder.machine, machine)
-
-
-def _saved(record: Record) -> Machine | None:
-    """The saved machine; None if it is missing or damaged, and then it is written again."""
-    with contextlib.suppress(OvError):
-        return load_machine(record.folder.machine)
-    return None

@@ -18,6 +18,7 @@ from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder, is_instance, removed
 from ovtasks.instance.owner import read_owner
 from ovtasks.instance.record import Record, domain_of
+from ovtasks.instance.sshfs import end
 from ovtasks.instance.status import known
 
 
@@ -56,6 +57,7 @@ def undefine(record: Record) -> None:
     with waiting_for(f"{record.words} to end"):
         if known(record).active:
             driver.power_off(record.handle)
+        end(record.folder)
         driver.undefine(record.handle)
     record.folder.machine.unlink(missing_ok=True)
     ports.release(record.domain)

@@ -81,6 +81,11 @@ class Folder:
         """The mark that the guest stands still; see :mod:`ovtasks.instance.standstill`."""
         return self.path / "stands-still"
 
+    @property
+    def keeper(self) -> Path:
+        """The process id file of what serves mounts by sshfs; see :mod:`ovtasks.instance.sshfs`."""
+        return self.path / "sshfs.pid"
+
     def make(self) -> None:
         """Create the folder.
 

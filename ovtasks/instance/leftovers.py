@@ -32,7 +32,7 @@ HALF = "half-written file of a VM"
 SOCKETS = "sockets of a VM that is gone"
 ASIDE = "rest of an update that was killed; the VM is put back as it was before"
 DELETED = "file of a snapshot that is deleted, to be merged"
-HELPER = "process beside a VM whose start was killed"
+HELPER = "process beside a VM that does not run"
 
 
 def survey() -> list[Item]:
@@ -131,9 +131,20 @@ def _unknown(record: Record) -> bool:
 
 
 def _helpers(folder: Path, lines: Iterable[list[str]] | None = None) -> list[Path]:
-    """The PID files of helper processes that wait for a QEMU that was never started."""
+    """The PID files of helper processes whose VM does not run: it was never started, or they did not see its end."""
     found = helpers.living(folder, _places(folder), lines)
-    return [] if found and process.find_anywhere(folder / process.PID_FILE) is not None else found
+    if found and process.find_anywhere(folder / process.PID_FILE) is not None:
+        return []
+    keeper = Folder(folder).keeper  # it serves a VM of libvirt's, too
+    return [one for one in found if one != keeper] if keeper in found and _may_run(folder) else found
+
+
+def _may_run(folder: Path) -> bool:
+    with contextlib.suppress(OvError):
+        found = existing(Folder(folder))
+        now = status(found.record) if found is not None else None
+        return now is not None and (now.active or now.state is VmState.UNKNOWN)
+    return True
 
 
 def _end_helpers(pid_file: Path) -> bool:

@@ -14,6 +14,8 @@ from ovtasks.instance.find import find_or_none
 from ovtasks.instance.ports import Want
 from ovtasks.instance.record import Overrides, Record
 from ovtasks.instance.redact import difference
+from ovtasks.instance.saved_machine import saved_or_none
+from ovtasks.instance.sshfs import folders_of
 from ovtasks.instance.status import status
 from ovtasks.project.locate import located
 from ovtasks.project.model import HostKeyTrust, VmSpec
@@ -77,6 +79,8 @@ def pending(vm: VmSpec, instance: str | None = None, overrides: Overrides | None
         old, new = driver.defined(record.handle) or "", driver.render(machine, record.uri)
     if old != new:
         changes.append("definition differs" if old else "not defined")
+    elif folders_of(saved_or_none(record.folder.machine)) != folders_of(machine):
+        changes.append("mounts by sshfs differ")
     notes = driver.notes(machine) if old != new else ()
     return Pending(tuple(changes), difference(record.domain, old, new), now.active, notes, later)
 

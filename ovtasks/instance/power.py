@@ -45,6 +45,7 @@ def start(record: Record, progress: Progress) -> bool:
     :raises OvError: the disk or the seed is missing, a port is taken, and so on.
     """
     from ovtasks.instance.saved_machine import load_machine
+    from ovtasks.instance.sshfs import serve
 
     failing = explaining(f"cannot start {record.words}", record.folder.path, record.sockets)
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
@@ -55,6 +56,7 @@ def start(record: Record, progress: Progress) -> bool:
         if machine is None:
             raise InputError(f"{record.words} is not defined", hint=f"ov vm create {record.words}")
         if known(record).active:
+            serve(record, machine, anew=False)  # whoever did may have been killed
             return False
         start_machine(record, machine, progress)
         return True
@@ -101,6 +103,7 @@ def _power_on(record: Record, machine: Machine, progress: Progress, memory: Path
     from ovtasks.instance.cid import choose_cid
     from ovtasks.instance.restart import note_start
     from ovtasks.instance.saved_machine import save_machine
+    from ovtasks.instance.sshfs import serve
 
     driver = backend(record.backend)
     known = machine.nic.forwards
@@ -124,6 +127,7 @@ def _power_on(record: Record, machine: Machine, progress: Progress, memory: Path
             assert isinstance(driver, Memory)
             driver.start_from(record.handle, machine, memory)
     note_start(record)
+    serve(record, machine, anew=True)
     (record.folder.path / _START_AGAIN).unlink(missing_ok=True)
     record.folder.standstill.unlink(missing_ok=True)
     return record
@@ -183,6 +187,10 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         record = reread(record)
         how = _power_off(record, force=force, timeout=timeout)
+        if record.folder.keeper.exists():
+            from ovtasks.instance.sshfs import end
+
+            end(record.folder)
         _settle(record)
         return how
 

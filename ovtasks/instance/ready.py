@@ -12,6 +12,7 @@ from ovtasks.host.progress import Progress
 from ovtasks.instance.access import CONTACT_SECONDS, first_contact, target_of
 from ovtasks.instance.ladder import RUNS, Ladder
 from ovtasks.instance.record import Record
+from ovtasks.instance.sshfs import await_mounted
 from ovtasks.instance.status import emulated, status
 
 
@@ -24,12 +25,13 @@ def wait(
     *,
     probe: str | None = None,
     accept: bool = False,
+    folders: bool = False,
 ) -> Ready:
     """Wait up to ``seconds`` until the guest has reached ``level`` (``boot``, ``ssh``, ``cloud-init``). ``accept``:
-    accept any host key.
+    accept any host key. ``folders``: until it has mounted those of sshfs, too, as with level ``cloud-init``.
 
     :raises NotReadyError: it has not reached the level; the message says why.
-    :raises OvError: it is not running, or no user is known.
+    :raises OvError: it is not running, no user is known, or a folder is not mounted.
     """
     deadline = Deadline.after(seconds / factor, factor=factor)
     if (slowly := emulated(record)) is not None:
@@ -46,6 +48,8 @@ def wait(
             listener=listener,
         )
         ready = waiting.until(Level(level), probe)
+        if folders or Level(level) is Level.CLOUD_INIT:
+            await_mounted(record, deadline, waiting.alive)
     for note in ready.notes:
         progress.note(f"{record.words}: {note}")
     return ready

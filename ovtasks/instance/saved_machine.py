@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ovtasks.errors import OvError
@@ -16,6 +17,13 @@ _HINT = "`ov vm create` writes it anew"
 def save_machine(path: Path, machine: Machine) -> None:
     """Write ``machine``. Only the owner may read the file, because it may contain secrets."""
     write_atomic(path, state_text(plain(machine), lines=True), mode=0o600)
+
+
+def saved_or_none(path: Path) -> Machine | None:
+    """The machine that was saved; None if it is missing or damaged, and then `create` writes it again."""
+    with contextlib.suppress(OvError):
+        return load_machine(path)
+    return None
 
 
 def load_machine(path: Path) -> Machine | None:

@@ -55,7 +55,7 @@ class Nic:
 
 @dataclass(frozen=True)
 class SharedFolder:
-    """A folder ``source`` of the host that the guest mounts at ``target``, by ``transport`` (``virtiofs``, ``9p``).
+    """A folder ``source`` of the host that the guest mounts at ``target``. ``transport``: virtiofs, 9p or sshfs.
 
     ``tag`` is its name in the guest until then. ``login`` is the number of the guest's user who may have the host's
     user's files, if the transport can map numbers. ``users`` says in a word whose files they are in the guest.

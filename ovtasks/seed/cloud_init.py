@@ -3,7 +3,8 @@
 Formats: cloud-init's documentation, "Cloud config" (user-data), "NoCloud" (meta-data), "Networking config".
 
 No package is installed unless the user asks for it: vendors' cloud images and our bootstrap images bring sshd, and a
-package costs minutes under emulation, and needs a network. One exception: ``ov_install.strategy: url`` needs ``curl``.
+package costs minutes under emulation, and needs a network. Two exceptions: ``ov_install.strategy: url`` needs ``curl``,
+and mounts by sshfs need that.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from ovtasks.project.model import CloneSource, CloudInit, OvInstall, VmSpec, Wri
 from ovtasks.seed.distro import Distro, detect
 from ovtasks.seed.merge import deep_merge, unique
 from ovtasks.seed.mirrors import mirrors
-from ovtasks.seed.mounts import early, late
+from ovtasks.seed.mounts import early, late, sshfs_package
 from ovtasks.seed.renewal import renewal
 from ovtasks.seed.users import accounts, join_users, listed, takes_default_user
 from ovtasks.seed.wanted import carries_keys
 from ovtasks.values.jsonvalue import Json, plain
+from ovtasks.values.mount import SSHFS
 from ovtasks.values.passed import Pairs, Yaml, decode, encode
 
 USER_DATA = "user-data"
@@ -90,7 +92,7 @@ def user_data(seed: SeedInput) -> Mapping[Yaml, Yaml]:
         data["locale"] = wanted.locale
     if seed.host_key:
         data["ssh_keys"] = {"ed25519_private": seed.host_key[0], "ed25519_public": seed.host_key[1]}
-    if packages := _packages(wanted, distro):
+    if packages := _packages(vm, wanted, distro):
         data["packages"] = list(packages)
     data["runcmd"] = _runcmd(wanted, distro, late(vm.mounts))
     from_mirrors = mirrors(wanted.mirrors, distro)
@@ -136,8 +138,10 @@ def network_config(written: Mapping[str, Json]) -> Mapping[Yaml, Yaml]:
     return {"version": 1 if "config" in wanted else 2, **wanted}
 
 
-def _packages(wanted: CloudInit, distro: Distro | None) -> list[str]:
+def _packages(vm: VmSpec, wanted: CloudInit, distro: Distro | None) -> list[str]:
     needed = ["curl"] if wanted.ov_install.strategy == "url" and distro else []
+    if any(one.transport == SSHFS for one in vm.mounts) and (package := sshfs_package(vm)):
+        needed.append(package)
     return unique([*needed, *wanted.packages])
 
 

@@ -113,7 +113,10 @@ def seed_inputs(vm: VmSpec, choice: KeyChoice) -> Mapping[str, Input]:
     if isinstance(vm.source, CloneSource):
         inputs["cloud_init_clean"] = vm.source.cloud_init_clean
     if vm.mounts:
-        inputs["mounts"] = [f"{one.target}:{'ro' if one.read_only else 'rw'}" for one in vm.mounts]
+        from ovtasks.values.mount import SSHFS
+
+        words = [(one, "ro" if one.read_only else "rw") for one in vm.mounts]
+        inputs["mounts"] = [f"{one.target}:{SSHFS if one.transport == SSHFS else mode}" for one, mode in words]
     if distro := detect(vm.source):
         inputs["distro"] = distro.name
     if carries_keys(vm):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+SSHFS = "sshfs"
+
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of the host, and where the guest sees it. ``transport``: virtiofs, 9p, or auto, the best that works."""
+    """A folder of the host, and where the guest sees it. ``transport``: virtiofs, 9p, sshfs, or auto, the first that
+    works."""
 
     source: Path
     target: str

@@ -6,21 +6,21 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from ovtasks.backends.contract import Backend, Shares, ShareUsers
-from ovtasks.backends.libvirt.shares import of_host
+from ovtasks.backends.libvirt.shares import ELSEWHERE, of_host
 from ovtasks.backends.qemu import helpers, program
 from ovtasks.backends.qemu import shares as qemu_shares
 from ovtasks.errors import InputError
-from ovtasks.instance.mounts import shared_folders, telling
+from ovtasks.instance.mounts import shared_folders, telling, with_transports
 from ovtasks.instance.record import Record
 from ovtasks.machine.devices.filesystem import Share
 from ovtasks.machine.host import HostFeatures
 from ovtasks.machine.qemu.command import QemuFeatures
-from ovtasks.project.model import Source, Ssh
+from ovtasks.project.model import CloudInit, Network, Source, Ssh
 from ovtasks.values.mount import Mount
 from tests.support.specs import UNKNOWN, bootstrap, cloud_image, vm
 from tests.support.workbench import Workbench, cloud_vm
@@ -40,10 +40,11 @@ class Host:
 
 
 def transport(
-    tmp_path: Path, source: Source | None = None, *, user: str | None = "me", libvirt: object = None, **ways: object
+    tmp_path: Path, source: Source | None = None, *, user: str | None = "me", libvirt: object = None, **ways: Any
 ) -> str:
     mount = Mount(tmp_path, "/src", read_only=bool(ways.pop("ro", False)), transport=str(ways.pop("by", "auto")))
-    spec = vm(source or cloud_image(UNKNOWN), user=user, mounts=(mount,), libvirt=libvirt or {})
+    more = {key: ways.pop(key) for key in ("block", "network") if key in ways}
+    spec = vm(source or cloud_image(UNKNOWN), user=user, mounts=(mount,), libvirt=libvirt or {}, **more)
     host = cast("Backend", Host(**ways))
     (folder,) = shared_folders(spec, RECORD, host, "x86_64", "q35", anywhere=False)
     assert (folder.tag, folder.source, folder.target) == ("ov-mount0", tmp_path, "/src")
@@ -83,11 +84,38 @@ def test_the_login_is_to_have_the_files(tmp_path: Path) -> None:
 )
 def test_a_guest_without_9p(tmp_path: Path, source: Source, why: str) -> None:
     with pytest.raises(InputError, match=why) as caught:
-        transport(tmp_path, source, virtiofs=NO)
-    assert NO in caught.value.message and caught.value.field == ("mounts", 0)
+        transport(tmp_path, source, virtiofs=NO, sshfs=NO)
+    assert f"no virtiofs, {NO}" in caught.value.message and caught.value.message.endswith(f"no sshfs, {NO}")
+    assert caught.value.field == ("mounts", 0)
     assert "virtiofsd" in (caught.value.hint or "")
     assert transport(tmp_path, source) == "virtiofs"
     assert transport(tmp_path, source, virtiofs=NO, by="9p") == "9p", "who asks for it by name knows better"
+
+
+def test_sshfs_is_the_last(tmp_path: Path) -> None:
+    assert transport(tmp_path, cloud_image(), virtiofs=NO) == "sshfs"
+    assert transport(tmp_path, virtiofs=NO, ninep=NO) == "sshfs"
+    assert transport(tmp_path, cloud_image(), virtiofs=NO, ro=True) == "sshfs"
+    assert transport(tmp_path, by="sshfs") == "sshfs"
+    for source in (RED_HAT, cloud_image(UNKNOWN, distro="amazon")):
+        with pytest.raises(InputError, match=r"no sshfs, \w+ itself has no package of it \(EPEL has: fuse-sshfs"):
+            transport(tmp_path, source, virtiofs=NO)
+        assert transport(tmp_path, source, by="sshfs") == "sshfs", "who asks for it by name knows better"
+        own = CloudInit(packages=("fuse-sshfs",))
+        assert transport(tmp_path, source, virtiofs=NO, block=own) == "sshfs"
+
+
+def test_a_guest_that_the_host_does_not_reach(tmp_path: Path) -> None:
+    for more, why in (
+        ({"user": None}, r"nobody is known who logs in by SSH \(ssh.user\)"),
+        ({"network": Network(mode="direct")}, "the host cannot reach a guest in network mode direct"),
+        ({"sshfs": ELSEWHERE}, ELSEWHERE),
+    ):
+        with pytest.raises(InputError, match=f"mounts: no sshfs: {why}") as caught:
+            transport(tmp_path, by="sshfs", **more)
+        assert caught.value.hint == "transport: auto" and caught.value.field == ("mounts", 0)
+        with pytest.raises(InputError, match=f"no sshfs, {why}"):
+            transport(tmp_path, virtiofs=NO, ninep=NO, **more)
 
 
 def test_what_cannot_be_is_an_error(tmp_path: Path) -> None:
@@ -113,12 +141,31 @@ def test_what_people_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
     spec = vm(mounts=(Mount(tmp_path, "/a"), Mount(tmp_path, "/b", transport="9p")), ssh=Ssh(user="me"))
     host = cast("Backend", Host(users=ShareUsers.LOGIN))
-    said = [*telling(shared_folders(spec, RECORD, host, "x86_64", "q35", anywhere=False))]
+    said = [*telling(spec, shared_folders(spec, RECORD, host, "x86_64", "q35", anywhere=False))]
     assert said == [
         "mounts /b by 9p; users have the same numbers there",
         "this host's user has number 1234, the guest's login 1000: it may not write there",
         "mounts /a by virtiofs; the host's user has the files as the login there, and owns whatever the guest writes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "who"),
+    [
+        (cloud_image(), "cloud-init installs its package sshfs at the first boot"),
+        (cloud_image(UNKNOWN), "the guest must have it"),
+        (bootstrap(distro="debian", packages=("sshfs",)), "the image has it"),
+    ],
+)
+def test_what_people_are_told_of_sshfs(tmp_path: Path, source: Source, who: str) -> None:
+    spec = vm(source, user="me", mounts=(Mount(tmp_path, "/a", transport="sshfs"),))
+    folders = shared_folders(spec, RECORD, cast("Backend", Host()), "x86_64", "q35", anywhere=False)
+    assert [*telling(spec, folders)] == [
+        "mounts /a by sshfs; the host's user has the files as the login there, and owns whatever the guest writes",
+        f"sshfs: {who}; this host serves the folders while the VM runs",
+    ]
+    chosen = with_transports(spec, RECORD, cast("Backend", Host()), "x86_64", "q35")
+    assert [one.transport for one in chosen.mounts] == ["sshfs"]
 
 
 def test_libvirt() -> None:

@@ -68,6 +68,15 @@ def test_argv() -> None:
     assert f"path={ODD}".replace(",", ",,") in odd and "readonly" not in odd
 
 
+def test_sshfs_needs_no_device() -> None:
+    bare = replace(FAST, transport="sshfs")
+    made = command(sharing(bare, PLAIN), HOST)
+    assert made.helpers == [] and str(ODD) not in str(argv_of(made)) and "mount_tag=ov-mount1" in str(argv_of(made))
+    (only,) = ET.fromstring(domain_xml(sharing(bare, PLAIN), EVERYTHING)).findall("devices/filesystem")
+    assert only.find("target[@dir='ov-mount1']") is not None
+    assert domain_xml(sharing(bare), EVERYTHING) == domain_xml(machine(), EVERYTHING)
+
+
 def test_beside_the_declared_ones() -> None:
     entry = {"driver": "virtiofs", "source": str(FOLDER), "target": "own"}
     made = command(sharing(FAST, libvirt={"devices": {"filesystems": [entry]}}), HOST)

@@ -76,7 +76,7 @@ def test_inherited_from_another_folder(tmp_path: Path) -> None:
         ("'${NOT_SET_AT_ALL}:/b'", "NOT_SET_AT_ALL is not set", "export"),
         ("{source: ./a}", "'target' is missing in vms.a.mounts[1]", "absolute"),
         ("{source: ./a, target: /b, ro: true}", "unknown key 'ro'", ""),
-        ("{source: ./a, target: /b, transport: nfs}", "must be one of auto, virtiofs, 9p", ""),
+        ("{source: ./a, target: /b, transport: nfs}", "must be one of auto, virtiofs, 9p, sshfs", ""),
         ("'./b:/x/'", "/x is there twice", "first at"),
     ],
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ovtasks.project.model import CloudInit, VmSpec
-from ovtasks.seed.mounts import SCRIPT, early, fstab_line, late
+from ovtasks.seed.mounts import SCRIPT, early, fstab_line, late, sshfs_package
+from ovtasks.seed.wanted import wants_seed
 from ovtasks.values.mount import Mount
 from tests.support.programs import call
-from tests.support.specs import data, vm
+from tests.support.specs import UNKNOWN, bootc, bootstrap, cloud_image, data, vm
 
 FOLDERS = (Mount(Path("/a"), "/s r:c"), Mount(Path("/b"), "/home/me/in", read_only=True))
 
@@ -29,6 +31,28 @@ def test_in_the_seed() -> None:
         ["ov-mount1", "/home/me/in", "ro", "late"]
     ]
     assert "bootcmd" not in data(vm(block=CloudInit()))
+
+
+def test_what_the_host_mounts(tmp_path: Path) -> None:
+    """By sshfs: the seed brings the program alone."""
+    by_sshfs = tuple(replace(one, transport="sshfs") for one in FOLDERS)
+    assert early(by_sshfs) == late(by_sshfs) == []
+    assert early((*by_sshfs, FOLDERS[0])) == early((*FOLDERS, FOLDERS[0]))[2:], "each keeps its number"
+    for source, package in (
+        (cloud_image(), "sshfs"),
+        (cloud_image("https://images.example/Fedora-Cloud-43.qcow2"), "fuse-sshfs"),
+        (cloud_image(UNKNOWN, distro="arch"), "sshfs"),
+        (cloud_image(UNKNOWN, distro="tumbleweed"), "sshfs"),
+        (cloud_image(UNKNOWN, distro="rocky"), None),
+        (cloud_image(UNKNOWN), None),
+        (bootc(), None),
+        (bootstrap(distro="debian"), "sshfs"),
+        (bootstrap(distro="debian", packages=("sshfs",)), None),
+    ):
+        assert sshfs_package(vm(source)) == package
+        found = data(vm(source, block=CloudInit(packages=("vim",)), mounts=by_sshfs))
+        assert found["packages"] == [*([package] if package else []), "vim"] or not wants_seed(vm(source))
+    assert "packages" not in data(vm(block=CloudInit(), mounts=FOLDERS))
 
 
 @pytest.fixture

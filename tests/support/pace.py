@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+
+PATIENCE = 120.0
+"""Seconds; other machines may be booting."""
 
 
 def pace() -> float:
@@ -20,3 +24,11 @@ def _once() -> float:
         words[word] = words.get(word[1:], 0) + len(word)
     json.loads(json.dumps(words))
     return time.process_time() - began
+
+
+def until(what: str, probe: Callable[[], object]) -> None:
+    """Poll ``probe`` until it is true."""
+    end = time.monotonic() + PATIENCE
+    while not probe():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)

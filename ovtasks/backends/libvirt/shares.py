@@ -15,7 +15,7 @@ ELSEWHERE = "the VM runs on another host than the folder is on"
 def shares(arch: str, machine: str, uri: str | None) -> Shares:
     """See :class:`ovtasks.backends.contract.SharesFolders`."""
     if not is_local(uri_of(uri)):
-        return Shares(ELSEWHERE, ELSEWHERE, ELSEWHERE)
+        return Shares(ELSEWHERE, ELSEWHERE, ELSEWHERE, sshfs=ELSEWHERE)
     accels = capabilities(arch, machine, uri).accels
     return of_host(host_features(arch, machine, accels[0], uri) if accels else HostFeatures())
 

@@ -110,13 +110,13 @@ def virtiofsd(scratch: Path) -> Verdict:
     """Looks for virtiofsd, usually outside of PATH. QEMU's older one, written in C, works for root only."""
     program = next((found for name in VIRTIOFSD if (found := which(name))), None)
     if program is None:
-        return missing("virtiofsd is not installed; only for shared folders", package_hint("virtiofsd"))
+        return missing("virtiofsd is not installed; mounts: take 9p, else sshfs", package_hint("virtiofsd"))
     said = run([program, "--version"], timeout=TRY)
     text = (said.stdout or said.stderr).strip()
     version = re.search(r"virtiofsd (?:version )?(\S+)", text)
     detail = f"{version[1] if version else 'unknown version'}, {program}"
     if "FUSE kernel interface" in text and os.geteuid() != 0:
-        return note(f"{detail}: this one needs root, so no shared folders in a session", package_hint("virtiofsd"))
+        return note(f"{detail}: this one needs root; mounts: take 9p, else sshfs", package_hint("virtiofsd"))
     return ok(detail)
 
 

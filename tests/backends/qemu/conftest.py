@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from tests.support import leftovers
 from tests.support.machines import MAC, machine
 from tests.support.processes import left
 
-PATIENCE = 60.0  # seconds: other machines may be booting
 HELLO = b"boot sector\r\n"
 # 16-bit code at 0x7c00: says HELLO on the first serial port, then echoes what it gets; at 'q' it switches itself off
 # (ACPI's PM1 control register as a q35 has it).
@@ -50,14 +48,6 @@ class Vm:
 
     def status(self) -> VmStatus:
         return self.backend.states([self.handle])[self.handle.domain]
-
-
-def until(what: str, probe: Callable[[], bool]) -> None:
-    """Poll ``probe`` until it is true."""
-    end = time.monotonic() + PATIENCE
-    while not probe():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 def make_disk(path: Path) -> None:

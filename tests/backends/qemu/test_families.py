@@ -22,7 +22,8 @@ from ovtasks.host.run import run
 from ovtasks.machine.blocks import features
 from ovtasks.machine.qemu.names import QMP_SOCKET
 from ovtasks.values.jsonvalue import Json
-from tests.backends.qemu.conftest import Vm, until
+from tests.backends.qemu.conftest import Vm
+from tests.support.pace import until
 from tests.support.qemu import free_port
 
 FAMILIES: dict[str, dict[str, Any]] = {

@@ -19,8 +19,9 @@ from ovtasks.backends.qemu.process import PID_FILE
 from ovtasks.backends.qemu.qmp import NoQmpError, SilentError, connect
 from ovtasks.errors import OvError, RefusedError
 from ovtasks.machine.qemu.names import QMP_SOCKET, STATUS_SOCKET
-from tests.backends.qemu.conftest import HELLO, Vm, make_vm, until
+from tests.backends.qemu.conftest import HELLO, Vm, make_vm
 from tests.support.demo import ROOT
+from tests.support.pace import until
 from tests.support.processes import left, serve
 
 TPM = {"devices": {"tpm": [{"model": "tpm-crb", "backend": {"type": "emulator", "version": "2.0"}}]}}

@@ -73,7 +73,8 @@ def _complete(found: Sequence[Tree], draft: Draft) -> Sequence[Tree]:
 def _with_mounts(found: Sequence[Tree], machine: Machine) -> list[Tree]:
     """The declared folders, then those of ``mounts:``."""
     place = (*ROOT, "devices", "filesystems")
-    return [*found, *(_mounted(one, (*place, len(found) + n)) for n, one in enumerate(machine.shares))]
+    devices = [one for one in machine.shares if one.transport != "sshfs"]  # which needs no device
+    return [*found, *(_mounted(one, (*place, len(found) + n)) for n, one in enumerate(devices))]
 
 
 def _mounted(one: SharedFolder, place: Place) -> Tree:
