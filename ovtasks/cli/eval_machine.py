@@ -103,11 +103,13 @@ def libvirt_arguments(parser: argparse.ArgumentParser) -> None:
     listing = groups[()].add_parser(
         "list", help="list all VMs of this user, including libvirt domains that ov did not make"
     )
+    _named(listing, parser, ("list",))
     _add_common(listing)
     listing.set_defaults(run=run_list)
     for name in ("create", "info", "revert", "delete"):
         declare = getattr(snapshot, f"{name}_arguments")
-        declare(groups["snapshot",].add_parser(name, help=f"as ov vm snapshot {name}"))
+        made = groups["snapshot",].add_parser(name, help=f"as ov vm snapshot {name}")
+        declare(_named(made, parser, ("snapshot", name)))
 
 
 def spice_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,9 +145,10 @@ def _offer(parser: argparse.ArgumentParser, methods: Sequence[Method]) -> dict[t
         *above, name = method.name.split("/")
         for depth, group in enumerate(above):
             if (words := tuple(above[: depth + 1])) not in groups:
-                made = groups[words[:-1]].add_parser(group, help=f"{group}: …")
+                made = _named(groups[words[:-1]].add_parser(group, help=f"{group}: …"), parser, words)
                 groups[words] = made.add_subparsers(required=True, metavar="METHOD")
         one = groups[tuple(above)].add_parser(name, help=method.help, description=method.help)
+        _named(one, parser, (*above, name))
         add_instance(one)
         _add_common(one)
         for argument in method.arguments:
@@ -154,6 +157,15 @@ def _offer(parser: argparse.ArgumentParser, methods: Sequence[Method]) -> dict[t
             one.add_argument("file", nargs="?", default="screenshot.png", metavar="FILE", help=_FILE)
         one.set_defaults(method=method)
     return groups
+
+
+def _named(
+    made: argparse.ArgumentParser, parser: argparse.ArgumentParser, words: tuple[str, ...]
+) -> argparse.ArgumentParser:
+    """Tell a parser below ``parser`` its words, by which its examples are found."""
+    if isinstance(made, Parser) and isinstance(parser, Parser):
+        made.words = (*parser.words, *words)
+    return made
 
 
 def _declare(parser: argparse.ArgumentParser, one: Argument) -> None:

@@ -315,8 +315,17 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+def examples_of(words: tuple[str, ...]) -> Mapping[str, str]:
+    """The examples of a command; empty if it has none."""
+    if words[:1] == ("eval",) and len(words) > 2:
+        from ovtasks.cli.eval_examples import METHODS
+
+        return METHODS.get(" ".join(words), {})
+    return EXAMPLES.get(" ".join(words), {})
+
+
 def shown(words: tuple[str, ...]) -> str:
     """The examples of a command as the end of its help; empty if it has none."""
-    found = EXAMPLES.get(" ".join(words), {})
+    found = examples_of(words)
     width = max(map(len, found), default=0)
     return "".join(f"  {command:<{width}}  {what}\n" for command, what in found.items())

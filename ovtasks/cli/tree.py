@@ -73,7 +73,7 @@ class CommandManual(NamedTuple):
 
 def manuals() -> Iterator[CommandManual]:
     """One for each command, in the order of help; aliases have none of their own."""
-    from ovtasks.cli.examples import EXAMPLES
+    from ovtasks.cli.examples import examples_of
     from ovtasks.cli.main import parser
 
     for words, command, made in walk(parser()):
@@ -92,7 +92,7 @@ def manuals() -> Iterator[CommandManual]:
             [term for one, term in terms if not one.option_strings],
             [term for one, term in terms if one.option_strings],
             " ".join((made.epilog or "").split()),
-            dict(EXAMPLES.get(" ".join(words), {})),
+            dict(examples_of(words)),
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ovtasks.cli.commands import COMMANDS
+from ovtasks.cli.eval_examples import METHODS
 from ovtasks.cli.examples import EXAMPLES
 from ovtasks.cli.main import parser, run, split_rest
 from ovtasks.cli.man import escaped
@@ -116,15 +117,18 @@ def every() -> Iterator[tuple[tuple[str, ...], CliCommand]]:
 
 
 def test_every_command_has_two_examples() -> None:
+    nested = [words for words, _, _ in walk(parser()) if words[:1] == ("eval",) and len(words) > 2]
+    assert [*METHODS] == [" ".join(words) for words in nested]
+    assert {words: len(lines) for words, lines in METHODS.items() if len(lines) != 2} == {}
     assert [*EXAMPLES] == sorted(EXAMPLES, key=[" ".join(words) for words, _ in every()].index)
     assert {*EXAMPLES} == {" ".join(words) for words, _ in every()}
     assert {words: len(lines) for words, lines in EXAMPLES.items() if len(lines) != 2} == {}
 
 
-@pytest.mark.parametrize("command", [*EXAMPLES])
+@pytest.mark.parametrize("command", [*EXAMPLES, *METHODS])
 def test_examples_can_be_typed(command: str) -> None:
     """Parsed as ``ov`` does; a redirection is the shell's."""
-    for line, meaning in EXAMPLES[command].items():
+    for line, meaning in {**EXAMPLES, **METHODS}[command].items():
         program, *words = shlex.split(line.partition(" > ")[0])
         before, rest = split_rest(words)
         args = parser().parse_args(before)
@@ -135,11 +139,18 @@ def test_examples_can_be_typed(command: str) -> None:
 
 
 def test_help_ends_with_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for words, name in ((["vm", "create"], "vm create"), (["vm", "up"], "vm create"), ([], ""), (["vm"], "vm")):
+    nested = "eval libvirt guest exec"
+    for words, name in (
+        (["vm", "create"], "vm create"),
+        (["vm", "up"], "vm create"),
+        ([], ""),
+        (["vm"], "vm"),
+        (nested.split(), nested),
+    ):
         assert run([*words, "--help"]) == 0
         lines = capsys.readouterr().out.splitlines()[-3:]
         assert lines[0] == "Examples:"
-        assert [line.split("  ")[1] for line in lines[1:]] == [*EXAMPLES[name]]
+        assert [line.split("  ")[1] for line in lines[1:]] == [*{**EXAMPLES, **METHODS}[name]]
 
 
 def test_options_stand_anywhere() -> None:
