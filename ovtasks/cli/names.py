@@ -8,7 +8,7 @@ from __future__ import annotations
 import marshal
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,8 @@ CACHE, MAGIC = "output/.ov/spec.cache", b"ovspec5\n"
 """As in :mod:`ovtasks.project.cache`, which takes too long to import here."""
 _SECTIONS = {"vms": "vms", "vm": "vms", "images": "images", "image": "images", "deploy": "deployments"}
 _KEY = re.compile(r"""( *)(?:"([^"]+)"|'([^']+)'|([^\s#'"{\[-][^\s#]*)):(?:\s|$)""")
+
+_ABSTRACT = re.compile(r"\babstract[\"']?:\s*(?:true|True|TRUE)\b")
 
 
 class Names:
@@ -42,10 +44,13 @@ class Names:
         found: dict[str, set[str]] = {"vms": set(), "images": set(), "deployments": set()}
         for group, names in zip(found.values(), self._cached, strict=False):
             group |= {*names}
+        templates: set[str] = set()
         for name in (*ROOT_FILES, *LESSER_FILES) if self.root else ():
-            for kind, entry in _entries(f"{self.root}/{name}"):
+            for (kind, entry), is_template in _entries(f"{self.root}/{name}").items():
                 found[kind].add(entry)
-        found["vms"] = {name for name in found["vms"] if not name.startswith(".")}  # a template
+                if is_template and kind == "vms":
+                    templates.add(entry)
+        found["vms"] -= templates
         return found
 
     def vms(self) -> set[str]:
@@ -92,14 +97,16 @@ class Names:
         return [name.removeprefix(DOMAIN_PREFIX) for name in found if name.startswith(DOMAIN_PREFIX)]
 
 
-def _entries(path: str) -> Iterable[tuple[str, str]]:
-    """Section and name of the entries of a file in block style, by the indentation of its lines."""
+def _entries(path: str) -> Mapping[tuple[str, str], bool]:
+    """Section and name of the entries of a file in block style, by the indentation of its lines; whether each is a
+    template, which commands refuse: its name begins with a dot, or it says ``abstract: true``."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.readlines()
     except OSError:
-        return
-    section, indent = "", 0
+        return {}
+    found: dict[tuple[str, str], bool] = {}
+    section, indent, inner, entry = "", 0, 0, ("", "")
     for line in lines:
         if (match := _KEY.match(line)) is None:
             continue
@@ -107,8 +114,12 @@ def _entries(path: str) -> Iterable[tuple[str, str]]:
         if depth == 0:
             section, indent = _SECTIONS.get(name, ""), 0
         elif section and (not indent or depth == indent):
-            indent = depth
-            yield section, name
+            indent, inner, entry = depth, 0, (section, name)
+            found[entry] = name.startswith(".") or _ABSTRACT.search(line, match.end()) is not None
+        elif section and depth > indent and (not inner or depth == inner):
+            inner = depth
+            found[entry] |= name == "abstract" and _ABSTRACT.search(line) is not None
+    return found
 
 
 def _listed(place: str) -> list[str]:

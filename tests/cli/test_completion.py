@@ -23,6 +23,10 @@ defaults: {cpus: 1}
 vms:
   .base:
     ram: 1G
+  plain:
+    ram: 1G
+    abstract: true  # a template, too
+  short: {ram: 1G, "abstract": true}
   web:  # the first
     source: {kind: bootstrap}
     disk_size: 2G
