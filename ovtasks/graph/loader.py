@@ -9,13 +9,13 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TextIO
 
 from doit.cmd_base import DodoTaskLoader
-from doit.cmdparse import CmdOption, CmdParseError, TaskParse
+from doit.cmdparse import CmdOption, CmdParse, CmdParseError, TaskParse
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
@@ -28,7 +28,7 @@ from ovtasks.graph.display import Display
 from ovtasks.graph.options import TYPES, OptionsByVm, build_params, image_params
 from ovtasks.graph.reporter import OvReporter
 from ovtasks.graph.surface import CREATOR, Guarded, guarded
-from ovtasks.graph.tasks import BUILD, tasks
+from ovtasks.graph.tasks import BUILD, BrokenGoal, tasks
 from ovtasks.host.oserrors import explaining
 from ovtasks.project.load import load_project
 from ovtasks.project.model import Project
@@ -62,11 +62,11 @@ def install(namespace: dict[str, object]) -> None:
 
     def create() -> Iterator[Task]:
         """VMs of vms.yml."""
-        graph = Graph(_load(root, sys.argv[1:]))
+        graph = Graph(_load(root, sys.argv[1:], _own_names(namespace)))
         note_options(graph, sys.argv[1:])  # doit's loader does not tell a creator what was asked for
         display = Display()
-        yield from tasks(graph, owners(graph.project), display)
-        yield from verb_tasks(graph, list(graph.project.vms), display)
+        yield from tasks(graph, [*owners(graph.project), *wrong(graph.project)], display)
+        yield from verb_tasks(graph, [*graph.project.vms, *wrong(graph.project)], display)
 
     namespace[CREATOR] = create
 
@@ -88,12 +88,16 @@ def default_tasks(namespace: Mapping[str, object]) -> list[str]:
     A task function that names its tasks itself (``basename``) is left out. List such tasks in ``default_tasks`` of
     ``DOIT_CONFIG``.
     """
-    own = [
+    return [*_own_names(namespace), BUILD]
+
+
+def _own_names(namespace: Mapping[str, object]) -> list[str]:
+    """The names of the user's own tasks, as far as their functions' names tell."""
+    return [
         name.removeprefix("task_")
         for name, value in namespace.items()
         if name.startswith("task_") and name != CREATOR and inspect.isfunction(value) and not _names_itself(value)
     ]
-    return [*own, BUILD]
 
 
 def _names_itself(function: FunctionType) -> bool:
@@ -103,15 +107,22 @@ def _names_itself(function: FunctionType) -> bool:
 
 
 def verb_tasks(graph: Graph, vms: Sequence[str], display: Display) -> Iterator[Task]:
-    """The tasks for verbs beyond building a VM; none for a VM that cannot be built."""
+    """The tasks for verbs beyond building a VM. Those of a VM that cannot be built fail with the reason."""
     able: list[str] = []
+    broken: dict[str, OvError] = {}
     for vm in vms:
         try:
             graph.chain(vm)
-        except OvError:
-            continue
-        able.append(vm)
-    yield from verbs.verb_tasks(graph, able, display)
+        except OvError as e:
+            broken[vm] = e
+        else:
+            able.append(vm)
+    made = list(verbs.verb_tasks(graph, able, display))
+    yield from made
+    groups = [task.name for task in made if task.has_subtask and task.name != DEPLOY]
+    for vm, error in broken.items():
+        for verb in groups if not vm.startswith(IMAGE) else ():
+            yield BrokenGoal(graph, f"{verb}:{vm}", error, display)
 
 
 class OvLoader(DodoTaskLoader):  # type: ignore[misc]
@@ -157,7 +168,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
     def _load_tasks(self, cmd: Any, pos_args: list[str]) -> list[Task]:
         self.namespace = {name: value for name, value in self.namespace.items() if name != CREATOR}
         own: list[Task] = super().load_tasks(cmd, pos_args)
-        project = self._project or _load(self._root, pos_args)
+        project = self._project or _load(self._root, pos_args, [task.name for task in own])
         self.graph = Graph(project, OptionsByVm())
         note_options(self.graph, pos_args)
         if manifest.launched == pos_args and cmd.execute_tasks:
@@ -169,7 +180,7 @@ class OvLoader(DodoTaskLoader):  # type: ignore[misc]
         types = TYPES[:1] if only_qcow2 else TYPES
         made = own + list(tasks(self.graph, chosen, self.display, types, TYPES[:1]))
         if own or not only_builds(pos_args):
-            vms = [name for name in chosen if name in project.vms]
+            vms = [name for name in chosen if not name.startswith(IMAGE)]
             made += verb_tasks(self.graph, vms, self.display)
         return made
 
@@ -236,9 +247,9 @@ def _with_needs(chosen: list[str], own: Sequence[Task], project: Project) -> lis
     """``chosen``, and what the user's ``own`` tasks depend on: doit wants all of that to exist. Empty: everything."""
     names = {task.name for task in own}
     needs = {name for task in own for name in (*task.task_dep, *task.setup_tasks) if name not in names}
-    needed = [_owner_of(name, project) for name in sorted(needs)]
+    needed = [_owner_of(name, project) or _wrong_owner(name, project) for name in sorted(needs)]
     if not chosen or None in needed or any(task.wild_dep for task in own):
-        return owners(project)
+        return [*owners(project), *wrong(project)]
     return list(dict.fromkeys([*chosen, *(one for one in needed if one is not None)]))
 
 
@@ -258,15 +269,38 @@ def _owner_of(word: str, project: Project) -> str | None:
     return None
 
 
-def _load(root: Path, words: Sequence[str]) -> Project:
-    """The project. If ``words`` ask for VMs that are right, mistakes elsewhere are warnings."""
+def wrong(project: Project) -> list[str]:
+    """The VMs and images that have a mistake."""
+    return [name for name in project.wrong if not name.startswith(f"{DEPLOY}:")]
+
+
+def _wrong_owner(word: str, project: Project) -> str | None:
+    """Whose task ``word`` is, if that has a mistake."""
+    name = word if word.startswith(IMAGE) else word.partition(":")[2].partition(":")[0]
+    return name if name in project.wrong else None
+
+
+def _goals(words: Sequence[str]) -> list[str]:
+    """A command line of ``doit run`` without the options before its goals."""
+    from doit.cmd_run import Run
+
+    options = (*Run.base_options, *DodoTaskLoader.cmd_options, *Run.cmd_options)
+    with contextlib.suppress(CmdParseError):
+        _, words = CmdParse([CmdOption(one) for one in options]).parse(list(words[words[:1] == ["run"] :]))
+    return list(words)
+
+
+def _load(root: Path, words: Sequence[str], own: Collection[str]) -> Project:
+    """The project. If ``words`` ask for VMs that are right, or for ``own`` tasks of the user, mistakes are warnings."""
     try:
         with explaining("cannot read the project"):
             project = load_project(root, kinds=plugins.schema, tolerant=True)
             if project.mistakes:
                 from ovtasks.project.mistakes import warnings
 
-                if not selected(words, project):
+                goals = _goals(words)
+                others = [word for word in goals if word not in own]
+                if not goals or (others and not selected(others, project)):
                     raise InputErrors(project.mistakes)
                 for text in warnings(project):
                     print(text, file=sys.stderr)

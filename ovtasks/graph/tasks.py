@@ -230,7 +230,7 @@ class BrokenGoal(WorkTask):
     def __init__(self, graph: Graph, name: str, error: OvError, display: Display) -> None:
         self.error = error
         verb = name.partition(":")[0]
-        params = build_params() if verb == BUILD else image_params()
+        params = build_params() if verb == BUILD else image_params() if name.startswith(IMAGE) else ()
         super().__init__(graph, name, display, params=params, doc=error.message, subtask_of=verb)
 
     def is_fresh(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -71,4 +72,32 @@ def test_by_doit(project: Workbench) -> None:
     second = project.doit("build:good")
     assert not ran(second.stdout) and SAID in second.stderr
     for words in ([], ["build:bad"], ["build"], ["list"]):
+        assert SAID in project.doit(*words, code=3).stderr
+
+
+OWN = """
+def task_up():
+    return {"actions": ["echo up"], "task_dep": ["create:bad"]}
+
+
+def task_other():
+    return {"actions": ["echo it is other"], "task_dep": ["build:good"]}
+"""
+
+
+@pytest.mark.slow
+def test_a_task_of_the_user_s_needs_the_wrong_vm(project: Workbench) -> None:
+    """That goal alone fails, with the VM's own error; also the user's other tasks run."""
+    with (project.root / "dodo.py").open("a", encoding="utf-8") as file:
+        file.write(OWN)
+    assert "disk:good" in ran(project.doit("build:good").stdout)
+    other = project.doit("-n", "2", "other")
+    assert "it is other" in other.stdout and "warning: vms.yml:" in other.stderr
+    up = project.doit("up", code=1)
+    assert (
+        re.search(rf"^!! create:bad: vms.yml:\d+:\d+: {SAID}$", up.stdout, re.MULTILINE) and "echo up" not in up.stdout
+    )
+    both = project.doit("run", "--continue", "up", "other", code=2)
+    assert SAID in both.stdout and "it is other" in both.stdout
+    for words in (["create:bad"], ["up", "create"], ["list"]):
         assert SAID in project.doit(*words, code=3).stderr
