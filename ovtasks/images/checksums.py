@@ -47,7 +47,7 @@ _IN_DIRECTORY = (
 _LISTED = re.compile(r"[^/]*(?:CHECKSUMS?|(?:SHA|sha)(?:256|512)(?:SUMS?|sums?)?)(?:\.txt)?|[^/]*(?:sums|SUMS)\.txt")
 _MOST_LISTED = 4
 _LENGTHS = {64: "sha256", 128: "sha512"}
-_GNU = re.compile(r"(\\?)(?:(?:sha-?256|sha-?512)[:=])?([0-9A-Fa-f]+)[ \t]+\*?(.+)", re.IGNORECASE)
+_GNU = re.compile(r"(\\?)(?:(?:sha-?256|sha-?512)[:=])?([0-9A-Fa-f]+)(?: [ *](?=\S)|[ \t]+\*?)(.+)", re.IGNORECASE)
 _BSD = re.compile(r"(SHA2?-?256|SHA2?-?512)[ \t]*\((.+)\)[ \t]*=[ \t]*([0-9A-Fa-f]+)", re.IGNORECASE)
 _BARE = re.compile(r"(?:sha-?(?:256|512)[:=])?([0-9A-Fa-f]+)", re.IGNORECASE)
 _SECTION = re.compile(r"#\s*([A-Z0-9-]+)\s+HASH\b.*", re.IGNORECASE)
@@ -139,7 +139,7 @@ def decode(data: bytes) -> str:
     """The text of a checksum file, without its byte order mark: UTF-8, or UTF-16 if the mark says so."""
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return data.decode("utf-16", errors="replace")
-    return data.decode("utf-8-sig", errors="replace")
+    return data.decode("utf-8-sig", errors="surrogateescape")  # a name may be in another encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def _agreed(lines: Sequence[_Line], kinds: Sequence[str]) -> str | None:
 
 _FITS: tuple[Callable[[_Line, str], bool], ...] = (
     lambda line, name: line.path.removeprefix("./") == name,
-    lambda line, name: line.name == name,
+    lambda line, name: name.strip() in {line.name, line.name.removeprefix("*")},
     lambda line, name: _dated(line.name, name),
 )
 

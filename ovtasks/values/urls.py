@@ -27,6 +27,11 @@ _HIDDEN = r"\1=…"
 _RANDOM = re.compile(
     r"((?:^|[&;])[^=&;]*)=(?=[^&;#]*(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{20})[^&;#]*"
 )
+# user:password@ with a slash too few before it, or with a character in it that ends the host.
+_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/?|//)[^/@\s]*:[^@]*@")
+_ODD_PASSWORD = re.compile(r"(?!\[)[^/?#@]*:(?![0-9]*(?:[/?#]|$))[^@]*@")
+_ESCAPED = "in a name or password write %23 for #, %2F for /, %3F for ?"
+_HARMLESS = {"Port out of range 0-65535", "Invalid IPv6 URL"}
 _PLACES = "use http://…, https://…, file:///… or an absolute path"
 
 
@@ -44,6 +49,8 @@ def check_url(url: str) -> None:
     """:raises InputError: ``url`` names no place that an image could be at; the message begins with what is wrong."""
     if is_web(url):
         _check_web(url)
+    elif _USER.match(url):
+        raise InputError("is no URL: two slashes stand before the host", hint="a URL is https://HOST[:PORT]/PATH")
     else:
         local_path(url)
 
@@ -95,11 +102,14 @@ def _check_web(url: str) -> None:
     except UnicodeError:
         raise InputError("holds half of a character", hint="write the URL in UTF-8") from None
     except ValueError as e:
-        raise InputError(f"is no URL: {_reason(e)}", hint="a URL is https://HOST[:PORT]/PATH") from None
+        hint = _ESCAPED if "@" in url else "a URL is https://HOST[:PORT]/PATH"
+        raise InputError(f"is no URL: {_reason(e)}", hint=hint) from None
     if not host or not _is_host(host, parts):
         raise InputError(f"is no URL: {host!r} is no host name", hint="a URL is https://HOST[:PORT]/PATH")
     if port == 0:
         raise InputError("is no URL: nothing listens on port 0", hint="a URL is https://HOST[:PORT]/PATH")
+    if "@" in parts.fragment:  # what stands before it is half of a password
+        raise InputError("has a part that no server sees, after a #", hint=_ESCAPED)
     if parts.fragment:
         raise InputError(
             f"has a part that no server sees: #{parts.fragment}", hint="write %23 for a # in a name, or remove it"
@@ -116,8 +126,13 @@ def _is_host(host: str, parts: SplitResult) -> bool:
 
 
 def _reason(e: ValueError) -> str:
+    """What is wrong, without the text of the URL: it may be a part of a password."""
     text = str(e)
-    return f"{text[:1].lower()}{text[1:]}" if text else "malformed"
+    if text.startswith("Port could not be cast"):
+        return "its port is no number"
+    if "NFKC" in text:
+        return "its host holds a character that stands for several"
+    return f"{text[:1].lower()}{text[1:]}" if text in _HARMLESS else "malformed"
 
 
 def split_digest(value: str) -> tuple[str | None, str] | None:
@@ -133,8 +148,11 @@ def public(url: str) -> str:
     """``url`` for messages and records: without user, password and secret query parameters."""
     scheme, colon, rest = url.partition("://")
     if not colon or not scheme.isalnum() or scheme.lower() == "file":
-        return url
+        return _USER.sub(r"\1", url, count=1) if _USER.match(url) else url
+    rest = _ODD_PASSWORD.sub("", rest, count=1) if _ODD_PASSWORD.match(rest) else rest
     authority, slash, path = rest.partition("/")
     path, question, query = path.partition("?")
+    if ";" in path:  # parameters of a path, as they were before queries
+        path = "/".join(_SECRET.sub(_HIDDEN, part) if ";" in part else part for part in path.split("/"))
     shown = _RANDOM.sub(_HIDDEN, _SECRET.sub(_HIDDEN, query))
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{question}{shown}"

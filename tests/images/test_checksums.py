@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ovtasks.images.checksums import candidates, decode, find_digest, listed_checksum_files, strip_armor
@@ -132,3 +134,26 @@ LISTING = """<a href="../">up</a> <a href='disk.img'>d</a> <a href=my-SHA256SUMS
 def test_index_pages() -> None:
     found = [link.rpartition("/")[2] for link in listed_checksum_files(LISTING, "http://h/d/")]
     assert found == ["X-CHECKSUM?x=1", "my-SHA256SUMS", "release.sha512", "sha256sums.txt"]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (f"{A}  *.img\n", "*.img"),
+        (f"{A} **.img\n", "*.img"),
+        (f"{A}  *disk.img\n", "disk.img"),  # two blanks and the mark of binary files
+        (f"{A}\t*disk.img\n", "disk.img"),
+        (f"{A}   disk.img\n", "disk.img"),
+        (f"{A}   disk.img \n", " disk.img "),
+        (f"{A}  *disk.img\n{B}  disk.img\n", "*disk.img"),
+        (f"SHA256 (*.img) = {A}\n", "*.img"),
+    ],
+)
+def test_stars_and_blanks_of_a_name(line: str, name: str) -> None:
+    assert find_digest(line, [name], BOTH, own=False) == f"sha256:{A}"
+
+
+@pytest.mark.parametrize("name", [b"syst\xe8me.img", b"\xff.img", "système.img".encode()])
+def test_a_name_in_any_encoding(name: bytes) -> None:
+    text = decode(f"{B}  other.img\n{A}  ".encode() + name + b"\n")
+    assert find_digest(text, [os.fsdecode(name)], BOTH, own=False) == f"sha256:{A}"

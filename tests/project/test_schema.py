@@ -198,7 +198,7 @@ SOURCE_ERRORS = [
     ("{kind: cloud_image, url: 'https:///a b'}", "is no image URL", None, 38),
     ("{kind: cloud_image, url: 'https://x y/a'}", "is no URL: 'x y' is no host name", None, 38),
     ("{kind: cloud_image, url: 'https://[::1/a'}", "is no URL: invalid IPv6 URL", None, 38),
-    ("{kind: cloud_image, url: 'https://x:port/a'}", "is no URL: port could not be cast", None, 38),
+    ("{kind: cloud_image, url: 'https://x:port/a'}", "is no URL: its port is no number", None, 38),
     ("{kind: cloud_image, url: 'http://x:99999/a'}", "is no URL: port out of range", None, 38),
     ("{kind: cloud_image, url: 'http://x/a#b'}", "has a part that no server sees: #b", "%23", 38),
     ("{kind: cloud_image, url: 'file://other/a'}", "names the host 'other'", "file:///a", 38),
