@@ -107,9 +107,7 @@ class SftpServer:
         path = reader.text()
         self._need_room()
         fd = self.folder.open_folder(path)
-        with os.scandir(fd) as found:
-            rest = [os.fsencode(entry.name) for entry in found]
-        return self._keep(_OpenFile(fd, iter([b".", b"..", *rest])))
+        return self._keep(_OpenFile(fd, _names_in(fd)))
 
     def _need_room(self) -> None:
         if len(self._handles) >= MOST_HANDLES:
@@ -251,6 +249,14 @@ _CHANGE: Mapping[int, Callable[[SftpServer, PacketReader], None]] = {
     PacketKind.RENAME: SftpServer._rename,
     PacketKind.SYMLINK: SftpServer._symlink,
 }
+
+
+def _names_in(fd: int) -> Iterator[bytes]:
+    """The names in a folder, read as they are asked for: a guest can make very many."""
+    yield from (b".", b"..")
+    with os.scandir(fd) as found:
+        for entry in found:
+            yield os.fsencode(entry.name)
 
 
 def _offset(number: int) -> int:

@@ -41,9 +41,10 @@ _SCRIPT = (
     "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH; "
     "read -r ov_tag; read -r ov_options; IFS= read -r ov_folder; read -r ov_token; "
     'if grep -q "^$ov_tag " /proc/mounts; then umount -l "$ov_folder"; fi; '
-    "command -v sshfs >/dev/null || { "
-    "[ -d /run/cloud-init ] && [ ! -e /run/cloud-init/disabled ] && [ ! -e /run/cloud-init/result.json ] "
-    f"&& exit {NOT_YET}; exit {NONE}; }}; "
+    # whether cloud-init is at work is asked first: it may end, and have installed sshfs, a moment later
+    f"ov_none={NONE}; [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/disabled ] "
+    f"&& [ ! -e /run/cloud-init/result.json ] && ov_none={NOT_YET}; "
+    "command -v sshfs >/dev/null || exit $ov_none; "
     'mkdir -p "$ov_folder" || exit; '
     "modprobe fuse 2>/dev/null; "
     # versions that hide links with .. in them must be asked to show them; those before do not know the word

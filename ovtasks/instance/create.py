@@ -111,11 +111,10 @@ def create(
         machine = assemble(vm, record, driver, record.forwards, keys.keys)
         record.save()
         write_access(record)
-        served = folders_of(saved_or_none(record.folder.machine))
         with located(vm):
             _define(driver, record, machine, running, changes, progress, telling(vm, machine.shares))
         if running:
-            serve(record, machine, anew=served != folders_of(machine))
+            serve(record, machine, anew=False)
         if options.start and not running:
             record = start_machine(record, machine, progress)
             changes.append("started")

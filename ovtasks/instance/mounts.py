@@ -126,9 +126,11 @@ def guest_without_9p(vm: VmSpec) -> str | None:
 
 
 def _unreachable(vm: VmSpec) -> str | None:
-    """Why this host cannot log in to the guest by SSH; None if it can."""
+    """Why this host cannot log in to the guest by SSH and mount there; None if it can."""
     if vm.ssh.user is None:
         return "nobody is known who logs in by SSH (ssh.user)"
+    if attribute(vm.source, "distro") == "freebsd":
+        return "only Linux guests are mounted so"
     return DIRECT if vm.network.mode == "direct" else None
 
 

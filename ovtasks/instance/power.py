@@ -186,8 +186,9 @@ def stop(record: Record, progress: Progress, *, force: bool = False, timeout: fl
     failing = explaining(f"cannot stop {record.words}", record.folder.path)
     with failing, record.folder.lock(waiting=lambda who: progress.note(f"waiting for {who}")):
         record = reread(record)
+        kept = record.folder.keeper.exists()
         how = _power_off(record, force=force, timeout=timeout)
-        if record.folder.keeper.exists():
+        if kept:
             from ovtasks.instance.sshfs import end
 
             end(record.folder)

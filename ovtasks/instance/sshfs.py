@@ -44,19 +44,30 @@ def folders_of(machine: Machine | None) -> tuple[SharedFolder, ...]:
 
 
 def serve(record: Record, machine: Machine, *, anew: bool) -> None:
-    """Serve the folders of a VM that runs, unless somebody does; ``anew`` replaces who does. The caller holds the lock.
+    """Serve the folders of a VM that runs, unless somebody serves just them; ``anew`` replaces who does in any case.
+    The caller holds the lock.
 
     :raises OvError: who served does not end.
     """
     from ovtasks.host.spawn import spawn
 
     pid_file = record.folder.keeper
-    if not anew and process.find_and_restore(pid_file) is not None:
+    folders = folders_of(machine)
+    named = _named(folders)
+    running = process.find_and_restore(pid_file)
+    if not anew and running is not None and named in process.words(running.pid):
         return
     end(record.folder)
-    if folders_of(machine):
-        words = [sys.executable, "-m", "ovtasks.instance.sshfs_keeper", "--pid", f"file={pid_file}"]
+    if folders:
+        words = [sys.executable, "-m", "ovtasks.instance.sshfs_keeper", named, "--pid", f"file={pid_file}"]
         spawn(words, record.folder.path / LOG, pid_file)
+
+
+def _named(folders: tuple[SharedFolder, ...]) -> str:
+    """A word for these folders, by which the process that serves others is told from one that serves them."""
+    import hashlib
+
+    return f"folders-{hashlib.sha256(repr(folders).encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
 def end(folder: Folder) -> None:

@@ -92,7 +92,9 @@ def keep(record: Record, share: SharedFolder, states: States) -> None:
             target = target_of(record, factor=slowness(record))
             serve(target, mounting, mounted)
         except NoSshfsError as e:
-            states.note(share.tag, MountState(why=e.message, never=not e.later))
+            states.note(
+                share.tag, MountState(why=e.message if e.later else f"{e.message}: {e.hint}", never=not e.later)
+            )
         except OvError as e:
             states.note(share.tag, MountState(why=e.message))
         time.sleep(next(pauses))

@@ -145,6 +145,16 @@ def test_a_guest_without_sshfs(server: Sshd, tmp_path: Path) -> None:
     assert "fuse-sshfs" in (caught.value.hint or "") and not caught.value.later
 
 
+def test_a_guest_that_may_get_sshfs(server: Sshd, tmp_path: Path) -> None:
+    """As the script ends while cloud-init is at work."""
+    server.bare(sh=False)
+    server.program("sh", "exit 41")
+    server.start()
+    with pytest.raises(NoSshfsError, match="no sshfs in the guest, and cloud-init is at work") as caught:
+        serve(server.target, mounting(tmp_path), lambda: None)
+    assert caught.value.later
+
+
 def test_a_guest_where_nobody_becomes_root(server: Sshd, tmp_path: Path) -> None:
     server.bare()
     server.program("id", "echo 1000")

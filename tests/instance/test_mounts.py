@@ -110,6 +110,7 @@ def test_a_guest_that_the_host_does_not_reach(tmp_path: Path) -> None:
         ({"user": None}, r"nobody is known who logs in by SSH \(ssh.user\)"),
         ({"network": Network(mode="direct")}, "the host cannot reach a guest in network mode direct"),
         ({"sshfs": ELSEWHERE}, ELSEWHERE),
+        ({"source": cloud_image(UNKNOWN, distro="freebsd")}, "only Linux guests are mounted so"),
     ):
         with pytest.raises(InputError, match=f"mounts: no sshfs: {why}") as caught:
             transport(tmp_path, by="sshfs", **more)
