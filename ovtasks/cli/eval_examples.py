@@ -23,7 +23,7 @@ METHODS: Mapping[str, Mapping[str, str]] = {
     },
     "eval libvirt qmp": {
         "ov eval libvirt qmp web query-status": "ask QEMU for its state",
-        'ov eval libvirt qmp web screendump \'{"filename": "/tmp/a.ppm"}\'': "send a command with arguments",
+        'ov eval libvirt qmp web screendump \'{"filename": "/tmp/a.ppm"}\'': "give arguments",
     },
     "eval libvirt domain-xml": {
         "ov eval libvirt domain-xml web": "the domain as it runs",
