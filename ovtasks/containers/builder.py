@@ -24,7 +24,6 @@ from ovtasks.containers.transports import Archive
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import make_folder
 from ovtasks.host.command_error import TAIL_LINES
-from ovtasks.host.files import create_text
 from ovtasks.host.progress import Progress, SilentProgress
 from ovtasks.host.run import CommandError, run
 from ovtasks.host.state import read_text
@@ -91,12 +90,11 @@ def inspect(engine: Engine, image: str) -> Found | None:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Runs podman for one step. ``folder`` holds its temporary files; ``log`` gets everything that podman says."""
+    """Runs podman for one step. ``folder`` holds its temporary files."""
 
     engine: Engine
     storage: Storage
     folder: Path
-    log: Path
     progress: Progress
     console: bool = False
 
@@ -199,7 +197,7 @@ class Workshop:
         if explained is not known:
             return explained
         said = "".join(f"\n  | {line}" for line in tail if line.strip())
-        return OvError(f"image '{image.name}' cannot be built:{said}", hint=f"everything it said: {self.log}")
+        return OvError(f"image '{image.name}' cannot be built:{said}", hint="the log has everything it said")
 
     def _work(
         self,
@@ -217,28 +215,25 @@ class Workshop:
         make_folder(self.scratch)
         if prepare is not None:
             prepare()
-        with create_text(self.log) as log:
 
-            def on_line(line: str) -> None:
-                log.write(f"{line}\n")
-                log.flush()
-                if hear is not None:
-                    hear(line)
-                if self.console:
-                    self.progress.note(line)
+        def on_line(line: str) -> None:
+            if hear is not None:
+                hear(line)
+            if self.console:
+                self.progress.note(line)
 
-            try:
-                run(
-                    self.engine.argv(*words),
-                    env=self.engine.environment(temporary or str(self.scratch)),
-                    cwd=self.folder,
-                    on_line=on_line,
-                    watch=watch,
-                    end=self._end_commands,
-                )
-            except BaseException:
-                self.clear()
-                raise
+        try:
+            run(
+                self.engine.argv(*words),
+                env=self.engine.environment(temporary or str(self.scratch)),
+                cwd=self.folder,
+                on_line=on_line,
+                watch=watch,
+                end=self._end_commands,
+            )
+        except BaseException:
+            self.clear()
+            raise
 
     def _show_bytes(self) -> None:
         """Show how much has arrived, by the size of podman's temporary files: without a terminal it
@@ -328,4 +323,4 @@ def clear(folder: Path, state: Path) -> None:
     :raises OvError: as :meth:`Workshop.clear`.
     """
     engine = own()
-    Workshop(engine, storage(engine, state), folder, folder / "log", SilentProgress()).clear()
+    Workshop(engine, storage(engine, state), folder, SilentProgress()).clear()

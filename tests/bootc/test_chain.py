@@ -254,7 +254,7 @@ def test_what_the_installer_says(bench: Bench) -> None:
     """In a log file, and with --console as it comes."""
     bench.write({"web": bootc_vm()})
     assert "Deploying container image" in bench.doit("build:web", "--console").stderr
-    assert "Installation complete!" in (bench.root / "output/.ov/logs/install:web.log").read_text()
+    assert "Installation complete!" in (bench.root / "output/web/log/install.log").read_text()
 
 
 def test_a_disk_that_is_too_small_for_the_image(bench: Bench) -> None:

@@ -60,7 +60,7 @@ def test_layers_in_an_image(bench: Workbench, podman: Podman) -> None:
     edit_service(bench.root, 1000002)
     assert "content.services: " in bench.ov("why", "image:x").stdout
     assert bench.ov("image", "build", "x").stdout != first
-    log = next((bench.root / "output/.ov/logs").glob("image*")).read_text()
+    log = next((bench.root / "output/.ov/log").glob("image*")).read_text()
     assert log.count("Using cache") == 3 and "ovtasks: doing service ov-services-sleeper.service" in log
     assert inside(podman, "grep -c 1000002 /etc/systemd/system/ov-services-sleeper.service") == "1"
 

@@ -59,7 +59,7 @@ def test_a_pull_counts_bytes(
     registry.pace = 0.25
     meter = Meter()
     folder = tmp_path / "state" / "work"
-    shop = Workshop(own(), storage(own(), tmp_path / "state"), folder, tmp_path / "log", meter)
+    shop = Workshop(own(), storage(own(), tmp_path / "state"), folder, meter)
     shop.pull(f"{registry.host}/a/b:1", tls_verify=False)
     assert any(size // 10 < count for count in meter.counts)
     shop.done()

@@ -65,7 +65,7 @@ def test_a_build_is_known_by_its_id(built: Workbench, podman: Podman) -> None:
     assert not (built.root / "output" / ".ov" / "podman").exists() or not any(
         (built.root / "output" / ".ov" / "podman").iterdir()
     )
-    assert "STEP 1/3" in next((built.root / "output" / ".ov" / "logs").iterdir()).read_text()
+    assert "STEP 1/3" in next((built.root / "output" / ".ov" / "log").glob("image*")).read_text()
 
 
 def test_what_makes_it_run(built: Workbench, podman: Podman) -> None:
@@ -268,7 +268,7 @@ def test_a_build_that_fails(built: Workbench, podman: Podman) -> None:
     write(built, "files/Containerfile", "FROM scratch\nCOPY a /\nCOPY gone /\n")
     error = built.ov("image", "build", code=EXIT_FAILED).stderr
     assert "image 'x' cannot be built:" in error and "gone" in error
-    log = error.rpartition("everything it said: ")[2].splitlines()[0]
+    log = error.rpartition("log: ")[2].splitlines()[0]
     assert "STEP 3/4: COPY gone /" in Path(log).read_text()
     assert podman("image", "inspect", "--format", "{{.Id}}", "localhost/x:latest") == first
     write(built, "files/Containerfile", "FROM scratch\nCOPY a /\n")

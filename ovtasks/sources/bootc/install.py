@@ -19,7 +19,7 @@ from ovtasks.errors import InputError, OvError
 from ovtasks.graph.freshness import same_outputs
 from ovtasks.graph.receipt import Receipt
 from ovtasks.graph.step import BuildOptions, Step, Workspace
-from ovtasks.host.files import create, create_text, flock, write_atomic
+from ovtasks.host.files import create, flock, write_atomic
 from ovtasks.host.paths import instance_directory
 from ovtasks.host.progress import Progress
 from ovtasks.host.run import CommandError
@@ -82,11 +82,6 @@ class Plan:
         """The VM's source."""
         assert isinstance(self.vm.source, BootcSource)
         return self.vm.source
-
-    @property
-    def log(self) -> Path:
-        """The file with all the installer's output."""
-        return self.project.state / "logs" / f"{install_name(self.vm, self.options.type)}.log"
 
     @property
     def root_size(self) -> int | None:
@@ -254,21 +249,18 @@ def _install(
     if keys:
         write_atomic(scratch.folder / "authorized_keys", "".join(f"{key}\n" for key in keys), mode=0o600)
     said: list[str] = []
-    with create_text(plan.log) as log:
 
-        def hear(line: str) -> None:
-            log.write(f"{line}\n")
-            log.flush()
-            said.extend(spoken(line))
-            if plan.options[CONSOLE]:
-                ws.progress.note(line)
+    def hear(line: str) -> None:
+        said.extend(spoken(line))
+        if plan.options[CONSOLE]:
+            ws.progress.note(line)
 
-        try:
-            argv = [*container_words(engine, scratch, plan, image), *words]
-            # `end` clears everything, too: with steps in threads, the program may end before this thread could do it
-            engine.run(*argv, cwd=scratch.folder, on_line=hear, end=scratch.clear)
-        except CommandError as e:
-            raise diagnose(e, scratch.folder, plan.log, plan.vm.where, Sizes(plan.size, plan.root_size)) from e
+    try:
+        argv = [*container_words(engine, scratch, plan, image), *words]
+        # `end` clears everything, too: with steps in threads, the program may end before this thread could do it
+        engine.run(*argv, cwd=scratch.folder, on_line=hear, end=scratch.clear)
+    except CommandError as e:
+        raise diagnose(e, scratch.folder, plan.vm.where, Sizes(plan.size, plan.root_size)) from e
     return said
 
 

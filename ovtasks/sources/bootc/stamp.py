@@ -85,7 +85,6 @@ def workshop(ws: Workspace, engine: Engine, project: Project, options: BuildOpti
         engine,
         storage(engine, project.state),
         workplace(project) / name.partition("@")[2],
-        project.state / "logs" / f"{name}.log",
         ws.progress,
         options[CONSOLE],
     )

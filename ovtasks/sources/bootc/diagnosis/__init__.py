@@ -36,8 +36,11 @@ class Sizes:
     root: int | None = None
 
 
-def diagnose(error: CommandError, folder: Path, log: Path, where: Where, sizes: Sizes = Sizes()) -> OvError:
-    """The installer's failure as an error with a next step. ``folder`` holds the disk, ``log`` all its output."""
+EVERYTHING = "the log has everything it said"
+
+
+def diagnose(error: CommandError, folder: Path, where: Where, sizes: Sizes = Sizes()) -> OvError:
+    """The installer's failure as an error with a next step. ``folder`` holds the disk."""
     if shutil.disk_usage(folder if folder.is_dir() else folder.parent).free < FULL:
         hint = f"the raw disk and the qcow2 need room side by side in {folder.parent}: ov gc, podman image prune"
         return OvError(f"the disk became full while {folder.parent.parent.name} was installed", hint=hint)
@@ -49,23 +52,23 @@ def diagnose(error: CommandError, folder: Path, log: Path, where: Where, sizes: 
     explained = diagnose_podman(error)
     if explained is not error:
         return explained
-    return _unknown(error, lines, blamed, f"everything it said: {log}")
+    return _unknown(error, lines, blamed)
 
 
-def _unknown(error: CommandError, lines: list[str], blamed: list[str], everything: str) -> OvError:
+def _unknown(error: CommandError, lines: list[str], blamed: list[str]) -> OvError:
     """An error that no sign explains: how far the installer came, with the last lines before its error.
 
     The program that failed often said more, just before, than the installer that reports it.
     """
     if not blamed:
         if error.returncode in {-9, 137}:
-            hint = f"there may be too little memory (dmesg shows it); {everything}"
+            hint = f"there may be too little memory (dmesg shows it); {EVERYTHING}"
             return OvError("the installer was killed", hint=hint)
         said = f":{_quoted(lines)}" if lines else ", and said nothing"
-        return OvError(f"the installer failed (status {error.returncode}){said}", hint=everything)
+        return OvError(f"the installer failed (status {error.returncode}){said}", hint=EVERYTHING)
     stage = next((row for row in STAGES if re.search(row.pattern, blamed[0])), None)
     message = stage.message if stage else f"the installer failed (status {error.returncode})"
-    hint = f"{stage.hint}; {everything}" if stage and stage.hint else everything
+    hint = f"{stage.hint}; {EVERYTHING}" if stage and stage.hint else EVERYTHING
     before = lines[: len(lines) - len(blamed)][-_BEFORE:]
     return OvError(f"{message}:{_quoted([*before, *blamed])}", hint=hint)
 
