@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): as xdist has it, also where that is off (-p no:xdist)")
     # pip's downloads are worth keeping when XDG_CACHE_HOME points elsewhere.
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     os.environ.setdefault("PIP_CACHE_DIR", f"{cache}/pip")
