@@ -287,7 +287,8 @@ def test_last_words_in_the_log_only(folder: Path, capfdbinary: pytest.CaptureFix
     near, far = socket.socketpair()
 
     def stop() -> None:
-        log.write_bytes(b"before, last words")
+        with log.open("ab") as file:
+            file.write(b"last words")
         far.close()
 
     log.write_bytes(b"before, ")
