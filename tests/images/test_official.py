@@ -156,7 +156,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "'debian:13' or 'debian:12'" in (error.hint or "")
     assert "write source: {kind: cloud_image" in (errors(tmp_path, "zzz")[0].hint or "")
     (error,) = errors(tmp_path, {"kind": "cloud_image"})
-    assert error.message == "'url' is missing in vms.a.source" and (error.hint or "").startswith("url: The address of the image")
+    assert error.message == "'url' is missing in vms.a.source" and (error.hint or "").startswith("url: The address")
     cloud = {"kind": "cloud_image", "url": "https://example.org/a"}
     (error,) = errors(tmp_path, {**cloud, "checksum": {"keyring": "https://example.org/key"}})
     assert error.message == "checksum.keyring is a URL, and checksum.fingerprints is missing"

@@ -134,7 +134,7 @@ SOURCE_RULES = [
     ),
     ("{kind: cloud_image, url: 'https://x/y', checksum: {url: 'http://x/z'}}", "plain http", "https", 3, 69),
     ("{kind: cloud_image, url: 'https://x/y', checksum: {url: 'ftp://x/z'}}", "is not a place", "https", 3, 69),
-    ("{kind: cloud_image, url: 'https://x/y', checksum: {url: 'https://x:y/z'}}", "is no URL: its port is no number", None, 3, 69),
+    ("{kind: cloud_image, url: 'https://x/y', checksum: {url: 'https://x:y/z'}}", "its port is no number", None, 3, 69),
     ("{kind: cloud_image, url: /x, checksum: {keyring: '${NOT_SET}'}}", "NOT_SET is not set", None, 3, 62),
     ("{kind: cloud_image, url: /x, cache: '${NOT_SET}/y'}", "NOT_SET is not set", "export NOT_SET", 3, 49),
     (
