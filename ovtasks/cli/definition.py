@@ -96,7 +96,7 @@ def _argv(args: argparse.Namespace) -> list[str]:
     try:
         words: list[str] = json.loads(found.text)
     except ValueError:
-        message = f"{found.record.words} runs by {found.backend}, whose definition is no command line"
+        message = f"{found.record.words} runs by {found.backend}, whose definition is not a command line"
         raise InputError(message, hint="backend: qemu, or backend: libvirt") from None
     return words
 

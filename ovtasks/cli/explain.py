@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _by_ids(words: list[str]) -> list[ErrorRow]:
-    """The rows of these ids; none when a word is no id."""
+    """The rows of these ids; none when a word is not an id."""
     numbers = [word.upper().removeprefix("OV-") for word in words]
     if not all(number.isdigit() for number in numbers):
         return []

@@ -74,7 +74,7 @@ def _files(template: str, folder: Path) -> tuple[dict[Path, str], str, str]:
         from ovtasks.values.words import did_you_mean
 
         hint = did_you_mean(template, OTHERS, most=1) or near_official(template)
-        raise InputError(f"no template is called '{template}'", hint=f"{hint}; others: {', '.join(OTHERS)}")
+        raise InputError(f"no template is named '{template}'", hint=f"{hint}; others: {', '.join(OTHERS)}")
     name = template.partition(":")[0] if row else ""
     vms, what = OTHERS.get(template, (name, row.title if row else ""))
     place = TEMPLATES / ("vm" if row else template)

@@ -252,7 +252,7 @@ def run_destroy(args: argparse.Namespace) -> int:
     ones = chosen(args)
     hurt = [] if args.yes or args.expired else [words for one in ones if (words := _hurt(one))]
     if hurt and not agreed(f"destroy {', '.join(hurt)}"):
-        raise RefusedError("nothing was destroyed", hint="-y does not ask")
+        raise RefusedError("nothing was destroyed", hint="-y skips the question")
     return for_each(args, ones, _destroy)
 
 

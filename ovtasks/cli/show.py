@@ -238,7 +238,7 @@ def run_logs(args: argparse.Namespace) -> int:
     record = find_record(args)
     log = record.folder.serial_log
     if not log.exists():
-        raise OvError(f"{record.words} has not said anything yet", hint=f"ov vm start {record.words}")
+        raise OvError(f"{record.words} has printed nothing yet", hint=f"ov vm start {record.words}")
     if args.follow:
         follow(log, sys.stdout.buffer, lines=args.lines)
     else:

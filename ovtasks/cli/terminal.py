@@ -111,7 +111,7 @@ def _control(escape: str) -> int:
     """
     if len(escape) == 2 and escape[0] == "^" and "@" <= escape[1].upper() <= "_":
         return ord(escape[1].upper()) & 0x1F
-    raise InputError(f"'{escape}' is no escape character", hint="^ and one of A-Z [ \\ ] ^ _: for example ^]")
+    raise InputError(f"'{escape}' is not an escape character", hint="^ and one of A-Z [ \\ ] ^ _: for example ^]")
 
 
 def _size(log: Path | None) -> int | None:

@@ -197,7 +197,7 @@ class Workshop:
         if explained is not known:
             return explained
         said = "".join(f"\n  | {line}" for line in tail if line.strip())
-        return OvError(f"image '{image.name}' cannot be built:{said}", hint="the log has everything it said")
+        return OvError(f"image '{image.name}' cannot be built:{said}", hint="the log has the full output")
 
     def _work(
         self,

@@ -180,7 +180,7 @@ def _image(name: str, path: Path, line: int) -> str | None:
     for transport in ("docker://", "containers-storage:"):
         name = name.removeprefix(transport)
     if name.startswith(_ARCHIVES):
-        hint = "podman pull it, tag it localhost/NAME, and begin FROM that"
+        hint = "podman pull it, tag it localhost/NAME, and start FROM that"
         raise InputError(f"{name} as a base: its changes could not be seen", hint=hint, where=Where(str(path), line))
     return name if name and name.lower() != "scratch" and "$" not in name else None
 

@@ -37,7 +37,7 @@ def contents(engine: Engine, image_id: str) -> Contents:
     except CommandError as e:
         if _NO_SHELL.search(e.stderr):
             return Contents(None, ())
-        explained: OvError = diagnose(e, "the image cannot be looked into")
+        explained: OvError = diagnose(e, "the image cannot be inspected")
         raise explained from e
     found = [line.partition(" ") for line in lines]
     versions = [rest for word, _, rest in found if word == "bootc"]

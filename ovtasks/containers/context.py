@@ -90,7 +90,7 @@ def read_context(image: ImageSpec, output: Path, state: Path, machine: str, *, w
     assert folder is not None
     if not folder.is_dir():
         hint = "paths start at the folder of the file that declares the image"
-        raise InputError(f"image '{image.name}': {folder} is no folder", hint=hint, where=image.where)
+        raise InputError(f"image '{image.name}': {folder} is not a folder", hint=hint, where=image.where)
     path = _containerfile(image, folder)
     apart = output.relative_to(folder).as_posix() if output.is_relative_to(folder) else None
     memo = state / "contexts" / f"{digest([str(folder), image.name])[:16]}.json"

@@ -44,7 +44,7 @@ SIGNS: tuple[tuple[str, str, str], ...] = (
         "the image is for another architecture than this machine's",
         "pull or build it for this one: podman image inspect shows which it has",
     ),
-    (r"invalid reference format", "that is no image reference", "registry/name:tag, or name@sha256:…"),
+    (r"invalid reference format", "that is not an image reference", "registry/name:tag, or name@sha256:…"),
     (
         r"image not known|no such image|does not resolve to an image ID",
         "the image is not in this podman's storage",

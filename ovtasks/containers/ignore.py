@@ -79,7 +79,7 @@ def read(path: Path) -> IgnoreFile:
             found.append(Pattern(text, re.compile(_expression(text), re.DOTALL), keeps))
         except re.error as e:
             raise InputError(
-                f"'{line}' is no pattern: {e}", hint="*, ?, [a-z] and **", where=Where(str(path), number)
+                f"'{line}' is not a pattern: {e}", hint="*, ?, [a-z] and **", where=Where(str(path), number)
             ) from e
     return IgnoreFile(tuple(found))
 

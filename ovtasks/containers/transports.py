@@ -65,5 +65,5 @@ def archive(transport: str, image: str, base: Path, where: Where) -> Archive:
     first = expand_path(image, base)
     kind = "folder" if FILES[transport] else "file"
     hint = f"transport {transport} takes a {kind}" + (f" with {FILES[transport]}" if FILES[transport] else "")
-    problem = f"is no {transport} image" if first.exists() else "is not there"
+    problem = f"is not a valid {transport} image" if first.exists() else "is not there"
     raise InputError(f"source.image: {first} {problem}", hint=f"{hint}; podman save makes one", where=where)

@@ -98,6 +98,6 @@ def drift(record: Record, progress: Progress) -> tuple[GuestEvent, ...]:
     layers = [*receipts_of(record)]
     connection = try_reach(record, progress)
     if connection is None:
-        raise OvError(f"{record.words} cannot be looked into", hint=f"ov vm start {record.words}")
+        raise OvError(f"{record.words} cannot be inspected", hint=f"ov vm start {record.words}")
     with connection:
         return look(connection, layers, how=LayerRun(root=facts.root if facts else True))

@@ -56,7 +56,7 @@ def find_deployment(project: Project, name: str) -> Deployment:
     else:
         vm, _, instance = name.removeprefix(PREFIX).partition("/")
         if not name.startswith(PREFIX) or vm not in project.vms:
-            raise InputError(f"'{name}' is no deployment", hint=_hint(project, name))
+            raise InputError(f"'{name}' is not a deployment", hint=_hint(project, name))
         domain_of(vm, instance or None)
         if (why := reserved(name, instance or None)) is not None:
             raise InputError(f"'{name}' cannot be a deployment: {why}", hint="use another name")
@@ -108,7 +108,7 @@ def without_layers(deployment: Deployment, project: Project, words: Iterable[str
     for name in gone:
         if name not in have:
             hint = f"they are {', '.join(have)}" if have else "it has none"
-            raise InputError(f"'{name}' is no layer of {deployment.name}", hint=hint, where=deployment.where)
+            raise InputError(f"'{name}' is not a layer of {deployment.name}", hint=hint, where=deployment.where)
     return replace(deployment, layers=tuple(layer for layer in deployment.layers if layer.name not in gone))
 
 

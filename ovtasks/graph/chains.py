@@ -156,7 +156,7 @@ class Graph:
                 if name == step.name or (vm == candidate and verb == step.verb and step.shared):
                     return step  # if several have this verb: the last one, which needs the others
                 known.insert(0, step.name)
-        raise InputError(f"no step is called {name!r}", hint=self._near(name, list(dict.fromkeys(known))))
+        raise InputError(f"no step is named {name!r}", hint=self._near(name, list(dict.fromkeys(known))))
 
     def _near(self, name: str, known: list[str]) -> str:
         """A hint what ``name`` may have meant. ``known`` are the steps that were searched."""

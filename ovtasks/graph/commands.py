@@ -69,7 +69,7 @@ class List(Guarded, DoitList):  # type: ignore[misc]
             super()._print_task(template, *others)
         except (KeyError, IndexError, ValueError) as e:
             raise InvalidCommand(
-                f"--template: {e} is no field\n  hint: {{name}}, {{doc}}, with -s {{status}}"
+                f"--template: {e} is not a field\n  hint: {{name}}, {{doc}}, with -s {{status}}"
             ) from None
 
 
@@ -192,7 +192,7 @@ class DumpDB(DoitDumpDB):  # type: ignore[misc]
             code: int | None = super().execute(opt_values, pos_args)
             return code
         except (*dbm.error, OSError, ValueError, AttributeError) as e:
-            raise InvalidCommand(f"{opt_values['dep_file']} is no database of doit: {e}") from None
+            raise InvalidCommand(f"{opt_values['dep_file']} is not a database of doit: {e}") from None
 
 
 def _is_ours(path: Path) -> bool:

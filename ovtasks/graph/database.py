@@ -189,7 +189,7 @@ def _check(name: str) -> None:
             except FileNotFoundError:
                 continue
             if not stat.S_ISREG(found.st_mode):
-                raise StateError(Path(name + end), "is no file")
+                raise StateError(Path(name + end), "is not a file")
             if not trusted(found, folder):
                 raise StateError(Path(name + end), "belongs to another user")
             if found.st_nlink != 1:

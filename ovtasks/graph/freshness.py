@@ -111,7 +111,7 @@ def _look(output: Output, unread: bool, progress: Progress | None) -> tuple[Outp
     except OSError:
         return output, Reason(f"target missing: {name}", key=name)
     if not stat.S_ISREG(now.st_mode):
-        return output, Reason(f"target replaced by hand: {name} is no file", key=name)
+        return output, Reason(f"target replaced by hand: {name} is not a file", key=name)
     if output.same_stat(now):
         return output, None
     if now.st_size == output.size and unread:

@@ -287,7 +287,7 @@ class Wait:
             raise self._failed(f"the VM ended after {now:.0f} s: {reason}")
         reached = self.stage not in {Stage.STARTED, Stage.BOOTED}
         if stands_still(self._said(), reached=reached, silent=self._silent()):
-            raise self._failed(f"it stands still after {now:.0f} s")
+            raise self._failed(f"it is stuck after {now:.0f} s")
 
     def _silent(self) -> float:
         """How many seconds the guest has said nothing."""

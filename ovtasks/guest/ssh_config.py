@@ -74,7 +74,7 @@ def known_hosts_line(alias: str, public_key: str) -> str:
     """
     words = public_key.split()
     if len(words) < 2:
-        raise InputError(f"{public_key!r} is no public key", hint="one line: type, key in base64, comment")
+        raise InputError(f"{public_key!r} is not a public key", hint="one line: type, key in base64, comment")
     return f"{alias} {words[0]} {words[1]}\n"
 
 

@@ -51,11 +51,11 @@ def check_place(path: str, mode: int, owner: str | None) -> None:
     :raises ValueError: as :class:`GuestFile`.
     """
     if not path.startswith("/") or path.endswith("/") or "\0" in path:
-        raise ValueError(f"{path!r} is no absolute path of a file")
+        raise ValueError(f"{path!r} is not an absolute path of a file")
     if not 0 <= mode <= 0o7777:
-        raise ValueError(f"{mode:o} is no mode of a file")
+        raise ValueError(f"{mode:o} is not a mode of a file")
     if owner is not None and not _OWNER.fullmatch(owner):
-        raise ValueError(f"{owner!r} is no owner of a file")
+        raise ValueError(f"{owner!r} is not an owner of a file")
 
 
 def place_many(files: Iterable[GuestFile]) -> bytes:

@@ -162,8 +162,8 @@ def _follow(fd: int, name: str, path: str, *, linked: bool) -> int:
         below = os.open(target, _FOLDER)
     except OSError:
         raise UnsafeError(
-            f"{path} is a symbolic link to {target}, which is no folder",
-            hint=f"if that is where it shall be: mkdir -p {shlex.quote(target)} && {agree}",
+            f"{path} is a symbolic link to {target}, which is not a folder",
+            hint=f"to keep it there: mkdir -p {shlex.quote(target)} && {agree}",
         ) from None
     with contextlib.suppress(OSError):
         found = os.lstat(CONSENT, dir_fd=below)
@@ -172,5 +172,5 @@ def _follow(fd: int, name: str, path: str, *, linked: bool) -> int:
     os.close(below)
     raise UnsafeError(
         f"{path} is a symbolic link to {target}; a cloned repository can bring such a link along",
-        hint=f"if you want it there: {agree}",
+        hint=f"to keep it there: {agree}",
     )

@@ -156,7 +156,7 @@ class Confined:
         folder = os.dup(self._root)
         try:
             for name in way[:-1]:
-                below = os.open(name, _PIN | os.O_DIRECTORY, dir_fd=folder)  # a link is no folder
+                below = os.open(name, _PIN | os.O_DIRECTORY, dir_fd=folder)  # a link is not a folder
                 os.close(folder)
                 folder = below
             yield folder, way[-1]

@@ -242,13 +242,13 @@ def _open_regular(folder: int, name: str, path: Path) -> int:
     except OSError as e:
         if e.errno in {errno.ELOOP, errno.ENXIO}:
             raise UnsafeError(
-                f"{path} is no file of its own", hint=f"`ls -l {shlex.quote(str(path))}` says more"
+                f"{path} is not a file of its own", hint=f"`ls -l {shlex.quote(str(path))}` says more"
             ) from e
         raise
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
     os.close(fd)
-    raise UnsafeError(f"{path} is no file of its own", hint=f"`ls -l {shlex.quote(str(path))}` says more")
+    raise UnsafeError(f"{path} is not a file of its own", hint=f"`ls -l {shlex.quote(str(path))}` says more")
 
 
 def _copy_sparse(source: int, target: int, path: Path) -> None:

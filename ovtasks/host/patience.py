@@ -1,4 +1,4 @@
-"""Long waits tell what they wait for: one place that says so, for every wait that is no step of a build."""
+"""Long waits tell what they wait for: one place that says so, for every wait that is not a step of a build."""
 
 from __future__ import annotations
 

@@ -44,11 +44,11 @@ def free(port: int, protocol: str = "tcp", address: str = "127.0.0.1") -> bool:
         if e.errno == errno.EADDRINUSE:
             return False
         if e.errno == errno.EACCES:
-            hint = "choose a port from 1024 on, or lower sysctl net.ipv4.ip_unprivileged_port_start"
-            raise OvError(f"port {port}/{protocol} may be opened by root only", hint=hint) from None
+            hint = "choose a port above 1023, or lower sysctl net.ipv4.ip_unprivileged_port_start"
+            raise OvError(f"port {port}/{protocol} can only be opened by root", hint=hint) from None
         if e.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
             hint = "127.0.0.1, 0.0.0.0, or an address that `ip address` shows"
-            raise OvError(f"{address} is no address of this host", hint=hint) from None
+            raise OvError(f"{address} is not an address of this host", hint=hint) from None
         reason = os.strerror(e.errno or 0).lower()
         raise OvError(f"cannot try port {port}/{protocol} on {address}: {reason}") from None
     return True

@@ -199,7 +199,7 @@ def _values() -> dict[str, SettingValue]:
 
 
 def _unknown(full: str, where: Where) -> InputError:
-    """The error of a key that is no setting, or stands where none is read."""
+    """The error of a key that is not a setting, or stands where none is read."""
     section, dot, last = full.partition(".")
     if full in {name.partition(".")[0] for name in SETTINGS}:
         hint = f"for example {full}: {{{next(n for n in SETTINGS if n.startswith(f'{full}.')).partition('.')[2]}: …}}"
@@ -229,7 +229,7 @@ def _document() -> Document | None:
     file = path()
     if os.path.lexists(file) and not file.is_file() and (file.exists() or _leads_round(file)):
         quoted = shlex.quote(str(file))
-        raise InputError(f"{file} is no file", hint=f"move it away: mv {quoted} {quoted}.old")
+        raise InputError(f"{file} is not a file", hint=f"move it away: mv {quoted} {quoted}.old")
     try:
         return _one(read_yaml(file, str(file))) if file.exists() else None
     except InputError as e:

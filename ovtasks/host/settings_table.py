@@ -46,16 +46,16 @@ def _size(least: int) -> Callable[[str], object]:
 
 def _cpus(text: str) -> object:
     if re.fullmatch("[0-9]{1,9}", text) is None or not 1 <= int(text) <= MAX_CPUS:
-        raise InputError(f"{shown(text)} is no number of processors", hint=f"1 to {MAX_CPUS}")
+        raise InputError(f"{shown(text)} is not a number of processors", hint=f"1 to {MAX_CPUS}")
     return int(text)
 
 
 def _mirror(text: str) -> object:
     if not is_web(text):
-        raise InputError(f"{shown(text)} is no web address", hint="for example https://mirror.example.org/images")
+        raise InputError(f"{shown(text)} is not a web address", hint="for example https://mirror.example.org/images")
     check_url(text)
     if {"@", "?"} & {*text}:
-        raise InputError("has a password or a query", hint="a password belongs into ~/.netrc")
+        raise InputError("has a password or a query", hint="a password belongs in ~/.netrc")
     return text
 
 

@@ -61,7 +61,7 @@ def read_state(path: Path, *, limit: int = MAX_BYTES, private: bool = False) -> 
 
 
 def _reason(error: OSError) -> str:
-    kinds = {errno.ELOOP: "is a symbolic link", errno.ENXIO: "is no file"}
+    kinds = {errno.ELOOP: "is a symbolic link", errno.ENXIO: "is not a file"}
     return kinds.get(error.errno or 0) or f"cannot be read: {os.strerror(error.errno or 0).lower()}"
 
 
@@ -120,7 +120,7 @@ def read_input(path: Path, limit: int) -> bytes:
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return _read(fd, found.st_size, limit)[: limit + 1]
     finally:
         os.close(fd)

@@ -133,7 +133,7 @@ def _program(fat: Fat, machine: str) -> tuple[bool | None, str]:
 
 def _checked(fat: Fat, found: FatEntry, number: int) -> tuple[bool | None, str]:
     head = fat.head(found, _HEAD)
-    broken = f"{FALLBACK}/{found.name} is no EFI program"
+    broken = f"{FALLBACK}/{found.name} is not an EFI program"
     if head[:2] != b"MZ" or len(head) < 64:
         return None, broken
     (place,) = struct.unpack_from("<I", head, 0x3C)

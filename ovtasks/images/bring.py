@@ -75,7 +75,7 @@ def _take(
                 return None
             digests = intake.finish()
         if digests.size == 0:
-            raise UnfitError(f"{shown} is empty", hint="the file is broken where it comes from")
+            raise UnfitError(f"{shown} is empty", hint="the file is damaged on the server")
     except (StoreFullError, UnpackError, UnfitError) as e:
         intake.discard()
         store.resume_state(request.key).unlink(missing_ok=True)

@@ -35,7 +35,7 @@ def diagnose(url: str, e: Exception, patience: str) -> tuple[OvError, bool]:
         return OvError(f"{shown}: {innermost(e)}", hint="check REQUESTS_CA_BUNDLE and the network"), False
     if isinstance(e, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return InputError(f"{shown}: {innermost(e)}", hint="check the URL"), False
-    return OvError(f"{shown}: the server's answer makes no sense: {innermost(e)}", hint="try again later"), True
+    return OvError(f"{shown}: the server's answer is invalid: {innermost(e)}", hint="try again later"), True
 
 
 def innermost(e: BaseException) -> str:

@@ -106,7 +106,7 @@ def _begin(url: str, response: requests.Response, intake: Intake, state: Path) -
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _ENCODINGS:
         raise OvError(
-            f"{public(url)} is sent in the encoding {printable(encoding)}, which nobody asked for",
+            f"{public(url)} is sent in the encoding {printable(encoding)}, which ov did not ask for",
             hint="the server, or a proxy before it, changes what it sends: use another mirror",
         )
     _check_room(intake.part, facts.total)
@@ -140,7 +140,9 @@ def _open_resume(url: str, intake: Intake, state: Path, progress: Progress) -> F
 
 def _pause_before_restart(url: str, attempts: Attempts) -> None:
     """Pause before the next request, which asks for everything: the server has another file than our partial one."""
-    attempts.failed(OvError(f"{public(url)}: the answers to a resumed download make no sense", hint="try again"))
+    attempts.failed(
+        OvError(f"{public(url)}: the answers to a resumed download contradict each other", hint="try again")
+    )
 
 
 def _is_complete(response: requests.Response, facts: Facts, offset: int) -> bool:
@@ -204,7 +206,7 @@ def _check_room(part: Path, total: int | None) -> None:
     if total > free:
         raise StoreFullError(
             f"not enough room for the image: {total} bytes needed, {free} free in {part.parent}",
-            hint="ov gc frees what nobody uses; XDG_CACHE_HOME or source.cache moves the store",
+            hint="ov gc frees unused images; XDG_CACHE_HOME or source.cache moves the store",
         )
 
 

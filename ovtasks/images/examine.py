@@ -21,8 +21,8 @@ INTEGRITY_ONLY = (
     "only the checksum was verified, and it came over plain http like the image: integrity only, for who can change one"
     " can change both (https, checksum.value or checksum.keyring tells)"
 )
-HINT_DIGEST = "the download is damaged, the image has moved on, or somebody changed it: ask the publisher's page"
-HINT_LOCK = "the URL has other bytes than are pinned: ov lock --update takes them"
+HINT_DIGEST = "the download is damaged, or the image was replaced or tampered with: compare with the publisher's page"
+HINT_LOCK = "the URL has other bytes than the pinned ones: ov lock --update pins the new ones"
 NOTHING_VERIFIED = "nothing was verified: checksum.type is none"
 
 

@@ -125,7 +125,7 @@ def _check_hop(response: requests.Response, **_: object) -> None:
         check_url(target if is_web(target) else "")
     except (UnicodeError, ValueError, InputError):
         place = printable(response.headers.get("Location", ""))[:200]
-        raise HopError(f"{shown} redirects to what is no web address: {place}", hint="check the URL") from None
+        raise HopError(f"{shown} redirects to an invalid web address: {place}", hint="check the URL") from None
     if is_https(url) and not is_https(target):
         raise HopError(
             f"{shown} is redirected from https to http: {public(target)}",

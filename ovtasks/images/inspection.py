@@ -116,7 +116,7 @@ def _detect(head: bytes, size: int, shown: str) -> str:
 def _check_qcow2(head: bytes, shown: str) -> None:
     """Check a qcow2 header; format: QEMU docs/interop/qcow2.rst, "Header"."""
     if len(head) < 104:
-        raise ImageError(f"{shown} is cut off in its qcow2 header", hint="the file is broken where it comes from")
+        raise ImageError(f"{shown} is cut off in its qcow2 header", hint="the file is damaged on the server")
     version, backing_offset = struct.unpack(">IQ", head[4:16])
     if version not in {2, 3}:
         raise ImageError(f"{shown} is qcow2 version {version}; 2 and 3 are known", hint="check the URL")
@@ -137,7 +137,7 @@ def _check_whole(path: Path, format: str, size: int, shown: str) -> None:
     if missing is not None:
         raise ImageError(
             f"{shown} is cut off: the file has {size} bytes, and {missing}",
-            hint="the file is incomplete where it comes from; try again later or use another mirror",
+            hint="the file is incomplete on the server; try again later or use another mirror",
         )
 
 
@@ -164,7 +164,7 @@ def _qemu_img_info(path: Path, format: str, shown: str) -> dict[str, Any]:
     if result.returncode != 0:
         raise ImageError(
             f"{shown} cannot be read as {format}: {_last_line(result)}",
-            hint="the file is broken where it comes from, or not what it claims to be",
+            hint="the file is damaged on the server, or not what it claims to be",
         )
     info = json.loads(result.stdout)
     assert isinstance(info, dict)
@@ -181,7 +181,7 @@ def _qemu_img_check(path: Path, shown: str) -> None:
         what = f"qemu-img check finds {found['corruptions']} errors in its tables"
     except (ValueError, KeyError, TypeError):
         what = f"qemu-img check does not come to an end: {_last_line(result)}"
-    raise ImageError(f"{shown} is damaged: {what}", hint="the file is broken where it comes from; use another mirror")
+    raise ImageError(f"{shown} is damaged: {what}", hint="the file is damaged on the server; use another mirror")
 
 
 def _qemu_img(verb: str, path: Path, format: str) -> Result:

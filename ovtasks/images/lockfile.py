@@ -64,7 +64,7 @@ def write_lock(path: Path, pins: Mapping[str, Pin]) -> None:
     write_atomic(path, lock_text(pins))
 
 
-_HINT = "restore it from version control, or pin anew: mv ovtasks.lock ovtasks.lock.old && ov lock"
+_HINT = "restore it from version control, or pin again: mv ovtasks.lock ovtasks.lock.old && ov lock"
 
 
 class _TwiceError(Exception):

@@ -99,5 +99,5 @@ def _from_json(cls: type[T], value: Mapping[str, Json]) -> T:
     for field in fields(made):
         number = getattr(made, field.name)
         if isinstance(number, int) and not 0 <= number <= LARGEST:
-            raise ValueError(f"not a {cls.__name__} record: {field.name} is no size")
+            raise ValueError(f"not a {cls.__name__} record: {field.name} is not a size")
     return made

@@ -94,7 +94,7 @@ class ImageRequest:
         if pinned and value.startswith("sha256:") and value != pinned:
             raise InputError(
                 f"ovtasks.lock pins {public(self.url)} to {pinned}, vms.yml asks for {value}",
-                hint="ov lock --update writes the lock file anew",
+                hint="ov lock --update renews the lock file",
             )
         return value, FROM_SPEC
 
@@ -113,7 +113,7 @@ def parse_digest(type: str, value: str) -> str:
     said, digits = split_digest(value) or (None, "")
     if said not in {None, type} or len(digits) != DIGEST_DIGITS.get(type):
         raise InputError(
-            f"checksum value {value!r} is no {type} digest",
+            f"checksum value {value!r} is not a {type} digest",
             hint="sha256 has 64 hexadecimal digits, sha512 has 128; the type is checksum.type",
         )
     return f"{type}:{digits}"

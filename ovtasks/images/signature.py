@@ -23,8 +23,8 @@ _BAD = {
     "EXPSIG": "the signature has expired",
     "EXPKEYSIG": "the key that signed has expired: get the current keyring",
     "REVKEYSIG": "the key that signed was revoked: get the current keyring",
-    "NODATA": "this is no OpenPGP signature",
-    "UNEXPECTED": "this is no OpenPGP signature",
+    "NODATA": "this is not an OpenPGP signature",
+    "UNEXPECTED": "this is not an OpenPGP signature",
 }
 # Problems of one signature that leave others of the same file valid: publishers sign with an old and a new key.
 _UNKNOWN = {

@@ -76,7 +76,7 @@ class Unpacker:
                     self._pending = data
                     return
                 if detect(data) != self.compression:
-                    raise UnpackError(f"there is something else after the end of the {self.compression} data")
+                    raise UnpackError(f"there is extra data after the end of the {self.compression} data")
                 self._stream = _STREAMS[self.compression]()
             data = self._advance(self._stream, data)
 
@@ -88,7 +88,7 @@ class Unpacker:
         if self._stream is not None or self._pending.strip(b"\0"):
             raise UnpackError(
                 f"the {self.compression} data is cut off after {self.size} unpacked bytes",
-                hint="the file is incomplete where it comes from; try again later or use another mirror",
+                hint="the file is incomplete on the server; try again later or use another mirror",
             )
 
     def _advance(self, stream: _Stream, data: bytes) -> bytes:
@@ -96,7 +96,7 @@ class Unpacker:
             for piece in stream.pieces(data):
                 self.size += len(piece)
                 if self.size > LARGEST_CONTENT:
-                    raise UnpackError(f"unpacks to more than {LARGEST_CONTENT >> 40} TiB: this is no disk image")
+                    raise UnpackError(f"unpacks to more than {LARGEST_CONTENT >> 40} TiB: this is not a disk image")
                 self._write(piece)
         except _damage() as e:
             raise UnpackError(f"the {self.compression} data is damaged after {self.size} unpacked bytes: {e}") from e

@@ -112,7 +112,7 @@ def _wrong(record: Record, shown: Sequence[str], ours: str, port: int) -> WrongH
     return WrongHostKeyError(
         f"the guest of {record.words} shows another host key than the one prepared for it: {prints} instead of "
         f"{fingerprint(ours)}",
-        hint=f"does something else listen on port {port}? If the image cannot take the key (no cloud-init, an old "
+        hint=f"does another program listen on port {port}? If the image cannot take the key (no cloud-init, an old "
         f"systemd): ov vm ssh {record.words} --accept-new-host-key, or ssh.host_key: first_use in vms.yml",
     )
 
@@ -131,7 +131,7 @@ def need_user(record: Record, given: str | None) -> str:
     user = given or record.user
     if user is None:
         raise InputError(
-            f"nobody said who logs in to {record.words}",
+            f"no user is set for logging in to {record.words}",
             hint="ssh.user or source.base_user in vms.yml, or -l USER",
         )
     return user

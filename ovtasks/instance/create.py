@@ -211,7 +211,7 @@ def _disk(
     if folder.disk.exists():
         if not folder.disk.is_file():
             hint = f"move it away: mv {folder.disk} {folder.disk}.old"
-            raise OvError(f"{folder.disk} is no file, where the disk of {record.words} must be", hint=hint)
+            raise OvError(f"{folder.disk} is not a file, where the disk of {record.words} must be", hint=hint)
         if record.built is None and stands_on(folder, built.disk):
             record = replace(record, built=built.digest)
         if not running and record.built == built.digest and lost_base(folder) is not None:

@@ -40,5 +40,5 @@ def existing(
     from ovtasks.instance.recover import rebuild
 
     found = rebuild(folder, vm, instance, project)
-    hint = f"`ov vm create {found.words}` makes it anew from what else is there"
+    hint = f"`ov vm create {found.words}` makes it again from the rest"
     return Existing(found, problem or OvError(f"{folder.record} is missing", hint=hint))

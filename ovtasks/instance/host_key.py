@@ -11,7 +11,7 @@ from ovtasks.host.state import StateError, open_log, read_text
 from ovtasks.instance.folder import Folder
 from ovtasks.instance.keys import generate_host_key, public_half
 
-_HINT = "`ov vm create` makes it anew"
+_HINT = "`ov vm create` makes it again"
 _PRIVATE = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n[A-Za-z0-9+/=\s]+-----END OPENSSH PRIVATE KEY-----")
 _SEED_BYTES = 4 << 20
 KINDS = ("ed25519", "ecdsa", "rsa")

@@ -160,7 +160,7 @@ def read_public_keys(path: Path, *, where: Where | None = None) -> tuple[str, ..
     except OSError as e:
         raise InputError(f"the public key {path} cannot be read: {e.strerror}", where=where) from None
     if len(data) > _MAX_BYTES:
-        raise InputError(f"{path} is no public key: it is larger than 1 MiB", where=where)
+        raise InputError(f"{path} is not a public key: it is larger than 1 MiB", where=where)
     if b"PRIVATE KEY-----" in data:
         beside = path.with_name(path.name + ".pub")
         name = f"name {beside} instead" if beside.is_file() else f"`ssh-keygen -y -f {path}` prints the public key"
@@ -168,7 +168,7 @@ def read_public_keys(path: Path, *, where: Where | None = None) -> tuple[str, ..
     try:
         lines = data.decode("utf-8").splitlines()
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no public key: it is not text", hint=GENERATE_HINT, where=where) from None
+        raise InputError(f"{path} is not a public key: it is not text", hint=GENERATE_HINT, where=where) from None
     keys = []
     for number, line in enumerate(lines, 1):
         if (text := line.strip()) and not text.startswith("#"):

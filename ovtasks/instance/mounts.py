@@ -70,7 +70,7 @@ def _ways(backend: Backend, arch: str, machine: str, uri: str | None) -> Shares:
 def _shared(vm: VmSpec, number: int, mount: Mount, ways: Shares, *, anywhere: bool) -> SharedFolder:
     place = ("mounts", number)
     if not anywhere and not mount.source.is_dir():
-        what = "is no folder" if mount.source.exists() else "is missing"
+        what = "is not a folder" if mount.source.exists() else "is missing"
         hint = f"mkdir -p '{mount.source}'" if what == "is missing" else "a folder can be shared, a file alone cannot"
         raise InputError(f"the folder {mount.source} {what}, which {vm.name} is to share", hint=hint, field=place)
     transport = _transport(vm, mount, ways, place)

@@ -342,7 +342,7 @@ def _read(path: Path) -> tuple[_PortEntry, ...]:
             raise ValueError("no ports")
         return tuple(_entry(item) for item in ports)
     except (StateError, ValueError, KeyError, TypeError) as e:
-        raise _DamagedError(f"{path} is damaged", hint="`ov vm create` writes it anew") from e
+        raise _DamagedError(f"{path} is damaged", hint="`ov vm create` writes it again") from e
 
 
 def _entry(item: Mapping[str, Json]) -> _PortEntry:

@@ -82,7 +82,7 @@ class Overrides:
         except InputError as e:
             raise InputError(f"--ram: {e.message}", hint=e.hint) from None
         if cpus and not (str(cpus).isdecimal() and 1 <= int(str(cpus)) <= 4096):
-            raise InputError(f"--cpus: {cpus!r} is no number of processors", hint="1 to 4096")
+            raise InputError(f"--cpus: {cpus!r} is not a number of processors", hint="1 to 4096")
         key = values.get("ssh_key")
         return cls(size, int(str(cpus)) if cpus else None, str(key) if key else None, tuple(mounts))
 
@@ -179,7 +179,7 @@ def domain_of(vm: str, instance: str | None) -> str:
     if instance is None:
         return f"{DOMAIN_PREFIX}{vm}"
     if not is_instance_name(instance):
-        raise InputError(f"'{instance}' is no name of an instance", hint=RULE)
+        raise InputError(f"'{instance}' is not a valid instance name", hint=RULE)
     return f"{DOMAIN_PREFIX}{vm}-{instance}"
 
 
@@ -225,7 +225,7 @@ def load(folder: Folder) -> Record | None:
         if data is None:
             return None
         if (version := data.pop("version", None)) != VERSION and isinstance(version, int):
-            hint = f"use a newer ov; or mv {folder.record} {folder.record}.old, then `ov vm create` makes it anew"
+            hint = f"use a newer ov; or mv {folder.record} {folder.record}.old, then `ov vm create` makes it again"
             raise OvError(f"{folder.record} has version {version}; this ov knows {VERSION}", hint=hint)
         return restore(Record, data)
     except StateError as e:
@@ -235,4 +235,4 @@ def load(folder: Folder) -> Record | None:
 
 
 def _anew(folder: Folder) -> str:
-    return f"`ov vm create` makes it anew from what else is in {folder.path}"
+    return f"`ov vm create` makes it again from the rest of {folder.path}"

@@ -11,7 +11,7 @@ from ovtasks.host.state import StateError, load_state
 from ovtasks.machine.machine import Machine
 from ovtasks.values.jsonvalue import plain, restore, state_text
 
-_HINT = "`ov vm create` writes it anew"
+_HINT = "`ov vm create` writes it again"
 
 
 def save_machine(path: Path, machine: Machine) -> None:

@@ -37,7 +37,7 @@ def create_snapshot(
     :raises OvError: the backend cannot do it, or the disk is full. There is no snapshot then.
     """
     if not is_instance_name(name):
-        raise InputError(f"{name!r} is no name of a snapshot", hint=RULE)
+        raise InputError(f"{name!r} is not a valid snapshot name", hint=RULE)
     with explaining(f"cannot make a snapshot of {record.words}", record.folder.path), record.folder.lock():
         record = reread(record)
         there = snapshots_of(record.folder)
@@ -114,7 +114,7 @@ def check_revert(record: Record, name: str) -> DiskSnapshot:
     """
     snapshot = named_snapshot(record, name)
     if known(record).active:
-        hint = f"ov vm stop {record.words}; --force pulls the plug and starts it afterwards"
+        hint = f"ov vm stop {record.words}; --force powers it off and starts it afterwards"
         raise RefusedError(f"{record.words} is running", hint=hint)
     return snapshot
 

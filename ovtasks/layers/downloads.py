@@ -57,7 +57,7 @@ class Downloads:
         part = whole.with_suffix(".part")
         if not got.size:
             part.unlink()
-            raise OvError(f"{public(url)} is empty", hint="the file is broken where it comes from", where=where)
+            raise OvError(f"{public(url)} is empty", hint="the file is damaged on the server", where=where)
         if digest and got.sha256 != digest.removeprefix("sha256:"):
             part.unlink()
             raise OvError(
@@ -94,7 +94,7 @@ class Downloads:
 
 def _check(url: str, digest: str | None, where: Where) -> None:
     if not is_web(url):
-        raise InputError(f"{url!r} is no web address", hint="https://…; a file beside layer.yml: copy", where=where)
+        raise InputError(f"{url!r} is not a web address", hint="https://…; a file beside layer.yml: copy", where=where)
     try:
         check_url(url)
     except InputError as e:

@@ -33,7 +33,7 @@ class OperationKind(Protocol):
         return ()
 
     def layer(self, layer: LayerSpec, context: LayerContext) -> Iterable[Operation]:
-        """The operations of a part of the layer that is no task: packages, services.
+        """The operations of a part of the layer that is not a task: packages, services.
 
         :raises InputError: as :meth:`task`.
         """

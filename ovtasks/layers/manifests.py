@@ -20,7 +20,7 @@ _PIXI = ("pixi.toml", "pyproject.toml", "environment.yml")
 def pixi_manifest(layer: LayerSpec) -> Path | None:
     """The file that describes the layer's environment of pixi.
 
-    :raises InputError: it is no TOML. :raises OvError: it cannot be read.
+    :raises InputError: it is not TOML. :raises OvError: it cannot be read.
     """
     for name in _PIXI:
         path = layer.files.get(name)
@@ -42,15 +42,15 @@ def program_folders(layer: LayerSpec) -> list[str]:
 def toml_of(path: Path) -> Mapping[str, object]:
     """What the file holds.
 
-    :raises InputError: it is no TOML. :raises OvError: it cannot be read.
+    :raises InputError: it is not TOML. :raises OvError: it cannot be read.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise unreadable(path, e) from e
     except ValueError as e:
-        hint = "correct it where the error is"
-        raise InputError(f"{path.name} is no TOML: {e}", hint=hint, where=place_in(path, e)) from None
+        hint = "correct the line of the error"
+        raise InputError(f"{path.name} is not TOML: {e}", hint=hint, where=place_in(path, e)) from None
 
 
 def unreadable(path: Path, error: OSError) -> OvError:

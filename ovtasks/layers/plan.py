@@ -95,7 +95,7 @@ def operation_kind(name: str, where: Where) -> OperationKind:
     made = found() if isinstance(found, type) else found
     if not isinstance(made, OperationKind):
         raise OvError(
-            f"the plugin {name} of {registry.OPERATIONS} is no kind of operation",
+            f"the plugin {name} of {registry.OPERATIONS} is not a kind of operation",
             hint="docs/plugins.md says what a kind has",
             where=where,
         )
@@ -140,7 +140,9 @@ def _with_uninstall(operations: Sequence[Operation], task: LayerTask, context: L
             path = context.expand(command, place)
             if not path.startswith("/") or not path.strip("/"):
                 hint = "begin it with / or ~/; a command has more words than one"
-                raise task.error(f"uninstall removes {command!r}, which is no absolute path", "uninstall", hint=hint)
+                raise task.error(
+                    f"uninstall removes {command!r}, which is not an absolute path", "uninstall", hint=hint
+                )
             lines.append(f"rm -rf -- {quoted(path)}")
         else:
             lines.append(f"(set +u; eval {quoted(command)})")

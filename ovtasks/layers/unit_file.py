@@ -172,7 +172,7 @@ def exec_line(service: Service) -> str:
     line = [program, *(_replace(word, known, for_shell=shell) for word in words[1:])]
     if not program.startswith("/"):
         if "/" in program or "=" in program or "\0" in program or program[0] in "-@:+!|~":
-            raise part.error(f"exec begins with {words[0]!r}, which is no program", key, hint="write its whole path")
+            raise part.error(f"exec begins with {words[0]!r}, which is not a program", key, hint="write its whole path")
         line.insert(0, "/usr/bin/env")
     return " ".join(map(exec_word, line)).replace("\0", "$")
 
@@ -224,11 +224,11 @@ def _settings(service: Service, *, new: bool) -> list[str]:
         lines.append(f"StandardOutput={_output(part, target)}")
     if span := service.text("stop_timeout"):
         if not _SPAN.fullmatch(span):
-            raise part.error(f"stop_timeout is no time: {span!r}", "stop_timeout", hint="write 30 or 30s")
+            raise part.error(f"stop_timeout is not a time: {span!r}", "stop_timeout", hint="write 30 or 30s")
         lines.append(f"TimeoutStopSec={span}")
     if signal := service.text("stop_signal").upper().removeprefix("SIG"):
         if not re.fullmatch(r"[A-Z0-9+-]+", signal):
-            raise part.error(f"stop_signal is no signal: {signal!r}", "stop_signal", hint="write TERM or SIGTERM")
+            raise part.error(f"stop_signal is not a signal: {signal!r}", "stop_signal", hint="write TERM or SIGTERM")
         lines.append(f"KillSignal={signal if signal.isdigit() else 'SIG' + signal}")
     if part.data.get("exit_codes") is not None:
         codes = re.split(r"[\s,]+", " ".join(_list(part.data["exit_codes"])).strip())
@@ -274,7 +274,9 @@ def _units(service: Service, key: str) -> list[str]:
     for name in _list(service.merged(key)):
         unit = service.names.get(name) or (name if "." in name else f"{name}.service")
         if not re.fullmatch(r"[\w:.@\\-]+", unit, re.ASCII):
-            raise service.part.error(f"{name!r} is no name of a unit", key, hint="write network-online.target, for one")
+            raise service.part.error(
+                f"{name!r} is not a valid unit name", key, hint="write network-online.target, for one"
+            )
         found.append(unit)
     return found
 

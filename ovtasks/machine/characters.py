@@ -8,7 +8,7 @@ from ovtasks.machine.field import Block, Field, Items, Node, Only
 from ovtasks.machine.kinds import HOST_NAME, PATH, YES_NO, one_of, text
 from ovtasks.machine.tree import Faults, Place, Tree
 
-SERVICE = text(r"^[A-Za-z0-9-]+$", "a port", "is no port", ("4555",), ("a b", ""))
+SERVICE = text(r"^[A-Za-z0-9-]+$", "a port", "is not a port", ("4555",), ("a b", ""))
 
 
 def source_rows(*types: str) -> Block:

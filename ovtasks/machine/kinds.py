@@ -197,7 +197,7 @@ def size(unit: str, samples: tuple[Json, ...] = ("1G", 2048, "4 MiB")) -> Kind:
     return Kind(
         f"a size such as 2G, 512M; a number without a unit counts in {unit}iB",
         f"^[ \\t]*0*[1-9][0-9]{{0,9}}[ \\t]*([{units}{units.lower()}]([Ii]?[Bb])?)?[ \\t]*$",
-        f"is no size in whole {unit}iB: {said}",
+        f"is not a size in whole {unit}iB: {said}",
         ("integer", "string"),
         convert=convert,
         least=1,
@@ -228,7 +228,7 @@ def address(digits: int, most: int, what: str, pattern: str) -> Kind:
     return Kind(
         f"{what}: 0x0 to {hex(most)}, or decimal",
         f"^(0[xX]{head}|{pattern})$",
-        f"is no {what}: 0x0 to {hex(most)}, or decimal",
+        f"is not a {what}: 0x0 to {hex(most)}, or decimal",
         ("integer", "string"),
         convert=lambda text: f"0x{number_of(text):0{digits}x}",
         count=number_of,
@@ -244,7 +244,7 @@ def _path() -> Kind:
     kind = text(
         begins,
         "an absolute path, or one that begins with ${vm.dir}, ${vm.sockets} or ${vm.project}",
-        "is no absolute path; ${vm.dir}/… is in the instance's folder, ${vm.project}/… in the project's",
+        "is not an absolute path; ${vm.dir}/… is in the instance's folder, ${vm.project}/… in the project's",
         ("/srv/some file", "${vm.dir}/x", "{{.VmStateDir}}/{{.VmName}}"),
         ("relative/path", "", 7),
     )
@@ -268,7 +268,7 @@ MIB = size("M", ("1G", 64, "4 MiB"))
 _NUMBERS = text(
     r"^([0-9]{1,5}(-[0-9]{1,5})?|\^[0-9]{1,5})(,([0-9]{1,5}(-[0-9]{1,5})?|\^[0-9]{1,5}))*$",
     "a set of numbers such as 0-3,^2",
-    "is no set of numbers such as 0-3,^2",
+    "is not a set of numbers such as 0-3,^2",
     ("0-3,^2", "0"),
     ("all", "0-", "", "1 2", "0-999999"),
 )
@@ -276,14 +276,14 @@ CPUSET = replace(_NUMBERS, format="numbers")
 UUID = text(
     r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "a UUID",
-    "is no UUID",
+    "is not a UUID",
     ("c662edd5-7b2a-4f3c-9a52-3e5c2d0a1f11",),
     ("12", "", []),
 )
 _MAC = text(
     r"^[0-9a-fA-F][02468aAcCeE](:[0-9a-fA-F]{2}){5}$",
     "a card's address, six pairs of hex digits: 52:54:00:12:34:56",
-    "is no card's address: six pairs of hex digits, the first of them even: 52:54:00:12:34:56",
+    "is not a MAC address: six pairs of hex digits, the first one even: 52:54:00:12:34:56",
     ("52:54:00:ab:cd:ef",),
     ("53:54:00:ab:cd:ef", "52:54", ""),
 )
@@ -291,7 +291,7 @@ MAC = replace(_MAC, convert=str.lower)  # as the kernel and QEMU show it
 HOST_NAME = text(
     r"^([A-Za-z0-9.-]+|[0-9a-fA-F:.]+)$",
     "a host's name or address",
-    "is no host's name or address",
+    "is not a host's name or address",
     ("127.0.0.1", "::1", "host.example.org"),
     ("a b", "", "x_y"),
 )
@@ -299,7 +299,7 @@ _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 ADDRESS = text(
     rf"^({_OCTET}(\.{_OCTET}){{3}}|[0-9a-fA-F]{{0,4}}(:[0-9a-fA-F]{{0,4}}){{2,7}})$",
     "an IP address",
-    "is no IP address",
+    "is not an IP address",
     ("127.0.0.1", "::1"),
     ("localhost", "300.1.1.1", ""),
 )

@@ -25,7 +25,7 @@ def unknown(path: str) -> Iterator[tuple[str, str]]:
         if _name(word) not in PLACEHOLDERS:
             guess = near(word, [*PLACEHOLDERS, *OLD_PLACEHOLDERS])
             hint = f"did you mean {guess}?" if guess else f"known are {', '.join(PLACEHOLDERS)}"
-            yield f"{word} is no placeholder", hint
+            yield f"{word} is not a placeholder", hint
 
 
 def expand(path: str, words: Mapping[str, str]) -> str:

@@ -120,7 +120,7 @@ def _base64(text: str) -> str:
 
 def _checked(user: str) -> str:
     if not user or user in {".", ".."} or not _NOT_IN_NAMES.isdisjoint(user):
-        raise InputError(f"{user!r} is no user name", hint="ssh.user is the name of an account in the guest")
+        raise InputError(f"{user!r} is not a user name", hint="ssh.user is the name of an account in the guest")
     return user
 
 

@@ -204,7 +204,7 @@ def twice(items: Sequence[Tree], key: str, what: str) -> Faults:
     for item in items:
         value = item.text(key)
         if value is not None and value in seen:
-            yield item.fault(f": {what} {value} is there twice", "remove or rename one of the two", key)
+            yield item.fault(f": {what} {value} appears twice", "remove or rename one of the two", key)
         elif value is not None:
             seen[value] = item
 

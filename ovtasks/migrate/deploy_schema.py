@@ -74,7 +74,7 @@ def _unwrap(edits: Edits, parent: YamlNode, pair: Pair) -> None:
     for one, _ in value.pairs:
         if (other := parent.get(one.value)) is not None and other[0] is not key:
             where = edits.where(other[0])
-            raise edits.error(one, f"'{one.value}' is there twice", f"first at {where}; rename one of the two")
+            raise edits.error(one, f"'{one.value}' appears twice", f"first at {where}; rename one of the two")
     if parent.flow:
         inner = edits.text[value.pairs[0][0].start : value.pairs[-1][1].end] if value.pairs else ""
         edits.put(key.start, value.end, inner)
@@ -134,7 +134,7 @@ def _new_name(name: str) -> str:
 def _entry(edits: Edits, key: YamlNode, value: YamlNode) -> None:
     entry = value.target or value
     if entry.kind == "list" or (entry.kind == "scalar" and entry.value):
-        raise edits.error(value, f"deployment '{key.value}' is no mapping", "write its fields as key: value")
+        raise edits.error(value, f"deployment '{key.value}' is not a mapping", "write its fields as key: value")
     target, vm = _merged(entry, "target"), _merged(entry, "vm_source", "vm")
     lines: list[str] = []
     if target is None:

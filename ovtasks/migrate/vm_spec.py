@@ -172,7 +172,7 @@ def _entry(image: _LegacyImage, name: str) -> list[str]:
         elif key.value in known and key.value != "source":
             parts[key.value] = _lines(edits, vm[1], pair, key.value) if vm else []
         else:
-            raise edits.error(key, f"'{key.value}' has no place in a VM", "remove it, then repeat")
+            raise edits.error(key, f"'{key.value}' does not belong in a VM", "remove it, then repeat")
     if (libvirt := image.value.get("libvirt")) is not None:
         _movable(edits, libvirt[1])
         if libvirt[1].kind == "list":

@@ -132,4 +132,4 @@ def _bytes(value: Json) -> bytes:
     try:
         return base64.b64decode(value) if isinstance(value, str) else b""
     except (binascii.Error, ValueError):
-        raise OvError("the guest agent answers what is no base64", hint=_ODD) from None
+        raise OvError("the guest agent answers with something other than base64", hint=_ODD) from None

@@ -82,7 +82,7 @@ def _facts(record: Record, method: Method | None, said: Iterable[Said], data: Ma
         errors += one.errors + (f"{one.note}\n".encode() if one.note else b"")
         code = one.code or code
         if len(out) + len(errors) > _MOST:
-            raise OvError(f"it says more than {_MOST >> 20} MiB", hint="a shorter timeout, or another question")
+            raise OvError(f"it prints more than {_MOST >> 20} MiB", hint="use a shorter timeout, or another command")
     facts = {"status": str(code).encode(), "stderr": bytes(errors), "size": str(len(out)).encode()}
     if method is not None and method.picture:
         picture = read_picture(bytes(out))

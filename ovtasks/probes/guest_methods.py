@@ -56,7 +56,7 @@ def _split(words: str) -> list[str]:
         return shlex.split(words)
     except ValueError as e:
         hint = "quotes are as in a shell: sh -c 'echo \"a b\"'"
-        raise InputError(f"{words[:60]!r} is no command: {str(e).lower()}", hint=hint) from None
+        raise InputError(f"{words[:60]!r} is not a command: {str(e).lower()}", hint=hint) from None
 
 
 def _fstrim(record: Record, values: MethodValues) -> Said:

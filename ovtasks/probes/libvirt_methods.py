@@ -89,7 +89,7 @@ def _qmp(record: Record, values: MethodValues) -> Said:
     try:
         arguments = parse(str(text)) if text else {}
     except ValueError as e:
-        raise InputError(f"the arguments are no JSON: {e}", hint="""as in '{"device": "vda"}'""") from None
+        raise InputError(f"the arguments are not JSON: {e}", hint="""as in '{"device": "vda"}'""") from None
     if not isinstance(arguments, dict):
         raise InputError("the arguments of a QMP command are an object", hint="""as in '{"device": "vda"}'""")
     return Said(data=monitor_of(record).monitor(record.handle, str(values["command"]), arguments))

@@ -25,7 +25,7 @@ def duration(text: str) -> float:
     except ValueError:
         found = parse_duration(text)
     if not 0 <= found <= _MOST:
-        raise InputError(f"{text!r} is no number of seconds", hint="as in 5, 0.5, 5s or 2m")
+        raise InputError(f"{text!r} is not a number of seconds", hint="as in 5, 0.5, 5s or 2m")
     return found
 
 
@@ -35,7 +35,7 @@ def whole(text: str) -> int:
     :raises InputError: it is none.
     """
     if not text.isdecimal() or int(text) > _MOST_WHOLE:
-        raise InputError(f"{text!r} is no whole number", hint=f"0 to {_MOST_WHOLE}")
+        raise InputError(f"{text!r} is not a whole number", hint=f"0 to {_MOST_WHOLE}")
     return int(text)
 
 
@@ -45,7 +45,7 @@ def size(text: str) -> int:
     :raises InputError: it is none.
     """
     if not text.isdecimal() or int(text) >= 1 << 63:
-        raise InputError(f"{text!r} is no number of bytes", hint="as in 0 or 1048576")
+        raise InputError(f"{text!r} is not a number of bytes", hint="as in 0 or 1048576")
     return int(text)
 
 

@@ -49,7 +49,7 @@ def read_picture(data: bytes) -> Picture:
         return _read_png(data) if data.startswith(_SIGNATURE) else _read_ppm(data)
     except (ValueError, KeyError, IndexError, struct.error, zlib.error) as e:
         hint = "PPM (P6) and PNG of 8 bits a channel can be read"
-        raise OvError(f"this is no picture that can be read: {e}", hint=hint) from e
+        raise OvError(f"this is not a picture that can be read: {e}", hint=hint) from e
 
 
 def _read_ppm(data: bytes) -> Picture:

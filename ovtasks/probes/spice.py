@@ -134,7 +134,7 @@ def move(one: SpiceSession, x: int, y: int, button: str | None = None) -> None:
     :raises InputError: there is no such button. :raises OvError: the guest takes movements only, no places.
     """
     if button is not None and button not in BUTTONS:
-        raise InputError(f"no button is called {button!r}", hint=f"--button {', '.join(BUTTONS)}")
+        raise InputError(f"no button is named {button!r}", hint=f"--button {', '.join(BUTTONS)}")
     if not one.modes & _CLIENT_MODE:
         hint = "a tablet takes places: libvirt.devices.input: [{type: tablet, bus: usb}]; or spice-vdagent in the guest"
         raise OvError("the guest's mouse takes movements only, no places", hint=hint)

@@ -130,7 +130,9 @@ class SpiceLink:
         self._send(_HEADER.pack(MAGIC, *VERSION, len(body)) + body)
         magic, major, _, size = _HEADER.unpack(self._read(_HEADER.size))
         if magic != MAGIC or major != VERSION[0] or not _KEY_BYTES + 16 <= size <= _LONGEST_REPLY:
-            raise OvError(f"{self._title} is no SPICE server of version {VERSION[0]}", hint="is it another program's?")
+            raise OvError(
+                f"{self._title} is not a SPICE server of version {VERSION[0]}", hint="is it another program's?"
+            )
         reply = self._read(size)
         self._check(struct.unpack_from("<I", reply)[0])
         self._send(struct.pack("<I", 1) + self._ticket(reply[4 : 4 + _KEY_BYTES], password))
@@ -205,7 +207,7 @@ class SpiceLink:
 def open_channel(place: DisplayPlace, channel: SpiceChannel, session: int, until: float) -> Iterator[SpiceLink]:
     """A channel of the session (0: a new one, by the main channel), until ``until`` of the monotonic clock.
 
-    :raises OvError: nobody listens there, it is no SPICE server, or it refuses.
+    :raises OvError: nobody listens there, it is not a SPICE server, or it refuses.
     """
     title = f"the SPICE server at {place}"
     connection = socket.socket(socket.AF_UNIX) if place.socket else None

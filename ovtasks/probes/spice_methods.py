@@ -32,7 +32,7 @@ def place_of(record: Record, values: MethodValues) -> DisplayPlace:
         found = DisplayPlace(Path(str(values["socket"])))
     elif address := values.get("address"):
         if (match := _ADDRESS.fullmatch(str(address))) is None or not 0 < int(match[2]) < 65536:
-            raise InputError(f"{address!r} is no HOST:PORT", hint="as in 127.0.0.1:5900")
+            raise InputError(f"{address!r} is not a HOST:PORT", hint="as in 127.0.0.1:5900")
         found = DisplayPlace(host=match[1], port=int(match[2]))
     else:
         found = next((one for one in monitor_of(record).displays(record.handle) if one.kind == "spice"), None)

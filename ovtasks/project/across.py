@@ -113,7 +113,7 @@ def clone_rules(vms: Sequence[DeclaredVm]) -> Iterator[InputError]:
             yield vm.error(f"source.from_vm: no VM '{parent}' is declared", *path, hint=hint)
         elif vm.name not in reported and (circle := _circle(vm.name, parents)):
             reported |= {*circle}
-            message = "clones go round in a circle: " + " → ".join(circle)
+            message = "clones form a circle: " + " → ".join(circle)
             yield vm.error(message, *path, hint="one of them needs another source")
 
 

@@ -19,7 +19,7 @@ FIELDS = (
 
 
 def parent_of(vm: DeclaredVm) -> str | None:
-    """The name of the VM that a clone begins with; None: it is no clone."""
+    """The name of the VM that a clone begins with; None: it is not a clone."""
     written = vm.text("source", "from_vm") if vm.get("source", "kind") == "clone" else None
     return written.partition("/")[0] if written else None
 

@@ -167,7 +167,7 @@ def _written(before: bytes, name: str, edit: Callable[[MutableMapping[str, Any]]
 
 
 def _place(documents: list[Any], name: str) -> MutableMapping[str, Any]:
-    """The mapping that has the entry ``name``, or that a new entry belongs into."""
+    """The mapping that has the entry ``name``, or that a new entry belongs in."""
     for document in documents:
         for root in ROOTS:
             found = document.get(root)

@@ -36,7 +36,7 @@ def expand(text: str) -> str:
         raise InputError(f"{text.split('/')[0]} is not expanded", hint="only ~/ is; write the whole path")
     for name in _VARIABLE.findall(text):
         if not _NAME.fullmatch(name):
-            raise InputError(f"${{{name}}} is no environment variable", hint="write ${NAME}")
+            raise InputError(f"${{{name}}} is not an environment variable", hint="write ${NAME}")
         if name not in os.environ:
             raise InputError(f"environment variable {name} is not set", hint=f"export {name}=…, or write the path")
     text = _VARIABLE.sub(lambda found: os.environ[found[1]], text)

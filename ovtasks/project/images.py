@@ -46,13 +46,13 @@ def reference_error(text: str) -> tuple[str, str] | None:
         return "a reference has no transport", f"leave {text.partition('://')[0]}:// out"
     name, at, digest = text.partition("@")
     if at and not re.fullmatch(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", digest, re.ASCII):
-        return f"{shown(digest)} is no digest", "sha256: and 64 hex digits; podman image inspect shows it"
+        return f"{shown(digest)} is not a digest", "sha256: and 64 hex digits; podman image inspect shows it"
     if name != name.lower() and _REFERENCE.fullmatch(name.partition(":")[0].lower()):
         return "the name holds capital letters", "names of images are in lower case"
     if found or _REFERENCE.fullmatch(f"docker.io/library/{text}"):
         path = text if "/" in text else f"library/{text}"
         return "no registry is named", f"docker.io/{path}, quay.io/{text} or localhost/{text}?"
-    return "it is no image reference", "for example quay.io/fedora/fedora-bootc:42"
+    return "it is not an image reference", "for example quay.io/fedora/fedora-bootc:42"
 
 
 def is_full(text: str) -> bool:
@@ -137,7 +137,7 @@ def name_rule(image: DeclaredImage) -> Iterator[InputError]:
     lower = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_NAME].strip("-")
     hint = NAME_RULE + (f"; for example '{lower}'" if lower and lower != name else "")
     path = ("name",) if at_name else ()
-    yield image.error(f"{shown(name)} is no image name", *path, hint=hint, key=not at_name)
+    yield image.error(f"{shown(name)} is not an image name", *path, hint=hint, key=not at_name)
 
 
 def origin_rule(image: DeclaredImage) -> Iterator[InputError]:
@@ -212,7 +212,9 @@ def argument_rule(image: DeclaredImage) -> Iterator[InputError]:
     for name in image.mapping("build_args"):
         if not _ARGUMENT.fullmatch(name):
             hint = "letters, digits and _, as in ARG"
-            yield image.error(f"{shown(name)} is no build argument's name", "build_args", name, key=True, hint=hint)
+            yield image.error(
+                f"{shown(name)} is not a valid build argument name", "build_args", name, key=True, hint=hint
+            )
 
 
 RULES: tuple[Callable[[DeclaredImage], Iterator[InputError]], ...] = (
@@ -241,7 +243,7 @@ def vm_rules(images: Mapping[str, DeclaredImage], vms: Sequence[DeclaredVm]) -> 
         named = images.get(vm.text("source", "image") or "")
         if named is not None and named.get("bootc") is False:
             hint = f"bootc: false stands at {named.where('bootc')}; name a bootc image"
-            yield vm.error(f"source.image {named.name} is no bootc image", "source", "image", hint=hint)
+            yield vm.error(f"source.image {named.name} is not a bootc image", "source", "image", hint=hint)
         for one in chain_of(named.name if named is not None else None, images):
             if is_foreign(one):
                 problem = foreign_error(one)

@@ -139,7 +139,7 @@ def _defaults_rules(part: Declared) -> Iterator[InputError]:
 
 def _template_rules(entry: DeclaredVm) -> Iterator[InputError]:
     if not _TEMPLATE.fullmatch(entry.name):
-        yield entry.error(f"'{entry.name[:60]}' is no name of a template", hint=TEMPLATE_RULE, key=True)
+        yield entry.error(f"'{entry.name[:60]}' is not a valid template name", hint=TEMPLATE_RULE, key=True)
     if entry.get("abstract") is False:
         message = f"'{entry.name}' is a template, because its name begins with a dot"
         yield entry.error(message, "abstract", hint="remove the dot, or abstract: false")
@@ -163,5 +163,5 @@ def _circle(chain: Sequence[DeclaredVm], base: DeclaredVm) -> InputError:
     first = circle.index(min(circle, key=lambda one: one.name))
     circle = [*circle[first:], *circle[:first]]
     names = " → ".join(one.name for one in (*circle, circle[0]))
-    message = f"extends goes round in a circle: {names}"
+    message = f"extends forms a circle: {names}"
     return circle[0].error(message, "extends", hint="one of them has to stand alone")

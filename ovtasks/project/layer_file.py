@@ -69,9 +69,7 @@ def _unwrapped(document: Document) -> tuple[Document, list[InputError]]:
     if not isinstance(data, dict) or ROOT not in data or isinstance(data[ROOT], list):
         return document, []
     errors = [
-        InputError(
-            f"'{key}' stands beside '{ROOT}:'", hint=f"move it below {ROOT}:", where=document.where(key, key=True)
-        )
+        InputError(f"'{key}' is beside '{ROOT}:'", hint=f"move it below {ROOT}:", where=document.where(key, key=True))
         for key in data
         if key not in {ROOT, "version"}
     ]
@@ -98,7 +96,7 @@ def _gathered(document: Document) -> tuple[Document, list[InputError]]:
         if key in sections:
             where = document.where(key, key=True)
             hint = f"it also stands at {document.where('distros', key, key=True)}; make one of the two"
-            errors.append(InputError(f"'{key}' is there twice", hint=hint, where=where))
+            errors.append(InputError(f"'{key}' appears twice", hint=hint, where=where))
         sections[key] = data[key]
         inner_keys[key], inner_items[key] = keys.pop(key), items.pop(key)
     items["distros"] = inner._replace(keys=inner_keys, items=inner_items)

@@ -109,7 +109,7 @@ def sections(data: Mapping[str, Any], document: Document) -> tuple[dict[str, Lay
             tag = normalized(name)
             if tag is None or (near := misspelled(tag)):
                 hint = f"did you mean '{near}'?" if tag else "for example debian, debian:13, or debian,ubuntu"
-                errors.append(InputError(f"'{name}' is no distribution", hint=hint, where=where))
+                errors.append(InputError(f"'{name}' is not a distribution", hint=hint, where=where))
                 continue
             if len(names) == 1 and tag in alone:
                 other, place = alone[tag]
@@ -139,14 +139,14 @@ def _section(data: Any, document: Document, path: Path) -> LayerPart:
 def _joined(one: LayerPart, two: LayerPart) -> LayerPart:
     """Both sections as one: lists one after another.
 
-    :raises InputError: both have a key that is no list.
+    :raises InputError: both have a key that is not a list.
     """
     data, where = dict(one.data), dict(one.places)
     for key, more in two.data.items():
         before = data.get(key, [])
         if not isinstance(before, list) or not isinstance(more, list):
             if key in data:
-                raise two.error(f"'{key}' also stands at {one.place(key)}", key, hint="make one of the two")
+                raise two.error(f"'{key}' also appears at {one.place(key)}", key, hint="make one of the two")
             data[key] = more
         else:
             data[key] = [*before, *more]

@@ -136,7 +136,7 @@ def find_root(start: Path) -> Path:
             if any(path.is_file() for path in places):
                 return folder
             strange += [path for path in places if os.path.lexists(path)]
-    hint = "go to the project's folder, name it with -C, or begin a vms.yml there"
+    hint = "go to the project's folder, name it with -C, or start one with ov init"
     if strange:
         hint = f"{strange[0]} is not a file but a folder, a pipe or a link to nothing; -C names another project"
     raise InputError(f"no vms.yml in {start} or any folder above it", hint=hint)

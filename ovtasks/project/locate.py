@@ -83,7 +83,7 @@ def inherited(vm: VmSpec) -> dict[str, str]:
 
 
 def _leaves(value: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths of what is no mapping."""
+    """The paths of what is not a mapping."""
     if not isinstance(value, Mapping) or not value:
         yield path
         return

@@ -25,7 +25,7 @@ def written_parts(text: str) -> dict[str, Any]:
     """
     parts = _split(text)
     if len(parts) not in {2, 3} or not all(parts) or (len(parts) == 3 and parts[2] not in MODES):
-        raise InputError(f"'{text}' is no mount", hint=FORM)
+        raise InputError(f"'{text}' is not a mount", hint=FORM)
     fields: dict[str, Any] = {"source": parts[0], "target": parts[1]}
     return fields if len(parts) == 2 else {**fields, "read_only": MODES[parts[2]]}
 
@@ -111,7 +111,7 @@ def mount_rules(vm: DeclaredVm) -> Iterator[InputError]:
         target = fields["target"].rstrip("/")
         if target in seen:
             first = vm.where("mounts", seen[target])
-            yield vm.error(f"mounts: {target} is there twice", "mounts", number, hint=f"first at {first}")
+            yield vm.error(f"mounts: {target} appears twice", "mounts", number, hint=f"first at {first}")
         seen.setdefault(target, number)
 
 

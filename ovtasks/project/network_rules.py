@@ -74,8 +74,14 @@ def _mac_rules(vm: DeclaredVm) -> Iterator[InputError]:
         return
     path = ("network", "mac")
     if not _MAC.fullmatch(mac):
-        yield vm.error(f"'{mac}' is no MAC address", *path, hint="six pairs of hex digits: 52:54:00:12:34:56")
+        yield vm.error(f"'{mac}' is not a MAC address", *path, hint="six pairs of hex digits: 52:54:00:12:34:56")
     elif int(mac[:2], 16) & 1:
-        yield vm.error(f"'{mac}' is a multicast address, not a card's", *path, hint="the first pair must be even: 52")
+        yield vm.error(
+            f"'{mac}' is a multicast address, not the address of a network interface",
+            *path,
+            hint="the first pair must be even: 52",
+        )
     elif not int(mac.replace(":", ""), 16):
-        yield vm.error(f"'{mac}' is no card's address", *path, hint="for example 52:54:00:12:34:56")
+        yield vm.error(
+            f"'{mac}' is not the address of a network interface", *path, hint="for example 52:54:00:12:34:56"
+        )

@@ -166,8 +166,8 @@ class ProjectReader:
             documents = None
         if documents == []:
             where = Where(display(path), 1, 1)
-            hint = f"a file begins like this: {_example(path)}"
-            self.errors.append(InputError("the file declares nothing: it is empty", hint=hint, where=where))
+            hint = f"a file starts like this: {_example(path)}"
+            self.errors.append(InputError("the file is empty", hint=hint, where=where))
         for document in documents or ():
             self._document(document, path)
         self._active.pop()
@@ -185,7 +185,7 @@ class ProjectReader:
         if not isinstance(data, dict):
             kind = "a list" if isinstance(data, list) else "a single value"
             message = f"the top level must be a mapping, not {kind}"
-            hint = f"a file begins like this: {_example(path)}"
+            hint = f"a file starts like this: {_example(path)}"
             self.errors.append(InputError(message, hint=hint, where=document.where()))
             return
         # Other kinds are known in every file, except in files for VMs or images alone.
@@ -278,7 +278,7 @@ class ProjectReader:
                 if magic:  # a pattern may match the file that it stands in
                     continue
                 chain = [*self._active[self._active.index(real) :], real]
-                message = "includes go round in a circle: " + " → ".join(display(step) for step in chain)
+                message = "includes form a circle: " + " → ".join(display(step) for step in chain)
                 self.errors.append(InputError(message, hint="remove one of these includes", where=where))
             else:
                 self.read(path)

@@ -64,7 +64,7 @@ def name_rule(vm: DeclaredVm) -> Iterator[InputError]:
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         lower = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_NAME].strip("-")
         hint = NAME_RULE + (f"; for example '{lower}'" if lower and lower != name else "")
-        yield vm.error(f"'{shown}' is no VM name", *path, hint=hint, key=key)
+        yield vm.error(f"'{shown}' is not a VM name", *path, hint=hint, key=key)
     elif RESERVED in name:
         yield vm.error(f"VM name '{shown}' is reserved", *path, hint=f"'{RESERVED}' marks ephemeral instances", key=key)
 
@@ -279,7 +279,7 @@ def _twice(vm: DeclaredVm, *path: Key, what: str) -> Iterator[InputError]:
             continue
         if name in seen:
             first = vm.where(*path, seen[name], "name")
-            yield vm.error(f"{what} '{name}' is there twice", *path, index, "name", hint=f"first at {first}")
+            yield vm.error(f"{what} '{name}' appears twice", *path, index, "name", hint=f"first at {first}")
         seen.setdefault(name, index)
 
 

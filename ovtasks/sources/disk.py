@@ -154,6 +154,6 @@ def convert(source: Path, format: str, target: Path, to: str, progress: Progress
     except CommandError as e:
         if "No space left on device" in e.stderr:
             raise OvError(
-                f"the disk became full while {target.parent} got its {to} disk", hint="ov gc; then again"
+                f"the disk filled up while {target.parent} got its {to} disk", hint="ov gc; then again"
             ) from e
         raise

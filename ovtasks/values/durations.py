@@ -16,12 +16,12 @@ _DURATION = re.compile(r"([0-9]{1,9})[ \t]*([smhdwy])", re.IGNORECASE | re.ASCII
 def parse_duration(text: str) -> int:
     """A length of time in seconds.
 
-    :raises InputError: ``text`` is no length of time, lacks a unit, or exceeds 1000 years; the hint shows examples.
+    :raises InputError: ``text`` is not a length of time, lacks a unit, or exceeds 1000 years; the hint shows examples.
     """
     word = text.strip()
     found = _DURATION.fullmatch(word)
     if found is None:
-        what = "has no unit" if word.isdecimal() else "is no length of time"
+        what = "has no unit" if word.isdecimal() else "is not a length of time"
         raise InputError(f"{text[:60]!r} {what}", hint=EXAMPLES)
     seconds = int(found[1]) * UNITS[found[2].lower()]
     if seconds > LIMIT:

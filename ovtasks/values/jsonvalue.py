@@ -62,7 +62,7 @@ def parse(data: bytes | str) -> Json:
         if "\\u" in text:
             canonical(value).encode()
     except json.JSONDecodeError as e:
-        raise ValueError(f"no JSON: {e.msg.lower()} (line {e.lineno}, column {e.colno})") from None
+        raise ValueError(f"not JSON: {e.msg.lower()} (line {e.lineno}, column {e.colno})") from None
     except UnicodeError:
         raise ValueError("not text in UTF-8") from None
     except RecursionError:
@@ -79,7 +79,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _constant(word: str) -> Json:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a number of JSON")
 
 
 def _depth(value: Json) -> int:

@@ -73,7 +73,7 @@ def _key(name: str) -> KeyCode:
     if (found := KEYS.get(plain)) is None:
         guess = near(plain, KEYS)
         hint = f"did you mean '{guess}'?" if guess else "names are as in a, f2, enter, ctrl, KEY_LEFTCTRL"
-        raise InputError(f"no key is called {name!r}", hint=hint)
+        raise InputError(f"no key is named {name!r}", hint=hint)
     return found
 
 

@@ -102,7 +102,7 @@ class _Reading:
                 before = first.setdefault((key.tag, key.value), key)
                 if before is not key:
                     hint = f"first in line {before.start_mark.line + 1}; keep one of them"
-                    raise InputError(f"key {key.value!r} is there twice", hint=hint, at=_place(key.start_mark))
+                    raise InputError(f"key {key.value!r} appears twice", hint=hint, at=_place(key.start_mark))
 
     def _map(self, node: Any) -> tuple[dict[str, Any], list[Any]]:
         written: dict[str, Any] = {}
@@ -128,7 +128,9 @@ def _construct(node: Any) -> Yaml:
                 return super().construct_object(node, deep)
             except _BAD_VALUES as e:
                 kind = node.tag.removeprefix("tag:yaml.org,2002:")
-                raise yaml.constructor.ConstructorError(None, None, f"it is no {kind} ({e})", node.start_mark) from None
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"it is not of type {kind} ({e})", node.start_mark
+                ) from None
 
     try:
         return Constructor().construct_document(node)

@@ -37,7 +37,7 @@ def parse_forward(text: str) -> tuple[int, int, str, str]:
     """
     found = _FORWARD.fullmatch(text.strip())
     if found is None:
-        raise InputError(f"{text!r} is no port forward", hint=EXAMPLES)
+        raise InputError(f"{text!r} is not a port forward", hint=EXAMPLES)
     for part in ("host", "guest"):
         if found[part] == AUTO:
             continue
@@ -45,7 +45,7 @@ def parse_forward(text: str) -> tuple[int, int, str, str]:
             raise InputError(f"{part} port {found[part]} of {text!r} is not in 1–65535", hint=EXAMPLES)
     address = (found["address"] or "127.0.0.1").strip("[]")
     if found["address"] and not _is_address(address):
-        raise InputError(f"{address!r} of {text!r} is no IP address", hint=EXAMPLES)
+        raise InputError(f"{address!r} of {text!r} is not an IP address", hint=EXAMPLES)
     return 0 if found["host"] == AUTO else int(found["host"]), int(found["guest"]), found["protocol"] or "tcp", address
 
 

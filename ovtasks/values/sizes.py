@@ -39,7 +39,7 @@ def parse_size(value: str | int | float, *, bare: int) -> int:
         # integers only: a float would lose bytes of a large disk
         size = int(whole + fraction) * factor // 10 ** len(fraction) // 512 * 512
     if size <= 0:
-        raise _bad(value, "is no size: it must be above zero")
+        raise _bad(value, "is not a size: it must be above zero")
     if size > LIMIT:
         raise _bad(value, "is more than 1 EiB")
     return size

@@ -50,7 +50,7 @@ def check_url(url: str) -> None:
     if is_web(url):
         _check_web(url)
     elif _USER.match(url):
-        raise InputError("is no URL: two slashes stand before the host", hint="a URL is https://HOST[:PORT]/PATH")
+        raise InputError("is not a URL: two slashes stand before the host", hint="a URL is https://HOST[:PORT]/PATH")
     else:
         local_path(url)
 
@@ -103,11 +103,11 @@ def _check_web(url: str) -> None:
         raise InputError("holds half of a character", hint="write the URL in UTF-8") from None
     except ValueError as e:
         hint = _ESCAPED if "@" in url else "a URL is https://HOST[:PORT]/PATH"
-        raise InputError(f"is no URL: {_reason(e)}", hint=hint) from None
+        raise InputError(f"is not a URL: {_reason(e)}", hint=hint) from None
     if not host or not _is_host(host, parts):
-        raise InputError(f"is no URL: {host!r} is no host name", hint="a URL is https://HOST[:PORT]/PATH")
+        raise InputError(f"is not a URL: {host!r} is not a host name", hint="a URL is https://HOST[:PORT]/PATH")
     if port == 0:
-        raise InputError("is no URL: nothing listens on port 0", hint="a URL is https://HOST[:PORT]/PATH")
+        raise InputError("is not a URL: nothing listens on port 0", hint="a URL is https://HOST[:PORT]/PATH")
     if "@" in parts.fragment:  # what stands before it is half of a password
         raise InputError("has a part that no server sees, after a #", hint=_ESCAPED)
     if parts.fragment:
@@ -129,7 +129,7 @@ def _reason(e: ValueError) -> str:
     """What is wrong, without the text of the URL: it may be a part of a password."""
     text = str(e)
     if text.startswith("Port could not be cast"):
-        return "its port is no number"
+        return "its port is not a number"
     if "NFKC" in text:
         return "its host holds a character that stands for several"
     return f"{text[:1].lower()}{text[1:]}" if text in _HARMLESS else "malformed"

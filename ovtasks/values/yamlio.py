@@ -212,7 +212,7 @@ class _Composer:
         if name not in wanted:
             self.odd_tag(tag, position)
         elif type(value) not in wanted[name]:
-            self.note(_Tag(self.path(), self.fail(f"{text!r} is no {name}", position)))
+            self.note(_Tag(self.path(), self.fail(f"{text!r} is not of type {name}", position)))
         return value
 
     def odd_tag(self, tag: str, position: Position) -> None:
@@ -248,7 +248,7 @@ class _Composer:
             return
         if text in frame.keys and not self.passed(self.path()):  # to another program 1 and "1" may be two keys
             first = Where(self.name, *frame.keys[text])
-            raise self.fail(f"key {text!r} is there twice", position, f"first at {first}; keep one of them")
+            raise self.fail(f"key {text!r} appears twice", position, f"first at {first}; keep one of them")
         frame.key = text
         frame.keys[text] = position
 

@@ -70,5 +70,5 @@ def test_unknown_templates(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
     ):
         assert main(["-C", str(tmp_path), "init", word]) == 2
         said = capfd.readouterr().err
-        assert f"no template is called '{word}'" in said and near in said and "bootc, cluster, ci" in said
+        assert f"no template is named '{word}'" in said and near in said and "bootc, cluster, ci" in said
     assert texts(tmp_path) == {}

@@ -366,5 +366,5 @@ def test_without_a_log(folder: Path, log: str | None, capfdbinary: pytest.Captur
 @pytest.mark.parametrize("escape", ["", "]", "^", "^é", "^]]"])
 def test_no_escape_character(escape: str) -> None:
     near, far = socket.socketpair()
-    with near, far, pytest.raises(InputError, match="is no escape character"):
+    with near, far, pytest.raises(InputError, match="is not an escape character"):
         console(lambda: near, None, name="demo", escape=escape)

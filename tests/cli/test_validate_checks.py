@@ -15,13 +15,13 @@ WRONG = {
     "{fil: /x}": ("fil:", "unknown key 'fil'", "did you mean 'file'?"),
     "{file: /x, port: 22}": ("{file", "a check is about one thing, but it has file and port", "one of file"),
     "{file: /x, running: true}": ("true", "a check of file has no 'running'", "it may have exists"),
-    "{command: x, stdout: {contain: y}}": ("{contain", "no matcher is called 'contain'", "did you mean 'contains'?"),
-    "{command: x, stdout: {matches: '('}}": ("{matches", "'(' is no regular expression", ""),
+    "{command: x, stdout: {contain: y}}": ("{contain", "no matcher is named 'contain'", "did you mean 'contains'?"),
+    "{command: x, stdout: {matches: '('}}": ("{matches", "'(' is not a regular expression", ""),
     "{libvirt: inf}": ("inf", "a check of libvirt cannot look at 'inf'", "did you mean 'info'?"),
     "{libvirt: qmp}": ("qmp", "a check of libvirt cannot look at 'qmp'", "it needs text"),
     "{addr: somewhere}": ("somewhere", "a check of addr cannot look at 'somewhere'", "write HOST:PORT"),
     "{port: 22, ip: here}": ("here", "a check of port cannot look at 'here'", "write an IP address"),
-    "{file: /x, eventually: soon}": ("soon", "'soon' is no length of time", "30d"),
+    "{file: /x, eventually: soon}": ("soon", "'soon' is not a length of time", "30d"),
 }
 """A check: what the error points at, message and hint."""
 PLACES = {"vms.yml": "        eval: [{}]", "layers/x/layer.yml": "  eval: [{}]", "deploy.yml": "    eval: [{}]"}

@@ -129,9 +129,9 @@ def test_vms_share_the_step_of_their_image(project: Workbench) -> None:
 
 def test_a_broken_image_is_listed_and_breaks_nothing_else(project: Workbench) -> None:
     declare(project, desk={"context": "files"}, broken={"context": "gone"})
-    assert "is no folder" in project.doit("list", "--all").stdout
+    assert "is not a folder" in project.doit("list", "--all").stdout
     done = project.doit("image:broken", code=None)
-    assert done.returncode and "is no folder" in done.stderr + done.stdout
+    assert done.returncode and "is not a folder" in done.stderr + done.stdout
     assert "image.yml" in project.ov("image", "build", "broken", code=EXIT_INPUT).stderr
     project.doit("image:desk")
 
@@ -144,7 +144,7 @@ def test_plan_and_why(project: Workbench) -> None:
     assert "container image desk" in why and "name: localhost/desk:latest" in why
     assert project.ov("why", "image:v").stdout == why
     error = project.ov("plan", "image:deks", code=EXIT_INPUT).stderr
-    assert "no step is called 'image:deks'" in error
+    assert "no step is named 'image:deks'" in error
 
 
 @pytest.fixture

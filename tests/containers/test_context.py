@@ -191,7 +191,7 @@ def test_which_containerfile(bench: Bench) -> None:
     bench.image = ImageSpec("x", bench.image.where, context=bench.files, containerfile=bench.files / "Other")
     assert bench.look().containerfile == bench.files / "Other"
     bench.image = ImageSpec("x", bench.image.where, context=bench.root / "gone")
-    with pytest.raises(InputError, match="is no folder") as caught:
+    with pytest.raises(InputError, match="is not a folder") as caught:
         bench.look()
     assert caught.value.where == bench.image.where
 

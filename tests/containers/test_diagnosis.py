@@ -62,7 +62,7 @@ def test_usage_errors_are_ours(tmp_path: Path) -> None:
 def test_what_is_not_known_shows_its_end_and_where_the_rest_is(tmp_path: Path) -> None:
     found = diagnose(CommandError(["podman"], 1, f"{HEAD}something new"), tmp_path, WHERE)
     assert "something new" in found.message
-    assert "the log has everything it said" in (found.hint or "")
+    assert "the log has the full output" in (found.hint or "")
 
 
 PODMAN = [
@@ -77,7 +77,7 @@ PODMAN = [
     ("Error: initializing source docker://x: StatusCode: 403, 403 Forbidden", "refuses", "podman login"),
     ("reading manifest v9 in quay.io/x/y: manifest unknown", "no such image", "name"),
     ("dial tcp: lookup registry.invalid: no such host", "cannot be reached", "network"),
-    ("Error: invalid reference format", "no image reference", "registry/name:tag"),
+    ("Error: invalid reference format", "not an image reference", "registry/name:tag"),
     ("Error: localhost/x: image not known", "not in this podman's storage", "sudo's storage"),
     ("Error: statfs /home/me/vms: no such file or directory", "does not find a folder", "machine init --volume"),
     ("Error: write /var/tmp/x: no space left on device", "disk is full", "prune"),
@@ -185,7 +185,7 @@ def test_a_stage_that_does_not_say_why_shows_what_was_said_before(tmp_path: Path
     first, why, *_ = found.message.splitlines()
     assert "file systems could not be made" in first
     assert why == "  | mkfs.ext4: Gerätegröße wird als Null angegeben."
-    assert "the log has everything it said" in (found.hint or "")
+    assert "the log has the full output" in (found.hint or "")
 
 
 def test_a_killed_installer_is_said_to_be_that(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_without_it_something_else_has_to_bring_one() -> None:
     assert without_the_disk(a_vm(), "it is not there") == "web: it is not there; SMBIOS brings it in"
     with pytest.raises(InputError) as caught:
         without_the_disk(a_vm(smbios=OFF), "it is not there")
-    assert "nothing else would let anybody into web" in caught.value.message and caught.value.where == a_vm().where
+    assert "nobody could log in to web" in caught.value.message and caught.value.where == a_vm().where
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def test_files_as_podman_takes_them(folder: Path, transport: str, image: str, re
     ("transport", "image", "message", "hint"),
     [
         ("oci-archive", "gone.tar", "gone.tar is not there", "takes a file"),
-        ("oci", "os.tar", "os.tar is no oci image", "a folder with index.json"),
-        ("dir", "layout", "layout is no dir image", "a folder with manifest.json"),
+        ("oci", "os.tar", "os.tar is not a valid oci image", "a folder with index.json"),
+        ("dir", "layout", "layout is not a valid dir image", "a folder with manifest.json"),
         ("dir", "plain:tag", "plain:tag is not there", "podman save"),
     ],
 )

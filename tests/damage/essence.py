@@ -36,7 +36,7 @@ def differences(world: World, damaged: str) -> list[str]:
             if not REMADE.search(name) and not LEFT.search(name):
                 wrong.append(f"{name} is gone")
         elif kept.is_file != now[name].is_file:
-            wrong.append(f"{name} is no file")
+            wrong.append(f"{name} is not a file")
         elif kept.mode != now[name].mode:
             wrong.append(f"{name} has mode {now[name].mode:o}, not {kept.mode:o}")
         elif kept.is_file and not REMADE.search(name) and before.of(name, kept) != after.of(name, now[name]):

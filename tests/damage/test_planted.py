@@ -164,7 +164,7 @@ def test_output_elsewhere_is_the_users_word(world: World, victims: Victims) -> N
         done = world.run("vm", "build", "a")
         assert done.code == 3 and f"{output} is a symbolic link to {elsewhere}" in done.err, done
         elsewhere.mkdir(exist_ok=True)
-    hint = done.err.partition("hint: if you want it there: ")[2].splitlines()[0]
+    hint = done.err.partition("hint: to keep it there: ")[2].splitlines()[0]
     assert hint == f"touch '{elsewhere}/.ov-output'"
     (elsewhere / ".ov-output").touch()
     assert world.run("vm", "build", "a").code == 0

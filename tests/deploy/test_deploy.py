@@ -170,8 +170,8 @@ def test_an_images_layers_and_what_is_wrong(guest: Guest) -> None:
     for words, said in (
         (("vm:web", "bare"), "image 'bare' has no layers"),
         (("vm:web", "tols"), "ov deploy: there is no layer 'tols'\n  hint: did you mean 'tools'?"),
-        (("vm:wep",), "'vm:wep' is no deployment\n  hint: did you mean 'vm:web'?"),
-        (("vm:web/A_b",), "'A_b' is no name of an instance"),
+        (("vm:wep",), "'vm:wep' is not a deployment\n  hint: did you mean 'vm:web'?"),
+        (("vm:web/A_b",), "'A_b' is not a valid instance name"),
     ):
         guest.ov("deploy", "add", *words, code=2)
         assert said in guest.said

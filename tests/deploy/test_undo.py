@@ -102,7 +102,7 @@ def test_status_list_and_drift(guest: Guest) -> None:
     assert {one["layer"] for one in found["layers"]} == {"base", "tools", "other"}
     guest.off()
     guest.ov("deploy", "status", "vm:web", "--drift", code=1)
-    assert "cannot be looked into\n  hint: ov vm start web" in guest.said
+    assert "cannot be inspected\n  hint: ov vm start web" in guest.said
 
 
 def test_a_vm_that_is_gone(guest: Guest) -> None:
@@ -114,7 +114,7 @@ def test_a_vm_that_is_gone(guest: Guest) -> None:
     guest.ov("deploy", "del", "vm:web", "--forget")
     assert not receipts_of(guest.record)
     guest.ov("deploy", "del", "vm:nobody", code=2)
-    assert "'vm:nobody' is no deployment" in guest.said
+    assert "'vm:nobody' is not a deployment" in guest.said
     guest.ov("deploy", "del", "vm:db")
     assert "db does not exist: nothing to undo" in guest.said
 

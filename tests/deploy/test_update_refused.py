@@ -84,15 +84,15 @@ def test_refused(
     ("entries", "words", "code", "message"),
     [
         ("{}", "wbe", 2, "no VM 'wbe' is declared"),
-        ("{}", "vm:wbe", 2, "is no deployment"),
+        ("{}", "vm:wbe", 2, "is not a deployment"),
         ("{}", "vm:web -i dev", 2, "-i goes with the name of a VM, and 'vm:web' is a deployment's"),
-        ("{vm:web: {disposable: true}}", "web -i Dev", 2, "'Dev' is no name of an instance"),
+        ("{vm:web: {disposable: true}}", "web -i Dev", 2, "'Dev' is not a valid instance name"),
         ("{a: {target: vm, vm: web, disposable: true}, b: {target: vm, vm: web}}", "web", 2, "several deployments"),
         ("{vm:web: {disposable: true}}", "web --reuse-image --rebuild-image", 2, "not allowed with"),
         ("{vm:web: {disposable: true, add_layers: [tolls]}}", "web", 2, "tools"),
         ("{vm:web: {disposable: true, add_layers: [tools]}}", "web", 3, "--allow-root-tasks"),
         ("{vm:web: {disposable: true}}", "web --reuse-image", 1, "the disk of web is not built"),
-        ("{vm:web: {disposable: true}}", "web --timeout soon", 2, "'soon' is no number of seconds"),
+        ("{vm:web: {disposable: true}}", "web --timeout soon", 2, "'soon' is not a number of seconds"),
     ],
 )
 def test_wrong(

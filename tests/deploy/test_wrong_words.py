@@ -28,9 +28,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("add vm:web --lifecycle=", "--lifecycle is empty\n  hint: for example --lifecycle dev"),
         ("add vm:web --from tools", "--from tools: there is no such layer\n  hint: the deployment has none"),
         ("add vm:web ../web", "there is no layer '../web'"),
-        ("plan wbe", "'wbe' is no deployment\n  hint: did you mean 'vm:web'?"),
+        ("plan wbe", "'wbe' is not a deployment\n  hint: did you mean 'vm:web'?"),
         ("plan xyz", "hint: name a deployment of deploy.yml, or vm:NAME; there are vm:web, vm:database"),
-        ("status databse", "'databse' is no deployment\n  hint: did you mean 'vm:database'?"),
+        ("status databse", "'databse' is not a deployment\n  hint: did you mean 'vm:database'?"),
     ],
 )
 def test_wrong(project: Path, capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:

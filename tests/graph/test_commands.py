@@ -159,7 +159,7 @@ def test_dumpdb_shows_what_is_remembered(project: Workbench, capsys: pytest.Capt
     assert doit("dumpdb") == 0
     assert "mine -> {" in capsys.readouterr().out
     assert doit("dumpdb", "--db-file", "vms.yml") == 3
-    assert "vms.yml is no database of doit" in capsys.readouterr().err
+    assert "vms.yml is not a database of doit" in capsys.readouterr().err
 
 
 def test_a_project_of_doits_own_is_left_alone(

@@ -60,13 +60,13 @@ LIVES: dict[str, Callable[[Path], object]] = {
     "rows of nothing": lambda path: rows(path, None),
 }
 WITHOUT: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a pipe": (lambda path: replace(path, os.mkfifo), "is no file"),
-    "a folder": (lambda path: replace(path, Path.mkdir), "is no file"),
-    "a link": (lambda path: path.symlink_to(path.rename(f"{path}.real")), "is no file"),
-    "a link to nowhere": (lambda path: replace(path, lambda p: p.symlink_to("/nowhere")), "is no file"),
+    "a pipe": (lambda path: replace(path, os.mkfifo), "is not a file"),
+    "a folder": (lambda path: replace(path, Path.mkdir), "is not a file"),
+    "a link": (lambda path: path.symlink_to(path.rename(f"{path}.real")), "is not a file"),
+    "a link to nowhere": (lambda path: replace(path, lambda p: p.symlink_to("/nowhere")), "is not a file"),
     "a hard link": (lambda path: path.with_name("other").hardlink_to(path), "has another name"),
-    "its log is a pipe": (lambda path: os.mkfifo(f"{path}-wal"), "is no file"),
-    "its log is a folder": (lambda path: Path(f"{path}-shm").mkdir(), "is no file"),
+    "its log is a pipe": (lambda path: os.mkfifo(f"{path}-wal"), "is not a file"),
+    "its log is a folder": (lambda path: Path(f"{path}-shm").mkdir(), "is not a file"),
     "its folder is a file": (lambda path: file_for_folder(path.parent), "directory"),
 }
 

@@ -175,7 +175,7 @@ def test_why_and_graph(bench: Workbench, small_image: Path) -> None:
     data = json.loads(bench.ov("why", "fetch:a", "--json").stdout)
     assert data["step"].startswith("fetch:@") and data["receipt"]["facts"]["fetched"]["url"] == str(small_image)
     wrong = bench.ov("why", "dsk:a", code=EXIT_INPUT).stderr
-    assert "no step is called 'dsk:a'" in wrong and "disk:a" in wrong
+    assert "no step is named 'dsk:a'" in wrong and "disk:a" in wrong
     assert "->" in bench.ov("graph", "a", "--format", "dot").stdout
     assert bench.ov("graph", "a", "--format", "mermaid").stdout.startswith("flowchart LR")
     assert "<svg" in bench.ov("graph", "a", "--format", "svg").stdout

@@ -239,7 +239,7 @@ def test_a_guest_that_stands_still_ends_the_wait(name: str, server: Sshd) -> Non
     begun = time.monotonic()
     error = fails(server, Level.SSH, serial=text, seconds=600.0)
     assert time.monotonic() - begun < 60 and error.kind == CONSOLES[name]
-    assert "it stands still after" in error.message and error.hint
+    assert "it is stuck after" in error.message and error.hint
 
 
 def test_a_panic_in_the_middle_of_a_wait(server: Sshd) -> None:

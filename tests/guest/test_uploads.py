@@ -173,7 +173,7 @@ def test_places_that_are_none(path: str, rights: int, owner: str | None) -> None
 
 @pytest.mark.parametrize("owner", ["", "a b", "a;b", "-R", "a:b:c", "$(id)"])
 def test_owners_that_are_none(owner: str) -> None:
-    with pytest.raises(ValueError, match="is no owner"):
+    with pytest.raises(ValueError, match="is not an owner"):
         GuestFile("/a", b"", 0, owner)
 
 

@@ -127,7 +127,7 @@ def test_a_copy_replaces_what_is_half_there(
 @pytest.mark.parametrize("kind", ["symlink", "dangling", "pipe", "folder"])
 def test_only_files_are_linked(kind: str, ours: Path, victim: Path) -> None:
     PLANTED[kind](ours / "disk.qcow2", victim)
-    with pytest.raises(UnsafeError, match=r"disk\.qcow2 is no file of its own"):
+    with pytest.raises(UnsafeError, match=r"disk\.qcow2 is not a file of its own"):
         link_or_copy(ours / "disk.qcow2", ours / "built")
     assert not os.path.lexists(ours / "built")
 
@@ -162,7 +162,7 @@ def test_output_is_a_link_only_to_who_wants_it(ours: Path, victim: Path, tmp_pat
     ours.unlink()
     big = tmp_path / "big disk"
     ours.symlink_to(big)
-    with pytest.raises(UnsafeError, match="which is no folder") as e:
+    with pytest.raises(UnsafeError, match="which is not a folder") as e:
         write_atomic(ours / "arch" / "seed.iso", "x")
     assert e.value.hint is not None and _shell(e.value.hint.partition(": ")[2]) == 0  # the hint is the way
     write_atomic(ours / "arch" / "seed.iso", "x")

@@ -73,7 +73,7 @@ def test_time_wait_is_free() -> None:
 
 
 def test_what_cannot_be_listened_on() -> None:
-    with pytest.raises(OvError, match=r"192\.0\.2\.7 is no address of this host"):
+    with pytest.raises(OvError, match=r"192\.0\.2\.7 is not an address of this host"):
         free(20000, address="192.0.2.7")
 
 
@@ -113,5 +113,5 @@ def test_privileged_ports() -> None:
     limit = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
     if os.geteuid() == 0 and limit > 1:
         said = as_nobody("try: free(1)\nexcept OvError as e: print(e.message)")
-        assert said == "port 1/tcp may be opened by root only"
+        assert said == "port 1/tcp can only be opened by root"
     assert free(1) if os.geteuid() == 0 else limit <= 1024

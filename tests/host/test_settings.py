@@ -62,14 +62,19 @@ def test_a_file_that_says_nothing(text: str) -> None:
         ("vm: {ram: auto}\n", "1:11", "vm.ram: 'auto' is not a size", "20G"),
         ("vm: {ram: 1M}\n", "1:11", "vm.ram: 1M is too small: at least 32M", ""),
         ("vm: {disk_size: []}\n", "1:17", "vm.disk_size must be a size such as 8G or auto, not a list", ""),
-        ("vm: {cpus: 0}\n", "1:12", "vm.cpus: '0' is no number of processors", "1 to 4096"),
+        ("vm: {cpus: 0}\n", "1:12", "vm.cpus: '0' is not a number of processors", "1 to 4096"),
         ("vm: {cpus: true}\n", "1:12", "vm.cpus must be a number, not true", ""),
         ("vm: {transport: oci}\n", "1:17", "vm.transport must be one of auto, registry, containers-storage", ""),
         ("vm: {root_size: 1M}\n", "1:17", "vm.root_size: 1M is too small", ""),
         ("engine: {build: docker}\n", "1:17", "engine.build must be one of auto, podman, not 'docker'", ""),
         ("engine: {rootful: root}\n", "1:19", "engine.rootful must be one of auto, native, sudo, machine", ""),
-        ("images: {mirror: m.example.org}\n", "1:18", "images.mirror: 'm.example.org' is no web address", "https://"),
-        ("images: {mirror: 'http://'}\n", "1:18", "images.mirror: is no URL: '' is no host name", ""),
+        (
+            "images: {mirror: m.example.org}\n",
+            "1:18",
+            "images.mirror: 'm.example.org' is not a web address",
+            "https://",
+        ),
+        ("images: {mirror: 'http://'}\n", "1:18", "images.mirror: is not a URL: '' is not a host name", ""),
         ("images: {mirror: 'https://me:secret@m.example.org'}\n", "1:18", "images.mirror: has a password", ".netrc"),
         ("images: {mirror: []}\n", "1:18", "images.mirror must be a web address or auto, not a list", ""),
         ("backend: qemu\n", "1:1", "unknown key 'backend'", "did you mean 'vm.backend'?"),
@@ -77,8 +82,8 @@ def test_a_file_that_says_nothing(text: str) -> None:
         ("engine: [sudo]\n", "1:1", "engine must be a mapping", "engine: {rootful: …}"),
         ("vm.cpus: 3\n", "1:1", "unknown key 'vm.cpus'", "write vm: {cpus: …}"),
         ("vm: {cpus: 1}\nengine.run: podman\n", "2:1", "unknown key 'engine.run'", "write engine: {run: …}"),
-        (f"vm: {{cpus: {'9' * 5000}}}\n", "1:12", "is no number of processors", "1 to 4096"),
-        ("vm: {cpus: ٣}\n", "1:12", "vm.cpus: '٣' is no number of processors", "1 to 4096"),
+        (f"vm: {{cpus: {'9' * 5000}}}\n", "1:12", "is not a number of processors", "1 to 4096"),
+        ("vm: {cpus: ٣}\n", "1:12", "vm.cpus: '٣' is not a number of processors", "1 to 4096"),
         ("- vm\n", "1:1", "the top level must be a mapping", "vm: {backend: qemu}"),
         ("vm: {}\n---\nvm: {}\n", "3:1", "settings are one YAML document", ""),
         ("vm:\n\tbackend: qemu\n", "2:1", "not YAML", "spaces"),
@@ -317,7 +322,7 @@ def test_a_link_that_leads_to_itself() -> None:
     assert get("vm.cpus").origin is Origin.DEFAULT  # where it leads is not there yet
     file.with_name("other.yml").symlink_to(file)
     for act in (lambda: get("vm.cpus"), lambda: put("vm.cpus", "2")):
-        with pytest.raises(InputError, match="is no file") as caught:
+        with pytest.raises(InputError, match="is not a file") as caught:
             act()
         assert "mv " in (caught.value.hint or "")
     reset()

@@ -105,7 +105,7 @@ def stalls(asked: Asked) -> None:
     time.sleep(1.1)
 
 
-BROKEN = r"connection (failed|broke)|makes no sense|of \d+ bytes"
+BROKEN = r"connection (failed|broke)|is invalid|contradict|of \d+ bytes"
 DIGEST = "wrong digest"
 LINE = f"{SHA256}  disk.raw\n"
 NONE = "no checksum found"

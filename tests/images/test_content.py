@@ -1,4 +1,4 @@
-"""Compressed images, and what is no image at all."""
+"""Compressed images, and what is not an image at all."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_known_digest_needs_no_network(site: Site, store: Store, notes: Notes, s
 
 
 def test_bad_values_and_pins(site: Site, store: Store, notes: Notes, sha256: str) -> None:
-    with pytest.raises(InputError, match="is no sha256 digest"):
+    with pytest.raises(InputError, match="is not a sha256 digest"):
         fetch(ask(site, store, Checksum("sha256", "abc")), notes)
     pin = Pin(f"{site.url}/{NAME}", sha256, 1)
     pinned = ImageRequest(f"{site.url}/{NAME}", Checksum(), store.root, pin)

@@ -68,7 +68,7 @@ def await_part(store: Store, process: Process) -> int:
 
 @pytest.fixture
 def big() -> bytes:
-    """A raw disk that is no multiple of any block size."""
+    """A raw disk that is not a multiple of any block size."""
     return bytes(510) + b"\x55\xaa" + os.urandom((6 << 20) + 77)
 
 

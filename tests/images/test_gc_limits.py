@@ -97,7 +97,7 @@ def test_by_age_and_size_with_real_images(bench: Workbench, tmp_path: Path) -> N
 
 BAD = [
     (("--older-than", "30"), "has no unit"),
-    (("--older-than", "soon"), "is no length of time"),
+    (("--older-than", "soon"), "is not a length of time"),
     (("--max-size", "50"), "has no unit"),
     (("--max-size", "much"), "is not a size"),
     (("--max-size", "-1G"), "expected one argument"),

@@ -1,4 +1,4 @@
-"""Half an image is no image: qcow2 and raw disks are as long as their own tables say."""
+"""Half an image is not an image: qcow2 and raw disks are as long as their own tables say."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_a_guest_that_does_not_answer(server: Sshd) -> None:
 
 def test_nobody_said_who_logs_in() -> None:
     record = new_record("web", None, Path("/p"), "qemu", None, None)
-    with pytest.raises(InputError, match="nobody said who logs in"):
+    with pytest.raises(InputError, match="no user is set for logging in"):
         need_user(record, None)
     assert need_user(record, "me") == "me"
 

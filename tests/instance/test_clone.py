@@ -101,7 +101,7 @@ def test_declared_by_the_verb(room: Room) -> None:
     assert "cloud_init_clean: true" in file.read_text()
     assert "no snapshot nope" in room.ov("vm", "clone", "fifth", "--from", "web@nope", code=2)
     assert "there is a VM 'web' already" in room.ov("vm", "clone", "web", "--from", "web", code=2)
-    assert "'B a' is no VM name" in room.ov("vm", "clone", "B a", "--from", "web", code=2)
+    assert "'B a' is not a VM name" in room.ov("vm", "clone", "B a", "--from", "web", code=2)
     assert "no VM is named" in room.ov("vm", "clone", "fifth", "--from", "web@", code=2)
     assert file.read_text().count("  fifth") == 0
     room.ov("vm", "destroy", "--disk", "web")

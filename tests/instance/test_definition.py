@@ -93,7 +93,7 @@ def test_errors_name_the_line(bench: Workbench, empty_image: Path) -> None:
     snippets = {"snippets": ["<rng model='virtio'/>", "<redirdev bus='usb' type='spicevmc'/>"]}
     declare(bench, empty_image, libvirt=snippets, backend="qemu")
     error = bench.ov("vm", "argv", "web", code=2).stderr
-    assert re.search(r"vms\.yml:\d+:\d+: libvirt\.snippets\[1\]: the backend qemu has no use", error)
+    assert re.search(r"vms\.yml:\d+:\d+: libvirt\.snippets\[1\]: the backend qemu cannot use", error)
     declare(bench, empty_image, libvirt=snippets)  # which backend it gets was not written for this VM
     said = bench.ov("vm", "argv", "web").stderr
     assert "libvirt.snippets[1]: <redirdev> is libvirt's; the backend qemu leaves it out" in said and "rng" not in said

@@ -256,7 +256,7 @@ def test_a_chain_of_snapshots(importing: Import) -> None:
 def test_a_block_device(importing: Import) -> None:
     """It is copied, never referred to. (A file stands for it, since a device needs root.)"""
     xml = machine(disk("/dev/null", type="block", format="raw", at="dev"))
-    with pytest.raises(RefusedError, match="is no file") as refused:
+    with pytest.raises(RefusedError, match="is not a file") as refused:
         importing(xml, reference=True)
     assert "--copy" in (refused.value.hint or "")
     raw = importing.root.parent / "volume"

@@ -178,7 +178,7 @@ BAD: list[tuple[str, bytes | None, str, str | None, str | None]] = [
     ("missing", None, "the public key {path} does not exist", "key_source: generate", str(WHERE)),
     ("empty", b"", "{path} holds no public key", "key_source: generate", str(WHERE)),
     ("comment", b"# x\n", "{path} holds no public key", "key_source: generate", str(WHERE)),
-    ("binary", b"\xff\xfe\x00", "{path} is no public key: it is not text", "key_source: generate", str(WHERE)),
+    ("binary", b"\xff\xfe\x00", "{path} is not a public key: it is not text", "key_source: generate", str(WHERE)),
     ("garbage", b"hello\n", "not an OpenSSH public key", "ssh-ed25519 AAAA", ""),
     ("damaged", b"ssh-ed25519 AAAA x\n", "the ssh-ed25519 key is damaged", "copy the whole line", ""),
     ("not-base64", b"ssh-rsa %%% x\n", "the ssh-rsa key is damaged", "copy the whole line", ""),

@@ -342,7 +342,7 @@ ERRORS = [
     (("start", "wbe"), 2, "there is no VM wbe", "web"),
     (("create", "wbe"), 2, "no VM 'wbe' is declared", "did you mean 'web'?"),
     (("start", "web"), 2, "web is not created yet", "ov vm create web"),
-    (("create", "web", "-i", "No"), 2, "'No' is no name of an instance", "a-z"),
+    (("create", "web", "-i", "No"), 2, "'No' is not a valid instance name", "a-z"),
     (("create", "web", "--ram", "many"), 2, "--ram:", ""),
     (("create", "web", "--ram", "1M"), 2, "--ram: 1M is too small: at least 32M", ""),
     (("create", "web", "--ssh-key", "/nowhere.pub"), 2, "the public key /nowhere.pub does not exist", ""),

@@ -89,7 +89,7 @@ def test_what_the_disk_stands_on(room: Room) -> None:
     assert not (room.folder / "built" / "disk.qcow2").exists()
     (room.folder / "disk.qcow2").rename(room.folder / "kept")
     (room.folder / "disk.qcow2").mkdir()
-    assert "is no file, where the disk of web must be" in room.ov("vm", "create", "web", "--no-start", code=1)
+    assert "is not a file, where the disk of web must be" in room.ov("vm", "create", "web", "--no-start", code=1)
 
 
 def test_a_disk_that_was_made_and_not_noted(room: Room) -> None:

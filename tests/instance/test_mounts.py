@@ -128,7 +128,7 @@ def test_what_cannot_be_is_an_error(tmp_path: Path) -> None:
         transport(tmp_path / "no such")
     assert caught.value.hint == f"mkdir -p '{tmp_path}/no such'"
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         transport(tmp_path / "file")
     spec = vm(mounts=(Mount(tmp_path, "/src"),))
     with pytest.raises(InputError, match="this backend cannot share folders"):

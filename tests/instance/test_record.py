@@ -100,7 +100,7 @@ def test_mac_is_locally_administered_and_unicast() -> None:
 
 @pytest.mark.parametrize("name", ["", "-a", "A", "a_b", "a/b", "a" * 31, "a\n"])
 def test_names_of_instances(name: str) -> None:
-    with pytest.raises(InputError, match="is no name of an instance"):
+    with pytest.raises(InputError, match="is not a valid instance name"):
         domain_of("web", name)
     assert domain_of("web", "a-1") == "ov-web-a-1"
 

@@ -47,7 +47,7 @@ def test_the_wait_ends_with_the_last_word(name: str, bench: Workbench, tmp_path:
     begun = time.monotonic()
     failed = bench.ov("vm", "wait", "web", "--timeout", "100", code=1).stderr
     assert time.monotonic() - begun < 60, "it waited although nothing can come any more"
-    assert "it stands still after" in failed and said in failed and "hint:" in failed
+    assert "it is stuck after" in failed and said in failed and "hint:" in failed
     assert json.loads(bench.ov("vm", "status", "web", "--json").stdout)["state"] == "running"
 
 

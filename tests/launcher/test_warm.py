@@ -92,4 +92,4 @@ def test_without_pyproject(bare: Bare) -> None:
     (bare.directory / "pyproject.toml").unlink()
     done = bare.doitw("list")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "has no pyproject.toml\n  hint: doitw belongs into a checkout" in done.stderr
+    assert "has no pyproject.toml\n  hint: doitw belongs in a checkout" in done.stderr

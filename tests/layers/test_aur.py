@@ -174,5 +174,5 @@ def test_elsewhere_it_does_not_count(tmp_path: Path) -> None:
     text = "name: a\npackages: [x]\naur: {packages: [tool]}\n"
     assert [one.kind for one in plan(tmp_path, text, facts=ARCH).operations] == ["packages", "aur"]
     assert [one.kind for one in plan(tmp_path, text, facts=FACTS).operations] == ["packages"]
-    with pytest.raises(InputError, match="'a b;' is no name of a package"):
+    with pytest.raises(InputError, match="'a b;' is not a valid package name"):
         plan(tmp_path, "name: a\naur: {packages: ['a b;']}\n", facts=ARCH)

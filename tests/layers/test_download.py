@@ -200,7 +200,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         assert not list((tmp_path / "cache").glob("*.part")) and not list((tmp_path / "cache").glob("*.tar*"))
         with pytest.raises(InputError, match="not protected"):
             fetched(tmp_path, f'name: a\ntasks: [{{download: "{site.url}/ok.tar", to: /x}}]\n')
-        with pytest.raises(InputError, match="no web address"):
+        with pytest.raises(InputError, match="not a web address"):
             fetched(tmp_path, 'name: a\ntasks: [{download: "file:///etc/passwd", to: /x}]\n')
 
 

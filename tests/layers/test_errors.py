@@ -40,7 +40,7 @@ def test_each_has_a_hint_and_a_place() -> None:
 def test_the_place_in_a_file_of_another_program(tmp_path: Path) -> None:
     path = tmp_path / "pixi.toml"
     path.write_text("[a]\nb = = 1\n")
-    with pytest.raises(InputError, match="is no TOML") as caught:
+    with pytest.raises(InputError, match="is not TOML") as caught:
         toml_of(path)
     assert caught.value.where == Where(str(path), 2, 5)
 

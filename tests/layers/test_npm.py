@@ -139,13 +139,13 @@ def test_without_npm_the_error_says_what_to_add(tmp_path: Path) -> None:
 
 
 WRONG = [
-    ("{", "package.json is no JSON"),
+    ("{", "package.json is not JSON"),
     ("[]", "package.json holds no object"),
-    ('{"dependencies": ["a"]}', "dependencies is no mapping"),
+    ('{"dependencies": ["a"]}', "dependencies is not a mapping"),
     (manifest(a="workspace:*"), "a: 'workspace:*' means nothing outside of a project"),
-    ('{"dependencies": {"a b": "*"}}', "'a b' is no name of an npm package"),
-    (manifest(a="file:./none.tgz"), "a: file:./none.tgz is no file in the layer's folder"),
-    (manifest(a="file:../../../etc/passwd"), "is no file in the layer's folder"),
+    ('{"dependencies": {"a b": "*"}}', "'a b' is not a valid npm package name"),
+    (manifest(a="file:./none.tgz"), "a: file:./none.tgz is not a file in the layer's folder"),
+    (manifest(a="file:../../../etc/passwd"), "is not a file in the layer's folder"),
 ]
 
 

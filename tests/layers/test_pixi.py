@@ -100,7 +100,7 @@ def test_a_manifest_for_other_machines_is_skipped(tmp_path: Path) -> None:
     assert [one.why for one in made("aarch64").skipped] == ["its platforms are linux-64, and not linux-aarch64"]
     assert [one.kind for one in made("aarch64").operations] == ["environment"]
     assert [one.kind for one in made("x86_64").operations] == ["environment", "pixi"]
-    with pytest.raises(InputError, match="is no TOML"):
+    with pytest.raises(InputError, match="is not TOML"):
         plan(tmp_path, "name: a\n", pixi__toml="[")
 
 

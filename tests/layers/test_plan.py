@@ -91,7 +91,7 @@ tasks:
         ("{copy: none, to: /x}", "has no 'none'", 12),
         ("{copy: layer.yml, user: mary}", "nothing says where the home folder of mary is", 5),
         ("{link: /x, target: $NOBODY}", "nothing says what $NOBODY stands for", 24),
-        ("{cmd: a, uninstall: [/]}", "no absolute path", 25),
+        ("{cmd: a, uninstall: [/]}", "not an absolute path", 25),
     ],
 )
 def test_mistakes_have_their_place(task: str, message: str, column: int, tmp_path: Path) -> None:

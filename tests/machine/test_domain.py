@@ -313,7 +313,7 @@ REFUSED: list[tuple[dict[str, Json], str]] = [
     (devices(video=[{"model": "vga", "vram": "64M"}]), r"video\[0\]\.vram cannot be '64M'"),
     (devices(video=[{"model": "vga", "vram": True}]), r"video\[0\]\.vram cannot be True"),
     (devices(channels=[{"type": "unix"}]), r"channels\[0\]\.name is missing"),
-    (devices(channels=[{"name": "a"}, {"name": "a"}]), r"channels\[1\]\.name: the channel a is there twice"),
+    (devices(channels=[{"name": "a"}, {"name": "a"}]), r"channels\[1\]\.name: the channel a appears twice"),
     (devices(rng=[{"backend": "egd"}]), r"rng\[0\]\.type is missing: backend egd needs it"),
     (devices(rng=[{"rate": {"period": 1}}]), r"'bytes' is missing in libvirt\.devices\.rng\[0\]\.rate"),
     ({"features": {"acpi": "perhaps"}}, r"libvirt\.features\.acpi cannot be 'perhaps'"),

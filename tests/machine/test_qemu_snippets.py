@@ -52,7 +52,7 @@ def test_the_rest_is_named_or_refused(text: str) -> None:
     made = command(machine(snippets=(Snippet(text, "layer gpu"),)), HOST)
     assert made.notes == [f"layer gpu: <{OTHERS[text]}> is libvirt's; the backend qemu leaves it out"]
     assert argv_of(made) == argv_of(command(machine(), HOST))
-    with pytest.raises(InputError, match=f"layer gpu: the backend qemu has no use for libvirt's <{OTHERS[text]}>"):
+    with pytest.raises(InputError, match=f"layer gpu: the backend qemu cannot use libvirt's <{OTHERS[text]}>"):
         refuse([Snippet(text, "layer gpu")])
 
 

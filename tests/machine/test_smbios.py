@@ -141,7 +141,7 @@ def test_odd_user_names_are_one_word(tmp_path: Path, user: str) -> None:
 
 @pytest.mark.parametrize("user", ["", ".", "..", "a/b", "a:b", "a\nb", "../root"])
 def test_no_user_name(user: str) -> None:
-    with pytest.raises(InputError, match="is no user name"):
+    with pytest.raises(InputError, match="is not a user name"):
         ssh_credentials(user, [KEY])
 
 

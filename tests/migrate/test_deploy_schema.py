@@ -79,9 +79,9 @@ def test_flags_make_a_new_file(tmp_path: Path) -> None:
     [
         ("deploy:\n  vm:web: {}\n  web-vm: {}\n", "'vm:web' becomes 'web-vm', which is there already", 2, 3),
         ("deploy: {}\nimages: {a: {}}\n", "'images' and 'deploy' mean the same", 2, 1),
-        ("deployments:\n  a: {}\n  images:\n    a: {}\n", "'a' is there twice", 4, 5),
+        ("deployments:\n  a: {}\n  images:\n    a: {}\n", "'a' appears twice", 4, 5),
         ("deploy:\n  a: {vm: web, vm_source: db}\n", "'vm_source' and 'vm' mean the same", 2, 16),
-        ("deploy:\n  a: [1]\n", "deployment 'a' is no mapping", 2, 6),
+        ("deploy:\n  a: [1]\n", "deployment 'a' is not a mapping", 2, 6),
         ("deploy:\n  a: &x {add_layers: []}\n  b: *x\n", "'b' repeats another entry", 3, 6),
         ("deploy:\n  w: {target: vm, vm: web, disposable: false}\n", "VM 'web' has disposable: true", 2, 51),
         ("deploy:\n  web-vm: {target: vm, vm: db}\n", "'web-vm' would be the deployment of 'web'", 2, 3),

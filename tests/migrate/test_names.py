@@ -99,7 +99,7 @@ def test_migrating_means_the_same_and_is_done_once(vms: list[list[tuple[str, str
     try:
         wanted, errors = with_our_names(parse_yaml(text.encode(), "vms.yml")[0])
     except InputError:
-        errors = [InputError("a key is there twice")]
+        errors = [InputError("a key appears twice")]
     if errors:
         with pytest.raises(InputError):
             migrate_names(path, text)

@@ -143,7 +143,7 @@ def test_a_vm_that_says_the_same_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "message", "column"),
     [
-        ("{flavour: x}", "'flavour' has no place in a VM", 10),
+        ("{flavour: x}", "'flavour' does not belong in a VM", 10),
         ("{ram: &r 4G}", "an anchor or alias cannot", 15),
         ("big", "must be a mapping", 9),
         ("{ssh: {port: 1}, ssh_port: 2}", "mean the same", 26),

@@ -279,11 +279,11 @@ def test_a_backend_without_an_agent_says_so(record: Record, monkeypatch: pytest.
     [
         (
             "No complete agent response found in 10485760 bytes: Numerical result out of range",
-            *(False, "says more than libvirt passes on", "guest file read"),
+            *(False, "answered with more than libvirt passes on", "guest file read"),
         ),
         (
             "Guest agent is not responding: QEMU guest agent is not available due to an error",
-            *(True, "libvirt has given it up", "systemctl restart qemu-guest-agent"),
+            *(True, "libvirt has lost contact with it", "systemctl restart qemu-guest-agent"),
         ),
         ("Guest agent is not responding: QEMU guest agent is not connected", True, "not connected", "must run"),
         ("argument unsupported: QEMU guest agent is not configured", False, "not configured", "must run"),

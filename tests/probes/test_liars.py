@@ -58,8 +58,8 @@ def greeted(path: Path, seconds: float = SECONDS) -> None:
 
 SPICE: dict[str, tuple[Work, str]] = {
     "nothing": (cut(), "ended the connection"),
-    "another program": (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "is no SPICE server"),
-    "a long reply": (says(liar.HEADER.pack(b"REDQ", 2, 2, 0xFFFFFFFF)), "is no SPICE server"),
+    "another program": (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "is not a SPICE server"),
+    "a long reply": (says(liar.HEADER.pack(b"REDQ", 2, 2, 0xFFFFFFFF)), "is not a SPICE server"),
     "an error": (says(liar.HEADER.pack(b"REDQ", 2, 2, 182) + struct.pack("<I", 99) + bytes(178)), "refuses: error 99"),
     "no key": (liar.spice(bytes(162), says()), "has no key that can be used"),
     "silence": (liar.spice(KEY, says()), "does not answer in time"),
@@ -170,7 +170,7 @@ AGENT: dict[str, tuple[Work, str]] = {
     "nothing": (cut(), "the connection ended"),
     "silence": (says(), "not in time"),
     "silence later": (_agent(), "not in time"),
-    "no JSON": (_agent(b"hello\n"), "no JSON"),
+    "no JSON": (_agent(b"hello\n"), "not JSON"),
     "nested": (_agent(b"[" * 99_999 + b"\n"), "nested too deeply"),
     "an error without words": (_agent(b'{"error": 7}\n'), "refuses: None"),
     "a line without an end": (floods(b"x" * 65536), "longer than"),

@@ -41,7 +41,7 @@ def test_one_colour_is_uniform_and_a_cut_picture_is_an_error() -> None:
     grey = Picture(4, 4, b"\x10\x20\x30" * 16)
     assert grey.uniform and read_picture(grey.png()).uniform
     for data in (b"", b"P6 4 4 255\n123", grey.png()[:50], b"GIF89a"):
-        with pytest.raises(OvError, match="no picture"):
+        with pytest.raises(OvError, match="not a picture"):
             read_picture(data)
 
 

@@ -88,7 +88,7 @@ def test_keys_arrive(room: Room) -> None:
 def test_qemu_answers(room: Room) -> None:
     assert answer(room, "qmp", "web", "query-status")["status"] == "running"
     assert "refuses" in room.ov("eval", "libvirt", "qmp", "web", "no-such-command", code=1)
-    assert "no JSON" in room.ov("eval", "libvirt", "qmp", "web", "query-status", "{", code=2)
+    assert "not JSON" in room.ov("eval", "libvirt", "qmp", "web", "query-status", "{", code=2)
     found = answer(room, "info", "web")
     assert (found["state"], found["cpus"], found["agent"]) == ("running", 1, False)
     assert found["graphics"][0]["type"] == "spice"
@@ -125,7 +125,7 @@ def test_checks_of_the_vm_need_no_login(room: Room) -> None:
     tagged = room.ov("eval", "live", "web", "--tag", "seen", "--tag", "other")
     assert "1 checks, 0 failed" in tagged
     assert "no checks" in room.ov("eval", "live", "web", "--tag", "none")
-    assert "is no deployment" in room.ov("eval", "live", "wob", code=2)
+    assert "is not a deployment" in room.ov("eval", "live", "wob", code=2)
 
 
 def test_events_and_the_console_come_as_they_happen(room: Room) -> None:

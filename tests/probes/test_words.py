@@ -23,16 +23,16 @@ def record(tmp_path: Path) -> Record:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("spice status web --wait nan", "'nan' is no number of seconds"),
-        ("spice status web --wait -1", "--wait: '-1' is no number of seconds"),
-        ("spice status web --wait soon", "'soon' is no length of time"),
-        ("spice status web --wait 1e999", "'1e999' is no number of seconds"),
-        ("spice click web -1 2", "x: '-1' is no whole number"),
-        ("spice click web left 2", "'left' is no whole number"),
+        ("spice status web --wait nan", "'nan' is not a number of seconds"),
+        ("spice status web --wait -1", "--wait: '-1' is not a number of seconds"),
+        ("spice status web --wait soon", "'soon' is not a length of time"),
+        ("spice status web --wait 1e999", "'1e999' is not a number of seconds"),
+        ("spice click web -1 2", "x: '-1' is not a whole number"),
+        ("spice click web left 2", "'left' is not a whole number"),
         ("spice click web 99999999999 2", "0 to 2147483647"),
-        ("libvirt screenshot web --screen -1", "'-1' is no whole number"),
-        ("libvirt send-key web a --hold long", "'long' is no whole number"),
-        ("libvirt guest fstrim web --minimum lots", "'lots' is no number of bytes"),
+        ("libvirt screenshot web --screen -1", "'-1' is not a whole number"),
+        ("libvirt send-key web a --hold long", "'long' is not a whole number"),
+        ("libvirt guest fstrim web --minimum lots", "'lots' is not a number of bytes"),
         ("libvirt guest exec web --wait", "expected one argument"),
         ("libvirt info web --format yaml", "invalid choice: 'yaml'"),
         ("libvirt gest ping web", "invalid choice: 'gest'"),
@@ -59,13 +59,13 @@ def test_lengths_of_time(text: str, seconds: float) -> None:
 def test_numbers() -> None:
     assert (whole("0"), whole("2147483647"), size(str((1 << 63) - 1))) == (0, 2147483647, (1 << 63) - 1)
     for text in ("", "1.5", "٣x", "2147483648"):
-        with pytest.raises(InputError, match="no whole number"):
+        with pytest.raises(InputError, match="not a whole number"):
             whole(text)
 
 
 @pytest.mark.parametrize("address", ["somewhere", "host:", ":5900", "host:0", "host:65536", "host:99999", "a:b:5900x"])
 def test_addresses(address: str, record: Record) -> None:
-    with pytest.raises(InputError, match="is no HOST:PORT") as caught:
+    with pytest.raises(InputError, match="is not a HOST:PORT") as caught:
         place_of(record, {"address": address})
     assert caught.value.hint == "as in 127.0.0.1:5900"
 
@@ -83,9 +83,9 @@ def test_files_of_passwords(record: Record, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("verb", "method", "data", "status", "told"),
     [
-        ("spice", "click", {"x": "left", "y": 1}, "2", "'left' is no whole number"),
-        ("libvirt", "guest/exec", {"command": "sh -c 'x"}, "2", "is no command: no closing quotation"),
-        ("libvirt", "qmp", {"text": "x", "input": "{"}, "2", "no JSON"),
+        ("spice", "click", {"x": "left", "y": 1}, "2", "'left' is not a whole number"),
+        ("libvirt", "guest/exec", {"command": "sh -c 'x"}, "2", "is not a command: no closing quotation"),
+        ("libvirt", "qmp", {"text": "x", "input": "{"}, "2", "not JSON"),
         ("libvirt", "qmp", {"text": "x", "input": [1]}, "2", "are an object"),
         ("libvirt", "passwd", {"text": "x" * 61}, "2", "the password has 61 bytes"),
         ("libvirt", "snapshot/info", {"target": "none"}, "2", "has no snapshot none"),

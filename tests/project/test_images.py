@@ -113,7 +113,7 @@ ERRORS = [
     ("base: localhost/b, target: c", "'target' contradicts base", "remove one", 26),
     ("base: localhost/b, layers: [], layer: []", "layers of image 'a' stand there twice", "layers:", 38),
     ("base: localhost/b, layers: x", "images.a.layers must be a list", None, 34),
-    ("base: localhost/b, user: A b", "'A b' is no name of an account", None, 32),
+    ("base: localhost/b, user: A b", "'A b' is not a valid account name", None, 32),
     ("ref: localhost/b, layers: []", "'layers' contradicts ref", "remove one", 25),
     ("", "image 'a' has neither ref nor containerfile nor base", "quay.io", 3),
     ("bootc: true", "image 'a' has neither ref nor containerfile nor base", "quay.io", 3),
@@ -127,9 +127,9 @@ ERRORS = [
     ("containerfile: ~joe/x", "containerfile: ~joe is not expanded", None, 22),
     ("context: ., pull: sometimes", "must be one of missing, always, never, newer, not 'sometimes'", None, 25),
     ("context: ., bootc: perhaps", "images.a.bootc must be true or false", "label", 26),
-    ("context: ., build_args: {A B: c}", "'A B' is no build argument's name", "letters", 32),
+    ("context: ., build_args: {A B: c}", "'A B' is not a valid build argument name", "letters", 32),
     ("context: ., build_args: {A: [c]}", "images.a.build_args.A must be text, not a list", None, 35),
-    ("context: ., target: 'a b'", "'a b' is no name of a stage", "final", 27),
+    ("context: ., target: 'a b'", "'a b' is not a valid stage name", "final", 27),
     ("context: ''", "images.a.context must not be empty", None, 16),
 ]
 
@@ -146,9 +146,9 @@ def test_errors(tmp_path: Path, fields: str, message: str, hint: str | None, col
 def test_names_that_are_none(tmp_path: Path, name: str) -> None:
     write(tmp_path, "vms: {}")
     error = one(errors_of(tmp_path, f"images:\n  ? {name}\n  : {{ref: localhost/a}}\n", "image.yml"))
-    assert "is no image name" in error.message and place(error) == ("image.yml", 2, 5)
+    assert "is not an image name" in error.message and place(error) == ("image.yml", 2, 5)
     error = one(errors_of(tmp_path, f"image:\n  name: {name}\n  ref: localhost/a\n", "image.yml"))
-    assert "is no image name" in error.message and place(error) == ("image.yml", 2, 9)
+    assert "is not an image name" in error.message and place(error) == ("image.yml", 2, 9)
 
 
 def test_names_that_are_good(tmp_path: Path) -> None:
@@ -198,14 +198,14 @@ def test_references(text: str) -> None:
         ("fedora", "no registry is named", "docker.io/library/fedora, quay.io/fedora or localhost/fedora?"),
         ("fedora/fedora-bootc:42", "no registry is named", "docker.io/fedora/fedora-bootc:42"),
         ("docker://quay.io/a", "a reference has no transport", "leave docker:// out"),
-        ("quay.io/a@sha256:abc", "'sha256:abc' is no digest", "64 hex digits"),
+        ("quay.io/a@sha256:abc", "'sha256:abc' is not a digest", "64 hex digits"),
         ("quay.io/A/b", "the name holds capital letters", "lower case"),
-        ("quay.io/a:", "it is no image reference", "for example"),
-        ("quay.io/a:-x", "it is no image reference", None),
-        ("quay.io/a b", "it is no image reference", None),
-        ("quay.io/a/", "it is no image reference", None),
-        ("quay.io/a\n", "it is no image reference", None),
-        (f"quay.io/a:{'x' * 129}", "it is no image reference", None),
+        ("quay.io/a:", "it is not an image reference", "for example"),
+        ("quay.io/a:-x", "it is not an image reference", None),
+        ("quay.io/a b", "it is not an image reference", None),
+        ("quay.io/a/", "it is not an image reference", None),
+        ("quay.io/a\n", "it is not an image reference", None),
+        (f"quay.io/a:{'x' * 129}", "it is not an image reference", None),
     ],
 )
 def test_what_is_no_reference(text: str, message: str, hint: str | None) -> None:
@@ -264,7 +264,7 @@ def test_without_any_images(tmp_path: Path) -> None:
 def test_a_bootc_vm_wants_a_bootc_image(tmp_path: Path) -> None:
     write(tmp_path, bootc("tools"))
     error = one(errors_of(tmp_path, "images: {tools: {ref: localhost/t, bootc: false}}", "image.yml"))
-    assert error.message == "source.image tools is no bootc image"
+    assert error.message == "source.image tools is not a bootc image"
     assert place(error) == ("vms.yml", 1, 40) and "image.yml:1:" in (error.hint or "")
     write(tmp_path, bootc("tools").replace("image: 'tools'", "image: tools, transport: oci"))  # a folder's name
     assert check((), tmp_path).errors == ()

@@ -168,7 +168,7 @@ def test_cyclic_includes_name_the_circle(tmp_path: Path, monkeypatch: pytest.Mon
     write(tmp_path, "includes: [c.yml]", "b.yml")
     write(tmp_path, "includes: [b.yml]", "c.yml")
     error = one(list(check((), tmp_path).errors))
-    assert error.message == "includes go round in a circle: b.yml → c.yml → b.yml"
+    assert error.message == "includes form a circle: b.yml → c.yml → b.yml"
     assert str(error.where) == "c.yml:1:12"
     write(tmp_path, "includes: [overthink.yml]", "overthink.yml")
     assert "overthink.yml → overthink.yml" in one(list(check((), tmp_path).errors)).message
@@ -190,8 +190,8 @@ def test_defined_twice_names_both_places(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("text", "message", "hint", "line", "column"),
     [
-        ("", "declares nothing: it is empty", "vms: {demo", 1, 1),
-        ("# later\n", "declares nothing", "vms: {demo", 1, 1),
+        ("", "the file is empty", "vms: {demo", 1, 1),
+        ("# later\n", "the file is empty", "vms: {demo", 1, 1),
         ("- a\n", "the top level must be a mapping, not a list", "vms: {demo", 1, 1),
         ("hello", "the top level must be a mapping, not a single value", "vms: {demo", 1, 1),
         ("vms: [a]", "vms must be a mapping, not a list", None, 1, 6),

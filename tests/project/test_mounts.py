@@ -31,7 +31,7 @@ def test_a_line(text: str, parts: tuple[object, ...]) -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "a:", ":/b", "a:/b:c", "a:/b:ro:", "a::/b", "a:/b:"])
 def test_no_line(text: str) -> None:
-    with pytest.raises(InputError, match="is no mount") as caught:
+    with pytest.raises(InputError, match="is not a mount") as caught:
         written_parts(text)
     assert "./src:/src" in str(caught.value.hint)
 
@@ -66,7 +66,7 @@ def test_inherited_from_another_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("item", "message", "hint"),
     [
-        ("'src'", "'src' is no mount", "./src:/src"),
+        ("'src'", "'src' is not a mount", "./src:/src"),
         ("'./a:b'", "the guest's folder 'b' is not absolute", "./src:/src"),
         ("'./a:/b/../c'", "has . or .. in it", ""),
         ("'./a:/'", "would hide the guest's own system", ""),
@@ -77,7 +77,7 @@ def test_inherited_from_another_folder(tmp_path: Path) -> None:
         ("{source: ./a}", "'target' is missing in vms.a.mounts[1]", "absolute"),
         ("{source: ./a, target: /b, ro: true}", "unknown key 'ro'", ""),
         ("{source: ./a, target: /b, transport: nfs}", "must be one of auto, virtiofs, 9p, sshfs", ""),
-        ("'./b:/x/'", "/x is there twice", "first at"),
+        ("'./b:/x/'", "/x appears twice", "first at"),
     ],
 )
 def test_mistakes_have_their_place(tmp_path: Path, item: str, message: str, hint: str) -> None:

@@ -19,7 +19,7 @@ def _vm(fields: str, source: str = CLOUD) -> str:
 # fields on line 4 from column 5, message, hint, column
 FIELD_RULES = [
     ("disk_size: 20X", "disk_size: '20X' is not a size", "20G", 16),
-    ("disk_size: 0", "disk_size: 0 is no size", "20G", 16),
+    ("disk_size: 0", "disk_size: 0 is not a size", "20G", 16),
     ("disk_size: -1G", "disk_size: '-1G' is negative", "20G", 16),
     ("disk_size: 20", "disk_size of 20M is too small", "did you mean 20G?", 16),
     ("disk_size: 1M", "disk_size of 1M is too small: at least 32M", None, 16),
@@ -44,10 +44,10 @@ FIELD_RULES = [
     ("libvirt: {features: {smm: no}}\n    firmware: uefi-secure", "turns it off", "uefi-insecure", 31),
     ("network: {mode: bridge}", "network.bridge is missing", "br0", 5),
     ("network: {bridge: br0}", "network.bridge has no effect in mode user", "mode: bridge", 15),
-    ("network: {mac: 52:54}", "'52:54' is no MAC address", "52:54:00", 20),
-    ("network: {mac: 52-54-00-12-34-56}", "is no MAC address", "52:54:00", 20),
+    ("network: {mac: 52:54}", "'52:54' is not a MAC address", "52:54:00", 20),
+    ("network: {mac: 52-54-00-12-34-56}", "is not a MAC address", "52:54:00", 20),
     ("network: {mac: '53:54:00:12:34:56'}", "is a multicast address", "even", 20),
-    ("network: {mac: '00:00:00:00:00:00'}", "is no card's address", "52:54", 20),
+    ("network: {mac: '00:00:00:00:00:00'}", "is not the address of a network interface", "52:54", 20),
     ("network: {mode: nat, port_forwards: ['80:80']}", "port_forwards has no effect in mode nat", "mode: user", 26),
     ("network: {network: lab}", "network.network has no effect in mode user", "mode: network", 15),
     ("network: {dev: eth0}", "network.dev has no effect in mode user", "mode: direct", 15),
@@ -58,15 +58,20 @@ FIELD_RULES = [
     ("network: {mode: nat}\n    backend: qemu", "network.mode nat does not work with backend qemu", "libvirt", 21),
     ("network: {mode: direct, dev: e}\n    backend: qemu", "mode direct does not work with", "libvirt", 21),
     ("ssh: {port: 2222}\n    network: {mode: nat}", "ssh.port has no effect in network.mode nat", "port 22", 11),
-    ("network: {port_forwards: ['80']}", "'80' is no port forward", "8080:80", 31),
-    ("network: {port_forwards: [80]}", "'80' is no port forward", "8080:80", 31),
-    ("network: {port_forwards: ['a:b']}", "is no port forward", "8080:80", 31),
-    ("network: {port_forwards: ['80:80/icmp']}", "is no port forward", "/udp", 31),
-    ("network: {port_forwards: ['80:']}", "is no port forward", None, 31),
+    ("network: {port_forwards: ['80']}", "'80' is not a port forward", "8080:80", 31),
+    ("network: {port_forwards: [80]}", "'80' is not a port forward", "8080:80", 31),
+    ("network: {port_forwards: ['a:b']}", "is not a port forward", "8080:80", 31),
+    ("network: {port_forwards: ['80:80/icmp']}", "is not a port forward", "/udp", 31),
+    ("network: {port_forwards: ['80:']}", "is not a port forward", None, 31),
     ("network: {port_forwards: ['0:80']}", "host port 0 of '0:80' is not in 1–65535", None, 31),
     ("network: {port_forwards: ['80:65536']}", "guest port 65536", None, 31),
     ("network: {port_forwards: ['80:1000000']}", "guest port 1000000", None, 31),
-    ("network: {port_forwards: ['300.1.1.1:80:80']}", "'300.1.1.1' of '300.1.1.1:80:80' is no IP address", None, 31),
+    (
+        "network: {port_forwards: ['300.1.1.1:80:80']}",
+        "'300.1.1.1' of '300.1.1.1:80:80' is not an IP address",
+        None,
+        31,
+    ),
     ("network: {port_forwards: ['80:80', '80:81']}", "host port 80/tcp is taken by this VM itself", ":4:31", 40),
     ("network: {port_forwards: ['80:80', '0.0.0.0:80:81']}", "80/tcp is taken", "another port", 40),
     ("ssh: {port: 2222}\n    network: {port_forwards: ['2222:1']}", "host port 2222/tcp is taken", ":4:17", 0),
@@ -74,14 +79,14 @@ FIELD_RULES = [
     ("ssh: {key_source: generat}", "is not auto, generate, none or a path", "did you mean 'generate'?", 23),
     ("ssh: {key_source: keys/me.pub}", "is not auto, generate, none or a path", "begins with ./", 23),
     ("ssh: {key_source: '${NO_SUCH_VARIABLE}/x'}", "variable NO_SUCH_VARIABLE is not set", "export", 23),
-    ("ssh: {key_source: '${a b}/x'}", "${a b} is no environment variable", "${NAME}", 23),
+    ("ssh: {key_source: '${a b}/x'}", "${a b} is not an environment variable", "${NAME}", 23),
     ("ssh: {key_source: ~other/x}", "~other is not expanded", "~/", 23),
     ("cloud_init: {ov_install: {strategy: url}}", "ov_install.url is missing", "https://", 41),
-    ("cloud_init: {users: [{name: u}, {name: u}]}", "user 'u' is there twice", ":4:33", 44),
+    ("cloud_init: {users: [{name: u}, {name: u}]}", "user 'u' appears twice", ":4:33", 44),
     ("cloud_init: {extra: 'a: [1'}", "of the text: not YAML", "mapping", 31),
     ("cloud_init: {extra: '- a'}", "extra must be one YAML mapping", "mapping", 25),
     ('cloud_init: {extra: "a: 1\\n---\\nb: 2"}', "extra must be one YAML mapping", "mapping", 25),
-    ("snapshots: [{name: s}, {name: s}]", "snapshot 's' is there twice", ":4:24", 35),
+    ("snapshots: [{name: s}, {name: s}]", "snapshot 's' appears twice", ":4:24", 35),
     ("autostart: true\n    backend: qemu", "autostart does not work with backend qemu", "libvirt", 5),
 ]
 
@@ -134,7 +139,13 @@ SOURCE_RULES = [
     ),
     ("{kind: cloud_image, url: 'https://x/y', checksum: {url: 'http://x/z'}}", "plain http", "https", 3, 69),
     ("{kind: cloud_image, url: 'https://x/y', checksum: {url: 'ftp://x/z'}}", "is not a place", "https", 3, 69),
-    ("{kind: cloud_image, url: 'https://x/y', checksum: {url: 'https://x:y/z'}}", "its port is no number", None, 3, 69),
+    (
+        "{kind: cloud_image, url: 'https://x/y', checksum: {url: 'https://x:y/z'}}",
+        "its port is not a number",
+        None,
+        3,
+        69,
+    ),
     ("{kind: cloud_image, url: /x, checksum: {keyring: '${NOT_SET}'}}", "NOT_SET is not set", None, 3, 62),
     ("{kind: cloud_image, url: /x, cache: '${NOT_SET}/y'}", "NOT_SET is not set", "export NOT_SET", 3, 49),
     (
@@ -220,18 +231,18 @@ def test_architectures_without_a_bios(tmp_path: Path) -> None:
 
 
 NAMES = [
-    ("Web", "'Web' is no VM name", "for example 'web'"),
-    ("a/b", "'a/b' is no VM name", "for example 'a-b'"),
-    ("..", "'..' is no VM name", "begins with a-z"),
-    ("a b", "'a b' is no VM name", "for example 'a-b'"),
-    ("'a '", "'a ' is no VM name", "for example 'a'"),
-    ("-a", "'-a' is no VM name", "for example 'a'"),
-    ("a_b", "'a_b' is no VM name", "for example 'a-b'"),
-    ("a.b", "'a.b' is no VM name", "for example 'a-b'"),
-    ("'ä'", "'ä' is no VM name", "begins with a-z"),
-    ('"a\\n"', "is no VM name", "for example 'a'"),
-    ("''", "'' is no VM name", "begins with a-z"),
-    ("x" * 51, "is no VM name", "at most 50 characters"),
+    ("Web", "'Web' is not a VM name", "for example 'web'"),
+    ("a/b", "'a/b' is not a VM name", "for example 'a-b'"),
+    ("..", "'..' is not a VM name", "begins with a-z"),
+    ("a b", "'a b' is not a VM name", "for example 'a-b'"),
+    ("'a '", "'a ' is not a VM name", "for example 'a'"),
+    ("-a", "'-a' is not a VM name", "for example 'a'"),
+    ("a_b", "'a_b' is not a VM name", "for example 'a-b'"),
+    ("a.b", "'a.b' is not a VM name", "for example 'a-b'"),
+    ("'ä'", "'ä' is not a VM name", "begins with a-z"),
+    ('"a\\n"', "is not a VM name", "for example 'a'"),
+    ("''", "'' is not a VM name", "begins with a-z"),
+    ("x" * 51, "is not a VM name", "at most 50 characters"),
     ("web-eph-1", "VM name 'web-eph-1' is reserved", "ephemeral"),
 ]
 
@@ -313,7 +324,7 @@ def test_clones_in_a_circle_are_named_once(tmp_path: Path) -> None:
     clone = "{source: {kind: clone, from_vm: %s, from_snapshot: s}}"
     text = f"vms:\n  a: {clone % 'b'}\n  b: {clone % 'c'}\n  c: {clone % 'a'}\n  d: {clone % 'a'}\n"
     error = one(errors_of(tmp_path, text))
-    assert error.message == "clones go round in a circle: a → b → c → a"
+    assert error.message == "clones form a circle: a → b → c → a"
     assert place(error) == ("vms.yml", 2, 38)
 
 

@@ -49,7 +49,7 @@ def _one(folder: Path, text: str) -> tuple[str, str, tuple[int, int]]:
         ("<domain id='3'><genid/></domain>", "<domain id> is not for definitions", "type only"),
         ("<qemu:args/>", "libvirt has no element <qemu:args>", ""),
         ("<x:rng/>", "the prefix of x:rng is not declared", 'xmlns:x="…"'),
-        ("<a:b:c/>", "a:b:c is no XML name", "at most one colon"),
+        ("<a:b:c/>", "a:b:c is not an XML name", "at most one colon"),
         ("<x:rng xmlns:x=''/>", "xmlns:x is empty", "stands for a namespace"),
         ("<rng x:a='1'/>", "the prefix of x:a is not declared", 'xmlns:x="…"'),
         ("<rng>" * (MAX_DEPTH + 1) + "</rng>" * (MAX_DEPTH + 1), f"nested more than {MAX_DEPTH} levels", ""),

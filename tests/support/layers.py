@@ -118,7 +118,7 @@ def plan(folder: Path, text: str, name: str = "a", *, facts: SystemFacts = FACTS
 
 
 def print_of(folder: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
-    """All that is below a folder: kind, mode, owner, content, and the times of what is no folder."""
+    """All that is below a folder: kind, mode, owner, content, and the times of what is not a folder."""
     return {str(path.relative_to(folder)): _print(path, times) for path in _below(folder)}
 
 

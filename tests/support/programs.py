@@ -181,7 +181,7 @@ def _alarm(running: sh.RunningCommand, timeout: float | None, late: threading.Ev
 
 @contextlib.contextmanager
 def _input(data: str | bytes) -> Iterator[IO[bytes]]:
-    """A file to read it from: sh writes what is no file one byte at a time."""
+    """A file to read it from: sh writes what is not a file one byte at a time."""
     if not data:
         with Path(os.devnull).open("rb") as file:
             yield file

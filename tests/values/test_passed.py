@@ -49,7 +49,7 @@ def seed(folder: Path, block: str, root: str = "vms:\n  a:\n") -> dict[str, byte
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal values of equal types; what is no number equals itself."""
+    """Equal values of equal types; what is not a number equals itself."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -135,11 +135,11 @@ def test_the_cache_keeps_the_meaning(tmp_path: Path) -> None:
 
 WRONG = [
     ("extra: {x: =}", "could not determine a constructor for the tag '!!value'", 11),
-    ("extra: {x: !!int a}", "it is no int", 11),
-    ("extra: {x: !!bool a}", "it is no bool", 11),
-    ("extra: {x: 2024-13-45}", "it is no timestamp", 11),
+    ("extra: {x: !!int a}", "it is not of type int", 11),
+    ("extra: {x: !!bool a}", "it is not of type bool", 11),
+    ("extra: {x: 2024-13-45}", "it is not of type timestamp", 11),
     ("network: {ethernets: {x: {y: !Ref z}}}", "constructor for the tag '!Ref'", 29),
-    ("extra: {x: 1, x: 2}", "key 'x' is there twice", 14),
+    ("extra: {x: 1, x: 2}", "key 'x' appears twice", 14),
     ("extra: {? [a] : 2}", "a key must be text", 10),
 ]
 
@@ -162,7 +162,7 @@ def test_keys_of_two_types_are_two_keys(tmp_path: Path) -> None:
     error = one(
         errors_of(tmp_path, f"vms:\n  a:\n    source: {CLOUD}\n    cloud_init: {{extra: 'x: {{a: 1, a: 2}}'}}\n")
     )
-    assert "key 'a' is there twice" in error.message
+    assert "key 'a' appears twice" in error.message
     assert place(error) == ("vms.yml", 4, 36)
 
 
@@ -252,7 +252,7 @@ def test_any_scalar_means_to_cloud_init_what_it_would_mean_in_a_file(word: str, 
     try:
         found = document.written.passed("vms", "a", "cloud_init", "extra")
     except InputError as e:
-        assert "is there twice" in e.message
+        assert "appears twice" in e.message
         return
     assert same(decode(found), expected)
 

@@ -149,8 +149,8 @@ def test_anchors_merges_and_who_wins() -> None:
 
 
 BAD = [
-    ("a: 1\nb: 2\na: 3\n", 3, 1, "key 'a' is there twice", "first at f.yml:1:1"),
-    ("a: {b: 1, b: 2}", 1, 11, "key 'b' is there twice", "first at f.yml:1:5"),
+    ("a: 1\nb: 2\na: 3\n", 3, 1, "key 'a' appears twice", "first at f.yml:1:1"),
+    ("a: {b: 1, b: 2}", 1, 11, "key 'b' appears twice", "first at f.yml:1:5"),
     ("a: 1\n'a': 2", 2, 1, "twice", "f.yml:1:1"),
     ("a: [1, 2", 1, 0, "not YAML", None),
     ("a: {b: 1", 1, 0, "not YAML", None),
@@ -171,8 +171,8 @@ BAD = [
     ("a: !!set {b, c}", 1, 4, "tag !!set is not supported", "plain"),
     ("a: !!python/object/apply:os.system [ls]", 1, 4, "is not supported", "plain"),
     ("a: !Ref x", 1, 4, "tag !Ref is not supported", "plain"),
-    ("a: !!int x", 1, 4, "'x' is no int", None),
-    ("a: !!bool 1", 1, 4, "'1' is no bool", None),
+    ("a: !!int x", 1, 4, "'x' is not of type int", None),
+    ("a: !!bool 1", 1, 4, "'1' is not of type bool", None),
     ("[" * 5000, 1, 0, "nested more than 64", None),
     ("a: " + "{b: " * 100_000, 1, 256, "nested more than 64", None),
     ("a: b\x07c", 1, 5, "U+0007", "text file"),

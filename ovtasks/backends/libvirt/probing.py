@@ -106,10 +106,10 @@ def ask_agent(handle: Handle, command: str, arguments: Mapping[str, Json], secon
 def agent_error(domain: str, text: str, *, silent: bool) -> OvError | None:
     """What libvirt says of a guest agent, with a way out; None if it is about something else."""
     if "No complete agent response" in text:
-        hint = f"let the command write a file, and read that: guest file read; {_RESTART}"
-        return OvError(f"the guest agent of {domain} says more than libvirt passes on (10 MiB)", hint=hint)
+        hint = f"let the command write a file, then read it: guest file read; {_RESTART}"
+        return OvError(f"the guest agent of {domain} answered with more than libvirt passes on (10 MiB)", hint=hint)
     if "not available due to an error" in text:
-        return OvError(f"no guest agent answers in {domain}: libvirt has given it up", hint=_RESTART)
+        return OvError(f"no guest agent answers in {domain}: libvirt has lost contact with it", hint=_RESTART)
     if silent or "not configured" in text or "not connected" in text:
         return OvError(f"no guest agent answers in {domain}: {text}", hint=_AGENT)
     if "unable to execute QEMU agent command" in text:

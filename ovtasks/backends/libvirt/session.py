@@ -255,7 +255,7 @@ def _diagnose_connection(uri: str, error: libvirt.libvirtError) -> OvError:
     code, said = error.get_error_code(), str(error)
     denied = {libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_CANCELLED, libvirt.VIR_ERR_AUTH_UNAVAILABLE}
     if code in {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_CONNECT} and "no connection driver" in said:
-        return InputError(f"{uri} is no connection that libvirt knows: {said}", hint=DEFAULT_URI)
+        return InputError(f"{uri} is not a connection that libvirt knows: {said}", hint=DEFAULT_URI)
     if is_own_session(uri):
         found = sockets()
         _check_permitted(found)
@@ -263,7 +263,9 @@ def _diagnose_connection(uri: str, error: libvirt.libvirtError) -> OvError:
     if not is_local(uri):
         return OvError(f"cannot connect to {uri}: {said}", hint=f"virsh -c '{uri}' list shows the same; try ssh first")
     if code in denied or "Permission denied" in said:
-        return OvError(f"not permitted to use {uri}: {said}", hint="be in the group libvirt, then log in again")
+        return OvError(
+            f"not permitted to use {uri}: {said}", hint="add yourself to the group libvirt, then log in again"
+        )
     return OvError(
         f"nothing accepts connections to {uri}: {said}",
         hint=f"{package_hint('libvirtd')}; systemctl enable --now virtqemud.socket (or libvirtd.service)",

@@ -43,7 +43,7 @@ def _threads(answer: Json, key: str) -> Mapping[str, int]:
 def _set(thread: int | None, hosts: frozenset[int], what: str) -> None:
     words = ", ".join(map(str, sorted(hosts)))
     if thread is None:
-        raise OvError(f"{what}: QEMU has no thread of it", hint="ov vm logs")
+        raise OvError(f"{what}: QEMU has no thread for it", hint="ov vm logs")
     try:
         os.sched_setaffinity(thread, hosts)
     except OSError as e:

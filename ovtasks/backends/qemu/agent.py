@@ -86,7 +86,7 @@ def _answers(connection: socket.socket, until: float) -> Iterator[Json]:
 def _messages(connection: socket.socket, until: float) -> Iterator[Mapping[str, Json]]:
     """What the agent says.
 
-    :raises OSError: nothing comes before ``until``. :raises ValueError: it is no JSON, or too long.
+    :raises OSError: nothing comes before ``until``. :raises ValueError: it is not JSON, or too long.
     """
     pending = bytearray()
     while True:

@@ -38,14 +38,14 @@ def diagnose(said: str, machine: Machine, status: int | None, log: Path) -> OvEr
             return make(found, machine)
     end = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
     lines = "\n".join(f"  | {line}" for line in said.rstrip().splitlines()[-TAIL_LINES:])
-    return OvError(f"QEMU {end}" + (f":\n{lines}" if lines else ""), hint=f"all that it said is in {log}")
+    return OvError(f"QEMU {end}" + (f":\n{lines}" if lines else ""), hint=f"its output is in {log}")
 
 
 def _port(found: re.Match[str], machine: Machine) -> OvError:
     protocol, address, port = found["protocol"], found["address"], int(found["port"])
     owner = ports.owner(port, protocol, address)
     if owner is None and port < 1024:
-        return OvError(f"port {port} may only be opened by root", hint="forward a port above 1023")
+        return OvError(f"port {port} can only be opened by root", hint="forward a port above 1023")
     hint = "end that program, or choose another port (network.port_forwards, ssh.port)"
     return OvError(f"port {port} ({protocol}) of {address} is taken by {owner or 'another process'}", hint=hint)
 
@@ -81,7 +81,7 @@ def _bridge(found: re.Match[str], machine: Machine) -> OvError:
 
 
 def _memory(found: re.Match[str], machine: Machine) -> OvError:
-    hint = "less `ram`, or end another machine; free -h"
+    hint = "reduce `ram`, or stop another VM; free -h shows the memory"
     return OvError(f"the host has no {machine.ram >> 20} MiB of memory for {machine.domain}", hint=hint)
 
 
@@ -100,7 +100,7 @@ def _firmware_missing(found: re.Match[str], machine: Machine) -> OvError:
 
 
 def _twice(found: re.Match[str], machine: Machine) -> OvError:
-    return RefusedError(f"{machine.domain} is just being started by another process", hint="wait for it: ov vm list")
+    return RefusedError(f"{machine.domain} is being started by another process", hint="wait for it: ov vm list")
 
 
 def _module(found: re.Match[str], machine: Machine) -> OvError:

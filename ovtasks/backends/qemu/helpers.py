@@ -164,5 +164,5 @@ def _wait(share: Share, status: Callable[[], int | None], log: Path, before: int
                 said = file.read().decode(errors="replace").strip()[-TAIL:]
             what = f"ended with status {ended}" if ended is not None else f"does not listen after {READY:g} s"
             lines = "".join(f"\n  | {line}" for line in said.splitlines()[-5:])
-            raise OvError(f"virtiofsd for {share.source} {what}{lines}", hint=f"all that it said is in {log}")
+            raise OvError(f"virtiofsd for {share.source} {what}{lines}", hint=f"its output is in {log}")
         time.sleep(0.02)

@@ -200,7 +200,7 @@ def _connect(path: Path, until: float) -> socket.socket:
             time.sleep(0.02)
         except OSError as e:
             connection.close()
-            raise NoQmpError(f"nobody listens at {path}: {e.strerror}") from e
+            raise NoQmpError(f"nothing listens at {path}: {e.strerror}") from e
         except BaseException:
             connection.close()
             raise

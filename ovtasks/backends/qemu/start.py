@@ -106,7 +106,7 @@ def _wait(handle: Handle, status: Callable[[], int | None]) -> int | None:
                 pass
         if time.monotonic() > until:
             hint = f"look at {handle.directory / LOG}; is the host overloaded?"
-            raise OvError(f"QEMU did not get its machine ready within {DEADLINE:g} s", hint=hint)
+            raise OvError(f"QEMU did not start its machine within {DEADLINE:g} s", hint=hint)
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
     return ended

@@ -57,7 +57,7 @@ def _named(name: str, value: Json) -> tuple[Matcher, ...]:
         known = [*MATCHERS, *(_NEGATED + one for one in MATCHERS), "not"]
         guess = near(name, known)
         hint = f"did you mean '{guess}'?" if guess else f"known are {', '.join([*MATCHERS, 'not'])}"
-        raise InputError(f"no matcher is called {name!r}", hint=hint)
+        raise InputError(f"no matcher is named {name!r}", hint=hint)
     several = plain in ("contains", "matches") and isinstance(value, Sequence) and not isinstance(value, str)
     values = value if several and isinstance(value, Sequence) else [value]
     return tuple(_checked(Matcher(plain, one, name.startswith(_NEGATED))) for one in values)
@@ -73,7 +73,7 @@ def _checked(matcher: Matcher) -> Matcher:
         except (re.error, OverflowError, RecursionError) as e:
             why = "it is nested too deeply" if isinstance(e, RecursionError) else e
             hint = "a backslash before a character takes its meaning away"
-            raise InputError(f"{_text(value)[:200]!r} is no regular expression: {why}", hint=hint) from None
+            raise InputError(f"{_text(value)[:200]!r} is not a regular expression: {why}", hint=hint) from None
     if matcher.name in _NUMBERS and _number(_text(value)) is None:
         raise InputError(f"{matcher.name} needs a number, not {value!r}", hint=f"write {matcher.name}: 1")
     return matcher
@@ -91,7 +91,7 @@ def _number(text: str) -> float | None:
 
 
 def _compare(compare: Callable[[float, float], bool]) -> Callable[[str, Json], bool]:
-    """A comparison of numbers; it does not hold for a text that is no number."""
+    """A comparison of numbers; it does not hold for a text that is not a number."""
 
     def holds(text: str, value: Json) -> bool:
         found, wanted = _number(text), _number(_text(value))

@@ -71,7 +71,7 @@ def _names(data: Mapping[str, Json], key: str, part: LayerPart, prefix: str) -> 
     for name in dict.fromkeys(words(data.get(key))):
         if not _NAME.fullmatch(name):
             raise InputError(
-                f"{name!r} is no name of a package", hint="one package an entry", where=_place(part, key, prefix)
+                f"{name!r} is not a valid package name", hint="one package an entry", where=_place(part, key, prefix)
             )
         yield name
 

@@ -87,12 +87,12 @@ def dependencies(manifest: Path, lock: Path | None, where: Where) -> dict[str, s
         group = data.get(key, {})
         if not isinstance(group, Mapping):
             hint = f'write "{key}": {{"NAME": "VERSION"}}'
-            raise InputError(f"{key} is no mapping from names to versions", hint=hint, where=where)
+            raise InputError(f"{key} is not a mapping from names to versions", hint=hint, where=where)
         found |= {name: str(version).strip() for name, version in group.items()}
     for name, version in found.items():
         if not _NAME.fullmatch(name):
             hint = "NAME or @SCOPE/NAME, of letters, digits and . _ ~ -"
-            raise InputError(f"{name!r} is no name of an npm package", hint=hint, where=where)
+            raise InputError(f"{name!r} is not a valid npm package name", hint=hint, where=where)
         if version.startswith(("workspace:", "link:")) or not version.isprintable():
             hint = "write a version, or file: and an archive beside layer.yml"
             raise InputError(f"{name}: {version!r} means nothing outside of a project", hint=hint, where=where)
@@ -121,7 +121,7 @@ def _read(path: Path, where: Where) -> Mapping[str, Json]:
     except OSError as e:
         raise unreadable(path, e) from e
     except ValueError as e:
-        hint = "correct it where the error is"
+        hint = "correct the line of the error"
         raise InputError(f"{path.name} is {e}", hint=hint, where=place_in(path, e)) from None
     if not isinstance(data, Mapping):
         raise InputError(f"{path.name} holds no object", hint='write {"dependencies": {…}}', where=where)
@@ -131,10 +131,10 @@ def _read(path: Path, where: Where) -> Mapping[str, Json]:
 def _beside(manifest: Path, name: str, version: str, where: Where) -> Path:
     """The file of a dependency ``file:…``.
 
-    :raises InputError: it is no file of the layer.
+    :raises InputError: it is not a file of the layer.
     """
     path = (manifest.parent / version.removeprefix("file:").removeprefix("//")).resolve()
     if not path.is_relative_to(manifest.parent.resolve()) or not path.is_file():
         hint = "`npm pack` makes one file of a folder; put it beside layer.yml"
-        raise InputError(f"{name}: {version} is no file in the layer's folder", hint=hint, where=where)
+        raise InputError(f"{name}: {version} is not a file in the layer's folder", hint=hint, where=where)
     return path

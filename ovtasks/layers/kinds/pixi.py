@@ -69,5 +69,5 @@ def _platforms(manifest: Path, where: Where) -> tuple[str, ...]:
     own = table(table(data, "tool"), "pixi") if manifest.name == "pyproject.toml" else data
     found = (table(own, "workspace") or table(own, "project")).get("platforms", ())
     if not isinstance(found, list):
-        raise InputError("platforms is no list", hint='write platforms = ["linux-64"]', where=where)
+        raise InputError("platforms is not a list", hint='write platforms = ["linux-64"]', where=where)
     return tuple(map(str, found))

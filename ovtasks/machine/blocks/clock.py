@@ -20,7 +20,9 @@ TICKS = {"rtc": ("delay", "catchup"), "hpet": ("delay",)}
 
 
 def _delta(extra: str = "") -> Field:
-    kind = text(rf"^([-+]?[0-9]{{1,18}}{extra})$", "seconds", "is no number of seconds", ("3600", "-60"), ("an hour",))
+    kind = text(
+        rf"^([-+]?[0-9]{{1,18}}{extra})$", "seconds", "is not a number of seconds", ("3600", "-60"), ("an hour",)
+    )
     return Field(
         kind, "@adjustment", "Seconds from the basis.", only={"offset": ("variable", "utc", "localtime")}, qemu="never"
     )
@@ -32,7 +34,7 @@ CLOCK = Block(
     {
         "offset": Field(one_of(*OFFSETS), "@offset", "Where it starts.", default="utc"),
         "timezone": Field(
-            text(r"^[A-Za-z0-9_.+/-]+$", "a time zone", "is no time zone", ("Europe/Vienna",), ("a b", "")),
+            text(r"^[A-Za-z0-9_.+/-]+$", "a time zone", "is not a time zone", ("Europe/Vienna",), ("a b", "")),
             "@timezone",
             "Its time zone.",
             only={"offset": ("timezone",)},

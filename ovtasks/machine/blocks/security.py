@@ -33,7 +33,11 @@ SECLABEL = Block(
 
 SEV = ("sev", "sev-es")
 _HEX = text(
-    r"^(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,10})$", "a number, also hexadecimal", "is no number", ("0x0003", "7"), ("x", "")
+    r"^(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,10})$",
+    "a number, also hexadecimal",
+    "is not a number",
+    ("0x0003", "7"),
+    ("x", ""),
 )
 
 LAUNCH_SECURITY = Block(

@@ -33,7 +33,7 @@ BASEBOARD = _entries("baseBoard", "Boards.", "manufacturer", "product", "version
 DATE = text(
     r"^[01][0-9]/[0-3][0-9]/([0-9]{2}|[12][0-9]{3})$",
     "a date, MM/DD/YYYY",
-    "is no date: MM/DD/YYYY",
+    "is not a date: MM/DD/YYYY",
     ("02/29/2024",),
     ("2024-02-29",),
 )
@@ -157,7 +157,7 @@ def words(block: Tree, to: Command) -> None:
         for table in tables:
             release = table.peek("release") if name == "bios" else None
             if release is not None and not re.fullmatch(r"\d{1,3}\.\d{1,3}", release, re.ASCII):
-                raise table.refuse("release", f"'{release}' is no release", hint="two numbers, such as 4.2")
+                raise table.refuse("release", f"'{release}' is not a release", hint="two numbers, such as 4.2")
             if values := {key: text for key in keys if (text := table.text(key)) is not None}:
                 to.add("smbios", **{"type": number, **values})
     for word in block.texts("oem_strings"):

@@ -96,7 +96,7 @@ RESOURCE = Block(
             "Fibre Channel.",
             {
                 "appid": Field(
-                    text(r"^[ -~]{1,128}$", "up to 128 ASCII characters", "is no application identity", ("vm-1",)),
+                    text(r"^[ -~]{1,128}$", "up to 128 ASCII characters", "is not an application identity", ("vm-1",)),
                     "@appid",
                     "Application identity.",
                     required=True,

@@ -61,7 +61,7 @@ def _rules(found: Sequence[Tree], block: Tree) -> Faults:
     seen: set[int] = set()
     for one, ident in zip(found, _numbers([one.number("id") for one in found]), strict=True):
         if ident in seen:
-            yield one.fault(f": audio backend {ident} is there twice", "another number", "id")
+            yield one.fault(f": audio backend {ident} appears twice", "another number", "id")
         seen.add(ident)
         if one.text("type") == "file" and not one.has("path"):
             yield one.fault("is missing: type file needs it", "path: ${vm.dir}/sound.wav", "path")

@@ -62,7 +62,7 @@ ROWS = Items(
                 text(
                     r"^[A-Za-z0-9._-]+$",
                     "letters, digits, dot, hyphen, underscore",
-                    "is no channel's name",
+                    "is not a channel name",
                     ("org.example.0",),
                     ("a b", ""),
                 ),
@@ -84,7 +84,7 @@ def _rules(found: Sequence[Tree], _: Tree) -> Faults:
         elif name is None and not one.has("name"):
             yield one.fault("is missing", f"for example name: {AGENT}", "name")
         if name is not None and name in names:
-            yield one.fault(f": the channel {name} is there twice", "remove one of the two", "name")
+            yield one.fault(f": the channel {name} appears twice", "remove one of the two", "name")
         names |= {name} if name is not None else set()
         yield from _rules_of_one(one, kind, name)
 

@@ -48,7 +48,7 @@ def _words(blocks: Sequence[Tree], to: Command) -> None:
         target = block.block("target")
         kind = target.text("type") or "virtio"
         if kind != "virtio":
-            raise target.refuse("type", f"a console on {kind} is no device of its own", hint="type: virtio")
+            raise target.refuse("type", f"a console on {kind} is not a device of its own", hint="type: virtio")
         ident = chardev(block, f"console{index}", to)
         to.device("virtconsole", id=f"{ident}-device", chardev=ident)
 

@@ -91,7 +91,7 @@ def _sizes(target: Tree) -> Faults:
     size, block, label = (target.number(key) for key in ("size", "block", "label"))
     for key in ("size", "requested"):
         if block is not None and (target.number(key) or 0) % block:
-            yield target.fault(f"is no multiple of block {format_size(block * 1024)}", "whole blocks", key)
+            yield target.fault(f"is not a multiple of block {format_size(block * 1024)}", "whole blocks", key)
     if size is not None and label is not None and label >= size:
         yield target.fault("is not smaller than size", "label: 2M", "label")
 

@@ -30,7 +30,7 @@ ROWS = Items(
                         text(
                             r"^0x[0-9a-fA-F]{1,4}$",
                             "an I/O port such as 0x505",
-                            "is no I/O port",
+                            "is not an I/O port",
                             ("0x505",),
                             ("5", ""),
                         ),

@@ -40,7 +40,7 @@ ROWS = Items(
 
 def _lacks(found: Sequence[Tree], host: HostFeatures) -> Iterator[InputError]:
     if len(found) > 1 and host.version is not None and host.version < SEVERAL:
-        problem = f"is one too many: libvirt takes several from {SEVERAL[0]}.{SEVERAL[1]} on"
+        problem = f"is one too many: libvirt supports several from {SEVERAL[0]}.{SEVERAL[1]} on"
         yield lacking(found[1].place, problem, "remove it, or install a newer libvirt")
 
 

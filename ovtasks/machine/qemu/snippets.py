@@ -37,7 +37,7 @@ def refuse(snippets: Sequence[Snippet]) -> None:
     """
     for snippet, element in _elements(snippets):
         if _taken(element) is None:
-            message = f"{snippet.name}: the backend qemu has no use for libvirt's <{element.tag}>"
+            message = f"{snippet.name}: the backend qemu cannot use libvirt's <{element.tag}>"
             raise InputError(message, hint=LIBVIRT_HINT, field=snippet.field, where=snippet.where)
 
 

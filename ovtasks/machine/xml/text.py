@@ -168,7 +168,7 @@ class _XmlReader:
     def _split(self, name: str, scope: Mapping[str, str]) -> tuple[str, str]:
         prefix, colon, local = name.rpartition(":")
         if ":" in prefix or (colon and not (prefix and local)):
-            raise _error(f"{name} is no XML name", self.at(), hint="at most one colon, between prefix and name")
+            raise _error(f"{name} is not an XML name", self.at(), hint="at most one colon, between prefix and name")
         if prefix not in scope:
             hint = f'declare it: xmlns:{prefix}="…"'
             raise _error(f"the prefix of {name} is not declared", self.at(), hint=hint)
@@ -207,7 +207,7 @@ class _XmlReader:
 
 @dataclass(frozen=True)
 class Part:
-    """An element, and whether it is a device; others belong into ``<domain>`` itself. ``attributes`` marks a
+    """An element, and whether it is a device; others belong in ``<domain>`` itself. ``attributes`` marks a
     ``<domain>`` whose attributes are to be merged; its elements are parts of their own."""
 
     element: ET.Element

@@ -51,7 +51,7 @@ def image_steps(
         return (_ref_step(image, image.ref, project, options, "image"),)
     if image.name in path:
         circle = " → ".join((*path[path.index(image.name) :], image.name))
-        hint = "one of them must begin from another image"
+        hint = "one of them must start from another image"
         raise InputError(f"images are built from each other in a circle: {circle}", hint=hint, where=image.where)
     if image.base is not None:
         base = _base_of(image, image.base, project, options, (*path, image.name))
@@ -169,7 +169,7 @@ def _pull(
         else:
             why, hint = (
                 "no registry has names of localhost",
-                "declare in image.yml how it is built, or correct the name",
+                "declare in image.yml how to build it, or correct the name",
             )
         raise OvError(f"{reference} is not in podman's storage, and {why}", hint=hint, where=image.where)
     if here is None or asks:

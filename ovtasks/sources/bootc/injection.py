@@ -46,7 +46,7 @@ def without_the_disk(vm: VmSpec, why: str) -> str:
     if ways := other_ways(vm):
         return f"{vm.name}: {why}; {' and '.join(ways)} brings it in"
     raise InputError(
-        f"{why}, and nothing else would let anybody into {vm.name}",
+        f"{why}, and nobody could log in to {vm.name}",
         hint="ssh.key_injection.smbios: auto; or cloud_init: {} (in the image, too); or source.composefs: false",
         where=vm.where,
     )

@@ -31,7 +31,7 @@ def diagnose(error: CommandError, recipe: Recipe, where: Where) -> OvError:
         hint = f"{package_hint(f'{recipe.distro}-keyring')}: a newer suite takes a newer one"
         return OvError(f"the signature of {recipe.distro} {recipe.suite} cannot be verified", hint=hint)
     if "No space left on device" in text or "not enough free space" in text:
-        return OvError("the disk became full during the bootstrap", hint="the output folder needs about 3 GiB free")
+        return OvError("the disk filled up during the bootstrap", hint="the output folder needs about 3 GiB free")
     if re.search(r"Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable", text):
         hint = "the first build of a bootstrap VM needs the network; http_proxy is honoured"
         return OvError(f"the package mirror of {recipe.distro} cannot be reached", hint=hint)

@@ -99,7 +99,7 @@ def pacman_of(source: BootstrapSource, where: Where) -> Pacman:
     for server in (*servers, *own.values()):
         if not server.startswith(("https://", "http://", "file:///")) or len(server.split()) != 1:
             hint = f"for example {ARCH_SERVER}; pacman fills in $repo and $arch"
-            raise InputError(f"{server!r} is no mirror for pacman", hint=hint, where=where)
+            raise InputError(f"{server!r} is not a mirror for pacman", hint=hint, where=where)
     keyrings = source.keyrings or tuple(_installed(f"{name}.gpg") for name in distro.keyrings)
     for path in source.keyrings:
         if not path.is_file():

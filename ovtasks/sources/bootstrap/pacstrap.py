@@ -109,7 +109,7 @@ def diagnose_pacman(error: CommandError, recipe: Recipe, where: Where) -> OvErro
         hint = "source.keyring names the keys that are trusted; newer packages may take a newer keyring package"
         return OvError(f"a signature of {recipe.distro}'s packages is not good: {line.strip()}", hint=hint, where=where)
     if re.search(r"No space left on device|not enough free disk space", text):
-        return OvError("the disk became full during the bootstrap", hint="the output folder needs about 3 GiB free")
+        return OvError("the disk filled up during the bootstrap", hint="the output folder needs about 3 GiB free")
     if found := re.search(r"error: failed retrieving file '([^']+)' from (\S+) : (.*)", text):
         hint = "source.mirror names another one; http_proxy is honoured"
         return OvError(f"the mirror {found[2]} does not give {found[1]}: {found[3]}", hint=hint, where=where)

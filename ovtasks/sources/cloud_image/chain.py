@@ -36,7 +36,7 @@ def cloud_image_steps(vm: VmSpec, project: Project, options: BuildOptions) -> Se
     """
     if options[CONSOLE]:
         message = f"--console cannot be had for {vm.name}: the kernel command line of a cloud image is inside its disk"
-        raise InputError(f"{message}, which is taken as the vendor made it", hint=CONSOLE_HINT, where=vm.where)
+        raise InputError(f"{message}, which ov uses unchanged", hint=CONSOLE_HINT, where=vm.where)
     fetch, verify = image_steps(vm, project, options)
     disk = disk_step(vm, project, options, base=verify.name)
     key = key_step(vm)
@@ -95,7 +95,7 @@ def _request(vm: VmSpec, source: CloudImageSource, project: Project, options: Bu
         shown = source.official if is_named(source) else public(source.url)
         raise InputError(
             f"{shown} is not pinned in {project.lock_file.name}, and --locked was given",
-            hint=f"ov lock adds it; the file belongs into version control: {project.lock_file}",
+            hint=f"ov lock adds it; the file belongs in version control: {project.lock_file}",
             where=vm.where,
         )
     return request_of(source, pin)

@@ -93,7 +93,7 @@ def _refuse_running(domain: ForeignDomain) -> None:
         raise RefusedError(f"{domain.name} runs, and writes to its disk while that is read", hint=hint)
     if domain.saved:
         again = f"virsh start {shlex.quote(domain.name)}"
-        hint = f"start it and shut it down, so that all of its memory is on its disk: {again}"
+        hint = f"start it and shut it down, so that all of its memory is written to disk: {again}"
         raise RefusedError(f"the memory of {domain.name} is saved, so its disk is unfinished", hint=hint)
 
 
@@ -151,7 +151,7 @@ def _referred(disk: DomainDisk, domain: str) -> DomainDisk:
     info = _info(disk)
     again = f"ov vm import {shlex.quote(domain)} --copy"
     if not disk.path.is_file():
-        raise RefusedError(f"{disk.path} is no file, so it cannot be referred to", hint=again)
+        raise RefusedError(f"{disk.path} is not a file, so it cannot be referred to", hint=again)
     if info.get("backing-filename"):
         raise RefusedError(f"{disk.path} stands on {info['backing-filename']}: it cannot be referred to", hint=again)
     if disk.format not in {"qcow2", "raw"}:

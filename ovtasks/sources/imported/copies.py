@@ -45,7 +45,7 @@ class Copies:
         """
         if os.path.lexists(path) and not self.marker.exists():
             hint = "move it away, or choose another --name"
-            raise InputError(f"there is a file {path} already, which no VM of the project has", hint=hint)
+            raise InputError(f"there is a file {path} already, which belongs to no VM of the project", hint=hint)
         return path
 
     def prepare(self) -> None:

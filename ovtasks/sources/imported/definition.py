@@ -50,7 +50,7 @@ class Adoption:
 def adoption_of(text: str, name: str) -> Adoption:
     """What the domain with the XML ``text`` is as the VM ``name``.
 
-    :raises InputError: it has no disk in a file, or is no virtual machine of QEMU's.
+    :raises InputError: it has no disk in a file, or is not a virtual machine of QEMU's.
     """
     domain = ET.fromstring(text)
     if domain.get("type") not in {"kvm", "qemu"} or domain.findtext("os/type") != "hvm":

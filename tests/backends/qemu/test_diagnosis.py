@@ -130,4 +130,4 @@ def test_words_that_are_not_heard_here(said: str, message: str) -> None:
 
 def test_killed_by_its_own_sandbox() -> None:
     error = diagnose("", machine(), -31, Path("/d/qemu.log"))
-    assert error.message == "QEMU was killed by signal 31" and error.hint == "all that it said is in /d/qemu.log"
+    assert error.message == "QEMU was killed by signal 31" and error.hint == "its output is in /d/qemu.log"

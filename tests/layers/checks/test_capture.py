@@ -77,7 +77,7 @@ def test_answers_of_the_vm_are_captured() -> None:
     ("data", "message"),
     [
         ({"file": "/etc/passwd", "capture": "x"}, "a check of file finds nothing to capture"),
-        ({"command": "id", "capture": "x", "capture_extract": "("}, "no regular expression"),
+        ({"command": "id", "capture": "x", "capture_extract": "("}, "not a regular expression"),
     ],
 )
 def test_what_cannot_be_captured_is_an_error(data: dict[str, Json], message: str) -> None:

@@ -50,9 +50,9 @@ FAIL: list[tuple[Json, str]] = [
     ({"gt": 5}, "5"),
 ]
 WRONG: list[tuple[Json, str, str]] = [
-    ({"contain": "x"}, "no matcher is called 'contain'", "did you mean 'contains'?"),
-    ({"zz": "x"}, "no matcher is called 'zz'", "known are equals"),
-    ({"matches": "("}, "no regular expression", ""),
+    ({"contain": "x"}, "no matcher is named 'contain'", "did you mean 'contains'?"),
+    ({"zz": "x"}, "no matcher is named 'zz'", "known are equals"),
+    ({"matches": "("}, "not a regular expression", ""),
     ({"lt": "many"}, "lt needs a number, not 'many'", ""),
     ({"lt": True}, "lt needs a number", ""),
     ({"equals": ["a"]}, "equals needs one value", "write equals: TEXT"),
@@ -106,7 +106,7 @@ def test_patterns_elsewhere_than_in_the_main_thread() -> None:
 
 @pytest.mark.parametrize("pattern", ["(" * 20_000 + ")" * 20_000, "a{99999999999}"])
 def test_patterns_that_cannot_be_read_are_an_error(pattern: str) -> None:
-    with pytest.raises(InputError, match="no regular expression") as caught:
+    with pytest.raises(InputError, match="not a regular expression") as caught:
         matchers({"matches": pattern})
     assert len(caught.value.message) < 400
 

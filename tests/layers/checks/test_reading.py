@@ -21,8 +21,8 @@ from tests.support.layers import spec
 WRONG = [
     (part(5, file="/etc", running=True), "layer.yml:5:5: a check of file has no 'running'", "it may have exists, "),
     (part(8, command="id", timeout="5"), "timeout: '5' has no unit", "write it as"),
-    (part(9, command="id", stdout={"contain": "x"}), "stdout: no matcher is called 'contain'", "did you mean"),
-    (part(9, file="/x", contains=[{"matches": "("}]), "contains: '(' is no regular expression", ""),
+    (part(9, command="id", stdout={"contain": "x"}), "stdout: no matcher is named 'contain'", "did you mean"),
+    (part(9, file="/x", contains=[{"matches": "("}]), "contains: '(' is not a regular expression", ""),
 ]
 NOT_CARRIED_OUT = [
     (part(mcp="ping"), "mcp"),

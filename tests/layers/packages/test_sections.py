@@ -105,7 +105,7 @@ def test_names_options_and_errors(tmp_path: Path) -> None:
         "ov_pkg_do g++ amd64-tool lib:i386 x=1.2 x",
     ]
     for wrong in ("a b", "--yes", "$(uname -r)", "php*", ""):
-        with pytest.raises(InputError, match="is no name of a package"):
+        with pytest.raises(InputError, match="is not a valid package name"):
             planned(spec(any_={"packages": [wrong]}), DEBIAN)
     _, skipped = planned(spec(arch={"packages": ["a"], "exclude": ["b"]}), ARCH)
     assert skipped == ["exclude: pacman cannot leave out a package"]

@@ -13,7 +13,7 @@ TYPES = {"file": ("regular file", "regular empty file"), "directory": ("director
 
 
 def look(check: Probe) -> str:
-    """Links are followed, unless ``filetype`` asks for one. What is no file is not read: a pipe may never end."""
+    """Links are followed, unless ``filetype`` asks for one. What is not a file is not read: a pipe may never end."""
     follow = "" if check.text("filetype") == "symlink" else "-L"
     text = f"""\
 F={quote(check.subject)}

@@ -92,7 +92,7 @@ def _names(context: LayerContext) -> Iterator[tuple[str, Where]]:
             place = section.place(f"packages[{index}]")
             expanded = context.expand(name, place) if "$" in name and "$(" not in name else name
             if not _NAME.fullmatch(expanded):
-                raise InputError(f"{name!r} is no name of a package", hint="one package an entry", where=place)
+                raise InputError(f"{name!r} is not a valid package name", hint="one package an entry", where=place)
             yield expanded, place
 
 

@@ -114,7 +114,7 @@ def _apt(part: LayerPart, context: LayerContext) -> Operation:
     name, key = _name(part), _key(part)
     suite = str(part.data.get("suite") or context.facts.codename)
     if not suite:
-        raise part.error("nothing says which suite of the repository is meant", hint="add suite:")
+        raise part.error("nothing says which suite of the repository to use", hint="add suite:")
     components = () if suite.endswith("/") else words(part.data.get("components")) or ("main",)
 
     def complete(operation: Operation, bringer: Bringer) -> Operation:

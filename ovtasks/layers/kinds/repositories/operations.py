@@ -58,7 +58,7 @@ def copr(project: str, where: Where) -> Operation:
     :raises InputError: it is none.
     """
     if not re.fullmatch(r"@?[\w.+-]+/[\w.+-]+", project):
-        raise InputError(f"{project!r} is no COPR project", hint="owner/project", where=where)
+        raise InputError(f"{project!r} is not a COPR project", hint="owner/project", where=where)
     return _of_dnf(f"enable the COPR {project}", "ov_copr", (project,), where, ("dnf", "-y", "copr", "enable", project))
 
 
@@ -69,7 +69,7 @@ def module(written: str, where: Where) -> Operation:
     """
     match = re.fullmatch(r"([\w.+-]+):([\w.+-]+)(?:/[\w.+-]+)?", written)
     if match is None:
-        raise InputError(f"{written!r} is no stream of a module", hint="name:stream", where=where)
+        raise InputError(f"{written!r} is not a stream of a module", hint="name:stream", where=where)
     words = ("dnf", "-y", "module", "enable", f"{match[1]}:{match[2]}")
     return _of_dnf(f"enable the module {written}", "ov_module", (match[1], match[2]), where, words)
 

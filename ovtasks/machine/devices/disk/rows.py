@@ -84,7 +84,7 @@ ROWS = Items(
                         text(
                             r"^((fd|hd|sd|vd)[a-z]{1,3}|nvme[0-9]{1,3}n[0-9]{1,3})$",
                             "a name such as vdc, sda",
-                            "is no disk's name such as vdc, sda",
+                            "is not a disk name such as vdc, sda",
                             ("vdc", "sda"),
                             ("disk1", ""),
                         ),
@@ -123,7 +123,7 @@ ROWS = Items(
                 text(
                     r"^[A-Za-z0-9_.+ -]{1,36}$",
                     "up to 36 of letters, digits, _ . + - and blanks",
-                    "is no serial number: letters, digits, _ . + - and blanks, at most 36",
+                    "is not a serial number: letters, digits, _ . + - and blanks, at most 36",
                     ("WD-1 a",),
                     ("a/b", ""),
                 ),
@@ -134,7 +134,7 @@ ROWS = Items(
                 text(
                     r"^(0x)?[0-9a-fA-F]{16}$",
                     "16 hex digits",
-                    "is no World Wide Name: 16 hex digits",
+                    "is not a World Wide Name: 16 hex digits",
                     ("5000c50015ea71ac",),
                     ("0", ""),
                 ),

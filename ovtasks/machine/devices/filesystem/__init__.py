@@ -48,10 +48,10 @@ def _rules(found: Sequence[Tree], block: Tree) -> Faults:
     for one in found:
         tag, path = one.text("target"), one.text("source")
         if tag is not None and tag in seen:
-            yield one.fault(f": tag {tag} is there twice", "another tag", "target")
+            yield one.fault(f": tag {tag} appears twice", "another tag", "target")
         seen |= {tag} if tag is not None else set()
         if path and not path.startswith(_ABSOLUTE):
-            yield one.fault("is no absolute path", "for example ${vm.project}/share", "source")
+            yield one.fault("is not an absolute path", "for example ${vm.project}/share", "source")
         if one.text("driver") == "virtiofs" and one.text("accessmode") not in {None, "passthrough"}:
             yield one.fault("must be passthrough with virtiofs", "remove it", "accessmode")
     memory = block.block("memory_backing")

@@ -9,11 +9,11 @@ from ovtasks.machine.kinds import LINE, NUMBER, ON_OFF, PATH, POSITIVE, number, 
 
 VIRTIOFS = {"driver": ("virtiofs",)}
 NINEP = {"driver": ("9p", "path")}
-_OCTAL = text(r"^0?[0-7]{3}$", "an octal mode", "is no octal mode such as 0644", ("0644",), ("rw", "9"))
+_OCTAL = text(r"^0?[0-7]{3}$", "an octal mode", "is not an octal mode such as 0644", ("0644",), ("rw", "9"))
 _SHARED = text(
     r"^[^\x00-\x1f]+$",
     "an absolute path, or one that begins with ${vm.dir} or ${vm.project}",
-    "is no path",
+    "is not a path",
     ("/srv/share", "${vm.project}/a b"),
     ("", []),
 )

@@ -9,7 +9,7 @@ SPICE: Only = {"type": ("spice",)}
 VNC: Only = {"type": ("vnc",)}
 SERVERS: Only = {"type": ("spice", "vnc", "rdp")}
 BOTH: Only = {"type": ("spice", "vnc")}
-_KEYMAP = text(r"^[a-z0-9-]+$", "a keymap such as de", "is no keymap such as de", ("de", "en-us"), ("D E", ""))
+_KEYMAP = text(r"^[a-z0-9-]+$", "a keymap such as de", "is not a keymap such as de", ("de", "en-us"), ("D E", ""))
 
 LISTEN = Items(
     Block(

@@ -31,7 +31,7 @@ DEVICE = replace(address(2, 0xFF, "device", _BYTE), samples=("0x1", "0xff", 1))
 USB_ID = text(
     r"^(0[xX])?[0-9a-fA-F]{1,4}$",
     "four hex digits",
-    "is no USB identity: up to four hex digits",
+    "is not a USB identity: up to four hex digits",
     ("0x046d", "c52b"),
     ("x", ""),
 )
@@ -149,7 +149,9 @@ ROWS = Items(
                 {
                     "name": Field(one_of("vfio"), "@name", "Always vfio."),
                     "model": Field(
-                        text(r"^[A-Za-z0-9_-]+$", "a module's name", "is no module's name", ("vfio-pci",), ("a b", "")),
+                        text(
+                            r"^[A-Za-z0-9_-]+$", "a module's name", "is not a module name", ("vfio-pci",), ("a b", "")
+                        ),
                         "@model",
                         "The kernel module.",
                         since=(10, 0),

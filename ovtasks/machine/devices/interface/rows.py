@@ -8,7 +8,7 @@ from ovtasks.machine.kinds import ADDRESS, MAC, ON_OFF, PATH, PORT, POSITIVE, YE
 
 USER = {"type": ("user",)}
 DEVICE = text(
-    r"^[A-Za-z0-9_.:-]{1,15}$", "a name of the host's, such as br0", "is no interface's name", ("br0",), ("a b", "")
+    r"^[A-Za-z0-9_.:-]{1,15}$", "a name of the host's, such as br0", "is not an interface name", ("br0",), ("a b", "")
 )
 _OFFLOADS = {
     "csum": "Checksums.",
@@ -83,7 +83,7 @@ ROWS = Items(
                     "bridge": Field(DEVICE, "@bridge", "The host's bridge.", only={"type": ("bridge",)}),
                     "network": Field(
                         text(
-                            r"^[^\x00-\x1f/]+$", "a network's name", "is no network's name", ("default",), ("a/b", "")
+                            r"^[^\x00-\x1f/]+$", "a network's name", "is not a network name", ("default",), ("a/b", "")
                         ),
                         "@network",
                         "libvirt's network.",
@@ -108,7 +108,7 @@ ROWS = Items(
                 "Its MAC address. Default, and for every instance made with -i: a unique, permanent one.",
             ),
             "model": Field(
-                text(r"^[A-Za-z0-9_-]+$", "a card's name", "is no card's name", ("virtio", "e1000"), ("a b", "")),
+                text(r"^[A-Za-z0-9_-]+$", "a card's name", "is not a model name", ("virtio", "e1000"), ("a b", "")),
                 "model@type",
                 "The card.",
                 default="virtio",

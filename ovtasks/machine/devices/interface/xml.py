@@ -132,7 +132,7 @@ def _words(card: Arguments, number: int) -> Iterator[str]:
             text = f"[{forward.address}]:{forward.host}:{forward.guest}"
             hint = "listen on an IPv4 address, or install a libvirt (11 or newer) that has passt"
             where = "network.port_forwards" if card.path[0] == "network" else "libvirt.devices.interfaces"
-            raise InputError(f"{where}: {text} needs passt, which is not there", hint=hint, field=card.path)
+            raise InputError(f"{where}: {text} needs passt, which is missing", hint=hint, field=card.path)
         words.append(f"hostfwd={forward.protocol}:{forward.address}:{forward.host}-:{forward.guest}")
     name = "virtio-net-pci" if card.model == "virtio" else card.model
     yield from ("-netdev", ",".join(words))

@@ -36,14 +36,14 @@ class Sizes:
     root: int | None = None
 
 
-EVERYTHING = "the log has everything it said"
+EVERYTHING = "the log has the full output"
 
 
 def diagnose(error: CommandError, folder: Path, where: Where, sizes: Sizes = Sizes()) -> OvError:
     """The installer's failure as an error with a next step. ``folder`` holds the disk."""
     if shutil.disk_usage(folder if folder.is_dir() else folder.parent).free < FULL:
         hint = f"the raw disk and the qcow2 need room side by side in {folder.parent}: ov gc, podman image prune"
-        return OvError(f"the disk became full while {folder.parent.parent.name} was installed", hint=hint)
+        return OvError(f"the disk filled up while {folder.parent.parent.name} was installed", hint=hint)
     lines = spoken(error.stderr)
     blamed = last_error(lines)
     for part in (blamed, lines):

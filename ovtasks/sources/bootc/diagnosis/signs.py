@@ -147,7 +147,7 @@ IMAGE = (
     Sign(
         r"externally specified kernel arguments with UKI",
         "the image's kernel is a UKI, which has its command line inside",
-        "remove source.kernel_args; they belong into the UKI when the image is built (/usr/lib/bootc/kargs.d)",
+        "remove source.kernel_args; they belong in the UKI when the image is built (/usr/lib/bootc/kargs.d)",
         True,
     ),
     Sign(
