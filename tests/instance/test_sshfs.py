@@ -15,11 +15,14 @@ import pytest
 
 from ovtasks.backends.contract import VmState, VmStatus
 from ovtasks.backends.qemu import process
+from ovtasks.errors import OvError
+from ovtasks.guest.deadline import Deadline
 from ovtasks.guest.ssh_config import known_hosts_line
 from ovtasks.instance import sshfs_keeper
 from ovtasks.instance.existing import existing
 from ovtasks.instance.folder import Folder
-from ovtasks.instance.sshfs import MountState
+from ovtasks.instance.record import load
+from ovtasks.instance.sshfs import MountState, await_mounted
 from ovtasks.instance.sshfs_keeper import States, until_off
 from tests.support.kills import check_create, check_remove
 from tests.support.pace import until
@@ -136,6 +139,35 @@ def test_by_libvirt() -> None:
         room.ov("vm", "start", "web")
         room.ov("vm", "destroy", "--disk", "web")
         assert room.helpers() == [] and not room.folder.exists()
+
+
+@pytest.mark.slow
+def test_who_waits_is_told(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it takes too long, that the VM has ended, that the guest has no sshfs, and that nobody serves."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(room.data.parent))
+    room.ov("vm", "create", "web")
+    record = load(Folder(room.folder))
+    assert record is not None
+    with pytest.raises(
+        OvError, match="web: the guest has not mounted /nowhere/src: the guest is not reached"
+    ) as caught:
+        await_mounted(record, Deadline.after(1), lambda: None)
+    assert caught.value.hint == f"more is in {room.folder}/sshfs.log"
+    with pytest.raises(OvError, match="the VM is not running: shut off"):
+        await_mounted(record, Deadline.after(60), lambda: "shut off")
+    now = keeper(room)
+    assert now is not None
+    os.kill(now, signal.SIGSTOP)
+    (room.folder / "sshfs.json").write_text('{"ov-mount0": {"mounted": false, "why": "no sshfs", "never": true}}')
+    with pytest.raises(OvError, match="/nowhere/src: no sshfs") as caught:
+        await_mounted(record, Deadline.after(60), lambda: None)
+    assert "install sshfs in the guest" in (caught.value.hint or "")
+    (room.folder / "sshfs.json").write_text('{"ov-mount0": {"mounted": true}}')
+    await_mounted(record, Deadline.after(60), lambda: None)
+    os.kill(now, signal.SIGKILL)
+    until("it is gone", lambda: keeper(room) is None)
+    with pytest.raises(OvError, match="nobody serves it; `ov vm start web` does"):
+        await_mounted(record, Deadline.after(0), lambda: None)
 
 
 @pytest.fixture
