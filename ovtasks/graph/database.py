@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ovtasks.errors import OvError
 from ovtasks.host.beneath import make_folder, parent, trusted
 from ovtasks.host.oserrors import explained
+from ovtasks.host.patience import waiting_for
 from ovtasks.host.state import StateError
 
 if TYPE_CHECKING:
@@ -215,6 +216,13 @@ def _connect(name: str) -> sqlite3.Connection:
         from urllib.parse import quote
 
         return sqlite3.connect(f"file:{quote(str(Path(name).absolute()))}?mode=ro&immutable=1", uri=True)
+    with waiting_for(f"another run, which has {name}"):
+        return _patiently(name)
+
+
+def _patiently(name: str) -> sqlite3.Connection:
+    import sqlite3
+
     end = time.monotonic() + TIMEOUT
     while True:
         connection = sqlite3.connect(name, timeout=TIMEOUT, isolation_level=None)

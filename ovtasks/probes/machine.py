@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ovtasks.backends.contract import Agent, Keys, LiveXml, Monitor, Screens, backend
 from ovtasks.errors import OvError
+from ovtasks.host.patience import waiting_for
 from ovtasks.instance.record import Record
 from ovtasks.probes.picture import Picture, read_picture
 from ovtasks.values.jsonvalue import Json
@@ -70,7 +71,8 @@ def ask_agent(record: Record, command: str, seconds: float = 5.0, arguments: Map
     :raises OvError: the VM does not run, no agent answers, or it refuses the command.
     """
     agent = _able(record, Agent, "reach the guest agent")  # type: ignore[type-abstract]
-    return agent.ask_agent(record.handle, command, arguments or {}, seconds)
+    with waiting_for(f"the guest agent of {record.words}"):
+        return agent.ask_agent(record.handle, command, arguments or {}, seconds)
 
 
 def cpu_seconds(pid: int | None) -> float | None:

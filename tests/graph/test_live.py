@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -115,9 +116,10 @@ def test_ctrl_c_then_once_more(screen: Tmux, tmp_path: Path) -> None:
 def test_kill_9_then_once_more(screen: Tmux, tmp_path: Path) -> None:
     begin(screen)
     for process in Path("/proc").glob("[0-9]*"):
-        ours = process.joinpath("cmdline").read_bytes().endswith(b"vm\0build\0-n\x002\0")
-        if ours and process.joinpath("cwd").resolve() == tmp_path / "project":
-            os.kill(int(process.name), signal.SIGKILL)
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            ours = process.joinpath("cmdline").read_bytes().endswith(b"vm\0build\0-n\x002\0")
+            if ours and process.joinpath("cwd").resolve() == tmp_path / "project":
+                os.kill(int(process.name), signal.SIGKILL)
     assert "status 137" in ended(screen, tmp_path)
     again(screen, tmp_path)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shlex
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from ovtasks.backends.qemu import qmp
+from ovtasks.backends.qemu.qmp import SilentError
+from ovtasks.graph.database import WalDB
 from ovtasks.guest.connection import connect
 from ovtasks.guest.connection_errors import ConnectionFailedError
 from ovtasks.guest.ssh import greeted
@@ -86,6 +91,24 @@ def test_a_login(lines: list[str], silent: Target) -> None:
     with pytest.raises(ConnectionFailedError):
         connect(silent)
     assert lines[0] == "waiting for the SSH server of web"
+
+
+def test_qemu_that_does_not_answer(lines: list[str], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "qmp"))
+        server.listen()
+        with pytest.raises(SilentError), qmp.connect(tmp_path / "qmp", os.getpid(), 0.5) as monitor:
+            monitor.execute("query-status")
+    assert lines[0] == "waiting for QEMU to answer"
+
+
+def test_doit_s_database_in_use(lines: list[str], tmp_path: Path) -> None:
+    path = str(tmp_path / "db")
+    with contextlib.closing(sqlite3.connect(path, check_same_thread=False, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        threading.Timer(0.5, lambda: other.execute("commit")).start()
+        assert [*WalDB(path, None).rows()] == []
+    assert lines[0] == f"waiting for another run, which has {path}"
 
 
 def test_a_server_that_is_slow_to_answer(bench: Workbench) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ovtasks.errors import OvError
+from ovtasks.host.patience import waiting_for
 from ovtasks.values.jsonvalue import Json, parse
 
 LONGEST_LINE = 32 << 20
@@ -101,7 +102,8 @@ class Qmp:
 
     def execute(self, command: str, **arguments: Json) -> Json:
         """Send a command and wait for its answer."""
-        return self.receive(self.send(command, **arguments))
+        with waiting_for("QEMU to answer"):
+            return self.receive(self.send(command, **arguments))
 
     def hand_over(self, name: str, file: int) -> None:
         """Give QEMU a copy of the open ``file``, which it then calls ``name`` (unix(7): SCM_RIGHTS)."""
