@@ -158,6 +158,7 @@ def test_who_waits_is_told(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     now = keeper(room)
     assert now is not None
     os.kill(now, signal.SIGSTOP)
+    (room.folder / "sshfs.json").touch(0o600)
     (room.folder / "sshfs.json").write_text('{"ov-mount0": {"mounted": false, "why": "no sshfs", "never": true}}')
     with pytest.raises(OvError, match="/nowhere/src: no sshfs") as caught:
         await_mounted(record, Deadline.after(60), lambda: None)
