@@ -10,8 +10,9 @@ from ovtasks.host.state import read_input
 from ovtasks.values.yamlio import MAX_BYTES, Document, parse_yaml
 
 
-def read_yaml(path: Path, name: str) -> list[Document]:
-    """The documents of a file; errors call it ``name``. An empty file has none.
+def read_yaml(path: Path, name: str, *, with_mistakes: bool = False) -> list[Document]:
+    """The documents of a file; errors call it ``name``. An empty file has none. ``with_mistakes``: see
+    :func:`~ovtasks.values.yamlio.parse_yaml`.
 
     :raises InputError: the file is not readable, over 16 MiB, not UTF-8, not YAML, or uses what a spec may not use.
     """
@@ -19,7 +20,7 @@ def read_yaml(path: Path, name: str) -> list[Document]:
         data = read_input(path, MAX_BYTES)
     except OSError as e:
         raise InputError(f"cannot read the file: {e.strerror}", where=Where(name)) from None
-    return parse_yaml(data, name)
+    return parse_yaml(data, name, with_mistakes=with_mistakes)
 
 
 def load_to_edit(yaml: Any, text: str, name: str, by_hand: str) -> list[Any]:

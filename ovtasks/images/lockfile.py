@@ -40,6 +40,8 @@ def read_lock(path: Path) -> dict[str, Pin]:
         raise InputError(f"not a lock file: {e.msg.lower()}", hint=_HINT, where=place) from None
     except UnicodeDecodeError:
         raise _wrong(path, "is not text in UTF-8") from None
+    except ValueError:
+        raise _wrong(path, "holds a number that is too long") from None
     except RecursionError:
         raise _wrong(path, "is nested too deeply") from None
     except _TwiceError as e:

@@ -108,7 +108,7 @@ class Heritage:
                 return [], [InputError(f"extends: there is no '{name}'", hint=hint, where=where).of(vm.owner)]
             if base is vm or base in found:
                 return [], [_circle([vm, *found], base).of(vm.owner)]
-            if wrong := self._mistakes(base):
+            if wrong := [*_as_yaml(base), *self._mistakes(base)]:
                 message = f"{dotted(last.path)} extends '{name}', which has a mistake"
                 hint = f"the mistake stands at {wrong[0].where}"
                 return [], [InputError(message, hint=hint, where=where).of(vm.owner)]
@@ -165,3 +165,8 @@ def _circle(chain: Sequence[DeclaredVm], base: DeclaredVm) -> InputError:
     names = " → ".join(one.name for one in (*circle, circle[0]))
     message = f"extends forms a circle: {names}"
     return circle[0].error(message, "extends", hint="one of them has to stand alone")
+
+
+def _as_yaml(part: Declared) -> Iterator[InputError]:
+    """What is wrong with an entry as YAML."""
+    return (one.error for one in part.document.mistakes if one.path[: len(part.path)] == part.path)

@@ -64,6 +64,7 @@ class ProjectReader:
         self._layers: Layers | None = None
         self._active: list[Path] = []
         self._done: set[Path] = set()
+        self._spoiled: set[str] = set()  # owners of entries that are wrong as YAML: what they lack is no news
 
     def read_root(self, root: Path) -> None:
         """Read ``overthink.yml`` and what it includes, then ``vms.yml``, ``vm.yml``, ``images.yml``, ``image.yml``."""
@@ -86,11 +87,12 @@ class ProjectReader:
         if real not in self._done and os.path.isfile(path):  # noqa: PTH113 — unlike Path.is_file, takes any text
             self._done.add(real)
             try:
-                documents = read_yaml(path, display(path))
+                documents = read_yaml(path, display(path), with_mistakes=True)
             except InputError as e:
                 self.errors.append(e)
                 return
             for document in documents:
+                self._note_mistakes(document)
                 self._deploy_document(document, path)
 
     def _deploy_document(self, document: Document, path: Path) -> None:
@@ -160,7 +162,7 @@ class ProjectReader:
             return
         self._active.append(real)
         try:
-            documents = read_yaml(path, display(path))
+            documents = read_yaml(path, display(path), with_mistakes=True)
         except InputError as e:
             self.errors.append(e)
             documents = None
@@ -169,9 +171,22 @@ class ProjectReader:
             hint = f"a file starts like this: {_example(path)}"
             self.errors.append(InputError("the file is empty", hint=hint, where=where))
         for document in documents or ():
+            self._note_mistakes(document)
             self._document(document, path)
         self._active.pop()
         self._done.add(real)
+
+    def _note_mistakes(self, document: Document) -> None:
+        """Add what is wrong with a document as YAML; inside an entry it is that entry's mistake."""
+        if not document.mistakes:
+            return
+        from ovtasks.project.spoiled import owner_at
+
+        for mistake in document.mistakes:
+            owner = owner_at(mistake.path, document.data)
+            error = mistake.error
+            self.errors.append(error.of(owner) if owner else error)
+            self._spoiled |= {owner} if owner else set()
 
     def _ours(self, document: Document) -> Document:
         """The document with our names for its keys."""
@@ -228,7 +243,7 @@ class ProjectReader:
                 vm, more = pass_on(vm)
                 errors += more
             self.vms[vm.name] = vm
-            self.errors += (error.of(vm.name) for error in errors)
+            self.errors += (error.of(vm.name) for error in errors if vm.name not in self._spoiled)
             self.ignored += (one for one in unused_of_vm(self.vms[vm.name]) if one not in self.ignored)
 
     def _image(self, name: str, value: Any, document: Document, path: tuple[Key, ...], file: Path) -> None:
@@ -237,7 +252,7 @@ class ProjectReader:
         if self._is_new(f"image '{name}'", f"{IMAGE}{name}", self.images.get(name), value, where, example):
             data, errors = self.checker.check_image(value, document, path)
             self.images[name] = image = DeclaredImage(name, data, document, path, file)
-            self.errors += (error.of(image.owner) for error in errors)
+            self.errors += (error.of(image.owner) for error in errors if image.owner not in self._spoiled)
             self.ignored += unused_of_image(image)
 
     def _is_new(self, what: str, owner: str, before: Declared | None, value: Any, where: Where, example: str) -> bool:
@@ -245,7 +260,7 @@ class ProjectReader:
         if before is not None:
             hint = f"also at {before.where(key=True)}; rename or remove one of the two"
             self.errors.append(InputError(f"{what} is defined twice", hint=hint, where=where).of(owner))
-        elif value is None:
+        elif value is None and owner not in self._spoiled:
             hint = f"for example: {example}"
             self.errors.append(InputError(f"{what} declares nothing", hint=hint, where=where).of(owner))
         return before is None and value is not None

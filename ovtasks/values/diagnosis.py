@@ -7,6 +7,7 @@ from typing import Any
 from ovtasks.errors import InputError, Where
 
 MAX_DEPTH = 64
+TOO_DEEP = "is a bracket missing? No field is nested so deep"
 
 
 def decoded(data: bytes, name: str) -> str:
@@ -38,7 +39,7 @@ def not_yaml(error: Any, text: str, name: str) -> InputError:
     mark = error.problem_mark or error.context_mark
     where = Where(name, mark.line + 1, mark.column + 1) if mark else Where(name)
     if "maximum nesting depth" in (error.problem or ""):  # newer libyamls give up themselves
-        return InputError(f"nested more than {MAX_DEPTH} levels deep", where=where)
+        return InputError(f"nested more than {MAX_DEPTH} levels deep", hint=TOO_DEEP, where=where)
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     hint = None

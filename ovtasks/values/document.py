@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from ovtasks.errors import Where
+from ovtasks.errors import InputError, Where
 from ovtasks.values.jsonvalue import Json
 
 Key = str | int
@@ -47,14 +47,25 @@ class Mark(NamedTuple):
     origin: Inheritance | None = None
 
 
+class Mistake(NamedTuple):
+    """YAML that a spec may not use, at ``path``: a key that appears twice, an alias of nothing. It has no value."""
+
+    path: tuple[Key, ...]
+    error: InputError
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document: its plain ``data``, the places of it (``mark``), and its text (``written``)."""
+    """One YAML document: its plain ``data``, the places of it (``mark``), and its text (``written``).
+
+    ``mistakes`` are what is left out of the data; only who asked for them gets a document that has some.
+    """
 
     file: str
     data: Json
     mark: Mark
     written: Passing
+    mistakes: tuple[Mistake, ...] = ()
 
     def where(self, *path: Key, key: bool = False, at: Position | None = None) -> Where:
         """The place of the value at ``path``, or of the nearest thing around it if there is no such value.

@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ovtasks.errors import InputError, Where
-from ovtasks.values.diagnosis import MAX_DEPTH, bad_character, decoded, not_yaml
+from ovtasks.values.diagnosis import MAX_DEPTH, TOO_DEEP, bad_character, decoded, not_yaml
 from ovtasks.values.document import Document as Document
 from ovtasks.values.document import Key as Key
 from ovtasks.values.document import Mark as Mark
+from ovtasks.values.document import Mistake as Mistake
 from ovtasks.values.document import Position as Position
 from ovtasks.values.jsonvalue import Json
 from ovtasks.values.passed import Written, is_passed
@@ -36,8 +37,10 @@ _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fal
 _TAG = "tag:yaml.org,2002:"
 
 
-def parse_yaml(data: bytes, name: str, passed: IsPassed = is_passed) -> list[Document]:
+def parse_yaml(data: bytes, name: str, passed: IsPassed = is_passed, *, with_mistakes: bool = False) -> list[Document]:
     """The documents of a YAML stream. ``passed`` says which paths are another program's.
+
+    ``with_mistakes``: what can be read around a mistake is read, and the documents say what was wrong.
 
     :raises InputError: over 16 MiB, not UTF-8, not YAML, or YAML beyond what a spec may use; with line and column.
     """
@@ -50,11 +53,14 @@ def parse_yaml(data: bytes, name: str, passed: IsPassed = is_passed) -> list[Doc
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Composer(name, loader(text), text, passed).documents()
+        documents = _Composer(name, loader(text), text, passed).documents()
     except yaml.reader.ReaderError as e:
         raise bad_character(text, e.position, e.character, name) from None
     except yaml.MarkedYAMLError as e:
         raise not_yaml(e, text, name) from None
+    if not with_mistakes and (wrong := next((one for document in documents for one in document.mistakes), None)):
+        raise wrong.error
+    return documents
 
 
 def _scalar(text: str) -> Json:
@@ -74,14 +80,16 @@ def _scalar(text: str) -> Json:
 class _Frame:
     """A mapping or list whose end has not been seen yet."""
 
-    __slots__ = ("anchor", "data", "is_map", "items", "key", "key_at", "keys", "merged", "position", "start", "tags")
+    __slots__ = ("anchor", "data", "is_map", "items", "key", "key_at", "keys", "merged", "position", "since", "start")
 
-    def __init__(self, is_map: bool, position: Position, anchor: str | None, start: int, tags: int) -> None:
+    def __init__(
+        self, is_map: bool, position: Position, anchor: str | None, start: int, since: tuple[int, int]
+    ) -> None:
         self.is_map = is_map
         self.position = position
         self.anchor = anchor
         self.start = start  # nodes counted so far: gives the size of an anchor's tree
-        self.tags = tags  # how many were noted before it
+        self.since = since  # how many tags and mistakes were noted before it
         self.data: Any = {} if is_map else []
         self.items: dict[Key, Mark] = {}
         self.keys: dict[str, Position] = {}
@@ -98,19 +106,21 @@ class _Tag(NamedTuple):
 
 
 class _Anchored(NamedTuple):
-    """What an alias repeats: ``nodes`` values; the paths of its ``tags`` begin there."""
+    """What an alias repeats: ``nodes`` values; the paths of its ``tags`` begin there. ``mistakes`` are repeated."""
 
     data: Json
     mark: Mark
     nodes: int
     tags: list[_Tag]
+    mistakes: list[Mistake]
 
 
-class _MergeKey(str):
+class _SpecialKey(str):
     __slots__ = ()
 
 
-_MERGE = _MergeKey("<<")  # known by identity: a quoted "<<" is a key like any other
+_MERGE = _SpecialKey("<<")  # known by identity: a quoted "<<" is a key like any other
+_DROPPED = _SpecialKey("?")  # the key is a mistake: its value is read and dropped
 
 
 class _Composer:
@@ -129,6 +139,7 @@ class _Composer:
         self.stack: list[_Frame] = []
         self.anchors: dict[str, _Anchored | None] = {}
         self.tags: list[_Tag] = []  # tags that are errors unless another program reads them
+        self.mistakes: list[Mistake] = []
         self.result: tuple[Json, Mark] | None = None
 
     def documents(self) -> list[Document]:
@@ -147,9 +158,9 @@ class _Composer:
                 self.alias(event)
             elif kind == "DocumentEndEvent" and self.result is not None:
                 data, mark = self.result
-                if data is not None:  # None: only comments
-                    found.append(Document(self.name, data, mark, Written(self.source, number)))
-                self.anchors, self.result = {}, None
+                if data is not None or self.mistakes:  # None: only comments
+                    found.append(Document(self.name, data, mark, Written(self.source, number), (*self.mistakes,)))
+                self.anchors, self.result, self.mistakes = {}, None, []
                 number += 1
             elif kind == "StreamEndEvent":
                 break
@@ -157,6 +168,11 @@ class _Composer:
 
     def fail(self, message: str, position: Position, hint: str | None = None) -> InputError:
         return InputError(message, hint=hint, where=Where(self.name, *position))
+
+    def wrong(self, error: InputError, *key: Key) -> None:
+        """Note a mistake at the path of the next value, or at a ``key`` beside it."""
+        path = self.path()
+        self.mistakes.append(Mistake((*path[: len(path) - len(key)], *key), error))
 
     def count(self, nodes: int, position: Position) -> None:
         self.nodes += nodes
@@ -173,14 +189,14 @@ class _Composer:
             self.key(frame, text, plain, position)
             return
         value: Json
-        before = len(self.tags)
+        before = len(self.tags), len(self.mistakes)
         if event.tag is not None and event.tag != "!":
             value = self.tagged(event.tag, text, position)
         else:
             value = _scalar(text) if plain else text
         mark = Mark(position, text if plain else None, text=self.text_place(event))
         if event.anchor:
-            self.anchors[event.anchor] = _Anchored(value, mark, 1, self.noted(before))
+            self.anchors[event.anchor] = _Anchored(value, mark, 1, self.noted(before[0]), self.mistakes[before[1] :])
         self.put(value, mark)
 
     def text_place(self, event: Any) -> Position | None:
@@ -225,14 +241,12 @@ class _Composer:
         return tuple(len(frame.data) if frame.key is None else frame.key for frame in frames)
 
     def note(self, *tags: _Tag) -> None:
-        """Remember tags that only another program understands.
-
-        :raises InputError: one stands where no other program reads.
-        """
+        """Remember tags that only another program understands; they are mistakes where no other program reads."""
         for tag in tags:
-            if not self.passed(tag.path):
-                raise tag.error
-        self.tags += tags
+            if self.passed(tag.path):
+                self.tags.append(tag)
+            else:
+                self.mistakes.append(Mistake(tag.path, tag.error))
 
     def noted(self, since: int) -> list[_Tag]:
         """The tags noted inside the value that is about to be put, with paths relative to it."""
@@ -248,7 +262,10 @@ class _Composer:
             return
         if text in frame.keys and not self.passed(self.path()):  # to another program 1 and "1" may be two keys
             first = Where(self.name, *frame.keys[text])
-            raise self.fail(f"key {text!r} appears twice", position, f"first at {first}; keep one of them")
+            hint = f"first at {first}; keep one of them"
+            self.wrong(self.fail(f"key {text!r} appears twice", position, hint), text)
+            frame.key = _DROPPED
+            return
         frame.key = text
         frame.keys[text] = position
 
@@ -256,8 +273,8 @@ class _Composer:
         position = (event.start_mark.line + 1, event.start_mark.column + 1)
         self.count(1, position)
         if len(self.stack) >= MAX_DEPTH:
-            raise self.fail(f"nested more than {MAX_DEPTH} levels deep", position)
-        before = len(self.tags)
+            raise self.fail(f"nested more than {MAX_DEPTH} levels deep", position, TOO_DEEP)
+        before = len(self.tags), len(self.mistakes)
         self.need_text_key(position)
         if event.tag not in {None, "!", _TAG + ("map" if is_map else "seq")}:
             self.odd_tag(event.tag, position)
@@ -267,7 +284,7 @@ class _Composer:
 
     def need_text_key(self, position: Position) -> None:
         if self.stack and self.stack[-1].is_map and self.stack[-1].key is None:
-            raise self.fail("a key must be text", position, "quote a key that begins with [, { or *")
+            self.wrong(self.fail("a key must be text", position, "quote a key that begins with [, { or *"))
 
     def close(self) -> None:
         frame = self.stack.pop()
@@ -280,20 +297,24 @@ class _Composer:
                         frame.items[key] = mark.items[key]
         mark = Mark(frame.position, None, frame.keys if frame.is_map else None, frame.items)
         if frame.anchor:
-            nodes = self.nodes - frame.start + 1
-            self.anchors[frame.anchor] = _Anchored(frame.data, mark, nodes, self.noted(frame.tags))
+            nodes, (tags, mistakes) = self.nodes - frame.start + 1, frame.since
+            self.anchors[frame.anchor] = _Anchored(frame.data, mark, nodes, self.noted(tags), self.mistakes[mistakes:])
         self.put(frame.data, mark)
 
     def alias(self, event: Any) -> None:
         position = (event.start_mark.line + 1, event.start_mark.column + 1)
         self.need_text_key(position)
-        if event.anchor not in self.anchors:
-            raise self.fail(
-                f"alias *{event.anchor} has no anchor before it", position, f"put &{event.anchor} first, or quote it"
-            )
-        anchored = self.anchors[event.anchor]
+        anchored = self.anchors.get(event.anchor)
         if anchored is None:
-            raise self.fail(f"alias *{event.anchor} stands inside its own anchor", position)
+            message, hint = f"alias *{event.anchor} has no anchor before it", f"put &{event.anchor} first, or quote it"
+            if event.anchor in self.anchors:
+                message = f"alias *{event.anchor} stands inside its own anchor"
+                hint = "write out what it is to repeat: it cannot hold itself"
+            self.wrong(self.fail(message, position, hint))
+            self.put(None, Mark(position))
+            return
+        for one in anchored.mistakes:
+            self.wrong(one.error)
         self.count(anchored.nodes, position)
         if anchored.tags:
             here = self.path()
@@ -308,11 +329,12 @@ class _Composer:
         if not frame.is_map:
             frame.items[len(frame.data)] = mark
             frame.data.append(value)
+        elif frame.key is None or frame.key is _DROPPED:  # a key that is no text, or the value of a wrong key
+            frame.key = _DROPPED if frame.key is None else None
         elif frame.key is _MERGE:
             self.merge(frame, value, mark)
             frame.key = None
         else:
-            assert frame.key is not None
             frame.data[frame.key] = value
             frame.items[frame.key] = mark
             frame.key = None
@@ -323,6 +345,8 @@ class _Composer:
             parts = [(item, (mark.items or {})[index]) for index, item in enumerate(value)]
         for data, place in parts:
             if not isinstance(data, Mapping):
-                raise self.fail("<<: needs a mapping or a list of mappings", frame.key_at, "<<: *anchor")
+                error = self.fail("<<: needs a mapping or a list of mappings", frame.key_at, "<<: *anchor")
+                self.mistakes.append(Mistake(self.path(), error))
+                return
             self.count(len(data), frame.key_at)
             frame.merged.append((data, place))

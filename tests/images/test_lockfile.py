@@ -41,6 +41,8 @@ WRONG = [
     ('{"version": 1, "images": {"/a": {"final_url": "/a", "sha256": "x", "size": 1}}}', "sha256 that is none", ""),
     ('{"version": 1, "images": {"/a": {},\n "/a": {}}}', "has /a twice", "ovtasks.lock:2:2"),
     ("[" * 100_000, "nested too deeply", "ovtasks.lock"),
+    ("9" * 6000, "holds a number that is too long", "ovtasks.lock"),
+    ('{"version": 1, "images": {"/a": {"size": -%s}}}' % ("1" * 5000), "holds a number that is too long", ""),
     (
         '{"version": 1, "images": {"/a": {"final_url": "/a", "sha256": "' + "a" * 64 + '", "size": "1"}}}',
         "wrong size",
