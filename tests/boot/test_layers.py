@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-layers")]
 GATES = ("--with-services", "--allow-repo-changes", "--allow-root-tasks")
 GUEST_HOST = "10.0.2.2"
 """This machine, seen from a guest behind QEMU's user network."""
-KILLS = 20
+KILLS = int(os.environ.get("OV_TEST_KILLS", "8"))
+"""Each takes a quarter of a minute of an emulated guest; tests/layers kills at every call that changes anything."""
 SEED = 12
 SNAPSHOT = """
 sudo dpkg -l | tail -n +6
