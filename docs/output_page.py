@@ -11,13 +11,13 @@ PAGE: Path = Path(__file__).parent / "json.md"
 HEAD = """# What verbs print with --json
 
 Made from `schemas/output.schema.json` by `python -m docs.generate`; do not edit. The schema has a definition for each
-verb, under its words: a program that reads the output of `ov vm list --json` checks it against
-`output.schema.json#/$defs/ov vm list`. `[]` means: each item of a list; `<name>` stands for any key. Sizes are bytes,
-times seconds. Later versions may add fields; none goes away or changes its meaning.
+verb. For example, a program can check the output of `ov vm list --json` against `output.schema.json#/$defs/ov vm list`.
+`[]` means: each item of a list; `<name>` stands for any key. Sizes are in bytes, and times in seconds. Later versions
+may add fields, but keep the existing ones and their meanings.
 
-JSON goes to stdout, notes and errors to stderr, and the exit code is the same as without `--json`. `ov images --json`
-is described by `images.schema.json`. `ov vm snapshot info`, `ov eval libvirt` and `ov eval spice` print JSON without
-being asked; what the last two print is on the page [Looking into a VM](probes.md).
+JSON goes to stdout, notes and errors to stderr. The exit code is the same as without `--json`. `images.schema.json`
+describes `ov images --json`. `ov vm snapshot info`, `ov eval libvirt` and `ov eval spice` always print JSON; the page
+[Looking into a running VM](probes.md) describes the last two.
 
 """
 TABLE = "| field | value | default | meaning |\n|---|---|---|---|\n"
@@ -29,7 +29,7 @@ def page() -> str:
     verbs = {name: one for name, one in schema["$defs"].items() if name.startswith("ov ")}
     parts = {name: one for name, one in schema["$defs"].items() if name not in verbs}
     sections = [_section(schema, f"{name}", one) for name, one in verbs.items()]
-    sections.append("## Parts\n\nWhat several verbs have in common.\n\n")
+    sections.append("## Parts\n\nObjects that several verbs print.\n\n")
     sections += [_section(schema, name, one, level="###") for name, one in parts.items()]
     return HEAD + "".join(sections).rstrip() + "\n"
 
