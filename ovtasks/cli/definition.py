@@ -130,7 +130,7 @@ def run_diff(args: argparse.Namespace) -> int:
         state = "not defined"
     else:
         state = "changed by others"
-        note(args).note(f"{record.words}: its definition was changed by others; ov vm create puts this in its place")
+        note(args).note(f"{record.words}: another program changed its definition; ov vm create restores this one")
     text = difference(found.record.domain, old or "", found.text)
     if args.json:
         words = {"name": args.vm, "instance": args.instance, "domain": found.record.domain, "backend": found.backend}

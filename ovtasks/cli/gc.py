@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         kept, gone = tidy(Graph(project) if project is not None else None, limits, dry_run=args.dry_run)
     held = sum(item.size for item in kept if item.used is not None)
     if args.max_size is not None and held > args.max_size:
-        note(args).note(f"what is held takes {_mebibytes(held).strip()}: more than --max-size")
+        note(args).note(f"needed images take {_mebibytes(held).strip()}: more than --max-size")
     if args.json:
         data = {"removed": [as_json(i) for i in gone], "kept": [as_json(i) for i in kept], "dry_run": args.dry_run}
         output_json(data)

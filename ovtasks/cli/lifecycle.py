@@ -199,7 +199,7 @@ def _start(args: argparse.Namespace) -> int:
     if start(record, note(args)):
         said = "started"
     elif status(record).state is VmState.PAUSED:
-        said = f"is suspended; ov vm resume {record.words} lets it go on"
+        said = f"is suspended; ov vm resume {record.words} continues it"
     else:
         said = "is running already"
     note(args).note(f"{record.words}: {said}")
@@ -217,7 +217,7 @@ def _stop(args: argparse.Namespace) -> int:
     record = find_record(args)
     how = stop(record, note(args), force=args.force, timeout=args.timeout)
     if how == "forced" and not args.force:
-        said = "the guest did not power off in time: the plug was pulled"
+        said = "the guest did not shut down in time: it was powered off"
     else:
         said = {"forced": "plug pulled"}.get(how, how)
     note(args).note(f"{record.words}: {said}")
@@ -286,7 +286,7 @@ def _destroy(args: argparse.Namespace) -> int:
     if find_or_none(args.vm, args.instance) is None:
         words = f"{args.vm} -i {args.instance}" if args.instance else args.vm
         if args.disk and remove_leftovers(args.vm, args.instance) is not None:
-            note(args).note(f"{words}: what was left of it is removed")
+            note(args).note(f"{words}: its leftovers are removed")
             return EXIT_DONE
         find_declared(args)
         note(args).note(f"{words}: does not exist")

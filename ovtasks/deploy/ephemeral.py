@@ -51,7 +51,7 @@ def note_deadline(deployment: Deployment, record: Record, progress: Progress) ->
         record.save()
     if end is not None:
         how = "by a timer of systemd" if arm(record) else "by ov gc, since systemd has no timer for it"
-        progress.note(f"{record.words}: ephemeral until {record.expires}, then taken down {how}")
+        progress.note(f"{record.words}: ephemeral until {record.expires}, then destroyed {how}")
     return record
 
 
@@ -104,7 +104,7 @@ def take_down(vm: str, instance: str | None, progress: Progress) -> bool:
                 arm(record)
             return False
         destroy(record, progress, disk=True)
-    progress.note(f"{record.words}: taken down; its time was over at {record.expires}")
+    progress.note(f"{record.words}: destroyed; it expired at {record.expires}")
     return True
 
 
@@ -130,7 +130,7 @@ def discard_failed(deployment: Deployment, record: Record, progress: Progress, e
     if wanted is None or wanted.keep_on_failure or (error is not None and error.exit_code != EXIT_FAILED):
         return
     destroy(record, progress, disk=True)
-    progress.note(f"{record.words}: ephemeral, and failed: taken down; keep_on_failure: true keeps it")
+    progress.note(f"{record.words}: ephemeral and failed: destroyed; keep_on_failure: true would keep it")
 
 
 def survey() -> list[Item]:

@@ -42,7 +42,7 @@ def fetch_artifacts(wanted: Wanted, connection: Connection, facts: SystemFacts, 
     for one, target, variables in _artifacts(wanted, facts):
         data = _content(one, connection, facts, factor)
         if data is None:
-            say.note(f"{one.data['name']}: not there, and need not be")
+            say.note(f"{one.data['name']}: missing, but optional")
             continue
         rewrite = one.data.get("rewrite")
         for change in rewrite if isinstance(rewrite, list) else ():

@@ -52,7 +52,7 @@ def undo_layers(record: Record, progress: Progress, *, keep: Collection[Gate] = 
             return Undone(())
         was_off = not known(record).active
         if was_off:
-            progress.note(f"{record.words}: is off; it is started, and stopped again afterwards")
+            progress.note(f"{record.words}: is off; starting it for this, and stopping it afterwards")
         try:
             with reach(record, progress, known_guest=facts is not None) as connection:
                 facts = facts or first_look(record, connection)

@@ -52,7 +52,7 @@ def bring(
 
     fetched, wrong = once()
     if wrong:
-        progress.note(f"{public(request.url)}: what was resumed is not what it should be; once more from the start")
+        progress.note(f"{public(request.url)}: the resumed download is wrong; starting over")
         store.drop_parts(key)
         fetched, _ = once()
     return fetched

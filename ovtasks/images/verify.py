@@ -54,7 +54,7 @@ def verify(
         except UnfitError as e:
             if settled:
                 raise
-            progress.note(f"{e.message.splitlines()[0]}: what an earlier build brought is dropped, fetching it again")
+            progress.note(f"{e.message.splitlines()[0]}: the file of an earlier build is dropped; fetching it again")
             fetched = fetch_locked(request, progress)
             verified = _examined(store, request, fetched)
         if not store.has(verified.sha256):

@@ -103,7 +103,7 @@ def first_contact(
         write_access(record)
     if state is HostKey.ACCEPTED:
         prints = ", ".join(fingerprint(key) for key in shown)
-        progress.note(f"{record.words} has not the host key prepared for it; its own is accepted: {prints}")
+        progress.note(f"{record.words} does not have the host key prepared for it; accepting its own: {prints}")
     return record
 
 

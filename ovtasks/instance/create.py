@@ -170,7 +170,7 @@ def _known(vm: VmSpec, instance: str | None, project: Project, folder: Folder, p
     if found.problem is not None:
         if os.path.lexists(folder.record):
             folder.record.replace(folder.record.with_suffix(".json.damaged"))
-        progress.note(f"{found.problem.message}: made anew from what else is in {folder.path}")
+        progress.note(f"{found.problem.message}: made again from the rest of {folder.path}")
     return found.record
 
 

@@ -204,7 +204,7 @@ class StopTask(VerbTask):
         if record is not None:
             timeout = float(given["timeout"]) if given.get("timeout") else None
             how = stop(record, progress, force=bool(given.get("force")), timeout=timeout)
-            progress.note("the plug was pulled" if how == "forced" else how)
+            progress.note("it was powered off" if how == "forced" else how)
 
 
 class DestroyTask(VerbTask):

@@ -131,6 +131,6 @@ def sweep(progress: Progress | None = None) -> list[Item]:
         with try_locks([path]) as free:
             if free:
                 _discard(vm, instance, progress)
-                progress.note(f"{vm} -i {instance}: taken down; its run was killed")
+                progress.note(f"{vm} -i {instance}: destroyed; its run was killed")
                 gone.append(Item(instance_directory(domain_of(vm, instance)), 0, WHAT))
     return gone

@@ -93,7 +93,7 @@ def test_second_build_says_how_long_the_first_took(made: list[str], tmp_path: Pa
     assert kept.seconds_last_time(store) is not None
     store.by_recipe("times").write_text('{"timeline": [[75, 40], [100, 61.7]]}', encoding="ascii")
     _, second = build(tmp_path / "b", refresh=True)
-    assert second.notes[0] == "about 62 s, as the last one"
+    assert second.notes[0] == "about 62 s, like the last one"
     assert second.percent[-1] == 100 and second.percent == sorted(second.percent)
 
 

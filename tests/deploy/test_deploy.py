@@ -225,7 +225,7 @@ def test_artifacts(guest: Guest) -> None:
     guest.ov("deploy", "add", "vm:web", "base", "--allow-root-tasks")
     here = guest.project / "kube/web.yml"
     assert here.read_text() == "at example.org" and here.stat().st_mode & 0o777 == 0o600
-    assert "more: not there, and need not be" in guest.said
+    assert "more: missing, but optional" in guest.said
     guest.connections()
     guest.ov("deploy", "add", "vm:web")
     assert guest.connections() == 0

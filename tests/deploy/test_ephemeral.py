@@ -144,7 +144,7 @@ def test_the_timers_command(project: Path) -> None:
 
     replace(record, expires=past()).save()
     done = attempt(*words[at + 1 :], cwd=Path("/"), env=env)
-    assert done.returncode == 0 and "its time was over" in done.stderr, done.stderr
+    assert done.returncode == 0 and "it expired at" in done.stderr, done.stderr
     assert not record.folder.path.exists()
     assert attempt(*words[at + 1 :], cwd=Path("/"), env=env).returncode == 0  # it is gone already
 

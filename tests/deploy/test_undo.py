@@ -36,7 +36,7 @@ def test_everything_is_as_it_was(guest: Guest) -> None:
     ]
     guest.off()
     guest.ov("deploy", "del", "vm:web")
-    assert "web: is off; it is started, and stopped again afterwards" in guest.said
+    assert "web: is off; starting it for this, and stopping it afterwards" in guest.said
     order = re.findall(r"^(\w+): .*: undone$", guest.said, re.MULTILINE)
     assert order.index("tools") < order.index("base") and "base: write /etc/motd: undone" in guest.said
     assert system(guest) == before and not (guest.folder / "running").exists()

@@ -151,7 +151,7 @@ def test_resumed_onto_damaged_bytes_begins_anew(site: Site, chain: Chain, image:
         file.write(b"damage")
     chain.build()
     chain.is_right(image)
-    assert any("once more from the start" in note for note in chain.notes.notes)
+    assert any("starting over" in note for note in chain.notes.notes)
 
 
 def killed_between_fetch_and_verify(chain: Chain) -> Path:
@@ -195,7 +195,7 @@ def test_project_that_an_older_version_left_stuck(site: Site, chain: Chain, imag
     for verified in chain.cache.glob("by-url/*.verified.json"):
         verified.unlink()
     assert chain.build() == ["verify"]
-    assert any("what an earlier build brought is dropped" in note for note in chain.notes.notes)
+    assert any("the file of an earlier build is dropped" in note for note in chain.notes.notes)
     chain.build()
     chain.is_right(image)
 

@@ -127,7 +127,7 @@ def test_a_vm_whose_spec_takes_the_first_key_it_shows(server: Sshd) -> None:
     record, notes = replace(guest(server, OTHER), first_use=True), Notes()
     record = first_contact(record, notes)
     assert record.host_key is HostKey.ACCEPTED
-    assert "has not the host key prepared for it" in notes.said[0]
+    assert "does not have the host key prepared for it" in notes.said[0]
     assert print_of(server.host_key()) in notes.said[0]
     write_access(record)
     assert logs_in(record)

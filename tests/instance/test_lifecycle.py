@@ -95,7 +95,7 @@ def test_stop_says_when_it_had_to_pull_the_plug(bench: Workbench, empty_image: P
     declare(bench, empty_image)
     bench.ov("vm", "create", "web")
     started = time.monotonic()
-    assert "the plug was pulled" in bench.ov("vm", "stop", "--timeout", "1", "web").stderr
+    assert "it was powered off" in bench.ov("vm", "stop", "--timeout", "1", "web").stderr
     assert time.monotonic() - started < 60
     assert state(bench, "ov-web") == "stopped"
 

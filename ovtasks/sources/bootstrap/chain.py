@@ -74,7 +74,7 @@ def _run(recipe: Recipe, project: Project, where: Where, loud: bool, anew: bool,
     with store.lock(f"bootstrap-{recipe.key}", waiting=lambda who: ws.progress.note(f"waiting for {who}")):
         found = None if anew or loud else kept.find(recipe, store)
         if found:
-            ws.progress.note("the image is in the store already (--refresh makes it anew)")
+            ws.progress.note("the image is in the store already (--refresh makes it again)")
         built = found or build(recipe, store, scratch, where, ws, loud=loud)
     path = project.output / IMAGES / f"{built.sha256}.{FORMAT}"
     store.link(built.sha256, path)
@@ -101,9 +101,9 @@ def build(recipe: Recipe, store: Store, scratch: Path, where: Where, ws: Workspa
     (pacstrap.check if recipe.pacman else tree.check_keys)(recipe)
     probe()
     if seconds := kept.seconds_last_time(store):
-        ws.progress.note(f"about {seconds:.0f} s, as the last one")
+        ws.progress.note(f"about {seconds:.0f} s, like the last one")
     if by_sudo(os.geteuid()):
-        ws.progress.note("user namespaces are refused here: the root tree is made by sudo")
+        ws.progress.note("user namespaces are forbidden here: making the root tree with sudo")
     make_folder(scratch.parent)
     with flock(tree.lock_of(scratch)):
         tree.sweep(scratch.parent)
