@@ -52,7 +52,7 @@ def test_several_at_once(bench: Workbench, empty_image: Path) -> None:
     assert "a: suspended" in bench.ov("vm", "suspend", "a").stderr
     assert states(bench)["ov-a"] == "paused" and listed(bench)["ov-a"]["pid"] == pid
     assert "a: is suspended already" in bench.ov("vm", "suspend", "a").stderr
-    assert "ov vm resume a lets it go on" in bench.ov("vm", "start", "a").stderr
+    assert "ov vm resume a continues it" in bench.ov("vm", "start", "a").stderr
     some = bench.ov("vm", "resume", "--all", code=1).stderr
     assert "a: running" in some and "b: is running already" in some and "a -i dev is not running" in some
     assert states(bench)["ov-a"] == "running"
