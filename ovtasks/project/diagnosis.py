@@ -155,6 +155,8 @@ def _key_hint(key: str, known: Mapping[str, Any], path: tuple[Key, ...], words: 
         return "container images stand in image.yml, or in overthink.yml"
     if not path and key in {"vms", "vm"}:
         return "VMs stand in vms.yml, or in overthink.yml"
+    if path and path[-1] == key:
+        return f"{key}: stands around it already; write its fields there"
     if guess := near(key, known):
         return f"did you mean '{guess}'?"
     below = [name for name, schema in known.items() if key in schema.get("properties", {})]

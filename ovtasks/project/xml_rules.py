@@ -10,12 +10,24 @@ from ovtasks.values.yamlio import Key
 
 
 def xml_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """Each text is XML whose elements have a place in a domain. Whether they fit this domain turns out on rendering."""
+    """Each text is XML whose elements have a place in a domain. Whether they fit this domain turns out on rendering.
+
+    Plain QEMU, if the entry says ``backend: qemu``, takes few of them.
+    """
     for path in xml_fields(vm.get("libvirt")):
         if (error := problem(vm.get("libvirt", *path))) is not None:
             message = f"{shown(path)}: {error.message}"
             where = vm.document.where(*vm.path, "libvirt", *path, at=error.at)
             yield InputError(message, hint=error.hint, where=where)
+        elif vm.text("backend") == "qemu":
+            from ovtasks.machine.machine import Snippet
+            from ovtasks.machine.qemu.snippets import refuse
+
+            where = vm.document.where(*vm.path, "libvirt", *path)
+            try:
+                refuse([Snippet(str(vm.get("libvirt", *path)), shown(path), where=where)])
+            except InputError as e:
+                yield e
 
 
 def xml_fields(libvirt: object) -> Iterator[tuple[Key, ...]]:

@@ -94,6 +94,8 @@ VM_ERRORS = [
     ("memory: 2G", "unknown key 'memory'", "did you mean 'ram'?", 4, 5),
     ("cpu: 2\n    cpus: 2", "'cpus' and 'cpu' mean the same", "make one of the two", 5, 5),
     ("port_forwards: []", "unknown key 'port_forwards'", "belongs under network:", 4, 5),
+    ("cloud_init: {network: {network: {version: 2}}}", "unknown key 'network'", "stands around it already", 4, 28),
+    ("ssh: {ssh: {port: 22}}", "unknown key 'ssh'", "stands around it already", 4, 11),
     ("url: x", "unknown key 'url'", "belongs under source:", 4, 5),
     ("smbios: auto", "unknown key 'smbios'", "belongs under ssh.key_injection:", 4, 5),
     ("disposable: true", "unknown key 'disposable'", "deploy.yml", 4, 5),

@@ -125,3 +125,23 @@ def test_a_text_cannot_grow_while_it_is_read(tmp_path: Path) -> None:
     )
     write(tmp_path, HEAD + f'      xml_passthrough: "{bomb}]><rng>&h;</rng>"\n')
     assert "a document type" in one(errors_of(tmp_path, (tmp_path / "vms.yml").read_bytes())).message
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("<watchdog model='itco'/>", "watchdog"),
+        ("<blkiotune><weight>300</weight></blkiotune>", "blkiotune"),
+        ("<channel type='unix'><target type='virtio' name='mine'/></channel>", "channel"),
+        ("<rng model='virtio'><backend model='egd' type='udp'/></rng>", "rng"),
+        ("<rng model='virtio'/><hub type='usb'/>", "hub"),
+        ("<rng model='virtio'/>", ""),
+        ("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>", ""),
+    ],
+)
+def test_what_plain_qemu_cannot_have_is_told_at_once(tmp_path: Path, text: str, tag: str) -> None:
+    for backend, wrong in (("qemu", bool(tag)), ("auto", False), ("libvirt", False)):
+        errors = errors_of(tmp_path, f'{HEAD}      snippets: ["{text}"]\n    backend: {backend}\n')
+        messages = [error.message for error in errors]
+        assert messages == ([f"libvirt.snippets[0]: the backend qemu cannot use libvirt's <{tag}>"] if wrong else [])
+        assert [place(error)[1:] for error in errors] == ([(5, 18)] if wrong else [])
