@@ -24,21 +24,27 @@ BAR = re.compile("[━╸╺]")
 
 
 @pytest.fixture
-def screen(bench: Workbench, small_image: Path, tmp_path: Path) -> Iterator[Tmux]:
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A slow server with an image, until it is told to hurry."""
+    image = tmp_path / "web.qcow2"
+    make_image(image)
+    qemu_io("-f", "qcow2", "-c", "write -P 7 1M 4M", image)
+    with serve(Site({"/web.qcow2": image.read_bytes()}, {"/web.qcow2": ["slow:0.15"] * 2})) as site:
+        yield site
+
+
+@pytest.fixture
+def screen(bench: Workbench, small_image: Path, site: Site, tmp_path: Path) -> Iterator[Tmux]:
     """A project of two VMs: ``web`` is downloaded slowly, a program of ``db`` talks until ``talk`` is removed.
 
-    The shell's ``build`` builds both at once; its exit status lands in ``end``.
+    The shell's ``build`` builds both at once; ``end`` is made at its end.
     """
-    big = tmp_path / "big.qcow2"
-    make_image(big)
-    qemu_io("-f", "qcow2", "-c", "write -P 7 1M 4M", big)
     install(tmp_path / "site")
-    with serve(Site({"/web.qcow2": big.read_bytes()}, {"/web.qcow2": ["slow:0.04"] * 2})) as site:
-        web = cloud_vm(small_image)
-        web["source"]["url"] = f"{site.url}/web.qcow2"
-        db = {**cloud_vm(small_image), "source": {"kind": "paused", "url": str(small_image)}}
-        bench.write({"web": web, "db": db})
-        script = f"""cd {shlex.quote(str(bench.root))}
+    web = cloud_vm(small_image)
+    web["source"]["url"] = f"{site.url}/web.qcow2"
+    db = {**cloud_vm(small_image), "source": {"kind": "paused", "url": str(small_image)}}
+    bench.write({"web": web, "db": db})
+    script = f"""cd {shlex.quote(str(bench.root))}
 export PYTHONPATH={tmp_path / "site"}{os.pathsep}{ROOT} PAUSE_AT=disk:before PAUSE_TALK=1
 export PAUSE_FILE={tmp_path / "talk"}
 build() {{
@@ -48,11 +54,11 @@ build() {{
     touch {tmp_path}/end
 }}
 """
-        (tmp_path / "rc").write_text(script, encoding="utf-8")
-        with terminal(tmp_path) as found:
-            found.line(". ./rc; clear; PS1='now'' % '")
-            found.expect("now % ")
-            yield found
+    (tmp_path / "rc").write_text(script, encoding="utf-8")
+    with terminal(tmp_path) as found:
+        found.line(". ./rc; clear; PS1='now'' % '")
+        found.expect("now % ")
+        yield found
 
 
 def said(screen: Tmux) -> list[str]:
@@ -68,7 +74,7 @@ def live(lines: list[str]) -> list[str]:
 def both(screen: Tmux) -> bool:
     """Whether both steps are shown with what they are at."""
     lines = live(said(screen))
-    amount = re.compile(r"[Ff]etch.* ━.* \d\.\d/4\.\d MiB +\d+\.\d [kM]B/s +0:00:\d\d +00:0\d")
+    amount = re.compile(r"[Ff]etch.* ━.* \d\.\d/4\.\d MiB +\d+\.\d [kM]B/s +0:00:\d\d +00:\d\d")
     return (
         len(lines) == 2
         and any(amount.search(line) for line in lines)
@@ -90,9 +96,10 @@ def ended(screen: Tmux, folder: Path) -> list[str]:
     return said(screen)
 
 
-def test_two_steps_side_by_side(screen: Tmux, tmp_path: Path) -> None:
+def test_two_steps_side_by_side(screen: Tmux, site: Site, tmp_path: Path) -> None:
     begin(screen)
     assert screen.cursor_shown
+    site.hurry.set()
     (tmp_path / "talk").unlink()
     lines = ended(screen, tmp_path)
     assert live(lines) == []
@@ -103,17 +110,17 @@ def test_two_steps_side_by_side(screen: Tmux, tmp_path: Path) -> None:
     assert "output/web/qcow2/disk.qcow2" in lines and "status 0" in lines
 
 
-def test_ctrl_c_then_once_more(screen: Tmux, tmp_path: Path) -> None:
+def test_ctrl_c_then_once_more(screen: Tmux, site: Site, tmp_path: Path) -> None:
     begin(screen)
     screen.type("C-c")
     lines = ended(screen, tmp_path)
     assert live(lines) == []
     assert "interrupted by SIGINT; finished steps are kept, the same command goes on" in lines, "\n".join(lines)
     assert "status 130" in lines and "2 done, 2 stopped" in lines, "\n".join(lines)
-    again(screen, tmp_path)
+    again(screen, site, tmp_path)
 
 
-def test_kill_9_then_once_more(screen: Tmux, tmp_path: Path) -> None:
+def test_kill_9_then_once_more(screen: Tmux, site: Site, tmp_path: Path) -> None:
     begin(screen)
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile
@@ -121,12 +128,13 @@ def test_kill_9_then_once_more(screen: Tmux, tmp_path: Path) -> None:
             if ours and process.joinpath("cwd").resolve() == tmp_path / "project":
                 os.kill(int(process.name), signal.SIGKILL)
     assert "status 137" in ended(screen, tmp_path)
-    again(screen, tmp_path)
+    again(screen, site, tmp_path)
 
 
-def again(screen: Tmux, folder: Path) -> None:
+def again(screen: Tmux, site: Site, folder: Path) -> None:
     """The next run works, and shows what it is at as the first one did."""
     begin(screen)
+    site.hurry.set()
     (folder / "talk").unlink()
     lines = ended(screen, folder)
     assert live(lines) == []

@@ -24,7 +24,8 @@ class Site:
     ``drop:N`` and ``short:N`` send N bytes of what was promised and hang up, ``status:N``, ``status:N:SECONDS``
     (Retry-After), ``redirect:URL``, ``ignore-range``, ``restart:N`` (ignore the range, send N bytes and hang up),
     ``shifted`` (a range that is not the one asked for), ``chunked:N`` (no length; after N bytes, if given, hang up),
-    ``slow`` or ``slow:SECONDS`` (64 KiB every 5 ms, or that), ``silent`` or ``silent:SECONDS`` (no answer for a while).
+    ``slow`` or ``slow:SECONDS`` (64 KiB every 5 ms, or that, until ``hurry`` is set), ``silent`` or ``silent:SECONDS``
+    (no answer for a while).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Site:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
     modified: float = 1_700_000_000.0
+    hurry: threading.Event = field(default_factory=threading.Event)
 
     def gets(self, path: str) -> list[dict[str, str]]:
         """The headers of every GET of ``path`` so far."""
@@ -126,7 +128,7 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
                 elif cut == "slow":
                     for start in range(0, len(data), 64 << 10):
                         self.wfile.write(data[start : start + (64 << 10)])
-                        time.sleep(float(at or 0.005))
+                        site.hurry.wait(float(at or 0.005))
                 else:
                     self.wfile.write(data)
 
