@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -231,8 +231,9 @@ def _read_body(
             if facts.validator:
                 attempts.reached(intake.offset)
     except _BodyError as e:
+        arrived = f"{intake.offset} of {facts.total} bytes" if facts.total else f"{intake.offset} bytes"
         return OvError(
-            f"{shown}: the connection broke after {intake.offset} of {facts.total or 'unknown'} bytes: {e}",
+            f"{shown}: the connection broke after {arrived}: {e}",
             hint="what arrived is kept; run the same command again to go on",
         )
     if facts.total is None and intake.offset == 0:  # an answer that is cut off in its headers looks like this
@@ -260,6 +261,8 @@ def _read_into(response: requests.Response, buffer: memoryview) -> int:
         if isinstance(source, HTTPResponse):
             return source.readinto(buffer)
         data = response.raw.read(len(buffer), decode_content=False)
+    except IncompleteRead as e:  # its own words are the bytes that came
+        raise _BodyError("a chunk is cut off or has no valid size") from e
     except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError, AttributeError) as e:
         raise _BodyError(innermost(e)) from e
     buffer[: len(data)] = data

@@ -250,12 +250,16 @@ def ssh_rules(vm: DeclaredVm) -> Iterator[InputError]:
 
 
 def cloud_init_rules(vm: DeclaredVm) -> Iterator[InputError]:
-    """Strategy url has its URL, and no user is declared twice."""
+    """Strategy url has its URL, no user is declared twice, and encoded files can be decoded."""
     install = vm.mapping("cloud_init", "ov_install")
     if install.get("strategy") == "url" and "url" not in install:
         path = ("cloud_init", "ov_install")
         yield vm.error("ov_install.url is missing: strategy url needs it", *path, "strategy", hint="url: https://…")
     yield from _twice(vm, "cloud_init", "users", what="user")
+    if any(isinstance(item, dict) and "encoding" in item for item in vm.list("cloud_init", "write_files")):
+        from ovtasks.project.encoded import encoded_rules
+
+        yield from encoded_rules(vm)
 
 
 def user_data_rules(vm: DeclaredVm) -> Iterator[InputError]:
