@@ -65,7 +65,7 @@ def check(room: Room, loss: str, *, running: bool) -> None:
     listed = json.loads(room.start("vm", "list", "-a", "--json").communicate()[0])
     assert [(one["domain"], one["state"]) for one in listed] == [("ov-web", "running" if running else "stopped")]
     said = room.ov("vm", "create", "web", "--no-start")
-    assert "instance.json" in said and "made anew" in said
+    assert "instance.json" in said and "made again from the rest" in said
     after = room.record()
     free = {"forwards", "ssh_port"} if loss == "only-disk-and-keys" and not running else set()
     assert {key: after.get(key) for key in KEPT if key not in free} == {
