@@ -26,9 +26,11 @@ from ovtasks.host import patience
 from ovtasks.host.files import flock
 from ovtasks.host.patience import named, shown, waiting_for
 from ovtasks.host.run import run
+from tests.support.pace import PATIENCE
+from tests.support.programs import Ended, attempt
 from tests.support.server import Site, serve
 from tests.support.tmux import terminal
-from tests.support.workbench import DODO, EMULATED, OV, ROOT, Workbench, cloud_vm, make_image, new_bench
+from tests.support.workbench import DODO, DOIT, EMULATED, OV, ROOT, Workbench, cloud_vm, make_image, new_bench
 
 
 @pytest.fixture
@@ -111,15 +113,20 @@ def test_doit_s_database_in_use(lines: list[str], tmp_path: Path) -> None:
     assert lines[0] == f"waiting for another run, which has {path}"
 
 
+def raw(bench: Workbench, *words: str) -> Ended:
+    """The program's own words; the bench leaves out those about waits."""
+    return attempt(*words, cwd=bench.root, env=bench.environment, timeout=PATIENCE)
+
+
 def test_a_server_that_is_slow_to_answer(bench: Workbench) -> None:
     """As a user sees it: ``ov lock`` asks a server, which takes its time."""
     with serve(Site({"/a.qcow2": b"x"}, {"/a.qcow2": ["silent:2.6"]})) as site:
         vm = cloud_vm(Path("x"))
         vm["source"]["url"] = f"{site.url}/a.qcow2"
         bench.write({"web": vm})
-        said = bench.ov("lock", code=None).stderr
+        said = raw(bench, *OV, "lock").stderr
         site.faults["/a.qcow2"] = ["silent:2.6"]
-        quiet = bench.ov("-q", "lock", code=None).stderr
+        quiet = raw(bench, *OV, "-q", "lock").stderr
     assert f"waiting for an answer from {site.url}/a.qcow2\n" in said, said
     assert "waiting" not in quiet
 
@@ -145,7 +152,7 @@ def test_a_guest_that_does_not_shut_down(bench: Workbench, tmp_path: Path) -> No
             screen.expect("status 0")
         bench.ov("vm", "start", "web")
         began = time.monotonic()
-        said = bench.doit("stop:web", "--timeout", "3")
+        said = raw(bench, *DOIT, "stop:web", "--timeout", "3")
         assert "waiting for web to shut down" in said.stdout + said.stderr, (said, time.monotonic() - began)
     finally:
         bench.ov("vm", "destroy", "--disk", "-y", "web")

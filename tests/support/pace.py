@@ -4,11 +4,19 @@ slower processor must not fail it."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 
 PATIENCE = 120.0
 """Seconds; other machines may be booting."""
+
+_WAITS = re.compile(r"^(?:still )?waiting for .*\n", re.MULTILINE)
+
+
+def without_waits(stderr: str) -> str:
+    """What a program said, less the lines about waits of over two seconds, which a busy machine adds."""
+    return _WAITS.sub("", stderr)
 
 
 def pace() -> float:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.pace import without_waits
 from tests.support.processes import Process, start
 from tests.support.programs import attempt, qemu_io
 from tests.support.session import SessionUser
@@ -39,7 +40,7 @@ class Room:
     def ov(self, *words: str, code: int | None = 0) -> str:
         """What it said on both channels."""
         done = attempt(*self.words, *words, cwd=self.project, env=self.env, timeout=SECONDS)
-        said = done.stdout + done.stderr
+        said = done.stdout + without_waits(done.stderr)
         assert code is None or done.returncode == code, f"ov {' '.join(words)}: {done.returncode}\n{said}"
         assert "Traceback" not in said, said
         return said

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ovtasks.host.files import link_or_copy
 from ovtasks.host.run import Result
+from tests.support.pace import without_waits
 from tests.support.programs import attempt
 from tests.support.user import User, made
 
@@ -49,7 +50,7 @@ class SessionUser(User):
     def run(self, *argv: str | Path, cwd: Path | None = None, timeout: float = 600.0, **env: str) -> Result:
         """Run any program as the user to its end."""
         done = attempt(*self.words, *argv, cwd=cwd or self.home, env={**self.env, **env}, timeout=timeout)
-        return Result(done.returncode, done.stdout, done.stderr)
+        return Result(done.returncode, done.stdout, without_waits(done.stderr))
 
     def ov(
         self, *words: str | Path, cwd: Path | None = None, timeout: float = 600.0, code: int | None = None, **env: str

@@ -7,13 +7,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ovtasks.graph.receipt import Receipt, sha256_of
 from ovtasks.graph.step import Step
 from tests.support import processes
+from tests.support.pace import without_waits
 from tests.support.processes import DEVNULL, Process
 from tests.support.programs import Ended, attempt, qemu_img, qemu_io
 
@@ -75,7 +76,8 @@ class Workbench:
 
     def run(self, argv: list[str]) -> Ended:
         """Run to the end."""
-        return attempt(*self.argv(argv), cwd=self.root, env=self.environment, timeout=TIMEOUT)
+        done = attempt(*self.argv(argv), cwd=self.root, env=self.environment, timeout=TIMEOUT)
+        return replace(done, stderr=without_waits(done.stderr))
 
     def ov(self, *words: str, code: int | None = 0) -> Ended:
         """Run ``ov`` and expect an exit code (None: any)."""
