@@ -225,7 +225,7 @@ def test_disk_full_while_it_installs(small: Bench) -> None:
         control(small.room, "")
         said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
-    assert re.search("the disk (became|is) full", said) and "hint:" in said, said
+    assert re.search("the disk (filled up|is full)", said) and "hint:" in said, said
     assert not (small.root / "output/web/qcow2/.install").exists()
     builds_cleanly(small)
 
