@@ -125,6 +125,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "suse": "",
     },
     "pacman-key": {"debian": "pacman-package-manager", "fedora": "pacman", "arch": "pacman", "suse": ""},
+    "makepkg": {"fedora": "pacman", "arch": "pacman", "suse": ""},
     "archlinux-keyring": {"suse": ""},
     "newuidmap": {"debian": "uidmap", "fedora": "shadow-utils", "arch": "shadow", "suse": "shadow"},
     "sfdisk": {"debian": "fdisk", "fedora": "util-linux", "arch": "util-linux", "suse": "util-linux"},

@@ -17,6 +17,8 @@ MKIMAGE = """#!/bin/sh
 for word; do case $word in --output=*) out=${word#*=} ;; esac; done
 head -c 4096 /bin/busybox > "$out"
 """
+RUN = re.compile(r"/bin/|\.so")
+"""What is a program. The loader of programs that are not static is one, too."""
 SYSTEMCTL = '#!/bin/sh\necho "$2" >> /etc/enabled\n'
 BULK = bytes(128 << 20)  # a journal needs a file system of some size
 KERNEL = {"boot/vmlinuz-linux": b"kernel", "boot/initramfs-linux.img": BULK}
@@ -88,7 +90,7 @@ def make_package(folder: Path, name: str, files: dict[str, bytes], signer: Signe
     with tarfile.open(tar, "w") as archive:
         for at, data in {".PKGINFO": info.encode(), **dict(sorted(files.items()))}.items():
             entry = tarfile.TarInfo(at)
-            entry.size, entry.mtime, entry.mode = len(data), 1_700_000_000, 0o755 if "/bin/" in at else 0o644
+            entry.size, entry.mtime, entry.mode = len(data), 1_700_000_000, 0o755 if RUN.search(at) else 0o644
             archive.addfile(entry, io.BytesIO(data))
         if name == "base":
             for link, target in {"bin": "usr/bin", **{f"usr/bin/{word}": "busybox" for word in APPLETS}}.items():

@@ -12,7 +12,8 @@ from ovtasks.values.jsonvalue import Json
 
 DISK = ("unshare", "sfdisk", "mkfs.fat", "mcopy", "qemu-img")
 PROGRAMS = ("mmdebstrap", "dpkg-deb", *DISK)
-PACSTRAP_PROGRAMS = ("pacstrap", "pacman", "pacman-key", "gpg", "mount", *DISK)
+# pacman-key reads the shell functions of makepkg, which Debian packs apart and only recommends.
+PACSTRAP_PROGRAMS = ("pacstrap", "pacman", "pacman-key", "makepkg", "gpg", "mount", *DISK)
 OF_ROOT = {"ext4": ("mke2fs", "debugfs"), "btrfs": ("mkfs.btrfs",)}
 """Further programs, by the root's file system."""
 
