@@ -33,6 +33,8 @@ SETTLE = 0.05
 """Seconds until the guest's output is surely in the log. Libvirt writes the log in another process."""
 EXIT_INTERRUPTED = 130
 
+_BUSY = 1.0
+"""Seconds that QEMU may need to send what is in the log already."""
 _CHUNK = 64 << 10
 _ANCHOR = 16
 _POLL = 0.1
@@ -159,6 +161,9 @@ class _Seam:
             return live
         said = self._read(self.since)[: self.shown - self.since]
         live += _arrived(connection, 0, len(said))  # now the live bytes reach at least to the end of the log
+        end = time.monotonic() + _BUSY
+        while said[-_ANCHOR:] not in live and time.monotonic() < end:  # they do not yet, on a busy machine
+            live += _arrived(connection, SETTLE)
         return more + live[overlap(said, live) :]
 
     def _read(self, start: int) -> bytes:
