@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ovtasks.errors import OvError
 from ovtasks.graph.step import Step
@@ -16,7 +16,6 @@ from ovtasks.host.verbosity import Verbosity, ended, level
 from ovtasks.values.durations import format_taken
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -28,9 +27,6 @@ PLAIN_SECONDS = 10.0
 
 WORTH_SECONDS = 1.0
 """Outside of a CI: work that took less has no line about its time."""
-
-SAID_WIDTH = 44
-"""Columns for the last line that a step's program said."""
 
 
 class Cancelled(BaseException):
@@ -156,7 +152,9 @@ class Display:
     def _start(self) -> Bars:
         with self._lock:
             if self._bars is None:
-                self._bars = _new_bars(self.stream)
+                from ovtasks.graph.bars import new_bars
+
+                self._bars = new_bars(self.stream)
                 self._bars.start()
             self._running += 1
             return self._bars
@@ -169,66 +167,6 @@ class Display:
                 self._bars = None
                 self.stream.write(self._unended)
                 self._unended = ""
-
-
-def _new_bars(stream: TextIO) -> Bars:
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.progress import Progress as Bars
-    from rich.table import Column
-
-    narrow = Column(no_wrap=True, overflow="ellipsis", max_width=SAID_WIDTH)
-
-    class BytesColumn(DownloadColumn):
-        """Amount, rate and time left, for steps that count bytes."""
-
-        def render(self, task: Any) -> Any:
-            return super().render(task) if task.fields.get("unit") == "B" and task.completed else ""
-
-    class RateColumn(TransferSpeedColumn):
-        def render(self, task: Any) -> Any:
-            return super().render(task) if task.fields.get("unit") == "B" and task.completed else ""
-
-    turn = threading.RLock()
-    bars = Bars(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        BytesColumn(binary_units=True),
-        RateColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[said]}", style="dim", markup=False, table_column=narrow),
-        console=_console(stream, turn),
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe stays there
-    )
-    bars.live._lock = turn  # held while it draws
-    return bars
-
-
-def _console(stream: TextIO, turn: threading.RLock) -> Console:
-    from rich.console import Console
-
-    class SteadyConsole(Console):
-        """Leaves the cursor shown: nobody would show it again after a SIGKILL. One thread prints at a time: rich
-        computes what to overwrite a moment before it writes, and would leave old lines of bars behind."""
-
-        def show_cursor(self, show: bool = True) -> bool:
-            return show and super().show_cursor(show)
-
-        def print(self, *objects: Any, **options: Any) -> None:
-            with turn:
-                super().print(*objects, **options)
-
-    return SteadyConsole(file=stream)
 
 
 class StepProgress:

@@ -100,3 +100,23 @@ def test_the_live_line_has_what_a_program_said_last() -> None:
         progress.said("y" * 500)
         assert all(len(line) <= 160 for line in seen().splitlines()) and "…" in seen()
     assert "\x1b[?25l" not in terminal.getvalue()  # a killed run leaves the cursor shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_step_keeps_to_one_line(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Amount, rate and what a program said stand beside the bar, also on a narrow terminal."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    display = Display(stream=FakeTerminal())
+    with display.work("fetch debian-13-genericcloud-amd64.qcow2") as first, display.work("qcow2 disk of web") as second:
+        first.update(1 << 20, 300 << 20)
+        first.update(9 << 20, 300 << 20)
+        assert isinstance(second, ProgramView)
+        second.said("unpacked 3 of 900 " * 4)
+        assert display._bars is not None
+        console = Console(file=io.StringIO(), width=width)
+        with console.capture() as captured:
+            console.print(display._bars.get_renderable())
+    lines = captured.get().splitlines()
+    assert len(lines) == 2 and all(len(line) <= width for line in lines), lines
+    assert "9.0/300.0 MiB" in lines[0] and "0:00:0" in lines[0] and "qcow2 d" in lines[1]
+    assert ("unpacked 3" in lines[1]) == (width > 80)

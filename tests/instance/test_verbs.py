@@ -59,7 +59,7 @@ def test_several_at_once(bench: Workbench, empty_image: Path) -> None:
     assert "a: reset" in bench.ov("vm", "reset", "a").stderr
     assert listed(bench)["ov-a"]["pid"] == pid
     bench.ov("vm", "suspend", "b")
-    assert "b: the guest did not power off" in bench.ov("vm", "down", "b", "--timeout", "1").stderr
+    assert "b: the guest did not shut down in time" in bench.ov("vm", "down", "b", "--timeout", "1").stderr
 
     (bench.root / "kept").rename(data_home() / "vm/ov-a-dev/disk.qcow2")
     bench.ov("vm", "start", "--all", "-i", "dev")

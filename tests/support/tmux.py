@@ -62,6 +62,8 @@ def terminal(folder: Path) -> Iterator[Tmux]:
     """A terminal whose shell is in ``folder``."""
     tmux = Tmux(folder / "tmux")
     environment = {**os.environ, "ENV": "", "LC_ALL": "C.UTF-8"}
+    for name in ("COLUMNS", "LINES"):  # of pytest's workers; the terminal has its own size
+        environment.pop(name, None)
     argv = ["tmux", "-S", str(tmux.socket), "-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", "sh"]
     call(*argv, cwd=folder, env=environment, timeout=DEADLINE)
     try:
