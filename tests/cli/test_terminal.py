@@ -222,6 +222,12 @@ def test_a_real_vm(folder: Path) -> None:
         assert unchanged(folder) and b"first turn\rsecond turn\r" in (folder / "serial.log").read_bytes()
 
 
+def counted(path: Path) -> tuple[list[bytes], list[int]]:
+    """The whole lines of a file, and the numbers in those that are not garbled."""
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return lines, [number(line) for line in lines if re.fullmatch(rb"[A-P]{4}", line)]
+
+
 @pytest.mark.slow
 def test_nothing_lost_nothing_twice(folder: Path) -> None:
     """A guest that never stops talking, while we connect to it."""
@@ -238,11 +244,11 @@ def test_nothing_lost_nothing_twice(folder: Path) -> None:
                 else:
                     process.send_signal(signal.SIGINT)
                     assert process.wait(60) == 130
-            lines = (folder / "out").read_bytes().split(b"\n")[:-1]
-            numbers = [number(line) for line in lines if re.fullmatch(rb"[A-P]{4}", line)]
+            lines, numbers = counted(folder / "out")
             assert len(numbers) > 0.99 * len(lines)  # QEMU 7.2 garbles its log a little while a console is slow
-            steps = [(after - before) % 65536 for before, after in pairwise(numbers)]
-            assert max(steps) <= 4 and min(steps) >= 1, [(n, step) for n, step in enumerate(steps) if step != 1]
+            strange = {(before, after) for before, after in pairwise(numbers) if not 1 <= (after - before) % 65536 <= 4}
+            # on a busy machine it logs whole chunks twice: that is what the log says, and not the seam's work
+            assert strange <= {*pairwise(counted(folder / "serial.log")[1])}, strange
 
 
 def test_what_is_said_while_connecting(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
